@@ -1,0 +1,94 @@
+# `make demo` and `make test` need Python 3.11+ with pip and venv, and nothing else installed.
+#   PYTHON=python3.12   the interpreter that creates the environment
+#   VENV=/some/folder   where the environment is (default .venv)
+#   TORCH=              leave the peer out: its tests are then skipped. Also an exact requirement or a
+#                       wheel's path; on Linux the index's own build brings gigabytes of CUDA libraries
+#   ARGS='-k conv'      more arguments for pytest
+
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+JOBS   ?= 2
+ARGS   ?=
+
+PY      := $(VENV)/bin/python
+PIP     := $(PY) -m pip --disable-pip-version-check -qq
+SOURCES := setup.cfg pyproject.toml
+
+# One thread per worker: the workers share the cores already, and sums keep their order.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help demo test lint format coverage bench test-lowest clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
+	@echo "make test         linters, type checker and the whole test suite"
+	@echo "make lint         linters and type checker only"
+	@echo "make format       rewrite the sources as the linters want them"
+	@echo "make coverage     the tests, with a report of what they miss"
+	@echo "make bench        run benchmarks/*.py"
+	@echo "make test-lowest  the tests on the oldest versions that setup.cfg allows"
+	@echo "make clean        remove build products, caches and the demo's pictures"
+
+demo: $(VENV)/.installed-demo
+	$(PY) -m demo
+
+test: lint $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(VENV)/.installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.installed-test
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+coverage: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+
+bench: $(VENV)/.installed-torch
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+# pip cannot resolve to the oldest versions, so each `name>=version` of setup.cfg becomes a constraint.
+# Old releases call what newer ones deprecate, so here such a warning is only shown.
+test-lowest: $(SOURCES)
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.environment
+	@sed -n 's/^ *\([A-Za-z0-9_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > .venv-lowest/lowest.txt
+	PIP_CONSTRAINT=.venv-lowest/lowest.txt $(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.installed-torch
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest -n $(JOBS) -W default::DeprecationWarning $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis htmlcov
+	rm -f .coverage .coverage.* demo/*.png demo/*.svg
+	find tensorgrad nn tests demo benchmarks notebooks -type d \
+	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The environment, and a stamp for each thing installed into it; a change of setup.cfg installs again.
+$(VENV)/.environment:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "tensorgrad \
+	needs Python 3.11 or newer, got %d.%d; write: make PYTHON=python3.11 ..." % v[:2])'
+	@$(PY) -m pip --version > /dev/null 2>&1 || \
+	    { echo "Creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@touch $@
+
+$(VENV)/.installed-demo: $(SOURCES) | $(VENV)/.environment
+	@echo "Installing tensorgrad and what the demo needs into $(VENV) (a minute or two, the first time)"
+	@$(PIP) install --editable '.[notebook,sklearn]'
+	@touch $@
+
+$(VENV)/.installed-test: $(SOURCES) | $(VENV)/.environment
+	@echo "Installing tensorgrad and what the tests need into $(VENV) (a minute or two, the first time)"
+	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+# No stamp where it failed, so that the next run tries again.
+$(VENV)/.installed-torch: $(VENV)/.installed-test
+ifneq ($(strip $(TORCH)),)
+	@echo "Installing $(TORCH), the peer of the tests"
+	@if $(PIP) install '$(TORCH)' > $(VENV)/torch.log 2>&1; then touch $@; \
+	else echo "$(TORCH) could not be installed (why: $(VENV)/torch.log); the peer tests will be skipped"; fi
+endif
