@@ -1,0 +1,123 @@
+"""tensorgrad: reverse-mode automatic differentiation on NumPy, to any order.
+
+>>> import tensorgrad as tg
+>>> x = tg.tensor(2.0, requires_grad=True)
+>>> y = x**3 + tg.sin(x)
+>>> y.backward()
+>>> round(float(x.grad), 6)
+11.583853
+"""
+
+from . import linalg as linalg
+from . import random as random
+from . import special as special
+from . import testing as testing
+from .compiler import compile as compile
+from .errors import DTypeError as DTypeError
+from .errors import GraphError as GraphError
+from .errors import InplaceError as InplaceError
+from .errors import NonFiniteError as NonFiniteError
+from .errors import ShapeError as ShapeError
+from .functional import grad as grad
+from .functional import hessian as hessian
+from .functional import jacobian as jacobian
+from .functional import value_and_grad as value_and_grad
+from .graph import hide_frames as hide_frames
+from .mode import enable_grad as enable_grad
+from .mode import no_grad as no_grad
+from .mode import record_graph as record_graph
+from .mode import scope as scope
+from .ops.activations import leaky_relu as leaky_relu
+from .ops.activations import log_sigmoid as log_sigmoid
+from .ops.activations import log_softmax as log_softmax
+from .ops.activations import relu as relu
+from .ops.activations import sigmoid as sigmoid
+from .ops.activations import softmax as softmax
+from .ops.activations import softplus as softplus
+from .ops.compare import equal as equal
+from .ops.compare import greater as greater
+from .ops.compare import greater_equal as greater_equal
+from .ops.compare import isfinite as isfinite
+from .ops.compare import less as less
+from .ops.compare import less_equal as less_equal
+from .ops.compare import not_equal as not_equal
+from .ops.elementwise import abs as abs
+from .ops.elementwise import add as add
+from .ops.elementwise import arccos as arccos
+from .ops.elementwise import arcsin as arcsin
+from .ops.elementwise import arctan as arctan
+from .ops.elementwise import ceil as ceil
+from .ops.elementwise import clip as clip
+from .ops.elementwise import cos as cos
+from .ops.elementwise import cosh as cosh
+from .ops.elementwise import divide as divide
+from .ops.elementwise import exp as exp
+from .ops.elementwise import expm1 as expm1
+from .ops.elementwise import floor as floor
+from .ops.elementwise import log as log
+from .ops.elementwise import log1p as log1p
+from .ops.elementwise import logaddexp as logaddexp
+from .ops.elementwise import maximum as maximum
+from .ops.elementwise import minimum as minimum
+from .ops.elementwise import multiply as multiply
+from .ops.elementwise import negative as negative
+from .ops.elementwise import positive as positive
+from .ops.elementwise import power as power
+from .ops.elementwise import reciprocal as reciprocal
+from .ops.elementwise import round as round
+from .ops.elementwise import sign as sign
+from .ops.elementwise import sin as sin
+from .ops.elementwise import sinh as sinh
+from .ops.elementwise import sqrt as sqrt
+from .ops.elementwise import square as square
+from .ops.elementwise import subtract as subtract
+from .ops.elementwise import tan as tan
+from .ops.elementwise import tanh as tanh
+from .ops.elementwise import where as where
+from .ops.elementwise import zeros_like as zeros_like
+from .ops.indexing import take as take
+from .ops.indexing import take_along_axis as take_along_axis
+from .ops.joining import concat as concat
+from .ops.joining import concatenate as concatenate
+from .ops.joining import split as split
+from .ops.joining import stack as stack
+from .ops.products import dot as dot
+from .ops.products import einsum as einsum
+from .ops.products import matmul as matmul
+from .ops.products import outer as outer
+from .ops.reductions import cumsum as cumsum
+from .ops.reductions import cumulative_sum as cumulative_sum
+from .ops.reductions import diff as diff
+from .ops.reductions import logsumexp as logsumexp
+from .ops.reductions import max as max
+from .ops.reductions import mean as mean
+from .ops.reductions import min as min
+from .ops.reductions import prod as prod
+from .ops.reductions import std as std
+from .ops.reductions import sum as sum
+from .ops.reductions import var as var
+from .ops.shaping import astype as astype
+from .ops.shaping import broadcast_to as broadcast_to
+from .ops.shaping import expand_dims as expand_dims
+from .ops.shaping import flip as flip
+from .ops.shaping import matrix_transpose as matrix_transpose
+from .ops.shaping import moveaxis as moveaxis
+from .ops.shaping import permute_dims as permute_dims
+from .ops.shaping import ravel as ravel
+from .ops.shaping import reshape as reshape
+from .ops.shaping import squeeze as squeeze
+from .ops.shaping import swapaxes as swapaxes
+from .ops.shaping import transpose as transpose
+from .record import TensorLike as TensorLike
+from .staging import array_of as array_of
+from .staging import host as host
+from .staging import indivisible as indivisible
+from .staging import watch as watch
+from .staging import writes_to as writes_to
+from .tensor import Tensor as Tensor
+from .tensor import from_numpy as from_numpy
+from .tensor import tensor as tensor
+from .viz import Drawing as Drawing
+from .viz import draw as draw
+
+__version__ = "0.1.0.dev0"

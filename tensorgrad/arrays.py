@@ -1,0 +1,87 @@
+"""The functions a rule may use on arrays: all of NumPy's, and the few the engine adds.
+
+NumPy's functions ask the array they are given (NEP 13 and 18), so this one namespace serves NumPy's arrays, the
+compiler's traced ones and those of any library that speaks NumPy's protocols. ``tensorgrad.ops`` is its
+counterpart for Tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .record import Handle
+from .staging import indivisible
+
+__all__ = ["array_functions", "basic", "dead", "finite", "numbers", "scatter"]
+
+
+def finite(array: Any) -> bool:
+    """Are all elements finite? A dot product settles the usual case: it is the quickest reduction there is.
+
+    >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
+    (True, False)
+    """
+    with np.errstate(all="ignore"):
+        return math.isfinite(np.vdot(array, array).real) or bool(np.isfinite(array).all())
+
+
+def dead(g: Any, gradient: Any) -> Any:
+    """Where a gradient is not finite although the gradient ``g`` it was made from is exactly zero.
+
+    >>> dead(np.array([0.0, 0.0, 1.0]), np.array([0.0, np.nan, np.nan])).tolist()
+    [False, True, False]
+    """
+    return (g == 0) & ~np.isfinite(gradient)
+
+
+@indivisible
+def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` with ``values`` added at ``index``: what is indexed repeatedly adds up.
+
+    >>> scatter(np.array([1.0, 2.0]), ([0, 0],), (3,)).tolist()
+    [3.0, 0.0, 0.0]
+    """
+    result = np.zeros_like(values, shape=shape)
+    if basic(index):
+        result[index] = values
+        return result
+    if type(values) is not np.ndarray:  # an index given as a list is NumPy's array until here
+        parts = index if isinstance(index, tuple) else (index,)
+        index = tuple(np.asarray(p, like=values) if type(p) is np.ndarray else p for p in parts)
+    np.add.at(result, index, values)
+    return result
+
+
+def numbers(count: int, like: Any) -> Any:
+    """``np.arange(count)``, as an array of the same class as ``like``.
+
+    >>> numbers(3, np.zeros(2)).tolist()
+    [0, 1, 2]
+    """
+    like = like.data if isinstance(like, Handle) else like
+    if type(like) is np.ndarray or hasattr(like, "__traced_call__"):
+        return np.arange(count)
+    return np.arange(count, like=like)
+
+
+def basic(index: Any) -> bool:
+    """Does an index select each element at most once, without looking at values (slices, integers, None)?"""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+
+class _ArrayFunctions:
+    """Attribute access to NumPy's functions, each looked up once, and to the engine's own."""
+
+    scatter = staticmethod(scatter)
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(np, name)
+        setattr(self, name, function)
+        return function
+
+
+array_functions = _ArrayFunctions()

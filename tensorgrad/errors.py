@@ -1,0 +1,26 @@
+"""The exceptions of tensorgrad: each is also the built-in exception a NumPy user would expect.
+
+Messages are built on failure only, and say what was got, what was expected and what to write instead.
+"""
+
+__all__ = ["DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError"]
+
+
+class ShapeError(ValueError):
+    """Shapes or axes do not fit the operation."""
+
+
+class DTypeError(TypeError):
+    """A dtype (or a Python type) does not fit the operation."""
+
+
+class GraphError(RuntimeError):
+    """The computation graph cannot do what was asked of it."""
+
+
+class InplaceError(GraphError):
+    """Memory that a derivative needs was written to."""
+
+
+class NonFiniteError(FloatingPointError):
+    """A NaN or an infinity where one must not be."""

@@ -1,0 +1,100 @@
+"""Comparisons: they have no gradient, and return plain boolean arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..mode import current
+from ..record import Handle, TensorLike, failed, operand
+from ..staging import array_of
+
+__all__ = ["equal", "greater", "greater_equal", "isfinite", "less", "less_equal", "not_equal"]
+
+
+def _array(value: Any, op: str) -> Any:
+    if isinstance(value, Handle):
+        return array_of(value)
+    array = operand(value, op)
+    tracer = current().tracer
+    return array if tracer is None else tracer.lift(array)
+
+
+def _compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    a, b = _array(x, op), _array(y, op)
+    try:
+        return function(a, b)
+    except (ValueError, TypeError) as error:
+        raise failed(op, (a, b), error) from error
+
+
+def equal(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x == y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.equal(tg.tensor([1.0, 2.0]), 2.0)
+    array([False,  True])
+    """
+    return _compared("equal", np.equal, x, y)
+
+
+def not_equal(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x != y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.not_equal(tg.tensor([1.0, 2.0]), 2.0)
+    array([ True, False])
+    """
+    return _compared("not_equal", np.not_equal, x, y)
+
+
+def less(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x < y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.less(tg.tensor([1.0, 2.0]), 2.0)
+    array([ True, False])
+    """
+    return _compared("less", np.less, x, y)
+
+
+def less_equal(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x <= y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.less_equal(tg.tensor([1.0, 3.0]), 2.0)
+    array([ True, False])
+    """
+    return _compared("less_equal", np.less_equal, x, y)
+
+
+def greater(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x > y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.greater(tg.tensor([1.0, 3.0]), 2.0)
+    array([False,  True])
+    """
+    return _compared("greater", np.greater, x, y)
+
+
+def greater_equal(x: TensorLike, y: TensorLike, /) -> Any:
+    """``x >= y``, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.greater_equal(tg.tensor([1.0, 2.0]), 2.0)
+    array([False,  True])
+    """
+    return _compared("greater_equal", np.greater_equal, x, y)
+
+
+def isfinite(x: TensorLike, /) -> Any:
+    """Neither NaN nor infinite, elementwise.
+
+    >>> import tensorgrad as tg
+    >>> tg.isfinite(tg.tensor([1.0, float("nan")]))
+    array([ True, False])
+    """
+    return np.isfinite(_array(x, "isfinite"))

@@ -1,0 +1,400 @@
+"""Reductions along axes, and running sums and differences.
+
+``axis`` is an integer, a tuple of them, or None for all axes. As in NumPy, float16 is accumulated in float32,
+and the mean of integers is float64.
+"""
+
+from __future__ import annotations
+
+from math import prod as product
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..record import TensorLike, record
+from ..shapes import Axis, normalised_axes, normalised_axis
+from .elementwise import positive
+from .shaping import ravel
+from .views import shaped
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = [
+    "cumsum",
+    "cumulative_sum",
+    "diff",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
+Shape = tuple[int, ...]
+
+_sum: Any = np.add.reduce  # what np.sum calls, without its detours
+_product: Any = np.multiply.reduce
+
+
+class _Reduced:
+    """The static facts of one reduction: shapes before and after, and how many numbers become one."""
+
+    __slots__ = ("axes", "axis", "count", "keepdims", "kept", "op", "shape")
+
+    def __init__(self, op: str, x: Any, axis: Axis, keepdims: bool) -> None:
+        self.op = op
+        self.shape: Shape = x.shape
+        self.keepdims = keepdims
+        if axis is None:
+            self.axes: Shape = tuple(range(len(self.shape)))
+            self.kept: Shape = (1,) * len(self.shape)
+        else:
+            self.axes = normalised_axes(axis, len(self.shape), op)
+            self.kept = tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
+        self.axis = None if axis is None else self.axes
+        self.count = product(self.shape[a] for a in self.axes)
+
+    def nonempty(self) -> None:
+        """Raise ShapeError where there is nothing to reduce."""
+        if self.count == 0 and product(self.kept) != 0:
+            along = "" if self.axis is None else f" along axis {self.axis}"
+            raise ShapeError(
+                f"{self.op}: shape {self.shape} has no elements{along}, and of none there is no {self.op}"
+            )
+
+    def spread(self, xp: Any, reduced: Any) -> Any:
+        """A reduced array with the reduced axes back, so that it broadcasts with what was reduced."""
+        return xp.reshape(reduced, self.kept)
+
+    def sum(self, array: Any, keepdims: bool) -> Any:
+        """The sum of an array, accumulated in float32 or better."""
+        if array.dtype == np.float16:
+            return _sum(array, axis=self.axis, dtype=np.float32, keepdims=keepdims)
+        return _sum(array, axis=self.axis, keepdims=keepdims)
+
+
+def _wide(array: Any) -> Any:
+    """float16 as float32, integers as float64: what a mean is computed in."""
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    return array if array.dtype.kind in "fc" else array.astype(np.float64)
+
+
+def _narrow(result: Any, like: Any) -> Any:
+    return result.astype(np.float16) if like.dtype == np.float16 else result
+
+
+def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Sum along axes; 0 where there are no elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.sum([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    tensor([3., 7.], dtype=float64)
+    """
+    source = shaped(x, "sum")
+    facts = _Reduced("sum", source, axis, keepdims)
+
+    def forward(a: Any) -> Any:
+        return _narrow(facts.sum(a, keepdims), a)
+
+    def d_x(xp: Any, g: Any) -> Any:
+        return xp.broadcast_to(facts.spread(xp, g), facts.shape)
+
+    return record("sum", forward, (source,), (d_x,))
+
+
+def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Arithmetic mean along axes. Raises ShapeError where there are no elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    tensor([2., 3.], dtype=float64)
+    """
+    source = shaped(x, "mean")
+    facts = _Reduced("mean", source, axis, keepdims)
+    facts.nonempty()
+
+    def forward(a: Any) -> Any:
+        return _narrow(
+            np.true_divide(facts.sum(a if a.dtype.kind in "fc" else _wide(a), keepdims), facts.count), a
+        )
+
+    def d_x(xp: Any, g: Any) -> Any:
+        return xp.broadcast_to(facts.spread(xp, g / facts.count), facts.shape)
+
+    return record("mean", forward, (source,), (d_x,))
+
+
+def _freedom(facts: _Reduced, ddof: float) -> float:
+    facts.nonempty()
+    if facts.count <= ddof and product(facts.kept) != 0:
+        raise ShapeError(
+            f"{facts.op}: with ddof={ddof} it needs more than {ddof} elements, and shape {facts.shape} has "
+            f"{facts.count} along axis {facts.axes}"
+        )
+    return facts.count - ddof
+
+
+def _variance(a: Any, facts: _Reduced, freedom: float) -> Any:
+    a = _wide(a)
+    centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
+    squares = np.multiply(centred, centred)
+    return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
+
+
+def _centred(xp: Any, x: Any, facts: _Reduced) -> Any:
+    x = _wide(x)
+    return x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
+
+
+def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Variance along axes: the squared deviations from the mean, summed, over ``n - ddof``.
+
+    Raises ShapeError where there are not more than ``ddof`` elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.var([1.0, 2.0, 3.0], ddof=1)
+    tensor(1., dtype=float64)
+    """
+    source = shaped(x, "var")
+    facts = _Reduced("var", source, axis, keepdims)
+    freedom = _freedom(facts, ddof)
+
+    def forward(a: Any) -> Any:
+        return _narrow(_variance(a, facts, freedom), a)
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        return facts.spread(xp, g * (2 / freedom)) * _centred(xp, x, facts)
+
+    return record("var", forward, (source,), (d_x,))
+
+
+def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Standard deviation along axes, the square root of :func:`var`; its gradient for a constant is 0.
+
+    Raises ShapeError where there are not more than ``ddof`` elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.std([1.0, 2.0, 3.0], ddof=1)
+    tensor(1., dtype=float64)
+    """
+    source = shaped(x, "std")
+    facts = _Reduced("std", source, axis, keepdims)
+    freedom = _freedom(facts, ddof)
+
+    def forward(a: Any) -> Any:
+        return _narrow(np.sqrt(_variance(a, facts, freedom)), a)
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        # Rounding can give a constant a deviation that is not quite zero, and a gradient of order one.
+        flat = xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
+        out = facts.spread(xp, out)
+        flat = flat | (out == 0)
+        scaled = facts.spread(xp, g) / (xp.where(flat, 1, out) * freedom)
+        return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
+
+    return record("std", forward, (source,), (d_x,))
+
+
+def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Product along axes; 1 where there are no elements. Its gradient is exact where elements are zero.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.tensor([2.0, 0.0, 4.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    array([0., 8., 0.])
+    """
+    source = shaped(x, "prod")
+    facts = _Reduced("prod", source, axis, keepdims)
+    rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
+    order = facts.axes + rest
+    moved = tuple(facts.shape[i] for i in order)
+    outer = moved[len(facts.axes) :]
+
+    def forward(a: Any) -> Any:
+        dtype = np.float32 if a.dtype == np.float16 else None
+        return _narrow(_product(a, axis=facts.axis, dtype=dtype, keepdims=keepdims), a)
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        # Multiply in pairs, as a tree, and come back down it: the gradient of one factor is that of the pair
+        # times the other. No division, so zeros are exact; products alone, so the next derivative is too.
+        level = xp.reshape(xp.transpose(x, order), (facts.count, *outer))
+        siblings = []
+        while level.shape[0] > 1:
+            odd = level[-1:] if level.shape[0] % 2 else None
+            left, right = level[: level.shape[0] - 1 : 2], level[1::2]
+            siblings.append((left, right, odd is not None))
+            level = left * right
+            if odd is not None:
+                level = xp.concatenate([level, odd])
+        g = xp.reshape(g, (1, *outer))
+        for left, right, odd in reversed(siblings):
+            pairs = left.shape[0]
+            above = g[:pairs]
+            below = xp.reshape(xp.stack([above * right, above * left], axis=1), (2 * pairs, *outer))
+            g = xp.concatenate([below, g[pairs:]]) if odd else below
+        back = tuple(sorted(range(len(order)), key=order.__getitem__))
+        return xp.transpose(xp.reshape(g[: facts.count], moved), back)
+
+    return record("prod", forward, (source,), (d_x,))
+
+
+def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+    source = shaped(x, op)
+    facts = _Reduced(op, source, axis, keepdims)
+    facts.nonempty()
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        # NaN is unequal to itself: where there is one, it is the result.
+        taken = (x == facts.spread(xp, out)) | (x != x)
+        ties = _sum(taken, axis=facts.axis, keepdims=True)
+        wide = np.float32 if g.dtype == np.float16 else g.dtype
+        return xp.where(taken, facts.spread(xp, g) / ties.astype(wide), 0)
+
+    return record(op, lambda a: reduce(a, axis=facts.axis, keepdims=keepdims), (source,), (d_x,))
+
+
+def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Largest element along axes; ties split the gradient evenly.
+
+    Raises ShapeError where there are no elements.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> x.max().backward()
+    >>> x.grad
+    array([0. , 0.5, 0.5])
+    """
+    return _extremum("max", np.maximum.reduce, x, axis, keepdims)
+
+
+def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Smallest element along axes; ties split the gradient evenly.
+
+    Raises ShapeError where there are no elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    tensor([1., 2.], dtype=float64)
+    """
+    return _extremum("min", np.minimum.reduce, x, axis, keepdims)
+
+
+def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` along axes, without overflow.
+
+    Where all elements are -inf the result is -inf and the gradient 0. Raises ShapeError where there are no
+    elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.logsumexp([1000.0, 1000.0])
+    tensor(1000.69314718, dtype=float64)
+    """
+    source = shaped(x, "logsumexp")
+    facts = _Reduced("logsumexp", source, axis, keepdims)
+    facts.nonempty()
+
+    def forward(a: Any) -> Any:
+        wide = _wide(a)
+        with np.errstate(all="ignore"):
+            top = np.maximum.reduce(wide, axis=facts.axis, keepdims=True)
+            top = np.where(np.isfinite(top), top, 0)
+            result = np.log(_sum(np.exp(wide - top), axis=facts.axis, keepdims=True)) + top
+        return _narrow(result if keepdims else np.squeeze(result, axis=facts.axes), a)
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        # The rounding of a large result is a common factor of all parts, and goes out with their sum.
+        parts = xp.exp(x - facts.spread(xp, xp.where(out == -np.inf, 0, out)))
+        total = xp.sum(parts, axis=facts.axis, keepdims=True)
+        return facts.spread(xp, g) / xp.where(total == 0, 1, total) * parts
+
+    return record("logsumexp", forward, (source,), (d_x,))
+
+
+# --- running sums and differences -----------------------------------------------------------------------
+
+
+def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
+    """Running sum along an axis; None flattens first.
+
+    >>> import tensorgrad as tg
+    >>> tg.cumsum([1.0, 2.0, 3.0])
+    tensor([1., 3., 6.], dtype=float64)
+    """
+    source = shaped(x, "cumsum")
+    if axis is None:
+        return _running("cumsum", ravel(source), 0, False)
+    return _running("cumsum", source, normalised_axis(axis, len(source.shape), "cumsum"), False)
+
+
+def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
+    """Running sum along an axis, which may be left out where there is only one; optionally starting with 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
+    tensor([0., 1., 3., 6.], dtype=float64)
+    """
+    source = shaped(x, "cumulative_sum")
+    if axis is None:
+        if len(source.shape) != 1:
+            raise ShapeError(
+                f"cumulative_sum: shape {source.shape} has {len(source.shape)} axes; say which, axis=..."
+            )
+        axis = 0
+    return _running(
+        "cumulative_sum", source, normalised_axis(axis, len(source.shape), "cumulative_sum"), include_initial
+    )
+
+
+def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
+    before = (slice(None),) * axis
+    initial = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+
+    def forward(a: Any) -> Any:
+        wide = a.astype(np.float32) if a.dtype == np.float16 else a
+        sums = _narrow(np.cumsum(wide, axis=axis), a)
+        if include_initial:
+            sums = np.concatenate([np.zeros_like(sums, shape=initial), sums], axis=axis)
+        return sums
+
+    def d_x(xp: Any, g: Any) -> Any:
+        if include_initial:
+            g = g[(*before, slice(1, None))]
+        return xp.flip(xp.cumsum(xp.flip(g, axis), axis), axis)
+
+    return record(op, forward, (x,), (d_x,))
+
+
+def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
+    """Differences of neighbours along an axis, ``n`` times over.
+
+    >>> import tensorgrad as tg
+    >>> tg.diff([1.0, 4.0, 9.0])
+    tensor([3., 5.], dtype=float64)
+    """
+    source = shaped(x, "diff")
+    axis = normalised_axis(axis, len(source.shape), "diff")
+    n = index(n)
+    if n < 0:
+        raise ValueError(f"diff: n counts how often to take differences, got {n}")
+    if n == 0:
+        return positive(source)
+    shape: Shape = source.shape
+    before = (slice(None),) * axis
+
+    def d_x(xp: Any, g: Any) -> Any:
+        if shape[axis] <= n:  # no element is left
+            return xp.broadcast_to(xp.sum(g, axis=axis, keepdims=True), shape)
+        zero = xp.zeros_like(g[(*before, slice(0, 1))])
+        for _ in range(n):
+            g = -xp.diff(xp.concatenate([zero, g, zero], axis=axis), axis=axis)
+        return g
+
+    return record("diff", lambda a: np.diff(a, n, axis), (source,), (d_x,))

@@ -1,0 +1,117 @@
+"""Operands that have a shape, and results that share the memory of an operand."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..graph import Leaf, Node, Rule, extra, memory
+from ..record import Handle, operand, record
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["is_view", "live_views", "no_gradient", "shaped", "view"]
+
+
+def shaped(value: Any, op: str) -> Any:
+    """An operand that has a shape: a Tensor as it is, anything else as an array.
+
+    >>> shaped([1.0, 2.0], "sum").shape
+    (2,)
+    """
+    if isinstance(value, Handle):
+        return value
+    value = operand(value, op)
+    return value if hasattr(value, "shape") else np.asarray(value)
+
+
+# --- views ----------------------------------------------------------------------------------------------
+#
+# Writing to a result changes what its live views show, but not what they know of their history. So that a
+# write can find them and refuse, a view is noted, weakly, at the oldest result it can be traced to through
+# operations that may return views. Whether memory is really shared is asked of the arrays.
+
+_may_be_views = {
+    "broadcast_to",
+    "einsum",
+    "expand_dims",
+    "flip",
+    "getitem",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+}
+
+
+def view(op: str, forward: Callable[..., Any], x: Any, rule: Rule, *more: Any) -> Tensor:
+    """Record an operation whose result may share the memory of ``x``. Inputs in ``more`` need no gradient."""
+    rules = (rule,) + (no_gradient,) * len(more)
+    result = record(op, forward, (x, *more), rules)
+    if result.node is not None and not isinstance(x.node, Leaf):
+        _note(result, x)
+    return result
+
+
+def no_gradient(xp: Any, g: Any) -> Any:
+    """Stands where a rule for an index would be."""
+    raise AssertionError("an index requires no gradient")
+
+
+def _note(result: Tensor, x: Tensor) -> None:
+    if memory(result.data) is not memory(x.data):
+        return
+    assert x.node is not None
+    noted = extra(_oldest(x.node))
+    if noted.views is None:
+        noted.views = []
+    noted.views.append(weakref.ref(result))
+    length = len(noted.views)
+    if length >= 16 and length & (length - 1) == 0:  # now and then, so that the list stays in proportion
+        noted.views[:] = [ref for ref in noted.views if ref() is not None]
+
+
+def _oldest(node: Node) -> Node:
+    while node.op in _may_be_views and node.inputs:
+        parent = node.inputs[0]
+        if not isinstance(parent, Node) or isinstance(parent, Leaf):
+            break
+        node = parent
+    return node
+
+
+def live_views(tensor: Tensor) -> Iterator[Tensor]:
+    """The noted views that show the memory of a result, the result itself among them if it is one."""
+    if tensor.node is None:
+        return
+    noted = _oldest(tensor.node).extra
+    for ref in noted.views or () if noted is not None else ():
+        other = ref()
+        if other is not None and memory(other.data) is memory(tensor.data):
+            yield other
+
+
+def is_view(tensor: Tensor) -> bool:
+    """Does a result share the memory of the Tensor that it was taken from?"""
+    node = tensor.node
+    if node is None or node.op not in _may_be_views:
+        return False
+    oldest = _oldest(node)
+    if oldest.op not in _may_be_views:
+        return any(other is tensor for other in live_views(tensor))
+    leaf = oldest.inputs[0] if oldest.inputs else None
+    owner = leaf.owner() if isinstance(leaf, Leaf) else None
+    # Where the Tensor it came from is gone, or the graph was freed, other views of it may still be there.
+    return (
+        owner is None
+        or memory(owner.data) is memory(tensor.data)
+        or any(other is tensor for other in live_views(tensor))
+    )

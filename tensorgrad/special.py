@@ -1,0 +1,42 @@
+"""Special functions, computed by SciPy: ``pip install "tensorgrad-np[special]"``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .ops.views import shaped
+from .record import TensorLike, record
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+__all__ = ["erf"]
+
+
+def _scipy(function: str) -> Any:
+    try:
+        from scipy import special
+    except ImportError as error:
+        raise ImportError(f'{function} needs SciPy: pip install "tensorgrad-np[special]"') from error
+    return getattr(special, function)
+
+
+def erf(x: TensorLike, /) -> Tensor:
+    """Error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to x.
+
+    >>> import tensorgrad as tg
+    >>> tg.special.erf([0.0, 1.0])
+    tensor([0.        , 0.84270079], dtype=float64)
+    """
+
+    function = _scipy("erf")
+
+    def forward(a: Any) -> Any:
+        out = function(a)
+        return out if a.dtype.kind != "f" else out.astype(a.dtype, copy=False)  # SciPy knows no float16
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        return g * (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
+
+    return record("erf", forward, (shaped(x, "erf"),), (d_x,))

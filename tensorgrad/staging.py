@@ -1,0 +1,117 @@
+"""What code outside the engine says so that a compiler can follow it.
+
+Most code needs none of this: an operation on Tensors is followed by itself. These are for code that works on
+arrays directly (an optimiser), that decides by Python values (training or evaluation), or that gets a value from
+outside at every run (a learning rate, a random mask). Without a compiler they cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from .graph import written
+from .mode import current
+from .record import Handle
+
+__all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def array_of(source: Any) -> Any:
+    """The array to compute with, for a Tensor's data or an ndarray that lives from step to step.
+
+    Under :func:`tensorgrad.compile` it is a traced array, and what is written to it (with ``out=``) is written
+    at every run.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> w = tg.tensor([1.0, 2.0])
+    >>> array_of(w) is w.data
+    True
+    """
+    tracer = current().tracer
+    if tracer is not None:
+        return tracer.lift(source)
+    return source.data if isinstance(source, Handle) else source
+
+
+def host(function: Callable[[], R]) -> R:
+    """Call a Python function, also at every run of a compiled step: a learning rate, a step count, a random draw.
+
+    Returns a number or an array of the same shape and dtype each time.
+
+    >>> host(lambda: 0.01)
+    0.01
+    """
+    tracer = current().tracer
+    return function() if tracer is None else tracer.host(function)
+
+
+def watch(owner: object, attribute: str) -> Any:
+    """Read an attribute that decides what is computed; a compiled step is traced again when it has changed.
+
+    >>> class Layer:
+    ...     training = True
+    >>> watch(Layer(), "training")
+    True
+    """
+    tracer = current().tracer
+    if tracer is not None:
+        tracer.watch(owner, attribute)
+    return getattr(owner, attribute)
+
+
+def _traced(tree: Any) -> Any:
+    """A traced array among nested arguments, or None."""
+    if isinstance(tree, tuple | list):
+        return next((found for item in tree if (found := _traced(item)) is not None), None)
+    return tree if hasattr(tree, "__traced_call__") else None
+
+
+def indivisible(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function of arrays that looks at their values: a compiler calls it whole, at every run.
+
+    The function takes its arrays by position.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... def check_positive(x):
+    ...     if (x <= 0).any():
+    ...         raise ValueError("expected positive numbers")
+    ...     return x
+    >>> check_positive(np.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+
+    @wraps(function)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+        if current().tracer is not None:
+            traced = _traced(args)
+            if traced is not None:
+                return traced.__traced_call__(function, args, kwargs)  # type: ignore[no-any-return]
+        return function(*args, **kwargs)
+
+    return whole
+
+
+def writes_to(source: Any, by: str) -> Any:
+    """The array to write to in place, with a note of who writes, so that a stale graph is found out.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> loss = (w * w).sum()
+    >>> writes_to(w, "my update")[...] = 0.0
+    >>> loss.backward()  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    tensorgrad.errors.InplaceError: multiply saved an input, and my update has written to that memory since
+    """
+    tracer = current().tracer
+    if tracer is not None:
+        tracer.enter(by)
+        return tracer.lift(source)
+    array = array_of(source)
+    written(array, by)
+    return array

@@ -1,0 +1,637 @@
+"""Tensor: an array that remembers how it was computed."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from . import graph, interop, ops
+from .arrays import array_functions, dead, finite
+from .errors import DTypeError, GraphError, NonFiniteError, ShapeError
+from .graph import Leaf, Node, Reading, extra, place
+from .mode import current, enable_grad
+from .record import Handle, TensorLike, as_array, checked, handle, operand, results_are
+from .staging import array_of, indivisible
+
+__all__ = ["Tensor", "from_numpy", "tensor"]
+
+_hook_keys = count()
+_grad_lock = threading.Lock()
+
+
+# --- the readings of a rule (see tensorgrad.graph) --------------------------------------------------------
+
+
+def _mended_arrays(g: Any, gradient: Any) -> Any:
+    return np.where(dead(g, gradient), 0, gradient)
+
+
+def _mended_tensors(g: Tensor, gradient: Tensor) -> Tensor:
+    return ops.where(dead(g.data, gradient.data), 0, gradient)
+
+
+@indivisible
+def _require_finite(*gradients: Any) -> None:
+    if not all(map(finite, gradients)):
+        raise NonFiniteError(
+            "a gradient in a compiled step is not finite; call its .function, the uncompiled step, with the "
+            "same arguments to see where it comes from"
+        )
+
+
+def _finite_arrays(gradients: Iterable[Any]) -> bool:
+    if current().tracer is None:
+        return all(map(finite, gradients))
+    _require_finite(*gradients)  # a compiled step cannot walk twice
+    return True
+
+
+def _wrapped(array: Any, source: Any) -> Any:
+    if not hasattr(array, "dtype"):
+        return array  # a Python scalar
+    return handle(array, source if isinstance(source, Node) else None)
+
+
+ARRAYS = Reading(array_functions, None, _mended_arrays, _finite_arrays)
+TENSORS = Reading(ops, _wrapped, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients))
+
+
+def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
+    """Recorded gradients, each on memory of its own, that may be written to."""
+    seen: set[int] = set()
+    for node, g in gradients.items():
+        if getattr(g.data, "base", None) is not None or id(g.data) in seen:
+            gradients[node] = g = ops.positive(g)
+        seen.add(id(g.data))
+    return gradients
+
+
+class Tensor(Handle):
+    """An array of numbers that records what is computed from it.
+
+    Args:
+        data: anything NumPy makes an array of; an ndarray is copied (:func:`from_numpy` shares its memory).
+        dtype: NumPy dtype; by default that of the data, and float64 for Python floats.
+        requires_grad: record operations on this Tensor, so that ``backward()`` fills ``grad``.
+        name: shown in drawings and messages.
+
+    Attributes:
+        data: the ndarray. Writing to it directly is not noticed by a recorded graph; see :meth:`detach`.
+        node: the record behind this Tensor (:class:`tensorgrad.graph.Node`), None for an unused constant.
+
+    Raises:
+        DTypeError: for data that holds no numbers; for ``requires_grad`` with anything but floating point.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        data: TensorLike,
+        *,
+        dtype: DTypeLike | None = None,
+        requires_grad: bool = False,
+        name: str | None = None,
+    ) -> None:
+        source: Any = data
+        if isinstance(data, Handle):
+            source = data.detach().data  # type: ignore[attr-defined]
+        if not hasattr(source, "__array_function__"):
+            source = as_array(source, "Tensor")
+        # np.array copies, makes native byte order where no dtype says otherwise, and asks the array's own class.
+        wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
+        self._own(checked(np.copy(source).astype(wanted, copy=False), "Tensor"), requires_grad, name)
+
+    def _own(self, array: Any, requires_grad: bool, name: str | None) -> None:
+        self.data = array
+        self.node = None
+        if requires_grad:
+            self.requires_grad = True
+        if name is not None:
+            self.name = name
+
+    # --- what it is -------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype."""
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.data.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:
+        """The Tensor with its axes in reverse order."""
+        return ops.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The Tensor with its last two axes swapped."""
+        return ops.matrix_transpose(self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Is a gradient wanted for this Tensor, or for one it was computed from? May be set on leaves."""
+        return self.node is not None and self.node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value == self.requires_grad:
+            return
+        if not self.is_leaf:
+            raise GraphError(
+                f"requires_grad of a result cannot be changed ({self._describe()}); write .detach() for a "
+                f"Tensor without history"
+            )
+        if value and self.dtype.kind != "f":
+            raise DTypeError(
+                f"only Tensors of floating point dtype can require a gradient, got {self.dtype}; write "
+                f"dtype=np.float64 (or np.float32)"
+            )
+        name = self.name
+        self.node = Leaf(self) if value else None
+        self._grad = None
+        if name is not None:
+            self.name = name
+
+    @property
+    def is_leaf(self) -> bool:
+        """Was this Tensor made by the user, not by a recorded operation?"""
+        return self.node is None or isinstance(self.node, Leaf)
+
+    @property
+    def name(self) -> str | None:
+        """The name shown in drawings and messages; may be set."""
+        return None if self.node is None else self.node.label
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"a name is a string, got {value!r}")
+        if self.node is None:
+            self.node = graph.Constant(self)
+        extra(self.node).label = value
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that ``backward()`` has added up here: an ndarray, or None before.
+
+        After ``backward(create_graph=True)`` it is a Tensor, which can be differentiated again. Raises
+        GraphError for a result that was not asked to keep its gradient: call :meth:`retain_grad` before
+        ``backward()``.
+        """
+        try:
+            return self._grad
+        except AttributeError:
+            pass
+        if self.is_leaf:
+            return None
+        raise GraphError(
+            f"the gradient of a result is not kept ({self._describe()}); call retain_grad() on it before "
+            f"backward()"
+        )
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            if isinstance(value, Handle):
+                shape = value.data.shape
+            else:
+                value = np.asarray(value, dtype=self.dtype)
+                shape = value.shape
+            if shape != self.shape:
+                raise ShapeError(f"grad has shape {shape}, expected {self.shape}, that of its Tensor")
+        self._grad = value
+
+    def _describe(self) -> str:
+        node = self.node
+        if node is None or isinstance(node, Leaf):
+            return f"leaf {self.name!r} of shape {self.shape}" if self.name else f"leaf of shape {self.shape}"
+        return f"the result of {node.op}, called at {place(node.code, node.lasti)}"
+
+    # --- out of the graph -------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element, as a Python number. Raises ShapeError if there is not exactly one.
+
+        >>> import tensorgrad as tg
+        >>> tg.tensor([2.5]).item()
+        2.5
+        """
+        if self.size != 1:
+            raise ShapeError(
+                f"item() needs exactly one element, got shape {self.shape}; write .data for the array, or "
+                f"index first"
+            )
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """A Tensor on the same memory, without history.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.tensor([1.0], requires_grad=True)
+        >>> (x * 2).detach().requires_grad
+        False
+        """
+        return handle(array_of(self), None)
+
+    def numpy(self) -> Any:
+        """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""
+        self._refuse_if_graph(".numpy()")
+        return self.data
+
+    def _refuse_if_graph(self, what: str) -> None:
+        if self.requires_grad:
+            raise GraphError(
+                f"{what} would cut the graph unnoticed ({self._describe()}); write t.item() for a number, "
+                f"t.detach() or t.data for the values alone"
+            )
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        self._refuse_if_graph("np.asarray(t)")
+        if copy is None:
+            return np.asarray(self.data, dtype=dtype)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        self._refuse_if_graph("float(t)")
+        return float(self.item())
+
+    def __int__(self) -> int:
+        self._refuse_if_graph("int(t)")
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError(f"an index must be an integer, got a Tensor of dtype {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth value of a Tensor of shape {self.shape} is ambiguous; write .data.any() or "
+                f".data.all()"
+            )
+        return bool(self.data)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a Tensor without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a Tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    # --- gradients --------------------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: TensorLike | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this Tensor to ``grad`` of every leaf it was computed from.
+
+        Args:
+            gradient: the gradient of the final result for this Tensor, of its shape; 1 for a scalar.
+            retain_graph: keep the saved arrays, so that backward can run again.
+            create_graph: record the backward computation, so that the gradients can be differentiated.
+
+        Raises:
+            GraphError: this Tensor requires no gradient; it is no scalar and ``gradient`` is missing; the
+                graph was freed by an earlier backward.
+            ShapeError: ``gradient`` has another shape than this Tensor.
+            InplaceError: an array that a derivative needs was written to.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(6.)
+        """
+        node = self._differentiable_node()
+        if gradient is None and self.size != 1:
+            raise GraphError(
+                f"backward() starts from a scalar, got shape {self.shape} ({self._describe()}); write "
+                f".sum().backward(), or backward(gradient=...) with an array of that shape"
+            )
+        seed = self._seed(gradient)
+        if create_graph:
+            with enable_grad():
+                start = seed if isinstance(seed, Tensor) else handle(seed, None)
+                result = separated(graph.backward(node, start, TENSORS))
+        else:
+            result = graph.backward(node, seed, ARRAYS, release=not retain_graph)
+        with _grad_lock:  # nothing is written before the whole walk has succeeded
+            for source, g in result.items():
+                known = source.owner if isinstance(source, Leaf) else extra(source).owner
+                owner = known() if known is not None else None
+                if owner is not None:
+                    owner._accumulate(g)
+
+    def _differentiable_node(self) -> Node:
+        if self.node is None or not self.node.requires_grad:
+            why = (
+                "it is of an integer or boolean dtype"
+                if self.dtype.kind not in "fc"
+                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all it "
+                "was computed from"
+            )
+            raise GraphError(
+                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with "
+                f"requires_grad=True"
+            )
+        return self.node
+
+    def _seed(self, gradient: TensorLike | None) -> Any:
+        if gradient is None:
+            return np.ones_like(array_of(self))
+        if isinstance(gradient, Tensor) and gradient.requires_grad:
+            seed: Any = gradient.astype(self.dtype)
+        else:
+            given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
+            seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+            seed = seed.astype(self.dtype, copy=False)
+        if seed.shape != self.shape:
+            raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
+        return seed
+
+    def _accumulate(self, g: Any) -> None:
+        old = getattr(self, "_grad", None)
+        if old is not None and current().tracer is not None and isinstance(old, np.ndarray):
+            raise GraphError(
+                f"a compiled step would add to a gradient that it did not compute ({self._describe()}); call "
+                f"zero_grad() in the step before backward()"
+            )
+        if isinstance(g, np.generic):
+            g = np.asarray(g)
+        self._grad = g if old is None else old + g
+        if isinstance(self._grad, np.generic):
+            self._grad = np.asarray(self._grad)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result in ``grad`` at the next ``backward()``.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> y = x * x
+        >>> y.retain_grad()
+        >>> (2 * y).backward()
+        >>> y.grad
+        array(2.)
+        """
+        node = self._differentiable_node()
+        if not isinstance(node, Leaf):
+            extra(node).owner = weakref.ref(self)
+            self._grad = None
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns replaces it.
+
+        The hook gets a copy (a Tensor under ``create_graph=True``) and returns an array of the same shape or
+        None. Returns a function that takes the hook off again.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> remove = x.register_hook(lambda g: 10 * g)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(60.)
+        """
+        more = extra(self._differentiable_node())
+        if more.hooks is None:
+            more.hooks = {}
+        key = next(_hook_keys)
+        more.hooks[key] = hook
+        hooks = more.hooks
+        return lambda: hooks.pop(key, None) and None
+
+    # --- copies -----------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For copy and pickle: values, gradient and name, without history. A result's copy requires no gradient.
+        grad = getattr(self, "_grad", None)
+        values = grad.data if isinstance(grad, Handle) else grad
+        own = (type(self), self.data, self.requires_grad and self.is_leaf, self.name, values)
+        added = [slot for cls in type(self).__mro__ for slot in cls.__dict__.get("__slots__", ())]
+        slots = {slot: getattr(self, slot) for slot in added[: -len(Handle.__slots__)] if hasattr(self, slot)}
+        return _restored, own, (getattr(self, "__dict__", None), slots)
+
+    # --- how it shows -----------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        prefix = "tensor("
+        text = np.array2string(np.asarray(self.data), separator=", ", prefix=prefix)
+        parts = [text, f"dtype={self.dtype}"]
+        if self.node is not None and not isinstance(self.node, Leaf):
+            parts.append(f"op={self.node.op}")
+        elif self.requires_grad:
+            parts.append("requires_grad=True")
+        if self.name is not None:
+            parts.append(f"name={self.name!r}")
+        return f"{prefix}{', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        facts = f"{self.dtype}{list(self.shape)}" + (" requires_grad" if self.requires_grad else "")
+        made = "" if self.is_leaf or self.node is None else f" from {self.node.op}"
+        label = f"<b>{escape(self.name)}</b> " if self.name else ""
+        values = escape(np.array2string(np.asarray(self.data), separator=", "))
+        return f"<div>{label}<code>{escape(facts + made)}</code><pre>{values}</pre></div>"
+
+    __hash__ = object.__hash__
+
+    # Comparisons have no gradient and give plain boolean arrays.
+    __eq__ = ops.equal  # type: ignore[assignment]
+    __ne__ = ops.not_equal  # type: ignore[assignment]
+    __lt__ = ops.less
+    __le__ = ops.less_equal
+    __gt__ = ops.greater
+    __ge__ = ops.greater_equal
+
+    # NumPy's functions, and the operators of its arrays and scalars.
+    __array_ufunc__ = interop.array_ufunc
+    __array_function__ = interop.array_function
+
+    # --- operators and methods: the functions of tensorgrad.ops -----------------------------------------
+
+    __neg__ = ops.negative
+    __pos__ = ops.positive
+    __abs__ = ops.abs
+    __add__ = ops.add
+    __sub__ = ops.subtract
+    __mul__ = ops.multiply
+    __truediv__ = ops.divide
+    __pow__ = ops.power
+    __matmul__ = ops.matmul
+    __getitem__ = ops.getitem
+    __setitem__ = ops.setitem
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return ops.add(other, self)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(other, self)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return ops.power(other, self)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(other, self)
+
+    abs = ops.abs
+    square = ops.square
+    sqrt = ops.sqrt
+    reciprocal = ops.reciprocal
+    exp = ops.exp
+    expm1 = ops.expm1
+    log = ops.log
+    log1p = ops.log1p
+    logaddexp = ops.logaddexp
+    logsumexp = ops.logsumexp
+    sin = ops.sin
+    cos = ops.cos
+    tan = ops.tan
+    sinh = ops.sinh
+    cosh = ops.cosh
+    tanh = ops.tanh
+    arcsin = ops.arcsin
+    arccos = ops.arccos
+    arctan = ops.arctan
+    sign = ops.sign
+    floor = ops.floor
+    ceil = ops.ceil
+    round = ops.round
+    clip = ops.clip
+    maximum = ops.maximum
+    minimum = ops.minimum
+
+    sum = ops.sum
+    mean = ops.mean
+    prod = ops.prod
+    max = ops.max
+    min = ops.min
+    var = ops.var
+    std = ops.std
+    cumsum = ops.cumsum
+    diff = ops.diff
+
+    ravel = ops.ravel
+    flatten = ops.ravel
+    squeeze = ops.squeeze
+    swapaxes = ops.swapaxes
+    moveaxis = ops.moveaxis
+    expand_dims = ops.expand_dims
+    broadcast_to = ops.broadcast_to
+    flip = ops.flip
+    astype = ops.astype
+    split = ops.split
+    take = ops.take
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """:func:`tensorgrad.reshape`; the shape may be given as several integers.
+
+        >>> import tensorgrad as tg
+        >>> tg.tensor([[1.0, 2.0]]).reshape(2, 1).shape
+        (2, 1)
+        """
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+
+    def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor:
+        """:func:`tensorgrad.transpose`; the axes may be given as several integers.
+
+        >>> import tensorgrad as tg
+        >>> tg.tensor([[1.0, 2.0]]).transpose(1, 0).shape
+        (2, 1)
+        """
+        if len(axes) == 1:
+            return ops.transpose(self, axes[0])  # type: ignore[arg-type]
+        return ops.transpose(self, axes or None)  # type: ignore[arg-type]
+
+    matmul = ops.matmul
+    dot = ops.dot
+    outer = ops.outer
+
+    relu = ops.relu
+    sigmoid = ops.sigmoid
+    softmax = ops.softmax
+    log_softmax = ops.log_softmax
+
+
+results_are(Tensor)
+
+
+def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    result = cls.__new__(cls)
+    result._own(array, requires_grad, name)
+    result._grad = grad
+    return result
+
+
+def tensor(
+    data: TensorLike,
+    *,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """Make a :class:`Tensor`: the constructor under the name that PyTorch users know.
+
+    >>> import tensorgrad as tg
+    >>> tg.tensor([1, 2], dtype="float32")
+    tensor([1., 2.], dtype=float32)
+    """
+    return Tensor(data, dtype=dtype, requires_grad=requires_grad, name=name)
+
+
+def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
+    """A Tensor on the memory of an ndarray: what is written to one shows in the other.
+
+    A graph does not notice a write to the ndarray: a derivative that saved it would use the new values.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_numpy(a)
+    >>> a[0] = 5.0
+    >>> t
+    tensor([5., 0.], dtype=float64)
+    """
+    if not hasattr(array, "__array_function__") or isinstance(array, Handle | np.generic):
+        raise TypeError(
+            f"from_numpy shares an ndarray's memory, got {type(array).__name__}; write tensor(...) to copy"
+        )
+    result = Tensor.__new__(Tensor)
+    result._own(checked(array, "from_numpy"), requires_grad, name)
+    return result
