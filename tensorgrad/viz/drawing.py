@@ -1,0 +1,227 @@
+"""draw() and what it returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError
+from ..graph import Constant, Freed, Node
+from ..graph import backward as walk
+from ..mode import record_graph
+from ..tensor import ARRAYS, Tensor
+from .dot import dot_text, finished
+from .model import Card, Cluster, Picture, nodes_of, picture_of, summary_of
+from .render import INSTALL, render
+from .tree import tree_lines
+
+__all__ = ["Drawing", "draw"]
+
+MOST_CARDS = 1500  # more are not laid out: the answer is a summary and the text
+FEW_CARDS = 12  # fewer run from left to right
+MOST_LINES = 300  # of the text that a notebook stores
+MOST_DESCRIBED = 60  # of the text inside an SVG
+
+
+class Drawing:
+    """A drawing of a computation graph: a picture in a notebook, an indented text where it is printed.
+
+    Attributes:
+        picture: cards, edges and modules, as plain data.
+        direction: "LR" or "TB".
+    """
+
+    def __init__(self, picture: Picture, direction: str, renderer: str | None = None) -> None:
+        self.picture = picture
+        self.direction = direction
+        self._renderer = renderer
+
+    @cached_property
+    def _identity(self) -> tuple[str, str]:
+        """The prefix of all ids, which is made of the drawing's content, and the DOT text."""
+        from hashlib import sha256
+
+        digest = sha256(dot_text(self.picture, "", self.direction).encode()).hexdigest()
+        prefix = f"tg{digest[:10]}-"
+        return prefix, dot_text(self.picture, prefix, self.direction)
+
+    @property
+    def dot(self) -> str:
+        """The drawing in DOT, the language of Graphviz."""
+        return self._identity[1]
+
+    @property
+    def source(self) -> Any:
+        """The drawing as a ``graphviz.Source``, for programs that expect one."""
+        try:
+            import graphviz
+        except ImportError as error:
+            raise ImportError("Drawing.source needs the package graphviz: pip install graphviz") from error
+        return graphviz.Source(self.dot)
+
+    @cached_property
+    def svg(self) -> str | None:
+        """The drawing as SVG, to be put into any page; None where no layout program is found.
+
+        A graph of more than 1,500 cards is not laid out: its SVG says so and sums it up.
+        """
+        shown = self
+        if self.too_large:
+            shown = Drawing(Picture([Card("n0", "note", self.too_large)], [], Cluster(""), []), "LR")
+        prefix, dot = shown._identity
+        made = render(dot, "svg", self._renderer)
+        if made is None:
+            return None
+        label = f"computation graph: {summary_of(self.picture)}"
+        return finished(made.decode(), shown.picture, prefix, label, self._text(MOST_DESCRIBED))
+
+    @property
+    def too_large(self) -> str:
+        """Why the graph is not laid out; empty if it is."""
+        count = len(self.picture.cards)
+        if count <= MOST_CARDS:
+            return ""
+        return (
+            f"{count:,} cards are more than the {MOST_CARDS:,} that are drawn: {summary_of(self.picture)}; "
+            f"draw a part of it, or print(drawing)"
+        )
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return tree_lines(self.picture)
+
+    def _text(self, most: int) -> list[str]:
+        """The text tree, cut short."""
+        head = [self.too_large] if self.too_large else []
+        more = len(self._lines) - most
+        tail = [f"… {more:,} more lines: print(drawing) shows them all"] if more > 0 else []
+        return [*head, *self._lines[:most], *tail]
+
+    def __str__(self) -> str:
+        head = [self.too_large] if self.too_large else []
+        return "\n".join([*head, *self._lines])
+
+    def __repr__(self) -> str:
+        return f"<Drawing of {len(self.picture.cards):,} cards; print() shows it as text, .save() writes it>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
+        svg = self.svg
+        lines = self._text(MOST_LINES)
+        if svg is None:
+            return {"text/plain": "\n".join([*lines, INSTALL])}
+        return {"image/svg+xml": svg, "text/plain": "\n".join(lines)}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the drawing to a file whose suffix says how: ``.svg``, ``.png`` or ``.dot``.
+
+        A file that was there is replaced only once the new one is complete. Raises ValueError for another
+        suffix, RuntimeError where no layout program is found for a picture.
+
+        >>> import tempfile, tensorgrad as tg
+        >>> x = tg.tensor(2.0, requires_grad=True, name="x")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = tg.draw(x * x).save(f"{folder}/square.dot")
+        ...     file.read_text().split()[0]
+        'digraph'
+        """
+        path = Path(path)
+        kind = path.suffix.lower()
+        if kind not in (".svg", ".png", ".dot"):
+            raise ValueError(f"save writes .svg, .png or .dot, got {path.name!r}")
+        content: bytes | None
+        if kind == ".dot":
+            content = self.dot.encode()
+        elif kind == ".svg":
+            content = None if self.svg is None else self.svg.encode()
+        elif self.too_large:
+            raise ValueError(f"{self.too_large}; save it as .dot")
+        else:
+            content = render(self.dot, "png", self._renderer)
+        if content is None:
+            raise RuntimeError(f"no layout program for {path.name}; {INSTALL}; .dot needs none")
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return path
+
+
+def draw(
+    tensor: Tensor | Iterable[Tensor],
+    *,
+    backward: bool = False,
+    direction: str | None = None,
+    renderer: str | None = None,
+) -> Drawing:
+    """Draw the graph that a Tensor, or several, were computed by.
+
+    After ``backward()`` the cards show gradients. It frees the graph's arrays, though, and with them the
+    links between operations on arrays: draw before it, with ``backward=True``; or compute under
+    :func:`tensorgrad.record_graph`. Graphs of scalars stay complete.
+
+    Args:
+        tensor: what to draw; a list is drawn as one graph.
+        backward: compute the gradients for this drawing. Leaves no trace: no ``.grad`` is touched and
+            nothing is freed; hooks are called.
+        direction: "TB" from top to bottom or "LR" from left to right; by default LR below 12 cards.
+        renderer: path of a layout program that takes ``dot``'s options; by default the environment variable
+            ``TENSORGRAD_DOT``, else that of the package graphviz-pure, else ``dot`` on PATH.
+
+    Raises:
+        TypeError: for something that is not a Tensor.
+        GraphError: under ``backward=True``, for a result that is not a scalar or requires no gradient.
+
+    >>> import tensorgrad as tg
+    >>> a = tg.tensor(2.0, requires_grad=True, name="a")
+    >>> b = tg.tensor(-3.0, requires_grad=True, name="b")
+    >>> print(tg.draw(a * b + 10.0, backward=True))
+    add  4  grad 1
+    ├─ multiply  -6  grad 1
+    │  ├─ a  2  [parameter]  grad -3
+    │  └─ b  -3  [parameter]  grad 2
+    └─ 10
+    """
+    if direction not in (None, "TB", "LR"):
+        raise ValueError(f"direction is 'TB' or 'LR', got {direction!r}")
+    tensors = [tensor] if isinstance(tensor, Tensor) else tensor
+    if isinstance(tensors, np.ndarray) or not isinstance(tensors, Iterable):
+        raise TypeError(f"draw expects a Tensor or a list of Tensors, got {type(tensor).__name__}")
+    roots: dict[Node, Tensor] = {}
+    for each in tensors:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"draw expects a Tensor or a list of Tensors, got a {type(each).__name__} among them")
+        roots[Constant(each) if each.node is None else each.node] = each
+    gradients = _gradients(roots) if backward else None
+    picture = picture_of(roots, gradients)
+    if direction is None:
+        direction = "LR" if len(picture.cards) < FEW_CARDS else "TB"
+    return Drawing(picture, direction, renderer)
+
+
+def _gradients(roots: dict[Node, Tensor]) -> dict[Node, Any] | None:
+    """The gradient of every node, by a walk of which nothing remains; None where the graph was freed."""
+    if len(roots) != 1:
+        raise GraphError(f"draw(..., backward=True) takes one scalar, got {len(roots)} Tensors; write their sum")
+    ((root, tensor),) = roots.items()
+    if tensor.size != 1:
+        raise GraphError(f"draw(..., backward=True) starts from a scalar, got shape {tensor.shape}; draw its .sum()")
+    if not root.requires_grad:
+        raise GraphError("draw(..., backward=True): nothing here requires a gradient")
+    nodes = nodes_of(roots)
+    if any(isinstance(node.saved, Freed) for node in nodes):
+        return None
+    before = [(node, node.gradient) for node in nodes]
+    try:
+        with record_graph():
+            walk(root, np.ones_like(tensor.data), ARRAYS)
+        return {node: node.gradient for node in nodes if node.gradient is not None}
+    finally:
+        for node, gradient in before:
+            node.gradient = gradient

@@ -1,0 +1,124 @@
+"""What a card says of one node: its source line, its values, its gradient."""
+
+from __future__ import annotations
+
+import linecache
+import math
+import os
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..graph import Freed, Node, Summary, getters, source_line
+from ..record import Handle
+from .style import heat, number
+
+__all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statistics", "summary", "where"]
+
+
+class Gradient(NamedTuple):
+    """A gradient as a card shows it: in words, and as a colour."""
+
+    text: str
+    colour: str
+    rms: float | None = None  # None: there is no gradient
+    details: str = ""  # for the tooltip, where the card has no room
+
+
+# --- source lines ---------------------------------------------------------------------------------------
+
+
+def where(code: Any, lasti: int) -> tuple[str, str]:
+    """Where an operation was called, in short, and the text of that line.
+
+    The same wherever the program lies: a path below the working directory, or the file's name, or the cell
+    of a notebook, whose file is a temporary one.
+    """
+    line = source_line(code, lasti)
+    if line is None:
+        return "", ""
+    file, at = line
+    text = linecache.getline(file, at).strip()
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
+    if cell is not None:
+        return f"cell {cell} line {at}", text
+    if "ipykernel_" in file:
+        return f"notebook cell, line {at}", text
+    here = os.path.join(os.getcwd(), "")
+    return f"{file[len(here) :] if file.startswith(here) else os.path.basename(file)}:{at}", text
+
+
+# --- values and gradients -------------------------------------------------------------------------------
+
+
+def data_of(value: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return value.data if isinstance(value, Handle) else value
+
+
+def summary(array: Any) -> Summary:
+    """The root mean square of an array, and how much of it is not finite."""
+    with np.errstate(all="ignore"):
+        return Summary.of(np.abs(array) if array.dtype.kind == "c" else array)
+
+
+def shown(gradient: Any) -> Gradient:
+    """A gradient that is there: a scalar with its number, an array with its root mean square."""
+    if not isinstance(gradient, Summary) and not gradient.shape:
+        value = gradient.item()
+        size = abs(value)
+        return Gradient(f"grad {number(value, 4)}", heat(size, not math.isfinite(size)), size)
+    rms, nonfinite, size = gradient if isinstance(gradient, Summary) else summary(gradient)
+    if nonfinite:
+        kind = "inf" if not isinstance(gradient, Summary) and not np.isnan(gradient).any() else "NaN"
+        text = f"{kind} {nonfinite}/{size}"
+        return Gradient(text, heat(rms, nonfinite), math.nan, f"{text} not finite, rms of the rest {rms:.1e}")
+    return Gradient(f"grad rms {rms:.1e}" if rms else "grad 0", heat(rms), rms)
+
+
+def statistics(array: Any) -> str:
+    """A line about the values of an array."""
+    if not array.size or array.dtype.kind not in "f":
+        return ""
+    array = np.asarray(array, dtype=np.float64)
+    finite = array[np.isfinite(array)]
+    line = ""
+    if finite.size:
+        with np.errstate(all="ignore"):
+            mean, std = float(finite.mean()), float(finite.std())
+        low, high = float(finite.min()), float(finite.max())
+        line = f"values: mean {mean:.3g}, std {std:.3g}, min {low:.3g}, max {high:.3g}"
+        zeros = int((finite == 0).sum())
+        line += f", {zeros / array.size:.0%} zeros" if zeros else ""
+    missing = array.size - finite.size
+    return f"{line or 'values:'}{', ' if line else ' '}{missing} not finite" if missing else line
+
+
+def size_text(count: int) -> str:
+    """A number of bytes in the unit that suits it.
+
+    >>> size_text(96), size_text(200_960 * 4)
+    ('96 bytes', '785.0 KiB')
+    """
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def array_given(node: Node, position: int) -> Any:
+    """The plain array that was an operation's input, if the operation saved it; else None."""
+    if isinstance(node.saved, Freed):
+        return None
+    for rule, args in zip(node.rules, node.saved, strict=True):
+        if rule is None:
+            continue
+        (pick,) = getters((rule,))
+        for place, arg in zip(pick((*range(len(node.inputs)), -1)), args, strict=True):
+            if place == position and hasattr(arg, "shape"):
+                return arg
+    return None

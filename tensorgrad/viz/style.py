@@ -1,0 +1,120 @@
+"""How a drawing looks: colours that read on white and on black pages, and how numbers are written.
+
+Cards are opaque with their own text colour, and everything that stands freely (edges, labels, module frames)
+is a middle grey, so one picture serves both. Recolouring text for dark pages is what does not work: a page's
+theme is not the operating system's, and light text on a pale heat colour is unreadable.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+__all__ = [
+    "CLUSTER_FILL",
+    "FREE",
+    "INK",
+    "NONE",
+    "NOTE",
+    "PAPER",
+    "PILLS",
+    "clean",
+    "heat",
+    "number",
+    "shape_text",
+    "short",
+    "wide",
+]
+
+INK = "#16191d"
+PAPER = "#ffffff"
+FREE = "#717d8c"  # edges, frames and free text: 4.2:1 on white, 4.4:1 on #111418
+CLUSTER_FILL = "#8899aa14"
+NONE = "#d5dae0"  # the gradient cell where there is no gradient
+NOTE = "#fff3c4"
+
+PILLS = {  # background and text of a card's coloured cell
+    "op": ("#3b4d6b", "#ffffff"),
+    "parameter": ("#f2a24a", INK),
+    "input": ("#5cb874", INK),
+    "constant": ("#b4bdc7", INK),
+    "result": ("#c2306b", "#ffffff"),
+}
+
+_COLD, _HOT, _BROKEN = (0x7A, 0xB8, 0xF5), (0xFF, 0x86, 0x68), "#ff7ae6"
+
+
+def heat(rms: float, nonfinite: int = 0) -> str:
+    """The colour of a gradient: blue to 1e-6, white at 1e-3, red from 1 on; magenta if it is not finite.
+
+    >>> heat(1e-9), heat(1e-3), heat(20.0), heat(0.1, nonfinite=1)
+    ('#7ab8f5', '#ffffff', '#ff8668', '#ff7ae6')
+    """
+    if nonfinite or not math.isfinite(rms):
+        return _BROKEN
+    level = -1.0 if rms <= 1e-6 else min(1.0, (math.log10(rms) + 3) / 3)
+    end = _HOT if level > 0 else _COLD
+    return "#" + "".join(f"{round(255 + abs(level) * (part - 255)):02x}" for part in end)
+
+
+def number(value: Any, digits: int = 5) -> str:
+    """A Python or NumPy number in few characters.
+
+    >>> number(2.302585), number(138.8338, 4), number(3), number(float("nan")), number(2 + 1j)
+    ('2.3026', '138.8', '3', 'NaN', '2+1j')
+    """
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int) and abs(value) < 10**9:
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"an integer of {value.bit_length()} bits"
+    text = f"{value:.{digits}g}"
+    return text.replace("nan", "NaN")
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as drawings write it.
+
+    >>> shape_text((64, 784)), shape_text((3,)), shape_text(())
+    ('64×784', '3', '()')
+    """
+    return "×".join(map(str, shape)) if shape else "()"
+
+
+def clean(text: str) -> str:
+    r"""Text that XML and DOT can carry; control characters and lone surrogates become U+FFFD.
+
+    >>> clean("a\x00b\nc")
+    'a�b\nc'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\t", " ").replace("\r", "\n")
+    return "".join("\ufffd" if c != "\n" and _unwritable(c) else c for c in text)
+
+
+def _unwritable(c: str) -> bool:
+    return unicodedata.category(c) in ("Cc", "Cs") or ord(c) & 0xFFFE == 0xFFFE
+
+
+def short(text: str, limit: int = 36) -> str:
+    r"""Cleaned text on one line, cut where it is too long for a card.
+
+    >>> short("first\nsecond"), short("abcdefgh", 4)
+    ('first second', 'abc…')
+    """
+    line = " ".join(clean(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def wide(text: str, size: float) -> int | None:
+    """The least width in points of a cell whose text layout programs measure too narrow; None for usual text.
+
+    They know the widths of Latin letters alone, and take a space's for each byte of anything else.
+    """
+    if all(ord(c) < 0x250 for c in text):
+        return None
+    ems = sum(1.1 if unicodedata.east_asian_width(c) in "WF" else 0.68 for c in text)
+    return math.ceil(ems * size) + 10

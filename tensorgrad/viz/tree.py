@@ -1,0 +1,66 @@
+"""The graph as an indented text: what ``print(drawing)`` shows, and what stands in for a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .model import Card, Picture
+
+__all__ = ["tree_lines"]
+
+DEPTH = 20  # deeper branches continue as a section of their own, so that a long chain stays readable
+
+
+def tree_lines(picture: Picture) -> list[str]:
+    """One line a card, from each result to what it was computed from.
+
+    A card that is used more than once carries its id, and is followed only where it first appears.
+    """
+    cards = {card.id: card for card in picture.cards}
+    tails: dict[str, list[str]] = {card.id: [] for card in picture.cards}
+    uses: Counter[str] = Counter()
+    for edge in picture.edges:
+        tails[edge.head].append(edge.tail)
+        uses[edge.tail] += 1
+    lines = [*picture.notes]
+    shown: set[str] = set()  # followed already, or promised a section
+    sections = [card.id for card in reversed(picture.cards) if card.root]
+    position = 0
+    while position < len(sections):
+        start = sections[position]
+        position += 1
+        tag = position > 1 or uses[start] > 1
+        stack = [(start, "", "", 0)]
+        while stack:
+            id, before, below, depth = stack.pop()
+            card = cards[id]
+            inputs = tails[id]
+            tagged = bool(inputs) and (uses[id] > 1 or (depth == 0 and tag))
+            line = before + _line(card, tagged or (depth == DEPTH and bool(inputs)))
+            if depth and inputs and id in shown:
+                lines.append(f"{line} …")
+                continue
+            if depth == DEPTH and inputs:
+                shown.add(id)
+                sections.append(id)
+                lines.append(f"{line} … (continued below)")
+                continue
+            shown.add(id)
+            lines.append(line)
+            for place, tail in reversed(list(enumerate(inputs))):
+                last = place == len(inputs) - 1
+                stack.append((tail, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), depth + 1))
+    return lines
+
+
+def _line(card: Card, tagged: bool) -> str:
+    if card.kind == "scalar":
+        return card.title
+    if card.kind == "note":
+        return f"({card.title})"
+    named = f"{card.name} = {card.title}" if card.name else card.title
+    text = card.text if card.value or card.shape != () else ""
+    gradient = card.gradient.text if card.gradient else ""
+    kind = "" if card.kind == "op" else f"[{card.kind}]" if card.kind != card.title else ""
+    parts = [named, text, kind, gradient, card.path and f"in {card.path}", f"#{card.id}" if tagged else ""]
+    return "  ".join(part for part in parts if part)

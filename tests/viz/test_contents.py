@@ -1,0 +1,354 @@
+"""What a drawing shows: cards, gradients, edges, modules, freed graphs, the text tree."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.errors import GraphError
+from tests.viz.graphs import card, cards, dot_edges, expression, groups, leaf, mlp
+
+MAGENTA, NO_GRADIENT = "#ff7ae6", "#d5dae0"
+
+
+# --- scalars --------------------------------------------------------------------------------------------
+
+
+def test_scalars_show_value_and_no_gradient_yet():
+    out, _ = expression()
+    drawing = tg.draw(out)
+    assert [(c.kind, c.title, c.name, c.value) for c in drawing.picture.cards] == [
+        ("parameter", "a", "", "2"),
+        ("parameter", "b", "", "-3"),
+        ("parameter", "c", "", "10"),
+        ("op", "multiply", "e", "-6"),
+        ("op", "add", "", "4"),
+        ("op", "multiply", "", "8"),
+        ("scalar", "1.5", "", "1.5"),
+        ("op", "add", "L", "9.5"),
+    ]
+    assert {c.gradient.text for c in drawing.picture.cards if c.gradient} == {"no gradient yet"}
+
+
+def test_values_and_gradients_of_unnamed_results_outlive_backward():
+    out, _ = expression()
+    out.backward()
+    shown = [(c.title, c.value, c.gradient and c.gradient.text) for c in tg.draw(out).picture.cards]
+    # L = (a b + c) a + 1.5 at (2, -3, 10): dL/da = 2 a b + c = -2, dL/db = a a = 4, dL/dc = a = 2
+    assert shown == [
+        ("a", "2", "grad -2"),
+        ("b", "-3", "grad 4"),
+        ("c", "10", "grad 2"),
+        ("multiply", "-6", "grad 2"),
+        ("add", "4", "grad 2"),
+        ("multiply", "8", "grad 1"),
+        ("1.5", "1.5", None),
+        ("add", "9.5", "grad 1"),
+    ]
+
+
+def test_gradient_of_a_leaf_is_what_grad_holds():
+    x = leaf(3.0, "x")
+    for _ in range(2):
+        y = x * x
+        y.backward()
+    assert card(tg.draw(y), "x").gradient.text == "grad 12"  # accumulated: 6 + 6
+    x.grad = None
+    assert card(tg.draw(x * x), "x").gradient.text == "no gradient yet"
+
+
+def test_gradient_of_four_digits():
+    x = leaf(138.8338 / 2, "x")
+    y = x * x
+    y.backward()
+    assert card(tg.draw(y), "x").gradient.text == "grad 138.8"
+
+
+def test_functional_gradients_show_although_grad_is_untouched():
+    x = leaf(3.0, "x")
+    y = x * x
+    tg.draw(y, backward=True)
+    assert x.grad is None
+    assert card(tg.draw(y), "x").gradient.text == "no gradient yet"
+
+
+# --- arrays ---------------------------------------------------------------------------------------------
+
+
+def test_kinds_of_leaves():
+    drawing = tg.draw(mlp())
+    kinds = {c.title: c.kind for c in drawing.picture.cards if c.kind not in ("op", "scalar")}
+    assert kinds == {"X": "input", "labels": "constant", "W": "parameter", "b": "parameter"}
+    assert card(drawing, "X").path == ""
+    assert [c.path for c in cards(drawing, title="W")] == ["net.0", "net.2"]
+    assert cards(drawing, title="W")[1].tip[0].startswith("net.2.W")
+
+
+def test_integer_labels_and_plain_arrays():
+    x = leaf(np.ones((3, 2)), "x")
+    mask = np.array([[1.0, 0.0]] * 3)
+    drawing = tg.draw((x * x * mask).sum() * 2.0)
+    (array,) = cards(drawing, title="array")
+    assert (array.kind, array.shape) == ("constant", (3, 2))
+    assert "an array, not a Tensor" in array.tip
+    W = leaf(np.ones((2, 4)), "W")
+    (entering,) = cards(tg.draw((mask @ W).sum()), title="input")
+    assert (entering.kind, entering.shape) == ("input", (3, 2))
+
+
+def test_drawing_with_backward_shows_rms_and_leaves_no_trace():
+    x = leaf(np.array([3.0, 4.0]), "x")
+    loss = (x * x).sum()
+    drawing = tg.draw(loss, backward=True)
+    assert card(drawing, "x").gradient.text == f"grad rms {np.sqrt(np.mean([36.0, 64.0])):.1e}"
+    assert card(drawing, "multiply").gradient.text == "grad rms 1.0e+00"
+    assert card(drawing, "sum").gradient.text == "grad 1"
+    assert x.grad is None
+    assert loss.node.gradient is None
+    loss.backward()  # nothing was freed
+    assert x.grad.tolist() == [6.0, 8.0]
+
+
+def test_backward_for_a_drawing_wants_one_scalar():
+    x = leaf(np.ones(2), "x")
+    with pytest.raises(GraphError, match=r"starts from a scalar, got shape \(2,\)"):
+        tg.draw(x * x, backward=True)
+    with pytest.raises(GraphError, match="takes one scalar, got 2 Tensors"):
+        tg.draw([x.sum(), x.sum()], backward=True)
+    with pytest.raises(GraphError, match="nothing here requires a gradient"):
+        tg.draw(tg.tensor(1.0), backward=True)
+
+
+def test_what_is_not_a_tensor_is_refused():
+    with pytest.raises(TypeError, match="expects a Tensor or a list of Tensors, got ndarray"):
+        tg.draw(np.ones(2))
+    with pytest.raises(TypeError, match="got a float among them"):
+        tg.draw([tg.tensor(1.0), 2.0])
+    with pytest.raises(ValueError, match="direction is 'TB' or 'LR', got 'up'"):
+        tg.draw(tg.tensor(1.0), direction="up")
+
+
+def test_graph_freed_by_backward_says_so_and_how_to_draw_it():
+    loss = mlp()
+    loss.backward()
+    for backward in (False, True):
+        drawing = tg.draw(loss, backward=backward)
+        (note,) = cards(drawing, kind="note")
+        assert note.title.startswith("graph was freed by backward() at ")
+        assert "test_contents.py:" in note.title
+        assert "draw(loss, backward=True)" in note.title
+        assert "tg.record_graph()" in note.title
+        assert note.title in str(drawing)
+        assert note.title.split(";")[0] in drawing.svg.replace("\n", " ")
+        assert card(drawing, "loss").gradient.text == "grad 1"
+
+
+def test_record_graph_keeps_links_values_and_gradients():
+    with tg.record_graph():
+        loss = mlp()
+        loss.backward()
+    drawing = tg.draw(loss)
+    assert not cards(drawing, kind="note")
+    assert len(cards(drawing, title="W")) == 2
+    before = {c.id: c.gradient for c in tg.draw(mlp(), backward=True).picture.cards}
+    assert {c.id: c.gradient for c in drawing.picture.cards} == before
+    assert any("values: rms" in line for line in cards(drawing, title="matmul")[0].tip)
+
+
+def test_gradient_not_kept_for_an_array_says_how_to_get_it():
+    x = leaf(np.ones(2), "x")
+    y = x * x
+    loss = y.sum()
+    loss.backward(retain_graph=True)
+    multiply = card(tg.draw(loss), "multiply")
+    assert multiply.gradient is None
+    assert any("gradient not kept" in line for line in multiply.tip)
+
+
+def test_retained_gradient_is_shown():
+    x = leaf(np.ones(2), "x")
+    y = x * x
+    y.retain_grad()
+    (3 * y).sum().backward(retain_graph=True)
+    assert card(tg.draw(y), "multiply").gradient.text == "grad rms 3.0e+00"
+
+
+# --- gradients that are missing or broken (W9) ----------------------------------------------------------
+
+
+def test_gradient_that_is_not_finite_is_magenta_and_counted():
+    x = leaf(np.ones((64, 128)), "x")
+    y = x * 1.0
+    gradient = np.ones((64, 128))
+    gradient.flat[:37] = np.nan
+    y.backward(gradient, retain_graph=True)
+    found = card(tg.draw(y), "x").gradient
+    assert found.text == "NaN 37/8192"
+    assert found.colour == MAGENTA
+    assert "NaN 37/8192" in str(tg.draw(y))
+    scalar = leaf(0.0, "s")
+    root = tg.sqrt(scalar)
+    root.backward()
+    assert card(tg.draw(root), "s").gradient[:2] == ("grad inf", MAGENTA)
+
+
+def test_leaf_that_no_gradient_reached_is_grey_and_says_so():
+    x, unreached = leaf(2.0, "x"), leaf(5.0, "u")
+    y = x * x
+    y.backward()
+    drawing = tg.draw([y, unreached])
+    assert card(drawing, "u").gradient[:2] == ("no gradient reached", NO_GRADIENT)
+    assert "u  5  [parameter]  no gradient reached" in str(drawing)
+
+
+# --- edges ----------------------------------------------------------------------------------------------
+
+
+def test_styles_and_labels_of_edges():
+    x = tg.tensor(np.ones((4, 3)), name="x")
+    W, b = leaf(np.ones((3, 2)), "W"), leaf(np.ones(2), "b")
+    drawing = tg.draw((x @ W + b).mean() * 2.0)
+    title = {c.id: c.title for c in drawing.picture.cards}
+    seen = {(title[e.tail], title[e.head]): (e.style, e.label) for e in drawing.picture.edges}
+    assert seen == {
+        ("x", "matmul"): ("dotted", ""),
+        ("W", "matmul"): ("solid", ""),
+        ("matmul", "add"): ("solid", ""),
+        ("b", "add"): ("dashed", "broadcast"),
+        ("add", "mean"): ("solid", "4×2"),
+        ("mean", "multiply"): ("solid", ""),
+        ("2", "multiply"): ("dotted", ""),
+    }
+
+
+def random_graph(seed):
+    """Operations on random earlier results: residuals, shared leaves, scalars, one operand twice."""
+    rng = np.random.default_rng(seed)
+    pool = [leaf(rng.normal(size=(3, 3)), f"p{i}") for i in range(4)]
+    pool.append(tg.tensor(np.ones((3, 3)), name="X"))
+    for i in range(int(rng.integers(5, 40))):
+        first, second = (pool[int(k)] for k in rng.integers(len(pool), size=2))
+        with tg.scope(rng.choice(["", "a", "a.b", "a.b.c", "d.e"])):
+            made = [first @ second, first + second, first * 2.0, tg.tanh(first), first - np.ones((3, 3))]
+            pool.append(made[i % 5])
+    total = pool[-1].sum()
+    for extra in pool[-4:-1]:
+        total = total + extra.sum()
+    return total
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_edges_are_those_of_the_graph(seed):
+    root = random_graph(seed).node
+    nodes, stack, wanted = {root}, [root], Counter()
+    while stack:
+        node = stack.pop()
+        for parent in node.inputs:
+            known = hasattr(parent, "birth")
+            wanted[parent.birth if known else repr(parent), node.birth] += 1
+            if known and parent not in nodes:
+                nodes.add(parent)
+                stack.append(parent)
+    drawing = tg.draw(random_graph_tensor(root))
+    order = iter(sorted(node.birth for node in nodes))
+    name = {}
+    for c in drawing.picture.cards:
+        plain = {"scalar": repr(2.0)}.get(c.kind, repr(None) if "an array, not a Tensor" in c.tip else None)
+        name[c.id] = plain or next(order)
+    assert next(order, None) is None
+    got = Counter((name[tail], name[head]) for tail, head in dot_edges(drawing))
+    assert got == wanted
+    assert len(groups(drawing.svg, "edge")) == wanted.total()
+    assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards)
+
+
+def random_graph_tensor(node):
+    """A Tensor around a node: what draw needs of the root is its node."""
+    result = tg.tensor(0.0)
+    result.node = node
+    return result
+
+
+# --- modules --------------------------------------------------------------------------------------------
+
+
+def test_modules_are_nested_clusters_and_hold_each_card_once():
+    x = leaf(2.0, "x")
+    with tg.scope("net", "Net · 1 param"):
+        y = x * x
+        with tg.scope("net.0.inner", "Inner"):
+            y = y * x
+        with tg.scope("net.1"):
+            y = y + 1.0
+    y = y * y
+    page = tg.draw(y).picture.clusters
+    (net,) = page.inside
+    assert (net.path, net.title) == ("net", "Net · 1 param")
+    assert [(c.path, c.title) for c in net.inside] == [("net.0.inner", "Inner"), ("net.1", "")]
+    held, stack = [], [page]
+    while stack:
+        cluster = stack.pop()
+        held += [c.id for c in cluster.cards]
+        stack += cluster.inside
+    assert sorted(held) == sorted(c.id for c in tg.draw(y).picture.cards)
+    assert [c.title for c in net.inside[1].cards] == ["1", "add"]
+
+
+def test_leaf_of_one_module_lies_in_it_and_a_shared_one_outside():
+    x, own, shared = leaf(1.0, "x"), leaf(2.0, "net.0.w"), leaf(3.0, "net.0.s")
+    with tg.scope("net.0"):
+        y = x * own * shared
+    with tg.scope("net.1"):
+        y = y * shared
+    drawing = tg.draw(y)
+    assert card(drawing, "w").path == "net.0"
+    (both,) = [c for c in drawing.picture.cards if c.tip[0].startswith("net.0.s")]
+    assert both.path == "net"
+
+
+def test_cluster_names_and_tooltips_in_the_svg():
+    svg = tg.draw(mlp()).svg
+    tips = list(groups(svg, "cluster").values())
+    assert tips == [
+        "net.0 Linear 8→6 · 54 params",
+        "net.1 Tanh",
+        "net.2 Linear 6→4 · 28 params",
+        "net.3 Tanh",
+    ]
+    assert ">net.0</text>" in svg
+
+
+def test_tooltips_hold_the_facts():
+    drawing = tg.draw(mlp(), backward=True)
+    tip = cards(drawing, title="matmul")[0].tip
+    assert tip[0] == "net.0 Linear 8→6 · 54 params · matmul"
+    assert tip[1] == "float64 16×6, 768 bytes"
+    assert tip[2].startswith("grad rms ")
+    assert "graphs.py:" in tip[-2]
+    assert tip[-1] == "return x @ W + b"
+    tip = cards(drawing, title="W")[1].tip
+    assert tip[0] == "net.2.W: leaf that requires a gradient"
+    assert tip[2].startswith("values: mean ")
+    assert any(line.startswith("|grad| / |value| ") for line in tip)
+
+
+# --- text -----------------------------------------------------------------------------------------------
+
+
+def test_text_tree_refers_to_what_was_shown():
+    x = leaf(2.0, "x")
+    y = x * x
+    assert str(tg.draw(y + y)).splitlines() == [
+        "add  8  no gradient yet",
+        "├─ multiply  4  no gradient yet  #n1",
+        "│  ├─ x  2  [parameter]  no gradient yet",
+        "│  └─ x  2  [parameter]  no gradient yet",
+        "└─ multiply  4  no gradient yet  #n1 …",
+    ]
+
+
+def test_constant_and_single_leaf_are_drawn():
+    drawing = tg.draw([tg.tensor(2.5), leaf(np.ones((2, 3)), "W")])
+    assert str(drawing).splitlines() == ["constant  2.5", "W  2×3  [parameter]  no gradient yet"]
+    assert len(groups(drawing.svg, "node")) == 2

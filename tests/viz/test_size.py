@@ -1,0 +1,59 @@
+"""Large graphs: linear time, no recursion, and an answer where there are too many cards to lay out."""
+
+import time
+
+import pytest
+
+import tensorgrad as tg
+from tests.viz.graphs import groups, leaf, mlp
+
+
+def test_doubling_sixty_times_is_sixty_one_cards():
+    y = leaf(1.0, "x")
+    for _ in range(60):
+        y = y + y
+    start = time.perf_counter()
+    drawing = tg.draw(y)
+    assert len(str(drawing).splitlines()) < 200
+    assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards) == 61
+    assert len(groups(drawing.svg, "edge")) == 120
+    assert time.perf_counter() - start < 2  # 2**60 steps would not
+
+
+@pytest.mark.parametrize("length", [10_000])
+def test_long_chain_gets_an_answer_without_recursion(length):
+    y = leaf(1.0, "x")
+    for _ in range(length):
+        y = tg.sin(y)
+    start = time.perf_counter()
+    drawing = tg.draw(y)
+    assert len(drawing.picture.cards) == length + 1
+    bundle = drawing._repr_mimebundle_()
+    message = "10,001 cards are more than the 1,500 that are drawn: 10,000 operations (10,000 sin)"
+    assert bundle["text/plain"].startswith(message)
+    assert "10,000 sin" in bundle["image/svg+xml"]
+    assert len(groups(bundle["image/svg+xml"], "node")) == 1
+    assert sum(map(len, bundle.values())) < 60_000
+    text = str(drawing)
+    assert text.count("sin") >= length
+    assert max(map(len, text.splitlines()[1:])) < 120
+    assert time.perf_counter() - start < 10
+
+
+def test_too_large_a_graph_is_saved_as_dot_alone(tmp_path):
+    y = leaf(1.0)
+    for _ in range(1500):
+        y = y * 1.0
+    drawing = tg.draw(y)
+    assert drawing.save(tmp_path / "g.dot").read_text().count("->") == 3000
+    with pytest.raises(ValueError, match="3,001 cards are more than the 1,500"):
+        drawing.save(tmp_path / "g.png")
+
+
+def test_what_is_just_small_enough_is_laid_out():
+    loss = mlp(blocks=240)
+    start = time.perf_counter()
+    drawing = tg.draw(loss, backward=True)
+    assert 1200 < len(drawing.picture.cards) <= 1500
+    assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards)
+    assert time.perf_counter() - start < 15

@@ -1,0 +1,247 @@
+"""The SVG: fit for any page, the same bytes every time, readable on white and on black."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.viz import style
+from tests.viz.graphs import SVG, expression, groups, leaf, mlp, parsed, size
+
+RENDERERS = [
+    pytest.param(None, id="graphviz-pure"),
+    pytest.param(
+        which("dot"), id="dot", marks=pytest.mark.skipif(which("dot") is None, reason="no dot on PATH")
+    ),
+]
+
+HOSTILE = [
+    "a<b>&\"'|{}:\\N\\G\\",
+    "</svg><script>alert(1)</script>",
+    "--> <!-- ]]> <![CDATA[",
+    "two\nlines\ttab\r",
+    "😀👩‍👩‍👧 שלום 你好世界 ﷽",
+    "\x00\x07\x1b\x85\ud800\uffff",
+    "&lt;&#10;&nonsense; %s {x} \\n\\l",
+    '<g id="n0" class="node"> id="x" font-family="Helvetica" <!-- q -->',
+    "n0 -> n1; subgraph cluster_0 { }",
+    "x" * 500,
+    "",
+    " ",
+]
+
+
+# --- hostile names (W6) ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_any_name_gives_valid_xml_without_scripts(name, renderer):
+    x, W = leaf(2.0, name), leaf(np.ones((2, 2)), name)
+    data = tg.tensor(np.ones((2, 2)), name=name)
+    with tg.scope(f"net.{name}", name):
+        y = (data @ W).sum() * x
+    y.name = name
+    svg = tg.draw(y, renderer=renderer).svg
+    root = parsed(svg)
+    assert {element.tag for element in root.iter()} <= {
+        SVG + tag for tag in ("svg", "g", "title", "desc", "text", "path", "polygon", "polyline", "ellipse")
+    }
+    assert len(groups(svg, "node")) == 6
+    assert len(groups(svg, "edge")) == 5
+    assert len(groups(svg, "cluster")) >= 1
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_names_are_shown_as_they_are(renderer):
+    name = 'a<b>&"\' {0} \\N|:é→世界 id="q"'
+    svg = tg.draw(leaf(2.0, name) * 2.0, renderer=renderer).svg
+    assert name in [text.text for text in parsed(svg).iter(f"{SVG}text")]
+    assert any(tip.startswith(f"{name}: leaf") for tip in groups(svg, "node").values())
+
+
+# --- fit for any page -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_no_prolog_no_comments_no_links_no_styles(renderer):
+    svg = tg.draw(mlp(), renderer=renderer).svg
+    assert svg.startswith("<svg ")
+    for unwanted in ("<?xml", "<!DOCTYPE", "<!--", "<a ", "<style", "prefers-color-scheme"):
+        assert unwanted not in svg
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_every_id_has_the_drawing_s_prefix(renderer):
+    drawing = tg.draw(mlp(), renderer=renderer)
+    ids = [element.get("id") for element in parsed(drawing.svg).iter() if element.get("id")]
+    prefix = ids[0].split("-")[0]
+    assert re.fullmatch("tg[0-9a-f]{10}", prefix)
+    assert len(ids) == len(set(ids)) > 30
+    assert all(id.startswith(f"{prefix}-") for id in ids)
+    assert sorted(groups(drawing.svg, "node")) == sorted(f"{prefix}-{c.id}" for c in drawing.picture.cards)
+
+
+def test_two_drawings_share_no_id():
+    first, second = tg.draw(mlp()).svg, tg.draw(mlp((8, 6, 5))).svg
+    ids = [set(re.findall(r' id="([^"]*)"', svg)) for svg in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_titles_are_the_tooltips(renderer):
+    drawing = tg.draw(mlp(), backward=True, renderer=renderer)
+    tips = groups(drawing.svg, "node")
+    for c in drawing.picture.cards:
+        (tip,) = [tip for id, tip in tips.items() if id.endswith(f"-{c.id}")]
+        assert tip.split("\n") == c.tip
+    assert all("input" in tip for tip in groups(drawing.svg, "edge").values())
+
+
+def test_it_says_in_words_what_it_shows():
+    out, _ = expression()
+    drawing = tg.draw(out)
+    root = parsed(drawing.svg)
+    assert root.get("role") == "img"
+    assert root.get("aria-label").startswith("computation graph: 4 operations (2 multiply, 2 add), 3 leaves")
+    assert root.find(f"{SVG}desc").text == str(drawing)
+
+
+def test_a_notebook_gets_svg_and_text():
+    out, _ = expression()
+    drawing = tg.draw(out)
+    assert drawing._repr_mimebundle_() == {"image/svg+xml": drawing.svg, "text/plain": str(drawing)}
+
+
+def test_source_is_what_the_graphviz_package_takes():
+    graphviz = pytest.importorskip("graphviz")
+    drawing = tg.draw(expression()[0])
+    assert isinstance(drawing.source, graphviz.Source)
+    assert drawing.source.source == drawing.dot
+
+
+# --- layout ---------------------------------------------------------------------------------------------
+
+
+def test_few_cards_run_from_left_to_right():
+    small, large = tg.draw(expression()[0]), tg.draw(mlp())
+    assert (len(small.picture.cards), small.direction) == (8, "LR")
+    assert (len(large.picture.cards) > 12, large.direction) == (True, "TB")
+    assert "rankdir=LR" in tg.draw(mlp(), direction="LR").dot
+
+
+def test_modules_stand_below_each_other():
+    """Without the invisible edges, 33 blocks are laid out as a staircase, thousands of points wide."""
+    drawing = tg.draw(mlp(blocks=33))
+    assert len(drawing.picture.cards) > 160
+    width, height = size(drawing.svg)
+    assert width < 400
+    assert height > 5000
+
+
+# --- the same bytes (W5) --------------------------------------------------------------------------------
+
+PROGRAM = """
+import gc, sys
+history = int(sys.argv[1])
+kept = [object() for _ in range(1000 * history)]
+import tensorgrad as tg
+for i in range(history):
+    old = tg.tensor(1.0, requires_grad=True, name="old")
+    (old * 2.0).backward()
+    kept.append(old)
+sys.path.insert(0, sys.argv[2])
+from tests.viz.graphs import mlp
+drawing = tg.draw(mlp(), backward=True)
+out = sys.stdout.buffer
+out.write((drawing.svg + drawing.dot + str(drawing)).encode())
+"""
+
+
+def test_same_program_same_bytes_whatever_came_before(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    root = Path(tg.__file__).parents[1]
+    outputs = set()
+    for seed, history in (("1", "0"), ("2", "7"), ("99", "1")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        command = [sys.executable, str(program), history, str(root)]
+        done = subprocess.run(command, capture_output=True, env=environment, check=True, cwd=tmp_path)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert b"</svg>" in outputs.pop()
+
+
+# --- contrast (W12) -------------------------------------------------------------------------------------
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first, second):
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def over(page, fill):
+    alpha = int(fill[7:9], 16) / 255
+    mixed = [(1 - alpha) * int(page[i : i + 2], 16) + alpha * int(fill[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(part):02x}" for part in mixed)
+
+
+def test_the_contrast_measure():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(
+        4.48, abs=0.01
+    )  # the textbook grey that just fails
+
+
+def test_text_on_cards_has_contrast():
+    pairs = [
+        *style.PILLS.values(),
+        (style.NONE, style.INK),
+        (style.NOTE, style.INK),
+        (style.PAPER, style.INK),
+    ]
+    pairs += [
+        (style.heat(10.0**e, missing), style.INK) for e in np.linspace(-8, 2, 101) for missing in (0, 1)
+    ]
+    assert min(contrast(*pair) for pair in pairs) >= 4.5
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111418"])
+def test_free_text_has_contrast_on_light_and_dark_pages(page):
+    assert contrast(style.FREE, page) >= 3.9
+    assert contrast(style.FREE, over(page, style.CLUSTER_FILL)) >= 3.8
+
+
+def test_the_svg_uses_those_colours_alone():
+    svg = tg.draw(mlp(), backward=True).svg
+    pills = {colour for pill in style.PILLS.values() for colour in pill}
+    named = pills | {style.INK, style.PAPER, style.FREE, style.NONE, style.CLUSTER_FILL[:7]}
+    fills = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', svg))
+    rest = fills - named
+    texts = set(re.findall(r'<text[^>]* fill="([^"]*)"', svg))
+    assert texts <= {style.INK, style.PAPER, style.FREE}
+    assert all(contrast(colour, style.INK) >= 4.5 for colour in rest)
+    assert 'fill="black"' not in svg
+
+
+# --- widths ---------------------------------------------------------------------------------------------
+
+
+def test_cells_are_wide_enough_for_east_asian_names():
+    svg = tg.draw(leaf(2.0, "世界" * 6) * 2.0).svg
+    at = svg.index("世界世界</text>")
+    right, left = re.findall(r'points="([-\d.]+),\S+ \S+ ([-\d.]+),', svg[:at])[-1]
+    assert abs(float(right) - float(left)) >= 12 * 12  # twelve characters of 12 points
