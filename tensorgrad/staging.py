@@ -91,7 +91,7 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
         if current().tracer is not None:
             traced = _traced(args)
             if traced is not None:
-                return traced.__traced_call__(function, args, kwargs)  # type: ignore[no-any-return]
+                return traced.__traced_call__(function, args, kwargs)
         return function(*args, **kwargs)
 
     return whole

@@ -1,0 +1,265 @@
+"""The compiled step: the same bits as the eager one, and an honest refusal where it cannot follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import nn
+import tensorgrad as tg
+
+DIGITS = load_digits(return_X_y=True)
+
+
+def batches(count: int, size: int = 64, dtype: Any = np.float32) -> Iterator[tuple[Any, Any]]:
+    X, y = DIGITS
+    X = ((X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-6)).astype(dtype)
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        part = rng.permutation(len(X))[:size]
+        yield X[part], y[part]
+
+
+class Training:
+    """A model, its optimiser and a step of both, eager and compiled."""
+
+    def __init__(self, optimizer: Callable[..., Any] = nn.AdamW, **settings: Any) -> None:
+        settings = {"activation": "relu", "norm": "batch", "init": "he_normal", **settings}
+        self.model = nn.MLP([64, 32, 32, 10], rng=0, **settings)
+        self.optimizer = optimizer(self.model.parameters(), lr=1e-2)
+        self.compiled = tg.compile(self.step)
+
+    def step(self, X: Any, y: Any) -> tg.Tensor:
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.model(X), y)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def state(self) -> dict[str, bytes]:
+        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        return {name: np.ascontiguousarray(t.data).tobytes() for name, t in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [
+        (nn.AdamW, {}),
+        (nn.AdamW, {"dtype": np.float64}),
+        (nn.Adam, {"activation": "sigmoid", "norm": None, "init": "lecun_normal"}),
+        (
+            lambda p, lr: nn.SGD(p, lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3),
+            {"activation": "tanh"},
+        ),
+        (nn.AdamW, {"dropout": 0.2, "activation": "leaky_relu"}),
+    ],
+)
+def test_equal_bits_over_100_steps(optimizer: Any, settings: dict[str, Any]) -> None:
+    eager, compiled = Training(optimizer, **settings), Training(optimizer, **settings)
+    dtype = settings.get("dtype", np.float32)
+    for number, (X, y) in enumerate(batches(100, dtype=dtype)):
+        eager.optimizer.lr = compiled.optimizer.lr = 1e-2 * 0.98**number
+        one, other = eager.step(X, y), compiled.compiled(X, y)
+        assert one.data.tobytes() == other.data.tobytes(), f"loss of step {number}"
+        assert one.dtype == other.dtype
+    assert eager.state() == compiled.state()
+    assert compiled.compiled.traces == 1
+    for (name, p), (_, q) in zip(eager.model.named_parameters(), compiled.model.named_parameters(), strict=True):
+        assert p.grad.tobytes() == q.grad.tobytes(), name
+
+
+def test_the_learning_rate_matters() -> None:
+    """A planted mistake for the test above: a step that froze its learning rate would differ."""
+    eager, compiled = Training(), Training()
+    for number, (X, y) in enumerate(batches(3)):
+        eager.optimizer.lr = 1e-2 * 0.5**number
+        eager.step(X, y)
+        compiled.compiled(X, y)
+    assert eager.state() != compiled.state()
+
+
+def test_shapes_dtypes_and_modes_are_traced_again() -> None:
+    eager, compiled = Training(dropout=0.1), Training(dropout=0.1)
+    sizes = [64, 64, 7, 64, 7, 33]
+    for number, size in enumerate(sizes):
+        ((X, y),) = batches(1, size)
+        for training in (eager, compiled):
+            training.model.train(number != 3)
+        assert eager.step(X, y).item() == compiled.compiled(X, y).item()
+    assert eager.state() == compiled.state()
+    assert compiled.compiled.traces == 4  # 64, 7 and 33 images; 64 in evaluation mode
+    ((X, y),) = batches(1, dtype=np.float64)
+    compiled.compiled(X, y)
+    assert compiled.compiled.traces == 5
+
+
+def test_the_source_is_a_readable_program() -> None:
+    training = Training()
+    with pytest.raises(tg.GraphError, match="first call"):
+        _ = training.compiled.source
+    ((X, y),) = batches(1)
+    training.compiled(X, y)
+    source = training.compiled.source
+    assert "def step(arg0, arg1):" in source
+    assert "np.matmul(arg0, " in source
+    assert "out=b" in source
+    assert "# backward of matmul" in source
+    assert "AdamW" in source
+    compile(source, "program", "exec")
+    # straight-line: no loop, no branch
+    assert not any(line.strip().startswith(("for ", "while ", "if ")) for line in source.splitlines())
+
+
+def test_what_a_step_returns_is_not_overwritten() -> None:
+    training = Training()
+    kept = []
+    for X, y in batches(4):
+        loss = training.compiled(X, y)
+        gradient = next(iter(training.model.parameters())).grad
+        kept.append((loss, loss.item(), gradient, gradient.copy()))
+    for loss, value, gradient, copy in kept:
+        assert loss.item() == value
+        assert np.array_equal(gradient, copy)
+
+
+def test_results_may_be_nested_and_arguments_may_be_numbers() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    @tg.compile
+    def step(batch: dict[str, Any], scale: float, power: int) -> Any:
+        y = (w * batch["x"] * scale) ** power
+        return {"sum": y.sum(), "parts": [y, batch["x"]], "power": power}
+
+    for scale, power in [(1.0, 2), (0.5, 2), (0.5, 3)]:
+        x = np.array([3.0, 4.0]) + scale
+        result = step({"x": x}, scale, power)
+        expected = (w.data * x * scale) ** power
+        assert np.array_equal(result["parts"][0].data, expected)
+        assert result["sum"].item() == expected.sum()
+        assert np.array_equal(result["parts"][1], x)
+        assert result["power"] == power
+    assert step.traces == 2
+
+
+def test_a_parameter_may_be_put_elsewhere() -> None:
+    training, other = Training(), Training()
+    stream = list(batches(4))
+    for X, y in stream[:2]:
+        training.compiled(X, y)
+        other.step(X, y)
+    for t in (training, other):
+        for p in t.model.parameters():
+            p.data = p.data * np.float32(0.5)
+    for X, y in stream[2:]:
+        assert training.compiled(X, y).item() == other.step(X, y).item()
+    assert training.compiled.traces == 1
+
+
+def test_a_bad_label_raises_at_every_run_and_changes_nothing() -> None:
+    training = Training()
+    stream = list(batches(2))
+    training.compiled(*stream[0])
+    X, y = stream[1]
+    bad = y.copy()
+    bad[3] = 11
+    weights = {name: p.data.copy() for name, p in training.model.named_parameters()}
+    with pytest.raises(IndexError, match="label 11"):
+        training.compiled(X, bad)
+    for name, p in training.model.named_parameters():
+        assert np.array_equal(p.data, weights[name])
+
+
+def test_a_gradient_that_is_not_finite_raises() -> None:
+    training = Training(norm=None)
+    stream = list(batches(2))
+    training.compiled(*stream[0])
+    X = stream[1][0].copy()
+    X[0, 20] = np.nan
+    weights = {name: p.data.copy() for name, p in training.model.named_parameters()}
+    with pytest.raises(tg.NonFiniteError):
+        training.compiled(X, stream[1][1])
+    for name, p in training.model.named_parameters():
+        assert np.array_equal(p.data, weights[name])
+
+
+def test_a_graph_from_before_notices_the_step() -> None:
+    training = Training()
+    stream = list(batches(3))
+    training.compiled(*stream[0])
+    loss = nn.functional.cross_entropy(training.model(stream[1][0]), stream[1][1])
+    training.compiled(*stream[2])
+    with pytest.raises(tg.InplaceError, match="compiled step"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("look", [lambda t: t.item(), lambda t: bool(t > 0), lambda t: float(t.data), int])
+def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
+    @tg.compile
+    def step(x: Any) -> Any:
+        y = tg.sum(tg.tensor([1.0, 2.0]) * x)
+        look(y)
+        return y
+
+    with pytest.raises(tg.GraphError, match="tracing"):
+        step(np.ones(2))
+
+
+def test_what_cannot_be_followed_is_refused() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    store: list[Any] = []
+
+    def rebinding(x: Any) -> Any:
+        loss = (w * x).sum()
+        w.data = tg.array_of(w) * 2.0
+        return loss
+
+    def adding(x: Any) -> Any:
+        loss = (w * x).sum()
+        loss.backward()
+        return loss
+
+    def storing(x: Any) -> Any:
+        store.append(w * x)
+        return x
+
+    x = np.ones(2)
+    with pytest.raises(tg.GraphError, match="in place"):
+        tg.compile(rebinding)(x)
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    (w * x).sum().backward()
+    with pytest.raises(tg.GraphError, match="zero_grad"):
+        tg.compile(adding)(x)
+    tg.compile(storing)(x)
+    with pytest.raises(tg.GraphError, match="keeps nothing but what it returns"):
+        store[0] + 1
+    with pytest.raises(tg.GraphError, match="must not require a gradient"):
+        tg.compile(lambda t: t * 2)(w)
+    with pytest.raises(TypeError, match="expects a function, got int"):
+        tg.compile(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got set"):
+        tg.compile(lambda t: t)({1, 2})
+
+
+def test_second_order_and_views() -> None:
+    w = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+
+    def step(x: Any) -> Any:
+        w.grad = None
+        y = ((w.T @ x).reshape(-1)[::2] ** 3).sum()
+        y.backward(create_graph=True)
+        penalty = (w.grad * w.grad).sum()
+        w.grad = None
+        penalty.backward()
+        return penalty, w.grad
+
+    compiled = tg.compile(step)
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=(2, 2))
+        expected, gradient = step(x)
+        result, got = compiled(x)
+        assert result.item() == expected.item()
+        assert np.array_equal(got, gradient)
