@@ -28,13 +28,13 @@ def finite(array: Any) -> bool:
         return math.isfinite(np.vdot(array, array).real) or bool(np.isfinite(array).all())
 
 
-def dead(g: Any, gradient: Any) -> Any:
-    """Where a gradient is not finite although the gradient ``g`` it was made from is exactly zero.
+def dead(g: Any, local: Any, gradient: Any) -> Any:
+    """Where a gradient is not finite although one of its factors, ``g`` and the local derivative, is exactly zero.
 
-    >>> dead(np.array([0.0, 0.0, 1.0]), np.array([0.0, np.nan, np.nan])).tolist()
+    >>> dead(np.array([0.0, 0.0, 1.0]), np.ones(3), np.array([0.0, np.nan, np.nan])).tolist()
     [False, True, False]
     """
-    return (g == 0) & ~np.isfinite(gradient)
+    return ((g == 0) | (local == 0)) & ~np.isfinite(gradient)
 
 
 @indivisible

@@ -27,6 +27,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from operator import itemgetter
@@ -204,15 +205,14 @@ def _signature(rule: Rule) -> tuple[CodeType, tuple[str, ...], bool]:
 
 def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
     """Pick what a rule needs from ``(*inputs, out)``; worked out once for every rule in the source."""
-    code = getattr(rule, "__wrapped__", rule).__code__  # type: ignore[attr-defined]
+    code = getattr(rule, "__wrapped__", rule).__code__
     known = _getters.get(id(code))
     if known is None:
         code, names, rest = _signature(rule)
         unknown = [name for name in names if name not in _POSITION]
         if unknown:
             raise GraphError(
-                f"a rule's parameters after (xp, g) are x, y, z, out or *xs: got {unknown[0]!r} in "
-                f"{code.co_name}"
+                f"a rule's parameters after (xp, g) are x, y, z, out or *xs: got {unknown[0]!r} in {code.co_name}"
             )
         places = [_POSITION[name] for name in names]
         pick: Any
@@ -319,6 +319,10 @@ def memory(array: Any) -> Any:
     return array
 
 
+def _forget(key: int, _: Any) -> None:
+    _writes.pop(key, None)
+
+
 def written(array: Any, by: str) -> None:
     """Note that an array was written to in place, by whom: a backward that saved it then refuses to run."""
     global _last_write
@@ -326,7 +330,7 @@ def written(array: Any, by: str) -> None:
     key = id(owner)
     log = _writes.get(key)
     if log is None or log.ref() is not owner:
-        log = _writes[key] = _Writes(weakref.ref(owner, lambda _, key=key: _writes.pop(key, None)))
+        log = _writes[key] = _Writes(weakref.ref(owner, partial(_forget, key)))
     log.count += 1
     _last_write = stamp = new_birth()
     log.recent.append((stamp, by))
@@ -360,7 +364,8 @@ class Reading(NamedTuple):
 
     xp: Any  # with which functions
     wrap: Callable[[Any, Any], Any] | None  # from a saved array and where it came from, what the rule gets
-    mend: Callable[[Any, Any], Any]  # (g, gradient): zero where g is zero and gradient is not finite
+    ones: Callable[[Any], Any]  # ones with the shape and dtype of a gradient
+    mend: Callable[[Any, Any, Any], Any]  # (g, local, gradient): 0 where a factor is 0 and gradient is not finite
     finite: Callable[[Iterable[Any]], bool]  # are all these gradients finite?
 
 
@@ -396,11 +401,7 @@ def _which(rule: Rule, parent: Node, node: Node) -> str:
 
 def _asked_in_vain(error: Exception) -> bool:
     """Was it the walk itself that asked what a rule returned for its dtype, not a rule that failed?"""
-    return (
-        isinstance(error, AttributeError)
-        and error.__traceback__ is not None
-        and not error.__traceback__.tb_next
-    )
+    return isinstance(error, AttributeError) and error.__traceback__ is not None and not error.__traceback__.tb_next
 
 
 def _no_array(error: Any, node: Node, parent: Node, rule: Rule) -> TypeError:
@@ -420,7 +421,7 @@ def _second_time(node: Node) -> GraphError:
 
 
 def reaches(root: Node, targets: Iterable[Node]) -> set[Node]:
-    """The nodes on a way from ``root`` to any of the targets, the targets and root included if there is a way."""
+    """The nodes on a way from ``root`` to any of the targets, both ends included if there is a way."""
     wanted = set(targets)
     oldest = min((node.birth for node in wanted), default=0)
     order: list[Node] = []
@@ -430,12 +431,7 @@ def reaches(root: Node, targets: Iterable[Node]) -> set[Node]:
         node = stack.pop()
         order.append(node)
         for parent in node.inputs:
-            if (
-                isinstance(parent, Node)
-                and parent.requires_grad
-                and parent.birth >= oldest
-                and parent not in seen
-            ):
+            if isinstance(parent, Node) and parent.requires_grad and parent.birth >= oldest and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
     order.sort(key=lambda node: node.birth)
@@ -460,8 +456,8 @@ def backward(
     afterwards. Raises GraphError where a needed node was released before, InplaceError where a saved array
     was written to; an exception leaves the graph as it was.
 
-    A gradient that is exactly zero contributes zero, also where a local derivative is infinite. The plain
-    rules make NaN of that. So they run first, at full speed; the results are looked at; and only if one is
+    A gradient that is exactly zero contributes zero, also where a local derivative is infinite, and a local
+    derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So they run first, at full speed; the results are looked at; and only if one is
     not finite does a second, careful walk mend what came from a zero. That is why nothing is freed before the
     end.
     """
@@ -567,7 +563,9 @@ def _applied(rule: Rule, args: tuple[Any, ...], node: Node, g: Any, reading: Rea
     if reading.wrap is not None:
         args = tuple(map(reading.wrap, args, _sources(rule, node)))
     r = rule(reading.xp, g, *args)
-    return reading.mend(g, r) if careful and node.op in elementwise else r
+    if careful and node.op in elementwise:
+        return reading.mend(g, rule(reading.xp, reading.ones(g), *args), r)
+    return r
 
 
 def _after_hooks(node: Node, g: Any, wrap: Callable[[Any, Any], Any] | None) -> Any:

@@ -31,7 +31,7 @@ _FACTS: dict[Any, Callable[..., Any]] = {
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's main namespace, and how it is called; None if there is nothing."""
+    """What to call for a function of NumPy's main namespace, and how it is called; None without one."""
     name = getattr(function, "__name__", "")
     if getattr(np, name, None) is not function:
         return None  # np.linalg's, np.fft's and other libraries' are not ours, although a name may be
@@ -44,11 +44,7 @@ def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspec
 def _shown(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None) or "numpy"
-    return (
-        f"{module.replace('numpy', 'np', 1)}.{name}"
-        if getattr(np, name, None) is not function
-        else f"np.{name}"
-    )
+    return f"{module.replace('numpy', 'np', 1)}.{name}" if getattr(np, name, None) is not function else f"np.{name}"
 
 
 def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:

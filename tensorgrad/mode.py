@@ -73,7 +73,7 @@ class Mode:
         self.plain = tracer is None and not keep  # may an operation take the short way?
 
 
-_mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())
+_mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
 current = _mode.get
 
 

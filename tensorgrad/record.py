@@ -156,8 +156,7 @@ def record(
     if not (wanted and mode.grad) or out.dtype.kind not in "fc":
         return handle(out, None)
     nodes = tuple(
-        value.node if isinstance(value, Handle) and value.node is not None else constant(value)
-        for value in inputs
+        value.node if isinstance(value, Handle) and value.node is not None else constant(value) for value in inputs
     )
     try:
         needed = tuple(
@@ -165,13 +164,9 @@ def record(
             for node, rule in zip(nodes, rules, strict=True)
         )
     except ValueError as error:
-        raise ValueError(
-            f"{op}: got {len(rules)} rules for {len(inputs)} inputs, expected one for each"
-        ) from error
+        raise ValueError(f"{op}: got {len(rules)} rules for {len(inputs)} inputs, expected one for each") from error
     values = (*arrays, out)
-    saved = tuple(
-        () if rule is None else pick(values) for rule, pick in zip(needed, getters(rules), strict=True)
-    )
+    saved = tuple(() if rule is None else pick(values) for rule, pick in zip(needed, getters(rules), strict=True))
     frame = user_frame(_getframe(1))
     node = Node(op, nodes, needed, saved, out, out.shape, frame.f_code, frame.f_lasti, mode.scope)
     if mode.keep and out.shape:
@@ -209,9 +204,7 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
             while LIBRARY[code.co_filename] and frame.f_back is not None:
                 frame = frame.f_back
                 code = frame.f_code
-            result.node = Node(
-                op, (node,), rules, (pick((a, out)),), out, shape, code, frame.f_lasti, mode.scope
-            )
+            result.node = Node(op, (node,), rules, (pick((a, out)),), out, shape, code, frame.f_lasti, mode.scope)
             return result
 
         return operation  # type: ignore[return-value]
@@ -238,7 +231,7 @@ def binary(
         def operation(x: Any, y: Any) -> Any:
             mode = current()
             if not mode.plain:
-                return record(op, forward, (x, y), rules)
+                return record(op, forward, (x, y), (rule_x, rule_y))
             if isinstance(x, Handle):
                 a = x.data
                 p = x.node

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
-import numpy as np
-
 from .errors import ShapeError
 
 __all__ = ["broadcast_error", "expand_reduced", "normalised_axes", "normalised_axis", "sum_to_shape"]
@@ -49,6 +47,7 @@ def normalised_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     """Sum a gradient over the axes along which an array of ``shape`` was broadcast.
 
+    >>> import numpy as np
     >>> sum_to_shape(np, np.ones((4, 2, 3)), (2, 1)).tolist()
     [[12.0], [12.0]]
     """
@@ -56,9 +55,7 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     extra = len(got) - len(shape)
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
         raise ShapeError(f"a gradient of shape {got} does not broadcast from {shape}")
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1
-    )
+    axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
     summed = xp.sum(gradient, axis=axes) if axes else gradient
     return xp.reshape(summed, shape)
 

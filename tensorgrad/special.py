@@ -29,7 +29,6 @@ def erf(x: TensorLike, /) -> Tensor:
     >>> tg.special.erf([0.0, 1.0])
     tensor([0.        , 0.84270079], dtype=float64)
     """
-
     function = _scipy("erf")
 
     def forward(a: Any) -> Any:

@@ -28,12 +28,12 @@ _grad_lock = threading.Lock()
 # --- the readings of a rule (see tensorgrad.graph) --------------------------------------------------------
 
 
-def _mended_arrays(g: Any, gradient: Any) -> Any:
-    return np.where(dead(g, gradient), 0, gradient)
+def _mended_arrays(g: Any, local: Any, gradient: Any) -> Any:
+    return np.where(dead(g, local, gradient), 0, gradient)
 
 
-def _mended_tensors(g: Tensor, gradient: Tensor) -> Tensor:
-    return ops.where(dead(g.data, gradient.data), 0, gradient)
+def _mended_tensors(g: Tensor, local: Tensor, gradient: Tensor) -> Tensor:
+    return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
 
 
 @indivisible
@@ -52,14 +52,18 @@ def _finite_arrays(gradients: Iterable[Any]) -> bool:
     return True
 
 
+def _ones(g: Tensor) -> Tensor:
+    return handle(np.ones_like(g.data), None)
+
+
 def _wrapped(array: Any, source: Any) -> Any:
     if not hasattr(array, "dtype"):
         return array  # a Python scalar
     return handle(array, source if isinstance(source, Node) else None)
 
 
-ARRAYS = Reading(array_functions, None, _mended_arrays, _finite_arrays)
-TENSORS = Reading(ops, _wrapped, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients))
+ARRAYS = Reading(array_functions, None, np.ones_like, _mended_arrays, _finite_arrays)
+TENSORS = Reading(ops, _wrapped, _ones, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients))
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -111,7 +115,7 @@ class Tensor(Handle):
             source = data.detach().data  # type: ignore[attr-defined]
         if not hasattr(source, "__array_function__"):
             source = as_array(source, "Tensor")
-        # np.array copies, makes native byte order where no dtype says otherwise, and asks the array's own class.
+        # Native byte order, where no dtype says otherwise.
         wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
         self._own(checked(np.copy(source).astype(wanted, copy=False), "Tensor"), requires_grad, name)
 
@@ -128,12 +132,12 @@ class Tensor(Handle):
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        return self.data.shape  # type: ignore[no-any-return]
+        return self.data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype."""
-        return self.data.dtype  # type: ignore[no-any-return]
+        return self.data.dtype
 
     @property
     def ndim(self) -> int:
@@ -143,7 +147,7 @@ class Tensor(Handle):
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size  # type: ignore[no-any-return]
+        return self.data.size
 
     @property
     def T(self) -> Tensor:
@@ -213,8 +217,7 @@ class Tensor(Handle):
         if self.is_leaf:
             return None
         raise GraphError(
-            f"the gradient of a result is not kept ({self._describe()}); call retain_grad() on it before "
-            f"backward()"
+            f"the gradient of a result is not kept ({self._describe()}); call retain_grad() on it before backward()"
         )
 
     @grad.setter
@@ -246,8 +249,7 @@ class Tensor(Handle):
         """
         if self.size != 1:
             raise ShapeError(
-                f"item() needs exactly one element, got shape {self.shape}; write .data for the array, or "
-                f"index first"
+                f"item() needs exactly one element, got shape {self.shape}; write .data for the array, or index first"
             )
         return self.data.item()
 
@@ -295,8 +297,7 @@ class Tensor(Handle):
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(
-                f"the truth value of a Tensor of shape {self.shape} is ambiguous; write .data.any() or "
-                f".data.all()"
+                f"the truth value of a Tensor of shape {self.shape} is ambiguous; write .data.any() or .data.all()"
             )
         return bool(self.data)
 
@@ -359,12 +360,11 @@ class Tensor(Handle):
             why = (
                 "it is of an integer or boolean dtype"
                 if self.dtype.kind not in "fc"
-                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all it "
-                "was computed from"
+                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all "
+                "that it was computed from"
             )
             raise GraphError(
-                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with "
-                f"requires_grad=True"
+                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True"
             )
         return self.node
 
@@ -434,7 +434,7 @@ class Tensor(Handle):
     # --- copies -----------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For copy and pickle: values, gradient and name, without history. A result's copy requires no gradient.
+        # For copy and pickle: values, gradient, name, and no history. A result's copy requires no gradient.
         grad = getattr(self, "_grad", None)
         values = grad.data if isinstance(grad, Handle) else grad
         own = (type(self), self.data, self.requires_grad and self.is_leaf, self.name, values)
@@ -455,6 +455,9 @@ class Tensor(Handle):
         if self.name is not None:
             parts.append(f"name={self.name!r}")
         return f"{prefix}{', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -629,9 +632,7 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     tensor([5., 0.], dtype=float64)
     """
     if not hasattr(array, "__array_function__") or isinstance(array, Handle | np.generic):
-        raise TypeError(
-            f"from_numpy shares an ndarray's memory, got {type(array).__name__}; write tensor(...) to copy"
-        )
+        raise TypeError(f"from_numpy shares an ndarray's memory, got {type(array).__name__}; write tensor(...) to copy")
     result = Tensor.__new__(Tensor)
     result._own(checked(array, "from_numpy"), requires_grad, name)
     return result

@@ -420,7 +420,7 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
         result = _bounded(np.maximum, result, min)
     if max is not None:
         result = _bounded(np.minimum, result, max)
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _bounded(forward: Any, x: TensorLike, bound: TensorLike) -> Tensor:

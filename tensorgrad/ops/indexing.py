@@ -154,9 +154,7 @@ def scatter(values: TensorLike, key: Any, shape: tuple[int, ...], /) -> Tensor:
         return g[_together(static, index)]
 
     rule = _with_index(len(arrays), d_values)
-    return record(
-        "scatter", forward, (shaped(values, "scatter"), *arrays), (rule, *[no_gradient] * len(arrays))
-    )
+    return record("scatter", forward, (shaped(values, "scatter"), *arrays), (rule, *[no_gradient] * len(arrays)))
 
 
 def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tensor:
@@ -252,8 +250,8 @@ def _prevailing(like: Any, key: Any, shape: tuple[int, ...]) -> Any:
     return writer[key] == order
 
 
-def _plain(arrays: Any) -> tuple[Any, ...]:
-    return tuple(a.data if isinstance(a, Handle) else a for a in arrays)
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Handle) else value
 
 
 def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
@@ -296,13 +294,14 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     shape = y.shape
 
     def d_y(xp: Any, g: Any, index: Any) -> Any:
-        return xp.where(_selected(*_plain((g,)), _together(static, _plain(index)), shape), 0, g)
+        return xp.where(_selected(_plain(g), _together(static, tuple(map(_plain, index))), shape), 0, g)
 
     def d_value(xp: Any, g: Any, index: Any) -> Any:
         part = g[_together(static, index)]
         if not indices:
             return part
-        return xp.where(_prevailing(*_plain((g,)), _together(static, _plain(index)), shape), part, 0)
+        last = _prevailing(_plain(g), _together(static, tuple(map(_plain, index))), shape)
+        return xp.where(last, part, 0)
 
     old = y.node
     inputs = (old, *(constant(i) for i in indices), source)
@@ -314,9 +313,7 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     # The rules need neither y nor the value: what they save are the index arrays, which stand between them.
     values = (None, *plain, None, None)
     saved = tuple(() if rule is None else getters((rule,))[0](values) for rule in rules)
-    y.node = Node(
-        "setitem", inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope
-    )
+    y.node = Node("setitem", inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope)
     _hand_over(y, old, y.node)
 
 
@@ -353,8 +350,8 @@ def _refuse_to_write(y: Tensor) -> None:
     made = _view_in_use(y)
     if made is not None:
         raise InplaceError(
-            f"setitem: a view of this Tensor is in use, made by {made}, and would show the new values with the "
-            f"old history; make it a copy, +view, or write before it is made"
+            f"setitem: a view of this Tensor is in use, made by {made}, and would show the new values with "
+            f"the old history; make it a copy, +view, or write before it is made"
         )
 
 
@@ -381,9 +378,7 @@ def _write(array: Any, key: Any, value: Any) -> None:
         raise IndexError(f"setitem: {error} (shape {array.shape})") from error
     except ValueError as error:
         if "read-only" in str(error):
-            raise InplaceError(
-                "setitem: this Tensor's memory is read-only; write to a copy, t = +t"
-            ) from error
+            raise InplaceError("setitem: this Tensor's memory is read-only; write to a copy, t = +t") from error
         part = array[key].shape
         raise broadcast_error("setitem", part, np.shape(value)) or ShapeError(
             f"setitem: a value of shape {np.shape(value)} does not fit the selection of shape {part}: {error}"

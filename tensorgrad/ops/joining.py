@@ -98,9 +98,7 @@ def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
     first = parts[0].shape
     for i, part in enumerate(parts):
         if part.shape != first:
-            raise ShapeError(
-                f"stack: array {i} has shape {part.shape}, array 0 has shape {first}; all must agree"
-            )
+            raise ShapeError(f"stack: array {i} has shape {part.shape}, array 0 has shape {first}; all must agree")
     axis = normalised_axis(axis, len(first) + 1, "stack")
     before = (slice(None),) * axis
     rules = [_part((*before, i)) for i in range(len(parts))]
@@ -125,8 +123,7 @@ def split(x: TensorLike, /, indices_or_sections: int | Sequence[int], axis: int 
         count = index(indices_or_sections)
         if count < 1 or length % count:
             raise ShapeError(
-                f"split: axis {axis} of shape {source.shape} has length {length}, which makes no {count} "
-                f"equal parts"
+                f"split: axis {axis} of shape {source.shape} has length {length}, which makes no {count} equal parts"
             )
         cuts = list(range(0, length + 1, length // count)) if length else [0] * (count + 1)
     before = (slice(None),) * axis

@@ -180,9 +180,7 @@ class _Terms:
         bare = text.replace("->", "").replace(",", "").replace("...", "")
         if not all(c in _LETTERS for c in bare):
             wrong = next(c for c in bare if c not in _LETTERS)
-            raise ValueError(
-                f"einsum: {subscripts!r} may hold letters, commas, '->' and '...'; got {wrong!r}"
-            )
+            raise ValueError(f"einsum: {subscripts!r} may hold letters, commas, '->' and '...'; got {wrong!r}")
         free = [c for c in _LETTERS if c not in text]
         widths = [len(s) - len(t.replace("...", "")) if "..." in t else 0 for t, s in zip(terms, shapes)]
         batch = "".join(free[: max(widths, default=0)])
@@ -227,9 +225,7 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
     tensor([3., 7.], dtype=float64)
     """
     if not isinstance(subscripts, str):
-        raise TypeError(
-            f"einsum: the subscripts are a string such as 'ij,jk->ik', got {type(subscripts).__name__}"
-        )
+        raise TypeError(f"einsum: the subscripts are a string such as 'ij,jk->ik', got {type(subscripts).__name__}")
     arrays = [shaped(array, "einsum") for array in operands]
     terms = _Terms(subscripts, [array.shape for array in arrays])
     call = terms.call()

@@ -49,24 +49,28 @@ class _Reduced:
 
     def __init__(self, op: str, x: Any, axis: Axis, keepdims: bool) -> None:
         self.op = op
-        self.shape: Shape = x.shape
+        self.shape = shape = x.shape
         self.keepdims = keepdims
         if axis is None:
-            self.axes: Shape = tuple(range(len(self.shape)))
-            self.kept: Shape = (1,) * len(self.shape)
+            self.axis: Shape | None = None
+            self.axes: Shape = tuple(range(len(shape)))
+            self.kept: Shape = (1,) * len(shape)
+            self.count = product(shape)
+        elif isinstance(axis, int):
+            a = normalised_axis(axis, len(shape), op)
+            self.axis = self.axes = (a,)
+            self.kept = (*shape[:a], 1, *shape[a + 1 :])
+            self.count = shape[a]
         else:
-            self.axes = normalised_axes(axis, len(self.shape), op)
-            self.kept = tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
-        self.axis = None if axis is None else self.axes
-        self.count = product(self.shape[a] for a in self.axes)
+            self.axis = self.axes = axes = normalised_axes(axis, len(shape), op)
+            self.kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+            self.count = product(shape[a] for a in axes)
 
     def nonempty(self) -> None:
         """Raise ShapeError where there is nothing to reduce."""
         if self.count == 0 and product(self.kept) != 0:
             along = "" if self.axis is None else f" along axis {self.axis}"
-            raise ShapeError(
-                f"{self.op}: shape {self.shape} has no elements{along}, and of none there is no {self.op}"
-            )
+            raise ShapeError(f"{self.op}: shape {self.shape} has no elements{along}, and of none there is no {self.op}")
 
     def spread(self, xp: Any, reduced: Any) -> Any:
         """A reduced array with the reduced axes back, so that it broadcasts with what was reduced."""
@@ -121,9 +125,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     facts.nonempty()
 
     def forward(a: Any) -> Any:
-        return _narrow(
-            np.true_divide(facts.sum(a if a.dtype.kind in "fc" else _wide(a), keepdims), facts.count), a
-        )
+        return _narrow(np.true_divide(facts.sum(a if a.dtype.kind in "fc" else _wide(a), keepdims), facts.count), a)
 
     def d_x(xp: Any, g: Any) -> Any:
         return xp.broadcast_to(facts.spread(xp, g / facts.count), facts.shape)
@@ -344,9 +346,7 @@ def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial
     source = shaped(x, "cumulative_sum")
     if axis is None:
         if len(source.shape) != 1:
-            raise ShapeError(
-                f"cumulative_sum: shape {source.shape} has {len(source.shape)} axes; say which, axis=..."
-            )
+            raise ShapeError(f"cumulative_sum: shape {source.shape} has {len(source.shape)} axes; say which, axis=...")
         axis = 0
     return _running(
         "cumulative_sum", source, normalised_axis(axis, len(source.shape), "cumulative_sum"), include_initial

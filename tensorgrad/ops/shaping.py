@@ -107,9 +107,7 @@ def squeeze(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tens
     axes = normalised_axes(axis, len(old), "squeeze")
     for a in axes:
         if old[a] != 1:
-            raise ShapeError(
-                f"squeeze: axis {a} of shape {old} has length {old[a]}, and only length 1 can be left out"
-            )
+            raise ShapeError(f"squeeze: axis {a} of shape {old} has length {old[a]}, and only length 1 can be left out")
 
     new = tuple(n for i, n in enumerate(old) if i not in axes)
 
@@ -149,9 +147,7 @@ def _permuted(op: str, x: Any, axes: Shape) -> Tensor:
 def _permutation(axes: Any, shape: Shape, op: str) -> Shape:
     result = normalised_axes(tuple(axes), len(shape), op)
     if len(result) != len(shape):
-        raise ShapeError(
-            f"{op}: axes {tuple(axes)} name {len(result)} of the {len(shape)} axes of shape {shape}"
-        )
+        raise ShapeError(f"{op}: axes {tuple(axes)} name {len(result)} of the {len(shape)} axes of shape {shape}")
     return result
 
 
@@ -191,9 +187,7 @@ def matrix_transpose(x: TensorLike, /) -> Tensor:
     source = shaped(x, "matrix_transpose")
     if len(source.shape) < 2:
         raise ShapeError(f"matrix_transpose: shape {source.shape} has fewer than two axes")
-    return view(
-        "matrix_transpose", lambda a: np.swapaxes(a, -1, -2), source, lambda xp, g: xp.swapaxes(g, -1, -2)
-    )
+    return view("matrix_transpose", lambda a: np.swapaxes(a, -1, -2), source, lambda xp, g: xp.swapaxes(g, -1, -2))
 
 
 def swapaxes(x: TensorLike, /, axis1: int, axis2: int) -> Tensor:
@@ -226,9 +220,7 @@ def moveaxis(x: TensorLike, /, source: int | Sequence[int], destination: int | S
     old = normalised_axes(source, ndim, "moveaxis")
     new = normalised_axes(destination, ndim, "moveaxis")
     if len(old) != len(new):
-        raise ShapeError(
-            f"moveaxis: {len(old)} axes to move, {source!r}, but {len(new)} positions, {destination!r}"
-        )
+        raise ShapeError(f"moveaxis: {len(old)} axes to move, {source!r}, but {len(new)} positions, {destination!r}")
     rest = iter([axis for axis in range(ndim) if axis not in old])
     origin = dict(zip(new, old))
     axes = tuple(origin[i] if i in origin else next(rest) for i in range(ndim))

@@ -1,0 +1,414 @@
+"""Checking derivatives: against differences, and against what a rule must not do.
+
+A checker that accepts a wrong rule is worse than none, so this one is itself tested with planted wrong rules.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from .errors import DTypeError, ShapeError
+from .functional import fresh_tensor, pulled_back
+from .graph import Leaf, Node, memory, new_birth, place
+from .mode import current, enable_grad, no_grad
+from .record import Handle, handle
+from .shapes import sum_to_shape
+from .tensor import Tensor
+
+__all__ = ["Check", "GradcheckError", "gradcheck", "gradgradcheck"]
+
+Method = Literal["complex", "central"]
+
+_STEP = 1e-4  # of a central difference, for inputs around 1
+_TINY = 1e-20  # of a complex step: nothing is subtracted, so nothing cancels
+_TOLERANCES: dict[Method, tuple[float, float]] = {"complex": (1e-10, 1e-12), "central": (1e-7, 1e-9)}
+
+
+class GradcheckError(AssertionError):
+    """A derivative is wrong, or the function has none at this point."""
+
+
+class Check(NamedTuple):
+    """What a check that passed has found."""
+
+    method: Method  # how the numeric derivative was computed
+    error: float  # the largest abs(analytic - numeric) / max(1, abs(numeric))
+    elements: int  # how many derivatives were compared
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    *inputs: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: Method | None = None,
+    seed: int = 0,
+) -> Check:
+    """Compare the gradient of ``f`` with a numeric one, element by element.
+
+    The results of ``f`` are weighted with fixed random numbers, so that one backward tests the whole
+    Jacobian. Every rule that runs is watched: it must not write to the gradient it gets or to what it saved,
+    nor return what it saved.
+
+    Args:
+        f: takes as many Tensors as there are ``inputs`` and returns one Tensor, of any shape, or a list or
+            tuple of them. Must return the same whenever it is called with the same.
+        inputs: Tensors or arrays, float64.
+        rtol: how far off a derivative may be, relative to the numeric one: 1e-10 with a complex step, 1e-7
+            with central differences.
+        atol: how far off it may be besides: 1e-12 and 1e-9.
+        method: "complex" is exact to rounding, for analytic functions of operations that take complex numbers
+            (Squire and Trapp 1998); "central" is for the rest (five points, so an error of order step**4).
+            None takes the complex step where it agrees with central differences, and those elsewhere.
+        seed: of the random weights.
+
+    Returns:
+        The method used and the largest error found.
+
+    Raises:
+        GradcheckError: the worst element, analytic and numeric; or what a rule did that it must not do; or
+            that ``f`` is random, writes to its input, or has a kink within the step.
+        DTypeError: an input is not float64.
+        ValueError: inputs share memory.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> tg.testing.gradcheck(tg.tanh, np.array([0.5, -1.0])).method
+    'complex'
+    >>> tg.testing.gradcheck(lambda x: abs(x), np.array([0.5, -1.0])).method
+    'central'
+    """
+    points = _points(inputs)
+    first = _evaluated(f, points)
+    _refuse_non_finite(f, first)
+    rng = np.random.default_rng(seed)
+    weights = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in first]
+    analytic = _analytic(f, points, weights)
+    _refuse_random(f, points, first)
+    used: Method
+    if method == "complex":
+        numeric, used = _complex_step(f, points, weights), "complex"
+    else:
+        numeric, used = _central(f, points, weights, first), "central"
+        if method is None:
+            better = _complex_or_none(f, points, weights, numeric)
+            if better is not None:
+                numeric, used = better, "complex"
+    default_rtol, default_atol = _TOLERANCES[used]
+    return _compared(
+        f,
+        analytic,
+        numeric,
+        default_rtol if rtol is None else rtol,
+        default_atol if atol is None else atol,
+        used,
+    )
+
+
+def gradgradcheck(
+    f: Callable[..., Any],
+    *inputs: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: Method | None = None,
+    seed: int = 0,
+) -> Check:
+    """Compare second derivatives of ``f`` with numeric ones: :func:`gradcheck` of its first derivative.
+
+    The first derivative is taken as a function of the inputs and of the gradient of the result, so that both
+    are checked. Whether it is right itself is :func:`gradcheck`'s business. Arguments and errors are those of
+    gradcheck.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> tg.testing.gradgradcheck(tg.tanh, np.array([0.5, -1.0])).method
+    'complex'
+    """
+    points = _points(inputs)
+    rng = np.random.default_rng([seed, 1])
+    seeds = [rng.uniform(0.5, 1.5, out.shape) for out in _evaluated(f, points)]
+    count = len(points)
+
+    def first_derivative(*values: Tensor) -> list[Tensor]:
+        # Recorded where it is differentiated, and on plain arrays where differences are taken: so the two
+        # readings of a rule are compared as well.
+        recorded = current().grad
+        with enable_grad():
+            xs = [fresh_tensor(x, recorded) for x in values[:count]]
+            results = [handle(np.zeros_like(x.data), None) for x in xs]
+            for out, g in zip(_results(f(*xs)), values[count:], strict=True):
+                parts = pulled_back(out, g, [x.node for x in xs if x.node is not None], recorded)
+                for i, x in enumerate(xs):
+                    if x.node in parts:
+                        results[i] = results[i] + parts[x.node]
+        return results
+
+    first_derivative.__name__ = f"the first derivative of {_name(f)}"
+    return gradcheck(first_derivative, *points, *seeds, rtol=rtol, atol=atol, method=method, seed=seed)
+
+
+# --- what is checked ------------------------------------------------------------------------------------
+
+
+def _points(inputs: tuple[Any, ...]) -> list[Any]:
+    """The inputs as float64 arrays, which are not written to."""
+    if not inputs:
+        raise TypeError("gradcheck needs at least one input to differentiate by")
+    arrays = [np.asarray(value.data if isinstance(value, Handle) else value) for value in inputs]
+    for i, array in enumerate(arrays):
+        if array.dtype != np.float64:
+            raise DTypeError(
+                f"gradcheck: input {i} has dtype {array.dtype}, expected float64: rounding in {array.dtype} "
+                f"hides wrong derivatives; write .astype(np.float64), or bind what is not differentiated "
+                f"with a lambda"
+            )
+        if 0 in array.strides and array.size > 1 and any(n > 1 and not s for n, s in zip(array.shape, array.strides)):
+            raise ValueError(
+                f"gradcheck: elements of input {i} share memory (it was broadcast), so one cannot be changed "
+                f"alone; write .copy()"
+            )
+        for j in range(i):
+            if np.shares_memory(array, arrays[j]):
+                raise ValueError(
+                    f"gradcheck: inputs {j} and {i} share memory, so one cannot be changed alone; write .copy()"
+                )
+    return arrays
+
+
+def _results(returned: Any) -> list[Tensor]:
+    """What f returned, as a list of Tensors."""
+    results = list(returned) if isinstance(returned, list | tuple) else [returned]
+    for out in results:
+        if not isinstance(out, Tensor):
+            raise TypeError(f"gradcheck: f returned a {type(out).__name__}, expected a Tensor, or a list of Tensors")
+    return results
+
+
+def _evaluated(f: Callable[..., Any], points: list[Any]) -> list[Any]:
+    """The arrays that f returns, without recording."""
+    with no_grad():
+        return [out.data for out in _results(f(*(handle(point.copy(order="K"), None) for point in points)))]
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def _refuse_non_finite(f: Callable[..., Any], first: list[Any]) -> None:
+    for i, out in enumerate(first):
+        if not np.isfinite(out).all():
+            index = tuple(map(int, np.argwhere(~np.isfinite(out))[0]))
+            raise GradcheckError(
+                f"{_name(f)} is {out[index]} at index {_shown(index)} of result {i}, so it has no numeric "
+                f"derivative there; check at another point"
+            )
+
+
+def _refuse_random(f: Callable[..., Any], points: list[Any], first: list[Any]) -> None:
+    for i, (a, b) in enumerate(zip(first, _evaluated(f, points), strict=True)):
+        if not np.array_equal(a, b, equal_nan=True):
+            raise GradcheckError(
+                f"{_name(f)} gave two different results (result {i}) for the same input, so differences of "
+                f"it mean nothing; make what is random an argument, or seed it inside"
+            )
+
+
+# --- the analytic side ----------------------------------------------------------------------------------
+
+
+def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> list[Any]:
+    """The gradient through the rules of f, every one of them watched."""
+    since = new_birth()
+    leaves = [Tensor(point, requires_grad=True) for point in points]
+    nodes = [leaf.node for leaf in leaves if leaf.node is not None]
+    with enable_grad():
+        results = _results(f(*leaves))
+    for i, (leaf, point) in enumerate(zip(leaves, points, strict=True)):
+        if not np.array_equal(leaf.data, point, equal_nan=True):
+            raise GradcheckError(f"{_name(f)} wrote to its input {i}")
+    _watch([out.node for out in results], since)
+    total = [np.zeros_like(point) for point in points]
+    for out, weight in zip(results, weights, strict=True):
+        if out.dtype.kind != "f":
+            raise DTypeError(f"gradcheck: f returned dtype {out.dtype}, expected floating point")
+        parts = pulled_back(out, handle(weight.astype(out.dtype), None), nodes, recorded=False)
+        for i, node in enumerate(nodes):
+            if node in parts:
+                total[i] = total[i] + parts[node].data
+    return total
+
+
+def _watch(roots: list[Node | None], since: int) -> None:
+    """Put a watch on every rule of the nodes born after ``since``."""
+    stack = [node for node in roots if node is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node.birth > since and not isinstance(node, Leaf):
+            node.rules = tuple(
+                None if rule is None else _watched(rule, node.op, node.inputs[i], i, place(node.code, node.lasti))
+                for i, rule in enumerate(node.rules)
+            )
+            for parent in node.inputs:
+                if isinstance(parent, Node) and parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+
+
+def _watched(rule: Callable[..., Any], op: str, parent: Node, position: int, where: str) -> Callable[..., Any]:
+    """The rule, with a look at what it does besides computing."""
+    what = f"the rule of {op} (called at {where}) for input {position}"
+    # Taken now, because they are the same for every call; not stored, so that no node refers to another.
+    shape, kind = parent.shape, parent.dtype.kind
+    names = list(inspect.signature(rule).parameters)[2:]
+
+    @wraps(rule)
+    def watching(xp: Any, g: Any, *args: Any) -> Any:
+        given = [_array(g), *map(_array, args)]
+        before = [np.copy(a) for a in given]
+        result = rule(xp, g, *args)
+        if not hasattr(result, "dtype"):
+            raise GradcheckError(f"{what} returned {type(result).__name__}, expected an array")
+        for i, (old, new) in enumerate(zip(before, given, strict=True)):
+            if not np.array_equal(old, new, equal_nan=old.dtype.kind in "fc"):
+                name = (
+                    "the gradient g that it was given"
+                    if i == 0
+                    else f"its saved argument {names[min(i, len(names)) - 1]}"
+                )
+                raise GradcheckError(f"{what} wrote to {name}, which others still need")
+        mine = memory(_array(result))
+        if mine is not memory(given[0]) and any(mine is memory(a) for a in given[1:]):
+            raise GradcheckError(f"{what} returned an array that it saved (or a view of it), expected fresh memory")
+        if result.dtype.kind not in ("f" if kind == "f" else "fc"):
+            raise GradcheckError(f"{what} returned dtype {result.dtype}, expected floating point")
+        try:
+            sum_to_shape(np, np.broadcast_to(np.float64(0), result.shape), shape)
+        except ShapeError as error:
+            raise GradcheckError(f"{what} returned shape {result.shape}, expected {shape}") from error
+        return result
+
+    return watching
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value.data if isinstance(value, Handle) else value)
+
+
+# --- the numeric side -----------------------------------------------------------------------------------
+
+
+def _moved(points: list[Any], i: int, index: tuple[int, ...], step: Any) -> list[Any]:
+    """The points, with ``step`` added to one element of input ``i``. All complex if the step is."""
+    moved = [point.astype(np.result_type(point, step)) for point in points]
+    moved[i][index] += step
+    return moved
+
+
+def _elements(points: list[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    for i, point in enumerate(points):
+        for index in np.ndindex(point.shape):
+            yield i, index
+
+
+def _weighted(weights: list[Any], differences: list[Any]) -> Any:
+    return sum(np.sum(w * d) for w, d in zip(weights, differences, strict=True))
+
+
+def _central(f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any]) -> list[Any]:
+    """Central differences of five points. Raises GradcheckError where there is a kink among the five."""
+    numeric = [np.zeros_like(point) for point in points]
+    for i, index in _elements(points):
+        step = _STEP * max(1.0, abs(points[i][index]))
+        right, left, right2, left2 = (
+            _weighted(weights, _differences(middle, _evaluated(f, _moved(points, i, index, k * step)))) / (k * step)
+            for k in (1, -1, 2, -2)
+        )
+        near, far = (right + left) / 2, (right2 + left2) / 2
+        derivative = (4 * near - far) / 3
+        # Of a smooth function, right - left grows like the step and near - far like its square.
+        bend = max(abs(2 * (right - left) - (right2 - left2)), abs(near - far))
+        if not np.isfinite(derivative):
+            raise GradcheckError(
+                f"{_name(f)} is not finite around input {i}, index {_shown(index)} = {points[i][index]}, so "
+                f"it has no numeric derivative there; check at another point"
+            )
+        if bend > 1e-3 * max(1.0, abs(derivative)):
+            raise GradcheckError(
+                f"{_name(f)} has a kink or a jump at input {i}, index {_shown(index)} = {points[i][index]}, "
+                f"or within {2 * step:.1e} of it: the difference to the right is {right}, to the left "
+                f"{left}; check at a point further away from it"
+            )
+        numeric[i][index] = derivative
+    return numeric
+
+
+def _differences(middle: list[Any], moved: list[Any]) -> list[Any]:
+    # What did not move is exactly zero here, before weights and sums could round it.
+    return [np.where(a == b, 0, b - a) for a, b in zip(middle, moved, strict=True)]
+
+
+def _complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> list[Any]:
+    """The imaginary part of f at x + ih, divided by h."""
+    numeric = [np.zeros_like(point) for point in points]
+    for i, index in _elements(points):
+        results = _evaluated(f, _moved(points, i, index, _TINY * 1j))
+        numeric[i][index] = _weighted(weights, [np.imag(out) for out in results]) / _TINY
+    return numeric
+
+
+def _complex_or_none(
+    f: Callable[..., Any], points: list[Any], weights: list[Any], central: list[Any]
+) -> list[Any] | None:
+    """The complex step, if f takes complex numbers and is analytic; a central difference knows, roughly."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            numeric = _complex_step(f, points, weights)
+    except Exception:
+        return None  # f does not take complex numbers, whatever it says about it
+    for exact, rough in zip(numeric, central, strict=True):
+        if not np.allclose(exact, rough, rtol=1e-5, atol=1e-6 * max(1.0, np.max(np.abs(rough), initial=0.0))):
+            return None
+    return numeric
+
+
+# --- the verdict ----------------------------------------------------------------------------------------
+
+
+def _shown(index: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, index))}{',' if len(index) == 1 else ''})"
+
+
+def _compared(
+    f: Callable[..., Any], analytic: list[Any], numeric: list[Any], rtol: float, atol: float, used: Method
+) -> Check:
+    """The largest error, if all are within tolerance."""
+    largest = 0.0
+    worst: tuple[float, int, tuple[int, ...]] | None = None
+    wrong = elements = 0
+    for i, (a, n) in enumerate(zip(analytic, numeric, strict=True)):
+        error = np.abs(a - n)
+        excess = error / (atol + rtol * np.abs(n))
+        excess = np.where(np.isnan(excess), np.inf, excess)  # NaN is as wrong as can be
+        elements += a.size
+        wrong += int(np.sum(excess > 1))
+        if a.size:
+            index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), a.shape)))
+            if worst is None or excess[index] > worst[0]:
+                worst = float(excess[index]), i, index
+            largest = max(largest, float(np.max(error / np.maximum(1, np.abs(n)))))
+    if wrong and worst is not None:
+        _, i, index = worst
+        a, n = float(analytic[i][index]), float(numeric[i][index])
+        ratio = f", ratio {a / n:.10g}" if n and np.isfinite(a) else ""
+        raise GradcheckError(
+            f"the gradient of {_name(f)} is wrong in {wrong} of {elements} elements, most of all for input "
+            f"{i} at index {_shown(index)}: analytic {a!r}, numeric {n!r} ({used}), error {abs(a - n):.3g}, "
+            f"tolerance {atol + rtol * abs(n):.3g}{ratio}"
+        )
+    return Check(used, largest, elements)

@@ -1,0 +1,171 @@
+"""Every operation, by its row in the table: values, derivatives, dtypes, layouts, kinks, refusals."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.testing import gradcheck, gradgradcheck
+
+from .cases import CASES, S
+
+SAMPLES = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES for i, s in enumerate(c.samples)]
+DIFFERENTIABLE = [
+    pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES if c.orders for i, s in enumerate(c.samples)
+]
+FIRST = [pytest.param(c, c.samples[0], id=c.name) for c in CASES if c.orders]
+KINKS = [pytest.param(c, k, id=f"{c.name}-{i}") for c in CASES for i, k in enumerate(c.kinks)]
+REFUSALS = [pytest.param(r, id=f"{c.name}-{i}") for c in CASES for i, r in enumerate(c.refusals)]
+BINARY = ["add", "subtract", "multiply", "divide", "power", "logaddexp", "maximum", "minimum"]
+SHAPES = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (1, 2, 3)]
+
+
+def listed(result):
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def gradients(case, sample, arrays, seeds=None):
+    """The results, and the gradients of their (weighted) sum for the arrays."""
+    leaves = [tg.from_numpy(a, requires_grad=True) for a in arrays]
+    results = listed(sample.apply(case.op, leaves))
+    for result in results:
+        if result.requires_grad:
+            result.backward(np.ones_like(result.data), retain_graph=True)
+    return results, [leaf.grad for leaf in leaves]
+
+
+def test_every_public_operation_is_in_the_table():
+    public = {name for name, f in vars(tg.ops).items() if inspect.isfunction(f)}
+    for module in (tg.linalg, tg.special, tg.random):
+        public |= {f"{module.__name__.rpartition('.')[2]}.{name}" for name in module.__all__}
+    assert public == {case.name for case in CASES}
+    inside = {"getitem", "setitem", "scatter"}  # t[i], t[i] = v, and the gradient of t[i]
+    assert {name for name in public if "." not in name and not hasattr(tg, name)} == inside
+
+
+@pytest.mark.parametrize(("case", "sample"), SAMPLES)
+def test_forward_is_the_oracle(case, sample):
+    before = [a.copy() for a in sample.arrays]
+    expected = listed(sample.apply(case.oracle))
+    results = listed(sample.apply(case.op))
+    assert len(results) == len(expected)
+    for got, want in zip(results, expected):
+        assert isinstance(got, tg.Tensor) == (case.orders > 0)
+        data = got.data if isinstance(got, tg.Tensor) else got
+        want = np.asarray(want)
+        assert data.shape == want.shape
+        assert data.dtype == want.dtype
+        np.testing.assert_allclose(data, want, rtol=1e-13, atol=1e-15)
+    for a, b in zip(sample.arrays, before):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("case", "sample"), DIFFERENTIABLE)
+def test_first_and_second_derivative(case, sample):
+    def f(*inputs):
+        return sample.apply(case.op, inputs)
+
+    gradcheck(f, *sample.arrays, method=case.method)
+    if case.orders > 1:
+        gradgradcheck(f, *sample.arrays, method=case.method)
+
+
+@pytest.mark.parametrize(("name", "a", "b"), list(product(BINARY, SHAPES, SHAPES)))
+def test_broadcasting(name, a, b):
+    case = next(c for c in CASES if c.name == name)
+    rng = np.random.default_rng(len(a) + 7 * len(b))
+    x, y = rng.uniform(0.5, 1.5, a), rng.uniform(1.6, 2.5, b)
+    leaves = tg.tensor(x, requires_grad=True), tg.tensor(y, requires_grad=True)
+    out = case.op(*leaves)
+    assert out.shape == np.broadcast_shapes(a, b)
+    out.sum().backward()
+    assert leaves[0].grad.shape == a
+    assert leaves[1].grad.shape == b
+    gradcheck(case.op, x, y, method=case.method)
+
+
+@pytest.mark.parametrize(("case", "sample"), [p for p in FIRST if p.values[0].float32])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_dtype_stays_what_it_is(case, sample, dtype):
+    narrow = [a.astype(dtype) for a in sample.arrays]
+    results, grads = gradients(case, sample, narrow)
+    _, exact = gradients(case, sample, [a.astype(np.float64) for a in narrow])
+    assert all(result.dtype == dtype for result in results)
+    tolerance = 20 * np.finfo(dtype).eps
+    for got, want in zip(grads, exact):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+    # the second derivative too, and with Python scalars about
+    leaves = [tg.from_numpy(a, requires_grad=True) for a in narrow]
+    for result in listed(sample.apply(case.op, leaves)):
+        (2.0 * result * result).sum().backward(create_graph=True)
+    assert all(leaf.grad.dtype == dtype for leaf in leaves)
+
+
+LAYOUTS = {
+    "F order": lambda a: np.array(a, order="F"),
+    "every second": lambda a: np.repeat(a[..., None], 2, axis=-1)[..., 0],
+    "reversed": lambda a: np.asarray(np.flip(np.flip(a).copy())),
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+}
+
+
+@pytest.mark.parametrize(("case", "sample"), FIRST)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(case, sample, layout):
+    others = [LAYOUTS[layout](a) for a in sample.arrays]
+    for a in others:
+        a.flags.writeable = False
+    results, grads = gradients(case, sample, others)
+    expected, expected_grads = gradients(case, sample, [a.copy() for a in sample.arrays])
+    for got, want in zip(results, expected):
+        np.testing.assert_allclose(got.data, want.data, rtol=1e-14, atol=1e-15)
+    for got, want, a in zip(grads, expected_grads, sample.arrays):
+        np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-15)
+        assert got.shape == a.shape
+
+
+@pytest.mark.parametrize(("case", "sample"), FIRST)
+def test_zero_strides(case, sample):
+    one = [np.full_like(a, a.flat[0]) for a in sample.arrays]
+    spread = [np.broadcast_to(a.flat[0], a.shape) for a in sample.arrays]
+    _, grads = gradients(case, sample, spread)
+    _, expected = gradients(case, sample, one)
+    for got, want in zip(grads, expected):
+        np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(("case", "sample"), DIFFERENTIABLE)
+def test_gradients_have_memory_of_their_own(case, sample):
+    arrays = [a.copy() for a in sample.arrays]
+    _, grads = gradients(case, sample, arrays)
+    grads = [g for g in grads if g is not None]
+    for g in grads:
+        assert isinstance(g, np.ndarray)
+        assert g.flags.writeable
+        assert not any(np.shares_memory(g, a) for a in arrays)
+    assert not any(np.shares_memory(g, h) for g, h in combinations(grads, 2))
+
+
+@pytest.mark.parametrize(("case", "kink"), KINKS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_kinks(case, kink, dtype):
+    _, grads = gradients(case, kink.sample, [a.astype(dtype) for a in kink.sample.arrays])
+    for got, want in zip(grads, kink.gradients, strict=True):
+        np.testing.assert_allclose(got, np.asarray(want, dtype=dtype), rtol=3 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_refusals(refusal):
+    with pytest.raises(refusal.error) as caught:
+        refusal.call()
+    for text in refusal.texts:
+        assert text in str(caught.value)
+
+
+def test_a_result_without_gradient_of_an_integer():
+    assert not S([1.5]).apply(lambda x: tg.tensor(x, requires_grad=True).astype(np.int64)).requires_grad

@@ -1,0 +1,176 @@
+"""Points where a derivative does not exist, is infinite, or belongs to a branch that was not taken.
+
+Single gradients at kinks stand with their operations in ``cases.py``; here is what needs more than one call.
+"""
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+
+
+def derivatives(f, x):
+    """The first and second derivatives of sum(f(x)), elementwise in effect."""
+    leaf = tg.tensor(x, requires_grad=True)
+    f(leaf).sum().backward(create_graph=True)
+    first = leaf.grad
+    leaf.grad = None
+    if first.requires_grad:
+        first.sum().backward()
+    second = np.zeros_like(leaf.data) if leaf.grad is None else leaf.grad
+    return first.data, second
+
+
+POINTS = np.array([-2.0, -0.5, 0.0, 0.25, 0.5, 3.0])
+
+# where(live(x), f(x), 0): f, or a derivative of it, is NaN or infinite where it is not live.
+DEAD_BRANCHES = {
+    "sqrt": (lambda x: tg.sqrt(x), lambda x: x > 0),
+    "log": (lambda x: tg.log(x), lambda x: x > 0),
+    "reciprocal": (lambda x: tg.reciprocal(x), lambda x: x != 0),
+    "1 / x": (lambda x: 1 / x, lambda x: x != 0),
+    "x / x": (lambda x: x / x, lambda x: x != 0),
+    "sin(x) / x": (lambda x: tg.sin(x) / x, lambda x: x != 0),
+    "tanh(x) / x": (lambda x: tg.tanh(x) / x, lambda x: x != 0),
+    "x**3 / abs(x)": (lambda x: x**3 / abs(x), lambda x: x != 0),
+    "x**0.5": (lambda x: x**0.5, lambda x: x > 0),
+    "x**1.5": (lambda x: x**1.5, lambda x: x > 0),
+    "x**-0.5": (lambda x: x**-0.5, lambda x: x > 0),
+    "x**-1": (lambda x: x**-1.0, lambda x: x != 0),
+    "x**x": (lambda x: x**x, lambda x: x > 0),
+    "0.5**(1/x)": (lambda x: 0.5 ** (1 / x), lambda x: x > 0),
+    "arccos": (lambda x: tg.arccos(x), lambda x: abs(x) < 1),
+    "arcsin": (lambda x: tg.arcsin(x), lambda x: abs(x) < 1),
+    "sqrt(1 - x*x)": (lambda x: tg.sqrt(1 - x * x), lambda x: abs(x) < 1),
+    "log1p": (lambda x: tg.log1p(x), lambda x: x > -1),
+    "log(1 - x)": (lambda x: tg.log(1 - x), lambda x: x < 1),
+    "x log(x)": (lambda x: x * tg.log(x), lambda x: x > 0),
+    "1 / sqrt(x)": (lambda x: 1 / tg.sqrt(x), lambda x: x > 0),
+    "log(sqrt(x))": (lambda x: tg.log(tg.sqrt(x)), lambda x: x > 0),
+    "sqrt(log(x))": (lambda x: tg.sqrt(tg.log(x)), lambda x: x > 1),
+    "sqrt(abs(x))": (lambda x: tg.sqrt(abs(x)), lambda x: x != 0),
+    "exp(1 / x)": (lambda x: tg.exp(1 / x), lambda x: x > 0),
+    "exp(-1 / x)": (lambda x: tg.exp(-1 / x), lambda x: x > 0),
+    "exp(300 x)": (lambda x: tg.exp(300 * x), lambda x: x < 1),
+    "log(exp(250 x))": (lambda x: tg.log(tg.exp(250 * x)), lambda x: x < 1),
+    "norm / norm": (lambda x: x / tg.linalg.norm(x[..., None], axis=-1), lambda x: x != 0),
+}
+
+
+@pytest.mark.parametrize("name", DEAD_BRANCHES)
+def test_a_dead_branch_has_no_gradient(name):
+    f, live = DEAD_BRANCHES[name]
+    with np.errstate(invalid="ignore"):  # 0 * inf in x * log(x): what NumPy says of a product, it says here
+        first, second = derivatives(lambda x: tg.where(live(x.data), f(x), 0.0), POINTS)
+    for i, point in enumerate(POINTS):
+        expected = derivatives(f, point) if live(point) else (0.0, 0.0)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose((first[i], second[i]), expected, rtol=1e-14, atol=1e-15)
+
+
+def test_a_dead_row_of_norms():
+    x = np.array([[3.0, 4.0], [0.0, 0.0]])
+
+    def unit(x):
+        lengths = tg.sqrt((x * x).sum(axis=1, keepdims=True))
+        return tg.where(lengths.data > 0, x / lengths, 0.0)[:, 0]
+
+    first, second = derivatives(unit, x)
+    np.testing.assert_allclose(first, [[16 / 125, -12 / 125], [0, 0]], rtol=1e-14)
+    assert np.isfinite(second).all()
+    assert not second[1].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_seventy_thousand_ties(name, dtype):
+    x = tg.tensor(np.ones(70_000), dtype=dtype, requires_grad=True)
+    getattr(tg, name)(x).backward()
+    assert x.grad.dtype == dtype
+    assert np.ptp(x.grad) == 0
+    np.testing.assert_allclose(x.grad.sum(dtype=np.float64), 1, rtol=2e-3 if dtype == np.float16 else 1e-6)
+
+
+@pytest.mark.parametrize("x", [[2.0, 0.0, 3.0, 5.0], [2.0, 0.0, 0.0, 5.0], [0.0, 0.0, 0.0, 5.0], [0.0], []])
+def test_products_with_zeros(x):
+    x = np.array(x)
+    n = len(x)
+    hessian = tg.hessian(lambda t: t.prod())(x)
+    expected = [[np.prod(np.delete(x, [i, j])) if i != j else 0.0 for j in range(n)] for i in range(n)]
+    np.testing.assert_array_equal(np.asarray(hessian), np.reshape(expected, (n, n)))
+
+
+def test_a_product_of_many_factors():
+    x = np.linspace(0.5, 1.5, 1001)
+    leaf = tg.tensor(x, requires_grad=True)
+    leaf.prod().backward()
+    np.testing.assert_allclose(leaf.grad, np.prod(x) / x, rtol=1e-12)
+
+
+def test_poles_give_infinities_and_no_warning():
+    zero = tg.tensor([0.0])
+    assert tg.sqrt(zero).item() == 0
+    assert tg.log(zero).item() == -np.inf
+    assert (1 / zero).item() == np.inf
+    assert np.isnan(tg.sqrt(-1 - zero).item())
+    assert np.isnan((zero / zero).item())
+
+
+LARGE = np.array([1e4, -1e4])
+
+
+@pytest.mark.parametrize(
+    ("f", "values", "first"),
+    [
+        (tg.sigmoid, [1, 0], [0, 0]),
+        (tg.tanh, [1, -1], [0, 0]),
+        (tg.softplus, [1e4, 0], [1, 0]),
+        (tg.log_sigmoid, [0, -1e4], [0, 1]),
+        (tg.logsumexp, 1e4, [1, 0]),
+        (tg.softmax, [1, 0], [0, 0]),
+        (tg.log_softmax, [0, -2e4], [-1, 1]),
+        (lambda x: tg.logaddexp(x, 0.0), [1e4, 0], [1, 0]),
+        (lambda x: tg.logaddexp(0.0, x), [1e4, 0], [1, 0]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_large_numbers(f, values, first, dtype):
+    x = LARGE.astype(dtype)
+    np.testing.assert_array_equal(f(x).data, np.asarray(values, dtype=dtype))
+    got, second = derivatives(f, x)
+    np.testing.assert_array_equal(got, np.asarray(first, dtype=dtype))
+    np.testing.assert_array_equal(second, np.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_parts_of_large_equal_numbers(dtype):
+    for f in (lambda x: tg.logsumexp(x), lambda x: tg.logaddexp(x[0], x[1])):
+        first, _ = derivatives(f, np.array([1e4, 1e4], dtype=dtype))
+        np.testing.assert_allclose(first, [0.5, 0.5], rtol=2 * np.finfo(dtype).eps)
+
+
+def test_a_wrong_class_of_minus_infinity():
+    x = tg.tensor([[1.0, -np.inf, 2.0]], requires_grad=True)
+    loss = -tg.take_along_axis(tg.log_softmax(x), [[2]], axis=1).sum()
+    loss.backward()
+    p = np.exp([1.0, 2.0]) / np.exp([1.0, 2.0]).sum()
+    np.testing.assert_allclose(x.grad, [[p[0], 0, p[1] - 1]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_nothing_but_minus_infinity_is_nan_without_a_warning(name):
+    assert np.isnan(getattr(tg, name)([-np.inf, -np.inf]).data).all()
+
+
+def test_second_derivatives_at_kinks_are_those_of_the_convention():
+    for f in (
+        tg.relu,
+        tg.leaky_relu,
+        tg.abs,
+        tg.sign,
+        lambda x: tg.clip(x, 0.0, 1.0),
+        lambda x: tg.maximum(x, 0.0),
+    ):
+        assert derivatives(f, np.array([0.0, 2.0]))[1].tolist() == [0.0, 0.0]
+    for f in (tg.linalg.norm, tg.std):
+        assert derivatives(f, np.zeros(2))[1].tolist() == [0.0, 0.0]

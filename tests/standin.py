@@ -1,0 +1,107 @@
+"""An array class that speaks NumPy's protocols and nothing else, as CuPy's does.
+
+It is no ndarray, cannot be converted to one by accident, and answers only ``__array_ufunc__``,
+``__array_function__``, operators and the few attributes and methods every array library has. Where the engine runs on
+it, it runs on a GPU's arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from tensorgrad.record import Handle
+
+
+def unwrapped(tree: Any) -> Any:
+    """Nested arguments with the ndarrays behind stand-ins."""
+    if isinstance(tree, StandIn):
+        return tree.hidden
+    if type(tree) in (tuple, list):
+        return type(tree)(map(unwrapped, tree))
+    if type(tree) is dict:
+        return {key: unwrapped(value) for key, value in tree.items()}
+    return tree
+
+
+def wrapped(result: Any) -> Any:
+    """Results with stand-ins around ndarrays; a stand-in never gives a NumPy scalar, only 0-d arrays."""
+    if isinstance(result, np.ndarray | np.generic):
+        return StandIn(np.asarray(result))
+    if type(result) in (tuple, list):
+        return type(result)(map(wrapped, result))
+    return result
+
+
+class StandIn(NDArrayOperatorsMixin):
+    """An array of another library."""
+
+    def __init__(self, hidden: Any) -> None:
+        self.hidden = np.asarray(hidden)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.hidden.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.hidden.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.hidden.ndim
+
+    @property
+    def size(self) -> int:
+        return self.hidden.size
+
+    @property
+    def base(self) -> Any:
+        return None if self.hidden.base is None else StandIn(self.hidden.base)
+
+    @property
+    def real(self) -> Any:
+        return StandIn(self.hidden.real)
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a stand-in array does not become an ndarray by itself")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, Handle) for value in inputs):
+            return NotImplemented
+        for value in (*inputs, *kwargs.get("out", ())):
+            if isinstance(value, np.ndarray):
+                raise TypeError(f"a NumPy array of shape {value.shape} met a stand-in in {ufunc.__name__}")
+        result = getattr(ufunc, method)(*unwrapped(inputs), **unwrapped(kwargs))
+        return kwargs["out"][0] if "out" in kwargs else wrapped(result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(issubclass(kind, Handle) for kind in types):
+            return NotImplemented
+        return wrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+
+    def __getitem__(self, index: Any) -> Any:
+        return wrapped(self.hidden[unwrapped(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.hidden[unwrapped(index)] = unwrapped(value)
+
+    def __bool__(self) -> bool:
+        return bool(self.hidden)
+
+    def __float__(self) -> float:
+        return float(self.hidden)
+
+    def item(self) -> Any:
+        return self.hidden.item()
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        return StandIn(self.hidden.astype(dtype, copy=copy))
+
+    def copy(self) -> Any:
+        return StandIn(self.hidden.copy())

@@ -1,0 +1,125 @@
+"""One rule, four readings: on ndarrays, on Tensors, on traced arrays, and on another library's arrays.
+
+Every operation of the table is gone through forward and backward in all four, and the numbers compared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+from tests.ops.cases import CASES, Sample
+from tests.standin import StandIn, unwrapped
+
+ROWS = [
+    pytest.param(case.op, sample, id=f"{case.name}-{i}")
+    for case in CASES
+    if case.orders
+    for i, sample in enumerate(case.samples)
+]
+
+
+def listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def seeds(results: list[Any]) -> list[Any]:
+    rng = np.random.default_rng(1)
+    return [np.asarray(rng.uniform(0.5, 1.5, r.shape), r.dtype) for r in results]
+
+
+def gone_through(op: Any, sample: Sample, arrays: Any = None) -> tuple[list[Any], list[Any]]:
+    """Results and gradients, on plain arrays."""
+    leaves = [tg.tensor(a, requires_grad=True) for a in (arrays or sample.arrays)]
+    results = listed(sample.apply(op, leaves))
+    for result, seed in zip(results, seeds(results)):
+        result.backward(seed, retain_graph=True)
+    return [r.data for r in results], [leaf.grad for leaf in leaves]
+
+
+def same(got: Any, expected: Any, rtol: float = 0.0) -> None:
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        if b is None:
+            assert a is None
+        else:
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(("op", "sample"), ROWS)
+def test_on_tensors(op: Any, sample: Sample) -> None:
+    expected, gradients = gone_through(op, sample)
+    leaves = [tg.tensor(a, requires_grad=True) for a in sample.arrays]
+    results = listed(sample.apply(op, leaves))
+    for result, seed in zip(results, seeds(results)):
+        result.backward(seed, create_graph=True)
+    same([r.data for r in results], expected)
+    same([leaf.grad if leaf.grad is None else leaf.grad.data for leaf in leaves], gradients, 1e-13)
+
+
+@pytest.mark.parametrize(("op", "sample"), ROWS)
+def test_on_traced_arrays(op: Any, sample: Sample) -> None:
+    leaves = [tg.tensor(a, requires_grad=True) for a in sample.arrays]
+
+    def step() -> list[Any]:
+        for leaf in leaves:
+            leaf.grad = None
+        results = listed(sample.apply(op, leaves))
+        for result, seed in zip(results, seeds(results)):
+            result.backward(seed, retain_graph=True)
+        return results
+
+    compiled = tg.compile(step)
+    for factor in (1.0, 0.9, 0.95):  # traced once, replayed twice on other numbers
+        arrays = [np.asarray(a * factor) for a in sample.arrays]
+        expected, gradients = gone_through(op, sample, arrays)
+        for leaf, array in zip(leaves, arrays):
+            leaf.data[...] = array
+        results = compiled()
+        same([r.data for r in results], expected)
+        same([leaf.grad for leaf in leaves], gradients)
+    assert compiled.traces == 1
+
+
+@pytest.mark.parametrize(("op", "sample"), [row for row in ROWS if not row.id.startswith("random.")])
+def test_on_arrays_of_another_library(op: Any, sample: Sample) -> None:
+    """All but random draws, which come from NumPy's generators."""
+    expected, gradients = gone_through(op, sample)
+    leaves = [tg.from_numpy(StandIn(a), requires_grad=True) for a in sample.arrays]
+    more = tuple(StandIn(m) if isinstance(m, np.ndarray) else m for m in sample.more)
+    results = listed(Sample(sample.arrays, more, sample.keywords).apply(op, leaves))
+    assert all(isinstance(r.data, StandIn) for r in results)
+    for result, seed in zip(results, seeds(results)):
+        result.backward(StandIn(seed), retain_graph=True)
+    same([unwrapped(r.data) for r in results], expected, 1e-15)
+    assert all(leaf.grad is None or isinstance(leaf.grad, StandIn) for leaf in leaves)
+    same([unwrapped(leaf.grad) for leaf in leaves], gradients, 1e-13)
+
+
+def test_a_network_learns_on_arrays_of_another_library() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(32, 4)).astype(np.float32), rng.integers(0, 3, 32)
+
+    def trained(wrap: Any) -> tuple[list[float], Any]:
+        model = nn.MLP([4, 8, 3], norm="batch", dropout=0.0, rng=0)
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = wrap(tensor.data)
+        losses = []
+        for _ in range(5):
+            model.zero_grad()
+            loss = nn.functional.cross_entropy(model(wrap(X)), wrap(y))
+            loss.backward()
+            for p in model.parameters():
+                memory = tg.writes_to(p, by="descent")
+                memory[...] = memory - np.float32(0.1) * p.grad
+            losses.append(float(loss.data))
+        return losses, [unwrapped(p.data) for p in model.parameters()]
+
+    expected, weights = trained(lambda a: a)
+    losses, other = trained(StandIn)
+    assert losses == expected
+    same(other, weights)
