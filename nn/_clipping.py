@@ -1,0 +1,119 @@
+"""Bounds on gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def clip_grad_norm_(
+    parameters: Iterable[tg.Tensor] | tg.Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    *,
+    error_if_nonfinite: bool = True,
+) -> float:
+    """Scale all gradients in place, so that their norm, taken together, is at most ``max_norm``.
+
+    Args:
+        parameters: those without a gradient are left alone.
+        max_norm: the bound.
+        norm_type: p of the p-norm; ``inf`` for the largest absolute value.
+        error_if_nonfinite: raise where the norm is NaN or infinite; else gradients become NaN or 0, as in
+            PyTorch.
+
+    Returns:
+        The norm before.
+
+    Raises:
+        NonFiniteError: the norm is NaN or infinite. No gradient was changed.
+        ValueError: ``max_norm`` is negative or NaN, ``norm_type`` is not positive.
+
+    >>> import nn
+    >>> w = nn.Parameter([0.0, 0.0])
+    >>> w.grad = [3.0, 4.0]
+    >>> nn.clip_grad_norm_([w], 1.0)
+    5.0
+    >>> w.grad.round(3)
+    array([0.6, 0.8])
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must be a number of at least 0, got {max_norm!r}")
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type must be positive, got {norm_type!r}")
+    owners = _with_gradient(parameters)
+    gradients = [tg.writes_to(p.grad, by="clip_grad_norm_") for p in owners]
+    if not gradients:
+        return 0.0
+    names = tuple(p.name or f"parameter {i}" for i, p in enumerate(owners))
+    known = names if error_if_nonfinite else None
+    norm, scale = _norm_and_scale(*gradients, order=float(norm_type), max_norm=float(max_norm), names=known)
+    with np.errstate(invalid="ignore"):
+        for gradient in gradients:
+            np.multiply(gradient, scale, out=gradient)
+    return norm
+
+
+def clip_grad_value_(parameters: Iterable[tg.Tensor] | tg.Tensor, clip_value: float) -> None:
+    """Bound every element of all gradients to ``[-clip_value, clip_value]``, in place. NaN stays NaN.
+
+    Raises ValueError for a ``clip_value`` that is negative or NaN.
+
+    >>> import nn
+    >>> w = nn.Parameter([0.0, 0.0])
+    >>> w.grad = [-3.0, 0.5]
+    >>> nn.clip_grad_value_([w], 1.0)
+    >>> w.grad
+    array([-1. ,  0.5])
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value must be a number of at least 0, got {clip_value!r}")
+    for p in _with_gradient(parameters):
+        gradient = tg.writes_to(p.grad, by="clip_grad_value_")
+        np.maximum(gradient, -clip_value, out=gradient)
+        np.minimum(gradient, clip_value, out=gradient)
+
+
+def _with_gradient(parameters: Iterable[tg.Tensor] | tg.Tensor) -> list[tg.Tensor]:
+    given = [parameters] if isinstance(parameters, tg.Tensor) else parameters
+    return [p for p in given if p.grad is not None]
+
+
+@tg.indivisible
+def _norm_and_scale(
+    *gradients: Any, order: float, max_norm: float, names: tuple[str, ...] | None
+) -> tuple[float, float]:
+    with np.errstate(all="ignore"):
+        norm = _norm(gradients, order)
+    if math.isfinite(norm):
+        return norm, min(1.0, max_norm / (norm + 1e-6))
+    if names is not None:
+        bad = [name for name, g in zip(names, gradients, strict=True) if not np.isfinite(g).all()]
+        raise tg.NonFiniteError(
+            f"clip_grad_norm_: the norm of the gradients is {norm}, because of {', '.join(bad)}; no gradient was "
+            "changed (error_if_nonfinite=False lets it pass)"
+        )
+    return norm, max_norm / norm
+
+
+def _norm(gradients: tuple[Any, ...], order: float) -> float:
+    if order == 2:
+        square = math.fsum(float(np.vdot(g, g)) for g in gradients)
+        if 1e-20 < square < math.inf:
+            return math.sqrt(square)
+    peaks = [float(np.max(np.abs(g))) for g in gradients if g.size]
+    if any(map(math.isnan, peaks)):
+        return math.nan
+    peak = max(peaks, default=0.0)
+    if order == math.inf or peak == 0 or peak == math.inf:
+        return peak
+    # Scaled by the largest element, so that powers neither overflow nor vanish.
+    total = math.fsum(float(np.sum((np.abs(g) / peak) ** order, dtype=np.float64)) for g in gradients)
+    return peak * total ** (1 / order)

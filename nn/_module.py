@@ -1,0 +1,393 @@
+"""Module: what layers, losses and models have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+import tensorgrad as tg
+
+from . import _running as running
+from ._parameter import Parameter
+from ._summary import Summary, summarised
+
+__all__ = ["LoadReport", "Module"]
+
+T = TypeVar("T")
+
+
+class LoadReport(NamedTuple):
+    """What :meth:`Module.load_state_dict` passed over with ``strict=False``."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Module:
+    """Base class of layers and models: a function with parameters.
+
+    A subclass calls ``super().__init__()``, assigns Parameters and Modules to attributes (or lists, tuples or
+    dicts of them), and defines ``forward``. It is used by calling it.
+
+    Attributes:
+        training: does it behave as in training? Set by :meth:`train` and :meth:`eval`.
+
+    Raises:
+        AttributeError: a subclass has not called ``super().__init__()``.
+        NotImplementedError: a subclass without ``forward`` is called.
+
+    >>> import numpy as np, nn
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = nn.Parameter(3.0)
+    ...
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> Scale()(np.array([1.0, 2.0])).data.tolist()
+    [3.0, 6.0]
+    """
+
+    training: bool
+    _buffers: tuple[str, ...]
+    _places: running.Places | None
+
+    def __init__(self) -> None:
+        state = self.__dict__
+        state["training"] = True
+        state["_buffers"] = ()
+        state["_places"] = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes. A subclass defines it."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward method; define `def forward(self, x): ...` in it"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        run = running.run.get()
+        place = None if run is None else run.places.get(id(self))
+        if run is not None and place is not None:
+            return self._called(run, place, args, kwargs)
+        run = running.Run(self._known_places(), None if run is None else run.observe)
+        token = running.run.set(run)
+        try:
+            return self._called(run, run.places[id(self)], args, kwargs)
+        finally:
+            running.run.reset(token)
+
+    def _called(self, run: running.Run, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        token = running.path.set(place[0])
+        try:
+            with tg.scope(*place):
+                out = self.forward(*args, **kwargs)
+        except Exception as error:
+            running.say_where(error, place[0], self, args)
+            raise
+        finally:
+            running.path.reset(token)
+        if run.observe is not None:
+            run.observe(place[0], self, out)
+        return out
+
+    def _known_places(self) -> Mapping[int, tuple[str, str]]:
+        self._require_init()
+        known = self._places
+        if known is None or known.structure != running.structure():
+            for _ in self.named_parameters():
+                pass  # names the parameters by their paths
+            places = {id(module): (path, module._title()) for path, module in self.named_modules()}
+            known = self.__dict__["_places"] = running.Places(running.structure(), places)
+        return known.table
+
+    def _title(self) -> str:
+        count = sum(p.size for p in self.parameters())
+        return f"{self.brief()} · {count:,} params" if count else self.brief()
+
+    def brief(self) -> str:
+        """What drawings and summaries call the module: "Linear 64→32"."""
+        return type(self).__name__
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_places": None}  # a copy has places of its own
+
+    # --- members ---------------------------------------------------------------------------------------
+
+    def _require_init(self) -> None:
+        if "_places" not in self.__dict__:
+            name = type(self).__name__
+            raise AttributeError(
+                f"{name}.__init__ has not called super().__init__(); write it as the first line of {name}.__init__"
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        state = self.__dict__
+        old = state.get(name)
+        members = isinstance(value, _MEMBERS) or isinstance(old, _MEMBERS)
+        if members:
+            self._require_init()
+        if name in state.get("_buffers", ()):
+            value = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
+            value.name = name
+        if isinstance(value, Parameter):
+            value.held = getattr(value, "held", 0) + 1
+            if value.name is None:
+                value.name = name
+        if isinstance(old, Parameter):
+            old.held = getattr(old, "held", 1) - 1
+        object.__setattr__(self, name, value)
+        if members:
+            running.restructured()
+
+    def __delattr__(self, name: str) -> None:
+        old = self.__dict__.get(name)
+        object.__delattr__(self, name)
+        if isinstance(old, Parameter):
+            old.held = getattr(old, "held", 1) - 1
+        if name in self._buffers:
+            self.__dict__["_buffers"] = tuple(b for b in self._buffers if b != name)
+        running.restructured()
+
+    def register_buffer(self, name: str, value: tg.TensorLike) -> None:
+        """Hold a Tensor that is part of the state but is not learned, such as a running mean.
+
+        >>> import numpy as np, nn
+        >>> layer = nn.Module()
+        >>> layer.register_buffer("count", np.zeros(3))
+        >>> list(layer.state_dict())
+        ['count']
+        """
+        self._require_init()
+        if name not in self._buffers:
+            self.__dict__["_buffers"] = (*self._buffers, name)
+        setattr(self, name, value)
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """This module (path "") and all under it, with dotted paths: each once, parents before children."""
+        self._require_init()
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            stack.extend(reversed([(_joined(path, name), child) for name, child in module.named_children()]))
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly under this one, by name."""
+        self._require_init()
+        yield from _members(self, Module)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted paths, in the order of assignment; a shared one once.
+
+        >>> import nn
+        >>> [name for name, _ in nn.MLP([2, 3, 1]).named_parameters()]
+        ['layers.0.W', 'layers.0.b', 'layers.2.W', 'layers.2.b']
+        """
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for local, parameter in _members(module, Parameter):
+                if id(parameter) in seen:
+                    continue
+                seen.add(id(parameter))
+                full = _joined(path, local)
+                # A name grows towards the outermost module and never shrinks; one the user chose stays.
+                if parameter.name is None or full.endswith(f".{parameter.name}"):
+                    parameter.name = full
+                yield full, parameter
+
+    def named_buffers(self) -> Iterator[tuple[str, tg.Tensor]]:
+        """All buffers with their dotted paths; a shared one once."""
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for name in module._buffers:
+                buffer = module.__dict__[name]
+                if id(buffer) not in seen:
+                    seen.add(id(buffer))
+                    yield _joined(path, name), buffer
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all under it."""
+        return (module for _, module in self.named_modules())
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly under this one."""
+        return (module for _, module in self.named_children())
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters; a shared one once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def buffers(self) -> Iterator[tg.Tensor]:
+        """All buffers; a shared one once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    # --- settings --------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Behave as in training (BatchNorm uses the batch's statistics, Dropout drops), or not.
+
+        Returns self.
+        """
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Behave as in use: ``train(False)``. Returns self."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Learn all parameters, or freeze them. Returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters: ``grad`` is None."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, dtype: DTypeLike) -> Self:
+        """Cast all parameters and floating point buffers in place, and forget gradients. Returns self.
+
+        Make optimisers afterwards: their state has the dtype of the parameters they were made for.
+
+        >>> import numpy as np, nn
+        >>> nn.Linear(2, 1).to(np.float64).W.dtype
+        dtype('float64')
+        """
+        wanted = np.dtype(dtype)
+        if wanted.kind != "f":
+            raise tg.DTypeError(f"to: parameters are of floating point, got {wanted}; write np.float32 or np.float64")
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.dtype.kind != "f" or tensor.dtype == wanted:
+                continue
+            name, learned = tensor.name, tensor.requires_grad
+            tensor.requires_grad = False
+            tensor.node = None  # the record of the old dtype
+            tensor.data = tensor.data.astype(wanted)
+            tensor.requires_grad = learned
+            tensor.name = name
+        return self
+
+    # --- state -----------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, tg.Tensor]:
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all parameters and buffers as arrays, by dotted path; a shared one once.
+
+        >>> import nn
+        >>> {name: array.shape for name, array in nn.Linear(2, 1).state_dict().items()}
+        {'W': (2, 1), 'b': (1,)}
+        """
+        return {name: tensor.data.copy() for name, tensor in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> LoadReport:
+        """Copy arrays into parameters and buffers, in place.
+
+        Args:
+            state: arrays (or Tensors) by dotted path, as :meth:`state_dict` gives them.
+            strict: names that are missing or unexpected are an error, not just reported.
+
+        Raises:
+            ValueError: names, shapes or dtypes do not fit. It lists all that is wrong, and nothing was
+                changed.
+        """
+        own = self._state()
+        given = {
+            name: value.data if isinstance(value, tg.Tensor) else np.asarray(value) for name, value in state.items()
+        }
+        report = LoadReport([n for n in own if n not in given], [n for n in given if n not in own])
+        wrong = [f"missing: {name}" for name in report.missing] if strict else []
+        wrong += [f"unexpected: {name}" for name in report.unexpected] if strict else []
+        fitting = [(name, tensor, given[name]) for name, tensor in own.items() if name in given]
+        for name, tensor, array in fitting:
+            if array.shape != tensor.shape:
+                wrong.append(f"{name}: shape {array.shape}, expected {tensor.shape}")
+            elif array.dtype != tensor.dtype:
+                wrong.append(f"{name}: dtype {array.dtype}, expected {tensor.dtype} (cast with .to() first)")
+        if wrong:
+            raise ValueError(
+                f"load_state_dict: {len(wrong)} of the names do not fit {type(self).__name__}, nothing was "
+                "loaded:\n  " + "\n  ".join(wrong)
+            )
+        for _, tensor, array in fitting:
+            tg.writes_to(tensor, by="load_state_dict")[...] = array
+        return report
+
+    # --- how it shows ----------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the repr: "in=64, out=32"."""
+        return ""
+
+    def __repr__(self) -> str:
+        head = f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        if not lines:
+            return head
+        inner = "\n".join(lines).replace("\n", "\n  ")
+        return f"{head[:-1]}\n  {inner}\n)"
+
+    def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> Summary:
+        """A table of the modules: path, type, output shape, parameters.
+
+        Args:
+            input: the shape of a batch (with the batch axis), or a batch; None leaves the output shapes out.
+                The model is run on it in evaluation mode, without a graph.
+
+        >>> import nn
+        >>> print(nn.MLP([2, 3, 1]).summary((5, 2)))
+        path      module             output  parameters
+        (model)   MLP                (5, 1)          13
+        layers    Sequential         (5, 1)          13
+        layers.0  Linear 2→3         (5, 3)           9
+        layers.1  ReLU               (5, 3)           0
+        layers.2  Linear 3→1         (5, 1)           4
+        13 parameters, 13 of them learned; 52 bytes
+        """
+        return summarised(self, input)
+
+
+_CONTAINERS = (list, tuple, dict, set)
+_MEMBERS = (Parameter, Module, *_CONTAINERS)  # what may be or hold a member
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _members(owner: Module, kind: type[T]) -> list[tuple[str, T]]:
+    """The members of a kind that a module's attributes are, or hold in lists, tuples and dicts, by name."""
+    found: list[tuple[str, T]] = []
+    for name, value in owner.__dict__.items():
+        if isinstance(value, kind):
+            found.append((name, value))
+        elif isinstance(value, _CONTAINERS):
+            _collect(name, value, kind, found)
+    return found
+
+
+def _collect(name: str, value: Any, kind: type[T], found: list[tuple[str, T]]) -> None:
+    if isinstance(value, kind):
+        found.append((name, value))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            _collect(f"{name}.{i}", item, kind, found)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _collect(f"{name}.{key}", item, kind, found)
+    elif isinstance(value, set) and any(isinstance(item, Module | Parameter) for item in value):
+        raise TypeError(
+            f"the attribute {name!r} is a set: its modules would have no order and no names; write a list, a dict or "
+            "nn.Sequential(...)"
+        )

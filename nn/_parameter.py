@@ -1,0 +1,41 @@
+"""Parameter: what a Module learns."""
+
+from __future__ import annotations
+
+from numpy.typing import DTypeLike
+
+import tensorgrad as tg
+
+__all__ = ["Parameter"]
+
+
+class Parameter(tg.Tensor):
+    """A Tensor that a Module learns: a leaf that requires a gradient.
+
+    Args:
+        data: anything NumPy makes an array of; an ndarray is copied.
+        dtype: NumPy dtype, by default that of the data.
+        requires_grad: False freezes it.
+        name: by default the attribute it is assigned to, and its dotted path once its model was called or
+            listed.
+
+    Raises:
+        DTypeError: for data that is not of floating point.
+
+    >>> import nn
+    >>> nn.Parameter([1.0, 2.0], name="W")
+    tensor([1., 2.], dtype=float64, requires_grad=True, name='W')
+    """
+
+    __slots__ = ("held",)
+    held: int  # how many module attributes hold it; an optimiser refuses one that was let go of
+
+    def __init__(
+        self,
+        data: tg.TensorLike,
+        *,
+        dtype: DTypeLike | None = None,
+        requires_grad: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(data, dtype=dtype, requires_grad=requires_grad, name=name)

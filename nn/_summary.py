@@ -1,0 +1,105 @@
+"""The table that ``Module.summary`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import tensorgrad as tg
+
+from . import _running as running
+
+if TYPE_CHECKING:
+    from ._module import Module
+
+__all__ = ["Row", "Summary", "summarised"]
+
+
+class Row(NamedTuple):
+    """One module of a :class:`Summary`."""
+
+    path: str
+    kind: str
+    output: str
+    parameters: int
+
+
+class Summary:
+    """The modules of a model, in a terminal as text and in a notebook as a table.
+
+    Attributes:
+        rows: one :class:`Row` a module.
+        total: number of parameters, shared ones counted once.
+        learned: how many of them require a gradient.
+        nbytes: their memory in bytes.
+    """
+
+    def __init__(self, rows: list[Row], *, total: int, learned: int, nbytes: int, shapes: bool) -> None:
+        self.rows = rows
+        self.total = total
+        self.learned = learned
+        self.nbytes = nbytes
+        self._columns = ("path", "module", "output", "parameters") if shapes else ("path", "module", "parameters")
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        shapes = "output" in self._columns
+        return [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+
+    def _foot(self) -> str:
+        return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"
+
+    def __str__(self) -> str:
+        table = [self._columns, *self._cells()]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = []
+        for cells in table:
+            texts = [cell.ljust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
+            lines.append("  ".join([*texts, cells[-1].rjust(widths[-1])]))
+        return "\n".join([*lines, self._foot()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name)}</th>" for name in self._columns)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
+        foot = f"<caption>{escape(self._foot())}</caption>"
+        return f"<table>{foot}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def summarised(model: Module, input: Any) -> Summary:
+    """The table of a model; see :meth:`nn.Module.summary`."""
+    shapes: dict[str, str] = {}
+    if input is not None:
+        _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, str(getattr(out, "shape", "?"))))
+    rows = []
+    for path, module in model.named_modules():
+        count = sum(p.size for p in module.parameters())
+        rows.append(Row(path or "(model)", module.brief(), shapes.get(path, ""), count))
+    parameters = list(model.parameters())
+    return Summary(
+        rows,
+        total=sum(p.size for p in parameters),
+        learned=sum(p.size for p in parameters if p.requires_grad),
+        nbytes=sum(p.data.nbytes for p in parameters),
+        shapes=input is not None,
+    )
+
+
+def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:
+    """Run a model on a batch (or on zeros of a shape) in evaluation mode, and leave it as it was."""
+    if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
+        dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
+        input = np.zeros(input, dtype)
+    modes = [(module, module.training) for module in model.modules()]
+    token = running.run.set(running.Run({}, observe))
+    try:
+        model.eval()
+        with tg.no_grad():
+            model(input)
+    finally:
+        running.run.reset(token)
+        for module, mode in modes:
+            module.training = mode

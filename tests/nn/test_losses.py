@@ -1,0 +1,253 @@
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+from nn import functional as F
+
+RNG = np.random.default_rng(0)
+PREDICTION, TARGET = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 3))
+LOGITS, LABELS = RNG.normal(size=(6, 3)) * 3, np.array([0, 2, 1, 1, 0, 2])
+P, BINARY = RNG.uniform(0.01, 0.99, (6, 3)), (RNG.random((6, 3)) > 0.5).astype(np.float64)
+SOFT = RNG.random((6, 3))
+
+CASES = {
+    "mse_loss": (PREDICTION, TARGET),
+    "l1_loss": (PREDICTION, TARGET),
+    "huber_loss": (3 * PREDICTION, TARGET),
+    "binary_cross_entropy": (P, SOFT),
+    "binary_cross_entropy_with_logits": (LOGITS, SOFT),
+    "cross_entropy": (LOGITS, LABELS),
+    "nll_loss": (np.log(P), LABELS),
+}
+ELEMENTWISE = [name for name in CASES if name not in ("cross_entropy", "nll_loss")]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.peer
+def test_value_and_gradient_equal_pytorch(name, reduction):
+    torch = pytest.importorskip("torch")
+    scores, target = CASES[name]
+    ours = tg.tensor(scores, requires_grad=True)
+    loss = getattr(F, name)(ours, target, reduction=reduction)
+    theirs = torch.tensor(scores, requires_grad=True)
+    peer = getattr(torch.nn.functional, name)(theirs, torch.tensor(target), reduction=reduction)
+    np.testing.assert_allclose(loss.data, peer.detach().numpy(), rtol=1e-13)
+    weights = np.random.default_rng(1).normal(size=loss.shape)
+    loss.backward(weights)
+    peer.backward(torch.tensor(weights))
+    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_is_the_central_difference(name):
+    scores, target = CASES[name]
+    leaf = tg.tensor(scores, requires_grad=True)
+    getattr(F, name)(leaf, target).backward()
+    h = 1e-6
+    for index in np.ndindex(scores.shape):
+        up, down = scores.copy(), scores.copy()
+        up[index] += h
+        down[index] -= h
+        numeric = (getattr(F, name)(up, target).item() - getattr(F, name)(down, target).item()) / (2 * h)
+        assert abs(leaf.grad[index] - numeric) < 1e-8 * max(1, abs(numeric))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32_stays_float32(name):
+    scores, target = CASES[name]
+    leaf = tg.tensor(scores, dtype=np.float32, requires_grad=True)
+    target = target if target.dtype.kind == "i" else target.astype(np.float32)
+    loss = getattr(F, name)(leaf, target)
+    loss.backward()
+    assert loss.dtype == leaf.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize(("a", "b"), [((4, 1), (4,)), ((4,), (4, 1)), ((4,), ()), ((4, 2), (4, 3))])
+def test_other_shapes_are_refused(name, a, b):
+    with pytest.raises(tg.ShapeError, match=name) as caught:
+        getattr(F, name)(np.full(a, 0.5), np.full(b, 0.5))
+    assert str(a) in str(caught.value)
+    assert str(b) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_an_empty_mean_is_refused(name):
+    with pytest.raises(tg.ShapeError, match="empty batch"):
+        getattr(F, name)(np.ones((0, 2)), np.ones((0, 2)))
+    assert getattr(F, name)(np.ones((0, 2)), np.ones((0, 2)), reduction="sum").item() == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_unknown_reduction_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: .*'average'"):
+        getattr(F, name)(*CASES[name], reduction="average")
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (nn.MSELoss, "mse_loss"),
+        (nn.CrossEntropyLoss, "cross_entropy"),
+        (nn.BCEWithLogitsLoss, "binary_cross_entropy_with_logits"),
+    ],
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_modules_are_the_functions(cls, name, reduction):
+    want = getattr(F, name)(*CASES[name], reduction=reduction)
+    np.testing.assert_array_equal(cls(reduction=reduction)(*CASES[name]).data, want.data)
+    with pytest.raises(ValueError, match=cls.__name__):
+        cls(reduction="average")
+
+
+# --- cross-entropy --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [7, 3, -1])
+def test_a_label_out_of_range_is_named_with_its_position(label):
+    labels = np.array([0, 1, label, 2])
+    with pytest.raises(IndexError, match=rf"cross_entropy: label {label} at position 2 .* 3 classes"):
+        F.cross_entropy(np.zeros((4, 3)), labels)
+    with pytest.raises(IndexError, match=rf"nll_loss: label {label} at position 2"):
+        F.nll_loss(np.zeros((4, 3)), labels)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "error", "text"),
+    [
+        ((4, 3), np.zeros(4), tg.DTypeError, "float64"),
+        ((4, 3), np.zeros(4, bool), tg.DTypeError, "bool"),
+        ((4, 3), np.eye(4, 3, dtype=int), tg.ShapeError, r"\(4, 3\), expected \(4,\).*argmax"),
+        ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\)"),
+        ((3,), np.zeros(3, int), tg.ShapeError, r"\(batch, classes\), got \(3,\)"),
+        ((0, 3), np.zeros(0, int), tg.ShapeError, "empty batch"),
+    ],
+)
+def test_labels_that_are_none_are_refused(logits, labels, error, text):
+    with pytest.raises(error, match=text):
+        F.cross_entropy(np.zeros(logits), labels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_logits(dtype):
+    x = tg.tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
+    loss = F.cross_entropy(x, [1])
+    loss.backward()
+    assert loss.item() == 20000
+    np.testing.assert_array_equal(x.grad, [[1, -1, 0]])
+
+
+def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero():
+    x = tg.tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(x, [0])
+    loss.backward()
+    np.testing.assert_allclose(loss.item(), np.log(2), rtol=1e-15)
+    np.testing.assert_allclose(x.grad, [[-0.5, 0, 0.5]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_documented_nan(row):
+    assert np.isnan(F.cross_entropy([row], [0]).item())
+
+
+def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
+    want = F.cross_entropy(LOGITS, LABELS).item()
+    for labels in (LABELS.tolist(), tg.tensor(LABELS), LABELS.astype(np.uint8), LABELS.astype(np.int32)):
+        assert F.cross_entropy(LOGITS, labels).item() == want
+
+
+def test_second_order_of_cross_entropy_is_the_softmax_covariance():
+    x = tg.tensor(LOGITS[:1], requires_grad=True)
+    F.cross_entropy(x, LABELS[:1]).backward(create_graph=True)
+    first = x.grad
+    p = np.exp(LOGITS[0]) / np.exp(LOGITS[0]).sum()
+    for i in range(3):
+        x.grad = None
+        first[0, i].backward(retain_graph=True)
+        np.testing.assert_allclose(x.grad[0], p[i] * (np.eye(3)[i] - p), rtol=1e-12, atol=1e-15)
+
+
+# --- the others -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+def test_bce_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=rf"{p} at position \(1,\).*with_logits"):
+        F.binary_cross_entropy([0.5, p], [0.0, 1.0])
+
+
+def test_bce_at_the_ends_is_finite():
+    p = tg.tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
+    loss = F.binary_cross_entropy(p, [0.0, 1.0, 1.0, 0.0], reduction="none")
+    assert loss.data.tolist() == [0, 0, 100, 100]
+    loss.sum().backward()
+    assert np.isfinite(p.grad).all()
+
+
+def test_bce_with_logits_is_exact_at_both_ends():
+    x = tg.tensor([1000.0, -1000.0, 1e4, -1e4, 20.0, -20.0], requires_grad=True)
+    t = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
+    loss = F.binary_cross_entropy_with_logits(x, t, reduction="none")
+    tail = np.log1p(np.exp(-20.0))
+    np.testing.assert_allclose(loss.data, [0, 0, 1e4, 1e4, tail, tail], rtol=1e-14)
+    loss.sum().backward()
+    small = 1 / (1 + np.exp(20.0))
+    np.testing.assert_allclose(x.grad, [0, 0, 1, -1, -small, small], rtol=1e-7, atol=1e-300)
+
+
+def test_bce_with_logits_has_its_second_derivative_at_zero():
+    x = tg.tensor([0.0], requires_grad=True)
+    F.binary_cross_entropy_with_logits(x, [1.0]).backward(create_graph=True)
+    first, x.grad = x.grad, None
+    first.sum().backward()
+    np.testing.assert_allclose(x.grad, 0.25, rtol=1e-15)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, np.nan])
+def test_huber_refuses_a_delta(delta):
+    with pytest.raises(ValueError, match="delta"):
+        F.huber_loss([1.0], [0.0], delta=delta)
+
+
+def test_one_hot():
+    np.testing.assert_array_equal(F.one_hot([[1], [0]], 2), [[[0, 1]], [[1, 0]]])
+    assert F.one_hot(np.array([1]), 3, dtype=np.float64).dtype == np.float64
+    with pytest.raises(IndexError, match="label 2 at position 1, 0 "):
+        F.one_hot([[0], [2]], 2)
+    with pytest.raises(tg.DTypeError, match="one_hot"):
+        F.one_hot([0.0], 2)
+
+
+# --- dropout --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_keeps_the_mean_and_its_gradient_is_the_mask(p, dtype):
+    n = 100_000
+    x = tg.tensor(np.ones(n), dtype=dtype, requires_grad=True)
+    y = nn.Dropout(p, rng=0)(x)
+    assert y.dtype == dtype
+    kept = y.data != 0
+    np.testing.assert_allclose(y.data[kept], 1 / (1 - p), rtol=1e-6)
+    assert abs(kept.mean() - (1 - p)) < 5 * np.sqrt(p * (1 - p) / n)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, y.data)
+
+
+def test_dropout_in_evaluation_is_the_identity_and_draws_nothing():
+    layer = nn.Dropout(0.5, rng=0).eval()
+    x = tg.tensor(np.ones(4))
+    assert layer(x) is x
+    layer.train()
+    fresh = nn.Dropout(0.5, rng=0)
+    np.testing.assert_array_equal(layer(x).data, fresh(x).data)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, np.nan])
+def test_dropout_refuses_a_probability(p):
+    with pytest.raises(ValueError, match=r"\[0, 1\)"):
+        nn.Dropout(p)

@@ -1,0 +1,385 @@
+import threading
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+
+class Block(nn.Module):
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out, rng=0)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(self.linear(x))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = []
+        for n_in, n_out in ((4, 3), (3, 3)):
+            self.blocks.append(Block(n_in, n_out))
+        self.heads = {"left": nn.Linear(3, 2, rng=1), "right": nn.Linear(3, 1, rng=2)}
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.heads["left"](x) * self.scale, self.heads["right"](x)
+
+
+# --- members --------------------------------------------------------------------------------------------
+
+
+def test_modules_in_lists_and_dicts_are_found_with_paths():
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == [
+        "scale",
+        "blocks.0.linear.W",
+        "blocks.0.linear.b",
+        "blocks.1.linear.W",
+        "blocks.1.linear.b",
+        "heads.left.W",
+        "heads.left.b",
+        "heads.right.W",
+        "heads.right.b",
+    ]
+    assert [p.name for p in net.parameters()] == [name for name, _ in net.named_parameters()]
+    assert [name for name, _ in net.named_children()] == ["blocks.0", "blocks.1", "heads.left", "heads.right"]
+
+
+def test_modules_in_a_set_are_refused():
+    module = nn.Module()
+    module.layers = {nn.ReLU()}
+    with pytest.raises(TypeError, match=r"'layers' is a set.*nn\.Sequential"):
+        list(module.parameters())
+
+
+def test_the_name_of_a_parameter_grows_and_a_chosen_one_stays():
+    inner = nn.Linear(2, 2, rng=0)
+    assert inner.W.name == "W"
+    chosen = nn.Linear(2, 2, rng=0)
+    chosen.W.name = "mine"
+    outer = nn.Sequential(nn.Sequential(inner), chosen)
+    list(outer.parameters())
+    assert inner.W.name == "0.0.W"
+    inner(np.ones((1, 2), np.float32))
+    assert inner.W.name == "0.0.W"
+    assert chosen.W.name == "mine"
+
+
+def test_a_shared_module_counts_once_and_its_gradient_is_the_sum():
+    layer = nn.Linear(2, 2, dtype=np.float64, rng=0)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    assert [name for name, _ in model.named_parameters()] == ["0.W", "0.b"]
+    assert list(model.state_dict()) == ["0.W", "0.b"]
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    model(x).sum().backward()
+    first, second = nn.Linear(2, 2, dtype=np.float64), nn.Linear(2, 2, dtype=np.float64)
+    for copy in (first, second):
+        copy.load_state_dict(layer.state_dict())
+    nn.Sequential(first, nn.Tanh(), second)(x).sum().backward()
+    np.testing.assert_allclose(layer.W.grad, first.W.grad + second.W.grad, rtol=1e-14)
+    np.testing.assert_allclose(layer.b.grad, first.b.grad + second.b.grad, rtol=1e-14)
+
+
+def test_an_attribute_can_be_replaced_and_deleted():
+    model = Block(2, 2)
+    model.linear = nn.Linear(2, 3, bias=False)
+    assert [p.shape for p in model.parameters()] == [(2, 3)]
+    del model.linear
+    assert list(model.parameters()) == []
+
+
+def test_a_cycle_of_modules_ends():
+    child = nn.Module()
+    parent = nn.Module()
+    parent.child = child
+    child.parent = parent
+    assert [path for path, _ in parent.named_modules()] == ["", "child"]
+
+
+def test_buffers_are_state_and_not_parameters():
+    bn = nn.Sequential(nn.BatchNorm(3))
+    assert [name for name, _ in bn.named_buffers()] == ["0.running_mean", "0.running_var"]
+    assert [name for name, _ in bn.named_parameters()] == ["0.gamma", "0.beta"]
+    bn[0].running_mean = np.ones(3, np.float32)
+    assert isinstance(bn[0].running_mean, tg.Tensor)
+    assert bn.state_dict()["0.running_mean"].tolist() == [1, 1, 1]
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_super_init_is_named():
+    class Forgetful(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(2, 2)
+
+    with pytest.raises(AttributeError, match=r"Forgetful.__init__ .*super\(\).__init__\(\)"):
+        Forgetful()
+
+    class Empty(nn.Module):
+        def __init__(self):
+            self.size = 3
+
+        def forward(self, x):
+            return x
+
+    for use in (
+        lambda m: m(1.0),
+        lambda m: list(m.parameters()),
+        lambda m: m.eval(),
+        lambda m: m.state_dict(),
+    ):
+        with pytest.raises(AttributeError, match=r"Empty.__init__ .*super\(\).__init__\(\)"):
+            use(Empty())
+
+
+def test_a_missing_forward_is_named():
+    class Lazy(nn.Module):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Lazy has no forward method"):
+        Lazy()(np.ones(2))
+
+
+def test_an_error_in_a_nested_module_has_its_path_and_the_input_shape_once():
+    net = nn.Module()
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 3, rng=0), nn.ReLU()), nn.Linear(2, 1, rng=0))
+    net.net = model
+    net.forward = lambda x: model(x)
+    with pytest.raises(tg.ShapeError) as caught:
+        net(np.ones((5, 4), np.float32))
+    text = str(caught.value)
+    assert text.startswith("net.1: Linear(in=2, out=1) with input (5, 3): matmul")
+    assert text.count("Linear") == 1
+    assert "3 != 2" in text
+
+
+def test_an_error_without_a_plain_message_gets_a_note():
+    class Odd(nn.Module):
+        def forward(self, x):
+            raise OSError(2, "no such file")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        nn.Sequential(Odd())(np.ones(2))
+    assert caught.value.args == (2, "no such file")
+    assert caught.value.__notes__ == ["in 0: Odd() with input (2,)"]
+
+
+# --- scopes ---------------------------------------------------------------------------------------------
+
+
+def test_operations_know_their_module():
+    net = Net()
+    left, _ = net(np.ones((5, 4), np.float32))
+    assert left.node.op == "multiply"
+    assert left.node.scope == ("", "Net · 40 params")
+    head = left.node.inputs[0]
+    assert head.scope == ("heads.left", "Linear 3→2 · 8 params")
+    relu = next(n for n in head.inputs[0].inputs if n.op == "relu")
+    assert relu.scope == ("blocks.1.act", "ReLU")
+
+
+def test_paths_follow_a_change_of_structure():
+    model = nn.Sequential(nn.Linear(2, 2, rng=0))
+    assert model(np.ones((1, 2), np.float32)).node.scope.path == "0"
+    outer = nn.Module()
+    outer.body = model
+    outer.forward = lambda x: model(x)
+    assert outer(np.ones((1, 2), np.float32)).node.scope.path == "body.0"
+    model[0].W = nn.Parameter(np.ones((2, 5), np.float32))
+    model[0].b = None
+    assert outer(np.ones((1, 2), np.float32)).node.scope.title == "Linear 2→2 · 10 params"
+
+
+def test_two_threads_running_one_module_keep_their_paths_apart():
+    shared = nn.Linear(2, 2, rng=0)
+    seen = {}
+
+    def work(name):
+        model = nn.Module()
+        setattr(model, name, shared)
+        model.forward = lambda x: shared(x)
+        paths = {model(np.ones((1, 2), np.float32)).node.scope.path for _ in range(200)}
+        seen[name] = paths
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"a": {"a"}, "b": {"b"}}
+
+
+# --- settings -------------------------------------------------------------------------------------------
+
+
+def test_train_and_eval_reach_every_module():
+    model = nn.MLP([2, 3, 1], norm="batch", dropout=0.5)
+    assert all(not m.training for m in model.eval().modules())
+    assert all(m.training for m in model.train().modules())
+
+
+def test_zero_grad_and_requires_grad():
+    model = nn.MLP([2, 3, 1], rng=0)
+    model(np.ones((4, 2), np.float32)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+    assert not model.requires_grad_(False)(np.ones((4, 2), np.float32)).requires_grad
+    assert model.requires_grad_()(np.ones((4, 2), np.float32)).requires_grad
+
+
+def test_to_casts_parameters_and_buffers_and_training_goes_on():
+    model = nn.MLP([2, 3, 1], norm="batch", rng=0)
+    names = [p.name for p in model.parameters()]
+    assert model.to(np.float64) is model
+    assert {t.dtype for t in (*model.parameters(), *model.buffers())} == {np.dtype(np.float64)}
+    assert [p.name for p in model.parameters()] == names
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    out = model(x)
+    out.sum().backward()
+    assert out.dtype == np.float64
+    assert {p.grad.dtype for p in model.parameters()} == {np.dtype(np.float64)}
+    with pytest.raises(tg.DTypeError, match="int64"):
+        model.to(np.int64)
+
+
+# --- state ----------------------------------------------------------------------------------------------
+
+
+def test_state_goes_round():
+    a, b = nn.MLP([3, 4, 2], norm="batch", rng=0), nn.MLP([3, 4, 2], norm="batch", rng=1)
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    a(x)
+    state = a.state_dict()
+    assert b.load_state_dict(state) == ([], [])
+    np.testing.assert_array_equal(a.eval()(x).data, b.eval()(x).data)
+    state["layers.0.W"][...] = 0  # a copy: nobody is hurt
+    assert np.abs(b.layers[0].W.data).min() > 0
+    assert np.abs(a.layers[0].W.data).min() > 0
+
+
+def test_loading_lists_all_that_is_wrong_and_changes_nothing():
+    model = nn.MLP([3, 4, 2], norm="batch", rng=0)
+    before = model.state_dict()
+    state = nn.MLP([3, 4, 2], norm="batch", rng=1).state_dict()
+    del state["layers.3.b"]
+    state["layers.9.W"] = np.ones(3)
+    state["layers.0.W"] = state["layers.0.W"].T
+    state["layers.1.gamma"] = state["layers.1.gamma"].astype(np.float64)
+    with pytest.raises(ValueError, match="nothing was loaded") as caught:
+        model.load_state_dict(state)
+    for text in (
+        "missing: layers.3.b",
+        "unexpected: layers.9.W",
+        "layers.0.W: shape (4, 3), expected (3, 4)",
+        "layers.1.gamma: dtype float64, expected float32",
+    ):
+        assert text in str(caught.value)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_loading_without_strict_reports_names_and_still_refuses_shapes():
+    model = nn.Linear(3, 2, rng=0)
+    report = model.load_state_dict({"b": np.ones(2, np.float32), "c": np.ones(2)}, strict=False)
+    assert report == (["W"], ["c"])
+    assert model.b.data.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="b: shape"):
+        model.load_state_dict({"b": np.ones(3, np.float32)}, strict=False)
+
+
+def test_loading_between_forward_and_backward_is_noticed():
+    model = nn.Linear(3, 2, rng=0)
+    x = tg.tensor(np.ones((1, 3), np.float32), requires_grad=True)
+    out = model(x).sum()
+    model.load_state_dict(model.state_dict())
+    with pytest.raises(tg.InplaceError, match="load_state_dict"):
+        out.backward()
+
+
+# --- summary --------------------------------------------------------------------------------------------
+
+
+def test_summary_has_paths_shapes_and_counts_and_changes_nothing():
+    model = nn.MLP([64, 32, 10], norm="batch", dropout=0.5, rng=0)
+    model.layers[1].eval()
+    before, drawn = model.state_dict(), model.layers[3].rng.bit_generator.state
+    table = model.summary((16, 64))
+    rows = {row.path: row for row in table.rows}
+    assert rows["layers.0"] == ("layers.0", "Linear 64→32", "(16, 32)", 64 * 32)
+    assert rows["layers.1"].parameters == 64
+    assert rows["(model)"] == ("(model)", "MLP", "(16, 10)", 64 * 32 + 64 + 330)
+    assert table.total == table.learned == 64 * 32 + 64 + 330
+    assert [m.training for m in model.modules()] == [True, True, True, False, True, True, True]
+    assert model.layers[3].rng.bit_generator.state == drawn
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert str(table) == str(model.summary(np.zeros((16, 64), np.float32)))
+
+
+def test_summary_escapes_hostile_names():
+    module = nn.Module()
+    setattr(module, "</td><script>", nn.Linear(2, 2))
+    html = module.summary()._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_summary_counts_a_shared_parameter_once():
+    layer = nn.Linear(3, 3)
+    assert nn.Sequential(layer, layer).summary().total == 12
+
+
+def test_sequential_refuses_a_class_and_says_how():
+    with pytest.raises(TypeError, match=r"argument 1 .* write ReLU\(\)"):
+        nn.Sequential(nn.Linear(2, 2), nn.ReLU)
+
+
+def test_mlp_layers_come_in_order():
+    model = nn.MLP([4, 8, 8, 2], norm="batch", activation="tanh", dropout=0.2)
+    kinds = [type(m).__name__ for m in model.layers]
+    assert kinds == ["Linear", "BatchNorm", "Tanh", "Dropout"] * 2 + ["Linear"]
+    assert [m.b is None for m in model.layers if isinstance(m, nn.Linear)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"sizes": [3]}, "sizes"),
+        ({"sizes": [3, 0, 1]}, "out_features"),
+        ({"sizes": [3, 2, 1], "activation": "rleu"}, "'rleu'"),
+        ({"sizes": [3, 2, 1], "norm": "layer"}, "'layer'"),
+        ({"sizes": [3, 2, 1], "init": "xavier"}, "'xavier'.*glorot_normal"),
+        ({"sizes": [3, 2, 1], "dropout": 1.0}, "dropping"),
+    ],
+)
+def test_mlp_refuses_bad_options(options, text):
+    with pytest.raises(ValueError, match=text):
+        nn.MLP(**options)
+
+
+def test_one_seed_one_model_and_no_global_state():
+    x = np.ones((5, 3), np.float32)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    models = [nn.MLP([3, 4, 2], dropout=0.5, rng=7) for _ in range(2)]
+    first, second = (model(x).data for model in models)
+    np.testing.assert_array_equal(first, second)
+    assert (models[0](x).data != first).any()  # the next mask
+    assert (nn.MLP([3, 4, 2], rng=8)(x).data != nn.MLP([3, 4, 2])(x).data).any()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_linear_takes_an_initialiser_of_ones_own():
+    layer = nn.Linear(2, 3, init=lambda shape, dtype, rng: np.full(shape, 0.5), dtype=np.float64)
+    assert layer.W.data.tolist() == [[0.5] * 3] * 2
+    assert layer.W.dtype == np.float64
+    with pytest.raises(tg.ShapeError, match=r"init gave .*\(3, 2\), expected \(2, 3\)"):
+        nn.Linear(2, 3, init=lambda shape, dtype, rng: np.ones((3, 2)))
