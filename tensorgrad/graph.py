@@ -456,10 +456,10 @@ def backward(
     afterwards. Raises GraphError where a needed node was released before, InplaceError where a saved array
     was written to; an exception leaves the graph as it was.
 
-    A gradient that is exactly zero contributes zero, also where a local derivative is infinite, and a local
-    derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So they run first, at full speed; the results are looked at; and only if one is
-    not finite does a second, careful walk mend what came from a zero. That is why nothing is freed before the
-    end.
+    A gradient that is exactly zero contributes zero, also where a local derivative is infinite; and a local
+    derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So
+    they run first, at full speed; the results are looked at; and only if one is not finite does a second, careful
+    walk mend what came from a zero. That is why nothing is freed before the end.
     """
     visited: list[Node] = []
     with np.errstate(all="ignore"):

@@ -34,9 +34,7 @@ def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, 
     return _p_norm("vector_norm", shaped(x, "vector_norm"), axis, keepdims, ord)
 
 
-def norm(
-    x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False
-) -> Tensor:
+def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The norm of a vector (``ord`` None, 1, 2, inf, -inf, or any p > 0) or of a matrix (None or "fro").
 
     With ``axis=None`` and ``ord=None`` all elements count, in any number of axes. The gradient at zero is 0.

@@ -80,14 +80,14 @@ current = _mode.get
 class _Switch:
     """A context manager and decorator that changes one switch; an instance may be entered repeatedly."""
 
-    def __init__(self, **changes: Any) -> None:
-        self._changes = changes
+    def __init__(self) -> None:
         self._entered: list[Token[Mode]] = []
 
+    def _changed(self, old: Mode) -> Mode:
+        raise NotImplementedError
+
     def __enter__(self) -> None:
-        old = current()
-        settings = {"grad": old.grad, "scope": old.scope, "keep": old.keep, "tracer": old.tracer}
-        self._entered.append(_mode.set(Mode(**{**settings, **self._changes})))
+        self._entered.append(_mode.set(self._changed(current())))
 
     def __exit__(self, *exc_info: object) -> None:
         _mode.reset(self._entered.pop())
@@ -99,12 +99,14 @@ class _Switch:
                 f"@{type(self).__name__}() cannot decorate the {kind} function {function.__name__!r}: its body "
                 f"runs after the call returned; write `with {type(self).__name__}():` inside it"
             )
-        changes = self._changes
 
         @functools.wraps(function)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-            with _Switch(**changes):  # a fresh one: calls may be nested or run in several threads
+            token = _mode.set(self._changed(current()))  # a token of its own: calls may be nested or concurrent
+            try:
                 return function(*args, **kwargs)
+            finally:
+                _mode.reset(token)
 
         return wrapped
 
@@ -125,14 +127,22 @@ class scope(_Switch):
     """
 
     def __init__(self, path: str, title: str = "") -> None:
-        super().__init__(scope=Scope(path, title))
+        super().__init__()
+        self._scope = Scope(path, title)
+
+    def _changed(self, old: Mode) -> Mode:
+        return Mode(old.grad, self._scope, old.keep, old.tracer)
 
 
 class tracing(_Switch):
     """Let a compiler listen in on a block (None: stop listening)."""
 
     def __init__(self, tracer: Tracer | None) -> None:
-        super().__init__(tracer=tracer)
+        super().__init__()
+        self._tracer = tracer
+
+    def _changed(self, old: Mode) -> Mode:
+        return Mode(old.grad, old.scope, old.keep, self._tracer)
 
 
 class no_grad(_Switch):
@@ -146,8 +156,8 @@ class no_grad(_Switch):
     False
     """
 
-    def __init__(self) -> None:
-        super().__init__(grad=False)
+    def _changed(self, old: Mode) -> Mode:
+        return Mode(False, old.scope, old.keep, old.tracer)
 
 
 class enable_grad(_Switch):
@@ -161,8 +171,8 @@ class enable_grad(_Switch):
     True
     """
 
-    def __init__(self) -> None:
-        super().__init__(grad=True)
+    def _changed(self, old: Mode) -> Mode:
+        return Mode(True, old.scope, old.keep, old.tracer)
 
 
 class record_graph(_Switch):
@@ -179,5 +189,5 @@ class record_graph(_Switch):
     True
     """
 
-    def __init__(self) -> None:
-        super().__init__(keep=True)
+    def _changed(self, old: Mode) -> Mode:
+        return Mode(old.grad, old.scope, True, old.tracer)

@@ -88,6 +88,4 @@ def uniform(
     >>> tg.random.uniform(10.0, 20.0, (2,), rng=0)
     tensor([16.36961687, 12.69786714], dtype=float64)
     """
-    return ops.add(
-        low, ops.multiply(ops.subtract(high, low), _draw("uniform", "random", low, high, size, rng))
-    )
+    return ops.add(low, ops.multiply(ops.subtract(high, low), _draw("uniform", "random", low, high, size, rng)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,46 @@ def test_what_cannot_be_followed_is_refused() -> None:
         tg.compile(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got set"):
         tg.compile(lambda t: t)({1, 2})
+
+
+def test_a_method_may_be_compiled() -> None:
+    class Trainer:
+        def __init__(self, factor: float) -> None:
+            self.factor = tg.tensor([factor])
+
+        @tg.compile
+        def step(self, x: Any) -> Any:
+            return (self.factor * x).sum()
+
+    one, two = Trainer(2.0), Trainer(3.0)
+    for x in (np.ones(2), np.arange(2.0)):
+        assert (one.step(x).item(), two.step(x).item()) == (2 * x.sum(), 3 * x.sum())
+    assert Trainer.step.traces == 2
+
+
+def test_threads_share_a_step() -> None:
+    w = tg.tensor(np.arange(1000.0))
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        y = w * x
+        for _ in range(20):
+            y = y + x
+        return y.sum()
+
+    step(np.zeros(1000))
+    xs = [np.full(1000, float(i)) for i in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        results = [result.item() for result in pool.map(step, xs)]
+    assert results == [(np.arange(1000.0) * x + 20 * x).sum() for x in xs]
+
+
+def test_too_many_programs_are_noticed() -> None:
+    step = tg.compile(lambda x, n: x * n)
+    for n in range(31):
+        step(tg.tensor([1.0]), n)
+    with pytest.warns(RuntimeWarning, match="passed as a float or an array"):
+        step(tg.tensor([1.0]), 31)
 
 
 def test_second_order_and_views() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
+import warnings
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,8 @@ from .program import Program
 from .trace import Trace, TracedArray, TracedNumber, Variable, mapped
 
 __all__ = ["CompiledStep", "compile"]
+
+MANY_TRACES = 32  # a step with so many programs is not being replayed
 
 
 def compile(function: Callable[..., Any]) -> CompiledStep:
@@ -41,6 +46,9 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
             and :func:`tensorgrad.indivisible`; where it adds to gradients that it did not compute: call
             ``zero_grad()`` in the step.
         NonFiniteError: a gradient is NaN or infinite.
+
+    Warns:
+        RuntimeWarning: the step was traced very often.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -70,6 +78,7 @@ class CompiledStep:
         self.function = function
         self._runs: dict[Any, list[_Run]] = {}
         self._latest: _Run | None = None
+        self._lock = threading.RLock()  # the buffers of a program serve one call at a time
         functools.update_wrapper(self, function)
 
     @property
@@ -88,6 +97,14 @@ class CompiledStep:
         """Run the step: traced the first time, replayed after."""
         if current().tracer is not None:
             return self.function(*args, **kwargs)  # inside another compiled step
+        with self._lock:
+            return self._called(args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Bind like a function, so that a method can be compiled."""
+        return self if instance is None else MethodType(self, instance)
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves: list[Any] = []
         key = (current().grad, _key((args, kwargs), leaves))
         runs = self._runs.setdefault(key, [])
@@ -99,6 +116,13 @@ class CompiledStep:
         run, result = _traced(self.function, args, kwargs)
         runs.append(run)
         self._latest = run
+        if self.traces == MANY_TRACES:
+            warnings.warn(
+                f"a compiled step was traced {MANY_TRACES} times, for as many combinations of shapes, dtypes, integers "
+                f"and settings; a number that changes at every call is passed as a float or an array",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return result
 
 

@@ -75,9 +75,7 @@ class Case:
     oracle: Callable[..., Any]
     samples: tuple[Sample, ...]
     op: Callable[..., Any]
-    method: str | None = (
-        None  # how the numeric derivative is taken: "complex" where the operation is analytic
-    )
+    method: str | None = None  # how the numeric derivative is taken: "complex" where the operation is analytic
     orders: int = 2  # how often it is differentiated; 0: the result has no gradient
     kinks: tuple[Kink, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -152,9 +150,7 @@ def along_last(function: Any) -> Any:
 
 
 def loop_softplus(x: Any) -> Any:
-    return np.vectorize(
-        lambda v: v + np.log1p(np.exp(-v)) if v > 0 else np.log1p(np.exp(v)), otypes=[x.dtype]
-    )(x)
+    return np.vectorize(lambda v: v + np.log1p(np.exp(-v)) if v > 0 else np.log1p(np.exp(v)), otypes=[x.dtype])(x)
 
 
 def out_of_axes(name: str, call: Any) -> tuple[Refusal, ...]:
@@ -197,9 +193,7 @@ def matmul_pairs(*pairs: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[Sampl
 
 
 def mismatch(name: str) -> Refusal:
-    return R(
-        lambda: public(name)(np.ones((4, 5)), np.ones((3, 2))), ShapeError, name, "(4, 5)", "(3, 2)", "5 != 3"
-    )
+    return R(lambda: public(name)(np.ones((4, 5)), np.ones((3, 2))), ShapeError, name, "(4, 5)", "(3, 2)", "5 != 3")
 
 
 def zero_gradient(name: str, oracle: Any, **rest: Any) -> Case:
@@ -254,12 +248,8 @@ CASES: tuple[Case, ...] = (
     C("round", np.round, S(u(2, 3)), S(u(3), more=(1,)), S(u()), kinks=(K(S([0.5]), [0.0]),)),
     unary("zeros_like", np.zeros_like),
     # --- select
-    binary(
-        "maximum", np.maximum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 0], [0.5, 1]),)
-    ),
-    binary(
-        "minimum", np.minimum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 1], [0.5, 0]),)
-    ),
+    binary("maximum", np.maximum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 0], [0.5, 1]),)),
+    binary("minimum", np.minimum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 1], [0.5, 0]),)),
     C(
         "where",
         lambda x, y, mask: np.where(mask, x, y),
@@ -302,9 +292,7 @@ CASES: tuple[Case, ...] = (
         method="central",
         kinks=(K(S([1.0, 3.0, 3.0]), [0.0, 0.5, 0.5]), K(S([1, np.nan]), [0, 1])),
     ),
-    reduced(
-        "min", np.min, method="central", kinks=(K(S([[1.0, 1.0], [2.0, 0.0]], axis=1), [[0.5, 0.5], [0, 1]]),)
-    ),
+    reduced("min", np.min, method="central", kinks=(K(S([[1.0, 1.0], [2.0, 0.0]], axis=1), [[0.5, 0.5], [0, 1]]),)),
     reduced(
         "var",
         np.var,
@@ -357,9 +345,7 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), axis=-1),
         S(u(0), include_initial=True),
         method="complex",
-        refusals=(
-            R(lambda: tg.cumulative_sum(np.ones((2, 2))), ShapeError, "cumulative_sum", "(2, 2)", "axis="),
-        ),
+        refusals=(R(lambda: tg.cumulative_sum(np.ones((2, 2))), ShapeError, "cumulative_sum", "(2, 2)", "axis="),),
     ),
     C(
         "diff",
@@ -874,9 +860,7 @@ CASES: tuple[Case, ...] = (
     unary("special.erf", scipy.special.erf),
     C(
         "random.normal",
-        lambda loc, scale: (
-            loc + scale * np.random.default_rng(7).standard_normal(np.broadcast(loc, scale).shape)
-        ),
+        lambda loc, scale: loc + scale * np.random.default_rng(7).standard_normal(np.broadcast(loc, scale).shape),
         S(u(2, 3), positive(3)),
         S(u(), positive(2)),
         op=lambda loc, scale: tg.random.normal(loc, scale, rng=7),

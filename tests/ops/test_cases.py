@@ -14,9 +14,7 @@ from tensorgrad.testing import gradcheck, gradgradcheck
 from .cases import CASES, S
 
 SAMPLES = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES for i, s in enumerate(c.samples)]
-DIFFERENTIABLE = [
-    pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES if c.orders for i, s in enumerate(c.samples)
-]
+DIFFERENTIABLE = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES if c.orders for i, s in enumerate(c.samples)]
 FIRST = [pytest.param(c, c.samples[0], id=c.name) for c in CASES if c.orders]
 KINKS = [pytest.param(c, k, id=f"{c.name}-{i}") for c in CASES for i, k in enumerate(c.kinks)]
 REFUSALS = [pytest.param(r, id=f"{c.name}-{i}") for c in CASES for i, r in enumerate(c.refusals)]

@@ -43,9 +43,7 @@ def test_tensors_are_indices():
     assert x.grad.tolist() == [0.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    "read", [lambda x, i: x[i], lambda x, i: x.take(i), lambda x, i: tg.take_along_axis(x, i)]
-)
+@pytest.mark.parametrize("read", [lambda x, i: x[i], lambda x, i: x.take(i), lambda x, i: tg.take_along_axis(x, i)])
 def test_a_later_write_to_the_index_changes_nothing(read):
     x = leaf()
     index = np.array([0, 0])

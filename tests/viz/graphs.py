@@ -51,9 +51,7 @@ def mlp(sizes=(8, 6, 4), blocks=None):
 
 def cards(drawing, **wanted):
     """The cards of a drawing with these attributes."""
-    return [
-        c for c in drawing.picture.cards if all(getattr(c, key) == value for key, value in wanted.items())
-    ]
+    return [c for c in drawing.picture.cards if all(getattr(c, key) == value for key, value in wanted.items())]
 
 
 def card(drawing, title):

@@ -16,9 +16,7 @@ from tests.viz.graphs import SVG, expression, groups, leaf, mlp, parsed, size
 
 RENDERERS = [
     pytest.param(None, id="graphviz-pure"),
-    pytest.param(
-        which("dot"), id="dot", marks=pytest.mark.skipif(which("dot") is None, reason="no dot on PATH")
-    ),
+    pytest.param(which("dot"), id="dot", marks=pytest.mark.skipif(which("dot") is None, reason="no dot on PATH")),
 ]
 
 HOSTILE = [
@@ -201,9 +199,7 @@ def over(page, fill):
 
 def test_the_contrast_measure():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(
-        4.48, abs=0.01
-    )  # the textbook grey that just fails
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)  # the textbook grey that just fails
 
 
 def test_text_on_cards_has_contrast():
@@ -213,9 +209,7 @@ def test_text_on_cards_has_contrast():
         (style.NOTE, style.INK),
         (style.PAPER, style.INK),
     ]
-    pairs += [
-        (style.heat(10.0**e, missing), style.INK) for e in np.linspace(-8, 2, 101) for missing in (0, 1)
-    ]
+    pairs += [(style.heat(10.0**e, missing), style.INK) for e in np.linspace(-8, 2, 101) for missing in (0, 1)]
     assert min(contrast(*pair) for pair in pairs) >= 4.5
 
 
