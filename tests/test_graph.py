@@ -1,0 +1,345 @@
+"""The graph: how large it may be, how long it lives, and what is known of its nodes."""
+
+import gc
+import inspect
+import subprocess
+import sys
+import time
+import tracemalloc
+import weakref
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.graph import source_line
+from tensorgrad.record import record
+
+
+@pytest.fixture
+def no_collector():
+    """Without the cyclic collector; at the end it must find nothing to do."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        assert gc.collect() == 0, "reference cycles were left"
+    finally:
+        gc.enable()
+
+
+def chain(x, length):
+    y = x
+    for _ in range(length // 2):
+        y = y * 1.0001
+        y = y - 0.001
+    return y
+
+
+# --- size -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [10_000, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_long_chains(length):
+    x = tg.tensor(2.0, requires_grad=True)
+    chain(x, length).backward()
+    np.testing.assert_allclose(x.grad, 1.0001 ** (length // 2), rtol=1e-9)
+
+
+def seconds(f, argument, repeats):
+    best = np.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        f(argument)
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def chain_backward(length):
+    x = tg.tensor(np.ones(3), requires_grad=True)
+    chain(x, length).sum().backward()
+
+
+def fan_in(count):
+    xs = [tg.tensor(float(i), requires_grad=True) for i in range(count)]
+    tg.stack(xs).sum().backward()
+    assert all(x.grad == 1.0 for x in xs)
+
+
+def fan_out(count):
+    x = tg.tensor(np.ones(3), requires_grad=True)
+    parts = [x * float(i) for i in range(count)]
+    tg.stack(parts).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.full(3, count * (count - 1) / 2))
+
+
+@pytest.mark.parametrize(
+    ("f", "small"), [(chain_backward, 10_000), (fan_in, 1_000), (fan_out, 1_000)], ids=["chain", "in", "out"]
+)
+def test_time_is_linear(f, small, no_collector):
+    f(small)
+    assert seconds(f, 10 * small, 2) <= 15 * seconds(f, small, 4)
+
+
+def test_what_is_shared_is_visited_once():
+    x = tg.tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(60):
+        y = y + y
+    y.backward()
+    assert x.grad == 2.0**60
+
+
+@pytest.mark.parametrize("length", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_a_large_graph_dies_without_recursion(length):
+    program = f"""
+import gc, tensorgrad as tg
+while gc.collect():
+    pass
+gc.disable()
+for done in (False, True):
+    x = tg.tensor(2.0, requires_grad=True)
+    y = x
+    for _ in range({length}):
+        y = y * 1.0001
+    if done:
+        y.backward(retain_graph=True)
+    del y
+assert gc.collect() == 0
+print("alive")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("alive\n", 0), run.stderr
+
+
+def test_memory_per_operation():
+    x = tg.tensor(2.0, requires_grad=True)
+    y = chain(x, 1_000)
+    tracemalloc.start()
+    try:
+        y = chain(y, 20_000)
+        assert tracemalloc.get_traced_memory()[0] < 1_500 * 20_000
+        y.backward()
+        assert tracemalloc.get_traced_memory()[1] < 2_000 * 20_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_backward_needs_little_more_memory_than_forward():
+    layer = 100_000 * 8
+    x = tg.tensor(np.ones(100_000), requires_grad=True)
+    tracemalloc.start()
+    try:
+        y = x
+        for _ in range(50):
+            y = tg.tanh(y)
+        loss = y.sum()
+        del y
+        forward = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        loss.backward()
+        assert tracemalloc.get_traced_memory()[1] < forward + 4 * layer
+        assert tracemalloc.get_traced_memory()[0] < 2 * layer
+    finally:
+        tracemalloc.stop()
+
+
+# --- life -----------------------------------------------------------------------------------------------
+
+
+class Model:
+    """Two layers and plain gradient descent: what a training step does to memory."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.x = rng.normal(size=(16, 8))
+        self.parameters = [
+            tg.tensor(rng.normal(size=shape) * 0.1, requires_grad=True) for shape in [(8, 32), (32,), (32, 1)]
+        ]
+
+    def loss(self):
+        w, b, v = self.parameters
+        return (tg.tanh(self.x @ w + b) @ v).mean() ** 2
+
+    def step(self, **how):
+        loss = self.loss()
+        loss.backward(**how)
+        for p in self.parameters:
+            tg.writes_to(p, by="descent")[...] -= 0.01 * (p.grad.data if how else p.grad)
+            p.grad = None
+        return float(loss.detach())
+
+
+def growth(f, count):
+    """Bytes that each call of f leaves behind. The smallest object there is takes 16, one with a slot 40."""
+    for _ in range(20):
+        f()
+    # Python keeps deleted tuples for new ones; filled up, that store does not grow during the measurement.
+    spare = [tuple([None] * n) for n in range(1, 20) for _ in range(2000)]
+    del spare
+    tracemalloc.start()
+    try:
+        for _ in range(count):
+            f()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(count):
+            f()
+        return (tracemalloc.get_traced_memory()[0] - before) / count
+    finally:
+        tracemalloc.stop()
+
+
+def test_training_leaves_nothing_behind(no_collector):
+    model = Model()
+    assert growth(model.step, 300) < 40
+
+
+def test_second_order_training_leaves_nothing_behind(no_collector):
+    model = Model()
+
+    def penalised():
+        g = tg.grad(lambda x: (tg.tanh(x @ model.parameters[0]) ** 2).sum())(model.x)
+        (g * g).sum().backward()
+        model.step(create_graph=True)
+
+    assert growth(penalised, 100) < 40
+
+
+def test_forward_only_leaves_nothing_behind(no_collector):
+    model = Model()
+    assert growth(model.loss, 100) < 40
+
+
+def test_an_exception_leaves_nothing_behind(no_collector):
+    model = Model()
+
+    def fails():
+        bad = record("bad", lambda a: a * 1, (model.loss(),), (lambda xp, g: 1 / 0,))
+        with suppress(ZeroDivisionError):
+            bad.backward()
+        worse = record("worse", lambda a: a * 1, (model.loss(),), (lambda xp, g: None,))
+        with suppress(TypeError):
+            worse.backward()
+        with suppress(tg.ShapeError):
+            model.loss() + np.ones((2, 3)) + np.ones((4, 5))
+        with suppress(tg.ShapeError):
+            (model.x @ model.parameters[0]) @ np.ones((2, 3))
+
+    assert growth(fails, 100) < 40
+
+
+def test_functional_transforms_leave_nothing_behind(no_collector):
+    x = np.linspace(0, 1, 5)
+
+    def all_of_them():
+        tg.grad(lambda x: (x**3).sum())(x)
+        tg.jacobian(tg.tanh)(x)
+        tg.hessian(lambda x: (x**3).sum())(x)
+
+    assert growth(all_of_them, 50) < 40
+
+
+def test_losses_may_be_kept():
+    model = Model()
+    kept = []
+    model.step()
+
+    def keep():
+        loss = model.loss()
+        loss.backward()
+        kept.append(loss)
+
+    assert growth(keep, 300) < 2_000
+
+
+def test_a_result_dies_with_its_last_name(no_collector):
+    x = tg.tensor(np.ones(3), requires_grad=True)
+    y = x * x
+    z = y.sum()
+    node = weakref.ref(y.node)
+    tensor = weakref.ref(y)
+    del y
+    assert tensor() is None
+    assert node() is not None
+    del z
+    assert node() is None
+
+
+def test_a_gradient_that_is_recorded_lives_as_long_as_its_leaf(no_collector):
+    x = tg.tensor(np.ones(3), requires_grad=True)
+    y = tg.exp(x)
+    made = weakref.ref(y.node)
+    y.sum().backward(create_graph=True)
+    del y
+    assert x.grad.requires_grad
+    assert made() is not None  # the second derivative needs it
+    x.grad = None
+    assert made() is None
+    tg.exp(x).sum().backward(create_graph=True)
+    gradient = weakref.ref(x.grad)
+    del x
+    assert gradient() is None
+
+
+def test_backward_frees_what_was_saved():
+    x = tg.tensor(np.ones(1000), requires_grad=True)
+    y = tg.exp(x)
+    saved = weakref.ref(y.data)
+    loss = y.sum()
+    del y
+    assert saved() is not None
+    loss.backward()
+    assert saved() is None
+
+
+# --- source lines ---------------------------------------------------------------------------------------
+
+
+def here():
+    return inspect.currentframe().f_back.f_lineno
+
+
+def test_a_node_knows_the_line_that_made_it():
+    x = tg.tensor(np.ones((2, 2)), requires_grad=True)
+    a = np.ones((2, 2))
+    made = []
+    line = here() + 1
+    made.append(x * x)
+    made.append(2.0 * x)
+    made.append(1.0 / x)
+    made.append(2.0**x)
+    made.append(-x)
+    made.append(x.tanh())
+    made.append(x.sum(axis=0))
+    made.append(x.T)
+    made.append(x[0])
+    made.append(x.reshape(4))
+    made.append(tg.concatenate([x, x]))
+    made.append(a * x)
+    made.append(a @ x)
+    made.append(np.float64(2) * x)
+    made.append(np.sin(x))
+    made.append(np.sum(x))
+    made.append(x.var())
+    made.append(tg.softmax(x))
+    for i, result in enumerate(made):
+        assert source_line(result.node.code, result.node.lasti) == (__file__, line + i), result.node.op
+
+
+def test_a_node_made_by_a_transform_knows_its_caller():
+    w = tg.tensor(2.0, requires_grad=True)
+    g = tg.grad(lambda x: w * x * x)(3.0); line = here()  # fmt: skip  # noqa: E702
+    assert source_line(g.node.code, g.node.lasti) == (__file__, line)
+
+
+def test_a_call_of_several_lines():
+    x = tg.tensor(1.0, requires_grad=True)
+    line = here() + 1
+    y = tg.add(
+        tg.exp(x),
+        x,
+    )
+    inner = y.node.inputs[0]
+    assert source_line(inner.code, inner.lasti) == (__file__, line + 1)
+    assert source_line(y.node.code, y.node.lasti) == (__file__, line)

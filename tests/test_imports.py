@@ -1,0 +1,168 @@
+"""The house's order: what imports what, and what `import tensorgrad` loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tensorgrad as tg
+
+ROOT = Path(tg.__file__).parent.parent
+# Each may import those before it, at any place in the file. A package's own files may import each other, in a
+# way that the test for cycles accepts.
+LAYERS = [
+    {"errors"},
+    {"mode", "shapes"},
+    {"graph"},
+    {"record"},
+    {"staging"},
+    {"arrays"},
+    {"ops"},
+    {"interop"},
+    {"tensor"},
+    {"functional", "linalg", "random", "special"},
+    {"testing"},
+    {"viz"},
+    {"compiler"},
+]
+ALLOWED_AT_IMPORT = {"numpy", "tensorgrad", "cython_runtime"}  # the last one is part of numpy.random
+
+
+class Imports(ast.NodeVisitor):
+    """All modules that a file imports, dotted, outside of TYPE_CHECKING blocks."""
+
+    def __init__(self, path):
+        self.package = path.relative_to(ROOT).parent.parts
+        self.found = []
+        self.visit(ast.parse(path.read_text()))
+
+    def visit_If(self, node):
+        if "TYPE_CHECKING" not in ast.unparse(node.test):
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        self.found += [(alias.name, ()) for alias in node.names]
+
+    def visit_ImportFrom(self, node):
+        names = tuple(alias.name for alias in node.names)
+        if not node.level:
+            self.found.append((node.module, names))
+            return
+        base = self.package[: len(self.package) - node.level + 1]
+        if node.module:
+            self.found.append((".".join((*base, node.module)), names))
+        else:
+            self.found += [(".".join((*base, name)), ()) for name in names]
+
+
+def files(package):
+    return sorted(path for path in (ROOT / package).rglob("*.py"))
+
+
+def dotted(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(module):
+    name = module.split(".")[1]
+    for i, names in enumerate(LAYERS):
+        if name in names:
+            return i
+    raise AssertionError(f"tensorgrad.{name} has no place in the order of imports")
+
+
+@pytest.mark.parametrize("path", files("tensorgrad"), ids=dotted)
+def test_tensorgrad_imports_one_way(path):
+    module = dotted(path)
+    if module == "tensorgrad":
+        return
+    for imported, _ in Imports(path).found:
+        assert imported.split(".")[0] != "nn", f"{module} imports nn"
+        if not imported.startswith("tensorgrad"):
+            continue
+        assert imported != "tensorgrad", f"{module} imports the package itself"
+        same_package = imported.split(".")[:2] == module.split(".")[:2]
+        assert same_package or layer(imported) < layer(module), f"{module} imports {imported}"
+
+
+def test_no_cycles():
+    known = {dotted(path): path for path in files("tensorgrad") if dotted(path) != "tensorgrad"}
+    waiting = {
+        module: {name for name, _ in Imports(path).found if name in known and name != module}
+        for module, path in known.items()
+    }
+    for package in ("tensorgrad.ops", "tensorgrad.viz", "tensorgrad.compiler"):
+        for module, imported in waiting.items():
+            if module.startswith(package):
+                imported.discard(package)  # its parts, not the package that gathers them
+    while waiting:
+        ready = {module for module, imported in waiting.items() if not imported & waiting.keys()}
+        assert ready, f"these import each other: {sorted(waiting)}"
+        for module in ready:
+            del waiting[module]
+
+
+@pytest.mark.parametrize("path", files("nn"), ids=dotted)
+def test_nn_imports_public_names_only(path):
+    for imported, names in Imports(path).found:
+        top, *rest = imported.split(".")
+        if top == "tensorgrad":
+            assert not rest, f"{dotted(path)} imports {imported}, a file of the engine"
+            for name in names:
+                assert hasattr(tg, name), f"tensorgrad has no public {name}"
+                assert not name.startswith("_")
+
+
+@pytest.mark.parametrize("path", files("tensorgrad") + files("nn"), ids=dotted)
+def test_no_star_imports(path):
+    assert all("*" not in names for _, names in Imports(path).found)
+
+
+@pytest.mark.parametrize("package", ["tensorgrad", "nn"])
+def test_import_loads_numpy_and_nothing_else_of_weight(package):
+    program = f"""
+import sys
+import numpy
+before = set(sys.modules)
+import {package}
+import tensorgrad as tg
+x = tg.tensor([1.0, 2.0], requires_grad=True)
+tg.softmax(x * 2).sum().backward()
+repr(x)
+print(*sorted(set(sys.modules) - before))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = run.stdout.split()
+    assert "tensorgrad.tensor" in loaded
+    tops = {name.split(".")[0] for name in loaded}
+    strangers = (
+        {name for name in tops if not name.startswith("_cython")}
+        - set(sys.stdlib_module_names)
+        - ALLOWED_AT_IMPORT
+        - {"nn"}
+    )
+    assert not strangers
+    heavy = {"asyncio", "xml", "unittest", "multiprocessing", "concurrent", "http", "email", "ssl", "sqlite3"}
+    assert not tops & heavy
+    assert "numpy.ma" not in loaded
+
+
+def test_import_time_shows_the_same():
+    command = [sys.executable, "-X", "importtime", "-c", "import tensorgrad"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    names = {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
+    assert {"numpy", "tensorgrad"} <= names
+    assert not names & {
+        "scipy",
+        "matplotlib",
+        "graphviz",
+        "sklearn",
+        "torch",
+        "tqdm",
+        "IPython",
+        "asyncio",
+        "xml",
+    }

@@ -1,0 +1,182 @@
+"""NumPy's operators and functions on Tensors, and what Python converts (PROMISES E3, E4)."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.errors import GraphError
+
+A = np.array([[1.0, 2.0], [3.0, 4.0]])
+V = np.array([0.5, -1.5])
+
+
+def leaf(values=V):
+    return tg.tensor(values, requires_grad=True)
+
+
+RECORDED = {
+    "ndarray + t": (lambda t: A + t, lambda v: A + v),
+    "ndarray - t": (lambda t: A - t, lambda v: A - v),
+    "ndarray * t": (lambda t: A * t, lambda v: A * v),
+    "ndarray / t": (lambda t: A / t, lambda v: A / v),
+    "ndarray ** t": (lambda t: A**t, lambda v: A**v),
+    "ndarray @ t": (lambda t: A @ t, lambda v: A @ v),
+    "np.float64 + t": (lambda t: np.float64(2) + t, lambda v: 2 + v),
+    "np.float64 - t": (lambda t: np.float64(2) - t, lambda v: 2 - v),
+    "np.float64 * t": (lambda t: np.float64(2) * t, lambda v: 2 * v),
+    "np.float64 / t": (lambda t: np.float64(2) / t, lambda v: 2 / v),
+    "np.float64 ** t": (lambda t: np.float64(2) ** t, lambda v: 2**v),
+    "np.int64 * t": (lambda t: np.int64(2) * t, lambda v: 2 * v),
+    "0-d array * t": (lambda t: np.array(2.0) * t, lambda v: 2 * v),
+    "np.sin": (np.sin, np.sin),
+    "np.exp": (np.exp, np.exp),
+    "np.abs": (np.abs, np.abs),
+    "np.negative": (np.negative, np.negative),
+    "np.maximum": (lambda t: np.maximum(A, t), lambda v: np.maximum(A, v)),
+    "np.matmul": (lambda t: np.matmul(A, t), lambda v: A @ v),
+    "np.dot": (lambda t: np.dot(A, t), lambda v: A @ v),
+    "np.sum": (
+        lambda t: np.sum(A * t, axis=0, keepdims=True),
+        lambda v: np.sum(A * v, axis=0, keepdims=True),
+    ),
+    "np.mean": (lambda t: np.mean(t * t), lambda v: np.mean(v * v)),
+    "np.max": (np.max, np.max),
+    "np.amax": (lambda t: np.amax(A * t, axis=1), lambda v: np.amax(A * v, axis=1)),
+    "np.prod": (np.prod, np.prod),
+    "np.std": (np.std, np.std),
+    "np.cumsum": (np.cumsum, np.cumsum),
+    "np.concatenate": (lambda t: np.concatenate([t, V, t]), lambda v: np.concatenate([v, V, v])),
+    "np.stack": (lambda t: np.stack([t, V], axis=1), lambda v: np.stack([v, V], axis=1)),
+    "np.reshape": (lambda t: np.reshape(t, (2, 1)), lambda v: np.reshape(v, (2, 1))),
+    "np.transpose": (lambda t: np.transpose(A * t), lambda v: np.transpose(A * v)),
+    "np.expand_dims": (lambda t: np.expand_dims(t, 0), lambda v: np.expand_dims(v, 0)),
+    "np.broadcast_to": (lambda t: np.broadcast_to(t, (3, 2)), lambda v: np.broadcast_to(v, (3, 2))),
+    "np.where": (lambda t: np.where(V > 0, t, 2 * t), lambda v: np.where(V > 0, v, 2 * v)),
+    "np.clip": (lambda t: np.clip(t, -1.0, 1.0), lambda v: np.clip(v, -1.0, 1.0)),
+    "np.einsum": (lambda t: np.einsum("ij,j->i", A, t), lambda v: A @ v),
+    "np.zeros_like": (np.zeros_like, np.zeros_like),
+}
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_numpy_on_a_tensor_is_recorded(case):
+    f, reference = RECORDED[case]
+    t = leaf()
+    out = f(t)
+    assert isinstance(out, tg.Tensor)
+    assert out.requires_grad
+    expected = reference(V)
+    np.testing.assert_array_equal(out.data, expected)
+    assert out.dtype == np.asarray(expected).dtype
+    weights = np.cos(np.arange(np.size(expected), dtype=float)).reshape(np.shape(expected))
+    out.backward(weights)
+    for i in range(2):  # against differences of NumPy's own
+        step = np.eye(2)[i] * 1e-6
+        difference = np.sum(weights * (np.asarray(reference(V + step)) - reference(V - step))) / 2e-6
+        assert t.grad[i] == pytest.approx(difference, rel=1e-7, abs=1e-8)
+
+
+@pytest.mark.parametrize("scalar", [np.float64(2), np.float32(2), np.int64(2), np.float16(2), 2.0, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scalars_do_not_decide_about_the_dtype(scalar, dtype):
+    t = tg.tensor(V, dtype=dtype, requires_grad=True)
+    for f in (lambda: scalar * t, lambda: t * scalar, lambda: scalar - t, lambda: np.multiply(scalar, t)):
+        assert f().dtype == dtype
+    (scalar * t).sum().backward()
+    assert t.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("compare", [np.less, np.equal, np.isfinite])
+def test_comparisons_give_boolean_arrays(compare):
+    args = (leaf(), V)[: compare.nin]
+    out = compare(*args)
+    assert isinstance(out, np.ndarray)
+    assert out.dtype == np.bool_
+    assert isinstance(leaf() > V, np.ndarray)
+    assert isinstance(leaf() > V, np.ndarray)
+
+
+def test_facts_need_no_history():
+    t = leaf(A)
+    assert np.shape(t) == (2, 2)
+    assert np.ndim(t) == 2
+    assert np.size(t) == 4
+    assert np.size(t, 0) == 2
+
+
+REFUSED = {
+    "np.heaviside": lambda t: np.heaviside(t, 1.0),
+    "np.fft.fft": np.fft.fft,
+    "np.linalg.det": lambda t: np.linalg.det(A * t),
+    "np.linalg.matmul": lambda t: np.linalg.matmul(t, t),
+    "np.ones_like": np.ones_like,
+    "np.copyto": lambda t: np.copyto(V.copy(), t),
+    "np.add.reduce": np.add.reduce,
+    "np.add.accumulate": np.add.accumulate,
+    "np.multiply.outer": lambda t: np.multiply.outer(t, V),
+    "np.add.at": lambda t: np.add.at(V.copy(), [0, 1], t),
+}
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_function_without_a_rule_names_itself(case, grad):
+    with pytest.raises(TypeError, match=rf"{case} has no derivative rule.*\.data"):
+        REFUSED[case](tg.tensor(V, requires_grad=grad))
+
+
+def test_what_the_functions_do_not_take():
+    t = leaf()
+    with pytest.raises(TypeError, match=r"np.add cannot write a Tensor into out=.*a = a \+ t"):
+        np.add(t, V, out=V.copy())
+    a = V.copy()
+    with pytest.raises(TypeError, match=r"np.add cannot write"):
+        a += t
+    with pytest.raises(TypeError, match=r"np.sin on a Tensor takes no where="):
+        np.sin(t, where=[True, False])
+    with pytest.raises(TypeError, match=r"np.sum on a Tensor is tensorgrad.sum\(.*'where'"):
+        np.sum(t, where=[True, False])
+    with pytest.raises(TypeError, match=r"np.zeros_like on a Tensor is tensorgrad.zeros_like"):
+        np.zeros_like(t, dtype=int)
+
+
+CUT = {
+    "math.sin": math.sin,
+    "float": float,
+    "np.asarray": np.asarray,
+    "np.array": np.array,
+    "np.array of a list": lambda t: np.array([t, t]),
+    "np.float64": np.float64,
+    "ndarray.dot": lambda t: np.ones(1).dot(t),
+    "a[...] = t": lambda t: np.ones(1).__setitem__(..., t),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_history_is_not_cut_unnoticed(case):
+    one = tg.tensor([0.5], requires_grad=True)
+    for t in (one, one * 2):
+        with pytest.raises(GraphError, match=r"item\(\).*detach\(\)"):
+            CUT[case](t)
+    with pytest.raises(GraphError, match=r"int\(t\).*item\(\)"):
+        int(one)
+
+
+def test_without_history_everything_converts():
+    t = tg.tensor([0.5])
+    assert math.sin(t) == math.sin(0.5)
+    assert float(t) == 0.5
+    assert int(tg.tensor(3)) == 3
+    assert np.asarray(t).dtype == np.float64
+    assert np.asarray(t) is t.data
+    assert np.array(t) is not t.data
+    assert np.array([t, t]).shape == (2, 1)
+
+
+def test_no_array_of_objects_is_ever_made():
+    t = leaf()
+    for f in (lambda: np.array([t, 1.0], dtype=object), lambda: A * [t, t]):
+        with pytest.raises((GraphError, TypeError, ValueError)):
+            f()
