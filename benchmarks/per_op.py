@@ -61,7 +61,7 @@ def main() -> None:
     a = rng.uniform(0.5, 1.5, options.size).astype(np.float32)
     b = rng.uniform(0.9, 1.1, options.size).astype(np.float32)
     ones = np.ones_like(a)
-    ours = (tg.tensor(a, requires_grad=True), tg.tensor(b, requires_grad=True), ones)
+    ours = (tg.Tensor(a, requires_grad=True), tg.Tensor(b, requires_grad=True), ones)
     theirs = (
         torch.tensor(a, requires_grad=True),
         torch.tensor(b, requires_grad=True),

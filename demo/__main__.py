@@ -82,8 +82,8 @@ def report(run: Run) -> None:
 
 def drawing(data: Data) -> object:
     """The computation graph of one training step of the first network."""
-    X = tg.tensor(data.X_train[:64], name="X")
-    labels = tg.tensor(data.y_train[:64], name="labels")
+    X = tg.Tensor(data.X_train[:64], name="X")
+    labels = tg.Tensor(data.y_train[:64], name="labels")
     loss = nn.functional.cross_entropy(healthy(0)(X), labels)
     loss.name = "loss"
     return tg.draw(loss, backward=True)

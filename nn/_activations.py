@@ -14,7 +14,7 @@ class ReLU(Module):
 
     >>> import nn
     >>> nn.ReLU()([-1.0, 2.0])
-    tensor([0., 2.], dtype=float64)
+    Tensor([0., 2.], dtype=float64)
     """
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
@@ -26,7 +26,7 @@ class LeakyReLU(Module):
 
     >>> import nn
     >>> nn.LeakyReLU(0.1)([-1.0, 2.0])
-    tensor([-0.1,  2. ], dtype=float64)
+    Tensor([-0.1,  2. ], dtype=float64)
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -45,7 +45,7 @@ class Sigmoid(Module):
 
     >>> import nn
     >>> nn.Sigmoid()([0.0])
-    tensor([0.5], dtype=float64)
+    Tensor([0.5], dtype=float64)
     """
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
@@ -57,7 +57,7 @@ class Tanh(Module):
 
     >>> import nn
     >>> nn.Tanh()([0.0])
-    tensor([0.], dtype=float64)
+    Tensor([0.], dtype=float64)
     """
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
@@ -71,7 +71,7 @@ class Softmax(Module):
 
     >>> import nn
     >>> nn.Softmax()([[0.0, 0.0]])
-    tensor([[0.5, 0.5]], dtype=float64)
+    Tensor([[0.5, 0.5]], dtype=float64)
     """
 
     def __init__(self, axis: int = -1) -> None:

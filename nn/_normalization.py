@@ -39,7 +39,7 @@ class BatchNorm(Module):
 
     >>> import numpy as np, nn
     >>> nn.BatchNorm(1, eps=0.0, dtype=np.float64)(np.array([[1.0], [3.0]]))
-    tensor([[-1.], [ 1.]], dtype=float64, op=add)
+    Tensor([[-1.], [ 1.]], dtype=float64, op=add)
     """
 
     gamma: Parameter | None

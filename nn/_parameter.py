@@ -24,7 +24,7 @@ class Parameter(tg.Tensor):
 
     >>> import nn
     >>> nn.Parameter([1.0, 2.0], name="W")
-    tensor([1., 2.], dtype=float64, requires_grad=True, name='W')
+    Tensor([1., 2.], dtype=float64, requires_grad=True, name='W')
     """
 
     __slots__ = ("held",)

@@ -50,7 +50,7 @@ def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -
 
     >>> import nn
     >>> nn.functional.linear([[1.0, 2.0]], [[3.0], [4.0]], [0.5])
-    tensor([[11.5]], dtype=float64)
+    Tensor([[11.5]], dtype=float64)
     """
     product = tg.matmul(x, W)
     return product if b is None else product + b
@@ -116,7 +116,7 @@ def batch_norm(
 
     >>> import numpy as np, nn
     >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0)
-    tensor([[-1.], [ 1.]], dtype=float64)
+    Tensor([[-1.], [ 1.]], dtype=float64)
     """
     given = _operand(x)
     _check_batch(given.shape, running_mean, gamma, training)

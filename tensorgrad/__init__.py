@@ -1,7 +1,7 @@
 """tensorgrad: reverse-mode automatic differentiation on NumPy, to any order.
 
 >>> import tensorgrad as tg
->>> x = tg.tensor(2.0, requires_grad=True)
+>>> x = tg.Tensor(2.0, requires_grad=True)
 >>> y = x**3 + tg.sin(x)
 >>> y.backward()
 >>> x.grad
@@ -18,11 +18,11 @@ from .errors import GraphError as GraphError
 from .errors import InplaceError as InplaceError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import ShapeError as ShapeError
+from .frames import hide_frames as hide_frames
 from .functional import grad as grad
 from .functional import hessian as hessian
 from .functional import jacobian as jacobian
 from .functional import value_and_grad as value_and_grad
-from .graph import hide_frames as hide_frames
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad
 from .mode import record_graph as record_graph
@@ -116,7 +116,6 @@ from .staging import watch as watch
 from .staging import writes_to as writes_to
 from .tensor import Tensor as Tensor
 from .tensor import from_numpy as from_numpy
-from .tensor import tensor as tensor
 from .viz import Drawing as Drawing
 from .viz import draw as draw
 

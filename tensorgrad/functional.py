@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from . import graph, ops
+from . import ops, walk
 from .errors import DTypeError, GraphError, ShapeError
 from .graph import Leaf, Node
 from .mode import current, enable_grad
+from .readings import ARRAYS, TENSORS
 from .record import handle
 from .staging import array_of
-from .tensor import ARRAYS, TENSORS, Tensor, separated
+from .tensor import Tensor, separated
 
 __all__ = ["grad", "hessian", "jacobian", "value_and_grad"]
 
@@ -50,11 +51,11 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = Fa
 
     >>> import tensorgrad as tg
     >>> tg.grad(tg.tanh)(0.0)
-    tensor(1., dtype=float64)
+    Tensor(1., dtype=float64)
     >>> tg.grad(tg.grad(tg.grad(tg.tanh)))(0.0)
-    tensor(-2., dtype=float64)
-    >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.tensor([2.0, 3.0]), "b": 4.0})["b"]
-    tensor(5., dtype=float64)
+    Tensor(-2., dtype=float64)
+    >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
+    Tensor(5., dtype=float64)
     """
     both = value_and_grad(f, argnums, allow_unused=allow_unused)
 
@@ -73,7 +74,7 @@ def value_and_grad(
 
     >>> import tensorgrad as tg
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
-    (tensor(15., dtype=float64), (tensor(5., dtype=float64), tensor(3., dtype=float64)))
+    (Tensor(15., dtype=float64), (Tensor(5., dtype=float64), Tensor(3., dtype=float64)))
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
@@ -112,8 +113,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         DTypeError: an argument to differentiate by, or the result, is not of floating point.
 
     >>> import tensorgrad as tg
-    >>> tg.jacobian(lambda x: x * x)(tg.tensor([1.0, 2.0]))
-    tensor([[2., 0.],
+    >>> tg.jacobian(lambda x: x * x)(tg.Tensor([1.0, 2.0]))
+    Tensor([[2., 0.],
             [0., 4.]], dtype=float64)
     """
 
@@ -149,8 +150,8 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     :func:`grad`.
 
     >>> import tensorgrad as tg
-    >>> tg.hessian(lambda x: (x * x * x).sum())(tg.tensor([1.0, 2.0]))
-    tensor([[ 6.,  0.],
+    >>> tg.hessian(lambda x: (x * x * x).sum())(tg.Tensor([1.0, 2.0]))
+    Tensor([[ 6.,  0.],
             [ 0., 12.]], dtype=float64)
     """
     return _named(jacobian(grad(f, argnums), argnums), f, "hessian")
@@ -226,10 +227,10 @@ def pulled_back(out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = graph.backward(out.node, seed.data, ARRAYS, targets=nodes)
+        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes)
         return {node: handle(np.asarray(g), None) for node, g in arrays.items() if node in nodes}
     with enable_grad():
-        tensors = graph.backward(out.node, seed, TENSORS, targets=nodes)
+        tensors = walk.backward(out.node, seed, TENSORS, targets=nodes)
         return separated({node: g for node, g in tensors.items() if node in nodes})
 
 
@@ -291,7 +292,7 @@ def _floating(path: str, leaf: Any) -> Tensor:
 
 
 def _as_float(leaf: Any) -> str:
-    return repr(float(leaf)) if isinstance(leaf, int) else "tensor(..., dtype=np.float64)"
+    return repr(float(leaf)) if isinstance(leaf, int) else "tg.Tensor(..., dtype=np.float64)"
 
 
 def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:

@@ -77,8 +77,8 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     """``Tensor.__array_ufunc__``: NumPy's ufuncs, and its arrays' and scalars' operators.
 
     >>> import numpy as np, tensorgrad as tg
-    >>> np.float32(2) * tg.tensor([1.0, 2.0])
-    tensor([2., 4.], dtype=float64)
+    >>> np.float32(2) * tg.Tensor([1.0, 2.0])
+    Tensor([2., 4.], dtype=float64)
     """
     if method != "__call__":
         raise TypeError(
@@ -105,8 +105,8 @@ def array_function(
     """``Tensor.__array_function__``: NumPy's other functions.
 
     >>> import numpy as np, tensorgrad as tg
-    >>> np.concatenate([tg.tensor([1.0]), [2.0]])
-    tensor([1., 2.], dtype=float64)
+    >>> np.concatenate([tg.Tensor([1.0]), [2.0]])
+    Tensor([1., 2.], dtype=float64)
     """
     facts = _FACTS.get(function)
     return facts(*args, **kwargs) if facts is not None else _called(function, args, kwargs)

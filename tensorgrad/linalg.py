@@ -26,7 +26,7 @@ def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, 
     The gradient at the zero vector is 0. Raises ShapeError for ``inf`` of no elements.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([3.0, 4.0], requires_grad=True)
+    >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
     >>> tg.linalg.vector_norm(x).backward()
     >>> x.grad
     array([0.6, 0.8])
@@ -42,7 +42,7 @@ def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *,
 
     >>> import tensorgrad as tg
     >>> tg.linalg.norm([[3.0, 0.0], [0.0, 4.0]])
-    tensor(5., dtype=float64)
+    Tensor(5., dtype=float64)
     """
     source = shaped(x, "norm")
     axes = normalised_axes(axis, len(source.shape), "norm")

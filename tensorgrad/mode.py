@@ -119,7 +119,7 @@ class scope(_Switch):
         title: what a drawing says about it, "Linear 64→32 · 2,080 params".
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> x = tg.Tensor(2.0, requires_grad=True)
     >>> with tg.scope("net.0", "Square"):
     ...     y = x * x
     >>> y.node.scope.path
@@ -149,7 +149,7 @@ class no_grad(_Switch):
     """Record no graph: a context manager, and a decorator of functions.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> x = tg.Tensor(3.0, requires_grad=True)
     >>> with tg.no_grad():
     ...     y = x * x
     >>> y.requires_grad
@@ -164,7 +164,7 @@ class enable_grad(_Switch):
     """Record a graph again inside a :class:`no_grad` block.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> x = tg.Tensor(3.0, requires_grad=True)
     >>> with tg.no_grad(), tg.enable_grad():
     ...     y = x * x
     >>> y.requires_grad
@@ -181,7 +181,7 @@ class record_graph(_Switch):
     Scalars always keep their value and gradient; this keeps, for arrays too, about 300 bytes an operation.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
     >>> with tg.record_graph():
     ...     loss = (x * x).sum()
     ...     loss.backward()

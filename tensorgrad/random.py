@@ -61,7 +61,7 @@ def normal(
         rng: the generator to draw from, or a seed.
 
     >>> import tensorgrad as tg
-    >>> scale = tg.tensor(2.0, requires_grad=True)
+    >>> scale = tg.Tensor(2.0, requires_grad=True)
     >>> tg.random.normal(1.0, scale, (3,), rng=0).sum().backward()
     >>> round(float(scale.grad), 6)
     0.634048
@@ -86,6 +86,6 @@ def uniform(
 
     >>> import tensorgrad as tg
     >>> tg.random.uniform(10.0, 20.0, (2,), rng=0)
-    tensor([16.36961687, 12.69786714], dtype=float64)
+    Tensor([16.36961687, 12.69786714], dtype=float64)
     """
     return ops.add(low, ops.multiply(ops.subtract(high, low), _draw("uniform", "random", low, high, size, rng)))

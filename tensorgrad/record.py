@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import DTypeError
-from .graph import LIBRARY, Constant, Node, Rule, Summary, elementwise, getters, user_frame
+from .frames import LIBRARY, user_frame
+from .graph import Constant, Node, Rule, Summary, elementwise, getters
 from .mode import current
 from .shapes import broadcast_error
 

@@ -27,7 +27,7 @@ def erf(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.special.erf([0.0, 1.0])
-    tensor([0.        , 0.84270079], dtype=float64)
+    Tensor([0.        , 0.84270079], dtype=float64)
     """
     function = _scipy("erf")
 

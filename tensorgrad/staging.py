@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from .graph import written
 from .mode import current
 from .record import Handle
+from .writes import written
 
 __all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
 
@@ -28,7 +28,7 @@ def array_of(source: Any) -> Any:
     at every run.
 
     >>> import numpy as np, tensorgrad as tg
-    >>> w = tg.tensor([1.0, 2.0])
+    >>> w = tg.Tensor([1.0, 2.0])
     >>> array_of(w) is w.data
     True
     """
@@ -101,7 +101,7 @@ def writes_to(source: Any, by: str) -> Any:
     """The array to write to in place, with a note of who writes, so that a stale graph is found out.
 
     >>> import numpy as np, tensorgrad as tg
-    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
     >>> loss = (w * w).sum()
     >>> writes_to(w, "my update")[...] = 0.0
     >>> loss.backward()  # doctest: +IGNORE_EXCEPTION_DETAIL

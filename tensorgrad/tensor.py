@@ -4,66 +4,27 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import graph, interop, ops
-from .arrays import array_functions, dead, finite
-from .errors import DTypeError, GraphError, NonFiniteError, ShapeError
-from .graph import Leaf, Node, Reading, extra, place
+from . import graph, interop, ops, walk
+from .errors import DTypeError, GraphError, ShapeError
+from .frames import place
+from .graph import Leaf, Node, extra
 from .mode import current, enable_grad
+from .ops.methods import Methods
+from .readings import ARRAYS, TENSORS
 from .record import Handle, TensorLike, as_array, checked, handle, operand, results_are
-from .staging import array_of, indivisible
+from .staging import array_of
 
-__all__ = ["Tensor", "from_numpy", "tensor"]
+__all__ = ["Tensor", "from_numpy"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
-
-
-# --- the readings of a rule (see tensorgrad.graph) --------------------------------------------------------
-
-
-def _mended_arrays(g: Any, local: Any, gradient: Any) -> Any:
-    return np.where(dead(g, local, gradient), 0, gradient)
-
-
-def _mended_tensors(g: Tensor, local: Tensor, gradient: Tensor) -> Tensor:
-    return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
-
-
-@indivisible
-def _require_finite(*gradients: Any) -> None:
-    if not all(map(finite, gradients)):
-        raise NonFiniteError(
-            "a gradient in a compiled step is not finite; call its .function, the uncompiled step, with the "
-            "same arguments to see where it comes from"
-        )
-
-
-def _finite_arrays(gradients: Iterable[Any]) -> bool:
-    if current().tracer is None:
-        return all(map(finite, gradients))
-    _require_finite(*gradients)  # a compiled step cannot walk twice
-    return True
-
-
-def _ones(g: Tensor) -> Tensor:
-    return handle(np.ones_like(g.data), None)
-
-
-def _wrapped(array: Any, source: Any) -> Any:
-    if not hasattr(array, "dtype"):
-        return array  # a Python scalar
-    return handle(array, source if isinstance(source, Node) else None)
-
-
-ARRAYS = Reading(array_functions, None, np.ones_like, _mended_arrays, _finite_arrays)
-TENSORS = Reading(ops, _wrapped, _ones, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients))
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -76,7 +37,7 @@ def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
     return gradients
 
 
-class Tensor(Handle):
+class Tensor(Methods):
     """An array of numbers that records what is computed from it.
 
     Args:
@@ -244,7 +205,7 @@ class Tensor(Handle):
         """The only element, as a Python number. Raises ShapeError if there is not exactly one.
 
         >>> import tensorgrad as tg
-        >>> tg.tensor([2.5]).item()
+        >>> tg.Tensor([2.5]).item()
         2.5
         """
         if self.size != 1:
@@ -257,7 +218,7 @@ class Tensor(Handle):
         """A Tensor on the same memory, without history.
 
         >>> import tensorgrad as tg
-        >>> x = tg.tensor([1.0], requires_grad=True)
+        >>> x = tg.Tensor([1.0], requires_grad=True)
         >>> (x * 2).detach().requires_grad
         False
         """
@@ -330,7 +291,7 @@ class Tensor(Handle):
             InplaceError: an array that a derivative needs was written to.
 
         >>> import tensorgrad as tg
-        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> x = tg.Tensor(3.0, requires_grad=True)
         >>> (x * x).backward()
         >>> x.grad
         array(6.)
@@ -345,9 +306,9 @@ class Tensor(Handle):
         if create_graph:
             with enable_grad():
                 start = seed if isinstance(seed, Tensor) else handle(seed, None)
-                result = separated(graph.backward(node, start, TENSORS))
+                result = separated(walk.backward(node, start, TENSORS))
         else:
-            result = graph.backward(node, seed, ARRAYS, release=not retain_graph)
+            result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
         with _grad_lock:  # nothing is written before the whole walk has succeeded
             for source, g in result.items():
                 known = source.owner if isinstance(source, Leaf) else extra(source).owner
@@ -398,7 +359,7 @@ class Tensor(Handle):
         """Keep the gradient of this result in ``grad`` at the next ``backward()``.
 
         >>> import tensorgrad as tg
-        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> x = tg.Tensor(3.0, requires_grad=True)
         >>> y = x * x
         >>> y.retain_grad()
         >>> (2 * y).backward()
@@ -417,7 +378,7 @@ class Tensor(Handle):
         None. Returns a function that takes the hook off again.
 
         >>> import tensorgrad as tg
-        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> x = tg.Tensor(3.0, requires_grad=True)
         >>> remove = x.register_hook(lambda g: 10 * g)
         >>> (x * x).backward()
         >>> x.grad
@@ -445,7 +406,7 @@ class Tensor(Handle):
     # --- how it shows -----------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        prefix = "tensor("
+        prefix = "Tensor("
         text = np.array2string(np.asarray(self.data), separator=", ", prefix=prefix)
         parts = [text, f"dtype={self.dtype}"]
         if self.node is not None and not isinstance(self.node, Leaf):
@@ -470,127 +431,9 @@ class Tensor(Handle):
 
     __hash__ = object.__hash__
 
-    # Comparisons have no gradient and give plain boolean arrays.
-    __eq__ = ops.equal  # type: ignore[assignment]
-    __ne__ = ops.not_equal  # type: ignore[assignment]
-    __lt__ = ops.less
-    __le__ = ops.less_equal
-    __gt__ = ops.greater
-    __ge__ = ops.greater_equal
-
     # NumPy's functions, and the operators of its arrays and scalars.
     __array_ufunc__ = interop.array_ufunc
     __array_function__ = interop.array_function
-
-    # --- operators and methods: the functions of tensorgrad.ops -----------------------------------------
-
-    __neg__ = ops.negative
-    __pos__ = ops.positive
-    __abs__ = ops.abs
-    __add__ = ops.add
-    __sub__ = ops.subtract
-    __mul__ = ops.multiply
-    __truediv__ = ops.divide
-    __pow__ = ops.power
-    __matmul__ = ops.matmul
-    __getitem__ = ops.getitem
-    __setitem__ = ops.setitem
-
-    def __radd__(self, other: TensorLike) -> Tensor:
-        return ops.add(other, self)
-
-    def __rsub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(other, self)
-
-    def __rmul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(other, self)
-
-    def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(other, self)
-
-    def __rpow__(self, other: TensorLike) -> Tensor:
-        return ops.power(other, self)
-
-    def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(other, self)
-
-    abs = ops.abs
-    square = ops.square
-    sqrt = ops.sqrt
-    reciprocal = ops.reciprocal
-    exp = ops.exp
-    expm1 = ops.expm1
-    log = ops.log
-    log1p = ops.log1p
-    logaddexp = ops.logaddexp
-    logsumexp = ops.logsumexp
-    sin = ops.sin
-    cos = ops.cos
-    tan = ops.tan
-    sinh = ops.sinh
-    cosh = ops.cosh
-    tanh = ops.tanh
-    arcsin = ops.arcsin
-    arccos = ops.arccos
-    arctan = ops.arctan
-    sign = ops.sign
-    floor = ops.floor
-    ceil = ops.ceil
-    round = ops.round
-    clip = ops.clip
-    maximum = ops.maximum
-    minimum = ops.minimum
-
-    sum = ops.sum
-    mean = ops.mean
-    prod = ops.prod
-    max = ops.max
-    min = ops.min
-    var = ops.var
-    std = ops.std
-    cumsum = ops.cumsum
-    diff = ops.diff
-
-    ravel = ops.ravel
-    flatten = ops.ravel
-    squeeze = ops.squeeze
-    swapaxes = ops.swapaxes
-    moveaxis = ops.moveaxis
-    expand_dims = ops.expand_dims
-    broadcast_to = ops.broadcast_to
-    flip = ops.flip
-    astype = ops.astype
-    split = ops.split
-    take = ops.take
-
-    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """:func:`tensorgrad.reshape`; the shape may be given as several integers.
-
-        >>> import tensorgrad as tg
-        >>> tg.tensor([[1.0, 2.0]]).reshape(2, 1).shape
-        (2, 1)
-        """
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
-
-    def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor:
-        """:func:`tensorgrad.transpose`; the axes may be given as several integers.
-
-        >>> import tensorgrad as tg
-        >>> tg.tensor([[1.0, 2.0]]).transpose(1, 0).shape
-        (2, 1)
-        """
-        if len(axes) == 1:
-            return ops.transpose(self, axes[0])  # type: ignore[arg-type]
-        return ops.transpose(self, axes or None)  # type: ignore[arg-type]
-
-    matmul = ops.matmul
-    dot = ops.dot
-    outer = ops.outer
-
-    relu = ops.relu
-    sigmoid = ops.sigmoid
-    softmax = ops.softmax
-    log_softmax = ops.log_softmax
 
 
 results_are(Tensor)
@@ -603,22 +446,6 @@ def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | No
     return result
 
 
-def tensor(
-    data: TensorLike,
-    *,
-    dtype: DTypeLike | None = None,
-    requires_grad: bool = False,
-    name: str | None = None,
-) -> Tensor:
-    """Make a :class:`Tensor`: the constructor under the name that PyTorch users know.
-
-    >>> import tensorgrad as tg
-    >>> tg.tensor([1, 2], dtype="float32")
-    tensor([1., 2.], dtype=float32)
-    """
-    return Tensor(data, dtype=dtype, requires_grad=requires_grad, name=name)
-
-
 def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
     """A Tensor on the memory of an ndarray: what is written to one shows in the other.
 
@@ -629,10 +456,10 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     >>> t = tg.from_numpy(a)
     >>> a[0] = 5.0
     >>> t
-    tensor([5., 0.], dtype=float64)
+    Tensor([5., 0.], dtype=float64)
     """
     if not hasattr(array, "__array_function__") or isinstance(array, Handle | np.generic):
-        raise TypeError(f"from_numpy shares an ndarray's memory, got {type(array).__name__}; write tensor(...) to copy")
+        raise TypeError(f"from_numpy shares an ndarray's memory, got {type(array).__name__}; write Tensor(...) to copy")
     result = Tensor.__new__(Tensor)
     result._own(checked(array, "from_numpy"), requires_grad, name)
     return result

@@ -14,12 +14,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .errors import DTypeError, ShapeError
+from .frames import place
 from .functional import fresh_tensor, pulled_back
-from .graph import Leaf, Node, memory, new_birth, place
+from .graph import Leaf, Node
 from .mode import current, enable_grad, no_grad
 from .record import Handle, handle
 from .shapes import sum_to_shape
 from .tensor import Tensor
+from .writes import memory, tick
 
 __all__ = ["Check", "GradcheckError", "gradcheck", "gradgradcheck"]
 
@@ -222,7 +224,7 @@ def _refuse_random(f: Callable[..., Any], points: list[Any], first: list[Any]) -
 
 def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> list[Any]:
     """The gradient through the rules of f, every one of them watched."""
-    since = new_birth()
+    since = tick()
     leaves = [Tensor(point, requires_grad=True) for point in points]
     nodes = [leaf.node for leaf in leaves if leaf.node is not None]
     with enable_grad():

@@ -11,7 +11,7 @@ from tensorgrad.record import record
 
 
 def leaf(*values, **how):
-    return tg.tensor(values[0] if len(values) == 1 else values, dtype=np.float64, requires_grad=True, **how)
+    return tg.Tensor(values[0] if len(values) == 1 else values, dtype=np.float64, requires_grad=True, **how)
 
 
 # --- protocol -------------------------------------------------------------------------------------------
@@ -83,13 +83,13 @@ def test_the_gradient_given_must_have_the_roots_shape(gradient):
 
 def test_a_root_that_requires_no_grad_says_why():
     with pytest.raises(GraphError, match=r"does not require grad: .*requires_grad=False"):
-        tg.tensor(1.0).backward()
+        tg.Tensor(1.0).backward()
     with tg.no_grad():
         y = leaf(1.0) * 2
     with pytest.raises(GraphError, match=r"does not require grad: .*no_grad\(\)"):
         y.backward()
     with pytest.raises(GraphError, match=r"does not require grad: .*integer"):
-        tg.tensor(1).backward()
+        tg.Tensor(1).backward()
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("boom"), KeyboardInterrupt()])
@@ -251,7 +251,7 @@ def test_a_hook_sees_the_whole_gradient_once():
 def test_a_hook_may_return_an_array_or_a_tensor(create_graph):
     for made in (
         lambda g: 2 * np.ones(2),
-        lambda g: tg.tensor([2.0, 2.0]),
+        lambda g: tg.Tensor([2.0, 2.0]),
         lambda g: np.ones(2, np.float32) * 2,
     ):
         x = leaf(1.0, 2.0)
@@ -309,7 +309,7 @@ def test_the_second_of_two_equal_inputs_is_named():
 
 def test_the_array_given_to_tensor_is_copied():
     a = np.ones(2)
-    x = tg.tensor(a, requires_grad=True)
+    x = tg.Tensor(a, requires_grad=True)
     y = (x * x).sum()
     a[:] = 7
     y.backward()

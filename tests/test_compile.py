@@ -128,7 +128,7 @@ def test_what_a_step_returns_is_not_overwritten() -> None:
 
 
 def test_results_may_be_nested_and_arguments_may_be_numbers() -> None:
-    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
 
     @tg.compile
     def step(batch: dict[str, Any], scale: float, power: int) -> Any:
@@ -201,7 +201,7 @@ def test_a_graph_from_before_notices_the_step() -> None:
 def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
     @tg.compile
     def step(x: Any) -> Any:
-        y = tg.sum(tg.tensor([1.0, 2.0]) * x)
+        y = tg.sum(tg.Tensor([1.0, 2.0]) * x)
         look(y)
         return y
 
@@ -210,7 +210,7 @@ def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
 
 
 def test_what_cannot_be_followed_is_refused() -> None:
-    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
     store: list[Any] = []
 
     def rebinding(x: Any) -> Any:
@@ -230,7 +230,7 @@ def test_what_cannot_be_followed_is_refused() -> None:
     x = np.ones(2)
     with pytest.raises(tg.GraphError, match="in place"):
         tg.compile(rebinding)(x)
-    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
     (w * x).sum().backward()
     with pytest.raises(tg.GraphError, match="zero_grad"):
         tg.compile(adding)(x)
@@ -248,7 +248,7 @@ def test_what_cannot_be_followed_is_refused() -> None:
 def test_a_method_may_be_compiled() -> None:
     class Trainer:
         def __init__(self, factor: float) -> None:
-            self.factor = tg.tensor([factor])
+            self.factor = tg.Tensor([factor])
 
         @tg.compile
         def step(self, x: Any) -> Any:
@@ -261,7 +261,7 @@ def test_a_method_may_be_compiled() -> None:
 
 
 def test_threads_share_a_step() -> None:
-    w = tg.tensor(np.arange(1000.0))
+    w = tg.Tensor(np.arange(1000.0))
 
     @tg.compile
     def step(x: Any) -> Any:
@@ -280,13 +280,13 @@ def test_threads_share_a_step() -> None:
 def test_too_many_programs_are_noticed() -> None:
     step = tg.compile(lambda x, n: x * n)
     for n in range(31):
-        step(tg.tensor([1.0]), n)
+        step(tg.Tensor([1.0]), n)
     with pytest.warns(RuntimeWarning, match="passed as a float or an array"):
-        step(tg.tensor([1.0]), 31)
+        step(tg.Tensor([1.0]), 31)
 
 
 def test_second_order_and_views() -> None:
-    w = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    w = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
 
     def step(x: Any) -> Any:
         w.grad = None

@@ -25,7 +25,7 @@ def close(got, expected):
 
 
 def test_gradient_of_a_quadratic_form():
-    g = tg.grad(lambda x: x @ (A @ x))(tg.tensor(X))
+    g = tg.grad(lambda x: x @ (A @ x))(tg.Tensor(X))
     assert isinstance(g, tg.Tensor)
     assert not g.requires_grad
     close(g, (A + A.T) @ X)
@@ -35,7 +35,7 @@ def test_several_arguments():
     def f(x, y, z):
         return (x * y / z).sum()
 
-    gx, gz = tg.grad(f, argnums=(0, 2))(X, 2.0, tg.tensor(A))
+    gx, gz = tg.grad(f, argnums=(0, 2))(X, 2.0, tg.Tensor(A))
     close(gx, (2 / A).sum(axis=0))
     close(gz, -X * 2 / A**2)
     (gy,) = tg.grad(f, argnums=(-2,))(X, 2.0, A)
@@ -55,7 +55,7 @@ def test_keyword_arguments_are_passed_on():
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_dtype_and_shape_are_the_arguments(dtype):
-    x = tg.tensor(X, dtype=dtype)
+    x = tg.Tensor(X, dtype=dtype)
     g = tg.grad(lambda x: (x * np.ones(4)).sum())(x)
     assert g.dtype == dtype
     assert g.shape == (4,)
@@ -86,7 +86,7 @@ DERIVATIVES_OF_EXP_SIN = [
 def test_derivatives_up_to_the_fifth():
     f = lambda x: tg.exp(tg.sin(x))
     for expected in DERIVATIVES_OF_EXP_SIN:
-        np.testing.assert_allclose(f(tg.tensor(0.7)).data, expected(0.7), rtol=1e-12)
+        np.testing.assert_allclose(f(tg.Tensor(0.7)).data, expected(0.7), rtol=1e-12)
         f = tg.grad(f)
 
 
@@ -103,7 +103,7 @@ def test_the_function_keeps_its_name():
 
 
 def test_an_outer_variable_is_not_confused_with_an_inner_one():
-    x = tg.tensor(3.0)
+    x = tg.Tensor(3.0)
     close(tg.grad(lambda z: z * x)(x), 3.0)
     # d/dx [x * d/dy (x + y)] = 1, and 2 where x and y are confused (Siskind and Pearlmutter 2005)
     close(tg.grad(lambda x: x * tg.grad(lambda y: x + y)(1.0))(1.0), 1.0)
@@ -113,14 +113,14 @@ def test_an_outer_variable_is_not_confused_with_an_inner_one():
 
 
 def test_the_same_argument_twice():
-    x = tg.tensor(3.0, requires_grad=True)
+    x = tg.Tensor(3.0, requires_grad=True)
     gx, gy = tg.grad(lambda x, y: x * x * y, argnums=(0, 1))(x, x)
     close(gx, 18.0)
     close(gy, 9.0)
 
 
 def test_grad_inside_of_what_backward_differentiates():
-    x = tg.tensor(2.0, requires_grad=True)
+    x = tg.Tensor(2.0, requires_grad=True)
     g = tg.grad(lambda z: z**3)(x)
     assert g.requires_grad
     assert x.grad is None
@@ -129,13 +129,13 @@ def test_grad_inside_of_what_backward_differentiates():
 
 
 def test_gradient_penalty_through_parameters_that_f_closes_over():
-    w = tg.tensor(A, requires_grad=True)
-    v = tg.tensor(X[:, None].copy(), requires_grad=True)
+    w = tg.Tensor(A, requires_grad=True)
+    v = tg.Tensor(X[:, None].copy(), requires_grad=True)
 
     def critic(x):
         return (tg.tanh(x @ w) @ v).sum()
 
-    g = tg.grad(critic)(tg.tensor(X))
+    g = tg.grad(critic)(tg.Tensor(X))
     assert g.requires_grad
     assert w.grad is None
     penalty = ((g * g).sum() - 1) ** 2
@@ -154,8 +154,8 @@ def test_gradient_penalty_through_parameters_that_f_closes_over():
 
 
 def test_nothing_is_recorded_under_no_grad():
-    w = tg.tensor(2.0, requires_grad=True)
-    x = tg.tensor(3.0, requires_grad=True)
+    w = tg.Tensor(2.0, requires_grad=True)
+    x = tg.Tensor(3.0, requires_grad=True)
     with tg.no_grad():
         value, g = tg.value_and_grad(lambda z: w * z * z)(x)
         close(tg.grad(tg.grad(lambda z: w * z * z))(x), 4.0)
@@ -165,15 +165,15 @@ def test_nothing_is_recorded_under_no_grad():
 
 
 def test_a_value_that_can_be_differentiated_further():
-    w = tg.tensor(2.0, requires_grad=True)
+    w = tg.Tensor(2.0, requires_grad=True)
     value, _ = tg.value_and_grad(lambda z: w * z)(3.0)
     value.backward()
     np.testing.assert_allclose(w.grad, 3.0)
 
 
 def test_grad_attributes_are_never_touched():
-    x = tg.tensor(X, requires_grad=True)
-    w = tg.tensor(A, requires_grad=True)
+    x = tg.Tensor(X, requires_grad=True)
+    w = tg.Tensor(A, requires_grad=True)
     tg.grad(lambda z: (w @ z).sum())(x)
     tg.jacobian(lambda z: w @ z)(x)
     tg.hessian(lambda z: z @ (w @ z))(x)
@@ -182,7 +182,7 @@ def test_grad_attributes_are_never_touched():
 
 
 def test_results_do_not_share_memory():
-    x = tg.tensor(X, requires_grad=True)
+    x = tg.Tensor(X, requires_grad=True)
     for args in ((x, x), (X, X)):
         a, b = tg.grad(lambda a, b: (a + b).sum(), argnums=(0, 1))(*args)
         assert not np.shares_memory(a.data, b.data)
@@ -191,7 +191,7 @@ def test_results_do_not_share_memory():
 
 def test_a_write_to_the_argument_afterwards_is_no_matter():
     a = X.copy()
-    w = tg.tensor(1.0, requires_grad=True)
+    w = tg.Tensor(1.0, requires_grad=True)
     g = tg.grad(lambda x: (w * x * x).sum())(a)
     a[:] = 0
     g.sum().backward()
@@ -241,7 +241,7 @@ Pair = namedtuple("Pair", "first second")
 
 
 def test_arguments_may_be_nested():
-    parameters = {"layers": [{"w": tg.tensor(A), "b": X}, {"w": tg.tensor(A.T), "b": None}], "scale": 2.0}
+    parameters = {"layers": [{"w": tg.Tensor(A), "b": X}, {"w": tg.Tensor(A.T), "b": None}], "scale": 2.0}
 
     def f(p, x):
         one, two = p["layers"]
@@ -268,7 +268,7 @@ def test_tuples_and_named_tuples_keep_their_type():
 
 
 def test_jacobian_of_a_linear_map():
-    close(tg.jacobian(lambda x: tg.tensor(A) @ x)(X), A)
+    close(tg.jacobian(lambda x: tg.Tensor(A) @ x)(X), A)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (0,), (2, 0)])
@@ -278,7 +278,7 @@ def test_jacobian_has_the_shape_of_result_and_argument(shape, out):
     n = len(shape)
 
     def f(x):
-        return (tg.tensor(weights) * x).sum(axis=tuple(range(-n, 0))) if n else tg.tensor(weights) * x
+        return (tg.Tensor(weights) * x).sum(axis=tuple(range(-n, 0))) if n else tg.Tensor(weights) * x
 
     got = tg.jacobian(f)(RNG.normal(size=shape))
     assert got.shape == out + shape
@@ -296,11 +296,11 @@ def test_jacobian_of_several_arguments_and_results():
 
 
 def test_jacobian_is_zero_where_nothing_depends():
-    close(tg.jacobian(lambda x, y: x * 2, argnums=1)(tg.tensor(X), A), np.zeros((4, 4, 4)))
+    close(tg.jacobian(lambda x, y: x * 2, argnums=1)(tg.Tensor(X), A), np.zeros((4, 4, 4)))
 
 
 def test_jacobian_can_be_differentiated():
-    x = tg.tensor(X, requires_grad=True)
+    x = tg.Tensor(X, requires_grad=True)
     j = tg.jacobian(lambda x: x**3)(x)
     j.sum().backward()
     np.testing.assert_allclose(x.grad, 6 * X)
@@ -354,7 +354,7 @@ def test_unused_argument():
 
 
 def test_unused_because_f_returns_something_else():
-    w = tg.tensor(2.0, requires_grad=True)
+    w = tg.Tensor(2.0, requires_grad=True)
     with pytest.raises(GraphError, match="argument 0"):
         tg.grad(lambda x: w * w)(1.0)
     with pytest.raises(GraphError, match="argument 0"):
@@ -376,7 +376,7 @@ def test_the_result_must_be_a_scalar():
     with pytest.raises(TypeError, match="returned ndarray"):
         tg.jacobian(lambda x: x.data)(X)
     with pytest.raises(DTypeError, match="int64"):
-        tg.grad(lambda x: tg.tensor(1))(X)
+        tg.grad(lambda x: tg.Tensor(1))(X)
 
 
 def test_arguments_of_another_kind():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.graph import source_line
+from tensorgrad.frames import source_line
 from tensorgrad.record import record
 
 
@@ -42,7 +42,7 @@ def chain(x, length):
 
 @pytest.mark.parametrize("length", [10_000, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_long_chains(length):
-    x = tg.tensor(2.0, requires_grad=True)
+    x = tg.Tensor(2.0, requires_grad=True)
     chain(x, length).backward()
     np.testing.assert_allclose(x.grad, 1.0001 ** (length // 2), rtol=1e-9)
 
@@ -57,18 +57,18 @@ def seconds(f, argument, repeats):
 
 
 def chain_backward(length):
-    x = tg.tensor(np.ones(3), requires_grad=True)
+    x = tg.Tensor(np.ones(3), requires_grad=True)
     chain(x, length).sum().backward()
 
 
 def fan_in(count):
-    xs = [tg.tensor(float(i), requires_grad=True) for i in range(count)]
+    xs = [tg.Tensor(float(i), requires_grad=True) for i in range(count)]
     tg.stack(xs).sum().backward()
     assert all(x.grad == 1.0 for x in xs)
 
 
 def fan_out(count):
-    x = tg.tensor(np.ones(3), requires_grad=True)
+    x = tg.Tensor(np.ones(3), requires_grad=True)
     parts = [x * float(i) for i in range(count)]
     tg.stack(parts).sum().backward()
     np.testing.assert_array_equal(x.grad, np.full(3, count * (count - 1) / 2))
@@ -83,7 +83,7 @@ def test_time_is_linear(f, small, no_collector):
 
 
 def test_what_is_shared_is_visited_once():
-    x = tg.tensor(1.0, requires_grad=True)
+    x = tg.Tensor(1.0, requires_grad=True)
     y = x
     for _ in range(60):
         y = y + y
@@ -99,7 +99,7 @@ while gc.collect():
     pass
 gc.disable()
 for done in (False, True):
-    x = tg.tensor(2.0, requires_grad=True)
+    x = tg.Tensor(2.0, requires_grad=True)
     y = x
     for _ in range({length}):
         y = y * 1.0001
@@ -114,7 +114,7 @@ print("alive")
 
 
 def test_memory_per_operation():
-    x = tg.tensor(2.0, requires_grad=True)
+    x = tg.Tensor(2.0, requires_grad=True)
     y = chain(x, 1_000)
     tracemalloc.start()
     try:
@@ -128,7 +128,7 @@ def test_memory_per_operation():
 
 def test_backward_needs_little_more_memory_than_forward():
     layer = 100_000 * 8
-    x = tg.tensor(np.ones(100_000), requires_grad=True)
+    x = tg.Tensor(np.ones(100_000), requires_grad=True)
     tracemalloc.start()
     try:
         y = x
@@ -155,7 +155,7 @@ class Model:
         rng = np.random.default_rng(0)
         self.x = rng.normal(size=(16, 8))
         self.parameters = [
-            tg.tensor(rng.normal(size=shape) * 0.1, requires_grad=True) for shape in [(8, 32), (32,), (32, 1)]
+            tg.Tensor(rng.normal(size=shape) * 0.1, requires_grad=True) for shape in [(8, 32), (32,), (32, 1)]
         ]
 
     def loss(self):
@@ -254,7 +254,7 @@ def test_losses_may_be_kept():
 
 
 def test_a_result_dies_with_its_last_name(no_collector):
-    x = tg.tensor(np.ones(3), requires_grad=True)
+    x = tg.Tensor(np.ones(3), requires_grad=True)
     y = x * x
     z = y.sum()
     node = weakref.ref(y.node)
@@ -267,7 +267,7 @@ def test_a_result_dies_with_its_last_name(no_collector):
 
 
 def test_a_gradient_that_is_recorded_lives_as_long_as_its_leaf(no_collector):
-    x = tg.tensor(np.ones(3), requires_grad=True)
+    x = tg.Tensor(np.ones(3), requires_grad=True)
     y = tg.exp(x)
     made = weakref.ref(y.node)
     y.sum().backward(create_graph=True)
@@ -283,7 +283,7 @@ def test_a_gradient_that_is_recorded_lives_as_long_as_its_leaf(no_collector):
 
 
 def test_backward_frees_what_was_saved():
-    x = tg.tensor(np.ones(1000), requires_grad=True)
+    x = tg.Tensor(np.ones(1000), requires_grad=True)
     y = tg.exp(x)
     saved = weakref.ref(y.data)
     loss = y.sum()
@@ -301,7 +301,7 @@ def here():
 
 
 def test_a_node_knows_the_line_that_made_it():
-    x = tg.tensor(np.ones((2, 2)), requires_grad=True)
+    x = tg.Tensor(np.ones((2, 2)), requires_grad=True)
     a = np.ones((2, 2))
     made = []
     line = here() + 1
@@ -328,13 +328,13 @@ def test_a_node_knows_the_line_that_made_it():
 
 
 def test_a_node_made_by_a_transform_knows_its_caller():
-    w = tg.tensor(2.0, requires_grad=True)
+    w = tg.Tensor(2.0, requires_grad=True)
     g = tg.grad(lambda x: w * x * x)(3.0); line = here()  # fmt: skip  # noqa: E702
     assert source_line(g.node.code, g.node.lasti) == (__file__, line)
 
 
 def test_a_call_of_several_lines():
-    x = tg.tensor(1.0, requires_grad=True)
+    x = tg.Tensor(1.0, requires_grad=True)
     line = here() + 1
     y = tg.add(
         tg.exp(x),

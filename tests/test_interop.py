@@ -13,7 +13,7 @@ V = np.array([0.5, -1.5])
 
 
 def leaf(values=V):
-    return tg.tensor(values, requires_grad=True)
+    return tg.Tensor(values, requires_grad=True)
 
 
 RECORDED = {
@@ -81,7 +81,7 @@ def test_numpy_on_a_tensor_is_recorded(case):
 @pytest.mark.parametrize("scalar", [np.float64(2), np.float32(2), np.int64(2), np.float16(2), 2.0, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scalars_do_not_decide_about_the_dtype(scalar, dtype):
-    t = tg.tensor(V, dtype=dtype, requires_grad=True)
+    t = tg.Tensor(V, dtype=dtype, requires_grad=True)
     for f in (lambda: scalar * t, lambda: t * scalar, lambda: scalar - t, lambda: np.multiply(scalar, t)):
         assert f().dtype == dtype
     (scalar * t).sum().backward()
@@ -124,7 +124,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_function_without_a_rule_names_itself(case, grad):
     with pytest.raises(TypeError, match=rf"{case} has no derivative rule.*\.data"):
-        REFUSED[case](tg.tensor(V, requires_grad=grad))
+        REFUSED[case](tg.Tensor(V, requires_grad=grad))
 
 
 def test_what_the_functions_do_not_take():
@@ -156,7 +156,7 @@ CUT = {
 
 @pytest.mark.parametrize("case", CUT)
 def test_history_is_not_cut_unnoticed(case):
-    one = tg.tensor([0.5], requires_grad=True)
+    one = tg.Tensor([0.5], requires_grad=True)
     for t in (one, one * 2):
         with pytest.raises(GraphError, match=r"item\(\).*detach\(\)"):
             CUT[case](t)
@@ -165,10 +165,10 @@ def test_history_is_not_cut_unnoticed(case):
 
 
 def test_without_history_everything_converts():
-    t = tg.tensor([0.5])
+    t = tg.Tensor([0.5])
     assert math.sin(t) == math.sin(0.5)
     assert float(t) == 0.5
-    assert int(tg.tensor(3)) == 3
+    assert int(tg.Tensor(3)) == 3
     assert np.asarray(t).dtype == np.float64
     assert np.asarray(t) is t.data
     assert np.array(t) is not t.data

@@ -10,7 +10,7 @@ import tensorgrad as tg
 
 
 def recorded():
-    return (tg.tensor(1.0, requires_grad=True) * 2).requires_grad
+    return (tg.Tensor(1.0, requires_grad=True) * 2).requires_grad
 
 
 def test_blocks_nest():
@@ -54,7 +54,7 @@ def test_decorators():
 
 
 def test_scopes_nest_with_the_other_switches():
-    x = tg.tensor(1.0, requires_grad=True)
+    x = tg.Tensor(1.0, requires_grad=True)
     with tg.scope("net.0", "Linear"):
         y = x * 2
         with tg.no_grad(), tg.enable_grad():
@@ -152,7 +152,7 @@ def test_a_generator_that_holds_a_block_open_ends_it_where_it_is_closed():
 
 
 def test_threads_add_to_one_leaf():
-    x = tg.tensor(np.zeros(1000), requires_grad=True)
+    x = tg.Tensor(np.zeros(1000), requires_grad=True)
 
     def work():
         for _ in range(50):

@@ -34,7 +34,7 @@ def seeds(results: list[Any]) -> list[Any]:
 
 def gone_through(op: Any, sample: Sample, arrays: Any = None) -> tuple[list[Any], list[Any]]:
     """Results and gradients, on plain arrays."""
-    leaves = [tg.tensor(a, requires_grad=True) for a in (arrays or sample.arrays)]
+    leaves = [tg.Tensor(a, requires_grad=True) for a in (arrays or sample.arrays)]
     results = listed(sample.apply(op, leaves))
     for result, seed in zip(results, seeds(results)):
         result.backward(seed, retain_graph=True)
@@ -53,7 +53,7 @@ def same(got: Any, expected: Any, rtol: float = 0.0) -> None:
 @pytest.mark.parametrize(("op", "sample"), ROWS)
 def test_on_tensors(op: Any, sample: Sample) -> None:
     expected, gradients = gone_through(op, sample)
-    leaves = [tg.tensor(a, requires_grad=True) for a in sample.arrays]
+    leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
     results = listed(sample.apply(op, leaves))
     for result, seed in zip(results, seeds(results)):
         result.backward(seed, create_graph=True)
@@ -63,7 +63,7 @@ def test_on_tensors(op: Any, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), ROWS)
 def test_on_traced_arrays(op: Any, sample: Sample) -> None:
-    leaves = [tg.tensor(a, requires_grad=True) for a in sample.arrays]
+    leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
 
     def step() -> list[Any]:
         for leaf in leaves:

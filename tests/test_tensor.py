@@ -17,11 +17,11 @@ from tensorgrad.errors import DTypeError, GraphError, ShapeError
 @pytest.mark.parametrize("data", [1, [1, 2], True, np.arange(3), np.array([True]), 1j])
 def test_only_floating_point_can_require_a_gradient(data):
     with pytest.raises(DTypeError, match=rf"floating point.*{np.asarray(data).dtype}.*dtype=np.float64"):
-        tg.tensor(data, requires_grad=True)
-    t = tg.tensor(data)
+        tg.Tensor(data, requires_grad=True)
+    t = tg.Tensor(data)
     with pytest.raises(DTypeError, match="floating point"):
         t.requires_grad = True
-    assert tg.tensor(np.real(data), dtype=np.float32, requires_grad=True).dtype == np.float32
+    assert tg.Tensor(np.real(data), dtype=np.float32, requires_grad=True).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -41,25 +41,25 @@ def test_only_floating_point_can_require_a_gradient(data):
 )
 def test_what_holds_no_numbers_is_refused(data, named):
     with pytest.raises(DTypeError, match=re.escape(named)):
-        tg.tensor(data)
+        tg.Tensor(data)
     if not isinstance(data, np.ndarray):
         with pytest.raises(DTypeError, match="multiply"):
-            tg.tensor([1.0, 2.0]) * data
+            tg.Tensor([1.0, 2.0]) * data
 
 
 def test_a_masked_array_is_refused():
     with pytest.raises(DTypeError, match=r"masked array.*filled"):
-        tg.tensor(np.ma.array([1.0, 2.0], mask=[True, False]))
+        tg.Tensor(np.ma.array([1.0, 2.0], mask=[True, False]))
 
 
 def test_big_endian_and_strided_arrays():
-    t = tg.tensor(np.array([1.0, 2.0], dtype=">f8"), requires_grad=True)
+    t = tg.Tensor(np.array([1.0, 2.0], dtype=">f8"), requires_grad=True)
     assert t.dtype.isnative
     (t * t).sum().backward()
     assert t.grad.dtype.isnative
     base = np.arange(6.0)
     for array in (base[::-2], np.broadcast_to(2.0, (3,)), np.asfortranarray(base.reshape(2, 3))):
-        x = tg.tensor(array, requires_grad=True)
+        x = tg.Tensor(array, requires_grad=True)
         np.testing.assert_array_equal(x.data, array)
         (x * x).sum().backward()
         np.testing.assert_array_equal(x.grad, 2 * array)
@@ -77,7 +77,7 @@ def test_a_read_only_array_is_no_hindrance():
 
 def test_from_numpy_shares_and_tensor_copies():
     a = np.zeros(2)
-    shared, copied = tg.from_numpy(a), tg.tensor(a)
+    shared, copied = tg.from_numpy(a), tg.Tensor(a)
     a[0] = 5.0
     assert shared.data[0] == 5.0
     assert copied.data[0] == 0.0
@@ -89,70 +89,70 @@ def test_from_numpy_shares_and_tensor_copies():
 
 
 def test_truth():
-    t = tg.tensor([1.0, 2.0])
+    t = tg.Tensor([1.0, 2.0])
     with pytest.raises(ValueError, match=r"ambiguous.*\.any\(\)"):
         bool(t)
     with pytest.raises(ValueError, match="ambiguous"):
         bool(t > 0)
-    assert tg.tensor(1.0)
-    assert not tg.tensor([[0.0]])
-    assert tg.tensor(2.0) > 1
+    assert tg.Tensor(1.0)
+    assert not tg.Tensor([[0.0]])
+    assert tg.Tensor(2.0) > 1
 
 
 def test_membership_in_a_list_goes_by_identity_first():
-    a, b = tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.0])
+    a, b = tg.Tensor([1.0, 2.0]), tg.Tensor([1.0, 2.0])
     assert a in [a, b]
     with pytest.raises(ValueError, match=r"ambiguous.*any\(\)"):
         [b].index(a)
 
 
 def test_hash_is_identity():
-    a, b = tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.0])
+    a, b = tg.Tensor([1.0, 2.0]), tg.Tensor([1.0, 2.0])
     assert {a, b, a} == {b, a}
     assert len({a, b}) == 2
     assert {a: 1, b: 2}[b] == 2
 
 
 def test_length_and_iteration():
-    t = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    t = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     assert len(t) == 2
     first, second = t
     (first * second).sum().backward()
     np.testing.assert_array_equal(t.grad, [[3.0, 4.0], [1.0, 2.0]])
     for f in (len, iter):
         with pytest.raises(TypeError, match="without axes"):
-            f(tg.tensor(1.0))
+            f(tg.Tensor(1.0))
 
 
 def test_item_and_index():
-    assert tg.tensor([[2.5]], requires_grad=True).item() == 2.5
+    assert tg.Tensor([[2.5]], requires_grad=True).item() == 2.5
     with pytest.raises(ShapeError, match=r"exactly one element, got shape \(2,\)"):
-        tg.tensor([1.0, 2.0]).item()
-    assert [10, 20, 30][tg.tensor(2)] == 30
+        tg.Tensor([1.0, 2.0]).item()
+    assert [10, 20, 30][tg.Tensor(2)] == 30
     with pytest.raises(DTypeError, match=r"integer.*float64"):
-        [10, 20][tg.tensor(1.0)]
+        [10, 20][tg.Tensor(1.0)]
 
 
 def test_repr():
-    x = tg.tensor([1.0, 2.0], dtype="float32", requires_grad=True, name="x")
-    assert repr(x) == "tensor([1., 2.], dtype=float32, requires_grad=True, name='x')"
-    assert repr(x * 2) == "tensor([2., 4.], dtype=float32, op=multiply)"
-    assert repr(tg.tensor(3)) == "tensor(3, dtype=int64)"
-    hostile = tg.tensor(1.0, name="<script>")
+    x = tg.Tensor([1.0, 2.0], dtype="float32", requires_grad=True, name="x")
+    assert repr(x) == "Tensor([1., 2.], dtype=float32, requires_grad=True, name='x')"
+    assert repr(x * 2) == "Tensor([2., 4.], dtype=float32, op=multiply)"
+    assert repr(tg.Tensor(3)) == "Tensor(3, dtype=int64)"
+    hostile = tg.Tensor(1.0, name="<script>")
     assert "<script>" not in hostile._repr_html_()
 
 
 def test_format():
-    loss = (tg.tensor([1.0, 2.0], requires_grad=True) / 3).sum()
+    loss = (tg.Tensor([1.0, 2.0], requires_grad=True) / 3).sum()
     assert f"{loss:.3f}" == "1.000"
     assert f"{loss:>8.1e}" == " 1.0e+00"
     assert f"{loss}" == repr(loss)
     with pytest.raises(ShapeError, match=r"item\(\) needs exactly one element, got shape \(2,\)"):
-        format(tg.tensor([1.0, 2.0]), ".3f")
+        format(tg.Tensor([1.0, 2.0]), ".3f")
 
 
 def test_flags_of_leaves_and_results():
-    x = tg.tensor(1.0, requires_grad=True)
+    x = tg.Tensor(1.0, requires_grad=True)
     y = x * 2
     assert x.is_leaf
     assert not y.is_leaf
@@ -172,7 +172,7 @@ SCALARS = [2.0, 2, True, np.float64(2), np.float32(2), np.int64(2), np.float16(2
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("scalar", SCALARS)
 def test_scalars_are_weak(dtype, scalar):
-    x = tg.tensor([1.0, 2.0], dtype=dtype, requires_grad=True)
+    x = tg.Tensor([1.0, 2.0], dtype=dtype, requires_grad=True)
     results = [x + scalar, scalar - x, x * scalar, scalar / x, x**scalar, tg.maximum(x, scalar)]
     for y in results:
         assert y.dtype == dtype
@@ -182,7 +182,7 @@ def test_scalars_are_weak(dtype, scalar):
 
 
 def test_a_wider_constant_widens_the_result_but_not_the_gradient():
-    x = tg.tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
+    x = tg.Tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
     y = x * np.array([2.0, 3.0])
     assert y.dtype == np.float64
     y.sum().backward()
@@ -191,13 +191,13 @@ def test_a_wider_constant_widens_the_result_but_not_the_gradient():
 
 
 def test_without_axes_everything_stays_an_array():
-    x = tg.tensor(3.0, requires_grad=True)
+    x = tg.Tensor(3.0, requires_grad=True)
     for y in (
         x * x,
         tg.exp(x),
         x.sum(),
-        tg.tensor([1.0, 2.0]).sum(),
-        tg.tensor([1.0])[0],
+        tg.Tensor([1.0, 2.0]).sum(),
+        tg.Tensor([1.0])[0],
         x @ x if x.ndim else x,
     ):
         assert isinstance(y.data, np.ndarray)
@@ -210,7 +210,7 @@ def test_without_axes_everything_stays_an_array():
 
 
 def test_grad_can_be_set():
-    x = tg.tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
+    x = tg.Tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
     x.grad = [3, 4]
     assert x.grad.dtype == np.float32
     (x * 1).sum().backward()
@@ -223,7 +223,7 @@ def test_grad_can_be_set():
 
 
 def test_matmul_names_what_does_not_fit():
-    a, b = tg.tensor(np.ones((4, 5))), tg.tensor(np.ones((3, 2)))
+    a, b = tg.Tensor(np.ones((4, 5))), tg.Tensor(np.ones((3, 2)))
     for f in (lambda: a @ b, lambda: tg.matmul(a, b), lambda: a.data @ b, lambda: np.matmul(a, b)):
         with pytest.raises(ShapeError, match=r"matmul.*\(4, 5\).*\(3, 2\).*5 != 3"):
             f()
@@ -247,8 +247,8 @@ BROADCASTING = {
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize("op", BROADCASTING)
 def test_broadcasting_names_what_does_not_fit(op, grad):
-    a, b = tg.tensor(np.ones((4, 5)), requires_grad=grad), np.ones((3, 5))
-    for other in (b, tg.tensor(b)):
+    a, b = tg.Tensor(np.ones((4, 5)), requires_grad=grad), np.ones((3, 5))
+    for other in (b, tg.Tensor(b)):
         with pytest.raises(ShapeError, match=rf"{op}: .*\(4, 5\).*\(3, 5\).*axis -2 has lengths 4 and 3"):
             BROADCASTING[op](a, other)
 
@@ -261,7 +261,7 @@ SHAPES = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (1, 2, 3)]
 def test_gradients_of_what_is_broadcast(one, two):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=one), rng.normal(size=two)
-    x, y = tg.tensor(a, requires_grad=True), tg.tensor(b, requires_grad=True)
+    x, y = tg.Tensor(a, requires_grad=True), tg.Tensor(b, requires_grad=True)
     out = x * y + x - y
     weights = rng.normal(size=out.shape)
     out.backward(weights)
@@ -279,7 +279,7 @@ def test_gradients_of_what_is_broadcast(one, two):
 
 
 def test_pickle_and_deepcopy_of_leaves():
-    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
     (x * x).sum().backward()
     for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         np.testing.assert_array_equal(other.data, x.data)
@@ -291,7 +291,7 @@ def test_pickle_and_deepcopy_of_leaves():
 
 
 def test_copies_of_results_have_no_history():
-    y = tg.tensor(1.0, requires_grad=True)
+    y = tg.Tensor(1.0, requires_grad=True)
     for _ in range(20_000):
         y = y * 1.0001
     for other in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
@@ -300,7 +300,7 @@ def test_copies_of_results_have_no_history():
 
 
 def test_a_copy_may_be_made_while_the_gradient_is_recorded():
-    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
     (x**3).sum().backward(create_graph=True)
     other = copy.deepcopy(x)
     np.testing.assert_array_equal(other.grad, x.grad.data)

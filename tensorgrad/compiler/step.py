@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from ..graph import Leaf, written
+from ..graph import Leaf
 from ..mode import current, tracing
 from ..record import Handle, handle
+from ..writes import written
 from .program import Program
 from .trace import Trace, TracedArray, TracedNumber, Variable, mapped
 
@@ -51,7 +52,7 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
         RuntimeWarning: the step was traced very often.
 
     >>> import numpy as np, tensorgrad as tg
-    >>> w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
     >>> @tg.compile
     ... def step(x):
     ...     w.grad = None

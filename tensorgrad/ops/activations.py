@@ -24,7 +24,7 @@ def relu(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.relu([-1.0, 2.0])
-    tensor([0., 2.], dtype=float64)
+    Tensor([0., 2.], dtype=float64)
     """
 
 
@@ -33,7 +33,7 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.leaky_relu([-1.0, 2.0], alpha=0.1)
-    tensor([-0.1,  2. ], dtype=float64)
+    Tensor([-0.1,  2. ], dtype=float64)
     """
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
@@ -48,7 +48,7 @@ def sigmoid(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.sigmoid([-10000.0, 0.0, 10000.0])
-    tensor([0. , 0.5, 1. ], dtype=float64)
+    Tensor([0. , 0.5, 1. ], dtype=float64)
     """
 
 
@@ -61,7 +61,7 @@ def softplus(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.softplus([-10000.0, 0.0, 10000.0])
-    tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+04], dtype=float64)
+    Tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+04], dtype=float64)
     """
 
 
@@ -71,7 +71,7 @@ def log_sigmoid(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.log_sigmoid([-10000.0, 0.0, 10000.0])
-    tensor([-1.00000000e+04, -6.93147181e-01, -0.00000000e+00], dtype=float64)
+    Tensor([-1.00000000e+04, -6.93147181e-01, -0.00000000e+00], dtype=float64)
     """
 
 
@@ -80,7 +80,7 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.softmax([0.0, 0.0, 1000.0])
-    tensor([0., 0., 1.], dtype=float64)
+    Tensor([0., 0., 1.], dtype=float64)
     """
     source = shaped(x, "softmax")
     axis = normalised_axis(axis, len(source.shape), "softmax")
@@ -102,7 +102,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.log_softmax([0.0, 1000.0])
-    tensor([-1000.,     0.], dtype=float64)
+    Tensor([-1000.,     0.], dtype=float64)
     """
     source = shaped(x, "log_softmax")
     axis = normalised_axis(axis, len(source.shape), "log_softmax")

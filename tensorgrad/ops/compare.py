@@ -34,7 +34,7 @@ def equal(x: TensorLike, y: TensorLike, /) -> Any:
     """``x == y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.equal(tg.tensor([1.0, 2.0]), 2.0)
+    >>> tg.equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([False,  True])
     """
     return _compared("equal", np.equal, x, y)
@@ -44,7 +44,7 @@ def not_equal(x: TensorLike, y: TensorLike, /) -> Any:
     """``x != y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.not_equal(tg.tensor([1.0, 2.0]), 2.0)
+    >>> tg.not_equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([ True, False])
     """
     return _compared("not_equal", np.not_equal, x, y)
@@ -54,7 +54,7 @@ def less(x: TensorLike, y: TensorLike, /) -> Any:
     """``x < y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.less(tg.tensor([1.0, 2.0]), 2.0)
+    >>> tg.less(tg.Tensor([1.0, 2.0]), 2.0)
     array([ True, False])
     """
     return _compared("less", np.less, x, y)
@@ -64,7 +64,7 @@ def less_equal(x: TensorLike, y: TensorLike, /) -> Any:
     """``x <= y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.less_equal(tg.tensor([1.0, 3.0]), 2.0)
+    >>> tg.less_equal(tg.Tensor([1.0, 3.0]), 2.0)
     array([ True, False])
     """
     return _compared("less_equal", np.less_equal, x, y)
@@ -74,7 +74,7 @@ def greater(x: TensorLike, y: TensorLike, /) -> Any:
     """``x > y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.greater(tg.tensor([1.0, 3.0]), 2.0)
+    >>> tg.greater(tg.Tensor([1.0, 3.0]), 2.0)
     array([False,  True])
     """
     return _compared("greater", np.greater, x, y)
@@ -84,7 +84,7 @@ def greater_equal(x: TensorLike, y: TensorLike, /) -> Any:
     """``x >= y``, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.greater_equal(tg.tensor([1.0, 2.0]), 2.0)
+    >>> tg.greater_equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([False,  True])
     """
     return _compared("greater_equal", np.greater_equal, x, y)
@@ -94,7 +94,7 @@ def isfinite(x: TensorLike, /) -> Any:
     """Neither NaN nor infinite, elementwise.
 
     >>> import tensorgrad as tg
-    >>> tg.isfinite(tg.tensor([1.0, float("nan")]))
+    >>> tg.isfinite(tg.Tensor([1.0, float("nan")]))
     array([ True, False])
     """
     return np.isfinite(_array(x, "isfinite"))

@@ -27,8 +27,8 @@ def add(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Sum, ``x + y``.
 
     >>> import tensorgrad as tg
-    >>> tg.add(tg.tensor([1.0, 2.0]), 3.0)
-    tensor([4., 5.], dtype=float64)
+    >>> tg.add(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([4., 5.], dtype=float64)
     """
 
 
@@ -37,8 +37,8 @@ def subtract(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Difference, ``x - y``.
 
     >>> import tensorgrad as tg
-    >>> tg.subtract(tg.tensor([1.0, 2.0]), 3.0)
-    tensor([-2., -1.], dtype=float64)
+    >>> tg.subtract(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([-2., -1.], dtype=float64)
     """
 
 
@@ -47,8 +47,8 @@ def multiply(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Product, ``x * y``.
 
     >>> import tensorgrad as tg
-    >>> tg.multiply(tg.tensor([1.0, 2.0]), 3.0)
-    tensor([3., 6.], dtype=float64)
+    >>> tg.multiply(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([3., 6.], dtype=float64)
     """
 
 
@@ -61,8 +61,8 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Quotient, ``x / y``. Division by zero gives inf or NaN, as in IEEE 754.
 
     >>> import tensorgrad as tg
-    >>> tg.divide(tg.tensor([1.0, 2.0]), 4.0)
-    tensor([0.25, 0.5 ], dtype=float64)
+    >>> tg.divide(tg.Tensor([1.0, 2.0]), 4.0)
+    Tensor([0.25, 0.5 ], dtype=float64)
     """
 
 
@@ -81,8 +81,8 @@ def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is 0 where the power is 0, NaN where x < 0.
 
     >>> import tensorgrad as tg
-    >>> tg.power(tg.tensor([1.0, 2.0]), 3.0)
-    tensor([1., 8.], dtype=float64)
+    >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([1., 8.], dtype=float64)
     """
 
 
@@ -92,7 +92,7 @@ def negative(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.negative([1.0, -2.0])
-    tensor([-1.,  2.], dtype=float64)
+    Tensor([-1.,  2.], dtype=float64)
     """
 
 
@@ -102,7 +102,7 @@ def positive(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.positive([1.0, -2.0])
-    tensor([ 1., -2.], dtype=float64)
+    Tensor([ 1., -2.], dtype=float64)
     """
 
 
@@ -112,7 +112,7 @@ def abs(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.abs([1.0, -2.0])
-    tensor([1., 2.], dtype=float64)
+    Tensor([1., 2.], dtype=float64)
     """
 
 
@@ -122,7 +122,7 @@ def square(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.square([1.0, -2.0])
-    tensor([1., 4.], dtype=float64)
+    Tensor([1., 4.], dtype=float64)
     """
 
 
@@ -132,7 +132,7 @@ def sqrt(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.sqrt([4.0, 9.0])
-    tensor([2., 3.], dtype=float64)
+    Tensor([2., 3.], dtype=float64)
     """
 
 
@@ -142,7 +142,7 @@ def reciprocal(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.reciprocal([4.0, 0.5])
-    tensor([0.25, 2.  ], dtype=float64)
+    Tensor([0.25, 2.  ], dtype=float64)
     """
 
 
@@ -155,7 +155,7 @@ def exp(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.exp([0.0, 1.0])
-    tensor([1.        , 2.71828183], dtype=float64)
+    Tensor([1.        , 2.71828183], dtype=float64)
     """
 
 
@@ -165,7 +165,7 @@ def expm1(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.expm1([0.0, 1e-20])
-    tensor([0.e+00, 1.e-20], dtype=float64)
+    Tensor([0.e+00, 1.e-20], dtype=float64)
     """
 
 
@@ -175,7 +175,7 @@ def log(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.log([1.0, 10.0])
-    tensor([0.        , 2.30258509], dtype=float64)
+    Tensor([0.        , 2.30258509], dtype=float64)
     """
 
 
@@ -185,7 +185,7 @@ def log1p(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.log1p([0.0, 1e-20])
-    tensor([0.e+00, 1.e-20], dtype=float64)
+    Tensor([0.e+00, 1.e-20], dtype=float64)
     """
 
 
@@ -199,7 +199,7 @@ def logaddexp(x: TensorLike, y: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.logaddexp([1000.0], [1000.0])
-    tensor([1000.69314718], dtype=float64)
+    Tensor([1000.69314718], dtype=float64)
     """
 
 
@@ -212,7 +212,7 @@ def sin(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.sin([0.0, 1.0])
-    tensor([0.        , 0.84147098], dtype=float64)
+    Tensor([0.        , 0.84147098], dtype=float64)
     """
 
 
@@ -222,7 +222,7 @@ def cos(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.cos([0.0, 1.0])
-    tensor([1.        , 0.54030231], dtype=float64)
+    Tensor([1.        , 0.54030231], dtype=float64)
     """
 
 
@@ -232,7 +232,7 @@ def tan(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.tan([0.0, 1.0])
-    tensor([0.        , 1.55740772], dtype=float64)
+    Tensor([0.        , 1.55740772], dtype=float64)
     """
 
 
@@ -242,7 +242,7 @@ def sinh(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.sinh([0.0, 1.0])
-    tensor([0.        , 1.17520119], dtype=float64)
+    Tensor([0.        , 1.17520119], dtype=float64)
     """
 
 
@@ -252,7 +252,7 @@ def cosh(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.cosh([0.0, 1.0])
-    tensor([1.        , 1.54308063], dtype=float64)
+    Tensor([1.        , 1.54308063], dtype=float64)
     """
 
 
@@ -262,7 +262,7 @@ def tanh(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.tanh([0.0, 1.0])
-    tensor([0.        , 0.76159416], dtype=float64)
+    Tensor([0.        , 0.76159416], dtype=float64)
     """
 
 
@@ -272,7 +272,7 @@ def arcsin(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.arcsin([0.0, 1.0])
-    tensor([0.        , 1.57079633], dtype=float64)
+    Tensor([0.        , 1.57079633], dtype=float64)
     """
 
 
@@ -282,7 +282,7 @@ def arccos(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.arccos([1.0, 0.0])
-    tensor([0.        , 1.57079633], dtype=float64)
+    Tensor([0.        , 1.57079633], dtype=float64)
     """
 
 
@@ -292,7 +292,7 @@ def arctan(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.arctan([0.0, 1.0])
-    tensor([0.        , 0.78539816], dtype=float64)
+    Tensor([0.        , 0.78539816], dtype=float64)
     """
 
 
@@ -305,7 +305,7 @@ def sign(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.sign([-3.0, 0.0, 2.0])
-    tensor([-1.,  0.,  1.], dtype=float64)
+    Tensor([-1.,  0.,  1.], dtype=float64)
     """
 
 
@@ -315,7 +315,7 @@ def floor(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.floor([-1.5, 1.5])
-    tensor([-2.,  1.], dtype=float64)
+    Tensor([-2.,  1.], dtype=float64)
     """
 
 
@@ -325,7 +325,7 @@ def ceil(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.ceil([-1.5, 1.5])
-    tensor([-1.,  2.], dtype=float64)
+    Tensor([-1.,  2.], dtype=float64)
     """
 
 
@@ -334,7 +334,7 @@ def round(x: TensorLike, /, decimals: int = 0) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.round([-1.26, 2.5], 1)
-    tensor([-1.3,  2.5], dtype=float64)
+    Tensor([-1.3,  2.5], dtype=float64)
     """
     return record("round", lambda a: np.round(a, decimals), (x,), (lambda xp, g: xp.zeros_like(g),))
 
@@ -363,7 +363,7 @@ def maximum(x: TensorLike, y: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.maximum([1.0, 5.0], 3.0)
-    tensor([3., 5.], dtype=float64)
+    Tensor([3., 5.], dtype=float64)
     """
 
 
@@ -377,7 +377,7 @@ def minimum(x: TensorLike, y: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.minimum([1.0, 5.0], 3.0)
-    tensor([1., 3.], dtype=float64)
+    Tensor([1., 3.], dtype=float64)
     """
 
 
@@ -385,7 +385,7 @@ def where(condition: TensorLike, x: TensorLike, y: TensorLike, /) -> Tensor:
     """``x`` where the condition holds and ``y`` elsewhere. What is not taken gets a gradient of exactly zero.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([-1.0, 0.0, 4.0], requires_grad=True)
+    >>> x = tg.Tensor([-1.0, 0.0, 4.0], requires_grad=True)
     >>> y = tg.where(x.data > 0, tg.sqrt(x), 0.0)
     >>> y.sum().backward()
     >>> x.grad.tolist()
@@ -411,7 +411,7 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
 
     >>> import tensorgrad as tg
     >>> tg.clip([-2.0, 0.5, 2.0], -1.0, 1.0)
-    tensor([-1. ,  0.5,  1. ], dtype=float64)
+    Tensor([-1. ,  0.5,  1. ], dtype=float64)
     """
     if min is None and max is None:
         return positive(x)
@@ -439,5 +439,5 @@ def zeros_like(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.zeros_like([1.0, 2.0])
-    tensor([0., 0.], dtype=float64)
+    Tensor([0., 0.], dtype=float64)
     """

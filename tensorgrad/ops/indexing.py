@@ -17,11 +17,13 @@ import numpy as np
 from ..arrays import numbers
 from ..arrays import scatter as scatter_arrays
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
-from ..graph import Leaf, Node, Rule, extra, getters, place, user_frame, written
+from ..frames import place, user_frame
+from ..graph import Leaf, Node, Rule, extra, getters
 from ..mode import current
 from ..record import Handle, TensorLike, as_array, constant, operand, record
 from ..shapes import broadcast_error, normalised_axis
 from ..staging import array_of, indivisible
+from ..writes import written
 from .views import is_view, live_views, no_gradient, shaped, view
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def getitem(x: TensorLike, key: Any, /) -> Tensor:
     What is selected more than once gets the sum of its gradients. Slices and integers give a view.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> x[[0, 0, 2]].sum().backward()
     >>> x.grad
     array([2., 0., 1.])
@@ -142,8 +144,8 @@ def scatter(values: TensorLike, key: Any, shape: tuple[int, ...], /) -> Tensor:
     """Zeros of ``shape`` with ``values`` added at ``key``: what is indexed repeatedly adds up.
 
     >>> import tensorgrad as tg
-    >>> scatter(tg.tensor([1.0, 2.0]), [1, 1], (3,))
-    tensor([0., 3., 0.], dtype=float64)
+    >>> scatter(tg.Tensor([1.0, 2.0]), [1, 1], (3,))
+    Tensor([0., 3., 0.], dtype=float64)
     """
     static, arrays = _taken_apart(key, "scatter")
 
@@ -164,7 +166,7 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tens
 
     >>> import tensorgrad as tg
     >>> tg.take([[1.0, 2.0, 3.0]], [2, 0], axis=1)
-    tensor([[3., 1.]], dtype=float64)
+    Tensor([[3., 1.]], dtype=float64)
     """
     source = shaped(x, "take")
     shape = source.shape
@@ -194,7 +196,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
 
     >>> import tensorgrad as tg
     >>> tg.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]], axis=1)
-    tensor([[2.],
+    Tensor([[2.],
             [3.]], dtype=float64)
     """
     op = "take_along_axis"
@@ -267,7 +269,7 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
         ShapeError: the value does not broadcast to what is selected.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
     >>> y = 3 * x
     >>> y[0] = 7.0
     >>> y.sum().backward()

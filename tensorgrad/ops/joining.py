@@ -69,8 +69,8 @@ def concatenate(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor
     Raises ShapeError where another axis has different lengths.
 
     >>> import tensorgrad as tg
-    >>> tg.concatenate([tg.tensor([1.0, 2.0]), [3.0]])
-    tensor([1., 2., 3.], dtype=float64)
+    >>> tg.concatenate([tg.Tensor([1.0, 2.0]), [3.0]])
+    Tensor([1., 2., 3.], dtype=float64)
     """
     return _joined("concatenate", arrays, axis)
 
@@ -79,8 +79,8 @@ def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
     """Arrays joined along an axis they have: :func:`concatenate` under its name in the array API.
 
     >>> import tensorgrad as tg
-    >>> tg.concat([tg.tensor([1.0, 2.0]), [3.0]])
-    tensor([1., 2., 3.], dtype=float64)
+    >>> tg.concat([tg.Tensor([1.0, 2.0]), [3.0]])
+    Tensor([1., 2., 3.], dtype=float64)
     """
     return _joined("concat", arrays, axis)
 
@@ -89,7 +89,7 @@ def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis. Raises ShapeError where shapes differ.
 
     >>> import tensorgrad as tg
-    >>> tg.stack([tg.tensor([1.0, 2.0]), [3.0, 4.0]], axis=1).data.tolist()
+    >>> tg.stack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]], axis=1).data.tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
     parts = [shaped(array, "stack") for array in arrays]

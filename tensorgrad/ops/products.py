@@ -114,7 +114,7 @@ def matmul(x: TensorLike, y: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.matmul([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
-    tensor([3., 7.], dtype=float64)
+    Tensor([3., 7.], dtype=float64)
     """
     return _product("matmul", np.matmul, shaped(x, "matmul"), shaped(y, "matmul"))
 
@@ -127,7 +127,7 @@ def dot(x: TensorLike, y: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.dot([1.0, 2.0], [3.0, 4.0])
-    tensor(11., dtype=float64)
+    Tensor(11., dtype=float64)
     """
     left, right = shaped(x, "dot"), shaped(y, "dot")
     a: Shape = left.shape
@@ -222,7 +222,7 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.einsum("ij,j->i", [[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
-    tensor([3., 7.], dtype=float64)
+    Tensor([3., 7.], dtype=float64)
     """
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: the subscripts are a string such as 'ij,jk->ik', got {type(subscripts).__name__}")

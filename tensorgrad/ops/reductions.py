@@ -99,7 +99,7 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 
     >>> import tensorgrad as tg
     >>> tg.sum([[1.0, 2.0], [3.0, 4.0]], axis=1)
-    tensor([3., 7.], dtype=float64)
+    Tensor([3., 7.], dtype=float64)
     """
     source = shaped(x, "sum")
     facts = _Reduced("sum", source, axis, keepdims)
@@ -118,7 +118,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
 
     >>> import tensorgrad as tg
     >>> tg.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
-    tensor([2., 3.], dtype=float64)
+    Tensor([2., 3.], dtype=float64)
     """
     source = shaped(x, "mean")
     facts = _Reduced("mean", source, axis, keepdims)
@@ -162,7 +162,7 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
     >>> import tensorgrad as tg
     >>> tg.var([1.0, 2.0, 3.0], ddof=1)
-    tensor(1., dtype=float64)
+    Tensor(1., dtype=float64)
     """
     source = shaped(x, "var")
     facts = _Reduced("var", source, axis, keepdims)
@@ -184,7 +184,7 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
     >>> import tensorgrad as tg
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)
-    tensor(1., dtype=float64)
+    Tensor(1., dtype=float64)
     """
     source = shaped(x, "std")
     facts = _Reduced("std", source, axis, keepdims)
@@ -208,7 +208,7 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     """Product along axes; 1 where there are no elements. Its gradient is exact where elements are zero.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([2.0, 0.0, 4.0], requires_grad=True)
+    >>> x = tg.Tensor([2.0, 0.0, 4.0], requires_grad=True)
     >>> x.prod().backward()
     >>> x.grad
     array([0., 8., 0.])
@@ -269,7 +269,7 @@ def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     Raises ShapeError where there are no elements.
 
     >>> import tensorgrad as tg
-    >>> x = tg.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> x = tg.Tensor([1.0, 3.0, 3.0], requires_grad=True)
     >>> x.max().backward()
     >>> x.grad
     array([0. , 0.5, 0.5])
@@ -284,7 +284,7 @@ def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 
     >>> import tensorgrad as tg
     >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
-    tensor([1., 2.], dtype=float64)
+    Tensor([1., 2.], dtype=float64)
     """
     return _extremum("min", np.minimum.reduce, x, axis, keepdims)
 
@@ -297,7 +297,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 
     >>> import tensorgrad as tg
     >>> tg.logsumexp([1000.0, 1000.0])
-    tensor(1000.69314718, dtype=float64)
+    Tensor(1000.69314718, dtype=float64)
     """
     source = shaped(x, "logsumexp")
     facts = _Reduced("logsumexp", source, axis, keepdims)
@@ -328,7 +328,7 @@ def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.cumsum([1.0, 2.0, 3.0])
-    tensor([1., 3., 6.], dtype=float64)
+    Tensor([1., 3., 6.], dtype=float64)
     """
     source = shaped(x, "cumsum")
     if axis is None:
@@ -341,7 +341,7 @@ def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial
 
     >>> import tensorgrad as tg
     >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
-    tensor([0., 1., 3., 6.], dtype=float64)
+    Tensor([0., 1., 3., 6.], dtype=float64)
     """
     source = shaped(x, "cumulative_sum")
     if axis is None:
@@ -377,7 +377,7 @@ def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.diff([1.0, 4.0, 9.0])
-    tensor([3., 5.], dtype=float64)
+    Tensor([3., 5.], dtype=float64)
     """
     source = shaped(x, "diff")
     axis = normalised_axis(axis, len(source.shape), "diff")

@@ -80,7 +80,7 @@ def ravel(x: TensorLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.ravel([[1.0, 2.0], [3.0, 4.0]])
-    tensor([1., 2., 3., 4.], dtype=float64)
+    Tensor([1., 2., 3., 4.], dtype=float64)
     """
     source = shaped(x, "ravel")
     old = source.shape
@@ -252,7 +252,7 @@ def flip(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.flip([1.0, 2.0, 3.0])
-    tensor([3., 2., 1.], dtype=float64)
+    Tensor([3., 2., 1.], dtype=float64)
     """
     source = shaped(x, "flip")
     axes = normalised_axes(axis, len(source.shape), "flip")
@@ -264,7 +264,7 @@ def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
 
     >>> import tensorgrad as tg
     >>> tg.astype([1.5, 2.5], "float32")
-    tensor([1.5, 2.5], dtype=float32)
+    Tensor([1.5, 2.5], dtype=float32)
     """
     wanted = np.dtype(dtype)
     return record("astype", lambda a: a.astype(wanted), (shaped(x, "astype"),), (lambda xp, g: g,))

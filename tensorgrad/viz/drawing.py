@@ -12,9 +12,10 @@ import numpy as np
 
 from ..errors import GraphError
 from ..graph import Constant, Freed, Node
-from ..graph import backward as walk
 from ..mode import record_graph
-from ..tensor import ARRAYS, Tensor
+from ..readings import ARRAYS
+from ..tensor import Tensor
+from ..walk import backward as walk
 from .dot import dot_text, finished
 from .model import Card, Cluster, Picture, nodes_of, picture_of, summary_of
 from .render import INSTALL, render
@@ -123,7 +124,7 @@ class Drawing:
         suffix, RuntimeError where no layout program is found for a picture.
 
         >>> import tempfile, tensorgrad as tg
-        >>> x = tg.tensor(2.0, requires_grad=True, name="x")
+        >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = tg.draw(x * x).save(f"{folder}/square.dot")
         ...     file.read_text().split()[0]
@@ -179,8 +180,8 @@ def draw(
         GraphError: under ``backward=True``, for a result that is not a scalar or requires no gradient.
 
     >>> import tensorgrad as tg
-    >>> a = tg.tensor(2.0, requires_grad=True, name="a")
-    >>> b = tg.tensor(-3.0, requires_grad=True, name="b")
+    >>> a = tg.Tensor(2.0, requires_grad=True, name="a")
+    >>> b = tg.Tensor(-3.0, requires_grad=True, name="b")
     >>> print(tg.draw(a * b + 10.0, backward=True))
     add  4  grad 1
     ├─ multiply  -6  grad 1

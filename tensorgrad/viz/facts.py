@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import Freed, Node, Summary, getters, source_line
+from ..frames import source_line
+from ..graph import Freed, Node, Summary, getters
 from ..record import Handle
 from .style import heat, number
 

@@ -34,7 +34,7 @@ def layer(features, gamma, beta, *, affine, training):
 
 
 def derived(bn, x, dy):
-    x = tg.tensor(x, requires_grad=True)
+    x = tg.Tensor(x, requires_grad=True)
     bn(x).backward(dy)
     return x.grad, *((bn.gamma.grad, bn.beta.grad) if bn.gamma is not None else (None, None))
 
@@ -123,7 +123,7 @@ def test_second_order_with_central_differences(n, affine, training):
 
     def inner(*values):
         """<w, dx> as a function of x, dy, gamma and beta; dx by the engine."""
-        tensors = [tg.tensor(value, requires_grad=True) for value in values]
+        tensors = [tg.Tensor(value, requires_grad=True) for value in values]
         leaf, cotangent = tensors[:2]
         rest = tensors[2:] or [None, None]
         out = nn.functional.batch_norm(leaf, bn.running_mean, bn.running_var, *rest, training=training)
@@ -207,7 +207,7 @@ def test_wrong_shapes_are_refused(shape, text, training):
 def test_a_constant_feature_becomes_beta():
     x = np.array([[2.0, 1.0], [2.0, 3.0], [2.0, 5.0]])
     bn = nn.BatchNorm(2, dtype=np.float64)
-    leaf = tg.tensor(x, requires_grad=True)
+    leaf = tg.Tensor(x, requires_grad=True)
     y = bn(leaf)
     np.testing.assert_array_equal(y.data[:, 0], 0)
     y.sum().backward()
@@ -231,7 +231,7 @@ def test_a_batch_with_nan_leaves_the_running_statistics_and_warns_with_the_path(
 
 def test_a_training_forward_between_forward_and_backward_does_not_disturb_an_evaluation_graph():
     bn = nn.BatchNorm(2, dtype=np.float64).eval()
-    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     y = bn(x)
     bn.train()(np.array([[5.0, 6.0], [9.0, 7.0]]))
     y.sum().backward()

@@ -29,7 +29,7 @@ ELEMENTWISE = [name for name in CASES if name not in ("cross_entropy", "nll_loss
 def test_value_and_gradient_equal_pytorch(name, reduction):
     torch = pytest.importorskip("torch")
     scores, target = CASES[name]
-    ours = tg.tensor(scores, requires_grad=True)
+    ours = tg.Tensor(scores, requires_grad=True)
     loss = getattr(F, name)(ours, target, reduction=reduction)
     theirs = torch.tensor(scores, requires_grad=True)
     peer = getattr(torch.nn.functional, name)(theirs, torch.tensor(target), reduction=reduction)
@@ -43,7 +43,7 @@ def test_value_and_gradient_equal_pytorch(name, reduction):
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_is_the_central_difference(name):
     scores, target = CASES[name]
-    leaf = tg.tensor(scores, requires_grad=True)
+    leaf = tg.Tensor(scores, requires_grad=True)
     getattr(F, name)(leaf, target).backward()
     h = 1e-6
     for index in np.ndindex(scores.shape):
@@ -57,7 +57,7 @@ def test_gradient_is_the_central_difference(name):
 @pytest.mark.parametrize("name", CASES)
 def test_float32_stays_float32(name):
     scores, target = CASES[name]
-    leaf = tg.tensor(scores, dtype=np.float32, requires_grad=True)
+    leaf = tg.Tensor(scores, dtype=np.float32, requires_grad=True)
     target = target if target.dtype.kind == "i" else target.astype(np.float32)
     loss = getattr(F, name)(leaf, target)
     loss.backward()
@@ -132,7 +132,7 @@ def test_labels_that_are_none_are_refused(logits, labels, error, text):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_extreme_logits(dtype):
-    x = tg.tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
+    x = tg.Tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
     loss = F.cross_entropy(x, [1])
     loss.backward()
     assert loss.item() == 20000
@@ -140,7 +140,7 @@ def test_extreme_logits(dtype):
 
 
 def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero():
-    x = tg.tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
+    x = tg.Tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
     loss = F.cross_entropy(x, [0])
     loss.backward()
     np.testing.assert_allclose(loss.item(), np.log(2), rtol=1e-15)
@@ -155,12 +155,12 @@ def test_documented_nan(row):
 
 def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
     want = F.cross_entropy(LOGITS, LABELS).item()
-    for labels in (LABELS.tolist(), tg.tensor(LABELS), LABELS.astype(np.uint8), LABELS.astype(np.int32)):
+    for labels in (LABELS.tolist(), tg.Tensor(LABELS), LABELS.astype(np.uint8), LABELS.astype(np.int32)):
         assert F.cross_entropy(LOGITS, labels).item() == want
 
 
 def test_second_order_of_cross_entropy_is_the_softmax_covariance():
-    x = tg.tensor(LOGITS[:1], requires_grad=True)
+    x = tg.Tensor(LOGITS[:1], requires_grad=True)
     F.cross_entropy(x, LABELS[:1]).backward(create_graph=True)
     first = x.grad
     p = np.exp(LOGITS[0]) / np.exp(LOGITS[0]).sum()
@@ -180,7 +180,7 @@ def test_bce_refuses_what_is_no_probability(p):
 
 
 def test_bce_at_the_ends_is_finite():
-    p = tg.tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
+    p = tg.Tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
     loss = F.binary_cross_entropy(p, [0.0, 1.0, 1.0, 0.0], reduction="none")
     assert loss.data.tolist() == [0, 0, 100, 100]
     loss.sum().backward()
@@ -188,7 +188,7 @@ def test_bce_at_the_ends_is_finite():
 
 
 def test_bce_with_logits_is_exact_at_both_ends():
-    x = tg.tensor([1000.0, -1000.0, 1e4, -1e4, 20.0, -20.0], requires_grad=True)
+    x = tg.Tensor([1000.0, -1000.0, 1e4, -1e4, 20.0, -20.0], requires_grad=True)
     t = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
     loss = F.binary_cross_entropy_with_logits(x, t, reduction="none")
     tail = np.log1p(np.exp(-20.0))
@@ -199,7 +199,7 @@ def test_bce_with_logits_is_exact_at_both_ends():
 
 
 def test_bce_with_logits_has_its_second_derivative_at_zero():
-    x = tg.tensor([0.0], requires_grad=True)
+    x = tg.Tensor([0.0], requires_grad=True)
     F.binary_cross_entropy_with_logits(x, [1.0]).backward(create_graph=True)
     first, x.grad = x.grad, None
     first.sum().backward()
@@ -228,7 +228,7 @@ def test_one_hot():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dropout_keeps_the_mean_and_its_gradient_is_the_mask(p, dtype):
     n = 100_000
-    x = tg.tensor(np.ones(n), dtype=dtype, requires_grad=True)
+    x = tg.Tensor(np.ones(n), dtype=dtype, requires_grad=True)
     y = nn.Dropout(p, rng=0)(x)
     assert y.dtype == dtype
     kept = y.data != 0
@@ -240,7 +240,7 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_the_mask(p, dtype):
 
 def test_dropout_in_evaluation_is_the_identity_and_draws_nothing():
     layer = nn.Dropout(0.5, rng=0).eval()
-    x = tg.tensor(np.ones(4))
+    x = tg.Tensor(np.ones(4))
     assert layer(x) is x
     layer.train()
     fresh = nn.Dropout(0.5, rng=0)

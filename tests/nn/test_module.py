@@ -298,7 +298,7 @@ def test_loading_without_strict_reports_names_and_still_refuses_shapes():
 
 def test_loading_between_forward_and_backward_is_noticed():
     model = nn.Linear(3, 2, rng=0)
-    x = tg.tensor(np.ones((1, 3), np.float32), requires_grad=True)
+    x = tg.Tensor(np.ones((1, 3), np.float32), requires_grad=True)
     out = model(x).sum()
     model.load_state_dict(model.state_dict())
     with pytest.raises(tg.InplaceError, match="load_state_dict"):

@@ -288,7 +288,7 @@ def twice():
         (twice, ValueError, r"params\[1\] \('w'\) is given twice"),
         (lambda: [{"params": twice()[:1], "rate": 1}], TypeError, "unknown option 'rate'"),
         (lambda: [{"params": twice()[:1]}, nn.Parameter([1.0])], TypeError, "mixes"),
-        (lambda: [tg.tensor([1, 2])], tg.DTypeError, "int64"),
+        (lambda: [tg.Tensor([1, 2])], tg.DTypeError, "int64"),
     ],
 )
 def test_bad_parameters_are_refused(params, error, text):

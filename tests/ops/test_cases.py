@@ -77,7 +77,7 @@ def test_broadcasting(name, a, b):
     case = next(c for c in CASES if c.name == name)
     rng = np.random.default_rng(len(a) + 7 * len(b))
     x, y = rng.uniform(0.5, 1.5, a), rng.uniform(1.6, 2.5, b)
-    leaves = tg.tensor(x, requires_grad=True), tg.tensor(y, requires_grad=True)
+    leaves = tg.Tensor(x, requires_grad=True), tg.Tensor(y, requires_grad=True)
     out = case.op(*leaves)
     assert out.shape == np.broadcast_shapes(a, b)
     out.sum().backward()
@@ -166,4 +166,4 @@ def test_refusals(refusal):
 
 
 def test_a_result_without_gradient_of_an_integer():
-    assert not S([1.5]).apply(lambda x: tg.tensor(x, requires_grad=True).astype(np.int64)).requires_grad
+    assert not S([1.5]).apply(lambda x: tg.Tensor(x, requires_grad=True).astype(np.int64)).requires_grad

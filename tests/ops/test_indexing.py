@@ -11,7 +11,7 @@ from tensorgrad import GraphError, InplaceError
 
 
 def leaf(*values):
-    return tg.tensor(values or (1.0, 2.0, 3.0), requires_grad=True)
+    return tg.Tensor(values or (1.0, 2.0, 3.0), requires_grad=True)
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -19,7 +19,7 @@ def leaf(*values):
 
 def test_repeated_indices_add_up():
     rng = np.random.default_rng(3)
-    x = tg.tensor(rng.normal(size=(5, 4)), requires_grad=True)
+    x = tg.Tensor(rng.normal(size=(5, 4)), requires_grad=True)
     rows, columns = rng.integers(-5, 5, (6, 7)), rng.integers(-4, 4, 7)
     weights = rng.normal(size=(6, 7))
     (x[rows, columns] * weights).sum().backward()
@@ -30,16 +30,16 @@ def test_repeated_indices_add_up():
 
 def test_tensors_are_indices():
     x = leaf()
-    x[tg.tensor([2, 2])].sum().backward()
+    x[tg.Tensor([2, 2])].sum().backward()
     assert x.grad.tolist() == [0.0, 0.0, 2.0]
     x.grad = None
-    x[tg.tensor([True, False, True])].sum().backward()
+    x[tg.Tensor([True, False, True])].sum().backward()
     assert x.grad.tolist() == [1.0, 0.0, 1.0]
     x.grad = None
-    x[tg.tensor(1)].backward()
+    x[tg.Tensor(1)].backward()
     assert x.grad.tolist() == [0.0, 1.0, 0.0]
     x.grad = None
-    x[tg.tensor(1) : tg.tensor(3)].sum().backward()
+    x[tg.Tensor(1) : tg.Tensor(3)].sum().backward()
     assert x.grad.tolist() == [0.0, 1.0, 1.0]
 
 
@@ -54,7 +54,7 @@ def test_a_later_write_to_the_index_changes_nothing(read):
 
 
 def test_a_later_write_to_a_tensor_index_is_found_out():
-    x, index = leaf(), tg.tensor([0, 0])
+    x, index = leaf(), tg.Tensor([0, 0])
     y = x[index]
     index[0] = 2
     with pytest.raises(InplaceError, match="getitem"):
@@ -78,7 +78,7 @@ def test_slices_are_views():
 
 
 def test_rows_are_iterated():
-    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     (first, second) = x
     (first * 2 + second).sum().backward()
     assert x.grad.tolist() == [[2.0, 2.0], [1.0, 1.0]]
@@ -244,7 +244,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("op", VIEWS)
 def test_a_view_in_use_is_not_made_stale(op):
-    x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    x = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     y = 2 * x
     view = VIEWS[op](y)
     line = "test_indexing.py:"
@@ -265,7 +265,7 @@ def test_a_view_in_use_is_not_made_stale(op):
 @pytest.mark.parametrize("op", VIEWS)
 @pytest.mark.parametrize("of", ["a result", "a leaf", "a dead leaf", "a freed graph"])
 def test_a_view_is_not_written_to(op, of):
-    x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    x = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     base = 2 * x if of in ("a result", "a freed graph") else x
     view = VIEWS[op](base)
     if of == "a dead leaf":
@@ -279,7 +279,7 @@ def test_a_view_is_not_written_to(op, of):
 
 
 def test_a_copy_by_a_shape_operation_is_no_view():
-    x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    x = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     copy = x.T.reshape(6)
     copy[0] = 9.0
     part = copy[1:]
@@ -291,7 +291,7 @@ def test_a_copy_by_a_shape_operation_is_no_view():
 
 
 def test_a_write_through_a_view_of_a_constant_would_be_lost():
-    buffer, w = tg.tensor(np.zeros((2, 3))), leaf(1.0)
+    buffer, w = tg.Tensor(np.zeros((2, 3))), leaf(1.0)
     with pytest.raises(InplaceError, match="shows the memory of another"):
         buffer[0][1] = w[0]
     buffer[0, 1] = w[0]
@@ -300,7 +300,7 @@ def test_a_write_through_a_view_of_a_constant_would_be_lost():
 
 
 def test_memory_that_cannot_be_written():
-    constant = tg.broadcast_to(tg.tensor([1.0]), (3,))
+    constant = tg.broadcast_to(tg.Tensor([1.0]), (3,))
     with pytest.raises(InplaceError, match="read-only"):
         constant[0] = 2.0
 

@@ -11,7 +11,7 @@ import tensorgrad as tg
 
 def derivatives(f, x):
     """The first and second derivatives of sum(f(x)), elementwise in effect."""
-    leaf = tg.tensor(x, requires_grad=True)
+    leaf = tg.Tensor(x, requires_grad=True)
     f(leaf).sum().backward(create_graph=True)
     first = leaf.grad
     leaf.grad = None
@@ -84,7 +84,7 @@ def test_a_dead_row_of_norms():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_seventy_thousand_ties(name, dtype):
-    x = tg.tensor(np.ones(70_000), dtype=dtype, requires_grad=True)
+    x = tg.Tensor(np.ones(70_000), dtype=dtype, requires_grad=True)
     getattr(tg, name)(x).backward()
     assert x.grad.dtype == dtype
     assert np.ptp(x.grad) == 0
@@ -102,13 +102,13 @@ def test_products_with_zeros(x):
 
 def test_a_product_of_many_factors():
     x = np.linspace(0.5, 1.5, 1001)
-    leaf = tg.tensor(x, requires_grad=True)
+    leaf = tg.Tensor(x, requires_grad=True)
     leaf.prod().backward()
     np.testing.assert_allclose(leaf.grad, np.prod(x) / x, rtol=1e-12)
 
 
 def test_poles_give_infinities_and_no_warning():
-    zero = tg.tensor([0.0])
+    zero = tg.Tensor([0.0])
     assert tg.sqrt(zero).item() == 0
     assert tg.log(zero).item() == -np.inf
     assert (1 / zero).item() == np.inf
@@ -150,7 +150,7 @@ def test_parts_of_large_equal_numbers(dtype):
 
 
 def test_a_wrong_class_of_minus_infinity():
-    x = tg.tensor([[1.0, -np.inf, 2.0]], requires_grad=True)
+    x = tg.Tensor([[1.0, -np.inf, 2.0]], requires_grad=True)
     loss = -tg.take_along_axis(tg.log_softmax(x), [[2]], axis=1).sum()
     loss.backward()
     p = np.exp([1.0, 2.0]) / np.exp([1.0, 2.0]).sum()

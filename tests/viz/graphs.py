@@ -12,7 +12,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def leaf(value, name=None):
-    return tg.tensor(value, requires_grad=True, name=name)
+    return tg.Tensor(value, requires_grad=True, name=name)
 
 
 def expression():
@@ -37,8 +37,8 @@ def mlp(sizes=(8, 6, 4), blocks=None):
     """A network with a scope for every layer, and a mean squared loss."""
     rng = np.random.default_rng(0)
     sizes = sizes if blocks is None else (6,) * (blocks + 1)
-    x = tg.tensor(rng.normal(size=(16, sizes[0])), name="X")
-    labels = tg.tensor(rng.normal(size=(16, sizes[-1])), name="labels")
+    x = tg.Tensor(rng.normal(size=(16, sizes[0])), name="X")
+    labels = tg.Tensor(rng.normal(size=(16, sizes[-1])), name="labels")
     for i, (n, m) in enumerate(pairwise(sizes)):
         x = block(x, n, m, f"net.{2 * i}", rng)
         with tg.scope(f"net.{2 * i + 1}", "Tanh"):

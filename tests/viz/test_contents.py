@@ -117,16 +117,16 @@ def test_backward_for_a_drawing_wants_one_scalar():
     with pytest.raises(GraphError, match="takes one scalar, got 2 Tensors"):
         tg.draw([x.sum(), x.sum()], backward=True)
     with pytest.raises(GraphError, match="nothing here requires a gradient"):
-        tg.draw(tg.tensor(1.0), backward=True)
+        tg.draw(tg.Tensor(1.0), backward=True)
 
 
 def test_what_is_not_a_tensor_is_refused():
     with pytest.raises(TypeError, match="expects a Tensor or a list of Tensors, got ndarray"):
         tg.draw(np.ones(2))
     with pytest.raises(TypeError, match="got a float among them"):
-        tg.draw([tg.tensor(1.0), 2.0])
+        tg.draw([tg.Tensor(1.0), 2.0])
     with pytest.raises(ValueError, match="direction is 'TB' or 'LR', got 'up'"):
-        tg.draw(tg.tensor(1.0), direction="up")
+        tg.draw(tg.Tensor(1.0), direction="up")
 
 
 def test_graph_freed_by_backward_says_so_and_how_to_draw_it():
@@ -206,7 +206,7 @@ def test_leaf_that_no_gradient_reached_is_grey_and_says_so():
 
 
 def test_styles_and_labels_of_edges():
-    x = tg.tensor(np.ones((4, 3)), name="x")
+    x = tg.Tensor(np.ones((4, 3)), name="x")
     W, b = leaf(np.ones((3, 2)), "W"), leaf(np.ones(2), "b")
     drawing = tg.draw((x @ W + b).mean() * 2.0)
     title = {c.id: c.title for c in drawing.picture.cards}
@@ -226,7 +226,7 @@ def random_graph(seed):
     """Operations on random earlier results: residuals, shared leaves, scalars, one operand twice."""
     rng = np.random.default_rng(seed)
     pool = [leaf(rng.normal(size=(3, 3)), f"p{i}") for i in range(4)]
-    pool.append(tg.tensor(np.ones((3, 3)), name="X"))
+    pool.append(tg.Tensor(np.ones((3, 3)), name="X"))
     for i in range(int(rng.integers(5, 40))):
         first, second = (pool[int(k)] for k in rng.integers(len(pool), size=2))
         with tg.scope(rng.choice(["", "a", "a.b", "a.b.c", "d.e"])):
@@ -265,7 +265,7 @@ def test_edges_are_those_of_the_graph(seed):
 
 def random_graph_tensor(node):
     """A Tensor around a node: what draw needs of the root is its node."""
-    result = tg.tensor(0.0)
+    result = tg.Tensor(0.0)
     result.node = node
     return result
 
@@ -349,6 +349,6 @@ def test_text_tree_refers_to_what_was_shown():
 
 
 def test_constant_and_single_leaf_are_drawn():
-    drawing = tg.draw([tg.tensor(2.5), leaf(np.ones((2, 3)), "W")])
+    drawing = tg.draw([tg.Tensor(2.5), leaf(np.ones((2, 3)), "W")])
     assert str(drawing).splitlines() == ["constant  2.5", "W  2×3  [parameter]  no gradient yet"]
     assert len(groups(drawing.svg, "node")) == 2

@@ -14,7 +14,7 @@ from tests.viz.graphs import expression, groups
 
 PROGRAM = """
 import tensorgrad as tg
-x = tg.tensor(2.0, requires_grad=True, name="x")
+x = tg.Tensor(2.0, requires_grad=True, name="x")
 bundle = tg.draw(x * x + 1.0)._repr_mimebundle_()
 print("image/svg+xml" in bundle, bundle.get("image/svg+xml", "")[:5])
 print(bundle["text/plain"])

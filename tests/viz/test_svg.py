@@ -42,7 +42,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_any_name_gives_valid_xml_without_scripts(name, renderer):
     x, W = leaf(2.0, name), leaf(np.ones((2, 2)), name)
-    data = tg.tensor(np.ones((2, 2)), name=name)
+    data = tg.Tensor(np.ones((2, 2)), name=name)
     with tg.scope(f"net.{name}", name):
         y = (data @ W).sum() * x
     y.name = name
@@ -152,7 +152,7 @@ history = int(sys.argv[1])
 kept = [object() for _ in range(1000 * history)]
 import tensorgrad as tg
 for i in range(history):
-    old = tg.tensor(1.0, requires_grad=True, name="old")
+    old = tg.Tensor(1.0, requires_grad=True, name="old")
     (old * 2.0).backward()
     kept.append(old)
 sys.path.insert(0, sys.argv[2])

@@ -1,0 +1,59 @@
+"""Source lines: which line of the user's made an operation.
+
+A frame is asked for its code object and offset when an operation is recorded, which is cheap; file and line are
+worked out when they are shown.
+"""
+
+from __future__ import annotations
+
+from types import CodeType, FrameType
+
+__all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
+
+
+class _Library(dict[str, bool]):
+    """Is a file part of the library? Worked out once a file."""
+
+    folders: tuple[str, ...] = (__file__.rpartition("frames.py")[0],)
+
+    def __missing__(self, filename: str) -> bool:
+        self[filename] = inside = filename.startswith(self.folders)
+        return inside
+
+
+LIBRARY = _Library()
+
+
+def hide_frames(file: str) -> None:
+    """Leave a library out when an operation's source line is looked for: the caller's line is shown instead.
+
+    ``file`` is the ``__file__`` of the library's ``__init__``; every file in its folder counts.
+    """
+    folder = file.rpartition("__init__")[0]
+    if not folder:
+        raise ValueError(f"hide_frames expects the __file__ of a package's __init__, got {file!r}")
+    LIBRARY.folders += (folder,)
+    LIBRARY.clear()
+
+
+def user_frame(frame: FrameType) -> FrameType:
+    """The first frame outside the library, from ``frame`` outwards."""
+    while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def source_line(code: CodeType | None, lasti: int) -> tuple[str, int] | None:
+    """File and line number of a code object's instruction."""
+    if code is None:
+        return None
+    for start, end, line in code.co_lines():
+        if start <= lasti < end and line is not None:
+            return code.co_filename, line
+    return code.co_filename, code.co_firstlineno
+
+
+def place(code: CodeType | None, lasti: int) -> str:
+    """``file:line``, for messages."""
+    line = source_line(code, lasti)
+    return "an unknown place" if line is None else f"{line[0]}:{line[1]}"

@@ -1,0 +1,135 @@
+"""The operators and methods of a Tensor: the functions of :mod:`tensorgrad.ops`, under the names users know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import ops
+from ..record import Handle, TensorLike
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["Methods"]
+
+
+class Methods(Handle):
+    """A function of the operations is a method as it stands: its first argument is the Tensor."""
+
+    __slots__ = ()
+
+    # Comparisons have no gradient and give plain boolean arrays.
+    __eq__ = ops.equal  # type: ignore[assignment]
+    __ne__ = ops.not_equal  # type: ignore[assignment]
+    __lt__ = ops.less
+    __le__ = ops.less_equal
+    __gt__ = ops.greater
+    __ge__ = ops.greater_equal
+
+    __neg__ = ops.negative
+    __pos__ = ops.positive
+    __abs__ = ops.abs
+    __add__ = ops.add
+    __sub__ = ops.subtract
+    __mul__ = ops.multiply
+    __truediv__ = ops.divide
+    __pow__ = ops.power
+    __matmul__ = ops.matmul
+    __getitem__ = ops.getitem
+    __setitem__ = ops.setitem
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return ops.add(other, self)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(other, self)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return ops.power(other, self)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(other, self)
+
+    abs = ops.abs
+    square = ops.square
+    sqrt = ops.sqrt
+    reciprocal = ops.reciprocal
+    exp = ops.exp
+    expm1 = ops.expm1
+    log = ops.log
+    log1p = ops.log1p
+    logaddexp = ops.logaddexp
+    logsumexp = ops.logsumexp
+    sin = ops.sin
+    cos = ops.cos
+    tan = ops.tan
+    sinh = ops.sinh
+    cosh = ops.cosh
+    tanh = ops.tanh
+    arcsin = ops.arcsin
+    arccos = ops.arccos
+    arctan = ops.arctan
+    sign = ops.sign
+    floor = ops.floor
+    ceil = ops.ceil
+    round = ops.round
+    clip = ops.clip
+    maximum = ops.maximum
+    minimum = ops.minimum
+
+    sum = ops.sum
+    mean = ops.mean
+    prod = ops.prod
+    max = ops.max
+    min = ops.min
+    var = ops.var
+    std = ops.std
+    cumsum = ops.cumsum
+    diff = ops.diff
+
+    ravel = ops.ravel
+    flatten = ops.ravel
+    squeeze = ops.squeeze
+    swapaxes = ops.swapaxes
+    moveaxis = ops.moveaxis
+    expand_dims = ops.expand_dims
+    broadcast_to = ops.broadcast_to
+    flip = ops.flip
+    astype = ops.astype
+    split = ops.split
+    take = ops.take
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """:func:`tensorgrad.reshape`; the shape may be given as several integers.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor([[1.0, 2.0]]).reshape(2, 1).shape
+        (2, 1)
+        """
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+
+    def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor:
+        """:func:`tensorgrad.transpose`; the axes may be given as several integers.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor([[1.0, 2.0]]).transpose(1, 0).shape
+        (2, 1)
+        """
+        if len(axes) == 1:
+            return ops.transpose(self, axes[0])  # type: ignore[arg-type]
+        return ops.transpose(self, axes or None)  # type: ignore[arg-type]
+
+    matmul = ops.matmul
+    dot = ops.dot
+    outer = ops.outer
+
+    relu = ops.relu
+    sigmoid = ops.sigmoid
+    softmax = ops.softmax
+    log_softmax = ops.log_softmax
