@@ -72,7 +72,8 @@ def torch_step() -> Callable[[Any, Any], float]:
     torch.manual_seed(0)
     layers: list[torch.nn.Module] = []
     for n_in, n_out in pairwise(SIZES[:-1]):
-        layers += [torch.nn.Linear(n_in, n_out), torch.nn.BatchNorm1d(n_out), torch.nn.ReLU()]
+        linear = torch.nn.Linear(n_in, n_out, bias=False)  # as nn.MLP: the norm would take a bias out again
+        layers += [linear, torch.nn.BatchNorm1d(n_out), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(*SIZES[-2:]))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=DECAY)
     criterion = torch.nn.CrossEntropyLoss()

@@ -23,6 +23,7 @@ the axes its input was broadcast along and cast to its input's dtype in one plac
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterable
 from operator import itemgetter
@@ -132,20 +133,29 @@ class Summary(NamedTuple):
     """What is kept of an array's values or gradient for a drawing, under ``record_graph()``."""
 
     rms: float  # root mean square of the finite elements; 0 where there are none
-    nonfinite: int  # how many elements are NaN or infinite
+    nan: int  # how many elements are NaN
+    inf: int  # how many are infinite
     size: int
+
+    @property
+    def nonfinite(self) -> int:
+        """How many elements are NaN or infinite."""
+        return self.nan + self.inf
 
     @classmethod
     def of(cls, array: Any) -> Summary:
-        """Summarise an array.
+        """Summarise an array of any library.
 
         >>> Summary.of(np.array([3.0, 4.0, np.nan]))
-        Summary(rms=3.5355339059327378, nonfinite=1, size=3)
+        Summary(rms=3.5355339059327378, nan=1, inf=0, size=3)
         """
-        finite = np.asarray(array, dtype=np.float64)
-        finite = finite[np.isfinite(finite)]
-        rms = float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0
-        return cls(rms, int(array.size - finite.size), int(array.size))
+        sizes = np.abs(array).astype(np.float64)
+        finite = np.isfinite(sizes)
+        nan, count = int(np.count_nonzero(np.isnan(sizes))), int(np.count_nonzero(finite))
+        with np.errstate(all="ignore"):
+            squares = np.square(np.where(finite, sizes, 0.0))
+            rms = math.sqrt(float(np.sum(squares)) / count) if count else 0.0
+        return cls(rms, nan, int(sizes.size) - count - nan, int(sizes.size))
 
 
 class Freed(NamedTuple):

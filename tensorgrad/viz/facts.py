@@ -15,7 +15,7 @@ from ..graph import Freed, Node, Summary, getters
 from ..record import Handle
 from .style import heat, number
 
-__all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statistics", "summary", "where"]
+__all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statistics", "where"]
 
 
 class Gradient(NamedTuple):
@@ -59,23 +59,18 @@ def data_of(value: Any) -> Any:
     return value.data if isinstance(value, Handle) else value
 
 
-def summary(array: Any) -> Summary:
-    """The root mean square of an array, and how much of it is not finite."""
-    with np.errstate(all="ignore"):
-        return Summary.of(np.abs(array) if array.dtype.kind == "c" else array)
-
-
 def shown(gradient: Any) -> Gradient:
     """A gradient that is there: a scalar with its number, an array with its root mean square."""
     if not isinstance(gradient, Summary) and not gradient.shape:
         value = gradient.item()
         size = abs(value)
         return Gradient(f"grad {number(value, 4)}", heat(size, not math.isfinite(size)), size)
-    rms, nonfinite, size = gradient if isinstance(gradient, Summary) else summary(gradient)
-    if nonfinite:
-        kind = "inf" if not isinstance(gradient, Summary) and not np.isnan(gradient).any() else "NaN"
-        text = f"{kind} {nonfinite}/{size}"
-        return Gradient(text, heat(rms, nonfinite), math.nan, f"{text} not finite, rms of the rest {rms:.1e}")
+    about = gradient if isinstance(gradient, Summary) else Summary.of(gradient)
+    rms = about.rms
+    if about.nonfinite:
+        counts = (("NaN", about.nan), ("inf", about.inf))
+        text = ", ".join(f"{kind} {count}/{about.size}" for kind, count in counts if count)
+        return Gradient(text, heat(rms, about.nonfinite), math.nan, f"{text}, rms of the rest {rms:.1e}")
     return Gradient(f"grad rms {rms:.1e}" if rms else "grad 0", heat(rms), rms)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..graph import Freed, Leaf, Node, Summary, elementwise
 from ..shapes import Shape
-from .facts import Gradient, array_given, data_of, shown, size_text, statistics, summary, where
+from .facts import Gradient, array_given, data_of, shown, size_text, statistics, where
 from .style import NONE, number, shape_text, short
 
 __all__ = ["Card", "Cluster", "Edge", "Picture", "nodes_of", "picture_of", "summary_of"]
@@ -182,7 +182,7 @@ class _Reader:
             card.tip.append(f"{gradient.text}{': ' if gradient.details else ''}{gradient.details}")
             size = value.rms if isinstance(value, Summary) else None
             if isinstance(node, Leaf) and value is not None and value.size and value.dtype.kind in "f":
-                size = summary(value).rms
+                size = Summary.of(value).rms
             if gradient.rms and size and math.isfinite(gradient.rms):
                 card.tip.append(f"|grad| / |value| {gradient.rms / size:.1e}")
         elif node.requires_grad and self.walked:

@@ -187,6 +187,16 @@ def test_gradient_that_is_not_finite_is_magenta_and_counted():
     assert found.text == "NaN 37/8192"
     assert found.colour == MAGENTA
     assert "NaN 37/8192" in str(tg.draw(y))
+
+
+def test_infinities_are_not_called_nan():
+    x = tg.Tensor([0.0, 0.0, 4.0, -1.0], requires_grad=True)
+    with tg.record_graph():
+        y = tg.sqrt(x * 1.0)
+        y.sum().backward()
+    text = str(tg.draw(y))
+    assert "inf 2/4" in text  # of the product; the root of -1 has no gradient either
+    assert "NaN 1/4, inf 2/4" in text
     scalar = leaf(0.0, "s")
     root = tg.sqrt(scalar)
     root.backward()
