@@ -14,6 +14,22 @@ from .trace import Instruction, Trace, Variable
 
 __all__ = ["Program"]
 
+# Exactly rounded, so that every kernel gives the same bits: these may write over an operand. NumPy may choose another
+# kernel for the others (exp, power, tanh) where memory overlaps.
+_EXACT = {
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.divide,
+    np.negative,
+    np.positive,
+    np.absolute,
+    np.square,
+    np.sqrt,
+    np.maximum,
+    np.minimum,
+    np.sign,
+}
 _SYMBOLS = {
     operator.add: "+",
     operator.sub: "-",
@@ -122,11 +138,7 @@ class Program:
                     reusable = [
                         v
                         for v in instruction.reads
-                        if v in dying
-                        and _layout(v.value) == key
-                        and isinstance(instruction.function, np.ufunc)
-                        # a matrix product reads its operands more than once
-                        and instruction.function.signature is None
+                        if instruction.function in _EXACT and v in dying and _layout(v.value) == key
                     ]
                     if reusable:
                         name = self._place[reusable[0]]

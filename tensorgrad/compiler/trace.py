@@ -364,6 +364,10 @@ class TracedArray(NDArrayOperatorsMixin):
     def __traced_call__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.trace.call(function, args, kwargs, effect=True)
 
+    def __pow__(self, other: Any) -> Any:
+        # An ndarray's own operator takes a short cut for some exponents, which can differ in the last bit.
+        return NotImplemented if isinstance(other, Handle) else self.trace.call(operator.pow, (self, other), {})
+
     def __getitem__(self, index: Any) -> Any:
         return self.trace.call(operator.getitem, (self, index), {})
 
