@@ -34,7 +34,7 @@ class LeakyReLU(Module):
         self.negative_slope = float(negative_slope)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        return tg.leaky_relu(x, self.negative_slope)
+        return tg.leaky_relu(x, tg.watch(self, "negative_slope"))
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}"

@@ -35,7 +35,8 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        return functional.dropout(x, self.p, training=tg.watch(self, "training"), rng=self.rng)
+        p, rng, training = (tg.watch(self, name) for name in ("p", "rng", "training"))
+        return functional.dropout(x, p, training=training, rng=rng)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

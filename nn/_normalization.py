@@ -80,10 +80,7 @@ class BatchNorm(Module):
             self.running_var,
             self.gamma,
             self.beta,
-            training=tg.watch(self, "training"),
-            momentum=self.momentum,
-            eps=self.eps,
-            unbiased=self.unbiased,
+            **{name: tg.watch(self, name) for name in ("training", "momentum", "eps", "unbiased")},
         )
 
     def extra_repr(self) -> str:

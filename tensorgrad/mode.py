@@ -43,6 +43,9 @@ class Tracer(Protocol):
     def watch(self, owner: object, attribute: str) -> None:
         """Trace again when ``owner.attribute`` is no longer what it is now."""
 
+    def gradient(self, owner: Any, needed: bool) -> None:
+        """A leaf's gradient is about to be read (``needed``) or replaced."""
+
 
 class Scope(NamedTuple):
     """The module that is running: its dotted path in its model, and what a drawing says about it."""
@@ -78,7 +81,10 @@ current = _mode.get
 
 
 class _Switch:
-    """A context manager and decorator that changes one switch; an instance may be entered repeatedly."""
+    """A context manager and decorator that changes one switch.
+
+    An instance may be entered repeatedly, by one thread or task: make a new one for each ``with``.
+    """
 
     def __init__(self) -> None:
         self._entered: list[Token[Mode]] = []
@@ -93,8 +99,9 @@ class _Switch:
         _mode.reset(self._entered.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            kind = "generator" if inspect.isgeneratorfunction(function) else "coroutine"
+        asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        if inspect.isgeneratorfunction(function) or asynchronous:
+            kind = "coroutine" if asynchronous else "generator"
             raise TypeError(
                 f"@{type(self).__name__}() cannot decorate the {kind} function {function.__name__!r}: its body "
                 f"runs after the call returned; write `with {type(self).__name__}():` inside it"
@@ -142,7 +149,7 @@ class tracing(_Switch):
         self._tracer = tracer
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, old.keep, self._tracer)
+        return Mode(old.grad, old.scope, False, self._tracer)
 
 
 class no_grad(_Switch):

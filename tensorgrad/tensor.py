@@ -47,7 +47,8 @@ class Tensor(Methods):
         name: shown in drawings and messages.
 
     Attributes:
-        data: the ndarray. Writing to it directly is not noticed by a recorded graph; see :meth:`detach`.
+        data: the ndarray. Writing to it directly is not noticed by a recorded graph; :func:`tensorgrad.writes_to`
+            gives it to be written to with notice.
         node: the record behind this Tensor (:class:`tensorgrad.graph.Node`), None for an unused constant.
 
     Raises:
@@ -72,13 +73,14 @@ class Tensor(Methods):
         name: str | None = None,
     ) -> None:
         source: Any = data
-        if isinstance(data, Handle):
-            source = data.detach().data  # type: ignore[attr-defined]
+        if isinstance(data, Tensor):
+            data._refuse_if_graph("Tensor(t)")
+            source = data.data
         if not hasattr(source, "__array_function__"):
             source = as_array(source, "Tensor")
         # Native byte order, where no dtype says otherwise.
         wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
-        self._own(checked(np.copy(source).astype(wanted, copy=False), "Tensor"), requires_grad, name)
+        self._own(checked(np.copy(array_of(source)).astype(wanted, copy=False), "Tensor"), requires_grad, name)
 
     def _own(self, array: Any, requires_grad: bool, name: str | None) -> None:
         self.data = array
@@ -171,6 +173,7 @@ class Tensor(Methods):
         GraphError for a result that was not asked to keep its gradient: call :meth:`retain_grad` before
         ``backward()``.
         """
+        self._touch_gradient(needed=True)
         try:
             return self._grad
         except AttributeError:
@@ -184,14 +187,17 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None:
-            if isinstance(value, Handle):
-                shape = value.data.shape
-            else:
+            if isinstance(value, np.ndarray) or not hasattr(value, "__array_function__"):
                 value = np.asarray(value, dtype=self.dtype)
-                shape = value.shape
-            if shape != self.shape:
-                raise ShapeError(f"grad has shape {shape}, expected {self.shape}, that of its Tensor")
+            if value.shape != self.shape:
+                raise ShapeError(f"grad has shape {value.shape}, expected {self.shape}, that of its Tensor")
+        self._touch_gradient(needed=False)
         self._grad = value
+
+    def _touch_gradient(self, needed: bool) -> None:
+        tracer = current().tracer
+        if tracer is not None and self.is_leaf:
+            tracer.gradient(self, needed)
 
     def _describe(self) -> str:
         node = self.node
@@ -212,7 +218,7 @@ class Tensor(Methods):
             raise ShapeError(
                 f"item() needs exactly one element, got shape {self.shape}; write .data for the array, or index first"
             )
-        return self.data.item()
+        return array_of(self).item()
 
     def detach(self) -> Tensor:
         """A Tensor on the same memory, without history.
@@ -260,7 +266,7 @@ class Tensor(Methods):
             raise ValueError(
                 f"the truth value of a Tensor of shape {self.shape} is ambiguous; write .data.any() or .data.all()"
             )
-        return bool(self.data)
+        return bool(array_of(self))
 
     def __len__(self) -> int:
         if not self.shape:
@@ -305,7 +311,8 @@ class Tensor(Methods):
         seed = self._seed(gradient)
         if create_graph:
             with enable_grad():
-                start = seed if isinstance(seed, Tensor) else handle(seed, None)
+                recorded = isinstance(gradient, Tensor) and gradient.requires_grad
+                start = gradient.astype(self.dtype) if recorded else handle(seed, None)  # type: ignore[union-attr]
                 result = separated(walk.backward(node, start, TENSORS))
         else:
             result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
@@ -332,23 +339,16 @@ class Tensor(Methods):
     def _seed(self, gradient: TensorLike | None) -> Any:
         if gradient is None:
             return np.ones_like(array_of(self))
-        if isinstance(gradient, Tensor) and gradient.requires_grad:
-            seed: Any = gradient.astype(self.dtype)
-        else:
-            given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
-            seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
-            seed = seed.astype(self.dtype, copy=False)
+        given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
+        seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+        seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
         return seed
 
     def _accumulate(self, g: Any) -> None:
+        self._touch_gradient(needed=True)
         old = getattr(self, "_grad", None)
-        if old is not None and current().tracer is not None and isinstance(old, np.ndarray):
-            raise GraphError(
-                f"a compiled step would add to a gradient that it did not compute ({self._describe()}); call "
-                f"zero_grad() in the step before backward()"
-            )
         if isinstance(g, np.generic):
             g = np.asarray(g)
         self._grad = g if old is None else old + g

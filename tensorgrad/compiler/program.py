@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import operator
 from collections import defaultdict
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import GraphError
 from ..record import Handle
 from .trace import Instruction, Trace, Variable
 
@@ -63,16 +65,13 @@ class Program:
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
         self._constant_names: dict[int, str] = {}
         self._place: dict[Variable, str] = {}  # which buffer a variable lives in
-        self._inplace_ok: dict[Instruction, bool] = {}
+        self._taken = {"np", "operator", "step", "float", "slice"}
         self._name_variables()
         self._assign_buffers()
         self.source = self._write()
         self._namespace: dict[str, Any] = {}
         self._bound: list[Any] = []
         self.bind()
-        for variable in trace.variables:  # nothing of the traced run is needed any more
-            if variable.kind != "captured":
-                variable.value = None
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -100,26 +99,29 @@ class Program:
 
     # --- names ------------------------------------------------------------------------------------------
 
+    def _named(self, stem: str, number: int | None = None) -> str:
+        """A name of the program that nothing else has: the stem (and number), or with a further number."""
+        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
+        if not stem.isidentifier() or keyword.iskeyword(stem):
+            stem = f"_{stem}"
+        name = stem if number is None else f"{stem}{number}"
+        while name in self._taken:
+            number = 0 if number is None else number + 1
+            name = f"{stem}_{number}"
+        self._taken.add(name)
+        return name
+
     def _name_variables(self) -> None:
-        taken: set[str] = set()
-        for variable in self.captured:
-            label = variable.source.name if isinstance(variable.source, Handle) else None  # type: ignore[attr-defined]
-            stem = "".join(c if c.isalnum() else "_" for c in label) if label else "state"
-            if not stem.isidentifier() or stem in ("np", "operator", "step"):
-                stem = f"_{stem}"
-            variable.name = stem
-            count = 0
-            while variable.name in taken:
-                count += 1
-                variable.name = f"{stem}_{count}"
-            taken.add(variable.name)
         for number, variable in enumerate(self.arguments):
-            variable.name = f"arg{number}"
+            variable.name = self._named("arg", number)
         number = 0
         for instruction in self.instructions:
             for variable in instruction.results:
-                variable.name = f"{'n' if variable.kind == 'number' else 't'}{number}"
+                variable.name = self._named("n" if variable.kind == "number" else "t", number)
                 number += 1
+        for variable in self.captured:
+            label = variable.source.name if isinstance(variable.source, Handle) else None  # type: ignore[attr-defined]
+            variable.name = self._named(label or "state")
 
     # --- buffers ----------------------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Program:
                     elif free[key]:
                         name = free[key].pop()
                     else:
-                        name = f"b{len(self.buffers)}"
+                        name = self._named("b", len(self.buffers))
                         self.buffers[name] = np.empty_like(result.value)
                     self._place[result] = name
                     if last_use[result] == number:
@@ -203,6 +205,11 @@ class Program:
             expression = f"{self._function(function)}({', '.join(parts)})"
         if not instruction.results:
             return expression
+        if instruction.fixed:
+            facts = tuple(
+                None if v.kind == "number" else (v.value.shape, v.value.dtype.str) for v in instruction.results
+            )
+            expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"
         if place is not None:
@@ -224,7 +231,7 @@ class Program:
     def _constant(self, value: Any, stem: str) -> str:
         name = self._constant_names.get(id(value))
         if name is None:
-            name = f"{stem}_{len(self.constants)}"
+            name = self._named(stem)
             self._constant_names[id(value)] = name
             self.constants[name] = value  # keeps it alive, so that its id stays its own
         return name
@@ -256,6 +263,18 @@ class Program:
         if isinstance(value, np.dtype) and value.isnative and value.kind in "fiub" and value.name.isidentifier():
             return f"np.dtype({value.name!r})"
         return self._constant(value, "constant")
+
+
+def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
+    """A result, if it has the shape and dtype it had while tracing: the rest of the program was written for them."""
+    for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
+        if fact is not None and (np.shape(part), part.dtype.str) != fact:
+            raise GraphError(
+                f"a compiled step got an array of shape {np.shape(part)} and {part.dtype} where it was {fact[0]} and "
+                f"{np.dtype(fact[1])} when it was traced; a shape must not depend on values: write tg.where instead of "
+                f"x[mask], or call the step's .function"
+            )
+    return result
 
 
 def _array(source: Any) -> Any:

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from ..graph import Leaf
 from ..mode import current, tracing
 from ..record import Handle, handle
 from ..writes import written
 from .program import Program
-from .trace import Trace, TracedArray, TracedNumber, Variable, mapped
+from .trace import Gradient, Trace, TracedArray, TracedNumber, Variable, mapped
 
 __all__ = ["CompiledStep", "compile"]
 
@@ -31,22 +30,26 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
     shapes and dtypes replay that program, with the results in buffers that are allocated once. Losses and
     parameters equal those of the uncompiled step bit for bit.
 
+    What may change from run to run: array and float arguments; the memory of Tensors from outside, their gradients
+    and hooks; what :func:`tensorgrad.host` gives (learning rates and random masks of ``nn`` among it). What is noticed
+    and traced anew: another shape, dtype or memory layout of an array; another value of an integer, boolean or string
+    argument; what :func:`tensorgrad.watch` reads (a model's ``train()`` or ``eval()``, the settings of ``nn``'s layers
+    and optimisers); a parameter that was frozen. Everything else that Python does in the step, it does once, while
+    tracing: attributes of your own objects are read, files written, ``rng.random()`` called, ``t.data`` looked at.
+
     Args:
-        function: a function of Tensors, arrays and numbers that returns any of them, in tuples, lists or dicts.
-            It may use and update parameters, optimisers and modules from outside; it must not store a Tensor it
-            computes anywhere but in what it returns.
+        function: a function of Tensors, arrays and numbers that returns any of them, in tuples, lists or dicts. It may
+            use and update parameters, optimisers and modules from outside; it must not store a Tensor it computes
+            anywhere but in what it returns.
 
     Returns:
-        A :class:`CompiledStep`, which is called like the function. Array arguments and floats may change freely;
-        an integer, boolean or string is a part of the program, and another value of it is traced anew, as is
-        another shape, dtype or memory layout of an array, or a model that was switched between ``train()`` and
-        ``eval()``.
+        A :class:`CompiledStep`, which is called like the function.
 
     Raises:
         GraphError: while tracing, where the step decides by values (``if loss < 1``): see :func:`tensorgrad.where`
-            and :func:`tensorgrad.indivisible`; where it adds to gradients that it did not compute: call
-            ``zero_grad()`` in the step.
-        NonFiniteError: a gradient is NaN or infinite.
+            and :func:`tensorgrad.indivisible`; in a run, where a shape depends on values (``x[x > 0]``).
+        NonFiniteError: a gradient is NaN or infinite, also where the uncompiled step would mend it, because it came
+            from a zero times an infinite derivative.
 
     Warns:
         RuntimeWarning: the step was traced very often.
@@ -113,7 +116,6 @@ class CompiledStep:
             if run.fits():
                 self._latest = run
                 return run(leaves)
-        runs[:] = [run for run in runs if run.fits_memory]
         run, result = _traced(self.function, args, kwargs)
         runs.append(run)
         self._latest = run
@@ -130,65 +132,93 @@ class CompiledStep:
 def _key(tree: Any, leaves: list[Any]) -> Any:
     """What of the arguments a program depends on; collects the arrays and floats, which it takes as arguments."""
     kind = type(tree)
-    if kind is tuple or kind is list:
+    if isinstance(tree, tuple | list):
         return (kind, *(_key(item, leaves) for item in tree))
-    if kind is dict:
-        return (dict, *((name, _key(item, leaves)) for name, item in tree.items()))
+    if isinstance(tree, dict):
+        return (kind, *((name, _key(item, leaves)) for name, item in tree.items()))
     array = tree.data if isinstance(tree, Handle) else tree
     if isinstance(array, np.ndarray):
         leaves.append(array)
         requires_grad = isinstance(tree, Handle) and tree.node is not None and tree.node.requires_grad
         return (kind, array.shape, array.dtype, array.strides, requires_grad)
-    if kind is float:
-        leaves.append(tree)
+    number = tree.item() if isinstance(tree, np.generic) else tree
+    if type(number) is float:
+        leaves.append(number)
         return kind
-    if isinstance(tree, np.generic):
-        leaves.append(tree.item())
-        return (kind, tree.dtype)
     try:
-        hash(tree)
+        hash(number)
     except TypeError as error:
         raise TypeError(
             f"a compiled step takes Tensors, arrays, numbers, strings and None, in tuples, lists or dicts; "
             f"got {kind.__name__}"
         ) from error
-    return (kind, tree)
+    return (kind, number)
 
 
 class _Run:
     """One program, the conditions under which it holds, and how its results are handed out."""
 
-    def __init__(
-        self,
-        program: Program,
-        watched: list[tuple[object, str, Any]],
-        gradients: list[tuple[Any, int | None]],
-        result: Callable[[tuple[Any, ...]], Any],
-    ) -> None:
+    def __init__(self, trace: Trace, program: Program, result: Callable[[tuple[Any, ...]], Any]) -> None:
         self.program = program
-        self.watched = watched
-        self.gradients = gradients
         self.result = result
-        self.fits_memory = True
+        self.watched = trace.watched
+        self.leaves = [(v.source, *_facts(v.source)) for v in program.captured if isinstance(v.source, Handle)]
+        self.gradients = list(trace.gradients.values())
+        self.before = [_layout(known.before) for known in self.gradients]
+        self.places = [_place_of(known, program) for known in self.gradients]
 
     def fits(self) -> bool:
         """Does the program hold as things are now?"""
         for owner, attribute, value in self.watched:
             if getattr(owner, attribute) != value:
                 return False
-        self.fits_memory = self.program.current()
-        return self.fits_memory
+        for owner, *facts in self.leaves:
+            if _facts(owner) != tuple(facts):
+                return False
+        for known, before in zip(self.gradients, self.before, strict=True):
+            if known.needed and _layout(getattr(known.owner, "_grad", None)) != before:
+                return False
+        return self.program.current()
 
     def __call__(self, leaves: list[Any]) -> Any:
+        leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
         try:
             with np.errstate(all="ignore"):
                 values = self.program.run(*leaves)
         finally:
-            for array in self.program.written:
-                written(array, "a compiled step")
-        for owner, place in self.gradients:
-            owner._grad = None if place is None else values[place]
+            self.log()
+        for known, place in zip(self.gradients, self.places, strict=True):
+            if place is not None:
+                known.owner._grad = values[place] if place >= 0 else None
         return self.result(values)
+
+    def log(self) -> None:
+        """Note what was written to, for graphs that were recorded before."""
+        for array in self.program.written:
+            written(array, "a compiled step")
+
+
+def _facts(owner: Any) -> tuple[Any, ...]:
+    """What of a captured Tensor decides about the program, beside its memory."""
+    node = owner.node
+    if node is None or not node.requires_grad:
+        return (False, ())
+    hooks = node.extra.hooks if node.extra is not None else None
+    return (True, tuple(hooks.items()) if hooks else ())
+
+
+def _layout(array: Any) -> Any:
+    return None if array is None else (type(array), array.shape, array.dtype, getattr(array, "strides", None))
+
+
+def _place_of(known: Gradient, program: Program) -> int | None:
+    """Where among the results a leaf's new gradient is; -1 for None; None where the step leaves it alone."""
+    now = getattr(known.owner, "_grad", None)
+    if now is None:
+        return None if known.needed and known.before is None else -1
+    if not isinstance(now, TracedArray) or now.variable is known.variable:
+        return None
+    return program.outputs.index(now.variable)
 
 
 def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Run, Any]:
@@ -213,50 +243,69 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         return handle(traced, None)
 
     inner_args, inner_kwargs = mapped((args, kwargs), enter)
-    with tracing(trace):
-        returned = function(*inner_args, **inner_kwargs)
-    trace.active = False
-    outputs: list[Variable] = []
+    run = None
+    try:
+        with tracing(trace):
+            returned = function(*inner_args, **inner_kwargs)
+        for variable in trace.captured.values():
+            if isinstance(variable.source, Handle) and isinstance(variable.source.data, TracedArray):
+                raise GraphError(
+                    "a compiled step must write a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
+                    "not put another array there"
+                )
+        outputs: list[Variable] = []
 
-    def output(array: TracedArray) -> int:
-        if array.variable not in outputs:
-            outputs.append(array.variable)
-        return outputs.index(array.variable)
+        def output(array: TracedArray) -> int:
+            if array.variable not in outputs:
+                outputs.append(array.variable)
+            return outputs.index(array.variable)
 
-    gradients: list[tuple[Any, int | None]] = []
-    for variable in trace.captured.values():
-        owner = variable.source
-        if not isinstance(owner, Handle):
-            continue
-        if isinstance(owner.data, TracedArray):
-            raise GraphError(
-                "a compiled step must write a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
-                "not put another array there"
-            )
-        if isinstance(owner.node, Leaf) and owner.node.requires_grad:
-            g = getattr(owner, "_grad", None)
+        def leave(leaf: Any) -> Any:
+            """A returned leaf, as a function of the program's results."""
+            if isinstance(leaf, TracedNumber):
+                raise GraphError(
+                    "a compiled step returns Tensors and arrays, got a Python number that changes; return it as a "
+                    "Tensor"
+                )
+            if isinstance(leaf, TracedArray):
+                place = output(leaf)
+                return lambda values: np.asarray(values[place])
+            if isinstance(leaf, Handle) and isinstance(leaf.data, TracedArray):
+                place = output(leaf.data)
+                return lambda values: handle(np.asarray(values[place]), None)
+            return lambda values: leaf
+
+        plan = mapped(returned, leave)
+        for known in trace.gradients.values():
+            g = getattr(known.owner, "_grad", None)
+            if isinstance(g, Handle):
+                raise GraphError(
+                    "a compiled step must not leave gradients with a graph of their own (create_graph=True) in .grad; "
+                    "set them to None, or return them"
+                )
+            if isinstance(g, TracedArray) and g.variable is not known.variable:
+                output(g)
+        first = tuple(variable.value for variable in outputs)
+        arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
+        program = Program(trace, arguments, outputs)
+        run = _Run(trace, program, lambda values: mapped(plan, lambda leaf: leaf(values)))
+        run.log()
+        return run, run.result(first)
+    finally:
+        trace.active = False
+        for known in trace.gradients.values():  # real arrays again, also where tracing failed
+            g = getattr(known.owner, "_grad", None)
             if isinstance(g, TracedArray):
-                gradients.append((owner, output(g)))
-                owner._grad = g.value
-            elif g is None:
-                gradients.append((owner, None))
-
-    def leave(leaf: Any) -> Any:
-        """A returned leaf, as a function of the program's results."""
-        if isinstance(leaf, TracedNumber):
-            raise GraphError(
-                "a compiled step returns Tensors and arrays, got a Python number that changes; return it as a Tensor"
-            )
-        if isinstance(leaf, TracedArray):
-            place = output(leaf)
-            return lambda values: values[place]
-        if isinstance(leaf, Handle) and isinstance(leaf.data, TracedArray):
-            place = output(leaf.data)
-            return lambda values: handle(np.asarray(values[place]), None)
-        return lambda values: leaf
-
-    plan = mapped(returned, leave)
-    result = lambda values: mapped(plan, lambda leaf: leaf(values))  # noqa: E731
-    first = tuple(variable.value for variable in outputs)
-    run = _Run(Program(trace, arguments, outputs), trace.watched, gradients, result)
-    return run, result(first)
+                known.owner._grad = known.before if g.variable is known.variable else g.value
+            elif isinstance(g, Handle) and isinstance(g.data, TracedArray):
+                known.owner._grad = None
+            known.before = None
+        if run is None:
+            for variable in trace.captured.values():
+                source = variable.source
+                if isinstance(source, Handle) and isinstance(source.data, TracedArray):
+                    source.data = variable.value
+                written(variable.value, "a compiled step")
+        for variable in trace.variables:  # nothing of the traced run is needed any more
+            if variable.kind != "captured":
+                variable.value = None

@@ -9,16 +9,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..errors import GraphError
+from ..graph import Leaf
 from ..mode import current
 from ..record import Handle
 
-__all__ = ["Instruction", "Trace", "TracedArray", "TracedNumber", "Variable", "mapped"]
+__all__ = ["Gradient", "Instruction", "Trace", "TracedArray", "TracedNumber", "Variable", "mapped"]
 
 
 @dataclass(eq=False)
@@ -56,6 +58,7 @@ class Instruction:
     comment: str
     writes: Variable | None = None  # written in place
     effect: bool = False  # to be run even if nobody uses the result
+    fixed: bool = False  # the result has to have the shape and dtype it had while tracing
     reads: list[Variable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,14 +67,26 @@ class Instruction:
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     """A copy of nested tuples, lists, dicts and slices with every leaf changed."""
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return kind(mapped(item, change) for item in tree)
-    if kind is dict:
+    if isinstance(tree, tuple):
+        parts = [mapped(item, change) for item in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    if isinstance(tree, list):
+        return [mapped(item, change) for item in tree]
+    if isinstance(tree, dict):
         return {key: mapped(item, change) for key, item in tree.items()}
-    if kind is slice:
+    if isinstance(tree, slice):
         return slice(*(mapped(item, change) for item in (tree.start, tree.stop, tree.step)))
     return change(tree)
+
+
+@dataclass(eq=False)
+class Gradient:
+    """What a step does to a leaf's ``grad``."""
+
+    owner: Any
+    needed: bool  # is what was there before of importance?
+    before: Any
+    variable: Variable | None  # what was there before, as an argument of the program
 
 
 class Trace:
@@ -81,6 +96,7 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
+        self.gradients: dict[int, Gradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
         self.comment = ""
         self.active = True
@@ -97,6 +113,11 @@ class Trace:
         if isinstance(source, Handle):
             if isinstance(source.data, TracedArray):
                 return source.data
+            if source.node is not None and source.node.requires_grad and not isinstance(source.node, Leaf):
+                raise GraphError(
+                    f"a compiled step uses the result of {source.node.op}, which was recorded outside it and would be "
+                    f"gone back through at every run; compute it in the step, or detach() it"
+                )
             value = source.data
         elif isinstance(source, np.ndarray):
             value = source
@@ -111,11 +132,26 @@ class Trace:
 
     def host(self, function: Callable[[], Any]) -> Any:
         """Call a function of the outside world, now and at every run."""
-        return self.call(function, (), {}, effect=True)
+        return self.call(function, (), {}, effect=True, fixed=True)
 
     def watch(self, owner: object, attribute: str) -> None:
         """Remember an attribute's value as a condition of this trace."""
         self.watched.append((owner, attribute, getattr(owner, attribute)))
+
+    def gradient(self, owner: Any, needed: bool) -> None:
+        """Take over a leaf's gradient, when the step first reads or replaces it."""
+        if id(owner) in self.gradients:
+            return
+        before = getattr(owner, "_grad", None)
+        if isinstance(before, Handle):
+            raise GraphError(
+                "a compiled step cannot go on from a gradient that has a graph of its own (create_graph=True); set "
+                "grad to None first"
+            )
+        known = self.gradients[id(owner)] = Gradient(owner, needed, before, None)
+        if needed and before is not None:
+            owner._grad = self.traced(before, "argument")
+            known.variable = owner._grad.variable
 
     # --- writing down -----------------------------------------------------------------------------------
 
@@ -141,8 +177,13 @@ class Trace:
         *,
         effect: bool = False,
         writes: TracedArray | None = None,
+        fixed: bool = False,
     ) -> Any:
-        """Run a function on the values behind traced arguments, write the call down, trace the result."""
+        """Run a function on the values behind traced arguments, write the call down, trace the result.
+
+        ``effect``: to be run even if nobody uses the result. ``writes``: what is written to in place. ``fixed``: the
+        shape of the result may depend on values, and has to be looked at in every run.
+        """
         if not self.active:
             raise GraphError(
                 "an array of a compiled step was used after the step was traced; a compiled step keeps nothing but "
@@ -176,6 +217,7 @@ class Trace:
                 self.comment,
                 None if writes is None else writes.variable,
                 effect,
+                fixed,
             )
         )
         if writes is not None:
@@ -226,7 +268,8 @@ class TracedNumber:
     def _refused(self, *args: Any) -> Any:
         raise _unknown("this Python code")
 
-    __bool__ = __float__ = __int__ = __index__ = __lt__ = __le__ = __gt__ = __ge__ = _refused
+    __bool__ = __float__ = __int__ = __index__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refused
+    __hash__ = object.__hash__
 
     def __add__(self, other: Any) -> Any:
         return self._binary(operator.add, self, other)
@@ -271,6 +314,27 @@ class TracedNumber:
 # NumPy functions that write into their first argument, and those that only tell about shapes and dtypes.
 _WRITING = {np.copyto, np.put_along_axis, np.put, np.place, np.fill_diagonal}
 _TELLING = {np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.iscomplexobj, np.isrealobj}
+# Those whose result has a shape that depends on values.
+_BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
+# Methods of an ndarray that a traced one has, beside those it defines.
+_METHODS = {
+    *("all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max"),
+    *(
+        "mean",
+        "min",
+        "prod",
+        "ravel",
+        "repeat",
+        "round",
+        "squeeze",
+        "std",
+        "swapaxes",
+        "take",
+        "trace",
+        "transpose",
+        "var",
+    ),
+}
 # The short way to the same sum: what NumPy's own wrapper calls.
 _SHORT = {
     np.sum: np.add.reduce,
@@ -359,17 +423,29 @@ class TracedArray(NDArrayOperatorsMixin):
             return None
         if function in _SHORT and len(args) == 1 and kwargs.keys() <= {"axis", "keepdims"}:
             return self.trace.call(_SHORT[function], args, {"axis": None, **kwargs})
-        return self.trace.call(function, args, kwargs)
+        return self.trace.call(function, args, kwargs, fixed=function in _BY_VALUE)
 
     def __traced_call__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.trace.call(function, args, kwargs, effect=True)
+        return self.trace.call(function, args, kwargs, effect=True, fixed=True)
 
     def __pow__(self, other: Any) -> Any:
         # An ndarray's own operator takes a short cut for some exponents, which can differ in the last bit.
         return NotImplemented if isinstance(other, Handle) else self.trace.call(operator.pow, (self, other), {})
 
     def __getitem__(self, index: Any) -> Any:
-        return self.trace.call(operator.getitem, (self, index), {})
+        masked = any(isinstance(i, TracedArray | np.ndarray) and i.dtype.kind == "b" for i in _leaves((index,)))
+        return self.trace.call(operator.getitem, (self, index), {}, fixed=masked)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _METHODS:
+            raise AttributeError(
+                f"a traced array has no {name}; write the NumPy function, np.{name}(...), or mark what "
+                f"needs more with @tg.indivisible"
+            )
+        return partial(self._method, getattr(np.ndarray, name))
+
+    def _method(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self.trace.call(function, (self, *args), kwargs)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.trace.call(operator.setitem, (self, index, value), {}, writes=self)
