@@ -39,15 +39,18 @@ def dead(g: Any, local: Any, gradient: Any) -> Any:
 
 @indivisible
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of ``shape`` with ``values`` added at ``index``: what is indexed repeatedly adds up.
+    """Zeros of ``shape`` with ``values`` added at ``index``: what is indexed repeatedly adds up (float16 in float32).
 
     >>> scatter(np.array([1.0, 2.0]), ([0, 0],), (3,)).tolist()
     [3.0, 0.0, 0.0]
     """
-    result = np.zeros_like(values, shape=shape)
     if basic(index):
+        result = np.zeros_like(values, shape=shape)
         result[index] = values
         return result
+    if values.dtype == np.float16:
+        return scatter(values.astype(np.float32), index, shape).astype(np.float16)
+    result = np.zeros_like(values, shape=shape)
     if type(values) is not np.ndarray:  # an index given as a list is NumPy's array until here
         parts = index if isinstance(index, tuple) else (index,)
         index = tuple(np.asarray(p, like=values) if type(p) is np.ndarray else p for p in parts)

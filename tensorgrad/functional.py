@@ -2,8 +2,7 @@
 
 They nest to any order, return values, and never touch ``.grad``. Each call differentiates with respect to
 fresh nodes that stand for its arguments alone, so that a variable that ``f`` also sees from outside is not
-confused with
-them: ``grad(lambda z: z * x)(x)`` is ``x``.
+confused with them: ``grad(lambda z: z * x)(x)`` is ``x``.
 
 The derivative is itself recorded, so that it can be differentiated further, where that can ever be asked for:
 an argument came with history, or ``f`` uses another Tensor that requires a gradient (the parameters of a
@@ -41,7 +40,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = Fa
     Args:
         f: returns a Tensor of shape ().
         argnums: the position of the argument to differentiate by, or a tuple of positions for a tuple of
-        gradients.
+            gradients.
         allow_unused: give None for what ``f`` does not depend on, where otherwise an error is raised.
 
     Raises:

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import ops
 from .errors import ShapeError
+from .ops.reductions import narrow, wide
 from .ops.views import shaped
 from .record import TensorLike, record
 from .shapes import Axis, normalised_axes
@@ -23,7 +24,8 @@ _sum: Any = np.add.reduce
 def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:
     """The p-norm along axes, by default the Euclidean one of all elements; ``ord`` is p > 0, inf or -inf.
 
-    The gradient at the zero vector is 0. Raises ShapeError for ``inf`` of no elements.
+    The gradient at the zero vector is 0. So is the second derivative for an element that is zero, also for
+    1 < p < 2, where it is infinite. Raises ShapeError for ``inf`` of no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
@@ -71,15 +73,15 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: float) -> Tensor:
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def forward(a: Any) -> Any:
-        wide = a.astype(np.float32) if a.dtype == np.float16 else a
+        w = wide(a)
         if ord == 2:
-            result = np.sqrt(_sum(np.multiply(wide, wide), axis=axes, keepdims=keepdims))
+            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
         else:
-            result = np.power(_sum(np.power(np.abs(wide), ord), axis=axes, keepdims=keepdims), 1 / ord)
-        return result.astype(np.float16) if a.dtype == np.float16 else result
+            result = np.power(_sum(np.power(np.abs(w), ord), axis=axes, keepdims=keepdims), 1 / ord)
+        return narrow(result, a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        out = xp.reshape(out, kept)
+        g, x, out = wide(g), wide(x), xp.reshape(wide(out), kept)
         zero = out == 0
         out = xp.where(zero, 1, out)
         g = xp.where(zero, 0, xp.reshape(g, kept))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
+import numpy as np
+
 from .errors import ShapeError
 
-__all__ = ["broadcast_error", "expand_reduced", "normalised_axes", "normalised_axis", "sum_to_shape"]
+__all__ = ["broadcast_error", "normalised_axes", "normalised_axis", "sum_to_shape"]
 
 Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
@@ -45,7 +47,7 @@ def normalised_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 
 
 def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
-    """Sum a gradient over the axes along which an array of ``shape`` was broadcast.
+    """Sum a gradient over the axes along which an array of ``shape`` was broadcast; of float16, in float32.
 
     >>> import numpy as np
     >>> sum_to_shape(np, np.ones((4, 2, 3)), (2, 1)).tolist()
@@ -56,13 +58,11 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
         raise ShapeError(f"a gradient of shape {got} does not broadcast from {shape}")
     axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
-    summed = xp.sum(gradient, axis=axes) if axes else gradient
-    return xp.reshape(summed, shape)
-
-
-def expand_reduced(xp: Any, reduced: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Give the result of a reduction its reduced axes back, with length 1."""
-    return reduced if keepdims or not axes else xp.expand_dims(reduced, axes)
+    if axes:
+        if gradient.dtype == np.float16:  # whose running sum would stop at 2048
+            gradient = gradient.astype(np.float32)
+        gradient = xp.sum(gradient, axis=axes)
+    return xp.reshape(gradient, shape)
 
 
 def broadcast_error(op: str, *shapes: Shape) -> ShapeError | None:

@@ -6,18 +6,28 @@ A checker that accepts a wrong rule is worse than none, so this one is itself te
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .differences import (
+    GradcheckError,
+    Method,
+    central,
+    complex_or_none,
+    complex_step,
+    evaluated,
+    name_of,
+    results_of,
+    shown,
+)
 from .errors import DTypeError, ShapeError
 from .frames import place
 from .functional import fresh_tensor, pulled_back
 from .graph import Leaf, Node
-from .mode import current, enable_grad, no_grad
+from .mode import current, enable_grad
 from .record import Handle, handle
 from .shapes import sum_to_shape
 from .tensor import Tensor
@@ -25,15 +35,7 @@ from .writes import memory, tick
 
 __all__ = ["Check", "GradcheckError", "gradcheck", "gradgradcheck"]
 
-Method = Literal["complex", "central"]
-
-_STEP = 1e-4  # of a central difference, for inputs around 1
-_TINY = 1e-20  # of a complex step: nothing is subtracted, so nothing cancels
-_TOLERANCES: dict[Method, tuple[float, float]] = {"complex": (1e-10, 1e-12), "central": (1e-7, 1e-9)}
-
-
-class GradcheckError(AssertionError):
-    """A derivative is wrong, or the function has none at this point."""
+_RTOL: dict[Method, float] = {"complex": 1e-10, "central": 1e-7}
 
 
 class Check(NamedTuple):
@@ -64,7 +66,8 @@ def gradcheck(
         inputs: Tensors or arrays, float64.
         rtol: how far off a derivative may be, relative to the numeric one: 1e-10 with a complex step, 1e-7
             with central differences.
-        atol: how far off it may be besides: 1e-12 and 1e-9.
+        atol: how far off it may be besides. None takes what rounding of ``f`` itself, and the step of central
+            differences, can do to the numeric derivative: it goes with the size of ``f``.
         method: "complex" is exact to rounding, for analytic functions of operations that take complex numbers
             (Squire and Trapp 1998); "central" is for the rest (five points, so an error of order step**4).
             None takes the complex step where it agrees with central differences, and those elsewhere.
@@ -85,8 +88,20 @@ def gradcheck(
     >>> tg.testing.gradcheck(lambda x: abs(x), np.array([0.5, -1.0])).method
     'central'
     """
-    points = _points(inputs)
-    first = _evaluated(f, points)
+    return _checked(f, _points(inputs), rtol, atol, method, seed)
+
+
+def _checked(
+    f: Callable[..., Any],
+    points: list[Any],
+    rtol: float | None,
+    atol: float | None,
+    method: Method | None,
+    seed: int,
+    size: float = 0.0,
+) -> Check:
+    """:func:`gradcheck` of what may be the derivative of something of a certain size."""
+    first = evaluated(f, points)
     _refuse_non_finite(f, first)
     rng = np.random.default_rng(seed)
     weights = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in first]
@@ -94,22 +109,17 @@ def gradcheck(
     _refuse_random(f, points, first)
     used: Method
     if method == "complex":
-        numeric, used = _complex_step(f, points, weights), "complex"
+        (numeric, errors), used = complex_step(f, points, weights, size), "complex"
     else:
-        numeric, used = _central(f, points, weights, first), "central"
+        (numeric, errors), used = central(f, points, weights, first, size, atol or 0.0), "central"
         if method is None:
-            better = _complex_or_none(f, points, weights, numeric)
+            better = complex_or_none(f, points, weights, size, numeric, errors)
             if better is not None:
-                numeric, used = better, "complex"
-    default_rtol, default_atol = _TOLERANCES[used]
-    return _compared(
-        f,
-        analytic,
-        numeric,
-        default_rtol if rtol is None else rtol,
-        default_atol if atol is None else atol,
-        used,
-    )
+                (numeric, errors), used = better, "complex"
+    if rtol is None:
+        rtol = _RTOL[used]
+    tolerances = [(e if atol is None else atol) + rtol * np.abs(n) for n, e in zip(numeric, errors, strict=True)]
+    return _compared(f, analytic, numeric, tolerances, used)
 
 
 def gradgradcheck(
@@ -132,7 +142,9 @@ def gradgradcheck(
     """
     points = _points(inputs)
     rng = np.random.default_rng([seed, 1])
-    seeds = [rng.uniform(0.5, 1.5, out.shape) for out in _evaluated(f, points)]
+    outs = evaluated(f, points)
+    seeds = [rng.uniform(0.5, 1.5, out.shape) for out in outs]
+    size = float(max((np.max(np.abs(out), initial=0.0) for out in outs), default=0.0))
     count = len(points)
 
     def first_derivative(*values: Tensor) -> list[Tensor]:
@@ -142,15 +154,15 @@ def gradgradcheck(
         with enable_grad():
             xs = [fresh_tensor(x, recorded) for x in values[:count]]
             results = [handle(np.zeros_like(x.data), None) for x in xs]
-            for out, g in zip(_results(f(*xs)), values[count:], strict=True):
+            for out, g in zip(results_of(f(*xs)), values[count:], strict=True):
                 parts = pulled_back(out, g, [x.node for x in xs if x.node is not None], recorded)
                 for i, x in enumerate(xs):
                     if x.node in parts:
                         results[i] = results[i] + parts[x.node]
         return results
 
-    first_derivative.__name__ = f"the first derivative of {_name(f)}"
-    return gradcheck(first_derivative, *points, *seeds, rtol=rtol, atol=atol, method=method, seed=seed)
+    first_derivative.__name__ = f"the first derivative of {name_of(f)}"
+    return _checked(first_derivative, _points((*points, *seeds)), rtol, atol, method, seed, size)
 
 
 # --- what is checked ------------------------------------------------------------------------------------
@@ -181,40 +193,21 @@ def _points(inputs: tuple[Any, ...]) -> list[Any]:
     return arrays
 
 
-def _results(returned: Any) -> list[Tensor]:
-    """What f returned, as a list of Tensors."""
-    results = list(returned) if isinstance(returned, list | tuple) else [returned]
-    for out in results:
-        if not isinstance(out, Tensor):
-            raise TypeError(f"gradcheck: f returned a {type(out).__name__}, expected a Tensor, or a list of Tensors")
-    return results
-
-
-def _evaluated(f: Callable[..., Any], points: list[Any]) -> list[Any]:
-    """The arrays that f returns, without recording."""
-    with no_grad():
-        return [out.data for out in _results(f(*(handle(point.copy(order="K"), None) for point in points)))]
-
-
-def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", None) or type(f).__name__
-
-
 def _refuse_non_finite(f: Callable[..., Any], first: list[Any]) -> None:
     for i, out in enumerate(first):
         if not np.isfinite(out).all():
             index = tuple(map(int, np.argwhere(~np.isfinite(out))[0]))
             raise GradcheckError(
-                f"{_name(f)} is {out[index]} at index {_shown(index)} of result {i}, so it has no numeric "
+                f"{name_of(f)} is {out[index]} at index {shown(index)} of result {i}, so it has no numeric "
                 f"derivative there; check at another point"
             )
 
 
 def _refuse_random(f: Callable[..., Any], points: list[Any], first: list[Any]) -> None:
-    for i, (a, b) in enumerate(zip(first, _evaluated(f, points), strict=True)):
+    for i, (a, b) in enumerate(zip(first, evaluated(f, points), strict=True)):
         if not np.array_equal(a, b, equal_nan=True):
             raise GradcheckError(
-                f"{_name(f)} gave two different results (result {i}) for the same input, so differences of "
+                f"{name_of(f)} gave two different results (result {i}) for the same input, so differences of "
                 f"it mean nothing; make what is random an argument, or seed it inside"
             )
 
@@ -228,10 +221,10 @@ def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> l
     leaves = [Tensor(point, requires_grad=True) for point in points]
     nodes = [leaf.node for leaf in leaves if leaf.node is not None]
     with enable_grad():
-        results = _results(f(*leaves))
+        results = results_of(f(*leaves))
     for i, (leaf, point) in enumerate(zip(leaves, points, strict=True)):
         if not np.array_equal(leaf.data, point, equal_nan=True):
-            raise GradcheckError(f"{_name(f)} wrote to its input {i}")
+            raise GradcheckError(f"{name_of(f)} wrote to its input {i}")
     _watch([out.node for out in results], since)
     total = [np.zeros_like(point) for point in points]
     for out, weight in zip(results, weights, strict=True):
@@ -301,101 +294,20 @@ def _array(value: Any) -> Any:
     return np.asarray(value.data if isinstance(value, Handle) else value)
 
 
-# --- the numeric side -----------------------------------------------------------------------------------
-
-
-def _moved(points: list[Any], i: int, index: tuple[int, ...], step: Any) -> list[Any]:
-    """The points, with ``step`` added to one element of input ``i``. All complex if the step is."""
-    moved = [point.astype(np.result_type(point, step)) for point in points]
-    moved[i][index] += step
-    return moved
-
-
-def _elements(points: list[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    for i, point in enumerate(points):
-        for index in np.ndindex(point.shape):
-            yield i, index
-
-
-def _weighted(weights: list[Any], differences: list[Any]) -> Any:
-    return sum(np.sum(w * d) for w, d in zip(weights, differences, strict=True))
-
-
-def _central(f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any]) -> list[Any]:
-    """Central differences of five points. Raises GradcheckError where there is a kink among the five."""
-    numeric = [np.zeros_like(point) for point in points]
-    for i, index in _elements(points):
-        step = _STEP * max(1.0, abs(points[i][index]))
-        right, left, right2, left2 = (
-            _weighted(weights, _differences(middle, _evaluated(f, _moved(points, i, index, k * step)))) / (k * step)
-            for k in (1, -1, 2, -2)
-        )
-        near, far = (right + left) / 2, (right2 + left2) / 2
-        derivative = (4 * near - far) / 3
-        # Of a smooth function, right - left grows like the step and near - far like its square.
-        bend = max(abs(2 * (right - left) - (right2 - left2)), abs(near - far))
-        if not np.isfinite(derivative):
-            raise GradcheckError(
-                f"{_name(f)} is not finite around input {i}, index {_shown(index)} = {points[i][index]}, so "
-                f"it has no numeric derivative there; check at another point"
-            )
-        if bend > 1e-3 * max(1.0, abs(derivative)):
-            raise GradcheckError(
-                f"{_name(f)} has a kink or a jump at input {i}, index {_shown(index)} = {points[i][index]}, "
-                f"or within {2 * step:.1e} of it: the difference to the right is {right}, to the left "
-                f"{left}; check at a point further away from it"
-            )
-        numeric[i][index] = derivative
-    return numeric
-
-
-def _differences(middle: list[Any], moved: list[Any]) -> list[Any]:
-    # What did not move is exactly zero here, before weights and sums could round it.
-    return [np.where(a == b, 0, b - a) for a, b in zip(middle, moved, strict=True)]
-
-
-def _complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> list[Any]:
-    """The imaginary part of f at x + ih, divided by h."""
-    numeric = [np.zeros_like(point) for point in points]
-    for i, index in _elements(points):
-        results = _evaluated(f, _moved(points, i, index, _TINY * 1j))
-        numeric[i][index] = _weighted(weights, [np.imag(out) for out in results]) / _TINY
-    return numeric
-
-
-def _complex_or_none(
-    f: Callable[..., Any], points: list[Any], weights: list[Any], central: list[Any]
-) -> list[Any] | None:
-    """The complex step, if f takes complex numbers and is analytic; a central difference knows, roughly."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            numeric = _complex_step(f, points, weights)
-    except Exception:
-        return None  # f does not take complex numbers, whatever it says about it
-    for exact, rough in zip(numeric, central, strict=True):
-        if not np.allclose(exact, rough, rtol=1e-5, atol=1e-6 * max(1.0, np.max(np.abs(rough), initial=0.0))):
-            return None
-    return numeric
-
-
 # --- the verdict ----------------------------------------------------------------------------------------
 
 
-def _shown(index: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, index))}{',' if len(index) == 1 else ''})"
-
-
 def _compared(
-    f: Callable[..., Any], analytic: list[Any], numeric: list[Any], rtol: float, atol: float, used: Method
+    f: Callable[..., Any], analytic: list[Any], numeric: list[Any], tolerances: list[Any], used: Method
 ) -> Check:
     """The largest error, if all are within tolerance."""
     largest = 0.0
     worst: tuple[float, int, tuple[int, ...]] | None = None
     wrong = elements = 0
-    for i, (a, n) in enumerate(zip(analytic, numeric, strict=True)):
+    for i, (a, n, tolerance) in enumerate(zip(analytic, numeric, tolerances, strict=True)):
         error = np.abs(a - n)
-        excess = error / (atol + rtol * np.abs(n))
+        with np.errstate(all="ignore"):
+            excess = np.where(error == 0, 0, error / tolerance)
         excess = np.where(np.isnan(excess), np.inf, excess)  # NaN is as wrong as can be
         elements += a.size
         wrong += int(np.sum(excess > 1))
@@ -409,8 +321,8 @@ def _compared(
         a, n = float(analytic[i][index]), float(numeric[i][index])
         ratio = f", ratio {a / n:.10g}" if n and np.isfinite(a) else ""
         raise GradcheckError(
-            f"the gradient of {_name(f)} is wrong in {wrong} of {elements} elements, most of all for input "
-            f"{i} at index {_shown(index)}: analytic {a!r}, numeric {n!r} ({used}), error {abs(a - n):.3g}, "
-            f"tolerance {atol + rtol * abs(n):.3g}{ratio}"
+            f"the gradient of {name_of(f)} is wrong in {wrong} of {elements} elements, most of all for input "
+            f"{i} at index {shown(index)}: analytic {a!r}, numeric {n!r} ({used}), error {abs(a - n):.3g}, "
+            f"tolerance {tolerances[i][index]:.3g}{ratio}"
         )
     return Check(used, largest, elements)

@@ -174,7 +174,7 @@ def _walk(
         elif keep:
             node.gradient = Summary.of(g if wrap is None else g.data)
         rules = node.rules
-        if not rules or node in stops:
+        if not rules or (stops and node in stops):
             result[node] = g if owned or wrap is not None else np.copy(g)
             missing -= 1
             if missing == 0:

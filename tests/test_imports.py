@@ -24,6 +24,7 @@ LAYERS = [
     {"interop", "readings"},
     {"tensor"},
     {"functional", "linalg", "random", "special"},
+    {"differences"},
     {"testing"},
     {"viz"},
     {"compiler"},

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import operator
 import pickle
 import re
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.errors import DTypeError, GraphError, ShapeError
+from tensorgrad.errors import DTypeError, GraphError, InplaceError, ShapeError
 
 # --- what it takes ----------------------------------------------------------------------------------------
 
@@ -104,6 +105,15 @@ def test_membership_in_a_list_goes_by_identity_first():
     assert a in [a, b]
     with pytest.raises(ValueError, match=r"ambiguous.*any\(\)"):
         [b].index(a)
+
+
+def test_no_element_equals_none():
+    t = tg.Tensor([[1.0, np.nan]], requires_grad=True)
+    for found, expected in ((t == None, False), (t != None, True)):  # noqa: E711
+        assert found.dtype == np.bool_
+        np.testing.assert_array_equal(found, [[expected, expected]])
+    with pytest.raises(DTypeError, match="less"):
+        operator.lt(t, None)
 
 
 def test_hash_is_identity():
@@ -217,6 +227,104 @@ def test_grad_can_be_set():
     np.testing.assert_array_equal(x.grad, [4.0, 5.0])
     with pytest.raises(ShapeError, match=r"\(3,\), expected \(2,\)"):
         x.grad = np.ones(3)
+
+
+# --- in place ---------------------------------------------------------------------------------------------
+
+IN_PLACE = {
+    "+=": operator.iadd,
+    "-=": operator.isub,
+    "*=": operator.imul,
+    "/=": operator.itruediv,
+    "**=": operator.ipow,
+    "@=": operator.imatmul,
+}
+
+
+@pytest.mark.parametrize("symbol", IN_PLACE)
+def test_a_leaf_that_requires_grad_refuses_to_be_updated_while_recording(symbol):
+    x = tg.Tensor(np.eye(2), requires_grad=True)
+    with pytest.raises(GraphError, match=rf"{re.escape(symbol)}: .*\(2, 2\) is a leaf.*no_grad\(\)"):
+        IN_PLACE[symbol](x, np.full((2, 2), 3.0))
+    np.testing.assert_array_equal(x.data, np.eye(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("symbol", IN_PLACE)
+def test_a_leaf_is_updated_in_place_under_no_grad(symbol, dtype):
+    start = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=dtype)
+    others = [np.array([[2.0, 1.0], [1.0, 3.0]]), tg.Tensor([[2.0, 1.0], [1.0, 3.0]]), [[2, 1], [1, 3]]]
+    others += [] if symbol == "@=" else [2, 2.0, np.float64(2), np.array([2.0, 3.0])]
+    for other in others:
+        x = tg.Tensor(start, requires_grad=True)
+        data, before = x.data, x
+        with tg.no_grad():
+            x = IN_PLACE[symbol](x, other)
+        assert x is before
+        assert x.data is data
+        assert x.requires_grad
+        expected = np.asarray(other.data if isinstance(other, tg.Tensor) else other, dtype=np.float64)
+        expected = IN_PLACE[symbol](start.astype(np.float64), expected).astype(dtype)
+        np.testing.assert_allclose(data, expected, rtol=2 * np.finfo(dtype).eps)
+        assert data.dtype == dtype
+
+
+def test_a_step_of_gradient_descent_by_hand():
+    p = tg.Tensor([1.0, 2.0], requires_grad=True)
+    alias = p
+    (p * p).sum().backward()
+    with tg.no_grad():
+        p -= 0.25 * p.grad
+    np.testing.assert_array_equal(alias.data, [0.5, 1.0])
+    p.grad = None
+    (p * p).sum().backward()
+    np.testing.assert_array_equal(alias.grad, [1.0, 2.0])
+
+
+def test_a_graph_from_before_an_update_is_stale():
+    p = tg.Tensor([1.0, 2.0], requires_grad=True)
+    loss = (p * p).sum()
+    with tg.no_grad():
+        p *= 2
+    with pytest.raises(InplaceError, match=r"multiply.*\*= at .*test_tensor.py.*written to that memory"):
+        loss.backward()
+
+
+def test_what_does_not_fit_in_place_is_refused():
+    p = tg.Tensor([1.0, 2.0], requires_grad=True)
+    with tg.no_grad():
+        for value, error, words in (
+            (np.ones(3), ShapeError, r"\+=: .*\(2,\) and \(3,\).*lengths 2 and 3"),
+            (np.ones((2, 2)), ShapeError, r"\+=: .*\(2,\) and \(2, 2\) give no result of shape \(2,\)"),
+            (1j, DTypeError, r"\+=: .*float64.*complex"),
+            ("text", DTypeError, r"\+=: got .*<U4"),
+        ):
+            with pytest.raises(error, match=words):
+                p += value
+        with pytest.raises(ShapeError, match=r"@=: .*\(2,\) and \(2, 3\)"):
+            p @= np.ones((2, 3))
+        array = np.ones(2)
+        array.flags.writeable = False
+        q = tg.from_numpy(array, requires_grad=True)
+        with pytest.raises(InplaceError, match=r"-=: .*read-only"):
+            q -= 1
+    np.testing.assert_array_equal(p.data, [1.0, 2.0])
+
+
+def test_any_other_tensor_is_bound_anew():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    result, constant = x * 2, tg.Tensor([1.0, 2.0])
+    for t in (result, constant):
+        before = t
+        t += x
+        assert t is not before
+        assert t.requires_grad
+    np.testing.assert_array_equal(result.data, [2.0, 4.0])
+    np.testing.assert_array_equal(constant.data, [1.0, 2.0])
+    with tg.no_grad():
+        before = constant
+        constant -= 1
+    assert constant is not before
 
 
 # --- shapes -----------------------------------------------------------------------------------------------

@@ -313,3 +313,68 @@ def test_parameters_that_f_closes_over_get_no_gradient():
     gradcheck(lambda x: w * x * x, V)
     gradgradcheck(lambda x: w * x * x, V)
     assert w.grad is None
+
+
+# --- functions of any size --------------------------------------------------------------------------------
+
+SIZES = [1e-100, 1e-30, 1e-13, 1e-7, 1e7, 1e30]
+APART = np.array([0.7, -1.2, 2.0])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("f", [abs, tg.tanh, lambda x: tg.softmax(x)])
+def test_a_right_rule_is_accepted_at_any_size(f, size):
+    gradcheck(lambda x: f(x) * size, APART)
+    gradgradcheck(lambda x: f(x) * size, APART)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("factor", [0.0, 3.0, 1.00001])
+@pytest.mark.parametrize("name", ["abs", "tanh"])
+def test_a_wrong_rule_is_rejected_at_any_size(name, factor, size):
+    f = {
+        "abs": planted(lambda a: np.abs(a) * size, lambda xp, g, x: factor * size * g * xp.sign(x)),
+        "tanh": planted(lambda a: np.tanh(a) * size, lambda xp, g, x: factor * size * g / xp.cosh(x) ** 2),
+    }[name]
+    for method in (None, "central"):
+        with pytest.raises(GradcheckError, match="is wrong in 3 of 3"):
+            gradcheck(f, APART, method=method)
+
+
+def test_a_small_wrong_element_is_rejected_beside_a_large_right_one():
+    small = planted(lambda a: np.abs(a) * 1e-9, lambda xp, g, x: xp.zeros_like(g))
+    with pytest.raises(GradcheckError, match=r"wrong in 1 of 2 elements.*index \(1,\)"):
+        gradcheck(lambda x: tg.concat([x[:1] ** 2, small(x[1:])]), np.array([0.5, 0.7]))
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-7, 1.0])
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.parametrize("at", [0.0, 2e-5, -7e-5, 1.3e-4])
+def test_a_kink_is_refused_at_any_size(at, offset, size):
+    for f in (abs, tg.relu):
+        with pytest.raises(GradcheckError, match=r"kink or a jump at input 0, index \(1,\)"):
+            gradcheck(lambda x, f=f: (f(x) + offset) * size, np.array([1.0, at]))
+
+
+@pytest.mark.parametrize("at", [1e-2, 1e-3, -1e-3, 5e-4])
+def test_a_strong_curvature_near_a_kink_is_no_kink(at):
+    f = planted(lambda a: np.sqrt(np.abs(a)), lambda xp, g, x, out: 0.5 * g * xp.sign(x) / out)
+    wrong = planted(lambda a: np.sqrt(np.abs(a)), lambda xp, g, x, out: 0.500001 * g * xp.sign(x) / out)
+    assert gradcheck(f, np.array([at])).method == "central"
+    gradgradcheck(f, np.array([at]))
+    with pytest.raises(GradcheckError, match="is wrong in 1 of 1"):
+        gradcheck(wrong, np.array([at]))
+
+
+@pytest.mark.parametrize("power", range(2, 9))
+@pytest.mark.parametrize("method", [None, "complex", "central"])
+def test_a_flat_point_is_no_kink(power, method):
+    gradcheck(lambda x: x**power, np.zeros(1), method=method)
+    gradgradcheck(lambda x: x**power, np.zeros(1), method=method)
+
+
+def test_a_derivative_that_cancels_is_accepted():
+    for method in (None, "central"):
+        gradcheck(lambda x: tg.softmax(x).sum(), APART, method=method)
+        gradgradcheck(lambda x: tg.softmax(x).sum(), APART, method=method)
+        gradcheck(lambda x: tg.softmax(x).sum() - 1, APART, method=method, atol=1e-9)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..record import TensorLike, record, unary
 from ..shapes import normalised_axis
+from .reductions import narrow, wide
 from .views import shaped
 
 if TYPE_CHECKING:
@@ -87,11 +88,13 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
-            powers = np.exp(a - np.maximum.reduce(a, axis=axis, keepdims=True, initial=-np.inf))
-            return powers / np.add.reduce(powers, axis=axis, keepdims=True)
+            w = wide(a)
+            powers = np.exp(w - np.maximum.reduce(w, axis=axis, keepdims=True, initial=-np.inf))
+            return narrow(powers / np.add.reduce(powers, axis=axis, keepdims=True), a)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
-        weighted = g * out
+        out = wide(out)
+        weighted = wide(g) * out
         return weighted - out * xp.sum(weighted, axis=axis, keepdims=True)
 
     return record("softmax", forward, (source,), (d_x,))
@@ -109,10 +112,12 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
-            shifted = a - np.maximum.reduce(a, axis=axis, keepdims=True, initial=-np.inf)
-            return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+            w = wide(a)
+            shifted = w - np.maximum.reduce(w, axis=axis, keepdims=True, initial=-np.inf)
+            return narrow(shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)), a)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
-        return g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True)
+        g = wide(g)
+        return g - xp.exp(wide(out)) * xp.sum(g, axis=axis, keepdims=True)
 
     return record("log_softmax", forward, (source,), (d_x,))

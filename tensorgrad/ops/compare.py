@@ -30,23 +30,27 @@ def _compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> A
         raise failed(op, (a, b), error) from error
 
 
-def equal(x: TensorLike, y: TensorLike, /) -> Any:
-    """``x == y``, elementwise.
+def equal(x: TensorLike, y: TensorLike | None, /) -> Any:
+    """``x == y``, elementwise; no element equals None.
 
     >>> import tensorgrad as tg
     >>> tg.equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([False,  True])
     """
+    if y is None:
+        return np.zeros_like(_array(x, "equal"), dtype=bool)
     return _compared("equal", np.equal, x, y)
 
 
-def not_equal(x: TensorLike, y: TensorLike, /) -> Any:
-    """``x != y``, elementwise.
+def not_equal(x: TensorLike, y: TensorLike | None, /) -> Any:
+    """``x != y``, elementwise; every element differs from None.
 
     >>> import tensorgrad as tg
     >>> tg.not_equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([ True, False])
     """
+    if y is None:
+        return np.ones_like(_array(x, "not_equal"), dtype=bool)
     return _compared("not_equal", np.not_equal, x, y)
 
 

@@ -68,17 +68,20 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
     # y x^(y-1), which at y = 0 is 0 also for x = 0, where x^(y-1) is infinite.
-    return g * y * x ** (y - (y != 0))
+    # (Times 1, because booleans are not subtracted.)
+    return g * y * x ** (y * 1 - (y != 0))
 
 
-def _power_dy(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    # x^y log(x), which at x = 0 is 0 (the limit for y > 0), where log(x) is infinite.
-    return g * out * xp.log(xp.where(x == 0, 1, x))
+def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+    return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
 
 
 @binary(_quiet(np.power), _power_dx, _power_dy)
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is 0 where the power is 0, NaN where x < 0.
+    """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
+
+    At x = 0 the gradient for y is 0 if y >= 0, and -inf below.
 
     >>> import tensorgrad as tg
     >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
@@ -159,7 +162,7 @@ def exp(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.expm1), lambda xp, g, out: g * (out + 1))
+@unary(_quiet(np.expm1), lambda xp, g, x: g * xp.exp(x))
 def expm1(x: TensorLike, /) -> Tensor:
     """``exp(x) - 1``, exact near 0.
 

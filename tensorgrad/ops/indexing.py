@@ -284,7 +284,7 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     if wanted:
         _refuse_to_write(y)
         if not (y.requires_grad and y.shape):
-            y.data = np.copy(y.data)
+            y.data = np.copy(array_of(y))
     frame = user_frame(sys._getframe(1))
     by = f"setitem at {place(frame.f_code, frame.f_lasti)}"
     array = array_of(y)
@@ -367,8 +367,8 @@ def _view_in_use(y: Tensor) -> str | None:
 
 def _write(array: Any, key: Any, value: Any) -> None:
     dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        dtype = np.result_type(array.dtype, value)  # a Python scalar is weak
+    if dtype is None:  # a Python scalar, which is weak; one that a compiler follows is a float
+        dtype = np.result_type(array.dtype, 0.0 if hasattr(value, "__traced_number__") else value)
     if not np.can_cast(dtype, array.dtype, "same_kind"):
         raise DTypeError(
             f"setitem: cannot write {dtype} into {array.dtype} without losing its kind; write "

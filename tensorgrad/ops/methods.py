@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .. import ops
-from ..record import Handle, TensorLike
+from ..errors import DTypeError, GraphError, InplaceError, ShapeError
+from ..frames import place, user_frame
+from ..graph import Leaf
+from ..mode import current
+from ..record import Handle, TensorLike, operand
+from ..shapes import broadcast_error
+from ..staging import array_of, writes_to
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = ["Methods"]
+
+
+def _augmented(symbol: str, ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """The operator of ``x += y`` and its like: in place for a leaf that requires grad, a new Tensor for others."""
+
+    def operator(self: Any, other: TensorLike, /) -> Any:
+        node = self.node
+        if not (isinstance(node, Leaf) and node.requires_grad):
+            return NotImplemented  # Python goes on with x = x + y
+        if current().grad:
+            raise GraphError(
+                f"{symbol}: this Tensor of shape {self.shape} is a leaf that requires grad, and its own gradient "
+                f"would be lost; update it under `with tg.no_grad():`, or write y = x {symbol[:-1]} ..."
+            )
+        value: Any = array_of(other) if isinstance(other, Handle) else array_of(operand(other, symbol))
+        frame = user_frame(sys._getframe(1))
+        target = writes_to(self, by=f"{symbol} at {place(frame.f_code, frame.f_lasti)}")
+        try:
+            with np.errstate(all="ignore"):
+                ufunc(target, value, out=target, casting="same_kind")
+        except TypeError as error:
+            raise DTypeError(
+                f"{symbol}: the result does not fit into {self.dtype} without losing its kind (the other is "
+                f"{getattr(value, 'dtype', type(value).__name__)}); write x = x {symbol[:-1]} ... for a new Tensor"
+            ) from error
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t") from error
+            better = None if ufunc is np.matmul else broadcast_error(symbol, self.shape, np.shape(value))
+            raise better or ShapeError(
+                f"{symbol}: shapes {self.shape} and {np.shape(value)} give no result of shape {self.shape}, which "
+                f"could be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
+            ) from error
+        return self
+
+    return operator
 
 
 class Methods(Handle):
@@ -35,6 +81,12 @@ class Methods(Handle):
     __truediv__ = ops.divide
     __pow__ = ops.power
     __matmul__ = ops.matmul
+    __iadd__ = _augmented("+=", np.add)
+    __isub__ = _augmented("-=", np.subtract)
+    __imul__ = _augmented("*=", np.multiply)
+    __itruediv__ = _augmented("/=", np.divide)
+    __ipow__ = _augmented("**=", np.power)
+    __imatmul__ = _augmented("@=", np.matmul)
     __getitem__ = ops.getitem
     __setitem__ = ops.setitem
 

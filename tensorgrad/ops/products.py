@@ -45,8 +45,9 @@ def _d_y_batches(xp: Any, g: Any, x: Any) -> Any:
 
 def _d_y_shared(xp: Any, g: Any, x: Any) -> Any:
     # One matrix for all batches: a single product, instead of one a batch and their sum.
-    rows = xp.reshape(x, (-1, x.shape[-1]))
-    return xp.matmul(xp.transpose(rows), xp.reshape(g, (rows.shape[0], g.shape[-1])))
+    count = prod(x.shape[:-1])
+    rows = xp.reshape(x, (count, x.shape[-1]))
+    return xp.matmul(xp.transpose(rows), xp.reshape(g, (count, g.shape[-1])))
 
 
 def _d_x_row(xp: Any, g: Any, y: Any) -> Any:

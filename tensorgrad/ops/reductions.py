@@ -30,10 +30,12 @@ __all__ = [
     "max",
     "mean",
     "min",
+    "narrow",
     "prod",
     "std",
     "sum",
     "var",
+    "wide",
 ]
 
 Shape = tuple[int, ...]
@@ -83,14 +85,25 @@ class _Reduced:
         return _sum(array, axis=self.axis, keepdims=keepdims)
 
 
-def _wide(array: Any) -> Any:
-    """float16 as float32, integers as float64: what a mean is computed in."""
+def wide(array: Any) -> Any:
+    """float16 as float32, integers as float64: what a mean is computed in.
+
+    Also for gradients, and for Tensors: float16 has no 70,000 to divide by.
+
+    >>> wide(np.ones(2, dtype=np.float16)).dtype, wide(np.ones(2, dtype=int)).dtype
+    (dtype('float32'), dtype('float64'))
+    """
     if array.dtype == np.float16:
         return array.astype(np.float32)
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
 
 
-def _narrow(result: Any, like: Any) -> Any:
+def narrow(result: Any, like: Any) -> Any:
+    """What was computed :func:`wide`, as float16 where the operand was.
+
+    >>> narrow(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
+    dtype('float16')
+    """
     return result.astype(np.float16) if like.dtype == np.float16 else result
 
 
@@ -105,7 +118,7 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     facts = _Reduced("sum", source, axis, keepdims)
 
     def forward(a: Any) -> Any:
-        return _narrow(facts.sum(a, keepdims), a)
+        return narrow(facts.sum(a, keepdims), a)
 
     def d_x(xp: Any, g: Any) -> Any:
         return xp.broadcast_to(facts.spread(xp, g), facts.shape)
@@ -125,10 +138,10 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     facts.nonempty()
 
     def forward(a: Any) -> Any:
-        return _narrow(np.true_divide(facts.sum(a if a.dtype.kind in "fc" else _wide(a), keepdims), facts.count), a)
+        return narrow(np.true_divide(facts.sum(a if a.dtype.kind in "fc" else wide(a), keepdims), facts.count), a)
 
     def d_x(xp: Any, g: Any) -> Any:
-        return xp.broadcast_to(facts.spread(xp, g / facts.count), facts.shape)
+        return xp.broadcast_to(facts.spread(xp, wide(g) / facts.count), facts.shape)
 
     return record("mean", forward, (source,), (d_x,))
 
@@ -144,14 +157,14 @@ def _freedom(facts: _Reduced, ddof: float) -> float:
 
 
 def _variance(a: Any, facts: _Reduced, freedom: float) -> Any:
-    a = _wide(a)
+    a = wide(a)
     centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
     squares = np.multiply(centred, centred)
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
 
 
 def _centred(xp: Any, x: Any, facts: _Reduced) -> Any:
-    x = _wide(x)
+    x = wide(x)
     return x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
 
 
@@ -169,10 +182,10 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
-        return _narrow(_variance(a, facts, freedom), a)
+        return narrow(_variance(a, facts, freedom), a)
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
-        return facts.spread(xp, g * (2 / freedom)) * _centred(xp, x, facts)
+        return facts.spread(xp, wide(g) * (2 / freedom)) * _centred(xp, x, facts)
 
     return record("var", forward, (source,), (d_x,))
 
@@ -191,14 +204,14 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
-        return _narrow(np.sqrt(_variance(a, facts, freedom)), a)
+        return narrow(np.sqrt(_variance(a, facts, freedom)), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give a constant a deviation that is not quite zero, and a gradient of order one.
         flat = xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
-        out = facts.spread(xp, out)
+        out = facts.spread(xp, wide(out))
         flat = flat | (out == 0)
-        scaled = facts.spread(xp, g) / (xp.where(flat, 1, out) * freedom)
+        scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
         return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
 
     return record("std", forward, (source,), (d_x,))
@@ -222,12 +235,12 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
 
     def forward(a: Any) -> Any:
         dtype = np.float32 if a.dtype == np.float16 else None
-        return _narrow(_product(a, axis=facts.axis, dtype=dtype, keepdims=keepdims), a)
+        return narrow(_product(a, axis=facts.axis, dtype=dtype, keepdims=keepdims), a)
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         # Multiply in pairs, as a tree, and come back down it: the gradient of one factor is that of the pair
         # times the other. No division, so zeros are exact; products alone, so the next derivative is too.
-        level = xp.reshape(xp.transpose(x, order), (facts.count, *outer))
+        level = xp.reshape(xp.transpose(wide(x), order), (facts.count, *outer))
         siblings = []
         while level.shape[0] > 1:
             odd = level[-1:] if level.shape[0] % 2 else None
@@ -236,7 +249,7 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
             level = left * right
             if odd is not None:
                 level = xp.concatenate([level, odd])
-        g = xp.reshape(g, (1, *outer))
+        g = xp.reshape(wide(g), (1, *outer))
         for left, right, odd in reversed(siblings):
             pairs = left.shape[0]
             above = g[:pairs]
@@ -257,8 +270,8 @@ def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -
         # NaN is unequal to itself: where there is one, it is the result.
         taken = (x == facts.spread(xp, out)) | (x != x)
         ties = _sum(taken, axis=facts.axis, keepdims=True)
-        wide = np.float32 if g.dtype == np.float16 else g.dtype
-        return xp.where(taken, facts.spread(xp, g) / ties.astype(wide), 0)
+        g = wide(g)
+        return xp.where(taken, facts.spread(xp, g) / ties.astype(g.dtype), 0)
 
     return record(op, lambda a: reduce(a, axis=facts.axis, keepdims=keepdims), (source,), (d_x,))
 
@@ -304,18 +317,19 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
     facts.nonempty()
 
     def forward(a: Any) -> Any:
-        wide = _wide(a)
+        w = wide(a)
         with np.errstate(all="ignore"):
-            top = np.maximum.reduce(wide, axis=facts.axis, keepdims=True)
+            top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
-            result = np.log(_sum(np.exp(wide - top), axis=facts.axis, keepdims=True)) + top
-        return _narrow(result if keepdims else np.squeeze(result, axis=facts.axes), a)
+            result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
+        return narrow(result if keepdims else np.squeeze(result, axis=facts.axes), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # The rounding of a large result is a common factor of all parts, and goes out with their sum.
+        x, out = wide(x), wide(out)
         parts = xp.exp(x - facts.spread(xp, xp.where(out == -np.inf, 0, out)))
         total = xp.sum(parts, axis=facts.axis, keepdims=True)
-        return facts.spread(xp, g) / xp.where(total == 0, 1, total) * parts
+        return facts.spread(xp, wide(g)) / xp.where(total == 0, 1, total) * parts
 
     return record("logsumexp", forward, (source,), (d_x,))
 
@@ -358,8 +372,7 @@ def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
     initial = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
 
     def forward(a: Any) -> Any:
-        wide = a.astype(np.float32) if a.dtype == np.float16 else a
-        sums = _narrow(np.cumsum(wide, axis=axis), a)
+        sums = narrow(np.cumsum(a.astype(np.float32) if a.dtype == np.float16 else a, axis=axis), a)
         if include_initial:
             sums = np.concatenate([np.zeros_like(sums, shape=initial), sums], axis=axis)
         return sums
@@ -367,7 +380,7 @@ def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
     def d_x(xp: Any, g: Any) -> Any:
         if include_initial:
             g = g[(*before, slice(1, None))]
-        return xp.flip(xp.cumsum(xp.flip(g, axis), axis), axis)
+        return xp.flip(xp.cumsum(xp.flip(wide(g), axis), axis), axis)
 
     return record(op, forward, (x,), (d_x,))
 

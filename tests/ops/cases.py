@@ -217,6 +217,8 @@ CASES: tuple[Case, ...] = (
             K(S([0.0, 0.0, 0.0], [0.0, 2.0, 0.5]), [0.0, 0.0, INF], [0.0, 0.0, 0.0]),
             K(S([-1.0], [0.5]), [np.nan], [np.nan]),
             K(S([-2.0, 4.0], [2.0, 0.0]), [-4.0, 0.0], [np.nan, np.log(4.0)]),
+            K(S([0.0], [-1.0]), [-INF], [-INF]),
+            K(S([3.0, 3.0], more=(np.array([True, False]),)), [1.0, 0.0]),
         ),
     ),
     unary("negative", np.negative),
@@ -227,7 +229,7 @@ CASES: tuple[Case, ...] = (
     unary("reciprocal", np.reciprocal, positive, kinks=(K(S([0.0]), [-INF]),)),
     # --- exponential and logarithm
     unary("exp", np.exp),
-    unary("expm1", np.expm1),
+    unary("expm1", np.expm1, kinks=(K(S([-50.0, 0.0]), [np.exp(-50.0), 1.0]),)),
     unary("log", np.log, positive, kinks=(K(S([0.0]), [INF]),)),
     unary("log1p", np.log1p, positive, kinks=(K(S([-1.0]), [INF]),)),
     binary("logaddexp", np.logaddexp, method="central"),
@@ -691,6 +693,9 @@ CASES: tuple[Case, ...] = (
             ((2, 1, 2, 3), (3, 3, 2)),
             ((0, 3), (3, 2)),
             ((2, 0), (0, 2)),
+            ((2, 3, 0), (0, 4)),
+            ((2, 0, 3), (3, 4)),
+            ((0, 2, 3), (3, 4)),
         ),
         method="complex",
         refusals=(

@@ -174,3 +174,44 @@ def test_second_derivatives_at_kinks_are_those_of_the_convention():
         assert derivatives(f, np.array([0.0, 2.0]))[1].tolist() == [0.0, 0.0]
     for f in (tg.linalg.norm, tg.std):
         assert derivatives(f, np.zeros(2))[1].tolist() == [0.0, 0.0]
+
+
+# --- float16, whose integers end at 2048 and whose numbers end at 65504 -----------------------------------
+
+SPREAD = np.linspace(-1.0, 1.0, 70_000)
+HALF = {
+    "broadcast": (lambda x: (x + np.zeros((8192, 1), dtype=np.float16)).sum(), SPREAD[:3]),
+    "gather": (lambda x: x[np.zeros(8192, dtype=int)].sum(), SPREAD[:1]),
+    "cumsum": (lambda x: tg.cumsum(x).sum(), 0 * SPREAD[:8192]),
+    "mean": (tg.mean, SPREAD),
+    "var": (tg.var, SPREAD),
+    "std": (tg.std, 100 * SPREAD),
+    "logsumexp": (tg.logsumexp, SPREAD),
+    "softmax": (lambda x: (tg.softmax(x) * np.arange(2.0, dtype=np.float16).repeat(35_000)).sum(), SPREAD),
+    "log_softmax": (lambda x: tg.log_softmax(x).mean(), SPREAD),
+    "norm": (tg.linalg.norm, 200 * SPREAD),
+    "norm of order 3": (lambda x: tg.linalg.vector_norm(x, ord=3), 1000 * SPREAD),
+    "prod": (tg.prod, np.array([1000.0, 1000.0, 1e-3, 1e-3])),
+}
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("name", HALF)
+def test_many_numbers_of_float16(name, recorded):
+    f, x = HALF[name]
+    half = x.astype(np.float16)
+    wide = tg.Tensor(half, dtype=np.float64, requires_grad=True)
+    narrow = tg.Tensor(half, requires_grad=True)
+    for leaf in (wide, narrow):
+        f(leaf).backward(create_graph=recorded)
+    got, expected = (np.asarray(leaf.grad.data if recorded else leaf.grad) for leaf in (narrow, wide))
+    assert got.dtype == np.float16
+    assert expected.any()
+    np.testing.assert_allclose(got, expected, rtol=3e-3, atol=2e-7)  # of numbers below 6e-5 it has fewer digits
+
+
+def test_values_of_many_numbers_of_float16():
+    x = np.zeros(70_000, dtype=np.float16)
+    np.testing.assert_allclose(tg.softmax(x).data, 1 / 70_000, rtol=3e-3)
+    np.testing.assert_allclose(tg.log_softmax(x).data, -np.log(70_000), rtol=1e-3)
+    np.testing.assert_allclose(tg.logsumexp(x).data, np.log(70_000), rtol=1e-3)

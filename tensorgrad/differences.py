@@ -1,0 +1,204 @@
+"""Numeric derivatives, and how far off each may be: what :mod:`tensorgrad.testing` compares with."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from .mode import no_grad
+from .record import handle
+from .tensor import Tensor
+
+__all__ = [
+    "GradcheckError",
+    "Method",
+    "Numeric",
+    "central",
+    "complex_or_none",
+    "complex_step",
+    "evaluated",
+    "name_of",
+    "results_of",
+    "shown",
+]
+
+Method = Literal["complex", "central"]
+Numeric = tuple[list[Any], list[Any]]  # derivatives, and how far off each may be
+
+_STEP = 1e-4  # of a central difference, for inputs around 1
+_FINER = 1 / 16  # of that step, where it finds what may be a strong curvature or a kink
+_TINY = 1e-100  # of a complex step: nothing is subtracted, so nothing cancels
+_ROUNDING = 500 * np.finfo(np.float64).eps  # of f, relative to its values: what a difference of two is blind to
+_EXACT = 1e-12  # of a derivative without differences, relative to what it was added up from
+_CANCELLED = 1e-14  # of a first derivative that is next to nothing, relative to what it was computed from
+
+
+class GradcheckError(AssertionError):
+    """A derivative is wrong, or the function has none at this point."""
+
+
+def results_of(returned: Any) -> list[Tensor]:
+    """What f returned, as a list of Tensors."""
+    results = list(returned) if isinstance(returned, list | tuple) else [returned]
+    for out in results:
+        if not isinstance(out, Tensor):
+            raise TypeError(f"gradcheck: f returned a {type(out).__name__}, expected a Tensor, or a list of Tensors")
+    return results
+
+
+def evaluated(f: Callable[..., Any], points: list[Any]) -> list[Any]:
+    """The arrays that f returns, without recording."""
+    with no_grad():
+        return [out.data for out in results_of(f(*(handle(point.copy(order="K"), None) for point in points)))]
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """The name of f, for messages."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def shown(index: tuple[int, ...]) -> str:
+    """An index, for messages."""
+    return f"({', '.join(map(str, index))}{',' if len(index) == 1 else ''})"
+
+
+def _moved(points: list[Any], i: int, index: tuple[int, ...], step: Any) -> list[Any]:
+    """The points, with ``step`` added to one element of input ``i``. All complex if the step is."""
+    moved = [point.astype(np.result_type(point, step)) for point in points]
+    moved[i][index] += step
+    return moved
+
+
+def _elements(points: list[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    for i, point in enumerate(points):
+        for index in np.ndindex(point.shape):
+            yield i, index
+
+
+def _weighted(weights: list[Any], values: list[Any]) -> Any:
+    return sum(np.sum(w * v) for w, v in zip(weights, values, strict=True))
+
+
+def _moved_size(weights: list[Any], values: list[Any], moved: list[Any]) -> float:
+    """How large the weighted results are: those that moved, or all of them if none did."""
+    if not any(np.any(m) for m in moved):
+        moved = [np.True_] * len(values)
+    return float(sum(np.sum(np.where(m, np.abs(w * v), 0)) for w, v, m in zip(weights, values, moved, strict=True)))
+
+
+class _Difference(NamedTuple):
+    """The central difference of five points by one element, and what is known of its quality."""
+
+    derivative: float
+    rounding: float  # how far off it may be by rounding of f
+    truncation: float  # how far off it may be by the step
+    bend: float  # what a kink would show in: for a smooth function it shrinks with the step, or faster
+    steepest: float  # the largest of the four slopes
+    right: float
+    left: float
+
+
+def _difference(
+    f: Callable[..., Any],
+    points: list[Any],
+    weights: list[Any],
+    middle: list[Any],
+    size: float,
+    i: int,
+    index: tuple[int, ...],
+    step: float,
+) -> _Difference:
+    slopes = []
+    rounding = 0.0
+    for k in (1, -1, 2, -2):
+        there = evaluated(f, _moved(points, i, index, k * step))
+        # What did not move is exactly zero here, before weights and sums could round it.
+        still = [a == b for a, b in zip(middle, there, strict=True)]
+        changes = [np.where(s, 0, b - a) for a, b, s in zip(middle, there, still, strict=True)]
+        slopes.append(float(_weighted(weights, changes) / (k * step)))
+        large = [np.maximum(np.abs(a), np.abs(b)) for a, b in zip(middle, there, strict=True)]
+        rounding = max(rounding, _ROUNDING * _moved_size(weights, large, [~s for s in still]) / step)
+    right, left, right2, left2 = slopes
+    near, far = (right + left) / 2, (right2 + left2) / 2
+    apart, larger = abs(near - far), max(abs(near), abs(far))
+    return _Difference(
+        derivative=(4 * near - far) / 3,
+        rounding=rounding + _CANCELLED * size / step,
+        # near is off by about apart / 3, of order step**2; what is left of that is of order step**4.
+        truncation=4 * apart * (apart / larger) if larger else 0.0,
+        # Of a smooth function, right - left grows like the step and near - far like its square.
+        bend=max(abs(2 * (right - left) - (right2 - left2)), apart),
+        steepest=max(map(abs, slopes)),
+        right=right,
+        left=left,
+    )
+
+
+def central(
+    f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any], size: float, atol: float
+) -> Numeric:
+    """Central differences of five points. Raises GradcheckError where there is a kink among the five."""
+    numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
+    for i, index in _elements(points):
+        step = _STEP * max(1.0, abs(points[i][index]))
+        found = _difference(f, points, weights, middle, size, i, index, step)
+        if not np.isfinite(found.derivative):
+            raise GradcheckError(
+                f"{name_of(f)} is not finite around input {i}, index {shown(index)} = {points[i][index]}, so "
+                f"it has no numeric derivative there; check at another point"
+            )
+        if found.bend > 1e-3 * found.steepest + max(found.rounding, atol):
+            finer = _difference(f, points, weights, middle, size, i, index, _FINER * step)
+            # A curvature shrinks by a power of the step. A kink stays, or is out of reach and nothing is left of it.
+            nothing = max(_FINER**10 * found.bend, 0.01 * finer.rounding)
+            if not nothing < finer.bend < 2 * _FINER * found.bend:
+                raise GradcheckError(
+                    f"{name_of(f)} has a kink or a jump at input {i}, index {shown(index)} = {points[i][index]}, "
+                    f"or within {2 * step:.1e} of it: the difference to the right is {found.right}, to the left "
+                    f"{found.left}; check at a point further away from it"
+                )
+            found = finer
+        numeric[i][index] = found.derivative
+        errors[i][index] = found.rounding + found.truncation
+    return numeric, errors
+
+
+def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], size: float) -> Numeric:
+    """The imaginary part of f at x + ih, divided by h."""
+    numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
+    for i, index in _elements(points):
+        results = evaluated(f, _moved(points, i, index, _TINY * 1j))
+        parts = [np.imag(out) / _TINY for out in results]
+        moved = [part != 0 for part in parts]
+        values = [np.real(out) for out in results]
+        numeric[i][index] = _weighted(weights, parts)
+        truncation = 1e6 * _TINY**2  # x**3 at 0 has an imaginary part of its own
+        errors[i][index] = (
+            truncation
+            + _CANCELLED * size
+            + _EXACT
+            * max(
+                _moved_size(weights, values, moved) / max(1.0, abs(points[i][index])),
+                _moved_size(weights, parts, moved),
+            )
+        )
+    return numeric, errors
+
+
+def complex_or_none(
+    f: Callable[..., Any], points: list[Any], weights: list[Any], size: float, roughly: list[Any], errors: list[Any]
+) -> Numeric | None:
+    """The complex step, if f takes complex numbers and is analytic; a central difference knows, roughly."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            found = complex_step(f, points, weights, size)
+    except Exception:
+        return None  # f does not take complex numbers, whatever it says about it
+    for exact, rough, error in zip(found[0], roughly, errors, strict=True):
+        if not np.all(np.abs(exact - rough) <= 1e-5 * np.abs(rough) + error):
+            return None
+    return found
