@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import GraphError
 from ..record import Handle
-from .trace import Instruction, Trace, Variable
+from .trace import Instruction, Trace
+from .traced import Variable
 
 __all__ = ["Program"]
 

@@ -16,7 +16,8 @@ from ..mode import current, tracing
 from ..record import Handle, handle
 from ..writes import written
 from .program import Program
-from .trace import Gradient, Trace, TracedArray, TracedNumber, Variable, mapped
+from .trace import Gradient, Trace
+from .traced import TracedArray, TracedNumber, Variable, mapped
 
 __all__ = ["CompiledStep", "compile"]
 
