@@ -96,11 +96,11 @@ class Module:
     def _known_places(self) -> Mapping[int, tuple[str, str]]:
         self._require_init()
         known = self._places
-        if known is None or known.structure != running.structure():
+        if known is None or known.structure != tg.watch(running.members, "changes"):
             for _ in self.named_parameters():
                 pass  # names the parameters by their paths
             places = {id(module): (path, module._title()) for path, module in self.named_modules()}
-            known = self.__dict__["_places"] = running.Places(running.structure(), places)
+            known = self.__dict__["_places"] = running.Places(tg.watch(running.members, "changes"), places)
         return known.table
 
     def _title(self) -> str:
@@ -126,9 +126,14 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
         old = state.get(name)
-        members = isinstance(value, _MEMBERS) or isinstance(old, _MEMBERS)
+        members = _holds_members(value) or _holds_members(old)
         if members:
             self._require_init()
+        if isinstance(old, Parameter) and value is not None and not isinstance(value, Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, got {type(value).__name__}, which would not be learned; "
+                f"write nn.Parameter(...) for another one, or its values in place, .data[...] = ..."
+            )
         if name in state.get("_buffers", ()):
             value = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
             value.name = name
@@ -161,9 +166,10 @@ class Module:
         ['count']
         """
         self._require_init()
+        buffer = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
         if name not in self._buffers:
             self.__dict__["_buffers"] = (*self._buffers, name)
-        setattr(self, name, value)
+        setattr(self, name, buffer)
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module (path "") and all under it, with dotted paths: each once, parents before children."""
@@ -280,7 +286,12 @@ class Module:
     # --- state -----------------------------------------------------------------------------------------
 
     def _state(self) -> dict[str, tg.Tensor]:
-        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        state: dict[str, tg.Tensor] = {}
+        for name, tensor in (*self.named_parameters(), *self.named_buffers()):
+            if name in state:
+                raise ValueError(f"two members of {type(self).__name__} have the path {name!r}; rename one of them")
+            state[name] = tensor
+        return state
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all parameters and buffers as arrays, by dotted path; a shared one once.
@@ -359,7 +370,16 @@ class Module:
 
 
 _CONTAINERS = (list, tuple, dict, set)
-_MEMBERS = (Parameter, Module, *_CONTAINERS)  # what may be or hold a member
+
+
+def _holds_members(value: Any) -> bool:
+    if isinstance(value, Parameter | Module):
+        return True
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set):
+        return False
+    return any(_holds_members(item) for item in value)
 
 
 def _joined(path: str, name: str) -> str:

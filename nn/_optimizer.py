@@ -178,7 +178,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        require(type(self).__name__, "lr", value, value >= 0, "a number of at least 0")
+        require(type(self).__name__, "lr", value, 0 <= value < math.inf, "a finite number of at least 0")
         for group in self.param_groups:
             group["lr"] = value
 
@@ -195,6 +195,8 @@ class Optimizer:
             NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed.
             GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
         """
+        for group in self.param_groups:
+            self._check(group)  # an option may have been changed
         jobs = []
         for bucket in self._buckets:
             for param in bucket.params:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-__all__ = ["Places", "Run", "path", "restructured", "run", "running_path", "say_where", "structure"]
+__all__ = ["Places", "Run", "members", "path", "restructured", "run", "running_path", "say_where"]
 
 
 class Places(NamedTuple):
@@ -29,7 +29,15 @@ class Run(NamedTuple):
 
 run: ContextVar[Run | None] = ContextVar("nn_run", default=None)
 path: ContextVar[str] = ContextVar("nn_path", default="")
-_structure = 0
+
+
+class _Members:
+    """Counts how often any module got or lost a member. A compiled step is traced again when it has changed."""
+
+    changes = 0
+
+
+members = _Members()
 
 
 def running_path() -> str:
@@ -37,15 +45,9 @@ def running_path() -> str:
     return path.get()
 
 
-def structure() -> int:
-    """A number that grows whenever any module gets or loses a member."""
-    return _structure
-
-
 def restructured() -> None:
     """Note that a module has got or lost a member."""
-    global _structure
-    _structure += 1
+    members.changes += 1
 
 
 def say_where(error: Exception, path: str, module: Any, args: tuple[Any, ...]) -> None:

@@ -317,9 +317,10 @@ def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
         raise tg.ShapeError(f"{op}: expected scores of shape (batch, classes), got {shape}")
     _check_label_dtype(labels, op)
     if labels.shape != shape[:1]:
+        hint = "labels.argmax(axis=1) for one-hot labels" if labels.shape == shape else "labels.reshape(-1)"
         raise tg.ShapeError(
-            f"{op}: labels have shape {labels.shape}, expected {shape[:1]}: one integer for each row of {shape}; for "
-            "one-hot labels write labels.argmax(axis=1)"
+            f"{op}: labels have shape {labels.shape}, expected {shape[:1]}: one integer for each row of {shape}; "
+            f"write {hint}"
         )
     if not shape[0]:
         raise tg.ShapeError(f"{op}: empty batch (shape {shape}) has no mean loss")

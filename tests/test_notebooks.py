@@ -21,7 +21,6 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_as_it_was_committed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))  # no settings of the machine
-    monkeypatch.setenv("PYTHONWARNINGS", "error:::tensorgrad")
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.from_dict(stored)
     client = NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}})

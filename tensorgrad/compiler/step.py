@@ -119,6 +119,7 @@ class CompiledStep:
                 return run(leaves)
         run, result = _traced(self.function, args, kwargs)
         runs.append(run)
+        del runs[:-MANY_TRACES]
         self._latest = run
         if self.traces == MANY_TRACES:
             warnings.warn(

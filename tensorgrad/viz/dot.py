@@ -21,12 +21,17 @@ _SIZE, _SMALL = 12, 10
 # --- DOT ------------------------------------------------------------------------------------------------
 
 
+MANY_CARDS = 300
+
+
 def dot_text(picture: Picture, prefix: str, direction: str) -> str:
     """The DOT text of a picture; every id in the SVG made of it starts with ``prefix``."""
+    # Placing some hundreds of cards perfectly takes minutes where many edges meet; nearly so, seconds.
+    hurry = " nslimit=0.3 nslimit1=0.3 mclimit=0.1 splines=polyline" if len(picture.cards) > MANY_CARDS else ""
     lines = [
         "digraph tensorgrad {",
         f'graph [id="{prefix}graph" rankdir={direction} bgcolor=transparent nodesep=0.28 ranksep=0.38 '
-        f'pad=0.1 labeljust=l fontname={_SANS} fontsize={_SIZE} fontcolor="{FREE}" tooltip=" "]',
+        f'pad=0.1 labeljust=l fontname={_SANS} fontsize={_SIZE} fontcolor="{FREE}" tooltip=" "{hurry}]',
         f"node [shape=plain fontname={_SANS} fontsize={_SIZE}]",
         f'edge [color="{FREE}" fontcolor="{FREE}" fontname={_SANS} fontsize={_SMALL} arrowsize=0.7]',
         *_clustered(picture.clusters, prefix),

@@ -383,3 +383,35 @@ def test_linear_takes_an_initialiser_of_ones_own():
     assert layer.W.dtype == np.float64
     with pytest.raises(tg.ShapeError, match=r"init gave .*\(3, 2\), expected \(2, 3\)"):
         nn.Linear(2, 3, init=lambda shape, dtype, rng: np.ones((3, 2)))
+
+
+def test_a_parameter_is_not_replaced_by_what_is_not_learned():
+    layer = nn.Linear(2, 2, rng=0)
+    for value in (np.zeros((2, 2), np.float32), tg.Tensor(np.zeros((2, 2)))):
+        with pytest.raises(TypeError, match=r"Linear.W is a Parameter.*nn.Parameter"):
+            layer.W = value
+    assert list(layer.state_dict()) == ["W", "b"]
+
+
+def test_a_buffer_that_is_refused_leaves_nothing_behind():
+    module = nn.Module()
+    with pytest.raises(TypeError):
+        module.register_buffer("x", None)
+    assert module.state_dict() == {}
+
+
+def test_two_members_with_one_path_are_an_error():
+    module = nn.Module()
+    module.d = {1: nn.Linear(1, 1, rng=0), "1": nn.Linear(1, 1, rng=0)}
+    with pytest.raises(ValueError, match=r"path 'd.1.W'"):
+        module.state_dict()
+
+
+def test_a_replaced_member_is_noticed_by_a_compiled_step():
+    model = nn.MLP([2, 3, 2], rng=0)
+    X = np.ones((4, 2), np.float32)
+    step = tg.compile(lambda X: model(X).sum())
+    step(X)
+    setattr(model.layers, "1", nn.Tanh())
+    model.layers[2].W = nn.Parameter(np.ones((3, 2), np.float32))
+    assert step(X).item() == model(X).sum().item()

@@ -350,3 +350,16 @@ def test_clipping_values():
     w.grad = np.array([-5.0, -0.5, np.nan, np.inf])
     nn.clip_grad_value_([w, nn.Parameter([0.0])], 1.0)
     np.testing.assert_array_equal(w.grad, [-1, -0.5, np.nan, 1])
+
+
+@pytest.mark.parametrize("lr", [float("nan"), -1.0, float("inf")])
+def test_an_option_that_was_spoilt_is_refused_at_the_next_step(lr):
+    p = nn.Parameter([1.0])
+    optimizer = nn.SGD([p], lr=0.1)
+    optimizer.param_groups[0]["lr"] = lr
+    p.grad = [1.0]
+    with pytest.raises(ValueError, match="lr"):
+        optimizer.step()
+    with pytest.raises(ValueError, match="lr"):
+        optimizer.lr = lr
+    assert p.data.tolist() == [1.0]
