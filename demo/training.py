@@ -53,7 +53,11 @@ class Run:
 
 def train(title: str, model: nn.Module, data: Data, *, epochs: int, seed: int, verbose: bool = False) -> Run:
     """Train with AdamW and cross-entropy; print a line per epoch if ``verbose``."""
-    optimizer = nn.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+    # Weights decay; biases and the parameters of norms do not.
+    decaying = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": decaying, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}]
+    optimizer = nn.AdamW(groups, lr=2e-3)
     rng = np.random.default_rng(seed)
     weights = [(name.removesuffix(".W"), p) for name, p in model.named_parameters() if name.endswith("W")]
     run = Run(title, layers=[name for name, _ in weights])
