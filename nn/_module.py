@@ -95,12 +95,12 @@ class Module:
 
     def _known_places(self) -> Mapping[int, tuple[str, str]]:
         self._require_init()
-        known = self._places
-        if known is None or known.structure != tg.watch(running.members, "changes"):
+        known, structure = self._places, tg.watch(running.members, "changes")
+        if known is None or known.structure != structure:
             for _ in self.named_parameters():
                 pass  # names the parameters by their paths
             places = {id(module): (path, module._title()) for path, module in self.named_modules()}
-            known = self.__dict__["_places"] = running.Places(tg.watch(running.members, "changes"), places)
+            known = self.__dict__["_places"] = running.Places(structure, places)
         return known.table
 
     def _title(self) -> str:

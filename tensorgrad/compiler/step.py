@@ -294,20 +294,25 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         run.log()
         return run, run.result(first)
     finally:
-        trace.active = False
-        for known in trace.gradients.values():  # real arrays again, also where tracing failed
-            g = getattr(known.owner, "_grad", None)
-            if isinstance(g, TracedArray):
-                known.owner._grad = known.before if g.variable is known.variable else g.value
-            elif isinstance(g, Handle) and isinstance(g.data, TracedArray):
-                known.owner._grad = None
-            known.before = None
-        if run is None:
-            for variable in trace.captured.values():
-                source = variable.source
-                if isinstance(source, Handle) and isinstance(source.data, TracedArray):
-                    source.data = variable.value
-                written(variable.value, "a compiled step")
-        for variable in trace.variables:  # nothing of the traced run is needed any more
-            if variable.kind != "captured":
-                variable.value = None
+        _put_back(trace, failed=run is None)
+
+
+def _put_back(trace: Trace, failed: bool) -> None:
+    """End a trace: real arrays again where traced ones stood, also where tracing failed."""
+    trace.active = False
+    for known in trace.gradients.values():
+        g = getattr(known.owner, "_grad", None)
+        if isinstance(g, TracedArray):
+            known.owner._grad = known.before if g.variable is known.variable else g.value
+        elif isinstance(g, Handle) and isinstance(g.data, TracedArray):
+            known.owner._grad = None
+        known.before = None
+    if failed:
+        for variable in trace.captured.values():
+            source = variable.source
+            if isinstance(source, Handle) and isinstance(source.data, TracedArray):
+                source.data = variable.value
+            written(variable.value, "a compiled step")
+    for variable in trace.variables:  # nothing of the traced run is needed any more
+        if variable.kind != "captured":
+            variable.value = None
