@@ -41,6 +41,10 @@ from .ops.compare import isfinite as isfinite
 from .ops.compare import less as less
 from .ops.compare import less_equal as less_equal
 from .ops.compare import not_equal as not_equal
+from .ops.complexes import angle as angle
+from .ops.complexes import conj as conj
+from .ops.complexes import imag as imag
+from .ops.complexes import real as real
 from .ops.elementwise import abs as abs
 from .ops.elementwise import add as add
 from .ops.elementwise import arccos as arccos

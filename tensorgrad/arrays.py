@@ -8,6 +8,7 @@ counterpart for Tensors.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,13 @@ class _ArrayFunctions:
     """Attribute access to NumPy's functions, each looked up once, and to the engine's own."""
 
     scatter = staticmethod(scatter)
+
+    @cached_property
+    def special(self) -> Any:
+        """SciPy's special functions, for rules of operations that need SciPy themselves."""
+        from scipy import special
+
+        return special
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import ops
+from . import linalg, ops, special
 from .arrays import array_functions, dead, finite
 from .errors import NonFiniteError
 from .graph import Node
@@ -59,5 +59,19 @@ def _wrapped(array: Any, source: Any) -> Any:
     return handle(array, source if isinstance(source, Node) else None)
 
 
+class _TensorFunctions:
+    """Attribute access to the operations, as ``array_functions`` has NumPy's: ``xp.exp``, ``xp.linalg.inv``."""
+
+    linalg = linalg
+    special = special
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(ops, name)
+        setattr(self, name, function)
+        return function
+
+
 ARRAYS = Reading(array_functions, None, np.ones_like, _mended_arrays, _finite_arrays)
-TENSORS = Reading(ops, _wrapped, _ones, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients))
+TENSORS = Reading(
+    _TensorFunctions(), _wrapped, _ones, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients)
+)

@@ -52,7 +52,7 @@ class Tensor(Methods):
         node: the record behind this Tensor (:class:`tensorgrad.graph.Node`), None for an unused constant.
 
     Raises:
-        DTypeError: for data that holds no numbers; for ``requires_grad`` with anything but floating point.
+        DTypeError: for data that holds no numbers; for ``requires_grad`` with integers or booleans.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -136,9 +136,9 @@ class Tensor(Methods):
                 f"requires_grad of a result cannot be changed ({self._describe()}); write .detach() for a "
                 f"Tensor without history"
             )
-        if value and self.dtype.kind != "f":
+        if value and self.dtype.kind not in "fc":
             raise DTypeError(
-                f"only Tensors of floating point dtype can require a gradient, got {self.dtype}; write "
+                f"only Tensors of floating point (or complex) dtype can require a gradient, got {self.dtype}; write "
                 f"dtype=np.float64 (or np.float32)"
             )
         name = self.name

@@ -279,7 +279,7 @@ def _watched(rule: Callable[..., Any], op: str, parent: Node, position: int, whe
         mine = memory(_array(result))
         if mine is not memory(given[0]) and any(mine is memory(a) for a in given[1:]):
             raise GradcheckError(f"{what} returned an array that it saved (or a view of it), expected fresh memory")
-        if result.dtype.kind not in ("f" if kind == "f" else "fc"):
+        if result.dtype.kind not in ("fc" if "c" in (kind, given[0].dtype.kind) else "f"):
             raise GradcheckError(f"{what} returned dtype {result.dtype}, expected floating point")
         try:
             sum_to_shape(np, np.broadcast_to(np.float64(0), result.shape), shape)

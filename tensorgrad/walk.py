@@ -44,12 +44,13 @@ def fitted(xp: Any, gradient: Any, like: Node, node: Node, rule: Rule) -> Any:
                 f"{like.shape}, the shape of that input"
             ) from error
     if gradient.dtype != like.dtype:
-        if gradient.dtype.kind == "c":
-            raise DTypeError(
-                f"{_which(rule, like, node)} gave a gradient of dtype {gradient.dtype}, expected "
-                f"{like.dtype}; complex numbers are computed with, but not differentiated: write the real "
-                f"and imaginary parts separately"
-            )
+        if gradient.dtype.kind == "c" and like.dtype.kind != "c":
+            if node.dtype.kind != "c":
+                raise DTypeError(
+                    f"{_which(rule, like, node)} gave a gradient of dtype {gradient.dtype}, expected {like.dtype}, "
+                    f"as the result is of dtype {node.dtype}"
+                )
+            gradient = xp.real(gradient)  # a real input moves along the real axis: see ops.complexes
         gradient = gradient.astype(like.dtype)
     return gradient
 

@@ -14,6 +14,10 @@ from .compare import isfinite as isfinite
 from .compare import less as less
 from .compare import less_equal as less_equal
 from .compare import not_equal as not_equal
+from .complexes import angle as angle
+from .complexes import conj as conj
+from .complexes import imag as imag
+from .complexes import real as real
 from .elementwise import abs as abs
 from .elementwise import add as add
 from .elementwise import arccos as arccos

@@ -1,4 +1,4 @@
-"""Linear algebra: norms."""
+"""Norms of vectors and matrices."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import ops
-from .errors import ShapeError
-from .ops.reductions import narrow, wide
-from .ops.views import shaped
-from .record import TensorLike, record
-from .shapes import Axis, normalised_axes
+from .. import ops
+from ..errors import ShapeError
+from ..ops.reductions import narrow, wide
+from ..ops.views import shaped
+from ..record import TensorLike, record
+from ..shapes import Axis, normalised_axes
 
 if TYPE_CHECKING:
-    from .tensor import Tensor
+    from ..tensor import Tensor
 
 __all__ = ["norm", "vector_norm"]
 

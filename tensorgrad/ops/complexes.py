@@ -1,0 +1,64 @@
+"""Complex numbers: their parts, conjugates and angles.
+
+The gradient of a real result L for z = x + iy is ``dL/dx - i dL/dy``, the convention of JAX and HIPS autograd. A
+small change of z then changes L by the real part of ``gradient * dz``, and the rule of an analytic operation is the
+same for real and complex numbers, without a conjugate. Descent goes along ``-conj(gradient)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..record import TensorLike, unary
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["angle", "conj", "imag", "real"]
+
+
+@unary(lambda a: np.positive(np.real(a)), lambda xp, g: g)
+def real(x: TensorLike, /) -> Tensor:
+    """Real part, a copy.
+
+    >>> import tensorgrad as tg
+    >>> tg.real([1 + 2j])
+    Tensor([1.], dtype=float64)
+    """
+
+
+@unary(lambda a: np.positive(np.imag(a)), lambda xp, g, x: -1j * g if x.dtype.kind == "c" else xp.zeros_like(g))
+def imag(x: TensorLike, /) -> Tensor:
+    """Imaginary part, a copy; zero for real numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.imag([1 + 2j])
+    Tensor([2.], dtype=float64)
+    """
+
+
+@unary(np.conjugate, lambda xp, g: xp.conj(g))
+def conj(x: TensorLike, /) -> Tensor:
+    """Complex conjugate.
+
+    >>> import tensorgrad as tg
+    >>> tg.conj([1 + 2j])
+    Tensor([1.-2.j], dtype=complex128)
+    """
+
+
+def _d_angle(xp: Any, g: Any, x: Any) -> Any:
+    # The angle is the imaginary part of log z.
+    return -1j * g / x if x.dtype.kind == "c" else xp.zeros_like(g)
+
+
+@unary(np.angle, _d_angle)
+def angle(x: TensorLike, /) -> Tensor:
+    """Angle of a complex number in radians, in (-pi, pi]; of a real one 0 or pi, with gradient 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.angle([1 + 1j])
+    Tensor([0.78539816], dtype=float64)
+    """

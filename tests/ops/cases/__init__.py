@@ -1,0 +1,27 @@
+"""The table of operation cases: one row for every public operation, read by ``test_cases.py``.
+
+A row has the operation, the NumPy or SciPy function that is its oracle, samples of inputs (float64,
+differentiated; more arguments as they are), what its gradient is at singular points, and what it refuses. An
+operation that is missing here fails the suite.
+"""
+
+from __future__ import annotations
+
+from . import activations, complexes, elementwise, indexing, linalg, products, random, reductions, shapes, special
+from .rows import Case, K, Kink, R, Refusal, S, Sample
+
+__all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"]
+
+GROUPS: dict[str, tuple[Case, ...]] = {
+    "Elementwise": elementwise.CASES,
+    "Reductions": reductions.CASES,
+    "Shapes": shapes.CASES,
+    "Indexing": indexing.CASES,
+    "Products": products.CASES,
+    "Linear algebra": linalg.CASES,
+    "Special functions": special.CASES,
+    "Complex numbers": complexes.CASES,
+    "Activations": activations.CASES,
+    "Random": random.CASES,
+}
+CASES: tuple[Case, ...] = tuple(case for cases in GROUPS.values() for case in cases)

@@ -1,0 +1,124 @@
+"""What a row of the table of operation cases is, and short ways to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+from tensorgrad import ShapeError
+
+INF = np.inf
+_rng = np.random.default_rng(0)
+
+
+def seed(family: str) -> None:
+    """Start the random numbers anew: rows added to one family do not change another's."""
+    global _rng
+    _rng = np.random.default_rng(list(family.encode()))
+
+
+def u(*shape: int, low: float = -2.0, high: float = 2.0) -> Any:
+    """Uniform random numbers."""
+    return _rng.uniform(low, high, shape)
+
+
+def positive(*shape: int) -> Any:
+    return u(*shape, low=0.3, high=2.5)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Arguments of one call: arrays to differentiate by, then what follows them."""
+
+    arrays: tuple[Any, ...]
+    more: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, function: Callable[..., Any], arrays: Any = None) -> Any:
+        return function(*(self.arrays if arrays is None else arrays), *self.more, **self.keywords)
+
+
+def S(*arrays: Any, more: tuple[Any, ...] = (), **keywords: Any) -> Sample:
+    return Sample(tuple(np.asarray(a, dtype=np.float64) for a in arrays), more, keywords)
+
+
+@dataclass(frozen=True)
+class Kink:
+    """The gradients of the sum of the result at a singular point."""
+
+    sample: Sample
+    gradients: tuple[Any, ...]
+
+
+def K(sample: Sample, *gradients: Any) -> Kink:
+    return Kink(sample, gradients)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    call: Callable[[], Any]
+    error: type[Exception]
+    texts: tuple[str, ...]
+
+
+def R(call: Callable[[], Any], error: type[Exception], *texts: str) -> Refusal:
+    return Refusal(call, error, texts)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    oracle: Callable[..., Any]
+    samples: tuple[Sample, ...]
+    op: Callable[..., Any]
+    method: str | None = None  # how the numeric derivative is taken: "complex" where the operation is analytic
+    orders: int = 2  # how often it is differentiated; 0: the result has no gradient
+    kinks: tuple[Kink, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    float32: bool = True  # float32 in, float32 out
+
+
+def public(name: str) -> Any:
+    found: Any = tg
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def C(name: str, oracle: Any, *samples: Sample, op: Any = None, **rest: Any) -> Case:
+    return Case(name, oracle, samples, op or public(name), **rest)
+
+
+def unary(name: str, oracle: Any, make: Any = u, **rest: Any) -> Case:
+    rest.setdefault("method", "complex")
+    return C(name, oracle, S(make(2, 3)), S(make()), S(make(0, 3)), S(make(3, 1)[::-1].T), **rest)
+
+
+def binary(name: str, oracle: Any, left: Any = u, right: Any = u, **rest: Any) -> Case:
+    """Pairs of shapes are in test_cases.py: all that broadcast, of seven."""
+    rest.setdefault("method", "complex")
+    text = ("(4, 5)", "(3, 5)", "axis -2", name)
+    refusals = (R(lambda: public(name)(np.ones((4, 5)), np.ones((3, 5))), ShapeError, *text),)
+    samples = (S(left(2, 3), right(2, 3)), S(left(), right()), S(left(0, 3), right(3)))
+    return C(name, oracle, *samples, refusals=refusals, **rest)
+
+
+def joined(function: Any) -> Any:
+    """A function of a sequence of arrays, as one of several arguments."""
+    return lambda *arrays, **keywords: function(arrays, **keywords)
+
+
+def out_of_axes(name: str, call: Any) -> tuple[Refusal, ...]:
+    return (
+        R(lambda: call(np.ones((2, 3)), 2), ShapeError, name, "axis 2", "2 dimensions"),
+        R(lambda: call(np.ones((2, 3)), (0, -2)), ShapeError, name, "same axis twice"),
+        R(lambda: call(np.ones((2, 3)), 1.5), TypeError, name, "1.5"),
+    )
+
+
+MASK = np.array([[True, False, True], [False, True, False]])
+ROW = np.array([0, 2, 0])

@@ -1,0 +1,16 @@
+"""Special functions, from SciPy."""
+
+from __future__ import annotations
+
+import scipy.special
+
+from .rows import (
+    Case,
+    seed,
+    unary,
+)
+
+seed("special")
+
+
+CASES: tuple[Case, ...] = (unary("special.erf", scipy.special.erf),)
