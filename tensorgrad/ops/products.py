@@ -12,8 +12,9 @@ from ..errors import ShapeError
 from ..graph import Rule
 from ..record import TensorLike, record
 from ..shapes import broadcast_error
+from .axes import moveaxis
 from .elementwise import multiply
-from .shaping import moveaxis, reshape
+from .shaping import reshape
 from .views import shaped, view
 
 if TYPE_CHECKING:
