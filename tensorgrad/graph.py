@@ -25,19 +25,21 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import itemgetter
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .errors import GraphError
+from .frames import LIBRARY
 from .mode import Scope, current
 from .writes import tick
 
 __all__ = [
     "Constant",
+    "Cut",
     "Freed",
     "Leaf",
     "Node",
@@ -45,7 +47,7 @@ __all__ = [
     "Summary",
     "elementwise",
     "extra",
-    "getters",
+    "getter",
     "sources",
 ]
 
@@ -186,8 +188,32 @@ class Leaf(Node):
 class Constant(Leaf):
     """A Tensor that needs no gradient, as an operation's input: known for drawings, never walked."""
 
-    __slots__ = ()
+    __slots__ = ("cut",)
     requires_grad = False
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(tensor)
+        self.cut = tensor.node if isinstance(tensor.node, Cut) else None
+
+
+def _nobody() -> Any:
+    """Stands for a weak reference to a Tensor that there is not."""
+
+
+class Cut(Leaf):
+    """Why a result has no history, although what it was computed from had: shared by all that follow from it."""
+
+    __slots__ = ("origin", "why")
+    requires_grad = False
+
+    def __init__(self, why: str, origin: Node, frame: FrameType, op: str) -> None:
+        while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
+            frame = frame.f_back
+        Node.__init__(self, op, (), (), (), origin, origin.shape, frame.f_code, frame.f_lasti, current().scope)
+        self.value = None
+        self.owner = _nobody  # type: ignore[assignment]
+        self.why = why
+        self.origin = weakref.ref(origin)  # where the history ended
 
 
 # --- rules ----------------------------------------------------------------------------------------------
@@ -225,11 +251,6 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
             pick = itemgetter(*places)
         known = _getters[id(code)] = (code, pick)  # the code is kept, so that its id stays its own
     return known[1]
-
-
-def getters(rules: Iterable[Rule]) -> tuple[Callable[[Any], tuple[Any, ...]], ...]:
-    """:func:`getter` of each rule."""
-    return tuple(getter(rule) for rule in rules)
 
 
 def sources(rule: Rule, node: Node) -> tuple[Any, ...]:

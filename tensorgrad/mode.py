@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 __all__ = [
+    "Debugger",
     "Mode",
     "Scope",
     "Tracer",
@@ -47,6 +48,22 @@ class Tracer(Protocol):
         """A leaf's gradient is about to be read (``needed``) or replaced."""
 
 
+class Debugger(Protocol):
+    """What the engine asks of :mod:`tensorgrad.debugging`, which looks at every number while it is on."""
+
+    def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
+        """An operation gave ``out``."""
+
+    def saved(self, node: Any) -> None:
+        """A node was made, and saved what its rules need."""
+
+    def going_back(self, node: Any) -> None:
+        """A backward walk is about to use what a node saved."""
+
+    def gone_back(self, node: Any, position: int, g: Any, gradient: Any) -> None:
+        """A rule turned ``g`` into the gradient of one input."""
+
+
 class Scope(NamedTuple):
     """The module that is running: its dotted path in its model, and what a drawing says about it."""
 
@@ -60,7 +77,7 @@ _NOWHERE = Scope("", "")
 class Mode:
     """One setting of all switches. Never changed after it was made."""
 
-    __slots__ = ("grad", "keep", "plain", "scope", "tracer")
+    __slots__ = ("debug", "grad", "keep", "plain", "scope", "tracer")
 
     def __init__(
         self,
@@ -68,12 +85,14 @@ class Mode:
         scope: Scope = _NOWHERE,
         keep: bool = False,
         tracer: Tracer | None = None,
+        debug: Debugger | None = None,
     ) -> None:
         self.grad = grad  # record a graph?
         self.scope = scope  # the module that is running
         self.keep = keep  # keep a light record of the graph after backward, for drawings?
         self.tracer = tracer  # a compiler that listens in
-        self.plain = tracer is None and not keep  # may an operation take the short way?
+        self.debug = debug  # looks at every number that is computed
+        self.plain = tracer is None and not keep and debug is None  # may an operation take the short way?
 
 
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
@@ -138,7 +157,7 @@ class scope(_Switch):
         self._scope = Scope(path, title)
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, self._scope, old.keep, old.tracer)
+        return Mode(old.grad, self._scope, old.keep, old.tracer, old.debug)
 
 
 class tracing(_Switch):
@@ -164,7 +183,7 @@ class no_grad(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(False, old.scope, old.keep, old.tracer)
+        return Mode(False, old.scope, old.keep, old.tracer, old.debug)
 
 
 class enable_grad(_Switch):
@@ -179,7 +198,7 @@ class enable_grad(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(True, old.scope, old.keep, old.tracer)
+        return Mode(True, old.scope, old.keep, old.tracer, old.debug)
 
 
 class record_graph(_Switch):
@@ -197,4 +216,4 @@ class record_graph(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, True, old.tracer)
+        return Mode(old.grad, old.scope, True, old.tracer, old.debug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import graph, interop, ops, walk
+from . import interop, ops, walk
 from .errors import DTypeError, GraphError, ShapeError
 from .frames import place
-from .graph import Leaf, Node, extra
+from .graph import Constant, Cut, Leaf, Node, extra
 from .mode import current, enable_grad
 from .ops.methods import Methods
 from .readings import ARRAYS, TENSORS
@@ -161,8 +162,8 @@ class Tensor(Methods):
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"a name is a string, got {value!r}")
-        if self.node is None:
-            self.node = graph.Constant(self)
+        if self.node is None or isinstance(self.node, Cut):
+            self.node = Constant(self)
         extra(self.node).label = value
 
     @property
@@ -228,7 +229,10 @@ class Tensor(Methods):
         >>> (x * 2).detach().requires_grad
         False
         """
-        return handle(array_of(self), None)
+        node = self.node
+        if node is not None:
+            node = Cut("detach() was called", node, sys._getframe(1), "detach") if node.requires_grad else node
+        return handle(array_of(self), node if isinstance(node, Cut) else None)
 
     def numpy(self) -> Any:
         """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""

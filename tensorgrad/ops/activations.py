@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, record, unary
+from ..record import TensorLike, number, quiet, record, unary
 from ..shapes import normalised_axis
 from .reductions import narrow, wide
 from .views import shaped
@@ -16,10 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["leaky_relu", "log_sigmoid", "log_softmax", "relu", "sigmoid", "softmax", "softplus"]
 
-_quiet = np.errstate(all="ignore")
+
+_zeros = {np.dtype(np.float64): np.zeros((), np.float64), np.dtype(np.float32): np.zeros((), np.float32)}
 
 
-@unary(lambda a: np.maximum(a, 0), lambda xp, g, out: g * (out > 0))
+def _relu(a: Any) -> Any:
+    zero: Any = _zeros.get(a.dtype, 0) if a.__class__ is np.ndarray else 0
+    return np.maximum(a, zero)
+
+
+def _d_relu(xp: Any, g: Any, out: Any) -> Any:
+    # The same either way; a sign costs less of a few numbers, a comparison of many.
+    return g * (xp.sign(out) if out.size < 4096 else out > 0)
+
+
+@unary(_relu, _d_relu)
 def relu(x: TensorLike, /) -> Tensor:
     """``max(x, 0)``; the gradient at 0 is 0.
 
@@ -43,7 +54,10 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
     return record("leaky_relu", lambda a: np.where(a > 0, a, alpha * a), (shaped(x, "leaky_relu"),), (d_x,))
 
 
-@unary(_quiet(lambda a: 1 / (1 + np.exp(-a))), lambda xp, g, out: g * (out * (1 - out)))
+@unary(
+    quiet(lambda a: np.reciprocal(np.exp(-a) + number(1.0, a))),
+    lambda xp, g, out: g * (out * (number(1.0, out) - out)),
+)
 def sigmoid(x: TensorLike, /) -> Tensor:
     """Logistic function, ``1 / (1 + exp(-x))``.
 

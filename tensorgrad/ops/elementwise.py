@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, binary, record, unary
+from ..record import TensorLike, binary, quiet, record, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
-
-# Results at a pole are inf or NaN as IEEE 754 has them; NumPy's warning about it would come from inside the engine.
-_quiet = np.errstate(all="ignore")
 
 
 # --- arithmetic -----------------------------------------------------------------------------------------
@@ -53,7 +50,7 @@ def multiply(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 @binary(
-    _quiet(np.divide),
+    quiet(np.divide),
     lambda xp, g, y: g / y,
     lambda xp, g, y, out: -g * out / y,
 )
@@ -77,7 +74,7 @@ def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
 
 
-@binary(_quiet(np.power), _power_dx, _power_dy)
+@binary(quiet(np.power), _power_dx, _power_dy)
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
 
@@ -129,7 +126,7 @@ def square(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.sqrt), lambda xp, g, out: 0.5 * g / out)
+@unary(quiet(np.sqrt), lambda xp, g, out: 0.5 * g / out)
 def sqrt(x: TensorLike, /) -> Tensor:
     """Square root; the gradient at 0 is inf, and NaN below.
 
@@ -139,7 +136,7 @@ def sqrt(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.reciprocal), lambda xp, g, out: -g * out * out)
+@unary(quiet(np.reciprocal), lambda xp, g, out: -g * out * out)
 def reciprocal(x: TensorLike, /) -> Tensor:
     """Reciprocal, ``1 / x``, of floating-point numbers.
 
@@ -152,7 +149,7 @@ def reciprocal(x: TensorLike, /) -> Tensor:
 # --- exponential and logarithm --------------------------------------------------------------------------
 
 
-@unary(_quiet(np.exp), lambda xp, g, out: g * out)
+@unary(quiet(np.exp), lambda xp, g, out: g * out)
 def exp(x: TensorLike, /) -> Tensor:
     """Exponential.
 
@@ -162,7 +159,7 @@ def exp(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.expm1), lambda xp, g, x: g * xp.exp(x))
+@unary(quiet(np.expm1), lambda xp, g, x: g * xp.exp(x))
 def expm1(x: TensorLike, /) -> Tensor:
     """``exp(x) - 1``, exact near 0.
 
@@ -172,7 +169,7 @@ def expm1(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.log), lambda xp, g, x: g / x)
+@unary(quiet(np.log), lambda xp, g, x: g / x)
 def log(x: TensorLike, /) -> Tensor:
     """Natural logarithm; -inf at 0, NaN below.
 
@@ -182,7 +179,7 @@ def log(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.log1p), lambda xp, g, x: g / (1 + x))
+@unary(quiet(np.log1p), lambda xp, g, x: g / (1 + x))
 def log1p(x: TensorLike, /) -> Tensor:
     """``log(1 + x)``, exact near 0.
 
@@ -193,7 +190,7 @@ def log1p(x: TensorLike, /) -> Tensor:
 
 
 @binary(
-    _quiet(np.logaddexp),
+    quiet(np.logaddexp),
     lambda xp, g, x, y: g / (1 + xp.exp(y - x)),
     lambda xp, g, x, y: g / (1 + xp.exp(x - y)),
 )
@@ -209,7 +206,7 @@ def logaddexp(x: TensorLike, y: TensorLike, /) -> Tensor:
 # --- trigonometric and hyperbolic -----------------------------------------------------------------------
 
 
-@unary(_quiet(np.sin), lambda xp, g, x: g * xp.cos(x))
+@unary(quiet(np.sin), lambda xp, g, x: g * xp.cos(x))
 def sin(x: TensorLike, /) -> Tensor:
     """Sine of x in radians.
 
@@ -219,7 +216,7 @@ def sin(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.cos), lambda xp, g, x: -g * xp.sin(x))
+@unary(quiet(np.cos), lambda xp, g, x: -g * xp.sin(x))
 def cos(x: TensorLike, /) -> Tensor:
     """Cosine of x in radians.
 
@@ -229,7 +226,7 @@ def cos(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.tan), lambda xp, g, out: g * (1 + out * out))
+@unary(quiet(np.tan), lambda xp, g, out: g * (1 + out * out))
 def tan(x: TensorLike, /) -> Tensor:
     """Tangent of x in radians.
 
@@ -239,7 +236,7 @@ def tan(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.sinh), lambda xp, g, x: g * xp.cosh(x))
+@unary(quiet(np.sinh), lambda xp, g, x: g * xp.cosh(x))
 def sinh(x: TensorLike, /) -> Tensor:
     """Hyperbolic sine.
 
@@ -249,7 +246,7 @@ def sinh(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.cosh), lambda xp, g, x: g * xp.sinh(x))
+@unary(quiet(np.cosh), lambda xp, g, x: g * xp.sinh(x))
 def cosh(x: TensorLike, /) -> Tensor:
     """Hyperbolic cosine.
 
@@ -269,7 +266,7 @@ def tanh(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.arcsin), lambda xp, g, x: g / xp.sqrt((1 - x) * (1 + x)))
+@unary(quiet(np.arcsin), lambda xp, g, x: g / xp.sqrt((1 - x) * (1 + x)))
 def arcsin(x: TensorLike, /) -> Tensor:
     """Inverse sine, in radians; NaN outside [-1, 1], and its gradient is inf at the ends.
 
@@ -279,7 +276,7 @@ def arcsin(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(_quiet(np.arccos), lambda xp, g, x: -g / xp.sqrt((1 - x) * (1 + x)))
+@unary(quiet(np.arccos), lambda xp, g, x: -g / xp.sqrt((1 - x) * (1 + x)))
 def arccos(x: TensorLike, /) -> Tensor:
     """Inverse cosine, in radians; NaN outside [-1, 1], and its gradient is -inf at the ends.
 

@@ -18,7 +18,7 @@ from ..arrays import numbers
 from ..arrays import scatter as scatter_arrays
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from ..frames import place, user_frame
-from ..graph import Leaf, Node, Rule, extra, getters
+from ..graph import Leaf, Node, Rule, extra, getter
 from ..mode import current
 from ..record import Handle, TensorLike, as_array, constant, operand, record
 from ..shapes import broadcast_error, normalised_axis
@@ -314,7 +314,7 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     )
     # The rules need neither y nor the value: what they save are the index arrays, which stand between them.
     values = (None, *plain, None, None)
-    saved = tuple(() if rule is None else getters((rule,))[0](values) for rule in rules)
+    saved = tuple(() if rule is None else getter(rule)(values) for rule in rules)
     y.node = Node("setitem", inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope)
     _hand_over(y, old, y.node)
 
