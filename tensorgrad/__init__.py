@@ -13,6 +13,7 @@ from . import random as random
 from . import special as special
 from . import testing as testing
 from .compiler import compile as compile
+from .debugging import debug as debug
 from .errors import DTypeError as DTypeError
 from .errors import GraphError as GraphError
 from .errors import InplaceError as InplaceError
@@ -23,6 +24,7 @@ from .functional import grad as grad
 from .functional import hessian as hessian
 from .functional import jacobian as jacobian
 from .functional import value_and_grad as value_and_grad
+from .interrupts import uninterrupted as uninterrupted
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad
 from .mode import record_graph as record_graph
@@ -112,6 +114,7 @@ from .ops.shaping import reshape as reshape
 from .ops.shaping import squeeze as squeeze
 from .ops.shaping import swapaxes as swapaxes
 from .ops.shaping import transpose as transpose
+from .reasons import why_no_grad as why_no_grad
 from .record import TensorLike as TensorLike
 from .staging import array_of as array_of
 from .staging import host as host

@@ -120,14 +120,15 @@ class Node:
 
 
 class Extra:
-    """What few nodes have: a name, hooks, a Tensor that wants its gradient, views."""
+    """What few nodes have: a name, hooks, a Tensor that wants its gradient, views, fingerprints."""
 
-    __slots__ = ("hooks", "label", "owner", "views")
+    __slots__ = ("hooks", "label", "owner", "prints", "views")
 
     def __init__(self) -> None:
         self.label: str | None = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.owner: weakref.ref[Any] | None = None  # the Tensor whose .grad to fill, after retain_grad()
+        self.prints: tuple[tuple[int | None, ...], ...] | None = None  # of what was saved, in debug mode
         self.views: list[weakref.ref[Any]] | None = None
 
 
@@ -203,7 +204,7 @@ def _nobody() -> Any:
 class Cut(Leaf):
     """Why a result has no history, although what it was computed from had: shared by all that follow from it."""
 
-    __slots__ = ("origin", "why")
+    __slots__ = ("before", "origin", "why")
     requires_grad = False
 
     def __init__(self, why: str, origin: Node, frame: FrameType, op: str) -> None:
@@ -213,7 +214,8 @@ class Cut(Leaf):
         self.value = None
         self.owner = _nobody  # type: ignore[assignment]
         self.why = why
-        self.origin = weakref.ref(origin)  # where the history ended
+        self.origin = weakref.ref(origin)  # where the history ended, while that is there
+        self.before = (origin.op, origin.label, origin.code, origin.lasti)
 
 
 # --- rules ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ __all__ = [
     "Debugger",
     "Mode",
     "Scope",
+    "Switch",
     "Tracer",
     "current",
     "enable_grad",
@@ -54,11 +55,11 @@ class Debugger(Protocol):
     def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
         """An operation gave ``out``."""
 
-    def saved(self, node: Any) -> None:
+    def recorded(self, node: Any) -> None:
         """A node was made, and saved what its rules need."""
 
-    def going_back(self, node: Any) -> None:
-        """A backward walk is about to use what a node saved."""
+    def going_back(self, node: Any, position: int) -> None:
+        """A backward walk is about to use what a node saved for one rule."""
 
     def gone_back(self, node: Any, position: int, g: Any, gradient: Any) -> None:
         """A rule turned ``g`` into the gradient of one input."""
@@ -99,7 +100,7 @@ _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa:
 current = _mode.get
 
 
-class _Switch:
+class Switch:
     """A context manager and decorator that changes one switch.
 
     An instance may be entered repeatedly, by one thread or task: make a new one for each ``with``.
@@ -118,6 +119,7 @@ class _Switch:
         _mode.reset(self._entered.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function, which then runs inside the block."""
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if inspect.isgeneratorfunction(function) or asynchronous:
             kind = "coroutine" if asynchronous else "generator"
@@ -137,7 +139,7 @@ class _Switch:
         return wrapped
 
 
-class scope(_Switch):
+class scope(Switch):
     """Name the module under which operations are recorded, for drawings and messages.
 
     Args:
@@ -160,7 +162,7 @@ class scope(_Switch):
         return Mode(old.grad, self._scope, old.keep, old.tracer, old.debug)
 
 
-class tracing(_Switch):
+class tracing(Switch):
     """Let a compiler listen in on a block (None: stop listening)."""
 
     def __init__(self, tracer: Tracer | None) -> None:
@@ -171,7 +173,7 @@ class tracing(_Switch):
         return Mode(old.grad, old.scope, False, self._tracer)
 
 
-class no_grad(_Switch):
+class no_grad(Switch):
     """Record no graph: a context manager, and a decorator of functions.
 
     >>> import tensorgrad as tg
@@ -186,7 +188,7 @@ class no_grad(_Switch):
         return Mode(False, old.scope, old.keep, old.tracer, old.debug)
 
 
-class enable_grad(_Switch):
+class enable_grad(Switch):
     """Record a graph again inside a :class:`no_grad` block.
 
     >>> import tensorgrad as tg
@@ -201,7 +203,7 @@ class enable_grad(_Switch):
         return Mode(True, old.scope, old.keep, old.tracer, old.debug)
 
 
-class record_graph(_Switch):
+class record_graph(Switch):
     """Keep what a drawing needs when ``backward()`` frees the graph: its links and each RMS gradient.
 
     Scalars always keep their value and gradient; this keeps, for arrays too, about 300 bytes an operation.

@@ -13,9 +13,9 @@ import numpy as np
 from . import linalg, ops, special
 from .arrays import array_functions, dead, finite
 from .errors import NonFiniteError
-from .graph import Node
+from .graph import Node, Rule
 from .mode import current
-from .record import handle
+from .record import Handle, handle
 from .staging import indivisible
 from .walk import Reading
 
@@ -25,12 +25,49 @@ if TYPE_CHECKING:
 __all__ = ["ARRAYS", "TENSORS"]
 
 
-def _mended_arrays(g: Any, local: Any, gradient: Any) -> Any:
-    return np.where(dead(g, local, gradient), 0, gradient)
+# A gradient that is exactly zero contributes zero, and so does a local derivative that is. Of an elementwise rule the
+# local derivative is what it makes of ones. Of any other rule, a gradient is what it should be if it stays the same
+# whatever finite numbers stand in for those that are not finite.
+_STAND_INS = (0.61803, -1.32472)
 
 
-def _mended_tensors(g: Tensor, local: Tensor, gradient: Tensor) -> Tensor:
-    return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
+def _mended_arrays(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
+    if finite(gradient):
+        return gradient
+    if elementwise:
+        return np.where(dead(g, rule(array_functions, np.ones_like(g), *args), gradient), 0, gradient)
+
+    def replaced(value: Any, number: float) -> Any:
+        if not _may_be_infinite(value):
+            return value
+        return np.where(np.isfinite(value), value, np.full_like(value, number))
+
+    first, second = (
+        rule(array_functions, replaced(g, number), *(replaced(arg, number) for arg in args)) for number in _STAND_INS
+    )
+    return np.where(np.isfinite(gradient) | (first != second), gradient, first)
+
+
+def _mended_tensors(rule: Rule, g: Tensor, args: tuple[Any, ...], gradient: Tensor, elementwise: bool) -> Tensor:
+    if finite(gradient.data):
+        return gradient
+    if elementwise:
+        local = rule(tensor_functions, handle(np.ones_like(g.data), None), *args)
+        return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
+
+    def replaced(value: Any, number: float) -> Any:
+        if not isinstance(value, Handle) or not _may_be_infinite(value.data):
+            return value
+        return ops.where(np.isfinite(value.data), value, np.full_like(value.data, number))
+
+    first, second = (
+        rule(tensor_functions, replaced(g, number), *(replaced(arg, number) for arg in args)) for number in _STAND_INS
+    )
+    return ops.where(np.isfinite(gradient.data) | (first.data != second.data), gradient, first)
+
+
+def _may_be_infinite(value: Any) -> bool:
+    return hasattr(value, "dtype") and value.dtype.kind in "fc" and not finite(value)
 
 
 @indivisible
@@ -47,10 +84,6 @@ def _finite_arrays(gradients: Iterable[Any]) -> bool:
         return all(map(finite, gradients))
     _require_finite(*gradients)  # a compiled step cannot walk twice
     return True
-
-
-def _ones(g: Tensor) -> Tensor:
-    return handle(np.ones_like(g.data), None)
 
 
 def _wrapped(array: Any, source: Any) -> Any:
@@ -71,7 +104,9 @@ class _TensorFunctions:
         return function
 
 
-ARRAYS = Reading(array_functions, None, np.ones_like, _mended_arrays, _finite_arrays)
+tensor_functions = _TensorFunctions()
+
+ARRAYS = Reading(array_functions, None, _mended_arrays, _finite_arrays)
 TENSORS = Reading(
-    _TensorFunctions(), _wrapped, _ones, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients)
+    tensor_functions, _wrapped, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients)
 )

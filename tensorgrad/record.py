@@ -301,8 +301,11 @@ def record(
             needed.append(None)
             saved.append(())
     result = noted(out, shape, op, tuple(nodes), tuple(needed), tuple(saved), mode)
-    if mode.keep and shape and result.node is not None:
+    assert result.node is not None
+    if mode.keep and shape:
         result.node.value = Summary.of(out)
+    if mode.debug is not None:
+        mode.debug.recorded(result.node)
     return result
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cmath
 import sys
 import threading
+import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -26,6 +29,7 @@ __all__ = ["Tensor", "from_numpy"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
+_set_grad: Any = Handle.__dict__["_grad"].__set__
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -313,6 +317,13 @@ class Tensor(Methods):
                 f".sum().backward(), or backward(gradient=...) with an array of that shape"
             )
         seed = self._seed(gradient)
+        if not node.shape and current().tracer is None and not cmath.isfinite(self.data.item()):
+            warnings.warn(
+                f"backward() starts from a loss that is {self.data}, {self._describe()}; its gradients will say "
+                f"little. Compute it under `with tg.debug():` to see where it was no longer finite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if create_graph:
             with enable_grad():
                 recorded = isinstance(gradient, Tensor) and gradient.requires_grad
@@ -321,11 +332,15 @@ class Tensor(Methods):
         else:
             result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
         with _grad_lock:  # nothing is written before the whole walk has succeeded
+            owners, sums = [], []
             for source, g in result.items():
                 known = source.owner if isinstance(source, Leaf) else extra(source).owner
                 owner = known() if known is not None else None
                 if owner is not None:
-                    owner._accumulate(g)
+                    owners.append(owner)
+                    sums.append(owner._with(g))
+            # All or nothing: this loop runs in C, where Ctrl-C does not come between.
+            deque(map(_set_grad, owners, sums), maxlen=0)
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:
@@ -350,14 +365,12 @@ class Tensor(Methods):
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
         return seed
 
-    def _accumulate(self, g: Any) -> None:
+    def _with(self, g: Any) -> Any:
+        """The gradient so far, and one more."""
         self._touch_gradient(needed=True)
         old = getattr(self, "_grad", None)
-        if isinstance(g, np.generic):
-            g = np.asarray(g)
-        self._grad = g if old is None else old + g
-        if isinstance(self._grad, np.generic):
-            self._grad = np.asarray(self._grad)
+        total = g if old is None else old + g
+        return np.asarray(total) if isinstance(total, np.generic) else total
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result in ``grad`` at the next ``backward()``.

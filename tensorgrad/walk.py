@@ -28,8 +28,7 @@ class Reading(NamedTuple):
 
     xp: Any  # with which functions
     wrap: Callable[[Any, Any], Any] | None  # from a saved array and where it came from, what the rule gets
-    ones: Callable[[Any], Any]  # ones with the shape and dtype of a gradient
-    mend: Callable[[Any, Any, Any], Any]  # (g, local, gradient): 0 where a factor is 0 and gradient is not finite
+    mend: Callable[..., Any]  # (rule, g, args, gradient, elementwise): what came from a zero times a pole, mended
     finite: Callable[[Iterable[Any]], bool]  # are all these gradients finite?
 
 
@@ -145,10 +144,11 @@ def backward(
         return {}
     frees = _Freeing(_Front(root, seed), user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
-        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful=False)
-        if not reading.finite(result.values()):
-            careful = frees.restarted() if frees else _Front(root, seed)
-            result = _walk(careful, reading, live, stops, frees, careful=True)
+        careful = current().debug is not None  # which looks at each gradient as it comes
+        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful)
+        if not careful and not reading.finite(result.values()):
+            front = frees.restarted() if frees else _Front(root, seed)
+            result = _walk(front, reading, live, stops, frees, careful=True)
     if frees is not None:
         frees.free()
     return result
@@ -291,7 +291,7 @@ def _walk(
                     continue
                 args = saved[position]
                 if not plainly:
-                    r = _applied(rule, args, node, g, reading, careful)
+                    r = _applied(node, position, g, reading, careful)
                 elif not args:  # to spell out the short ones takes a tenth less time
                     r = rule(xp, g)
                 elif len(args) == 1:
@@ -390,18 +390,25 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
             )
 
 
-def _applied(rule: Rule, args: tuple[Any, ...], node: Node, g: Any, reading: Reading, careful: bool) -> Any:
+def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool) -> Any:
     """What a rule gives, where more is asked than to call it: see :func:`_walk`."""
-    tracer = current().tracer
-    if tracer is not None:
-        tracer.enter(f"backward of {node.op}")
+    rule = node.rules[position]
+    args: Any = node.saved[position]
+    assert rule is not None
+    mode = current()
+    if mode.tracer is not None:
+        mode.tracer.enter(f"backward of {node.op}")
+    if mode.debug is not None:
+        mode.debug.going_back(node, position)
     if node.birth < writes.latest:
         _check_unwritten(node, rule, args)
     if reading.wrap is not None:
         args = tuple(map(reading.wrap, args, sources(rule, node)))
     r = rule(reading.xp, g, *args)
-    if careful and node.op in elementwise:
-        return reading.mend(g, rule(reading.xp, reading.ones(g), *args), r)
+    if careful:
+        r = reading.mend(rule, g, args, r, node.op in elementwise)
+    if mode.debug is not None:
+        mode.debug.gone_back(node, position, g, r)
     return r
 
 

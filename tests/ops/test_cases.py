@@ -158,6 +158,7 @@ def test_gradients_have_memory_of_their_own(case, sample):
     assert not any(np.shares_memory(g, h) for g, h in combinations(grads, 2))
 
 
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is nan")
 @pytest.mark.parametrize(("case", "kink"), KINKS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_kinks(case, kink, dtype):
