@@ -12,7 +12,7 @@ from ..errors import ShapeError
 from ..graph import Rule
 from ..record import TensorLike, record
 from ..shapes import broadcast_error
-from .elementwise import multiply
+from .arithmetic import multiply
 from .shaping import moveaxis, reshape
 from .views import shaped, view
 

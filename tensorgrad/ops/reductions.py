@@ -1,4 +1,4 @@
-"""Reductions along axes, and running sums and differences.
+"""Reductions along axes.
 
 ``axis`` is an integer, a tuple of them, or None for all axes. As in NumPy, float16 is accumulated in float32,
 and the mean of integers is float64.
@@ -7,7 +7,6 @@ and the mean of integers is float64.
 from __future__ import annotations
 
 from math import prod as product
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +14,13 @@ import numpy as np
 from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes, normalised_axis
-from .elementwise import positive
-from .shaping import ravel
 from .views import shaped
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
-    "cumsum",
-    "cumulative_sum",
-    "diff",
+    "Reduced",
     "logsumexp",
     "max",
     "mean",
@@ -44,7 +39,7 @@ _sum: Any = np.add.reduce  # what np.sum calls, without its detours
 _product: Any = np.multiply.reduce
 
 
-class _Reduced:
+class Reduced:
     """The static facts of one reduction: shapes before and after, and how many numbers become one."""
 
     __slots__ = ("axes", "axis", "count", "keepdims", "kept", "op", "shape")
@@ -115,7 +110,7 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     Tensor([3., 7.], dtype=float64)
     """
     source = shaped(x, "sum")
-    facts = _Reduced("sum", source, axis, keepdims)
+    facts = Reduced("sum", source, axis, keepdims)
 
     def forward(a: Any) -> Any:
         return narrow(facts.sum(a, keepdims), a)
@@ -134,7 +129,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     Tensor([2., 3.], dtype=float64)
     """
     source = shaped(x, "mean")
-    facts = _Reduced("mean", source, axis, keepdims)
+    facts = Reduced("mean", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -146,7 +141,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     return record("mean", forward, (source,), (d_x,))
 
 
-def _freedom(facts: _Reduced, ddof: float) -> float:
+def _freedom(facts: Reduced, ddof: float) -> float:
     facts.nonempty()
     if facts.count <= ddof and product(facts.kept) != 0:
         raise ShapeError(
@@ -156,14 +151,14 @@ def _freedom(facts: _Reduced, ddof: float) -> float:
     return facts.count - ddof
 
 
-def _variance(a: Any, facts: _Reduced, freedom: float) -> Any:
+def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
     a = wide(a)
     centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
     squares = np.multiply(centred, centred)
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
 
 
-def _centred(xp: Any, x: Any, facts: _Reduced) -> Any:
+def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
     x = wide(x)
     return x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
 
@@ -178,7 +173,7 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     Tensor(1., dtype=float64)
     """
     source = shaped(x, "var")
-    facts = _Reduced("var", source, axis, keepdims)
+    facts = Reduced("var", source, axis, keepdims)
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
@@ -200,7 +195,7 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     Tensor(1., dtype=float64)
     """
     source = shaped(x, "std")
-    facts = _Reduced("std", source, axis, keepdims)
+    facts = Reduced("std", source, axis, keepdims)
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
@@ -227,7 +222,7 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     array([0., 8., 0.])
     """
     source = shaped(x, "prod")
-    facts = _Reduced("prod", source, axis, keepdims)
+    facts = Reduced("prod", source, axis, keepdims)
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
     order = facts.axes + rest
     moved = tuple(facts.shape[i] for i in order)
@@ -263,7 +258,7 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
 
 def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     source = shaped(x, op)
-    facts = _Reduced(op, source, axis, keepdims)
+    facts = Reduced(op, source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
@@ -313,7 +308,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
     Tensor(1000.69314718, dtype=float64)
     """
     source = shaped(x, "logsumexp")
-    facts = _Reduced("logsumexp", source, axis, keepdims)
+    facts = Reduced("logsumexp", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -332,82 +327,3 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         return facts.spread(xp, wide(g)) / xp.where(total == 0, 1, total) * parts
 
     return record("logsumexp", forward, (source,), (d_x,))
-
-
-# --- running sums and differences -----------------------------------------------------------------------
-
-
-def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Running sum along an axis; None flattens first.
-
-    >>> import tensorgrad as tg
-    >>> tg.cumsum([1.0, 2.0, 3.0])
-    Tensor([1., 3., 6.], dtype=float64)
-    """
-    source = shaped(x, "cumsum")
-    if axis is None:
-        return _running("cumsum", ravel(source), 0, False)
-    return _running("cumsum", source, normalised_axis(axis, len(source.shape), "cumsum"), False)
-
-
-def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """Running sum along an axis, which may be left out where there is only one; optionally starting with 0.
-
-    >>> import tensorgrad as tg
-    >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
-    Tensor([0., 1., 3., 6.], dtype=float64)
-    """
-    source = shaped(x, "cumulative_sum")
-    if axis is None:
-        if len(source.shape) != 1:
-            raise ShapeError(f"cumulative_sum: shape {source.shape} has {len(source.shape)} axes; say which, axis=...")
-        axis = 0
-    return _running(
-        "cumulative_sum", source, normalised_axis(axis, len(source.shape), "cumulative_sum"), include_initial
-    )
-
-
-def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
-    before = (slice(None),) * axis
-    initial = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-
-    def forward(a: Any) -> Any:
-        sums = narrow(np.cumsum(a.astype(np.float32) if a.dtype == np.float16 else a, axis=axis), a)
-        if include_initial:
-            sums = np.concatenate([np.zeros_like(sums, shape=initial), sums], axis=axis)
-        return sums
-
-    def d_x(xp: Any, g: Any) -> Any:
-        if include_initial:
-            g = g[(*before, slice(1, None))]
-        return xp.flip(xp.cumsum(xp.flip(wide(g), axis), axis), axis)
-
-    return record(op, forward, (x,), (d_x,))
-
-
-def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
-    """Differences of neighbours along an axis, ``n`` times over.
-
-    >>> import tensorgrad as tg
-    >>> tg.diff([1.0, 4.0, 9.0])
-    Tensor([3., 5.], dtype=float64)
-    """
-    source = shaped(x, "diff")
-    axis = normalised_axis(axis, len(source.shape), "diff")
-    n = index(n)
-    if n < 0:
-        raise ValueError(f"diff: n counts how often to take differences, got {n}")
-    if n == 0:
-        return positive(source)
-    shape: Shape = source.shape
-    before = (slice(None),) * axis
-
-    def d_x(xp: Any, g: Any) -> Any:
-        if shape[axis] <= n:  # no element is left
-            return xp.broadcast_to(xp.sum(g, axis=axis, keepdims=True), shape)
-        zero = xp.zeros_like(g[(*before, slice(0, 1))])
-        for _ in range(n):
-            g = -xp.diff(xp.concatenate([zero, g, zero], axis=axis), axis=axis)
-        return g
-
-    return record("diff", lambda a: np.diff(a, n, axis), (source,), (d_x,))
