@@ -25,8 +25,7 @@ def finite(array: Any) -> bool:
     >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
     (True, False)
     """
-    with np.errstate(all="ignore"):
-        return math.isfinite(np.vdot(array, array).real) or bool(np.isfinite(array).all())
+    return math.isfinite(np.vdot(array, array).real) or bool(np.isfinite(array).all())
 
 
 def dead(g: Any, local: Any, gradient: Any) -> Any:

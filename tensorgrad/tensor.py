@@ -358,9 +358,12 @@ class Tensor(Methods):
     def _seed(self, gradient: TensorLike | None) -> Any:
         if gradient is None:
             return np.ones_like(array_of(self))
-        given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
-        seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
-        seed = seed.astype(self.dtype, copy=False)
+        if isinstance(gradient, np.ndarray) and gradient.dtype == self.dtype and current().tracer is None:
+            seed = np.array(gradient)
+        else:
+            given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
+            seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+            seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
         return seed

@@ -154,15 +154,15 @@ def backward(
     return result
 
 
-_LARGE = 1 << 18  # bytes of a gradient from which on saved arrays are freed on the way
-_STRIDE = 4  # how many operations on large arrays between two looks at the front
+_ENOUGH = 64 << 20  # bytes of gradients gone through between two looks at the front
+_MANY = 256  # operations after which arrays may have become large
 
 
 class _Freeing:
     """Frees what a walk has gone through, as soon as no second, careful walk can need it.
 
-    Where all gradients at the front are finite, what lies behind it is done with. To look costs a reduction of each;
-    for large arrays that is done every few operations, for small ones once, at the end.
+    Where all gradients at the front are finite, what lies behind it is done with. To look costs a reduction of each,
+    so it is done where there is much to be freed, and for small arrays only once, at the end.
     """
 
     def __init__(self, front: _Front, frame: FrameType) -> None:
@@ -191,20 +191,23 @@ class _Freeing:
         return self.start
 
     def look(self, g: Any, front: _Front, reading: Reading) -> int:
-        """Free, if arrays are large and the front is finite; after how many operations to look again."""
-        if not self.on_the_way or getattr(g, "nbytes", 0) < _LARGE:
-            return 4 * _STRIDE
+        """Free, if there is enough and the front is finite; after how many operations to look again."""
+        if not self.on_the_way:
+            return sys.maxsize
+        stride = _ENOUGH // (getattr(g, "nbytes", 0) or 1)
+        if stride > _MANY or self.visited[0] is self.visited[-1]:
+            return min(stride, _MANY) + 1
         fronts = [entry[1] for entry in front.waiting.values()]
         touched = front.leaves if self.touched is None else self.touched
-        if len(fronts) + len(touched) > 64:
-            return 16 * _STRIDE
+        if len(fronts) + len(touched) > _MANY:
+            return _MANY
         if not reading.finite((*fronts, *(front.leaves[node][1] for node in touched))):
             self.on_the_way = False  # the end will tell whether it matters
             return sys.maxsize
         self.free()
         self.start = self._copied(front)
         self.touched = []
-        return _STRIDE
+        return stride + 1
 
     def free(self) -> None:
         """Drop saved arrays; and links, unless they are a scalar's, which is kept for drawings."""
@@ -239,11 +242,12 @@ def _walk(
     keep = mode.keep
     plain = wrap is None and not careful and mode.tracer is None and mode.debug is None
     latest = writes.latest
-    missing = sum(1 for node in stops if node.rules) if all(node.rules for node in stops) else 0
+    # Leaves are complete only at the end; where all targets are results, the last of them ends the walk.
+    missing = len(stops) if stops and all(node.rules for node in stops) else 0
     result: dict[Node, Any] = {}
     visited = frees.visited if frees is not None else None
     touched = None
-    countdown = _STRIDE
+    countdown = 1
     near: Any = None
     near_g: Any = None
     near_fresh = False
@@ -364,7 +368,10 @@ def _add(entry: list[Any], r: Any, wrap: Any) -> None:
 def _completed(leaves: dict[Node, list[Any]], wrap: Any) -> Iterable[list[Any]]:
     """The leaves with their gradients, hooks called, the youngest first if there are any."""
     entries = leaves.values()
-    if not any(node.extra is not None for node in leaves):
+    for node in leaves:
+        if node.extra is not None:
+            break
+    else:
         return entries
     done = []
     for node, g, fresh in sorted(entries, key=lambda entry: -entry[0].birth):
