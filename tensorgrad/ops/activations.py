@@ -8,6 +8,7 @@ import numpy as np
 
 from ..record import TensorLike, record, unary
 from ..shapes import normalised_axis
+from .complexes import real_only
 from .reductions import narrow, wide
 from .views import shaped
 
@@ -19,7 +20,7 @@ __all__ = ["leaky_relu", "log_sigmoid", "log_softmax", "relu", "sigmoid", "softm
 _quiet = np.errstate(all="ignore")
 
 
-@unary(lambda a: np.maximum(a, 0), lambda xp, g, out: g * (out > 0))
+@unary(real_only("relu", lambda a: np.maximum(a, 0)), lambda xp, g, out: g * (out > 0))
 def relu(x: TensorLike, /) -> Tensor:
     """``max(x, 0)``; the gradient at 0 is 0.
 
@@ -40,7 +41,8 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         return xp.where(x > 0, g, alpha * g)
 
-    return record("leaky_relu", lambda a: np.where(a > 0, a, alpha * a), (shaped(x, "leaky_relu"),), (d_x,))
+    forward = real_only("leaky_relu", lambda a: np.where(a > 0, a, alpha * a))
+    return record("leaky_relu", forward, (shaped(x, "leaky_relu"),), (d_x,))
 
 
 @unary(_quiet(lambda a: 1 / (1 + np.exp(-a))), lambda xp, g, out: g * (out * (1 - out)))
@@ -56,7 +58,7 @@ def sigmoid(x: TensorLike, /) -> Tensor:
 # With out = softplus(x), the logistic function is exp(x - out): exact at both ends, at any order.
 
 
-@unary(lambda a: np.logaddexp(a, 0), lambda xp, g, x, out: g * xp.exp(x - out))
+@unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), lambda xp, g, x, out: g * xp.exp(x - out))
 def softplus(x: TensorLike, /) -> Tensor:
     """``log(1 + exp(x))``, a smooth :func:`relu`.
 
@@ -66,7 +68,7 @@ def softplus(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(lambda a: -np.logaddexp(-a, 0), lambda xp, g, x, out: g * xp.exp(out - x))
+@unary(real_only("log_sigmoid", lambda a: -np.logaddexp(-a, 0)), lambda xp, g, x, out: g * xp.exp(out - x))
 def log_sigmoid(x: TensorLike, /) -> Tensor:
     """``log(sigmoid(x))``.
 
@@ -120,4 +122,4 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
         g = wide(g)
         return g - xp.exp(wide(out)) * xp.sum(g, axis=axis, keepdims=True)
 
-    return record("log_softmax", forward, (source,), (d_x,))
+    return record("log_softmax", real_only("log_softmax", forward), (source,), (d_x,))

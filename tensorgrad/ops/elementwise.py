@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..record import TensorLike, binary, record, unary
+from .complexes import real_only
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -74,6 +75,8 @@ def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+    if out.dtype.kind == "c":
+        return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
 
 
@@ -109,9 +112,13 @@ def positive(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.absolute, lambda xp, g, x: g * xp.sign(x))
+def _d_abs(xp: Any, g: Any, x: Any) -> Any:
+    return g * (xp.conj(xp.sign(x)) if x.dtype.kind == "c" else xp.sign(x))
+
+
+@unary(np.absolute, _d_abs)
 def abs(x: TensorLike, /) -> Tensor:
-    """Absolute value; the gradient at 0 is 0.
+    """Absolute value, of a complex number its magnitude; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.abs([1.0, -2.0])
@@ -193,7 +200,7 @@ def log1p(x: TensorLike, /) -> Tensor:
 
 
 @binary(
-    _quiet(np.logaddexp),
+    real_only("logaddexp", _quiet(np.logaddexp)),
     lambda xp, g, x, y: g / (1 + xp.exp(y - x)),
     lambda xp, g, x, y: g / (1 + xp.exp(x - y)),
 )
@@ -302,9 +309,17 @@ def arctan(x: TensorLike, /) -> Tensor:
 # --- rounding and sign: their gradient is zero, and recorded as such --------------------------------------
 
 
-@unary(np.sign, lambda xp, g: xp.zeros_like(g))
+def _d_sign(xp: Any, g: Any, x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return xp.zeros_like(g)
+    # The direction of a complex number turns with what is across it: i times a real multiple of the sign itself.
+    out = xp.sign(x)
+    return (g - xp.real(g * out) * xp.conj(out)) / xp.where(x == 0, np.inf, xp.abs(x))
+
+
+@unary(np.sign, _d_sign)
 def sign(x: TensorLike, /) -> Tensor:
-    """-1, 0 or 1; the gradient is 0 everywhere.
+    """-1, 0 or 1, with a gradient of 0 everywhere; of a complex number ``x / abs(x)``, with a gradient of 0 at 0.
 
     >>> import tensorgrad as tg
     >>> tg.sign([-3.0, 0.0, 2.0])
@@ -312,7 +327,7 @@ def sign(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.floor, lambda xp, g: xp.zeros_like(g))
+@unary(real_only("floor", np.floor), lambda xp, g: xp.zeros_like(g))
 def floor(x: TensorLike, /) -> Tensor:
     """The next integer below; the gradient is 0 everywhere.
 
@@ -322,7 +337,7 @@ def floor(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.ceil, lambda xp, g: xp.zeros_like(g))
+@unary(real_only("ceil", np.ceil), lambda xp, g: xp.zeros_like(g))
 def ceil(x: TensorLike, /) -> Tensor:
     """The next integer above; the gradient is 0 everywhere.
 
@@ -357,7 +372,7 @@ def _chosen(xp: Any, g: Any, share: Any) -> Any:
 
 
 @binary(
-    np.maximum,
+    real_only("maximum", np.maximum),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, x, y, out)),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, y, x, out)),
 )
@@ -371,7 +386,7 @@ def maximum(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 @binary(
-    np.minimum,
+    real_only("minimum", np.minimum),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, x, y, out)),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, y, x, out)),
 )
@@ -420,9 +435,9 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
         return positive(x)
     result: Any = x
     if min is not None:
-        result = _bounded(np.maximum, result, min)
+        result = _bounded(real_only("clip", np.maximum), result, min)
     if max is not None:
-        result = _bounded(np.minimum, result, max)
+        result = _bounded(real_only("clip", np.minimum), result, max)
     return result
 
 

@@ -134,6 +134,7 @@ class Methods(Handle):
     clip = ops.clip
     maximum = ops.maximum
     minimum = ops.minimum
+    conj = ops.conj
 
     sum = ops.sum
     mean = ops.mean
