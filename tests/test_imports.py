@@ -21,7 +21,7 @@ LAYERS = [
     {"staging"},
     {"arrays"},
     {"ops"},
-    {"linalg", "random", "special"},
+    {"fft", "linalg", "random", "special"},
     {"interop", "readings"},
     {"tensor"},
     {"functional"},

@@ -47,7 +47,7 @@ def functions_of(module):
 
 def test_every_public_operation_is_in_the_table():
     public = {name for name, f in vars(tg.ops).items() if inspect.isfunction(f)}
-    for module in (tg.linalg, tg.special, tg.random):
+    for module in (tg.fft, tg.linalg, tg.special, tg.random):
         public |= {f"{module.__name__.rpartition('.')[2]}.{name}" for name in functions_of(module)}
     assert public == {case.name for case in CASES}
     inside = {"getitem", "setitem", "scatter"}  # t[i], t[i] = v, and the gradient of t[i]
