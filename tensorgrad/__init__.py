@@ -8,6 +8,7 @@
 array(11.58385316)
 """
 
+from . import fft as fft
 from . import linalg as linalg
 from . import random as random
 from . import special as special

@@ -196,8 +196,9 @@ class _Call:
                 f"{type(returned).__name__}; compute the result with tensorgrad's operations"
             )
         if returned.dtype.kind != "f":
+            advice = "; write .real, .imag or abs() of it" if returned.dtype.kind == "c" else ""
             raise DTypeError(
-                f"{by} needs a result of floating point, and {_name(self.f)} returned dtype {returned.dtype}"
+                f"{by} needs a result of floating point, and {_name(self.f)} returned dtype {returned.dtype}{advice}"
             )
         return returned
 
@@ -282,7 +283,7 @@ def _floating(path: str, leaf: Any) -> Tensor:
             f"{path} is a {type(leaf).__name__}, expected a Tensor, an array, a float, or a dict, list or "
             f"tuple of them; leave it out of argnums if no gradient is needed for it"
         )
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fc":
         raise DTypeError(
             f"{path} is of dtype {x.dtype}, and a derivative needs floating point; write {_as_float(leaf)}, "
             f"or leave it out of argnums"

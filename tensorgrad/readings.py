@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import linalg, ops, special
+from . import fft, linalg, ops, special
 from .arrays import array_functions, dead, finite
 from .errors import NonFiniteError
 from .graph import Node, Rule
@@ -95,6 +95,7 @@ def _wrapped(array: Any, source: Any) -> Any:
 class _TensorFunctions:
     """Attribute access to the operations, as ``array_functions`` has NumPy's: ``xp.exp``, ``xp.linalg.inv``."""
 
+    fft = fft
     linalg = linalg
     special = special
 

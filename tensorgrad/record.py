@@ -156,6 +156,8 @@ def failed(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
         return better
     if type(error) in (ValueError, TypeError):
         return type(error)(f"{op}: {error}")
+    if isinstance(error, DTypeError):  # a copy, because no error is its own cause
+        return DTypeError(*error.args)
     return error
 
 

@@ -128,6 +128,16 @@ class Tensor(Methods):
         return ops.matrix_transpose(self)
 
     @property
+    def real(self) -> Tensor:
+        """The real part, a copy."""
+        return ops.real(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, a copy; zero for real numbers."""
+        return ops.imag(self)
+
+    @property
     def requires_grad(self) -> bool:
         """Is a gradient wanted for this Tensor, or for one it was computed from? May be set on leaves."""
         return self.node is not None and self.node.requires_grad
@@ -299,7 +309,7 @@ class Tensor(Methods):
             create_graph: record the backward computation, so that the gradients can be differentiated.
 
         Raises:
-            GraphError: this Tensor requires no gradient; it is no scalar and ``gradient`` is missing; the
+            GraphError: this Tensor requires no gradient; it is no real scalar and ``gradient`` is missing; the
                 graph was freed by an earlier backward.
             ShapeError: ``gradient`` has another shape than this Tensor.
             InplaceError: an array that a derivative needs was written to.
@@ -357,12 +367,21 @@ class Tensor(Methods):
 
     def _seed(self, gradient: TensorLike | None) -> Any:
         if gradient is None:
+            if self.dtype.kind == "c":
+                raise GraphError(
+                    f"backward() starts from a real number, got {self.dtype} ({self._describe()}); write .real, .imag "
+                    f"or abs() of it first, or backward(gradient=...) with the gradient of a real loss for it"
+                )
             return np.ones_like(array_of(self))
         if isinstance(gradient, np.ndarray) and gradient.dtype == self.dtype and current().tracer is None:
             seed = np.array(gradient)
         else:
             given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
             seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+            if seed.dtype.kind == "c" and self.dtype.kind != "c":
+                raise DTypeError(
+                    f"backward: the gradient is of dtype {seed.dtype}, expected {self.dtype}; write gradient.real"
+                )
             seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")

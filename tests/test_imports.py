@@ -21,7 +21,7 @@ LAYERS = [
     {"staging"},
     {"arrays"},
     {"debugging", "ops"},
-    {"linalg", "random", "special"},
+    {"fft", "linalg", "random", "special"},
     {"interop", "readings"},
     {"tensor"},
     {"functional", "reasons"},

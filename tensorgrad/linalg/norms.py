@@ -75,7 +75,8 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: float) -> Tensor:
     def forward(a: Any) -> Any:
         w = wide(a)
         if ord == 2:
-            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
+            squares = np.multiply(w, w) if w.dtype.kind != "c" else np.square(np.abs(w))
+            result = np.sqrt(_sum(squares, axis=axes, keepdims=keepdims))
         else:
             result = np.power(_sum(np.power(np.abs(w), ord), axis=axes, keepdims=keepdims), 1 / ord)
         return narrow(result, a)
@@ -85,8 +86,9 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: float) -> Tensor:
         zero = out == 0
         out = xp.where(zero, 1, out)
         g = xp.where(zero, 0, xp.reshape(g, kept))
+        conjugate = xp.conj(x) if x.dtype.kind == "c" else x
         if ord == 2:
-            return g / out * x
-        return g * xp.sign(x) * (xp.abs(x) / out) ** (ord - 1)
+            return g / out * conjugate
+        return g * xp.sign(conjugate) * (xp.abs(x) / out) ** (ord - 1)
 
     return record(op, forward, (x,), (d_x,))

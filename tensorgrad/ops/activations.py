@@ -8,6 +8,7 @@ import numpy as np
 
 from ..record import TensorLike, number, quiet, record, unary
 from ..shapes import normalised_axis
+from .complexes import real_only, refuse_complex
 from .reductions import narrow, wide
 from .views import shaped
 
@@ -21,8 +22,11 @@ _zeros = {np.dtype(np.float64): np.zeros((), np.float64), np.dtype(np.float32): 
 
 
 def _relu(a: Any) -> Any:
-    zero: Any = _zeros.get(a.dtype, 0) if a.__class__ is np.ndarray else 0
-    return np.maximum(a, zero)
+    zero: Any = _zeros.get(a.dtype) if a.__class__ is np.ndarray else None
+    if zero is not None:
+        return np.maximum(a, zero)
+    refuse_complex("relu", a)
+    return np.maximum(a, 0)
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
@@ -51,7 +55,8 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         return xp.where(x > 0, g, alpha * g)
 
-    return record("leaky_relu", lambda a: np.where(a > 0, a, alpha * a), (shaped(x, "leaky_relu"),), (d_x,))
+    forward = real_only("leaky_relu", lambda a: np.where(a > 0, a, alpha * a))
+    return record("leaky_relu", forward, (shaped(x, "leaky_relu"),), (d_x,))
 
 
 @unary(
@@ -70,7 +75,7 @@ def sigmoid(x: TensorLike, /) -> Tensor:
 # With out = softplus(x), the logistic function is exp(x - out): exact at both ends, at any order.
 
 
-@unary(lambda a: np.logaddexp(a, 0), lambda xp, g, x, out: g * xp.exp(x - out))
+@unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), lambda xp, g, x, out: g * xp.exp(x - out))
 def softplus(x: TensorLike, /) -> Tensor:
     """``log(1 + exp(x))``, a smooth :func:`relu`.
 
@@ -80,7 +85,7 @@ def softplus(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(lambda a: -np.logaddexp(-a, 0), lambda xp, g, x, out: g * xp.exp(out - x))
+@unary(real_only("log_sigmoid", lambda a: -np.logaddexp(-a, 0)), lambda xp, g, x, out: g * xp.exp(out - x))
 def log_sigmoid(x: TensorLike, /) -> Tensor:
     """``log(sigmoid(x))``.
 
@@ -134,4 +139,4 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
         g = wide(g)
         return g - xp.exp(wide(out)) * xp.sum(g, axis=axis, keepdims=True)
 
-    return record("log_softmax", forward, (source,), (d_x,))
+    return record("log_softmax", real_only("log_softmax", forward), (source,), (d_x,))

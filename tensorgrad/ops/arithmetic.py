@@ -69,6 +69,8 @@ def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
     # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+    if out.dtype.kind == "c":
+        return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
 
 
@@ -104,9 +106,13 @@ def positive(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.absolute, lambda xp, g, x: g * xp.sign(x))
+def _d_abs(xp: Any, g: Any, x: Any) -> Any:
+    return g * (xp.conj(xp.sign(x)) if x.dtype.kind == "c" else xp.sign(x))
+
+
+@unary(np.absolute, _d_abs)
 def abs(x: TensorLike, /) -> Tensor:
-    """Absolute value; the gradient at 0 is 0.
+    """Absolute value, of a complex number its magnitude; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.abs([1.0, -2.0])

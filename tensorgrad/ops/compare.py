@@ -10,6 +10,7 @@ import numpy as np
 from ..mode import current
 from ..record import Handle, TensorLike, failed, operand
 from ..staging import array_of
+from .complexes import refuse_complex
 
 __all__ = ["equal", "greater", "greater_equal", "isfinite", "less", "less_equal", "not_equal"]
 
@@ -24,6 +25,8 @@ def _array(value: Any, op: str) -> Any:
 
 def _compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
     a, b = _array(x, op), _array(y, op)
+    if function not in (np.equal, np.not_equal):
+        refuse_complex(op, a, b)
     try:
         return function(a, b)
     except (ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..record import TensorLike, binary, quiet, unary
+from .complexes import real_only
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -53,7 +54,7 @@ def log1p(x: TensorLike, /) -> Tensor:
 
 
 @binary(
-    quiet(np.logaddexp),
+    quiet(real_only("logaddexp", np.logaddexp)),
     lambda xp, g, x, y: g / (1 + xp.exp(y - x)),
     lambda xp, g, x, y: g / (1 + xp.exp(x - y)),
 )

@@ -149,6 +149,7 @@ class Methods(Handle):
     clip = ops.clip
     maximum = ops.maximum
     minimum = ops.minimum
+    conj = ops.conj
 
     sum = ops.sum
     mean = ops.mean

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes, normalised_axis
+from .complexes import real_only
 from .views import shaped
 
 if TYPE_CHECKING:
@@ -154,19 +155,28 @@ def _freedom(facts: Reduced, ddof: float) -> float:
 def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
     a = wide(a)
     centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
-    squares = np.multiply(centred, centred)
+    squares = np.multiply(centred, centred) if centred.dtype.kind != "c" else np.square(np.abs(centred))
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
+
+
+def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
+    """Are all elements the same?"""
+    if x.dtype.kind == "c":
+        return _flat(xp, xp.real(x), facts) & _flat(xp, xp.imag(x), facts)
+    return xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
 
 
 def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
     x = wide(x)
-    return x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
+    centred = x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
+    return xp.conj(centred) if x.dtype.kind == "c" else centred
 
 
 def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Variance along axes: the squared deviations from the mean, summed, over ``n - ddof``.
 
-    Raises ShapeError where there are not more than ``ddof`` elements.
+    Of complex numbers it is real: the squared magnitudes count. Raises ShapeError where there are not more than
+    ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.var([1.0, 2.0, 3.0], ddof=1)
@@ -203,9 +213,8 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give a constant a deviation that is not quite zero, and a gradient of order one.
-        flat = xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
         out = facts.spread(xp, wide(out))
-        flat = flat | (out == 0)
+        flat = _flat(xp, x, facts) | (out == 0)
         scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
         return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
 
@@ -268,7 +277,10 @@ def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -
         g = wide(g)
         return xp.where(taken, facts.spread(xp, g) / ties.astype(g.dtype), 0)
 
-    return record(op, lambda a: reduce(a, axis=facts.axis, keepdims=keepdims), (source,), (d_x,))
+    def forward(a: Any) -> Any:
+        return reduce(a, axis=facts.axis, keepdims=keepdims)
+
+    return record(op, real_only(op, forward), (source,), (d_x,))
 
 
 def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -326,4 +338,4 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         total = xp.sum(parts, axis=facts.axis, keepdims=True)
         return facts.spread(xp, wide(g)) / xp.where(total == 0, 1, total) * parts
 
-    return record("logsumexp", forward, (source,), (d_x,))
+    return record("logsumexp", real_only("logsumexp", forward), (source,), (d_x,))

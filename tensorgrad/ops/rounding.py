@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..record import TensorLike, record, unary
+from .complexes import real_only
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-@unary(np.sign, lambda xp, g: xp.zeros_like(g))
+def _d_sign(xp: Any, g: Any, x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return xp.zeros_like(g)
+    # The direction of a complex number turns with what is across it: i times a real multiple of the sign itself.
+    out = xp.sign(x)
+    return (g - xp.real(g * out) * xp.conj(out)) / xp.where(x == 0, np.inf, xp.abs(x))
+
+
+@unary(np.sign, _d_sign)
 def sign(x: TensorLike, /) -> Tensor:
-    """-1, 0 or 1; the gradient is 0 everywhere.
+    """-1, 0 or 1, with a gradient of 0 everywhere; of a complex number ``x / abs(x)``, with a gradient of 0 at 0.
 
     >>> import tensorgrad as tg
     >>> tg.sign([-3.0, 0.0, 2.0])
@@ -22,7 +31,7 @@ def sign(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.floor, lambda xp, g: xp.zeros_like(g))
+@unary(real_only("floor", np.floor), lambda xp, g: xp.zeros_like(g))
 def floor(x: TensorLike, /) -> Tensor:
     """The next integer below; the gradient is 0 everywhere.
 
@@ -32,7 +41,7 @@ def floor(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.ceil, lambda xp, g: xp.zeros_like(g))
+@unary(real_only("ceil", np.ceil), lambda xp, g: xp.zeros_like(g))
 def ceil(x: TensorLike, /) -> Tensor:
     """The next integer above; the gradient is 0 everywhere.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..record import TensorLike, binary, record
 from .arithmetic import positive
+from .complexes import real_only
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -25,7 +26,7 @@ def _chosen(xp: Any, g: Any, share: Any) -> Any:
 
 
 @binary(
-    np.maximum,
+    real_only("maximum", np.maximum),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, x, y, out)),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, y, x, out)),
 )
@@ -39,7 +40,7 @@ def maximum(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 @binary(
-    np.minimum,
+    real_only("minimum", np.minimum),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, x, y, out)),
     lambda xp, g, x, y, out: _chosen(xp, g, _share(xp, y, x, out)),
 )
@@ -88,9 +89,9 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
         return positive(x)
     result: Any = x
     if min is not None:
-        result = _bounded(np.maximum, result, min)
+        result = _bounded(real_only("clip", np.maximum), result, min)
     if max is not None:
-        result = _bounded(np.minimum, result, max)
+        result = _bounded(real_only("clip", np.minimum), result, max)
     return result
 
 

@@ -7,7 +7,7 @@ operation that is missing here fails the suite.
 
 from __future__ import annotations
 
-from . import activations, complexes, elementwise, indexing, linalg, products, random, reductions, shapes, special
+from . import activations, complexes, elementwise, fft, indexing, linalg, products, random, reductions, shapes, special
 from .rows import Case, K, Kink, R, Refusal, S, Sample
 
 __all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"]
@@ -21,6 +21,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Linear algebra": linalg.CASES,
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
+    "Fourier transforms": fft.CASES,
     "Activations": activations.CASES,
     "Random": random.CASES,
 }

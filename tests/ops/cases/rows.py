@@ -26,6 +26,11 @@ def u(*shape: int, low: float = -2.0, high: float = 2.0) -> Any:
     return _rng.uniform(low, high, shape)
 
 
+def z(*shape: int) -> Any:
+    """Complex random numbers of magnitude 0.5 to 2, away from the negative real axis, where logarithms jump."""
+    return _rng.uniform(0.5, 2.0, shape) * np.exp(1j * _rng.uniform(-2.8, 2.8, shape))
+
+
 def positive(*shape: int) -> Any:
     return u(*shape, low=0.3, high=2.5)
 
@@ -43,7 +48,8 @@ class Sample:
 
 
 def S(*arrays: Any, more: tuple[Any, ...] = (), **keywords: Any) -> Sample:
-    return Sample(tuple(np.asarray(a, dtype=np.float64) for a in arrays), more, keywords)
+    wide = (np.asarray(a, dtype=np.complex128 if np.iscomplexobj(a) else np.float64) for a in arrays)
+    return Sample(tuple(wide), more, keywords)
 
 
 @dataclass(frozen=True)
