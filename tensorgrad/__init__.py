@@ -45,6 +45,16 @@ from .ops.complexes import angle as angle
 from .ops.complexes import conj as conj
 from .ops.complexes import imag as imag
 from .ops.complexes import real as real
+from .ops.contractions import cross as cross
+from .ops.contractions import inner as inner
+from .ops.contractions import kron as kron
+from .ops.contractions import matvec as matvec
+from .ops.contractions import tensordot as tensordot
+from .ops.contractions import vander as vander
+from .ops.contractions import vdot as vdot
+from .ops.contractions import vecdot as vecdot
+from .ops.contractions import vecmat as vecmat
+from .ops.einstein import einsum as einsum
 from .ops.elementwise import abs as abs
 from .ops.elementwise import add as add
 from .ops.elementwise import arccos as arccos
@@ -86,7 +96,6 @@ from .ops.joining import concatenate as concatenate
 from .ops.joining import split as split
 from .ops.joining import stack as stack
 from .ops.products import dot as dot
-from .ops.products import einsum as einsum
 from .ops.products import matmul as matmul
 from .ops.products import outer as outer
 from .ops.reductions import cumsum as cumsum
