@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["SlogdetResult", "det", "slogdet"]
 
 
+_det = np.errstate(all="ignore")(np.linalg.det)  # inf where it overflows, as everywhere
+
+
 def det(x: TensorLike, /) -> Tensor:
     """Determinants of square matrices (..., n, n).
 
@@ -36,7 +39,7 @@ def det(x: TensorLike, /) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         return wide(g)[..., None, None] * _cofactors(wide(x))
 
-    return record("det", lambda a: narrowed(np.linalg.det(wide(a)), a), (square(x, "det"),), (d_x,))
+    return record("det", lambda a: narrowed(_det(wide(a)), a), (square(x, "det"),), (d_x,))
 
 
 class SlogdetResult(NamedTuple):

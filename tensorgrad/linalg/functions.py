@@ -147,6 +147,7 @@ _REACH = 5.371920351148152
 
 
 @indivisible
+@np.errstate(all="ignore")  # inf where it overflows, as everywhere
 def _expm(a: Any) -> Any:
     """Scaling by powers of 2, Padé's approximant, and squaring."""
     if 0 in a.shape:

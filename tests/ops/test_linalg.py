@@ -82,3 +82,8 @@ def test_the_norm_of_complex_numbers():
     x = np.array([3.0 + 4j, 12j])
     assert tg.linalg.norm(x).item() == 13
     gradcheck(lambda a, b: tg.linalg.norm(a + 1j * b), x.real.copy(), x.imag.copy(), method="central")
+
+
+def test_overflow_is_infinite_without_a_warning():
+    assert tg.linalg.det(1e200 * np.eye(2)).item() == np.inf
+    assert not np.isfinite(tg.linalg.expm([[1000.0]]).item())
