@@ -59,9 +59,19 @@ from .ops.complexes import angle as angle
 from .ops.complexes import conj as conj
 from .ops.complexes import imag as imag
 from .ops.complexes import real as real
+from .ops.contractions import cross as cross
+from .ops.contractions import inner as inner
+from .ops.contractions import kron as kron
+from .ops.contractions import matvec as matvec
+from .ops.contractions import tensordot as tensordot
+from .ops.contractions import vander as vander
+from .ops.contractions import vdot as vdot
+from .ops.contractions import vecdot as vecdot
+from .ops.contractions import vecmat as vecmat
 from .ops.cumulative import cumsum as cumsum
 from .ops.cumulative import cumulative_sum as cumulative_sum
 from .ops.differences import diff as diff
+from .ops.einstein import einsum as einsum
 from .ops.exponential import exp as exp
 from .ops.exponential import expm1 as expm1
 from .ops.exponential import log as log
@@ -74,7 +84,6 @@ from .ops.joining import concatenate as concatenate
 from .ops.joining import split as split
 from .ops.joining import stack as stack
 from .ops.products import dot as dot
-from .ops.products import einsum as einsum
 from .ops.products import matmul as matmul
 from .ops.products import outer as outer
 from .ops.reductions import logsumexp as logsumexp

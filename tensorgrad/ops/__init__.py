@@ -29,9 +29,19 @@ from .complexes import angle as angle
 from .complexes import conj as conj
 from .complexes import imag as imag
 from .complexes import real as real
+from .contractions import cross as cross
+from .contractions import inner as inner
+from .contractions import kron as kron
+from .contractions import matvec as matvec
+from .contractions import tensordot as tensordot
+from .contractions import vander as vander
+from .contractions import vdot as vdot
+from .contractions import vecdot as vecdot
+from .contractions import vecmat as vecmat
 from .cumulative import cumsum as cumsum
 from .cumulative import cumulative_sum as cumulative_sum
 from .differences import diff as diff
+from .einstein import einsum as einsum
 from .exponential import exp as exp
 from .exponential import expm1 as expm1
 from .exponential import log as log
@@ -47,7 +57,6 @@ from .joining import concatenate as concatenate
 from .joining import split as split
 from .joining import stack as stack
 from .products import dot as dot
-from .products import einsum as einsum
 from .products import matmul as matmul
 from .products import outer as outer
 from .reductions import logsumexp as logsumexp
