@@ -11,7 +11,7 @@ from .record import TensorLike, record
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-__all__ = ["erf"]
+__all__ = ["erf", "i1"]
 
 
 def _scipy(function: str) -> Any:
@@ -39,3 +39,23 @@ def erf(x: TensorLike, /) -> Tensor:
         return g * (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
 
     return record("erf", forward, (shaped(x, "erf"),), (d_x,))
+
+
+def i1(x: TensorLike, /) -> Tensor:
+    """Modified Bessel function of the first kind, of order 1: the derivative of :func:`tensorgrad.i0`.
+
+    >>> import tensorgrad as tg
+    >>> tg.special.i1([0.0, 1.0])
+    Tensor([0.        , 0.5651591], dtype=float64)
+    """
+    function = _scipy("i1")
+
+    def forward(a: Any) -> Any:
+        out = function(a)
+        return out if a.dtype.kind != "f" else out.astype(a.dtype, copy=False)
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        zero = x == 0
+        return g * xp.where(zero, 0.5, xp.i0(x) - out / xp.where(zero, 1, x))
+
+    return record("i1", forward, (shaped(x, "i1"),), (d_x,))

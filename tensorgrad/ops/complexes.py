@@ -7,16 +7,53 @@ same for real and complex numbers, without a conjugate. Descent goes along ``-co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DTypeError
 from ..record import TensorLike, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["angle", "conj", "imag", "real"]
+__all__ = ["angle", "conj", "imag", "real", "real_only", "refuse_complex"]
+
+
+def refuse_complex(op: str, *operands: Any) -> None:
+    """Raise DTypeError if one of the operands (Tensors, arrays or Python numbers) is complex.
+
+    >>> import tensorgrad as tg
+    >>> refuse_complex("floor", tg.Tensor([1 + 2j]))
+    Traceback (most recent call last):
+    tensorgrad.errors.DTypeError: floor takes real numbers, got complex128; write floor(...) of tg.real(x), ...
+    """
+    for operand in operands:
+        if isinstance(operand, complex) or (hasattr(operand, "dtype") and operand.dtype.kind == "c"):
+            raise DTypeError(
+                f"{op} takes real numbers, got {getattr(operand, 'dtype', 'complex')}; write {op}(...) of tg.real(x), "
+                f"of tg.imag(x), or of the magnitude, tg.abs(x)"
+            )
+
+
+def real_only(op: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward function of real numbers, which refuses complex ones.
+
+    Looks at the result, because that is cheap: of complex numbers it is complex, where NumPy gives one at all.
+    """
+
+    def real_forward(*arrays: Any) -> Any:
+        try:
+            out = forward(*arrays)
+        except TypeError:
+            refuse_complex(op, *arrays)
+            raise
+        if out.dtype.kind == "c":
+            refuse_complex(op, *arrays)
+        return out
+
+    return real_forward
 
 
 @unary(lambda a: np.positive(np.real(a)), lambda xp, g: g)

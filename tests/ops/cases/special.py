@@ -13,4 +13,7 @@ from .rows import (
 seed("special")
 
 
-CASES: tuple[Case, ...] = (unary("special.erf", scipy.special.erf),)
+CASES: tuple[Case, ...] = (
+    unary("special.erf", scipy.special.erf),
+    unary("special.i1", scipy.special.i1, method="central"),
+)
