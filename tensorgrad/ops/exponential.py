@@ -120,12 +120,12 @@ def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
 # x log(y) is 0 at x = 0 also where the logarithm is infinite or NaN. There the gradients are 0, as PyTorch has them.
 
 
-def _times(log: Any, one: float) -> Any:
+def _times(op: str, log: Any, one: float) -> Any:
     def forward(x: Any, y: Any) -> Any:
         out = x * log(np.where((x == 0) & (y == y), one, y))
         return out.astype(np.result_type(x, y, 0.0), copy=False)  # a scalar has become a float64 in np.where
 
-    return quiet(forward)
+    return quiet(real_only(op, forward))
 
 
 def _xlogy_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
@@ -136,7 +136,7 @@ def _xlogy_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
     return g * (x / xp.where((x == 0) & (y == 0), 1, y))
 
 
-@binary(real_only("xlogy", _times(np.log, 1)), _xlogy_dx, _xlogy_dy)
+@binary(_times("xlogy", np.log, 1), _xlogy_dx, _xlogy_dy)
 def xlogy(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``x * log(y)``, and 0 where x is 0, whatever y is (but not NaN).
 
@@ -156,7 +156,7 @@ def _xlog1py_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
     return g * (x / (1 + xp.where((x == 0) & (y == -1), 0, y)))
 
 
-@binary(real_only("xlog1py", _times(np.log1p, 0)), _xlog1py_dx, _xlog1py_dy)
+@binary(_times("xlog1py", np.log1p, 0), _xlog1py_dx, _xlog1py_dy)
 def xlog1py(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``x * log1p(y)``, and 0 where x is 0, whatever y is (but not NaN).
 
