@@ -21,8 +21,13 @@ from .errors import ShapeError as ShapeError
 from .frames import hide_frames as hide_frames
 from .functional import grad as grad
 from .functional import hessian as hessian
+from .functional import hvp as hvp
 from .functional import jacobian as jacobian
+from .functional import jvp as jvp
+from .functional import linearize as linearize
+from .functional import stop_gradient as stop_gradient
 from .functional import value_and_grad as value_and_grad
+from .functional import vjp as vjp
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad
 from .mode import record_graph as record_graph
