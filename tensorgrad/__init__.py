@@ -19,6 +19,8 @@ from .errors import InplaceError as InplaceError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import ShapeError as ShapeError
 from .frames import hide_frames as hide_frames
+from .functional import checkpoint as checkpoint
+from .functional import differentiable as differentiable
 from .functional import grad as grad
 from .functional import hessian as hessian
 from .functional import hvp as hvp

@@ -111,12 +111,13 @@ def backward(
     *,
     targets: Iterable[Node] | None = None,
     release: bool = False,
+    through: bool = True,
 ) -> dict[Node, Any]:
     """The gradients of ``root`` for its leaves, or for the targets: those that it depends on.
 
-    Results that were asked to keep their gradient are among them. ``release`` frees the saved arrays
-    afterwards. Raises GraphError where a needed node was released before, InplaceError where a saved array
-    was written to; an exception leaves the graph as it was.
+    Results that were asked to keep their gradient are among them. ``through`` goes on through a target to others that
+    it was computed from. ``release`` frees the saved arrays afterwards. Raises GraphError where a needed node was
+    released before, InplaceError where a saved array was written to; an exception leaves the graph as it was.
 
     A gradient that is exactly zero contributes zero, also where a local derivative is infinite; and a local
     derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So
@@ -125,10 +126,10 @@ def backward(
     """
     visited: list[Node] = []
     with np.errstate(all="ignore"):
-        result = _walk(root, seed, reading, targets, visited, careful=False)
+        result = _walk(root, seed, reading, targets, visited, careful=False, through=through)
         if not reading.finite(result.values()):
             visited.clear()
-            result = _walk(root, seed, reading, targets, visited, careful=True)
+            result = _walk(root, seed, reading, targets, visited, careful=True, through=through)
     if release:
         _free(visited, user_frame(sys._getframe(1)))
     return result
@@ -141,6 +142,7 @@ def _walk(
     targets: Iterable[Node] | None,
     visited: list[Node],
     careful: bool,
+    through: bool,
 ) -> dict[Node, Any]:
     """Walk from ``root`` to the leaves or targets, and list the operations gone through in ``visited``.
 
@@ -180,7 +182,7 @@ def _walk(
             missing -= 1
             if missing == 0:
                 break
-            if not rules:
+            if not (rules and through):
                 continue
         saved = node.saved
         if saved.__class__ is Freed:

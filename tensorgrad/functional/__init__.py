@@ -3,6 +3,8 @@
 from .call import depends_on_others as depends_on_others
 from .call import fresh_tensor as fresh_tensor
 from .call import pulled_back as pulled_back
+from .checkpoint import checkpoint as checkpoint
+from .custom import differentiable as differentiable
 from .linear import curvature as curvature
 from .linear import hvp as hvp
 from .linear import jvp as jvp

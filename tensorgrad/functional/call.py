@@ -162,16 +162,21 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
     return result
 
 
-def pulled_back(out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool) -> dict[Node, Tensor]:
-    """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``."""
+def pulled_back(
+    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True
+) -> dict[Node, Tensor]:
+    """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``.
+
+    ``through``: also by way of another one of them.
+    """
     nodes = frozenset(nodes)
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes)
+        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
         return {node: handle(np.asarray(g), None) for node, g in arrays.items() if node in nodes}
     with enable_grad():
-        tensors = walk.backward(out.node, seed, TENSORS, targets=nodes)
+        tensors = walk.backward(out.node, seed, TENSORS, targets=nodes, through=through)
         return separated({node: g for node, g in tensors.items() if node in nodes})
 
 
