@@ -119,6 +119,7 @@ from .ops.shaping import reshape as reshape
 from .ops.shaping import squeeze as squeeze
 from .ops.shaping import swapaxes as swapaxes
 from .ops.shaping import transpose as transpose
+from .optimize import minimize as minimize
 from .record import TensorLike as TensorLike
 from .staging import array_of as array_of
 from .staging import host as host

@@ -25,6 +25,7 @@ LAYERS = [
     {"interop", "readings"},
     {"tensor"},
     {"functional"},
+    {"optimize"},
     {"differences"},
     {"testing"},
     {"viz"},

@@ -10,10 +10,11 @@ from .linear import hvp as hvp
 from .linear import jvp as jvp
 from .linear import linearize as linearize
 from .linear import vjp as vjp
-from .nests import leaves as leaves
+from .nests import floating as floating
 from .nests import mapped as mapped
 from .nests import matched as matched
 from .nests import parameters as parameters
+from .nests import same as same
 from .transforms import grad as grad
 from .transforms import hessian as hessian
 from .transforms import jacobian as jacobian
