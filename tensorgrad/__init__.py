@@ -21,10 +21,17 @@ from .errors import InplaceError as InplaceError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import ShapeError as ShapeError
 from .frames import hide_frames as hide_frames
+from .functional import checkpoint as checkpoint
+from .functional import differentiable as differentiable
 from .functional import grad as grad
 from .functional import hessian as hessian
+from .functional import hvp as hvp
 from .functional import jacobian as jacobian
+from .functional import jvp as jvp
+from .functional import linearize as linearize
+from .functional import stop_gradient as stop_gradient
 from .functional import value_and_grad as value_and_grad
+from .functional import vjp as vjp
 from .interrupts import uninterrupted as uninterrupted
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad
@@ -212,6 +219,7 @@ from .ops.trigonometry import sinh as sinh
 from .ops.trigonometry import tan as tan
 from .ops.trigonometry import tanh as tanh
 from .ops.trigonometry import unwrap as unwrap
+from .optimize import minimize as minimize
 from .reasons import why_no_grad as why_no_grad
 from .record import TensorLike as TensorLike
 from .staging import array_of as array_of

@@ -12,6 +12,7 @@ the gradient ``g`` of its output. The names of its further parameters say what t
 ``z``     the third input
 ``out``   the result
 ``*xs``   all inputs
+``*all``  all inputs, and the result
 ========  =========================================================================
 
 A rule uses operators and ``xp.*`` alone, so that it can be read with NumPy's functions on arrays (backward),
@@ -239,12 +240,12 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
         unknown = [name for name in names if name not in _POSITION]
         if unknown:
             raise GraphError(
-                f"a rule's parameters after (xp, g) are x, y, z, out or *xs: got {unknown[0]!r} in {code.co_name}"
+                f"a rule's parameters after (xp, g) are x, y, z, out, *xs or *all: got {unknown[0]!r} in {code.co_name}"
             )
         places = [_POSITION[name] for name in names]
         pick: Any
         if rest:
-            pick = itemgetter(slice(0, -1))
+            pick = itemgetter(slice(0, None if code.co_varnames[code.co_argcount] == "all" else -1))
         elif not places:
             pick = itemgetter(slice(0, 0))
         elif len(places) == 1:  # a slice, because itemgetter(i) would not give a tuple

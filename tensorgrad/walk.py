@@ -126,12 +126,13 @@ def backward(
     *,
     targets: Iterable[Node] | None = None,
     release: bool = False,
+    through: bool = True,
 ) -> dict[Node, Any]:
     """The gradients of ``root`` for its leaves, or for the targets: those that it depends on.
 
-    Results that were asked to keep their gradient are among them. ``release`` frees the saved arrays: large ones on
-    the way, the others at the end. Raises GraphError where a needed node was released before, InplaceError where a
-    saved array was written to.
+    Results that were asked to keep their gradient are among them. ``through`` goes on through a target to others that
+    it was computed from. ``release`` frees the saved arrays: large ones on the way, the others at the end. Raises
+    GraphError where a needed node was released before, InplaceError where a saved array was written to.
 
     A gradient that is exactly zero contributes zero, also where a local derivative is infinite; and a local
     derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So
@@ -145,10 +146,10 @@ def backward(
     frees = _Freeing(_Front(root, seed), user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
         careful = current().debug is not None  # which looks at each gradient as it comes
-        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful)
+        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful, through)
         if not careful and not reading.finite(result.values()):
             front = frees.restarted() if frees else _Front(root, seed)
-            result = _walk(front, reading, live, stops, frees, careful=True)
+            result = _walk(front, reading, live, stops, frees, careful=True, through=through)
     if frees is not None:
         frees.free()
     return result
@@ -225,6 +226,7 @@ def _walk(
     stops: frozenset[Node],
     frees: _Freeing | None,
     careful: bool,
+    through: bool,
 ) -> dict[Node, Any]:
     """Walk from the front to the leaves or targets.
 
@@ -279,6 +281,8 @@ def _walk(
             missing -= 1
             if missing == 0:
                 return result
+            if not through:
+                continue
         inputs = node.inputs
         saved = node.saved
         if saved.__class__ is Freed:
