@@ -1,12 +1,19 @@
 """The operations: one family a file. As a namespace, the counterpart for Tensors of ``tensorgrad.arrays``."""
 
+from .activations import gelu as gelu
+from .activations import glu as glu
 from .activations import leaky_relu as leaky_relu
 from .activations import log_sigmoid as log_sigmoid
 from .activations import log_softmax as log_softmax
+from .activations import mish as mish
 from .activations import relu as relu
 from .activations import sigmoid as sigmoid
+from .activations import silu as silu
 from .activations import softmax as softmax
+from .activations import softmin as softmin
 from .activations import softplus as softplus
+from .activations import softsign as softsign
+from .activations import tanhshrink as tanhshrink
 from .arithmetic import abs as abs
 from .arithmetic import add as add
 from .arithmetic import cbrt as cbrt
@@ -127,6 +134,18 @@ from .reciprocals import csc as csc
 from .reciprocals import csch as csch
 from .reciprocals import sec as sec
 from .reciprocals import sech as sech
+from .rectifiers import celu as celu
+from .rectifiers import elu as elu
+from .rectifiers import hardshrink as hardshrink
+from .rectifiers import hardsigmoid as hardsigmoid
+from .rectifiers import hardswish as hardswish
+from .rectifiers import hardtanh as hardtanh
+from .rectifiers import prelu as prelu
+from .rectifiers import relu6 as relu6
+from .rectifiers import rrelu as rrelu
+from .rectifiers import selu as selu
+from .rectifiers import softshrink as softshrink
+from .rectifiers import threshold as threshold
 from .reductions import average as average
 from .reductions import logsumexp as logsumexp
 from .reductions import max as max
@@ -147,6 +166,7 @@ from .rounding import sign as sign
 from .rounding import straight_through_round as straight_through_round
 from .rounding import trunc as trunc
 from .rounding import zeros_like as zeros_like
+from .sampling import gumbel_softmax as gumbel_softmax
 from .selection import clip as clip
 from .selection import fmax as fmax
 from .selection import fmin as fmin
