@@ -354,14 +354,15 @@ class Tensor(Methods):
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:
-            why = (
-                "it is of an integer or boolean dtype"
-                if self.dtype.kind not in "fc"
-                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all "
-                "that it was computed from"
-            )
+            if isinstance(self.node, Cut):
+                why = f"{self.node.why}, at {place(self.node.code, self.node.lasti)}"
+            elif self.dtype.kind not in "fc":
+                why = "it is of an integer or boolean dtype"
+            else:
+                why = "it was made with requires_grad=False, and so was all that it was computed from"
             raise GraphError(
-                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True"
+                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True, "
+                f"and see tg.why_no_grad(t)"
             )
         return self.node
 
