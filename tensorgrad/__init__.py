@@ -147,6 +147,13 @@ from .ops.nan import nanprod as nanprod
 from .ops.nan import nanstd as nanstd
 from .ops.nan import nansum as nansum
 from .ops.nan import nanvar as nanvar
+from .ops.numerics import convolve as convolve
+from .ops.numerics import corrcoef as corrcoef
+from .ops.numerics import correlate as correlate
+from .ops.numerics import cov as cov
+from .ops.numerics import interp as interp
+from .ops.numerics import polyfit as polyfit
+from .ops.numerics import polyval as polyval
 from .ops.products import dot as dot
 from .ops.products import matmul as matmul
 from .ops.products import outer as outer

@@ -113,6 +113,13 @@ from .nan import nanprod as nanprod
 from .nan import nanstd as nanstd
 from .nan import nansum as nansum
 from .nan import nanvar as nanvar
+from .numerics import convolve as convolve
+from .numerics import corrcoef as corrcoef
+from .numerics import correlate as correlate
+from .numerics import cov as cov
+from .numerics import interp as interp
+from .numerics import polyfit as polyfit
+from .numerics import polyval as polyval
 from .products import dot as dot
 from .products import matmul as matmul
 from .products import outer as outer

@@ -15,6 +15,7 @@ from . import (
     fft,
     indexing,
     linalg,
+    numerics,
     products,
     random,
     reductions,
@@ -40,6 +41,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
     "Fourier transforms": fft.CASES,
+    "Numerics": numerics.CASES,
     "Activations": activations.CASES,
     "Random": random.CASES,
 }
