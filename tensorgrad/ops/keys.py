@@ -57,6 +57,7 @@ def _bound(value: Any) -> int | None:
 
 
 def index_array(part: Any, op: str) -> Any:
+    """A part of an index as an array of integers or booleans (a Tensor as it is). Raises DTypeError for others."""
     if isinstance(part, Handle):
         array = part.data
     else:
@@ -85,6 +86,7 @@ def together(static: Any, arrays: Any) -> Any:
 
 
 def checked_index(op: str, function: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+    """What a function gives, or an IndexError that names the operation and the shape."""
     try:
         return function()
     except IndexError as error:

@@ -12,7 +12,7 @@ from ..arrays import numbers
 from ..errors import DTypeError, ShapeError
 from ..record import Handle, TensorLike, record
 from ..shapes import normalised_axis
-from .elementwise import add, multiply
+from .arithmetic import add, multiply
 from .indexing import getitem
 from .joining import concatenate
 from .reductions import max, mean, min, wide
@@ -80,11 +80,13 @@ def pad(
         return _mirrored(source, widths, mode)
     ends = _pairs("end_values", end_values, len(shape), _number)
     taken = _pairs("stat_length", stat_length, len(shape), _count)
-    result = source
+    result: Any = source
     for axis, pair in enumerate(widths):
         if any(pair):
             result = _computed(result, axis, pair, mode, ends[axis], taken[axis])
-    return result if isinstance(result, Handle) else _surrounded(result, widths, ((0, 0),) * len(shape))
+    if isinstance(result, Handle):
+        return result  # type: ignore[return-value]
+    return _surrounded(result, widths, ((0, 0),) * len(shape))
 
 
 def _by_axis(pad_width: Any, ndim: int) -> Any:
@@ -157,11 +159,11 @@ def _runs(places: list[int], start: int) -> list[tuple[slice, int, int]]:
     return runs
 
 
-def _mirrored(x: Any, widths: Widths, mode: str) -> Tensor:
+def _mirrored(x: Any, widths: Widths, kind: Any) -> Tensor:
     shape = x.shape
     runs = []
     for (before, after), n in zip(widths, shape):
-        places = np.pad(np.arange(n), (before, after), mode=mode).tolist()  # type: ignore[call-overload]
+        places = np.pad(np.arange(n), (before, after), mode=kind).tolist()
         runs.append(_runs(places[:before], 0) + _runs(places[before + n :], before + n))
 
     def d_x(xp: Any, g: Any) -> Any:
@@ -183,7 +185,7 @@ def _mirrored(x: Any, widths: Widths, mode: str) -> Tensor:
             g = total
         return g
 
-    return record("pad", lambda a: np.pad(a, widths, mode=mode), (x,), (d_x,))
+    return record("pad", lambda a: np.pad(a, widths, mode=kind), (x,), (d_x,))
 
 
 # --- elements that are computed -------------------------------------------------------------------------

@@ -131,8 +131,9 @@ def _counted(obj: Any, x: Any, axis: int, op: str) -> Any:
 
 def _within(places: Any, length: int, op: str, last: int) -> Any:
     """Indices counted from the front, or IndexError."""
-    if bool(np.any((places < -length) | (places > last))):
-        raise IndexError(f"{op}: an index is out of bounds for an axis of length {length}")
+    wrong = (places < -length) | (places > last)
+    if bool(np.any(wrong)):
+        raise IndexError(f"{op}: index {places[wrong][0]} is out of bounds for an axis of length {length}")
     return np.where(places < 0, places + length, places)
 
 

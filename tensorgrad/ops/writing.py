@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from ..arrays import numbers
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from ..frames import place, user_frame
-from ..graph import Leaf, Node, extra, getters
+from ..graph import Leaf, Node, extra, getter
 from ..mode import current
-from ..record import Handle, TensorLike, constant, operand
+from ..record import Handle, TensorLike, constant, handle, operand, record
 from ..shapes import broadcast_error, normalised_axis
 from ..staging import array_of, indivisible
 from ..writes import written
-from .elementwise import add
+from .arithmetic import add
 from .indexing import scatter
 from .keys import checked_index, index_array, taken_apart, together, with_index
 from .shaping import broadcast_to
@@ -112,7 +113,7 @@ def _write(op: str, y: Tensor, key: Any, value: TensorLike) -> None:
     )
     # The rules need neither y nor the value: what they save are the index arrays, which stand between them.
     values = (None, *plain, None, None)
-    saved = tuple(() if rule is None else getters((rule,))[0](values) for rule in rules)
+    saved = tuple(() if rule is None else getter(rule)(values) for rule in rules)
     y.node = Node(op, inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope)
     _hand_over(y, old, y.node)
 
@@ -149,7 +150,7 @@ def put_along_axis(y: Tensor, indices: TensorLike, values: TensorLike, /, axis: 
 
 
 def fill_diagonal(y: Tensor, value: TensorLike, /) -> None:
-    """Write to the main diagonal in place, as ``y[...] = value`` does: a number, or numbers that are repeated to fill it.
+    """Write to the main diagonal in place, as ``y[...] = value`` does: a number, or numbers that are repeated.
 
     Raises ShapeError for fewer than two axes, and where more than two have different lengths; and what
     ``y[...] = v`` raises.
@@ -164,7 +165,7 @@ def fill_diagonal(y: Tensor, value: TensorLike, /) -> None:
     if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
         raise ShapeError(f"fill_diagonal: shape {shape} has no main diagonal: it takes two axes, or more of one length")
     length = min(shape)
-    if np.shape(value):
+    if shaped(value, "fill_diagonal").shape:
         value = resize(value, (length,))
     _write("fill_diagonal", y, (numbers(length, y),) * len(shape), value)
 
@@ -194,6 +195,36 @@ def scatter_add(x: TensorLike, key: Any, values: TensorLike, /) -> Tensor:
     else:  # a Python scalar, which is weak
         added = np.full_like(array, added, dtype=np.result_type(array.dtype, added), shape=part)
     return add(source, scatter(added, together(static, indices), shape))
+
+
+def write_recorded(y: Tensor, other: TensorLike, operation: Callable[[Any, Any], Any], op: str, by: str) -> None:
+    """``y = operation(y, other)`` in place, recorded: y keeps its identity and its memory, and gets another history.
+
+    Raises what :func:`setitem` raises, and ShapeError where the result is of another shape than y.
+    """
+    _refuse_to_write(op, y)
+    old = y.node
+    result = operation(handle(np.copy(array_of(y)), old), other)
+    if result.shape != y.shape:
+        raise ShapeError(
+            f"{op}: the result has shape {result.shape}, this Tensor {y.shape}, so it cannot be written in place; "
+            f"write x = x {op[:-1]} ... for a new Tensor"
+        )
+    if not np.can_cast(result.dtype, y.dtype, "same_kind"):
+        raise DTypeError(
+            f"{op}: the result is of {result.dtype}, which does not fit into {y.dtype} without losing its kind; write "
+            f"x = x {op[:-1]} ... for a new Tensor"
+        )
+    if result.dtype != y.dtype:
+        result = record("astype", lambda a: a.astype(y.dtype), (result,), (lambda xp, g: g,))
+    if y.requires_grad and y.shape:
+        _put(op, array_of(y), Ellipsis, array_of(result))
+        written(array_of(y), by)
+    else:  # a constant may show another's memory, and a scalar's node has its value
+        y.data = array_of(result)
+    y.node = result.node
+    assert y.node is not None
+    _hand_over(y, old, y.node)
 
 
 def _hand_over(y: Tensor, old: Node | None, new: Node) -> None:
