@@ -7,12 +7,13 @@ import numpy as np
 import tensorgrad as tg
 from tensorgrad import ShapeError
 
-from .rows import (, public
+from .rows import (
     C,
     Case,
     R,
     S,
     positive,
+    public,
     seed,
     u,
 )
