@@ -30,7 +30,16 @@ _HOMES: list[tuple[str, Any]] = [
     ("scipy.special", special),
 ]
 # NumPy's names for what has another one here.
-_RENAMED = {"absolute": "abs", "amax": "max", "amin": "min", "around": "round", "conjugate": "conj"}
+_RENAMED = {
+    "absolute": "abs",
+    "amax": "max",
+    "amin": "min",
+    "around": "round",
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "mod": "remainder",
+    "radians": "deg2rad",
+}
 
 # What asks for facts that need no history.
 _FACTS: dict[Any, Callable[..., Any]] = {
@@ -39,7 +48,7 @@ _FACTS: dict[Any, Callable[..., Any]] = {
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
     np.iscomplexobj: lambda a: a.dtype.kind == "c",
     np.isrealobj: lambda a: a.dtype.kind != "c",
-    np.result_type: lambda *values: np.result_type(*(getattr(v, "dtype", v) for v in values)),
+    np.result_type: lambda *values: np.result_type(*(v.data.dtype if isinstance(v, Handle) else v for v in values)),
     np.may_share_memory: lambda a, b, **more: np.may_share_memory(_memory(a), _memory(b), **more),
     np.shares_memory: lambda a, b, **more: np.shares_memory(_memory(a), _memory(b), **more),
     np.array_repr: lambda a, *options: repr(a),

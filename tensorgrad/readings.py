@@ -5,7 +5,7 @@ Arrays are NumPy's, a compiler's traced ones, or another library's: see :mod:`te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,9 +42,10 @@ def _mended_arrays(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, ele
             return value
         return np.where(np.isfinite(value), value, np.full_like(value, number))
 
-    first, second = (
-        rule(array_functions, replaced(g, number), *(replaced(arg, number) for arg in args)) for number in _STAND_INS
-    )
+    found = _with_stand_ins(lambda n: rule(array_functions, replaced(g, n), *(replaced(arg, n) for arg in args)))
+    if found is None:
+        return gradient
+    first, second = found
     return np.where(np.isfinite(gradient) | (first != second), gradient, first)
 
 
@@ -60,10 +61,19 @@ def _mended_tensors(rule: Rule, g: Tensor, args: tuple[Any, ...], gradient: Tens
             return value
         return ops.where(np.isfinite(value.data), value, np.full_like(value.data, number))
 
-    first, second = (
-        rule(tensor_functions, replaced(g, number), *(replaced(arg, number) for arg in args)) for number in _STAND_INS
-    )
+    found = _with_stand_ins(lambda n: rule(tensor_functions, replaced(g, n), *(replaced(arg, n) for arg in args)))
+    if found is None:
+        return gradient
+    first, second = found
     return ops.where(np.isfinite(gradient.data) | (first.data != second.data), gradient, first)
+
+
+def _with_stand_ins(gradient_with: Callable[[float], Any]) -> tuple[Any, Any] | None:
+    """A gradient with each of the stand-ins; None where the rule has none (a matrix became singular)."""
+    try:
+        return gradient_with(_STAND_INS[0]), gradient_with(_STAND_INS[1])
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _may_be_infinite(value: Any) -> bool:

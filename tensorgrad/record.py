@@ -151,6 +151,8 @@ def constant(value: Any) -> Any:
 
 def failed(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
     """The error to raise when NumPy refused the operands: ours, if it is about their shapes."""
+    if isinstance(error, np.linalg.LinAlgError):
+        return error
     better = broadcast_error(op, *(np.shape(a) for a in arrays))
     if better is not None:
         return better

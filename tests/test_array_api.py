@@ -88,11 +88,11 @@ def test_asarray_copies_only_where_it_must():
     t = tg.Tensor(a, requires_grad=True)
     assert tg.asarray(t) is t
     assert tg.asarray(t, dtype=tg.float32).requires_grad
-    with pytest.raises(ValueError, match="list .*copy=False"):
+    with pytest.raises(ValueError, match=r"list .*copy=False"):
         tg.asarray([1.0], copy=False)
-    with pytest.raises(ValueError, match="float32.*copy=False"):
+    with pytest.raises(ValueError, match=r"float32.*copy=False"):
         tg.asarray(a, dtype=tg.float32, copy=False)
-    with pytest.raises(ValueError, match="'cpu'.*'gpu'"):
+    with pytest.raises(ValueError, match=r"'cpu'.*'gpu'"):
         tg.asarray(a, device="gpu")
 
 

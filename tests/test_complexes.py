@@ -8,6 +8,7 @@ from tensorgrad import DTypeError, GraphError
 from tensorgrad.record import record
 from tensorgrad.testing import GradcheckError, gradcheck, gradgradcheck
 
+from .ops.cases import CASES as ALL
 from .ops.cases import complexes, fft
 
 RNG = np.random.default_rng(0)
@@ -76,6 +77,18 @@ def test_the_gradients_are_the_conjugates_of_pytorchs(name):
     for got, leaf in zip(gradients(name, Z, W), leaves):
         want = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
         np.testing.assert_allclose(np.zeros(want.shape) if got is None else got, want.conj(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case.orders], ids=lambda case: case.name)
+def test_every_operation_is_right_for_complex_numbers_or_refuses_them(case):
+    sample = case.samples[0]
+    arrays = [a * np.exp(0.4j) for a in sample.arrays]
+    try:
+        sample.apply(case.op, list(map(tg.Tensor, arrays)))
+    except DTypeError:
+        return
+    gradcheck(lambda *inputs: sample.apply(case.op, inputs), *arrays)
+    gradgradcheck(lambda *inputs: sample.apply(case.op, inputs), *arrays)
 
 
 def test_a_real_input_moves_along_the_real_axis():

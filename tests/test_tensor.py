@@ -480,3 +480,20 @@ def test_a_copy_keeps_what_a_subclass_adds():
         assert type(other) is Tagged
         assert other.tag == "mine"
         assert other.node is not x.node
+
+
+def test_remainders_by_operators():
+    t = tg.Tensor([7.0, -7.0], requires_grad=True)
+    assert (t % 3).data.tolist() == [1.0, 2.0]
+    assert (t // 3).data.tolist() == [2.0, -3.0]
+    assert [part.data.tolist() for part in divmod(t, 2.0)] == [[3.0, -4.0], [1.0, 1.0]]
+    assert (5 % t).data.tolist() == [5.0, -2.0]
+    assert (5 // t).data.tolist() == [0.0, -1.0]
+    assert [part.data.tolist() for part in divmod(5, t)] == [[0.0, -1.0], [5.0, -2.0]]
+    (t % 3 + t // 3).sum().backward()
+    assert t.grad.tolist() == [1.0, 1.0]
+    with tg.no_grad():
+        t %= 4
+        t //= 2
+    assert t.data.tolist() == [1.0, 0.0]
+    assert t.requires_grad

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, binary, quiet, unary
+from ..errors import DTypeError
+from ..record import Handle, TensorLike, binary, operand, quiet, record, unary
+from .complexes import real_only
+from .views import no_gradient
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -86,6 +89,20 @@ def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
+def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    return g * y * xp.float_power(x, y * 1 - (y != 0))
+
+
+@binary(quiet(np.float_power), _float_power_dx, _power_dy)
+def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Power, ``x ** y``, in float64 at least, also of integers; gradients as those of :func:`power`.
+
+    >>> import tensorgrad as tg
+    >>> tg.float_power([2, 4], -1)
+    Tensor([0.5 , 0.25], dtype=float64)
+    """
+
+
 @unary(np.negative, lambda xp, g: -g)
 def negative(x: TensorLike, /) -> Tensor:
     """Negative, ``-x``.
@@ -148,3 +165,131 @@ def reciprocal(x: TensorLike, /) -> Tensor:
     >>> tg.reciprocal([4.0, 0.5])
     Tensor([0.25, 2.  ], dtype=float64)
     """
+
+
+@unary(quiet(lambda a: np.divide(1, np.sqrt(a))), lambda xp, g, out: -0.5 * g * out * out * out)
+def rsqrt(x: TensorLike, /) -> Tensor:
+    """Reciprocal of the square root; inf at 0, where the gradient is -inf.
+
+    >>> import tensorgrad as tg
+    >>> tg.rsqrt([4.0, 0.25])
+    Tensor([0.5, 2. ], dtype=float64)
+    """
+
+
+@unary(real_only("cbrt", np.cbrt), lambda xp, g, out: g / (3 * out * out))
+def cbrt(x: TensorLike, /) -> Tensor:
+    """Cube root, of negative numbers too; the gradient at 0 is inf.
+
+    >>> import tensorgrad as tg
+    >>> tg.cbrt([8.0, -27.0])
+    Tensor([ 2., -3.], dtype=float64)
+    """
+
+
+@unary(real_only("fabs", np.fabs), lambda xp, g, x: g * xp.sign(x))
+def fabs(x: TensorLike, /) -> Tensor:
+    """Absolute value of real numbers, of integers in floating point; the gradient at 0 is 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.fabs([1, -2])
+    Tensor([1., 2.], dtype=float64)
+    """
+
+
+def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    zero = out == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, out)) * x
+
+
+@binary(
+    quiet(real_only("hypot", np.hypot)),
+    lambda xp, g, x, out: _d_hypot(xp, g, x, out),
+    lambda xp, g, y, out: _d_hypot(xp, g, y, out),
+)
+def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``sqrt(x * x + y * y)`` without overflow; where both are 0 both gradients are 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
+    Tensor([5.e+000, 5.e+200], dtype=float64)
+    """
+
+
+def _d_copysign(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    return g * xp.sign(x) * xp.sign(out)
+
+
+@binary(real_only("copysign", np.copysign), _d_copysign, lambda xp, g: xp.zeros_like(g))
+def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The magnitude of x with the sign of y; its gradient is 0 for x at 0, and for y everywhere.
+
+    >>> import tensorgrad as tg
+    >>> tg.copysign([1.0, -2.0], -1.0)
+    Tensor([-1., -2.], dtype=float64)
+    """
+
+
+# --- division with a remainder --------------------------------------------------------------------------
+
+
+@binary(
+    quiet(real_only("floor_divide", np.floor_divide)),
+    lambda xp, g: xp.zeros_like(g),
+    lambda xp, g: xp.zeros_like(g),
+)
+def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The integer below the quotient, ``x // y``; both gradients are 0 everywhere.
+
+    >>> import tensorgrad as tg
+    >>> tg.floor_divide([7.0, -7.0], 2.0)
+    Tensor([ 3., -4.], dtype=float64)
+    """
+
+
+@binary(
+    quiet(real_only("remainder", np.remainder)),
+    lambda xp, g: g,
+    lambda xp, g, x, y: -g * xp.floor_divide(x, y),
+)
+def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``x - y * floor(x / y)``, ``x % y``, with the sign of y; where it jumps the quotient counts as constant.
+
+    >>> import tensorgrad as tg
+    >>> tg.remainder([7.0, -7.0], 3.0)
+    Tensor([1., 2.], dtype=float64)
+    """
+
+
+@binary(
+    quiet(real_only("fmod", np.fmod)),
+    lambda xp, g: g,
+    lambda xp, g, x, y, out: -g * xp.rint((x - out) / y),
+)
+def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``x - y * trunc(x / y)``, with the sign of x; where it jumps the quotient counts as constant.
+
+    >>> import tensorgrad as tg
+    >>> tg.fmod([7.0, -7.0], 3.0)
+    Tensor([ 1., -1.], dtype=float64)
+    """
+
+
+def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
+    """``x * 2**exponents``, of integer exponents, which get no gradient.
+
+    Raises DTypeError for other exponents.
+
+    >>> import tensorgrad as tg
+    >>> tg.ldexp([1.0, 3.0], [4, -1])
+    Tensor([16. ,  1.5], dtype=float64)
+    """
+    powers: Any = exponents if isinstance(exponents, Handle) else operand(exponents, "ldexp")
+    dtype = np.result_type(getattr(powers, "dtype", powers))
+    if dtype.kind not in "iub":
+        raise DTypeError(f"ldexp: exponents are integers, got {dtype}; write x * tg.exp2(exponents)")
+
+    def d_x(xp: Any, g: Any, y: Any) -> Any:
+        return xp.ldexp(g, y)
+
+    return record("ldexp", quiet(real_only("ldexp", np.ldexp)), (x, powers), (d_x, no_gradient))

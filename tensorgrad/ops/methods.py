@@ -94,12 +94,16 @@ class Methods(Handle):
     __sub__ = ops.subtract
     __mul__ = ops.multiply
     __truediv__ = ops.divide
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
     __pow__ = ops.power
     __matmul__ = ops.matmul
     __iadd__ = _augmented("+=", np.add, ops.add)
     __isub__ = _augmented("-=", np.subtract, ops.subtract)
     __imul__ = _augmented("*=", np.multiply, ops.multiply)
     __itruediv__ = _augmented("/=", np.divide, ops.divide)
+    __ifloordiv__ = _augmented("//=", np.floor_divide, ops.floor_divide)
+    __imod__ = _augmented("%=", np.remainder, ops.remainder)
     __ipow__ = _augmented("**=", np.power, ops.power)
     __imatmul__ = _augmented("@=", np.matmul, ops.matmul)
     __getitem__ = ops.getitem
@@ -116,6 +120,18 @@ class Methods(Handle):
 
     def __rtruediv__(self, other: TensorLike) -> Tensor:
         return ops.divide(other, self)
+
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(self, other), ops.remainder(self, other)
+
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(other, self), ops.remainder(other, self)
 
     def __rpow__(self, other: TensorLike) -> Tensor:
         return ops.power(other, self)
@@ -142,9 +158,23 @@ class Methods(Handle):
     arcsin = ops.arcsin
     arccos = ops.arccos
     arctan = ops.arctan
+    arctan2 = ops.arctan2
+    arcsinh = ops.arcsinh
+    arccosh = ops.arccosh
+    arctanh = ops.arctanh
+    exp2 = ops.exp2
+    log2 = ops.log2
+    log10 = ops.log10
+    sinc = ops.sinc
+    rsqrt = ops.rsqrt
+    hypot = ops.hypot
+    fmod = ops.fmod
+    remainder = ops.remainder
     sign = ops.sign
     floor = ops.floor
     ceil = ops.ceil
+    trunc = ops.trunc
+    frac = ops.frac
     round = ops.round
     clip = ops.clip
     maximum = ops.maximum
@@ -158,7 +188,19 @@ class Methods(Handle):
     min = ops.min
     var = ops.var
     std = ops.std
+    median = ops.median
+    quantile = ops.quantile
+    nansum = ops.nansum
+    nanmean = ops.nanmean
+    nan_to_num = ops.nan_to_num
+    any = ops.any
+    all = ops.all
+    count_nonzero = ops.count_nonzero
+    argmax = ops.argmax
+    argmin = ops.argmin
     cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    logcumsumexp = ops.logcumsumexp
     diff = ops.diff
 
     ravel = ops.ravel

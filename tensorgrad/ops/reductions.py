@@ -14,7 +14,10 @@ import numpy as np
 from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes, normalised_axis
+from ..staging import array_of, indivisible
+from .arithmetic import divide, multiply, subtract
 from .complexes import real_only
+from .shaping import broadcast_to, reshape, transpose
 from .views import shaped
 
 if TYPE_CHECKING:
@@ -22,12 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reduced",
+    "average",
+    "extremum",
     "logsumexp",
     "max",
     "mean",
     "min",
     "narrow",
     "prod",
+    "product_over",
+    "ptp",
     "std",
     "sum",
     "var",
@@ -73,6 +80,10 @@ class Reduced:
     def spread(self, xp: Any, reduced: Any) -> Any:
         """A reduced array with the reduced axes back, so that it broadcasts with what was reduced."""
         return xp.reshape(reduced, self.kept)
+
+    def shaped(self, kept: Any) -> Any:
+        """An array that was reduced with ``keepdims=True``, without the axes that are not to be kept."""
+        return kept if self.keepdims else np.squeeze(kept, axis=self.axes)
 
     def sum(self, array: Any, keepdims: bool) -> Any:
         """The sum of an array, accumulated in float32 or better."""
@@ -230,8 +241,13 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     >>> x.grad
     array([0., 8., 0.])
     """
-    source = shaped(x, "prod")
-    facts = Reduced("prod", source, axis, keepdims)
+    return product_over("prod", x, axis, keepdims)
+
+
+def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+    """:func:`prod`, under the name of an operation that is made of it."""
+    source = shaped(x, op)
+    facts = Reduced(op, source, axis, keepdims)
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
     order = facts.axes + rest
     moved = tuple(facts.shape[i] for i in order)
@@ -262,17 +278,19 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
         back = tuple(sorted(range(len(order)), key=order.__getitem__))
         return xp.transpose(xp.reshape(g[: facts.count], moved), back)
 
-    return record("prod", forward, (source,), (d_x,))
+    return record(op, forward, (source,), (d_x,))
 
 
-def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ignore_nan: bool = False) -> Tensor:
+    """The largest or smallest element along axes; ties split the gradient evenly."""
     source = shaped(x, op)
     facts = Reduced(op, source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # NaN is unequal to itself: where there is one, it is the result.
-        taken = (x == facts.spread(xp, out)) | (x != x)
+        taken = x == facts.spread(xp, out)
+        if not ignore_nan:  # NaN is unequal to itself: where there is one, it is the result
+            taken = taken | (x != x)
         ties = _sum(taken, axis=facts.axis, keepdims=True)
         g = wide(g)
         return xp.where(taken, facts.spread(xp, g) / ties.astype(g.dtype), 0)
@@ -294,7 +312,7 @@ def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     >>> x.grad
     array([0. , 0.5, 0.5])
     """
-    return _extremum("max", np.maximum.reduce, x, axis, keepdims)
+    return extremum("max", np.maximum.reduce, x, axis, keepdims)
 
 
 def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -306,7 +324,7 @@ def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([1., 2.], dtype=float64)
     """
-    return _extremum("min", np.minimum.reduce, x, axis, keepdims)
+    return extremum("min", np.minimum.reduce, x, axis, keepdims)
 
 
 def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -329,7 +347,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
             result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
-        return narrow(result if keepdims else np.squeeze(result, axis=facts.axes), a)
+        return narrow(facts.shaped(result), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # The rounding of a large result is a common factor of all parts, and goes out with their sum.
@@ -339,3 +357,62 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         return facts.spread(xp, wide(g)) / xp.where(total == 0, 1, total) * parts
 
     return record("logsumexp", real_only("logsumexp", forward), (source,), (d_x,))
+
+
+def ptp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Largest less smallest element along axes ("peak to peak"); ties split each gradient evenly.
+
+    Raises ShapeError where there are no elements.
+
+    >>> import tensorgrad as tg
+    >>> tg.ptp([[1.0, 5.0], [3.0, 4.0]], axis=1)
+    Tensor([4., 1.], dtype=float64)
+    """
+    source = shaped(x, "ptp")
+    Reduced("ptp", source, axis, keepdims).nonempty()
+    return subtract(max(source, axis, keepdims=keepdims), min(source, axis, keepdims=keepdims))
+
+
+@indivisible
+def _refuse_zero(total: Any) -> None:
+    if np.any(total == 0):
+        raise ZeroDivisionError("average: the weights add up to zero; their average is not defined")
+
+
+def average(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    weights: TensorLike | None = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    """Weighted mean along axes; with ``returned=True`` a pair, the mean and the sum of the weights.
+
+    Weights have the shape of x, or that of the axes alone. Both get their gradient. Raises ShapeError for weights of
+    another shape, and ZeroDivisionError where they add up to zero.
+
+    >>> import tensorgrad as tg
+    >>> tg.average([1.0, 4.0], weights=[2.0, 1.0])
+    Tensor(2., dtype=float64)
+    """
+    source = shaped(x, "average")
+    facts = Reduced("average", source, axis, keepdims)
+    facts.nonempty()
+    if weights is None:
+        result = mean(source, axis, keepdims=keepdims)
+        return (result, result.detach() * 0 + facts.count) if returned else result
+    given = shaped(weights, "average")
+    if given.shape != facts.shape:
+        if axis is None or given.shape != tuple(facts.shape[a] for a in facts.axes):
+            raise ShapeError(
+                f"average: weights of shape {given.shape} fit neither x of shape {facts.shape} nor its axes {axis}"
+            )
+        order = sorted(range(len(facts.axes)), key=facts.axes.__getitem__)
+        places = tuple(n if i in facts.axes else 1 for i, n in enumerate(facts.shape))
+        given = broadcast_to(reshape(transpose(given, order), places), facts.shape)
+    total = sum(given, axis, keepdims=keepdims)
+    _refuse_zero(array_of(total))
+    result = divide(sum(multiply(source, given), axis, keepdims=keepdims), total)
+    return (result, total) if returned else result

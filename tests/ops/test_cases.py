@@ -71,7 +71,7 @@ def test_forward_is_the_oracle(case, sample):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("case", "sample"), DIFFERENTIABLE)
+@pytest.mark.parametrize(("case", "sample"), [p for p in DIFFERENTIABLE if p.values[0].honest])
 def test_first_and_second_derivative(case, sample):
     def f(*inputs):
         return sample.apply(case.op, inputs)

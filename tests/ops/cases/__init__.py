@@ -7,14 +7,32 @@ operation that is missing here fails the suite.
 
 from __future__ import annotations
 
-from . import activations, complexes, elementwise, fft, indexing, linalg, products, random, reductions, shapes, special
+from . import (
+    activations,
+    complexes,
+    cumulative,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    products,
+    random,
+    reductions,
+    selection,
+    shapes,
+    special,
+    trigonometry,
+)
 from .rows import Case, K, Kink, R, Refusal, S, Sample
 
 __all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"]
 
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Elementwise": elementwise.CASES,
+    "Trigonometry": trigonometry.CASES,
+    "Selection": selection.CASES,
     "Reductions": reductions.CASES,
+    "Running sums and differences": cumulative.CASES,
     "Shapes": shapes.CASES,
     "Indexing": indexing.CASES,
     "Products": products.CASES,

@@ -69,7 +69,7 @@ CASES: tuple[Case, ...] = (
     of_one("mean", np.mean, S(z(2, 3)), S(z(2, 3), axis=0)),
     of_one("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
     of_one("softmax", scipy.special.softmax, S(z(4))),
-    of_one("special.erf", scipy.special.erf),
+    *(of_one(f"special.{n}", getattr(scipy.special, n)) for n in ("erf", "erfc", "erfcx", "ndtr", "log_ndtr", "exp1")),
     of_one("round", np.round),
     of_one("cumsum", np.cumsum, S(z(2, 3), axis=1), S(z(3))),
     of_one("diff", np.diff, S(z(2, 4)), S(z(3), n=2)),
