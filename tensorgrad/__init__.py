@@ -8,12 +8,47 @@
 array(11.58385316)
 """
 
+# The array API standard's dtypes, constants and facts are NumPy's.
+from numpy import bool as bool
+from numpy import complex64 as complex64
+from numpy import complex128 as complex128
+from numpy import e as e
+from numpy import finfo as finfo
+from numpy import float16 as float16
+from numpy import float32 as float32
+from numpy import float64 as float64
+from numpy import iinfo as iinfo
+from numpy import inf as inf
+from numpy import int8 as int8
+from numpy import int16 as int16
+from numpy import int32 as int32
+from numpy import int64 as int64
+from numpy import isdtype as isdtype
+from numpy import nan as nan
+from numpy import newaxis as newaxis
+from numpy import pi as pi
+from numpy import result_type as result_type
+from numpy import uint8 as uint8
+from numpy import uint16 as uint16
+from numpy import uint32 as uint32
+from numpy import uint64 as uint64
+
 from . import fft as fft
 from . import linalg as linalg
 from . import random as random
 from . import special as special
 from . import testing as testing
 from .compiler import compile as compile
+from .creation import arange as arange
+from .creation import asarray as asarray
+from .creation import empty as empty
+from .creation import eye as eye
+from .creation import full as full
+from .creation import full_like as full_like
+from .creation import linspace as linspace
+from .creation import ones as ones
+from .creation import ones_like as ones_like
+from .creation import zeros as zeros
 from .debugging import debug as debug
 from .errors import DTypeError as DTypeError
 from .errors import GraphError as GraphError
@@ -301,8 +336,13 @@ from .staging import indivisible as indivisible
 from .staging import watch as watch
 from .staging import writes_to as writes_to
 from .tensor import Tensor as Tensor
+from .tensor import from_dlpack as from_dlpack
 from .tensor import from_numpy as from_numpy
 from .viz import Drawing as Drawing
 from .viz import draw as draw
+
+# What the array API standard, and NumPy beside it, call by a second name.
+acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
+atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __version__ = "0.1.0.dev0"

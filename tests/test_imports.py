@@ -24,7 +24,7 @@ LAYERS = [
     {"fft", "linalg", "random", "special"},
     {"interop", "readings"},
     {"tensor"},
-    {"functional", "reasons"},
+    {"creation", "functional", "reasons"},
     {"optimize"},
     {"differences"},
     {"testing"},
