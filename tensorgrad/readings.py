@@ -5,13 +5,14 @@ Arrays are NumPy's, a compiler's traced ones, or another library's: see :mod:`te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import fft, linalg, ops, special
-from .arrays import array_functions, dead, finite
+from .arrays import array_functions, dead, finite, numbers
 from .errors import NonFiniteError
 from .graph import Node, Rule
 from .mode import current
@@ -27,8 +28,16 @@ __all__ = ["ARRAYS", "TENSORS"]
 
 # A gradient that is exactly zero contributes zero, and so does a local derivative that is. Of an elementwise rule the
 # local derivative is what it makes of ones. Of any other rule, a gradient is what it should be if it stays the same
-# whatever finite numbers stand in for those that are not finite.
+# whatever finite numbers stand in for those that are not finite: one for all, which leaves equal what was equal (the
+# largest element, and where it stands), or one for each, which leaves matrices regular.
 _STAND_INS = (0.61803, -1.32472)
+
+
+def _stand_ins(like: Any, number: float, apart: bool) -> Any:
+    if not apart:
+        return np.full_like(like, number)
+    order = np.reshape(numbers(math.prod(like.shape), like), like.shape)
+    return (number + np.cos(number * order * order)).astype(like.dtype)
 
 
 def _mended_arrays(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
@@ -37,16 +46,14 @@ def _mended_arrays(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, ele
     if elementwise:
         return np.where(dead(g, rule(array_functions, np.ones_like(g), *args), gradient), 0, gradient)
 
-    def replaced(value: Any, number: float) -> Any:
+    def replaced(value: Any, number: float, apart: bool) -> Any:
         if not _may_be_infinite(value):
             return value
-        return np.where(np.isfinite(value), value, np.full_like(value, number))
+        return np.where(np.isfinite(value), value, _stand_ins(value, number, apart))
 
-    found = _with_stand_ins(lambda n: rule(array_functions, replaced(g, n), *(replaced(arg, n) for arg in args)))
-    if found is None:
-        return gradient
-    first, second = found
-    return np.where(np.isfinite(gradient) | (first != second), gradient, first)
+    return _settled(
+        gradient, lambda *how: rule(array_functions, replaced(g, *how), *(replaced(arg, *how) for arg in args)), np
+    )
 
 
 def _mended_tensors(rule: Rule, g: Tensor, args: tuple[Any, ...], gradient: Tensor, elementwise: bool) -> Tensor:
@@ -56,24 +63,31 @@ def _mended_tensors(rule: Rule, g: Tensor, args: tuple[Any, ...], gradient: Tens
         local = rule(tensor_functions, handle(np.ones_like(g.data), None), *args)
         return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
 
-    def replaced(value: Any, number: float) -> Any:
+    def replaced(value: Any, number: float, apart: bool) -> Any:
         if not isinstance(value, Handle) or not _may_be_infinite(value.data):
             return value
-        return ops.where(np.isfinite(value.data), value, np.full_like(value.data, number))
+        return ops.where(np.isfinite(value.data), value, _stand_ins(value.data, number, apart))
 
-    found = _with_stand_ins(lambda n: rule(tensor_functions, replaced(g, n), *(replaced(arg, n) for arg in args)))
-    if found is None:
-        return gradient
-    first, second = found
-    return ops.where(np.isfinite(gradient.data) | (first.data != second.data), gradient, first)
+    return _settled(
+        gradient, lambda *how: rule(tensor_functions, replaced(g, *how), *(replaced(arg, *how) for arg in args)), ops
+    )
 
 
-def _with_stand_ins(gradient_with: Callable[[float], Any]) -> tuple[Any, Any] | None:
-    """A gradient with each of the stand-ins; None where the rule has none (a matrix became singular)."""
-    try:
-        return gradient_with(_STAND_INS[0]), gradient_with(_STAND_INS[1])
-    except np.linalg.LinAlgError:
-        return None
+def _settled(gradient: Any, gradient_with: Callable[[float, bool], Any], xp: Any) -> Any:
+    """The gradient, where it is not finite replaced by what it is with any stand-ins."""
+
+    def plain(value: Any) -> Any:
+        return value.data if isinstance(value, Handle) else value
+
+    for apart in (False, True):
+        try:
+            first, second = (gradient_with(number, apart) for number in _STAND_INS)
+        except np.linalg.LinAlgError:  # a matrix became singular
+            continue
+        gradient = xp.where(np.isfinite(plain(gradient)) | (plain(first) != plain(second)), gradient, first)
+        if finite(plain(gradient)):
+            break
+    return gradient
 
 
 def _may_be_infinite(value: Any) -> bool:

@@ -120,8 +120,13 @@ def _inverses(a: Any) -> tuple[Any, Any, Any]:
 
 
 def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
-    """U, s and V.T of A, with complex numbers U.conj() and V.T.conj(); and det(U) det(V)."""
-    u, s, vh = np.linalg.svd(a)
+    """U, s and V.T of A, with complex numbers U.conj() and V.T.conj(); and det(U) det(V).
+
+    Where A holds a NaN or an infinity, for which LAPACK finds nothing, s is NaN.
+    """
+    known = np.all(np.isfinite(a), axis=(-2, -1), keepdims=True)
+    u, s, vh = np.linalg.svd(np.where(known, a, 0))
+    s = np.where(known[..., 0], s, np.nan)
     if a.dtype.kind == "c":
         u, vh = np.conj(u), np.conj(vh)
     return u, s, vh, np.conj(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]

@@ -86,6 +86,13 @@ def test_a_dead_row_of_norms():
 ROWS = np.array([[1.0, -2.0, 0.5], [np.nan, np.nan, np.nan], [0.3, 4.0, -1.0], [np.inf, -np.inf, 1.0]])
 OK = np.isfinite(ROWS).all(axis=1)
 MATRIX = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]])
+SQUARE = np.array([[0.5, -1.0, 0.3], [2.0, 0.25, 1.0], [-0.75, 1.5, 2.0]])
+
+
+def matrices(x):
+    """A matrix for each row."""
+    return SQUARE + x[:, :, None] * x[:, None, :]
+
 
 # where(ok, f(x), 0): f of a whole row, of which some rows hold NaN or infinity.
 DEAD_ROWS = {
@@ -106,6 +113,17 @@ DEAD_ROWS = {
     "einsum": lambda x: tg.einsum("ij,jk,ij->ik", x, MATRIX, x),
     "outer of a row": lambda x: (x[:, :, None] * x[:, None, :]).sum(axis=2),
     "median": lambda x: tg.median(x * x, axis=1, keepdims=True),
+    "sort": lambda x: tg.sort(x * x * x, axis=1) * np.arange(1.0, 4.0),
+    "quantile": lambda x: tg.quantile(x * x, 0.3, axis=1, keepdims=True),
+    "logcumsumexp": lambda x: tg.logcumsumexp(x, axis=1),
+    "convolve": lambda x: tg.stack([tg.convolve(row * row, [1.0, -2.0]) for row in x]),
+    "windows": lambda x: tg.sliding_window_view(x, 2, axis=1).prod(axis=2),
+    "fft": lambda x: tg.abs(tg.fft.rfft(x, axis=1)),
+    "solve": lambda x: tg.linalg.solve(matrices(x), np.ones((3, 1)))[:, :, 0],
+    "inv": lambda x: tg.linalg.inv(matrices(x)).sum(axis=2),
+    "det": lambda x: tg.linalg.det(matrices(x))[:, None],
+    "slogdet": lambda x: tg.linalg.slogdet(matrices(x)).logabsdet[:, None],
+    "cholesky": lambda x: tg.linalg.cholesky(matrices(x) @ matrices(x).mT).sum(axis=2),
     "layer norm": lambda x: (x - x.mean(axis=1, keepdims=True)) / tg.sqrt(x.var(axis=1, keepdims=True) + 1e-5),
 }
 
@@ -139,6 +157,24 @@ def test_a_linear_layer_learns_from_the_live_rows_alone():
     tg.tanh(tg.Tensor(ROWS[OK]) @ other + bias).sum().backward()
     np.testing.assert_allclose(w.grad, other.grad, rtol=1e-14)
     np.testing.assert_allclose(b.grad, bias.grad, rtol=1e-14)
+
+
+@pytest.mark.promise("D9")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_second_derivatives_of_a_linear_layer_by_the_live_rows_alone(dtype):
+    def penalty(rows, live):
+        w = tg.Tensor(MATRIX, dtype=dtype, requires_grad=True)
+        x = tg.Tensor(rows, dtype=dtype, requires_grad=True)
+        tg.where(live[:, None], tg.tanh(0.3 * x @ w), 0.0).sum().backward(create_graph=True)
+        first, w.grad = (x.grad**2).sum() + (w.grad**2).sum(), None
+        first.backward()
+        return w.grad
+
+    with np.errstate(all="ignore"):
+        got = penalty(ROWS, OK)
+    assert got.dtype == dtype
+    expected = penalty(ROWS[OK], OK[OK])
+    np.testing.assert_allclose(got, expected, rtol=1e-13 if dtype == np.float64 else 1e-5)
 
 
 def test_what_is_honestly_not_a_number_stays_so():
