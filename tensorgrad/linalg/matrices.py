@@ -119,7 +119,7 @@ def guarded(
             return function(*arrays)
         except np.linalg.LinAlgError as error:
             shape = arrays[0].shape
-            index = _first_failing(probe or function, arrays[0])
+            index = _first_failing(probe or (lambda one: function(one, *arrays[1:])), arrays[0])
             where = f"at index {index} of the batch of shape {shape}" if index else f"of shape {shape}"
             raise np.linalg.LinAlgError(f"{op}: the matrix {where} {what}") from error
 

@@ -88,3 +88,11 @@ def test_the_norm_of_complex_numbers():
 def test_overflow_is_infinite_without_a_warning():
     assert tg.linalg.det(1e200 * np.eye(2)).item() == np.inf
     assert not np.isfinite(tg.linalg.expm([[1000.0]]).item())
+
+
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh"])
+@pytest.mark.parametrize("UPLO", ["L", "U"])
+def test_a_matrix_of_nan_in_a_batch_is_named(name, UPLO):
+    x = np.stack([np.eye(3), np.full((3, 3), np.nan)])
+    with pytest.raises(np.linalg.LinAlgError, match=rf"{name}: the matrix at index \(1,\) .*is there a NaN"):
+        getattr(tg.linalg, name)(x, UPLO)
