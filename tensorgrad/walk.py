@@ -60,7 +60,7 @@ def _which(rule: Rule, parent: Node, node: Node) -> str:
     return f"the rule of {node.op} for input {position}"
 
 
-def _asked_in_vain(error: Exception) -> bool:
+def _asked_in_vain(error: BaseException) -> bool:
     """Was it the walk itself that asked what a rule returned for its dtype, not a rule that failed?"""
     return isinstance(error, AttributeError) and error.__traceback__ is not None and not error.__traceback__.tb_next
 
@@ -340,7 +340,7 @@ def _walk(
                         heappush(births, -birth)
                     else:
                         _add(entry, r, wrap)
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C, too
             error.add_note(f"in backward of {node.op}, called at {place(node.code, node.lasti)}")
             if _asked_in_vain(error):
                 raise _no_array(error, node, parent, rule) from error
