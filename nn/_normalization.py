@@ -21,6 +21,10 @@ class BatchNorm(Module):
     training and the running ones in evaluation (Ioffe and Szegedy, 2015, algorithm 1). Composed of the
     engine's operations: its gradient is derived.
 
+    The running statistics are updated where the batch is seen, in the forward pass. So where Ctrl-C ends a training
+    step that is not compiled, they may be one step ahead of the parameters, each array by itself; a compiled step
+    leaves all of one step.
+
     Shapes: x (batch, num_features), gamma and beta (num_features,), result as x.
 
     Args:

@@ -114,6 +114,10 @@ class _Bucket:
 class Optimizer:
     """Base class of optimisers: parameters in groups, each with its options.
 
+    Ctrl-C during :meth:`step` ends the program after it, so that parameters, state and counts of updates are always
+    those of one step. (The running statistics of a batch normalisation belong to the forward pass: they may be one
+    step ahead.)
+
     A subclass names its state arrays in ``slots``, passes on the defaults of its options, and defines ``_check``
     and ``_update``.
 
@@ -217,7 +221,7 @@ class Optimizer:
                 scratch = tg.array_of(run.scratch)
                 self._update(group, run, flat, weights, scratch, *state)
                 for param, piece, shape in run.pieces:
-                    memory = tg.writes_to(param, by=self._by)
+                    memory = tg.writes_to(param, by=f"optimizer.step() of {type(self).__name__}")
                     np.subtract(memory, flat[piece].reshape(shape), out=memory)
 
     def _check(self, group: ParamGroup) -> None:

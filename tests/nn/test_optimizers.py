@@ -195,12 +195,15 @@ def test_large_finite_gradients_pass():
     np.testing.assert_allclose(w.data, -1, rtol=1e-6)
 
 
-def test_stepping_before_backward_is_noticed():
-    w = nn.Parameter([1.0, 2.0])
+@pytest.mark.promise("C9")
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_stepping_before_backward_is_noticed(name):
+    w = nn.Parameter([1.0, 2.0], name="w")
     loss = (w * w).sum()
     w.grad = np.ones(2)
-    nn.SGD([w], lr=0.1).step()
-    with pytest.raises(tg.InplaceError, match=r"multiply.*SGD.step"):
+    getattr(nn, name)([w], lr=0.1).step()
+    words = rf"multiply.*saved its input 'w'.*optimizer\.step\(\) of {name} has written.*version 1, expected 0"
+    with pytest.raises(tg.InplaceError, match=words):
         loss.backward()
 
 
