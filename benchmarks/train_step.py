@@ -1,8 +1,8 @@
-"""One training step of the digits MLP: tensorgrad eager, tensorgrad compiled, and PyTorch eager.
+"""One training step of the digits MLP: tensorgrad eager, in debug mode and compiled, and PyTorch eager.
 
 The same model everywhere: 64-128-128-10 with batch normalisation and ReLU, cross-entropy, AdamW, batches of 64,
-float32, the data of scikit-learn's ``load_digits``, one thread. Each measurement is a process of its own; the three
-kinds alternate. Figures are microseconds per step, over the minimum and the median of a process's blocks of 50
+float32, the data of scikit-learn's ``load_digits``, one thread. Each measurement is a process of its own; the kinds
+alternate. Figures are microseconds per step, over the minimum and the median of a process's blocks of 50
 steps; ratios are to PyTorch eager, pair by pair.
 
     python benchmarks/train_step.py [--processes 5] [--steps 1000]
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-KINDS = ("torch eager", "tensorgrad eager", "tensorgrad compiled")
+KINDS = ("torch eager", "tensorgrad eager", "tensorgrad debug", "tensorgrad compiled")
 SIZES = (64, 128, 128, 10)
 BATCH = 64
 LR = 2e-3
@@ -44,7 +44,7 @@ def batches() -> Iterator[tuple[Any, Any]]:
             yield X[part], y[part]
 
 
-def tensorgrad_step(compiled: bool) -> Callable[[Any, Any], float]:
+def tensorgrad_step(how: str) -> Callable[[Any, Any], float]:
     """The step as its users write it."""
     import nn
     import tensorgrad as tg
@@ -60,7 +60,7 @@ def tensorgrad_step(compiled: bool) -> Callable[[Any, Any], float]:
         optimizer.step()
         return loss
 
-    run = tg.compile(step) if compiled else step
+    run = {"eager": lambda f: f, "debug": tg.debug(), "compiled": tg.compile}[how](step)
     return lambda X, y: run(X, y).item()
 
 
@@ -90,7 +90,7 @@ def torch_step() -> Callable[[Any, Any], float]:
 
 def measure(kind: str, steps: int) -> dict[str, float]:
     """Seconds per step in blocks of 50, after 50 steps of warm-up; and the loss that was reached."""
-    step = torch_step() if kind == "torch eager" else tensorgrad_step(kind.endswith("compiled"))
+    step = torch_step() if kind == "torch eager" else tensorgrad_step(kind.rpartition(" ")[2])
     stream = batches()
     prepared = [next(stream) for _ in range(steps + 50)]
     for X, y in prepared[:50]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -127,6 +128,17 @@ def test_a_write_through_an_alias_is_found_out(case):
     assert x.grad is None
 
 
+@pytest.mark.promise("C4")
+def test_an_update_of_data_is_found_out():
+    x = leaf(1.0, 2.0)
+    with tg.debug():
+        loss = (x * x).sum()
+        x.data *= 2
+        with pytest.raises(InplaceError, match=r"multiply .*saved its input.*t\.data, was written to"):
+            loss.backward()
+    assert x.grad is None
+
+
 @pytest.mark.promise("C3")
 def test_a_write_to_a_constant_is_found_out():
     a = np.array([1.0, 2.0])
@@ -178,6 +190,28 @@ def test_off_it_leaves_operations_on_the_short_way():
     with tg.debug():
         assert not current().plain
     assert current().plain
+
+
+@pytest.mark.promise("I3")
+def test_on_it_costs_about_as_much_again():
+    rng = np.random.default_rng(0)
+    model = nn.MLP([64, 128, 128, 10], norm="batch", rng=0)
+    optimizer = nn.AdamW(model.parameters())
+    X, y = rng.normal(size=(64, 64)).astype(np.float32), rng.integers(0, 10, 64)
+
+    def step():
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(X), y).backward()
+        optimizer.step()
+
+    def seconds(f):
+        start = time.process_time()
+        for _ in range(5):
+            f()
+        return time.process_time() - start
+
+    off, on = np.min([(seconds(step), seconds(tg.debug()(step))) for _ in range(15)], axis=0)
+    assert on < 3 * off  # 1.7 times on a quiet machine
 
 
 @pytest.mark.promise("J2")
