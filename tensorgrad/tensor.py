@@ -52,8 +52,8 @@ class Tensor(Methods):
         name: shown in drawings and messages.
 
     Attributes:
-        data: the ndarray. Writing to it directly is not noticed by a recorded graph; :func:`tensorgrad.writes_to`
-            gives it to be written to with notice.
+        data: the ndarray. A recorded graph notices a direct write to it only in :class:`debug mode
+            <tensorgrad.debug>`; :func:`tensorgrad.writes_to` gives it to be written to with notice.
         node: the record behind this Tensor (:class:`tensorgrad.graph.Node`), None for an unused constant.
 
     Raises:
@@ -519,7 +519,9 @@ def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | No
 def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
     """A Tensor on the memory of an ndarray: what is written to one shows in the other.
 
-    A graph does not notice a write to the ndarray: a derivative that saved it would use the new values.
+    A graph does not notice a write to the ndarray: a derivative that saved it would use the new values. The same holds
+    for a constant ndarray in an expression. Under ``with tg.debug():`` ``backward()`` finds it out and raises
+    InplaceError.
 
     >>> import numpy as np, tensorgrad as tg
     >>> a = np.zeros(2)
