@@ -44,9 +44,11 @@ def chain(x, length):
 @pytest.mark.promise("A1", "A2")
 @pytest.mark.parametrize("length", [10_000, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_long_chains(length):
+    assert sys.getrecursionlimit() <= 1_000 or length > sys.getrecursionlimit()
     x = tg.Tensor(2.0, requires_grad=True)
     chain(x, length).backward()
-    np.testing.assert_allclose(x.grad, 1.0001 ** (length // 2), rtol=1e-9)
+    factors = length // 2
+    np.testing.assert_allclose(x.grad, np.exp(factors * np.log1p(1e-4)), rtol=1e-12 if length == 10_000 else 1e-9)
 
 
 def seconds(f, argument, repeats):
@@ -91,15 +93,16 @@ def test_what_is_shared_is_visited_once():
     y = x
     for _ in range(60):
         y = y + y
-    y.backward()
+    y.backward(retain_graph=True)
     assert x.grad == 2.0**60
+    assert seconds(lambda root: root.backward(retain_graph=True), y, 5) < 0.01
 
 
 @pytest.mark.promise("A3")
 @pytest.mark.parametrize("length", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_a_large_graph_dies_without_recursion(length):
     program = f"""
-import gc, tensorgrad as tg
+import gc, time, tensorgrad as tg
 while gc.collect():
     pass
 gc.disable()
@@ -110,7 +113,9 @@ for done in (False, True):
         y = y * 1.0001
     if done:
         y.backward(retain_graph=True)
+    start = time.process_time()
     del y
+    assert time.process_time() - start < 2
 assert gc.collect() == 0
 print("alive")
 """
@@ -128,6 +133,8 @@ def test_memory_per_operation():
         assert tracemalloc.get_traced_memory()[0] < 1_500 * 20_000
         y.backward()
         assert tracemalloc.get_traced_memory()[1] < 2_000 * 20_000
+        del y
+        assert tracemalloc.get_traced_memory()[0] < 50 * 20_000  # given back, but for what Python keeps for new objects
     finally:
         tracemalloc.stop()
 

@@ -1,6 +1,7 @@
 """What happens in each of these faults is promised, and a test with the mark ``promise`` and its number holds it.
 
-``pytest -m promise`` runs them all.
+``pytest -m promise`` runs them all. The groups G (layers and losses), H (optimisers) and L (files and untrusted input)
+of the list are missing here: they belong to the issue on nn.
 """
 
 import ast

@@ -450,6 +450,49 @@ def test_gradients_of_what_is_broadcast(one, two):
         np.testing.assert_allclose(leaf.grad, expected, rtol=1e-12, atol=1e-14)
 
 
+MISFITS = {
+    "reshape": (lambda x: x.reshape(4, 2), "(2, 3)", "(4, 2)", "6 elements"),
+    "transpose": (lambda x: x.transpose(0, 2), "axis 2", "2 dimensions"),
+    "concat": (lambda x: tg.concat([x, np.ones((3, 2))]), "(3, 2)", "(2, 3)", "axis 0", "axis 1 has 2 and 3"),
+    "stack": (lambda x: tg.stack([x, np.ones((3, 2))]), "array 1", "(3, 2)", "(2, 3)"),
+    "split": (lambda x: tg.split(x, 2, axis=1), "axis 1", "(2, 3)", "length 3"),
+    "getitem": (lambda x: x[5], "index 5", "axis 0", "size 2", "(2, 3)"),
+    "sum": (lambda x: x.sum(axis=2), "axis 2", "2 dimensions"),
+    "softmax": (lambda x: tg.softmax(x, axis=-3), "axis -3", "2 dimensions"),
+    "squeeze": (lambda x: tg.squeeze(x, axis=0), "axis 0", "(2, 3)", "length 2"),
+    "broadcast_to": (lambda x: tg.broadcast_to(x, (3, 3)), "(2, 3)", "(3, 3)", "axis -2"),
+}
+
+
+@pytest.mark.promise("F3")
+@pytest.mark.parametrize("op", MISFITS)
+def test_shapes_and_axes_that_do_not_fit_are_named(op):
+    f, *pieces = MISFITS[op]
+    with pytest.raises(IndexError if op == "getitem" else ShapeError) as caught:
+        f(tg.Tensor(np.ones((2, 3)), requires_grad=True))
+    assert str(caught.value).startswith(f"{op}: ")
+    for piece in pieces:
+        assert piece in str(caught.value)
+
+
+@pytest.mark.promise("E12")
+def test_empty_arrays():
+    x = tg.Tensor(np.zeros((0, 3)), requires_grad=True)
+    assert x.sum().item() == 0
+    assert x.prod().item() == 1
+    for name in ("mean", "max", "min", "var", "std"):
+        with pytest.raises(ShapeError, match=rf"^{name}: shape \(0, 3\) has no elements"):
+            getattr(tg, name)(x)
+    m = tg.Tensor(np.ones((3, 2)), requires_grad=True)
+    y = x @ m
+    assert y.shape == (0, 2)
+    y.sum().backward()
+    assert x.grad.shape == (0, 3)
+    np.testing.assert_array_equal(m.grad, np.zeros((3, 2)))
+    inner = tg.Tensor(np.zeros((2, 0)), requires_grad=True) @ np.zeros((0, 4))
+    np.testing.assert_array_equal(inner.data, np.zeros((2, 4)))
+
+
 # --- copies -----------------------------------------------------------------------------------------------
 
 

@@ -377,6 +377,12 @@ def test_one_seed_one_model_and_no_global_state():
     assert (models[0](x).data != first).any()  # the next mask
     assert (nn.MLP([3, 4, 2], rng=8)(x).data != nn.MLP([3, 4, 2])(x).data).any()
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    again = nn.MLP([3, 4, 2], dropout=0.5, rng=7)
+    np.random.random(10)  # noqa: NPY002
+    np.testing.assert_array_equal(again(x).data, first)
+    drawn = [tg.random.normal((3,), rng=5).data for _ in range(2) if np.random.random() >= 0]  # noqa: NPY002
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_linear_takes_an_initialiser_of_ones_own():

@@ -1,10 +1,13 @@
 """Large graphs: linear time, no recursion, and an answer where there are too many cards to lay out."""
 
 import copy
+import gc
 import time
 
+import numpy as np
 import pytest
 
+import nn
 import tensorgrad as tg
 from tests.viz.graphs import groups, leaf, mlp
 
@@ -75,3 +78,41 @@ def test_a_graph_of_many_paths_is_shown_and_copied_in_linear_time():
     assert "op=multiply" in repr(y)
     assert copy.deepcopy([y, x])[0].item() == 2.0**60
     assert tg.why_no_grad(x, y)
+
+
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("show", [lambda y: tg.draw(y).picture, lambda y: str(tg.draw(y)), repr, copy.deepcopy])
+def test_ten_times_the_graph_takes_ten_times_as_long(show):
+    def seconds(doublings):
+        y = leaf(1.0, "x")
+        for _ in range(doublings):
+            y = y * 0.5 + y * 0.5
+        best = np.inf
+        for _ in range(4):
+            start = time.process_time()
+            show(y)
+            best = min(best, time.process_time() - start)
+        return best
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert seconds(2_000) <= 15 * seconds(200)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.promise("A5")
+def test_a_summary_of_many_paths():
+    class Doubling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(1, 1, rng=0)
+
+        def forward(self, x):
+            x = self.inner(x)
+            for _ in range(60):
+                x = x + x
+            return x
+
+    assert "(2, 1)" in str(Doubling().summary((2, 1)))
