@@ -214,6 +214,37 @@ class Methods(Handle):
     astype = ops.astype
     split = ops.split
     take = ops.take
+    repeat = ops.repeat
+    tile = ops.tile
+    roll = ops.roll
+    rot90 = ops.rot90
+    fliplr = ops.fliplr
+    flipud = ops.flipud
+    hsplit = ops.hsplit
+    vsplit = ops.vsplit
+    dsplit = ops.dsplit
+
+    # What ndarray writes in place under these names (sort, partition, resize), and PyTorch does not, is no method.
+    argsort = ops.argsort
+    argpartition = ops.argpartition
+    searchsorted = ops.searchsorted
+    nonzero = ops.nonzero
+    topk = ops.topk
+    diag = ops.diag
+    diagflat = ops.diagflat
+    diagonal = ops.diagonal
+    trace = ops.trace
+    tril = ops.tril
+    triu = ops.triu
+
+    def compress(self, condition: TensorLike, axis: int | None = None) -> Tensor:
+        """:func:`tensorgrad.compress`, with the condition as argument.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor([1.0, 2.0, 3.0]).compress([True, False, True])
+        Tensor([1., 3.], dtype=float64)
+        """
+        return ops.compress(condition, self, axis)
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
         """:func:`tensorgrad.reshape`; the shape may be given as several integers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,7 @@ def pad(
     constant_values: Any = 0,
     end_values: Any = 0,
     stat_length: Any = None,
+    reflect_type: Literal["even", "odd"] = "even",
 ) -> Tensor:
     """More elements before and after those of each axis.
 
@@ -51,6 +52,7 @@ def pad(
         constant_values: for "constant": a number, a pair, or a pair for each axis. They carry no gradient.
         end_values: for "linear_ramp", likewise.
         stat_length: for the last four, likewise; None takes the whole axis.
+        reflect_type: for "reflect" and "symmetric": "odd" takes the mirrored from twice the edge.
 
     Raises:
         ValueError: a negative width, or an unknown mode; "empty" is none, because its values are not defined, nor is
@@ -66,6 +68,8 @@ def pad(
     widths = _pairs("pad_width", _by_axis(pad_width, len(shape)), len(shape), index)
     if any(n < 0 for pair in widths for n in pair):
         raise ValueError(f"pad: pad_width has negative numbers, {pad_width!r}; cut with x[...] instead")
+    if reflect_type not in ("even", "odd"):
+        raise ValueError(f"pad: reflect_type is 'even' or 'odd', got {reflect_type!r}")
     if mode == "constant":
         return _surrounded(source, widths, _pairs("constant_values", constant_values, len(shape), _number))
     if mode not in _INDEXED and mode not in _COMPUTED:
@@ -76,11 +80,15 @@ def pad(
     for axis, pair in enumerate(widths):
         if shape[axis] == 0 and any(pair):
             raise ShapeError(f"pad: axis {axis} of shape {shape} is empty, so mode {mode!r} has nothing to pad it with")
+    result: Any = source
+    if reflect_type == "odd" and mode in ("reflect", "symmetric") and any(map(any, widths)):
+        for axis, pair in enumerate(widths):
+            result = _odd(result, axis, pair, mode) if any(pair) else result
+        return result
     if mode in _INDEXED:
         return _mirrored(source, widths, mode)
     ends = _pairs("end_values", end_values, len(shape), _number)
     taken = _pairs("stat_length", stat_length, len(shape), _count)
-    result: Any = source
     for axis, pair in enumerate(widths):
         if any(pair):
             result = _computed(result, axis, pair, mode, ends[axis], taken[axis])
@@ -130,13 +138,14 @@ def _inside(widths: Widths, shape: tuple[int, ...]) -> Key:
 
 def _surrounded(x: Any, widths: Widths, values: Any) -> Tensor:
     inside = _inside(widths, x.shape)
-    if not widths:
-        values = 0
+
+    def forward(a: Any) -> Any:
+        return np.pad(a, widths, constant_values=values) if widths else np.copy(a)
 
     def d_x(xp: Any, g: Any) -> Any:
         return g[inside]
 
-    return record("pad", lambda a: np.pad(a, widths, constant_values=values), (x,), (d_x,))
+    return record("pad", forward, (x,), (d_x,))
 
 
 # --- elements from elsewhere ----------------------------------------------------------------------------
@@ -185,7 +194,27 @@ def _mirrored(x: Any, widths: Widths, kind: Any) -> Tensor:
             g = total
         return g
 
-    return record("pad", lambda a: np.pad(a, widths, mode=kind), (x,), (d_x,))
+    return record("pad", lambda a: np.pad(a, widths, mode=kind) if widths else np.copy(a), (x,), (d_x,))
+
+
+def _odd(x: Any, axis: int, pair: tuple[int, int], mode: str) -> Tensor:
+    """Mirrored at both edges, in place and in value, as often as it takes: each time twice the edge is added."""
+    n = x.shape[axis]
+    even = _mirrored(x, tuple(pair if a == axis else (0, 0) for a in range(len(x.shape))), mode)
+    if n == 1:
+        return even
+    period = 2 * n - 2 if mode == "reflect" else 2 * n
+    places = numbers(n + sum(pair), x) - pair[0]
+    rounds = places // period
+    back = places - rounds * period >= n
+    left = (slice(None),) * axis
+    first, last = getitem(x, (*left, slice(0, 1))), getitem(x, (*left, slice(n - 1, n)))
+
+    def column(factors: Any) -> Any:
+        return np.reshape(factors.astype(x.dtype), (-1,) + (1,) * (len(x.shape) - axis - 1))
+
+    added = add(multiply(last, column(2 * rounds + 2 * back)), multiply(first, column(-2 * rounds)))
+    return add(multiply(even, column(1 - 2 * back)), added)
 
 
 # --- elements that are computed -------------------------------------------------------------------------

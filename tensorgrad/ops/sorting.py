@@ -12,7 +12,9 @@ from ..errors import ShapeError
 from ..record import Handle, TensorLike, record
 from ..shapes import normalised_axis
 from ..staging import array_of, indivisible
+from .complexes import refuse_complex
 from .indexing import getitem
+from .keys import index_array
 from .shaping import ravel
 from .views import no_gradient, shaped
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = ["argpartition", "argsort", "nonzero", "partition", "searchsorted", "sort", "topk"]
+
+
+def _ordered(x: Any, op: str) -> Any:
+    """An operand that has an order."""
+    source = shaped(x, op)
+    refuse_complex(op, source)
+    return source
 
 
 @indivisible
@@ -67,6 +76,7 @@ def sort(x: TensorLike, /, axis: int | None = -1, *, stable: bool = True, descen
     """The elements in ascending order along an axis; None flattens first.
 
     Equal elements share their gradients evenly, so that it is all one whether equal ones keep their order (``stable``).
+    Complex numbers, which have no order, are refused with DTypeError.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 1.0, 1.0], requires_grad=True)
@@ -74,7 +84,7 @@ def sort(x: TensorLike, /, axis: int | None = -1, *, stable: bool = True, descen
     >>> x.grad
     array([5., 2., 2.])
     """
-    source = shaped(x, "sort")
+    source = _ordered(x, "sort")
     if axis is None:
         source, axis = ravel(source), 0
     axis = normalised_axis(axis, len(source.shape), "sort")
@@ -95,7 +105,7 @@ def partition(x: TensorLike, /, kth: int | Sequence[int], axis: int | None = -1)
     >>> float(tg.partition([3.0, 1.0, 2.0], 1)[1])
     2.0
     """
-    source = shaped(x, "partition")
+    source = _ordered(x, "partition")
     if axis is None:
         source, axis = ravel(source), 0
     axis = normalised_axis(axis, len(source.shape), "partition")
@@ -129,7 +139,7 @@ def topk(x: TensorLike, /, k: int, axis: int = -1, largest: bool = True, sorted:
     >>> values, indices
     (Tensor([3., 2.], dtype=float64), array([1, 2]))
     """
-    source = shaped(x, "topk")
+    source = _ordered(x, "topk")
     axis = normalised_axis(axis, len(source.shape), "topk")
     if not 0 <= index(k) <= source.shape[axis]:
         raise ShapeError(
@@ -159,7 +169,7 @@ def argsort(x: TensorLike, /, axis: int | None = -1, *, stable: bool = True, des
     >>> tg.argsort([3.0, 1.0, 2.0])
     array([1, 2, 0])
     """
-    array = array_of(shaped(x, "argsort"))
+    array = array_of(_ordered(x, "argsort"))
     if axis is None:
         array, axis = np.ravel(array), 0
     return _places(array, normalised_axis(axis, len(array.shape), "argsort"), stable, descending)
@@ -172,26 +182,30 @@ def argpartition(x: TensorLike, /, kth: int | Sequence[int], axis: int | None = 
     >>> int(tg.argpartition([3.0, 1.0, 2.0], 0)[0])
     1
     """
-    array = array_of(shaped(x, "argpartition"))
+    array = array_of(_ordered(x, "argpartition"))
     if axis is None:
         array, axis = np.ravel(array), 0
     axis = normalised_axis(axis, len(array.shape), "argpartition")
     return np.argpartition(array, _kth("argpartition", kth, array.shape, axis), axis=axis)
 
 
-def searchsorted(x: TensorLike, values: TensorLike, /, side: Literal["left", "right"] = "left") -> Any:
+def searchsorted(
+    x: TensorLike, values: TensorLike, /, side: Literal["left", "right"] = "left", sorter: TensorLike | None = None
+) -> Any:
     """Where values would have to be inserted into a sorted array so that it stays sorted.
 
-    Raises ShapeError where the array has not exactly one axis.
+    ``sorter`` are the indices that sort the array, where it is not sorted. Raises ShapeError where the array has not
+    exactly one axis.
 
     >>> import tensorgrad as tg
     >>> tg.searchsorted([1.0, 2.0, 3.0], [1.5, 3.0])
     array([1, 2])
     """
-    array, sought = (array_of(shaped(a, "searchsorted")) for a in (x, values))
+    array, sought = (array_of(_ordered(a, "searchsorted")) for a in (x, values))
     if len(array.shape) != 1:
         raise ShapeError(f"searchsorted: a sorted array has one axis, got shape {array.shape}")
-    return np.searchsorted(array, sought, side=side)
+    order = None if sorter is None else array_of(index_array(sorter, "searchsorted"))
+    return np.searchsorted(array, sought, side=side, sorter=order)
 
 
 def nonzero(x: TensorLike, /) -> tuple[Any, ...]:

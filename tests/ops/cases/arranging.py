@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 
-from .rows import C, Case, R, S, Sample, joined, public, seed, u
+from .rows import C, Case, K, R, S, Sample, joined, public, seed, u
 
 seed("arranging")
 
@@ -127,10 +127,36 @@ CASES: tuple[Case, ...] = (
         *padded("linear_ramp", end_values=1.5),
         *padded("mean"),
         S(u(5), more=(2,), mode="mean", stat_length=2),
+        *padded("reflect", 1, (2, 2), ((0, 7), (5, 6)), reflect_type="odd"),
+        *padded("symmetric", 1, ((0, 9), (4, 8)), reflect_type="odd"),
+        S(u(1), more=(2,), mode="reflect", reflect_type="odd"),
+        S(u(), more=(2,)),
+        S(u(), more=(2,), mode="wrap"),
+        S(u(2, 2), more=(0,), mode="symmetric", reflect_type="odd"),
         refusals=(
             R(lambda: tg.pad(np.ones(2), -1), ValueError, "pad", "-1"),
             R(lambda: tg.pad(np.ones(2), 1, "empty"), ValueError, "pad", "'empty'"),
             R(lambda: tg.pad(np.ones(2), ((1, 1), (1, 1))), ShapeError, "pad", "1 axes", "((1, 1), (1, 1))"),
+        ),
+    ),
+    row(
+        "pad",
+        *padded("maximum"),
+        *padded("minimum", ((1, 0), (2, 2)), stat_length=((1, 2), (2, 1))),
+        *padded("median"),
+        S(u(4), more=(1,), mode="median", stat_length=(3, 2)),
+        method="central",
+        kinks=(
+            K(S([1.0, 1.0, 0.0], more=(2,), mode="maximum"), [3.0, 3.0, 1.0]),
+            K(S([1.0, 1.0, 0.0], more=((0, 2),), mode="minimum", stat_length=1), [1.0, 1.0, 3.0]),
+            K(S([1.0, 1.0, 0.0], more=((0, 2),), mode="median"), [2.0, 2.0, 1.0]),
+        ),
+        refusals=(
+            R(lambda: tg.pad([1j, 2.0], 1, "maximum"), DTypeError, "pad", "maximum"),
+            R(lambda: tg.pad([1, 2], 1, "mean"), DTypeError, "pad", "mean", "int64"),
+            R(lambda: tg.pad([1.0, 2.0], 1, "mean", stat_length=0), ValueError, "pad", "stat_length"),
+            R(lambda: tg.pad(np.ones((0, 2)), 1, "edge"), ShapeError, "pad", "axis 0", "'edge'"),
+            R(lambda: tg.pad(np.ones(2), 1, reflect_type="none"), ValueError, "pad", "reflect_type"),  # type: ignore[arg-type]
         ),
     ),
     # --- joining

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 
 from .rows import (
     C,
@@ -19,6 +21,13 @@ from .rows import (
 )
 
 seed("random")
+
+
+def proportions(alpha: Any, size: Any = ()) -> Any:
+    size = (*np.atleast_1d(np.asarray(size, dtype=int)), *alpha.shape)
+    larger = np.random.default_rng([7, 0]).standard_gamma(alpha + 1, size)
+    parts = larger * np.exp(-np.random.default_rng([7, 1]).standard_exponential(size) / alpha)
+    return parts / parts.sum(axis=-1, keepdims=True)
 
 
 CASES: tuple[Case, ...] = (
@@ -83,5 +92,40 @@ CASES: tuple[Case, ...] = (
         op=lambda p: tg.random.bernoulli(p, rng=7).data,
         orders=0,
         refusals=(R(lambda: tg.random.bernoulli(1.5, rng=0), ValueError, "bernoulli", "1.5"),),
+    ),
+    # Their gradient is that of the quantile, which tests/test_random.py compares; draws move with it on average only.
+    C(
+        "random.gamma",
+        lambda shape, scale: (
+            scale * np.random.default_rng(7).standard_gamma(shape, np.broadcast(shape, scale).shape or None)
+        ),
+        S(positive(2, 3), positive(3)),
+        S(positive(), positive(2)),
+        S(positive(), positive()),
+        S(positive(0), positive()),
+        op=lambda shape, scale: tg.random.gamma(shape, scale, rng=7),
+        method="central",
+        honest=False,
+        refusals=(
+            R(lambda: tg.random.gamma([1.0, 0.0], rng=0), ValueError, "gamma", "0."),
+            R(lambda: tg.random.gamma(1j, rng=0), DTypeError, "gamma", "complex"),
+            R(lambda: tg.random.gamma(np.ones(2), np.ones(3), rng=0), ShapeError, "gamma", "(2,)", "(3,)"),
+            R(lambda: tg.random.gamma(1.0, rng=None), TypeError, "gamma", "NoneType"),  # type: ignore[arg-type]
+        ),
+    ),
+    C(
+        "random.dirichlet",
+        proportions,
+        S(positive(3)),
+        S(positive(2, 3), size=(2,)),
+        S(positive(2), size=3),
+        op=lambda alpha, size=None: tg.random.dirichlet(alpha, size, rng=7),
+        method="central",
+        honest=False,
+        refusals=(
+            R(lambda: tg.random.dirichlet([1.0, -1.0], rng=0), ValueError, "dirichlet", "-1."),
+            R(lambda: tg.random.dirichlet(1.0, rng=0), ShapeError, "dirichlet", "axis -1"),
+            R(lambda: tg.random.dirichlet([1j], rng=0), DTypeError, "dirichlet", "complex128"),
+        ),
     ),
 )

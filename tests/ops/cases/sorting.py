@@ -10,7 +10,7 @@ import numpy as np
 import tensorgrad as tg
 from tensorgrad import DTypeError, ShapeError
 
-from .rows import MASK, ROW, C, Case, K, R, Refusal, S, Sample, seed, u
+from .rows import MASK, ROW, C, Case, K, R, S, Sample, real, seed, u
 
 seed("sorting")
 
@@ -18,10 +18,6 @@ seed("sorting")
 def row(name: str, *samples: Sample, oracle: Any = None, **rest: Any) -> Case:
     rest.setdefault("method", "complex")
     return C(name, oracle or getattr(np, name), *samples, **rest)
-
-
-def real(name: str) -> Refusal:
-    return R(lambda: getattr(tg, name)(np.ones(2) * 1j), DTypeError, name, "complex128")
 
 
 def on_a_copy(function: Callable[..., Any], copy: Callable[[Any], Any]) -> Any:
@@ -55,6 +51,11 @@ def largest(x: Any, k: int, axis: int = -1, largest: bool = True) -> Any:
     return np.take(ordered, np.arange(k), axis)
 
 
+def summed(function: Callable[..., Any], cumsum: Callable[..., Any]) -> Any:
+    """The running sum of the result: its elements have weights ... 3, 2, 1, which show who gets which share at ties."""
+    return lambda x, *more, axis=-1: cumsum(function(x, *more, axis=axis), axis=axis)
+
+
 CASES: tuple[Case, ...] = (
     # --- order
     row(
@@ -63,20 +64,47 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3)),
         S(u(2, 3), axis=0),
         S(u(2, 3), axis=None),
+        S(u(2, 3), axis=-2, descending=True),
         S(u(0)),
+        S(u(2, 0)),
+        oracle=lambda x, descending=False, **axis: (
+            np.flip(np.sort(x, **axis), **axis) if descending else np.sort(x, **axis)
+        ),
+        method="central",
+        refusals=(R(lambda: tg.sort(np.ones(3), axis=1), ShapeError, "sort", "axis 1"), real("sort")),
+    ),
+    C(
+        "sort",
+        summed(np.sort, np.cumsum),
+        S(u(2, 3)),
+        op=summed(tg.sort, tg.cumsum),
         method="central",
         kinks=(
-            K(S([2.0, 1.0, 2.0]), [1.0, 1.0, 1.0]),
-            K(S([1.0, 1.0, 0.0]), [1.0, 1.0, 1.0]),
+            K(S([2.0, 1.0, 2.0]), [1.5, 3.0, 1.5]),
+            K(S([1.0, 1.0, 0.0]), [1.5, 1.5, 3.0]),
+            K(S([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]]), [[2.0, 2.0, 2.0], [1.5, 3.0, 1.5]]),
+            K(S([[1.0, 5.0], [1.0, 0.0]], axis=0), [[1.5, 1.0], [1.5, 2.0]]),
         ),
-        refusals=(R(lambda: tg.sort(np.ones(3), axis=1), ShapeError, "sort", "axis 1"),),
     ),
     row(
         "partition",
         S([3.0, 1.0, 2.0], more=(1,)),
         S([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]], more=(2,)),
+        S(u(3, 2), more=([0, -1],), axis=0),
+        S(u(2, 2), more=(1,), axis=None),
         method="central",
-        refusals=(R(lambda: tg.partition(np.ones(3), 3), ShapeError, "partition", "3", "(3,)"),),
+        refusals=(
+            R(lambda: tg.partition(np.ones(3), 3), ShapeError, "partition", "3", "(3,)"),
+            R(lambda: tg.partition([1j, 2.0], 1), DTypeError, "partition", "complex128"),
+        ),
+    ),
+    C(
+        "partition",
+        summed(np.partition, np.cumsum),
+        S([3.0, 1.0, 2.0], more=(1,)),
+        op=summed(tg.partition, tg.cumsum),
+        method="central",
+        kinks=(K(S([2.0, 1.0, 2.0], more=(0,)), [1.5, 3.0, 1.5]),),
     ),
     C(
         "topk",
@@ -87,13 +115,47 @@ CASES: tuple[Case, ...] = (
         S(u(3), more=(0,)),
         op=lambda *args, **keywords: tg.topk(*args, **keywords)[0],
         method="central",
-        kinks=(K(S([2.0, 1.0, 2.0], more=(1,)), [0.5, 0.0, 0.5]),),
-        refusals=(R(lambda: tg.topk(np.ones(3), 4), ShapeError, "topk", "4", "3"),),
+        kinks=(
+            K(S([2.0, 1.0, 2.0], more=(1,)), [0.5, 0.0, 0.5]),
+            K(S([2.0, 1.0, 1.0, 1.0], more=(3,)), [1.0, 2 / 3, 2 / 3, 2 / 3]),
+        ),
+        refusals=(
+            R(lambda: tg.topk(np.ones(3), 4), ShapeError, "topk", "4", "3"),
+            R(lambda: tg.topk([1j, 2.0], 1), DTypeError, "topk", "complex128"),
+        ),
     ),
-    row("argsort", S(u(5)), S(u(2, 3), axis=0), orders=0),
-    row("argpartition", S([3.0, 1.0, 2.0], more=(1,)), orders=0),
-    row("searchsorted", S([1.0, 2.0, 3.0], [0.5, 2.0, 9.0]), S([1.0, 2.0], 2.0, side="right"), orders=0),
-    row("nonzero", S([0.0, 1.0, 2.0]), S([[0.0, 1.0], [2.0, 0.0]]), orders=0),
+    row("argsort", S(u(5)), S(u(2, 3), axis=0), S(u(2, 3), axis=None), orders=0, refusals=(real("argsort"),)),
+    C(
+        "argsort",
+        lambda x: np.array([2, 0, 3, 1]),
+        S([2.0, 1.0, 3.0, 2.0]),
+        op=lambda x: tg.argsort(x, descending=True),  # the first of equal ones comes first
+        orders=0,
+    ),
+    row(
+        "argpartition",
+        S([3.0, 1.0, 2.0], more=(1,)),
+        orders=0,
+        refusals=(R(lambda: tg.argpartition([1j, 2.0], 1), DTypeError, "argpartition", "complex128"),),
+    ),
+    row(
+        "searchsorted",
+        S([1.0, 2.0, 3.0], [0.5, 2.0, 9.0]),
+        S([1.0, 2.0], 2.0, side="right"),
+        S([3.0, 1.0, 2.0], [0.5, 2.0, 9.0], sorter=[1, 2, 0]),
+        orders=0,
+        refusals=(
+            R(lambda: tg.searchsorted([1j], 1.0), DTypeError, "searchsorted", "complex128"),
+            R(lambda: tg.searchsorted(np.ones((2, 2)), 1.0), ShapeError, "searchsorted", "(2, 2)"),
+        ),
+    ),
+    row(
+        "nonzero",
+        S([0.0, 1.0, 2.0]),
+        S([[0.0, 1.0], [2.0, 0.0]]),
+        orders=0,
+        refusals=(R(lambda: tg.nonzero(1.0), ShapeError, "nonzero", "x != 0"),),
+    ),
     # --- diagonals
     row(
         "diagonal",
