@@ -45,6 +45,11 @@ from .ops.complexes import angle as angle
 from .ops.complexes import conj as conj
 from .ops.complexes import imag as imag
 from .ops.complexes import real as real
+from .ops.convolution import conv as conv
+from .ops.convolution import conv_input as conv_input
+from .ops.convolution import conv_weight as conv_weight
+from .ops.convolution import overlap_add as overlap_add
+from .ops.convolution import strided_windows as strided_windows
 from .ops.elementwise import abs as abs
 from .ops.elementwise import add as add
 from .ops.elementwise import arccos as arccos

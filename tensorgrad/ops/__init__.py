@@ -18,6 +18,11 @@ from .complexes import angle as angle
 from .complexes import conj as conj
 from .complexes import imag as imag
 from .complexes import real as real
+from .convolution import conv as conv
+from .convolution import conv_input as conv_input
+from .convolution import conv_weight as conv_weight
+from .convolution import overlap_add as overlap_add
+from .convolution import strided_windows as strided_windows
 from .elementwise import abs as abs
 from .elementwise import add as add
 from .elementwise import arccos as arccos

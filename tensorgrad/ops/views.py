@@ -48,6 +48,7 @@ _may_be_views = {
     "ravel",
     "reshape",
     "squeeze",
+    "strided_windows",
     "swapaxes",
     "transpose",
 }

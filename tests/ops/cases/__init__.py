@@ -7,7 +7,19 @@ operation that is missing here fails the suite.
 
 from __future__ import annotations
 
-from . import activations, complexes, elementwise, indexing, linalg, products, random, reductions, shapes, special
+from . import (
+    activations,
+    complexes,
+    convolution,
+    elementwise,
+    indexing,
+    linalg,
+    products,
+    random,
+    reductions,
+    shapes,
+    special,
+)
 from .rows import Case, K, Kink, R, Refusal, S, Sample
 
 __all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"]
@@ -18,6 +30,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Shapes": shapes.CASES,
     "Indexing": indexing.CASES,
     "Products": products.CASES,
+    "Convolution": convolution.CASES,
     "Linear algebra": linalg.CASES,
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
