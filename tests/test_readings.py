@@ -1,6 +1,7 @@
 """One rule, four readings: on ndarrays, on Tensors, on traced arrays, and on another library's arrays.
 
-Every operation of the table is gone through forward and backward in all four, and the numbers compared.
+Every operation of the table, and every function of nn, is gone through forward and backward in all four, and the
+numbers compared.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import pytest
 
 import nn
 import tensorgrad as tg
+from tests.nn.cases import CASES as NN_CASES
 from tests.ops.cases import CASES, Sample
 from tests.standin import StandIn, unwrapped
 
 ROWS = [
     pytest.param(case.op, sample, id=f"{case.name}-{i}")
-    for case in CASES
+    for case in (*CASES, *(case for case in NN_CASES if not case.random))
     if case.orders
     for i, sample in enumerate(case.samples)
 ]

@@ -99,7 +99,7 @@ def binary_cross_entropy_with_logits(
 @tg.indivisible
 def _check_probabilities(p: Any) -> None:
     wrong = ~((p >= 0) & (p <= 1))
-    if wrong.any():
+    if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(
             f"binary_cross_entropy: {p[position]} at position {position} is no probability in [0, 1]; for logits use "

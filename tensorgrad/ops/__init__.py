@@ -1,12 +1,19 @@
 """The operations: one family a file. As a namespace, the counterpart for Tensors of ``tensorgrad.arrays``."""
 
+from .activations import gelu as gelu
+from .activations import glu as glu
 from .activations import leaky_relu as leaky_relu
 from .activations import log_sigmoid as log_sigmoid
 from .activations import log_softmax as log_softmax
+from .activations import mish as mish
 from .activations import relu as relu
 from .activations import sigmoid as sigmoid
+from .activations import silu as silu
 from .activations import softmax as softmax
+from .activations import softmin as softmin
 from .activations import softplus as softplus
+from .activations import softsign as softsign
+from .activations import tanhshrink as tanhshrink
 from .compare import equal as equal
 from .compare import greater as greater
 from .compare import greater_equal as greater_equal
@@ -70,6 +77,18 @@ from .products import dot as dot
 from .products import einsum as einsum
 from .products import matmul as matmul
 from .products import outer as outer
+from .rectifiers import celu as celu
+from .rectifiers import elu as elu
+from .rectifiers import hardshrink as hardshrink
+from .rectifiers import hardsigmoid as hardsigmoid
+from .rectifiers import hardswish as hardswish
+from .rectifiers import hardtanh as hardtanh
+from .rectifiers import prelu as prelu
+from .rectifiers import relu6 as relu6
+from .rectifiers import rrelu as rrelu
+from .rectifiers import selu as selu
+from .rectifiers import softshrink as softshrink
+from .rectifiers import threshold as threshold
 from .reductions import cumsum as cumsum
 from .reductions import cumulative_sum as cumulative_sum
 from .reductions import diff as diff
@@ -81,6 +100,7 @@ from .reductions import prod as prod
 from .reductions import std as std
 from .reductions import sum as sum
 from .reductions import var as var
+from .sampling import gumbel_softmax as gumbel_softmax
 from .shaping import astype as astype
 from .shaping import broadcast_to as broadcast_to
 from .shaping import expand_dims as expand_dims

@@ -215,3 +215,39 @@ def test_values_of_many_numbers_of_float16():
     np.testing.assert_allclose(tg.softmax(x).data, 1 / 70_000, rtol=3e-3)
     np.testing.assert_allclose(tg.log_softmax(x).data, -np.log(70_000), rtol=1e-3)
     np.testing.assert_allclose(tg.logsumexp(x).data, np.log(70_000), rtol=1e-3)
+
+
+# --- activations ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "at_zero"),
+    [
+        (tg.silu, 0.5),
+        (tg.mish, 0.64),
+        (tg.gelu, np.sqrt(2 / np.pi)),
+        (lambda x: tg.gelu(x, approximate="tanh"), np.sqrt(2 / np.pi)),
+        (tg.tanhshrink, 0.0),
+        (tg.softsign, 0.0),
+        (lambda x: tg.celu(x, alpha=0.5), 2.0),
+        (tg.elu, 1.0),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_second_derivative_of_an_activation_at_zero_and_far_away(f, at_zero, dtype):
+    _, second = derivatives(f, np.array([0.0, 1e4, -1e4], dtype))
+    np.testing.assert_allclose(second, [at_zero, 0, 0], rtol=4 * np.finfo(dtype).eps, atol=1e-11)
+
+
+def test_a_hard_choice_is_exact_and_has_the_gradient_of_the_soft_one():
+    logits = tg.Tensor([[0.3, -0.2, 0.1], [2.0, 0.0, -1.0]], requires_grad=True)
+    weights = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]])
+    soft = tg.gumbel_softmax(logits, tau=0.7, rng=3)
+    hard = tg.gumbel_softmax(logits, tau=0.7, hard=True, rng=3)
+    np.testing.assert_array_equal(hard.data, np.eye(3)[soft.data.argmax(axis=1)])
+    (hard * weights).sum().backward()
+    got, logits.grad = logits.grad, None
+    (soft * weights).sum().backward()
+    np.testing.assert_array_equal(got, logits.grad)
+    chosen = tg.gumbel_softmax(np.tile(np.log([0.2, 0.5, 0.3]), (20_000, 1)), hard=True, rng=0).data
+    np.testing.assert_allclose(chosen.mean(axis=0), [0.2, 0.5, 0.3], atol=0.015)
