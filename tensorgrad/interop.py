@@ -19,7 +19,7 @@ from . import ops
 __all__ = ["array_function", "array_ufunc"]
 
 # NumPy's names for what has another one here.
-_RENAMED = {"absolute": "abs", "amax": "max", "amin": "min", "around": "round"}
+_RENAMED = {"absolute": "abs", "amax": "max", "amin": "min", "around": "round", "conjugate": "conj"}
 
 # What asks for facts that need no history.
 _FACTS: dict[Any, Callable[..., Any]] = {

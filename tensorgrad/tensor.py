@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import cmath
+import sys
 import threading
+import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -11,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import graph, interop, ops, walk
+from . import interop, ops, walk
 from .errors import DTypeError, GraphError, ShapeError
 from .frames import place
-from .graph import Leaf, Node, extra
+from .graph import Constant, Cut, Leaf, Node, extra
 from .mode import current, enable_grad
 from .ops.methods import Methods
 from .readings import ARRAYS, TENSORS
@@ -25,6 +29,7 @@ __all__ = ["Tensor", "from_numpy"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
+_set_grad: Any = Handle.__dict__["_grad"].__set__
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -123,6 +128,16 @@ class Tensor(Methods):
         return ops.matrix_transpose(self)
 
     @property
+    def real(self) -> Tensor:
+        """The real part, a copy."""
+        return ops.real(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, a copy; zero for real numbers."""
+        return ops.imag(self)
+
+    @property
     def requires_grad(self) -> bool:
         """Is a gradient wanted for this Tensor, or for one it was computed from? May be set on leaves."""
         return self.node is not None and self.node.requires_grad
@@ -161,8 +176,8 @@ class Tensor(Methods):
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"a name is a string, got {value!r}")
-        if self.node is None:
-            self.node = graph.Constant(self)
+        if self.node is None or isinstance(self.node, Cut):
+            self.node = Constant(self)
         extra(self.node).label = value
 
     @property
@@ -228,7 +243,10 @@ class Tensor(Methods):
         >>> (x * 2).detach().requires_grad
         False
         """
-        return handle(array_of(self), None)
+        node = self.node
+        if node is not None:
+            node = Cut("detach() was called", node, sys._getframe(1), "detach") if node.requires_grad else node
+        return handle(array_of(self), node if isinstance(node, Cut) else None)
 
     def numpy(self) -> Any:
         """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""
@@ -291,7 +309,7 @@ class Tensor(Methods):
             create_graph: record the backward computation, so that the gradients can be differentiated.
 
         Raises:
-            GraphError: this Tensor requires no gradient; it is no scalar and ``gradient`` is missing; the
+            GraphError: this Tensor requires no gradient; it is no real scalar and ``gradient`` is missing; the
                 graph was freed by an earlier backward.
             ShapeError: ``gradient`` has another shape than this Tensor.
             InplaceError: an array that a derivative needs was written to.
@@ -309,6 +327,13 @@ class Tensor(Methods):
                 f".sum().backward(), or backward(gradient=...) with an array of that shape"
             )
         seed = self._seed(gradient)
+        if not node.shape and current().tracer is None and not cmath.isfinite(self.data.item()):
+            warnings.warn(
+                f"backward() starts from a loss that is {self.data}, {self._describe()}; its gradients will say "
+                f"little. Compute it under `with tg.debug():` to see where it was no longer finite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if create_graph:
             with enable_grad():
                 recorded = isinstance(gradient, Tensor) and gradient.requires_grad
@@ -317,11 +342,15 @@ class Tensor(Methods):
         else:
             result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
         with _grad_lock:  # nothing is written before the whole walk has succeeded
+            owners, sums = [], []
             for source, g in result.items():
                 known = source.owner if isinstance(source, Leaf) else extra(source).owner
                 owner = known() if known is not None else None
                 if owner is not None:
-                    owner._accumulate(g)
+                    owners.append(owner)
+                    sums.append(owner._with(g))
+            # All or nothing: this loop runs in C, where Ctrl-C does not come between.
+            deque(map(_set_grad, owners, sums), maxlen=0)
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:
@@ -338,22 +367,32 @@ class Tensor(Methods):
 
     def _seed(self, gradient: TensorLike | None) -> Any:
         if gradient is None:
+            if self.dtype.kind == "c":
+                raise GraphError(
+                    f"backward() starts from a real number, got {self.dtype} ({self._describe()}); write .real, .imag "
+                    f"or abs() of it first, or backward(gradient=...) with the gradient of a real loss for it"
+                )
             return np.ones_like(array_of(self))
-        given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
-        seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
-        seed = seed.astype(self.dtype, copy=False)
+        if isinstance(gradient, np.ndarray) and gradient.dtype == self.dtype and current().tracer is None:
+            seed = np.array(gradient)
+        else:
+            given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
+            seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+            if seed.dtype.kind == "c" and self.dtype.kind != "c":
+                raise DTypeError(
+                    f"backward: the gradient is of dtype {seed.dtype}, expected {self.dtype}; write gradient.real"
+                )
+            seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
         return seed
 
-    def _accumulate(self, g: Any) -> None:
+    def _with(self, g: Any) -> Any:
+        """The gradient so far, and one more."""
         self._touch_gradient(needed=True)
         old = getattr(self, "_grad", None)
-        if isinstance(g, np.generic):
-            g = np.asarray(g)
-        self._grad = g if old is None else old + g
-        if isinstance(self._grad, np.generic):
-            self._grad = np.asarray(self._grad)
+        total = g if old is None else old + g
+        return np.asarray(total) if isinstance(total, np.generic) else total
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result in ``grad`` at the next ``backward()``.

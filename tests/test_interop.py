@@ -107,7 +107,7 @@ def test_facts_need_no_history():
 
 
 REFUSED = {
-    "np.heaviside": lambda t: np.heaviside(t, 1.0),
+    "np.nextafter": lambda t: np.nextafter(t, 1.0),
     "np.fft.fft": np.fft.fft,
     "np.linalg.det": lambda t: np.linalg.det(A * t),
     "np.linalg.matmul": lambda t: np.linalg.matmul(t, t),

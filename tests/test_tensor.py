@@ -311,20 +311,72 @@ def test_what_does_not_fit_in_place_is_refused():
     np.testing.assert_array_equal(p.data, [1.0, 2.0])
 
 
-def test_any_other_tensor_is_bound_anew():
-    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+def test_results_and_constants_are_updated_in_place_and_recorded():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
     result, constant = x * 2, tg.Tensor([1.0, 2.0])
+    memory = result.data
     for t in (result, constant):
         before = t
         t += x
-        assert t is not before
+        t *= x
+        t -= 1.0
+        t /= 2.0
+        t **= 2.0
+        assert t is before
         assert t.requires_grad
-    np.testing.assert_array_equal(result.data, [2.0, 4.0])
-    np.testing.assert_array_equal(constant.data, [1.0, 2.0])
+    assert result.data is memory
+    np.testing.assert_array_equal(result.data, ((x.data * 3) * x.data - 1) ** 2 / 4)
+    result.sum().backward()
+    np.testing.assert_allclose(x.grad, (3 * x.data**2 - 1) * 6 * x.data / 2)
+    x.grad = None
+    constant.sum().backward()
+    values = (np.array([1.0, 2.0]) + x.data) * x.data - 1
+    np.testing.assert_allclose(x.grad, values * (np.array([1.0, 2.0]) + 2 * x.data) / 2)
     with tg.no_grad():
         before = constant
         constant -= 1
-    assert constant is not before
+    assert constant is before
+
+
+def test_a_product_of_matrices_in_place():
+    x, w = tg.Tensor(np.eye(2) + 1, requires_grad=True), tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = x * 1.0
+    y @= w
+    y.sum().backward()
+    np.testing.assert_allclose(w.grad, np.full((2, 2), 3.0))
+    np.testing.assert_allclose(x.grad, np.tile(w.data.sum(axis=1), (2, 1)))
+
+
+@pytest.mark.parametrize("f", [tg.exp, tg.tanh, lambda x: tg.sqrt(x) * 1.0 * x])
+def test_an_update_in_place_of_what_was_saved_is_found_out(f):
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = f(x)
+    z = y * y
+    y += 1.0
+    with pytest.raises(InplaceError, match=r"(exp|tanh|multiply) .*saved.*\+= at .*version 1, expected 0"):
+        (z + y).sum().backward()
+    assert x.grad is None
+
+
+def test_an_update_in_place_of_what_nobody_saved_is_right():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = x + 1.0
+    y *= 3.0
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+
+
+def test_what_does_not_fit_a_result_in_place_is_refused():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = x + 1.0
+    with pytest.raises(ShapeError, match=r"\+=: .*\(3, 2\).*\(2,\).*x = x \+"):
+        y += np.ones((3, 2))
+    constant = tg.Tensor([1, 2])
+    with pytest.raises(DTypeError, match=r"\*=: .*float64.*int64.*x = x \*"):
+        constant *= x
+    np.testing.assert_array_equal(y.data, [2.0, 3.0])
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 1.0])
 
 
 # --- shapes -----------------------------------------------------------------------------------------------
@@ -428,3 +480,20 @@ def test_a_copy_keeps_what_a_subclass_adds():
         assert type(other) is Tagged
         assert other.tag == "mine"
         assert other.node is not x.node
+
+
+def test_remainders_by_operators():
+    t = tg.Tensor([7.0, -7.0], requires_grad=True)
+    assert (t % 3).data.tolist() == [1.0, 2.0]
+    assert (t // 3).data.tolist() == [2.0, -3.0]
+    assert [part.data.tolist() for part in divmod(t, 2.0)] == [[3.0, -4.0], [1.0, 1.0]]
+    assert (5 % t).data.tolist() == [5.0, -2.0]
+    assert (5 // t).data.tolist() == [0.0, -1.0]
+    assert [part.data.tolist() for part in divmod(5, t)] == [[0.0, -1.0], [5.0, -2.0]]
+    (t % 3 + t // 3).sum().backward()
+    assert t.grad.tolist() == [1.0, 1.0]
+    with tg.no_grad():
+        t %= 4
+        t //= 2
+    assert t.data.tolist() == [1.0, 0.0]
+    assert t.requires_grad

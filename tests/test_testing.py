@@ -203,8 +203,8 @@ RIGHT = {
     "strided": (lambda x: x * x, [M[:, ::-2]], "complex"),
     "empty": (lambda x: x * x, [np.zeros((0, 3))], "complex"),
     "abs is not analytic": (abs, [V - 1.2], "central"),
-    "maximum": (lambda x, y: tg.maximum(x, y) ** 2, [V, W], "complex"),
-    "chosen by a comparison": (lambda x: tg.where(x > 1, x * x, tg.sin(x)), [V], "complex"),
+    "maximum": (lambda x, y: tg.maximum(x, y) ** 2, [V, W], "central"),
+    "chosen by a comparison": (lambda x: tg.where(x.data.real > 1, x * x, tg.sin(x)), [V], "complex"),
     "through a value that is cut": (lambda x: x * x.detach().data.real, [V], None),
 }
 

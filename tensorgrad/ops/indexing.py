@@ -18,9 +18,9 @@ from ..arrays import numbers
 from ..arrays import scatter as scatter_arrays
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from ..frames import place, user_frame
-from ..graph import Leaf, Node, Rule, extra, getters
+from ..graph import Leaf, Node, Rule, extra, getter
 from ..mode import current
-from ..record import Handle, TensorLike, as_array, constant, operand, record
+from ..record import Handle, TensorLike, as_array, constant, handle, operand, record
 from ..shapes import broadcast_error, normalised_axis
 from ..staging import array_of, indivisible
 from ..writes import written
@@ -282,7 +282,7 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     source = given.node if isinstance(given, Handle) else None
     wanted = mode.grad and (y.requires_grad or (source is not None and source.requires_grad))
     if wanted:
-        _refuse_to_write(y)
+        _refuse_to_write(y, "setitem")
         if not (y.requires_grad and y.shape):
             y.data = np.copy(array_of(y))
     frame = user_frame(sys._getframe(1))
@@ -314,8 +314,38 @@ def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
     )
     # The rules need neither y nor the value: what they save are the index arrays, which stand between them.
     values = (None, *plain, None, None)
-    saved = tuple(() if rule is None else getters((rule,))[0](values) for rule in rules)
+    saved = tuple(() if rule is None else getter(rule)(values) for rule in rules)
     y.node = Node("setitem", inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope)
+    _hand_over(y, old, y.node)
+
+
+def write_recorded(y: Tensor, other: TensorLike, operation: Callable[[Any, Any], Any], op: str, by: str) -> None:
+    """``y = operation(y, other)`` in place, recorded: y keeps its identity and its memory, and gets another history.
+
+    Raises what :func:`setitem` raises, and ShapeError where the result is of another shape than y.
+    """
+    _refuse_to_write(y, op)
+    old = y.node
+    result = operation(handle(np.copy(array_of(y)), old), other)
+    if result.shape != y.shape:
+        raise ShapeError(
+            f"{op}: the result has shape {result.shape}, this Tensor {y.shape}, so it cannot be written in place; "
+            f"write x = x {op[:-1]} ... for a new Tensor"
+        )
+    if not np.can_cast(result.dtype, y.dtype, "same_kind"):
+        raise DTypeError(
+            f"{op}: the result is of {result.dtype}, which does not fit into {y.dtype} without losing its kind; write "
+            f"x = x {op[:-1]} ... for a new Tensor"
+        )
+    if result.dtype != y.dtype:
+        result = record("astype", lambda a: a.astype(y.dtype), (result,), (lambda xp, g: g,))
+    if y.requires_grad and y.shape:
+        _write(array_of(y), Ellipsis, array_of(result))
+        written(array_of(y), by)
+    else:  # a constant may show another's memory, and a scalar's node has its value
+        y.data = array_of(result)
+    y.node = result.node
+    assert y.node is not None
     _hand_over(y, old, y.node)
 
 
@@ -328,31 +358,31 @@ def _hand_over(y: Tensor, old: Node | None, new: Node) -> None:
         extra(new).owner, old.extra.owner = old.extra.owner, None
 
 
-def _refuse_to_write(y: Tensor) -> None:
+def _refuse_to_write(y: Tensor, op: str) -> None:
     node = y.node
     if node is None or not node.requires_grad:
         if getattr(y.data, "base", None) is not None:
             raise InplaceError(
-                f"setitem: what is written requires grad, but this constant of shape {y.shape} shows "
+                f"{op}: what is written requires grad, but this constant of shape {y.shape} shows "
                 f"the memory of another array, which would not know of it; index that one, or "
                 f"write to a copy, t = +t"
             )
         return
     if isinstance(node, Leaf):
         raise GraphError(
-            f"setitem: this Tensor of shape {y.shape} is a leaf that requires grad, and its own gradient "
+            f"{op}: this Tensor of shape {y.shape} is a leaf that requires grad, and its own gradient "
             f"would be lost; update it under `with tg.no_grad():`, or write to a copy, y = +x"
         )
     if is_view(y):
         raise InplaceError(
-            f"setitem: this Tensor of shape {y.shape} is a view, made by {node.op} (at "
+            f"{op}: this Tensor of shape {y.shape} is a view, made by {node.op} (at "
             f"{place(node.code, node.lasti)}), and its base would not know of the write; write through the "
             f"base, or to a copy, t = +t"
         )
     made = _view_in_use(y)
     if made is not None:
         raise InplaceError(
-            f"setitem: a view of this Tensor is in use, made by {made}, and would show the new values with "
+            f"{op}: a view of this Tensor is in use, made by {made}, and would show the new values with "
             f"the old history; make it a copy, +view, or write before it is made"
         )
 

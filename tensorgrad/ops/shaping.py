@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..record import TensorLike, record
 from ..shapes import broadcast_error, normalised_axes, normalised_axis
 from .views import shaped, view
@@ -262,9 +262,16 @@ def flip(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
 def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
     """A copy of another dtype. The gradient comes back in the old one; integers and booleans carry none.
 
+    Raises DTypeError where an imaginary part would be lost.
+
     >>> import tensorgrad as tg
     >>> tg.astype([1.5, 2.5], "float32")
     Tensor([1.5, 2.5], dtype=float32)
     """
     wanted = np.dtype(dtype)
-    return record("astype", lambda a: a.astype(wanted), (shaped(x, "astype"),), (lambda xp, g: g,))
+    source = shaped(x, "astype")
+    if source.dtype.kind == "c" and wanted.kind in "fiu":
+        raise DTypeError(
+            f"astype: {source.dtype} to {wanted} would lose the imaginary part; write tg.real(x) first, or tg.abs(x)"
+        )
+    return record("astype", lambda a: a.astype(wanted), (source,), (lambda xp, g: g,))

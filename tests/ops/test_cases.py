@@ -47,7 +47,7 @@ def functions_of(module):
 
 def test_every_public_operation_is_in_the_table():
     public = {name for name, f in vars(tg.ops).items() if inspect.isfunction(f)}
-    for module in (tg.linalg, tg.special, tg.random):
+    for module in (tg.fft, tg.linalg, tg.special, tg.random):
         public |= {f"{module.__name__.rpartition('.')[2]}.{name}" for name in functions_of(module)}
     assert public == {case.name for case in CASES}
     inside = {"getitem", "setitem", "scatter"}  # t[i], t[i] = v, and the gradient of t[i]
@@ -71,14 +71,16 @@ def test_forward_is_the_oracle(case, sample):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("case", "sample"), DIFFERENTIABLE)
+@pytest.mark.parametrize(("case", "sample"), [p for p in DIFFERENTIABLE if p.values[0].honest])
 def test_first_and_second_derivative(case, sample):
     def f(*inputs):
         return sample.apply(case.op, inputs)
 
-    gradcheck(f, *sample.arrays, method=case.method)
+    # Where there are complex numbers already, there is no complex step.
+    method = "central" if any(map(np.iscomplexobj, sample.arrays)) else case.method
+    gradcheck(f, *sample.arrays, method=method)
     if case.orders > 1:
-        gradgradcheck(f, *sample.arrays, method=case.method)
+        gradgradcheck(f, *sample.arrays, method=method)
 
 
 @pytest.mark.parametrize(("name", "a", "b"), list(product(BINARY, SHAPES, SHAPES)))
@@ -158,12 +160,17 @@ def test_gradients_have_memory_of_their_own(case, sample):
     assert not any(np.shares_memory(g, h) for g, h in combinations(grads, 2))
 
 
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is nan")
 @pytest.mark.parametrize(("case", "kink"), KINKS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_kinks(case, kink, dtype):
-    _, grads = gradients(case, kink.sample, [a.astype(dtype) for a in kink.sample.arrays])
-    for got, want in zip(grads, kink.gradients, strict=True):
-        np.testing.assert_allclose(got, np.asarray(want, dtype=dtype), rtol=3 * np.finfo(dtype).eps)
+    arrays = [
+        a.astype(np.result_type(dtype, np.complex64) if np.iscomplexobj(a) else dtype) for a in kink.sample.arrays
+    ]
+    _, grads = gradients(case, kink.sample, arrays)
+    for got, want, a in zip(grads, kink.gradients, arrays, strict=True):
+        assert got.dtype == a.dtype
+        np.testing.assert_allclose(got, np.asarray(want, dtype=a.dtype), rtol=3 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)

@@ -100,6 +100,39 @@ def test_products_with_zeros(x):
     np.testing.assert_array_equal(np.asarray(hessian), np.reshape(expected, (n, n)))
 
 
+@pytest.mark.parametrize("x", [[2.0, 0.0, 3.0, 0.0, 1.5], [0.0, 4.0, 5.0], [0.0, 0.0, 0.0, 2.0]])
+def test_running_products_with_zeros(x):
+    x = np.array(x)
+    n, w = len(x), np.arange(1.0, len(x) + 1)
+    hessian = tg.hessian(lambda t: (tg.cumprod(t) * w).sum())(x)
+    expected = np.zeros((n, n))
+    for i, j in np.ndindex(n, n):
+        if i != j:
+            expected[i, j] = sum(w[k] * np.prod(np.delete(x[: k + 1], [i, j])) for k in range(max(i, j), n))
+    np.testing.assert_array_equal(np.asarray(hessian), expected)
+
+
+def test_a_thousand_inputs_of_one_sum_and_one_product():
+    xs = [tg.Tensor([float(i != 500), 1.0], requires_grad=True) for i in range(1000)]
+    tg.add_sequence(*xs).sum().backward()
+    assert all(x.grad.tolist() == [1.0, 1.0] for x in xs)
+    for x in xs:
+        x.grad = None
+    tg.multiply_sequence(*xs).sum().backward()
+    assert all(x.grad.tolist() == [float(i == 500), 1.0] for i, x in enumerate(xs))
+
+
+def test_a_running_logsumexp_whose_gradient_vanishes_has_a_second_derivative():
+    # At x = 0 the result is 0, and so is its gradient in y * y / 2; the second derivative is not.
+    hessian = tg.hessian(lambda t: (tg.logcumsumexp(t) ** 2).sum() / 2)(np.array([0.0, -np.inf]))
+    np.testing.assert_allclose(np.asarray(hessian)[0, 0], 2.0)
+
+
+def test_python_numbers_alone_make_float64():
+    for result in (tg.xlogy(2.0, 3.0), tg.lerp(0.0, 1.0, 0.5), tg.add_sequence(1.0, 2.0), tg.rsqrt(4)):
+        assert result.dtype == np.float64
+
+
 def test_a_product_of_many_factors():
     x = np.linspace(0.5, 1.5, 1001)
     leaf = tg.Tensor(x, requires_grad=True)

@@ -11,14 +11,18 @@ from . import (
     activations,
     complexes,
     convolution,
+    cumulative,
     elementwise,
+    fft,
     indexing,
     linalg,
     products,
     random,
     reductions,
+    selection,
     shapes,
     special,
+    trigonometry,
 )
 from .rows import Case, K, Kink, R, Refusal, S, Sample
 
@@ -26,7 +30,10 @@ __all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"
 
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Elementwise": elementwise.CASES,
+    "Trigonometry": trigonometry.CASES,
+    "Selection": selection.CASES,
     "Reductions": reductions.CASES,
+    "Running sums and differences": cumulative.CASES,
     "Shapes": shapes.CASES,
     "Indexing": indexing.CASES,
     "Products": products.CASES,
@@ -34,6 +41,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Linear algebra": linalg.CASES,
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
+    "Fourier transforms": fft.CASES,
     "Activations": activations.CASES,
     "Random": random.CASES,
 }
