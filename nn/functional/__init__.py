@@ -19,6 +19,7 @@ from .labels import nll_loss as nll_loss
 from .labels import one_hot as one_hot
 from .labels import softmax_focal_loss as softmax_focal_loss
 from .layers import batch_norm as batch_norm
+from .layers import bilinear as bilinear
 from .layers import dropout as dropout
 from .layers import linear as linear
 from .losses import binary_cross_entropy as binary_cross_entropy

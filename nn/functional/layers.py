@@ -13,7 +13,7 @@ import tensorgrad as tg
 from .._running import running_path
 from ._shared import _operand, checked_probability
 
-__all__ = ["batch_norm", "dropout", "linear"]
+__all__ = ["batch_norm", "bilinear", "dropout", "linear"]
 
 
 def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -> tg.Tensor:
@@ -25,6 +25,50 @@ def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -
     """
     product = tg.matmul(x, W)
     return product if b is None else product + b
+
+
+def bilinear(
+    x1: tg.TensorLike, x2: tg.TensorLike, weight: tg.TensorLike, bias: tg.TensorLike | None = None
+) -> tg.Tensor:
+    """``x1 @ weight[k] @ x2 + bias[k]`` for every output k: products of the features of two inputs.
+
+    Args:
+        x1: shape (..., features 1).
+        x2: shape (..., features 2), with the same axes before.
+        weight: shape (outputs, features 1, features 2).
+        bias: shape (outputs,); None for 0.
+
+    Returns:
+        Shape (..., outputs).
+
+    Raises:
+        ShapeError: shapes do not fit.
+
+    >>> import nn
+    >>> nn.functional.bilinear([[1.0, 2.0]], [[3.0]], [[[1.0], [10.0]]], [0.5])
+    Tensor([[63.5]], dtype=float64)
+    """
+    op = "bilinear"
+    first, second, kernel = _operand(x1), _operand(x2), _operand(weight)
+    if len(kernel.shape) != 3:
+        raise tg.ShapeError(
+            f"{op}: expected weight of shape (outputs, features of x1, features of x2), got {kernel.shape}"
+        )
+    outputs, rows, columns = kernel.shape
+    batch = first.shape[:-1]
+    if not first.shape or second.shape != (*batch, columns) or first.shape[-1] != rows:
+        raise tg.ShapeError(
+            f"{op}: x1 has shape {first.shape} and x2 {second.shape}, expected (..., {rows}) and (..., {columns}) with "
+            f"the same axes before (weight of shape {kernel.shape})"
+        )
+    if bias is not None and _operand(bias).shape != (outputs,):
+        raise tg.ShapeError(
+            f"{op}: bias has shape {_operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
+        )
+    laid = tg.reshape(tg.transpose(kernel, (1, 0, 2)), (rows, outputs * columns))
+    products = tg.reshape(tg.matmul(first, laid), (*batch, outputs, columns))
+    result = tg.matvec(products, second)
+    return result if bias is None else result + bias
 
 
 def dropout(
