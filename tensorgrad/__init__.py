@@ -8,12 +8,47 @@
 array(11.58385316)
 """
 
+# The array API standard's dtypes, constants and facts are NumPy's.
+from numpy import bool as bool
+from numpy import complex64 as complex64
+from numpy import complex128 as complex128
+from numpy import e as e
+from numpy import finfo as finfo
+from numpy import float16 as float16
+from numpy import float32 as float32
+from numpy import float64 as float64
+from numpy import iinfo as iinfo
+from numpy import inf as inf
+from numpy import int8 as int8
+from numpy import int16 as int16
+from numpy import int32 as int32
+from numpy import int64 as int64
+from numpy import isdtype as isdtype
+from numpy import nan as nan
+from numpy import newaxis as newaxis
+from numpy import pi as pi
+from numpy import result_type as result_type
+from numpy import uint8 as uint8
+from numpy import uint16 as uint16
+from numpy import uint32 as uint32
+from numpy import uint64 as uint64
+
 from . import fft as fft
 from . import linalg as linalg
 from . import random as random
 from . import special as special
 from . import testing as testing
 from .compiler import compile as compile
+from .creation import arange as arange
+from .creation import asarray as asarray
+from .creation import empty as empty
+from .creation import eye as eye
+from .creation import full as full
+from .creation import full_like as full_like
+from .creation import linspace as linspace
+from .creation import ones as ones
+from .creation import ones_like as ones_like
+from .creation import zeros as zeros
 from .debugging import debug as debug
 from .errors import DTypeError as DTypeError
 from .errors import GraphError as GraphError
@@ -72,6 +107,16 @@ from .ops.arithmetic import rsqrt as rsqrt
 from .ops.arithmetic import sqrt as sqrt
 from .ops.arithmetic import square as square
 from .ops.arithmetic import subtract as subtract
+from .ops.axes import flip as flip
+from .ops.axes import fliplr as fliplr
+from .ops.axes import flipud as flipud
+from .ops.axes import matrix_transpose as matrix_transpose
+from .ops.axes import moveaxis as moveaxis
+from .ops.axes import permute_dims as permute_dims
+from .ops.axes import rollaxis as rollaxis
+from .ops.axes import rot90 as rot90
+from .ops.axes import swapaxes as swapaxes
+from .ops.axes import transpose as transpose
 from .ops.branches import choose as choose
 from .ops.branches import piecewise as piecewise
 from .ops.branches import safe_where as safe_where
@@ -109,6 +154,12 @@ from .ops.cumulative import cumulative_prod as cumulative_prod
 from .ops.cumulative import cumulative_sum as cumulative_sum
 from .ops.cumulative import logcumsumexp as logcumsumexp
 from .ops.cumulative import nancumsum as nancumsum
+from .ops.diagonals import diag as diag
+from .ops.diagonals import diagflat as diagflat
+from .ops.diagonals import diagonal as diagonal
+from .ops.diagonals import trace as trace
+from .ops.diagonals import tril as tril
+from .ops.diagonals import triu as triu
 from .ops.differences import diff as diff
 from .ops.differences import ediff1d as ediff1d
 from .ops.differences import gradient as gradient
@@ -127,12 +178,20 @@ from .ops.exponential import logaddexp2 as logaddexp2
 from .ops.exponential import sinc as sinc
 from .ops.exponential import xlog1py as xlog1py
 from .ops.exponential import xlogy as xlogy
+from .ops.indexing import compress as compress
+from .ops.indexing import extract as extract
 from .ops.indexing import take as take
 from .ops.indexing import take_along_axis as take_along_axis
+from .ops.joining import append as append
+from .ops.joining import block as block
+from .ops.joining import column_stack as column_stack
 from .ops.joining import concat as concat
 from .ops.joining import concatenate as concatenate
-from .ops.joining import split as split
+from .ops.joining import dstack as dstack
+from .ops.joining import hstack as hstack
+from .ops.joining import meshgrid as meshgrid
 from .ops.joining import stack as stack
+from .ops.joining import vstack as vstack
 from .ops.logic import all as all
 from .ops.logic import any as any
 from .ops.logic import argmax as argmax
@@ -152,6 +211,14 @@ from .ops.nan import nanprod as nanprod
 from .ops.nan import nanstd as nanstd
 from .ops.nan import nansum as nansum
 from .ops.nan import nanvar as nanvar
+from .ops.numerics import convolve as convolve
+from .ops.numerics import corrcoef as corrcoef
+from .ops.numerics import correlate as correlate
+from .ops.numerics import cov as cov
+from .ops.numerics import interp as interp
+from .ops.numerics import polyfit as polyfit
+from .ops.numerics import polyval as polyval
+from .ops.padding import pad as pad
 from .ops.products import dot as dot
 from .ops.products import matmul as matmul
 from .ops.products import outer as outer
@@ -217,17 +284,35 @@ from .ops.selection import where as where
 from .ops.sequences import add_sequence as add_sequence
 from .ops.sequences import multiply_sequence as multiply_sequence
 from .ops.shaping import astype as astype
+from .ops.shaping import atleast_1d as atleast_1d
+from .ops.shaping import atleast_2d as atleast_2d
+from .ops.shaping import atleast_3d as atleast_3d
+from .ops.shaping import broadcast_arrays as broadcast_arrays
 from .ops.shaping import broadcast_to as broadcast_to
 from .ops.shaping import expand_dims as expand_dims
-from .ops.shaping import flip as flip
-from .ops.shaping import matrix_transpose as matrix_transpose
-from .ops.shaping import moveaxis as moveaxis
-from .ops.shaping import permute_dims as permute_dims
 from .ops.shaping import ravel as ravel
 from .ops.shaping import reshape as reshape
 from .ops.shaping import squeeze as squeeze
-from .ops.shaping import swapaxes as swapaxes
-from .ops.shaping import transpose as transpose
+from .ops.sorting import argpartition as argpartition
+from .ops.sorting import argsort as argsort
+from .ops.sorting import nonzero as nonzero
+from .ops.sorting import partition as partition
+from .ops.sorting import searchsorted as searchsorted
+from .ops.sorting import sort as sort
+from .ops.sorting import topk as topk
+from .ops.splitting import array_split as array_split
+from .ops.splitting import delete as delete
+from .ops.splitting import dsplit as dsplit
+from .ops.splitting import hsplit as hsplit
+from .ops.splitting import insert as insert
+from .ops.splitting import split as split
+from .ops.splitting import unstack as unstack
+from .ops.splitting import vsplit as vsplit
+from .ops.tiling import repeat as repeat
+from .ops.tiling import resize as resize
+from .ops.tiling import roll as roll
+from .ops.tiling import sliding_window_view as sliding_window_view
+from .ops.tiling import tile as tile
 from .ops.trigonometry import arccos as arccos
 from .ops.trigonometry import arccosh as arccosh
 from .ops.trigonometry import arcsin as arcsin
@@ -244,6 +329,9 @@ from .ops.trigonometry import sinh as sinh
 from .ops.trigonometry import tan as tan
 from .ops.trigonometry import tanh as tanh
 from .ops.trigonometry import unwrap as unwrap
+from .ops.writing import fill_diagonal as fill_diagonal
+from .ops.writing import put_along_axis as put_along_axis
+from .ops.writing import scatter_add as scatter_add
 from .optimize import minimize as minimize
 from .reasons import why_no_grad as why_no_grad
 from .record import TensorLike as TensorLike
@@ -253,8 +341,13 @@ from .staging import indivisible as indivisible
 from .staging import watch as watch
 from .staging import writes_to as writes_to
 from .tensor import Tensor as Tensor
+from .tensor import from_dlpack as from_dlpack
 from .tensor import from_numpy as from_numpy
 from .viz import Drawing as Drawing
 from .viz import draw as draw
+
+# What the array API standard, and NumPy beside it, call by a second name.
+acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
+atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __version__ = "0.1.0.dev0"

@@ -47,6 +47,8 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     >>> scatter(np.array([1.0, 2.0]), ([0, 0],), (3,)).tolist()
     [3.0, 0.0, 0.0]
     """
+    if isinstance(values, np.generic):
+        values = np.asarray(values)
     if basic(index):
         result = np.zeros_like(values, shape=shape)
         result[index] = values

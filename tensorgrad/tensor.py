@@ -25,7 +25,7 @@ from .readings import ARRAYS, TENSORS
 from .record import Handle, TensorLike, as_array, checked, handle, operand, results_are
 from .staging import array_of
 
-__all__ = ["Tensor", "from_numpy"]
+__all__ = ["Tensor", "from_dlpack", "from_numpy"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
@@ -354,14 +354,15 @@ class Tensor(Methods):
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:
-            why = (
-                "it is of an integer or boolean dtype"
-                if self.dtype.kind not in "fc"
-                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all "
-                "that it was computed from"
-            )
+            if isinstance(self.node, Cut):
+                why = f"{self.node.why}, at {place(self.node.code, self.node.lasti)}"
+            elif self.dtype.kind not in "fc":
+                why = "it is of an integer or boolean dtype"
+            else:
+                why = "it was made with requires_grad=False, and so was all that it was computed from"
             raise GraphError(
-                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True"
+                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True, "
+                f"and see tg.why_no_grad(t)"
             )
         return self.node
 
@@ -470,6 +471,36 @@ class Tensor(Methods):
 
     __hash__ = object.__hash__
 
+    # --- other libraries --------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """Where the memory is: "cpu" for NumPy's arrays, what the array says for another library's."""
+        return getattr(self.data, "device", "cpu")
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        """The module that code written against the array API standard calls ``xp``: tensorgrad itself."""
+        return sys.modules[__package__]
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Hand the memory to another library, without a copy: ``torch.from_dlpack(t)``.
+
+        Raises GraphError where history would be lost, BufferError for negative strides and read-only memory.
+        """
+        self._refuse_if_graph("DLPack")
+        return interop.exported(self.data, copy, stream=stream, max_version=max_version, dl_device=dl_device)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The kind and number of the device, as DLPack counts them."""
+        return self.data.__dlpack_device__()
+
     # NumPy's functions, and the operators of its arrays and scalars.
     __array_ufunc__ = interop.array_ufunc
     __array_function__ = interop.array_function
@@ -502,3 +533,16 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     result = Tensor.__new__(Tensor)
     result._own(checked(array, "from_numpy"), requires_grad, name)
     return result
+
+
+def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
+    """A Tensor on the memory of another library's array, without a copy, through DLPack.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_dlpack(a)
+    >>> a[0] = 5.0
+    >>> t
+    Tensor([5., 0.], dtype=float64)
+    """
+    return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)

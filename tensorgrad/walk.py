@@ -108,15 +108,16 @@ class _Front:
 
     An entry is ``[node, gradient, fresh]``. A gradient that arrives first is only borrowed: it may be ``g`` itself or a
     view, which another input gets as well. ``fresh`` says that it is not ``g``; then, if it is no view either, every
-    further one is added in place.
+    further one is added in place. ``results`` are gradients of results, not leaves, that are complete and wanted.
     """
 
-    __slots__ = ("leaves", "waiting")
+    __slots__ = ("leaves", "results", "waiting")
 
     def __init__(self, root: Node, seed: Any) -> None:
         entry = [root, seed, False]
         self.waiting: dict[int, list[Any]] = {root.birth: entry} if root.rules else {}
         self.leaves: dict[Node, list[Any]] = {} if root.rules else {root: entry}
+        self.results: dict[Node, Any] = {}
 
 
 def backward(
@@ -155,7 +156,7 @@ def backward(
     return result
 
 
-_ENOUGH = 64 << 20  # bytes of gradients gone through between two looks at the front
+_ENOUGH = 8 << 20  # bytes of gradients gone through between two looks at the front
 _MANY = 256  # operations after which arrays may have become large
 
 
@@ -174,6 +175,7 @@ class _Freeing:
         self.visited: list[Node] = []
         self.touched: list[Node] | None = None  # leaves reached since the last look, once arrays are large
         self.on_the_way = current().tracer is None
+        self.pause = 1  # how many operations on small arrays to the next look at all
 
     def _copied(self, front: _Front) -> _Front:
         """The front as it is now: neither side may write to the gradients any more."""
@@ -183,6 +185,7 @@ class _Freeing:
             for entry in entries.values():
                 entry[2] = False
             setattr(copied, name, {key: list(entry) for key, entry in entries.items()})
+        copied.results = dict(front.results)
         return copied
 
     def restarted(self) -> _Front:
@@ -196,8 +199,11 @@ class _Freeing:
         if not self.on_the_way:
             return sys.maxsize
         stride = _ENOUGH // (getattr(g, "nbytes", 0) or 1)
-        if stride > _MANY or self.visited[0] is self.visited[-1]:
-            return min(stride, _MANY) + 1
+        if stride > _MANY:
+            pause, self.pause = self.pause, min(2 * self.pause, _MANY)
+            return pause
+        if len(self.visited) < min(stride, _MANY):
+            return stride
         fronts = [entry[1] for entry in front.waiting.values()]
         touched = front.leaves if self.touched is None else self.touched
         if len(fronts) + len(touched) > _MANY:
@@ -208,7 +214,7 @@ class _Freeing:
         self.free()
         self.start = self._copied(front)
         self.touched = []
-        return stride + 1
+        return stride or 1
 
     def free(self) -> None:
         """Drop saved arrays; and links, unless they are a scalar's, which is kept for drawings."""
@@ -246,7 +252,7 @@ def _walk(
     latest = writes.latest
     # Leaves are complete only at the end; where all targets are results, the last of them ends the walk.
     missing = len(stops) if stops and all(node.rules for node in stops) else 0
-    result: dict[Node, Any] = {}
+    result = front.results
     visited = frees.visited if frees is not None else None
     touched = None
     countdown = 1

@@ -147,6 +147,7 @@ WRONG = {
 }
 
 
+@pytest.mark.promise("B17")
 @pytest.mark.parametrize("case", WRONG)
 def test_b17_a_wrong_backward_is_named(case):
     returned, error, message = WRONG[case]

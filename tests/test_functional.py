@@ -342,6 +342,7 @@ def test_third_derivatives():
 # --- errors ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("B14")
 def test_unused_argument():
     f = lambda x, y: x * x
     with pytest.raises(GraphError, match=r"does not depend on argument 1; write allow_unused=True"):

@@ -26,7 +26,7 @@ LAYERS = [
     {"fft", "linalg", "random", "special"},
     {"interop", "readings"},
     {"tensor"},
-    {"functional", "reasons"},
+    {"creation", "functional", "reasons"},
     {"optimize"},
     {"differences"},
     {"testing"},

@@ -12,8 +12,8 @@ from ..record import TensorLike, number, quiet, record, unary
 from ..shapes import normalised_axis
 from .arithmetic import multiply, negative
 from .complexes import real_only, refuse_complex
-from .joining import split
 from .reductions import narrow, wide
+from .splitting import split
 from .views import shaped
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import broadcast_error, normalised_axes, normalised_axis
 from .arithmetic import multiply, subtract
+from .axes import moveaxis
 from .complexes import conj
 from .indexing import getitem
 from .joining import concatenate
-from .shaping import moveaxis, ravel
+from .shaping import ravel
 from .views import shaped
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ..mode import current
 from ..record import Handle, TensorLike, operand
 from ..shapes import broadcast_error
 from ..staging import array_of, writes_to
-from .indexing import write_recorded
 from .views import is_view
+from .writing import write_recorded
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -11,7 +11,8 @@ from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import broadcast_error
 from .arithmetic import multiply
-from .shaping import moveaxis, reshape
+from .axes import moveaxis
+from .shaping import reshape
 from .views import shaped
 
 if TYPE_CHECKING:

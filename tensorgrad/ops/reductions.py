@@ -16,8 +16,9 @@ from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes, normalised_axis
 from ..staging import array_of, indivisible
 from .arithmetic import divide, multiply, subtract
+from .axes import transpose
 from .complexes import real_only
-from .shaping import broadcast_to, reshape, transpose
+from .shaping import broadcast_to, reshape
 from .views import shaped
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from . import (
     activations,
+    arranging,
     complexes,
     convolution,
     cumulative,
@@ -16,11 +17,13 @@ from . import (
     fft,
     indexing,
     linalg,
+    numerics,
     products,
     random,
     reductions,
     selection,
     shapes,
+    sorting,
     special,
     trigonometry,
 )
@@ -35,13 +38,16 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Reductions": reductions.CASES,
     "Running sums and differences": cumulative.CASES,
     "Shapes": shapes.CASES,
+    "Arranging": arranging.CASES,
     "Indexing": indexing.CASES,
+    "Sorting, diagonals, scatter": sorting.CASES,
     "Products": products.CASES,
     "Convolution": convolution.CASES,
     "Linear algebra": linalg.CASES,
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
     "Fourier transforms": fft.CASES,
+    "Numerics": numerics.CASES,
     "Activations": activations.CASES,
     "Random": random.CASES,
 }
