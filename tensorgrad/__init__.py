@@ -141,6 +141,11 @@ from .ops.contractions import vander as vander
 from .ops.contractions import vdot as vdot
 from .ops.contractions import vecdot as vecdot
 from .ops.contractions import vecmat as vecmat
+from .ops.convolution import conv as conv
+from .ops.convolution import conv_input as conv_input
+from .ops.convolution import conv_weight as conv_weight
+from .ops.convolution import overlap_add as overlap_add
+from .ops.convolution import strided_windows as strided_windows
 from .ops.cumulative import cummax as cummax
 from .ops.cumulative import cummin as cummin
 from .ops.cumulative import cumprod as cumprod

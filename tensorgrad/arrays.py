@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from .convolutions import conv, conv_input, conv_weight
 from .record import Handle
 from .staging import indivisible
+from .windows import overlap_add, strided_windows
 
 __all__ = ["array_functions", "basic", "dead", "finite", "numbers", "scatter"]
 
@@ -83,6 +85,11 @@ class _ArrayFunctions:
     """Attribute access to NumPy's functions, each looked up once, and to the engine's own."""
 
     scatter = staticmethod(scatter)
+    conv = staticmethod(conv)
+    conv_input = staticmethod(conv_input)
+    conv_weight = staticmethod(conv_weight)
+    overlap_add = staticmethod(overlap_add)
+    strided_windows = staticmethod(strided_windows)
 
     @cached_property
     def special(self) -> Any:

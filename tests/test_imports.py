@@ -19,6 +19,8 @@ LAYERS = [
     {"walk"},
     {"record"},
     {"staging"},
+    {"windows"},
+    {"convolutions"},
     {"arrays"},
     {"debugging", "ops"},
     {"fft", "linalg", "special"},

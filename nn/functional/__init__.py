@@ -5,7 +5,13 @@ Activations are :mod:`tensorgrad`'s operations: ``tg.relu``, ``tg.softmax`` and 
 
 from ._shared import checked_probability as checked_probability
 from ._shared import checked_reduction as checked_reduction
+from .attention import scaled_dot_product_attention as scaled_dot_product_attention
+from .convolution import conv1d as conv1d
+from .convolution import conv2d as conv2d
+from .convolution import conv_transpose1d as conv_transpose1d
+from .convolution import conv_transpose2d as conv_transpose2d
 from .ctc import ctc_loss as ctc_loss
+from .embedding import embedding as embedding
 from .labels import cross_entropy as cross_entropy
 from .labels import focal_loss as focal_loss
 from .labels import multi_margin_loss as multi_margin_loss
@@ -13,6 +19,7 @@ from .labels import nll_loss as nll_loss
 from .labels import one_hot as one_hot
 from .labels import softmax_focal_loss as softmax_focal_loss
 from .layers import batch_norm as batch_norm
+from .layers import bilinear as bilinear
 from .layers import dropout as dropout
 from .layers import linear as linear
 from .losses import binary_cross_entropy as binary_cross_entropy
@@ -30,3 +37,21 @@ from .margins import hinge_loss as hinge_loss
 from .margins import margin_ranking_loss as margin_ranking_loss
 from .margins import soft_margin_loss as soft_margin_loss
 from .margins import triplet_margin_loss as triplet_margin_loss
+from .normalization import group_norm as group_norm
+from .normalization import instance_norm as instance_norm
+from .normalization import layer_norm as layer_norm
+from .normalization import local_response_norm as local_response_norm
+from .normalization import rms_norm as rms_norm
+from .pooling import avg_pool1d as avg_pool1d
+from .pooling import avg_pool2d as avg_pool2d
+from .pooling import max_pool1d as max_pool1d
+from .pooling import max_pool2d as max_pool2d
+from .recurrent import gru as gru
+from .recurrent import gru_cell as gru_cell
+from .recurrent import lstm as lstm
+from .recurrent import lstm_cell as lstm_cell
+from .sampling import fold as fold
+from .sampling import grid_sample as grid_sample
+from .sampling import interpolate as interpolate
+from .sampling import pixel_shuffle as pixel_shuffle
+from .sampling import unfold as unfold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import tensorgrad as tg
 from .._running import running_path
 from ._shared import _operand, checked_probability
 
-__all__ = ["batch_norm", "dropout", "linear"]
+__all__ = ["batch_norm", "bilinear", "dropout", "linear"]
 
 
 def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -> tg.Tensor:
@@ -24,6 +25,50 @@ def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -
     """
     product = tg.matmul(x, W)
     return product if b is None else product + b
+
+
+def bilinear(
+    x1: tg.TensorLike, x2: tg.TensorLike, weight: tg.TensorLike, bias: tg.TensorLike | None = None
+) -> tg.Tensor:
+    """``x1 @ weight[k] @ x2 + bias[k]`` for every output k: products of the features of two inputs.
+
+    Args:
+        x1: shape (..., features 1).
+        x2: shape (..., features 2), with the same axes before.
+        weight: shape (outputs, features 1, features 2).
+        bias: shape (outputs,); None for 0.
+
+    Returns:
+        Shape (..., outputs).
+
+    Raises:
+        ShapeError: shapes do not fit.
+
+    >>> import nn
+    >>> nn.functional.bilinear([[1.0, 2.0]], [[3.0]], [[[1.0], [10.0]]], [0.5])
+    Tensor([[63.5]], dtype=float64)
+    """
+    op = "bilinear"
+    first, second, kernel = _operand(x1), _operand(x2), _operand(weight)
+    if len(kernel.shape) != 3:
+        raise tg.ShapeError(
+            f"{op}: expected weight of shape (outputs, features of x1, features of x2), got {kernel.shape}"
+        )
+    outputs, rows, columns = kernel.shape
+    batch = first.shape[:-1]
+    if not first.shape or second.shape != (*batch, columns) or first.shape[-1] != rows:
+        raise tg.ShapeError(
+            f"{op}: x1 has shape {first.shape} and x2 {second.shape}, expected (..., {rows}) and (..., {columns}) with "
+            f"the same axes before (weight of shape {kernel.shape})"
+        )
+    if bias is not None and _operand(bias).shape != (outputs,):
+        raise tg.ShapeError(
+            f"{op}: bias has shape {_operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
+        )
+    laid = tg.reshape(tg.transpose(kernel, (1, 0, 2)), (rows, outputs * columns))
+    products = tg.reshape(tg.matmul(first, laid), (*batch, outputs, columns))
+    result = tg.matvec(products, second)
+    return result if bias is None else result + bias
 
 
 def dropout(
@@ -69,7 +114,8 @@ def batch_norm(
     """``gamma * (x - mean) / sqrt(var + eps) + beta``, over the batch.
 
     Args:
-        x: shape (batch, features).
+        x: shape (batch, features), or (batch, features, ...): mean and variance are then taken over the further axes,
+            too.
         running_mean: Tensor or ndarray of shape (features,), used in evaluation, updated in place in training
             (None: not kept).
         running_var: likewise, of the variance.
@@ -81,7 +127,7 @@ def batch_norm(
         unbiased: does the running variance divide by n - 1?
 
     Raises:
-        ShapeError: x is not (batch, features), features differ, or a training batch has fewer than 2 rows.
+        ShapeError: x has no features, features differ, or a training batch has fewer than 2 numbers of each.
         ValueError: no running statistics in evaluation.
 
     >>> import numpy as np, nn
@@ -90,31 +136,38 @@ def batch_norm(
     """
     given = _operand(x)
     _check_batch(given.shape, running_mean, gamma, training)
+    further = len(given.shape) - 2
     if training:
-        mean = tg.mean(given, axis=0)
-        centred = tg.subtract(given, mean)
-        var = tg.mean(centred * centred, axis=0)
+        axes = (0, *range(2, 2 + further))
+        mean = tg.mean(given, axis=axes)
+        centred = tg.subtract(given, _laid(mean, further))
+        var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
-            n = given.shape[0]
+            n = prod((given.shape[0], *given.shape[2:]))
             factor = n / (n - 1) if unbiased else 1.0
             _blend((running_mean, running_var), (mean, var), momentum, factor)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
         # The graph saves what is computed from the running statistics, never their memory, which changes.
-        centred, var = tg.subtract(given, running_mean), running_var
+        centred, var = tg.subtract(given, _laid(running_mean, further)), running_var
     inverse: Any = 1.0 if gamma is None else gamma
-    result = centred * (inverse / tg.sqrt(tg.add(var, eps)))
-    return result if beta is None else result + beta
+    result = centred * _laid(inverse / tg.sqrt(tg.add(var, eps)), further)
+    return result if beta is None else result + _laid(beta, further)
+
+
+def _laid(statistic: Any, further: int) -> Any:
+    """One number a feature, so that it broadcasts with further axes after the features."""
+    return tg.reshape(statistic, (-1,) + (1,) * further) if further else statistic
 
 
 def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training: bool) -> None:
-    if len(shape) != 2:
-        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}")
+    if len(shape) < 2:
+        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}; further axes may follow")
     for like in (running_mean, gamma):
         if like is not None and shape[1] != like.shape[0]:
             raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
-    if training and shape[0] < 2:
+    if training and prod((shape[0], *shape[2:])) < 2:
         raise tg.ShapeError(
             f"batch_norm: training needs more than 1 row in a batch to tell a variance, got shape {shape}; drop the "
             "last, smaller batch, or call eval() to use the running statistics"

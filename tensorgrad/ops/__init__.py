@@ -69,6 +69,11 @@ from .contractions import vander as vander
 from .contractions import vdot as vdot
 from .contractions import vecdot as vecdot
 from .contractions import vecmat as vecmat
+from .convolution import conv as conv
+from .convolution import conv_input as conv_input
+from .convolution import conv_weight as conv_weight
+from .convolution import overlap_add as overlap_add
+from .convolution import strided_windows as strided_windows
 from .cumulative import cummax as cummax
 from .cumulative import cummin as cummin
 from .cumulative import cumprod as cumprod

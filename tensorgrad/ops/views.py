@@ -54,6 +54,7 @@ _may_be_views = {
     "rot90",
     "sliding_window_view",
     "squeeze",
+    "strided_windows",
     "swapaxes",
     "transpose",
 }

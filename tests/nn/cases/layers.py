@@ -43,6 +43,37 @@ CASES: tuple[Case, ...] = (
         refusals=(R(lambda: F.linear(np.ones((4, 3)), np.ones((2, 3))), ShapeError, "(4, 3)", "(2, 3)"),),
     ),
     C(
+        "bilinear",
+        lambda x1, x2, W, b=0.0: np.einsum("...i,kij,...j->...k", x1, W, x2) + b,
+        S(u(4, 3), u(4, 2), u(5, 3, 2), u(5)),
+        S(u(2, 3, 2), u(2, 3, 4), u(3, 2, 4)),
+        S(u(3), u(2), u(1, 3, 2), u(1)),
+        S(u(0, 3), u(0, 2), u(2, 3, 2), u(2)),
+        peer="bilinear",
+        method="complex",
+        refusals=(
+            R(
+                lambda: F.bilinear(np.ones((4, 3)), np.ones((4, 2)), np.ones((5, 2, 3))),
+                ShapeError,
+                "bilinear: x1 has shape (4, 3) and x2 (4, 2)",
+                "(5, 2, 3)",
+            ),
+            R(
+                lambda: F.bilinear(np.ones((4, 3)), np.ones((1, 2)), np.ones((5, 3, 2))),
+                ShapeError,
+                "(1, 2)",
+                "same axes",
+            ),
+            R(lambda: F.bilinear(np.ones(3), np.ones(2), np.ones((3, 2))), ShapeError, "bilinear", "(3, 2)"),
+            R(
+                lambda: F.bilinear(np.ones(3), np.ones(2), np.ones((5, 3, 2)), np.ones(4)),
+                ShapeError,
+                "bias has shape (4,)",
+                "(5,)",
+            ),
+        ),
+    ),
+    C(
         "dropout",
         dropped,
         S(u(5, 4), more=(0.25,)),

@@ -1,0 +1,78 @@
+"""What layers on images have in common: windows by axis, constants, and the checks of both."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from ._shared import _operand
+
+Lengths = int | tuple[int, ...]
+
+_AXES = {1: "length", 2: "height, width"}
+
+
+def images(x: Any, count: int, op: str, name: str = "x") -> Any:
+    """The operand, if it has a batch, channels and so many axes more. Raises ShapeError."""
+    given = _operand(x)
+    if len(given.shape) != count + 2:
+        single = f"; write {name}[None] for a single one" if len(given.shape) == count + 1 else ""
+        raise tg.ShapeError(
+            f"{op}: expected {name} of shape (batch, channels, {_AXES[count]}), got {given.shape}{single}"
+        )
+    return given
+
+
+def each(value: Any, count: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
+    """An integer for each axis, of at least so much."""
+    try:
+        values = tuple(map(index, value)) if hasattr(value, "__iter__") else (index(value),) * count
+    except TypeError as error:
+        raise TypeError(f"{op}: {name} is an integer, or one for each of {count} axes, got {value!r}") from error
+    if len(values) != count or any(v < least for v in values):
+        raise ValueError(
+            f"{op}: {name} is an integer of at least {least}, or one for each of {count} axes, got {value!r}"
+        )
+    return values
+
+
+def reach(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
+    """How many elements a window spans."""
+    return tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
+
+
+def fitting(op: str, x: Any, spans: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> None:
+    """Raise ShapeError where a window is larger than the padded x."""
+    padded = tuple(n + before + after for n, (before, after) in zip(x.shape[2:], padding))
+    if any(span > n for span, n in zip(spans, padded)):
+        raise tg.ShapeError(
+            f"{op}: a window that spans {spans} does not fit into x of shape {x.shape}, padded to {padded}"
+        )
+
+
+def columns(windows: Any, count: int) -> Any:
+    """Windows (N, C, counts, window) as (elements of a window, N, C, counts): reduced along the first axis fast."""
+    shape = windows.shape
+    axes = (*range(2 + count, 2 + 2 * count), *range(2 + count))
+    return tg.reshape(tg.transpose(windows, axes), (int(np.prod(shape[2 + count :])), *shape[: 2 + count]))
+
+
+def constant(values: Any, like: Any) -> Any:
+    """A NumPy array as an array of the same class as ``like``."""
+    data = like.data if isinstance(like, tg.Tensor) else like
+    return values if type(data) is np.ndarray or hasattr(data, "__traced_call__") else np.asarray(values, like=data)
+
+
+def wide(x: Any) -> Any:
+    """float16 as float32, which is what sums are taken in."""
+    return tg.astype(x, np.float32) if x.dtype == np.float16 else x
+
+
+def narrow(result: tg.Tensor, *operands: Any) -> tg.Tensor:
+    """What was computed :func:`wide`, as float16 where all operands were."""
+    half = all(o is None or o.dtype == np.float16 for o in operands)
+    return tg.astype(result, np.float16) if half else result

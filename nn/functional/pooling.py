@@ -1,0 +1,151 @@
+"""Pooling: the largest, or the mean, of windows onto signals and images."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from ._spatial import Lengths, columns, constant, each, fitting, images, reach
+
+__all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
+
+
+def max_pool1d(
+    x: tg.TensorLike,
+    kernel_size: Lengths,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    dilation: Lengths = 1,
+) -> tg.Tensor:
+    """:func:`max_pool2d` along one axis: x of shape (N, C, length).
+
+    >>> import nn
+    >>> nn.functional.max_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2)
+    Tensor([[[3., 2.]]], dtype=float64)
+    """
+    return _largest("max_pool1d", 1, x, kernel_size, stride, padding, dilation)
+
+
+def max_pool2d(
+    x: tg.TensorLike,
+    kernel_size: Lengths,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    dilation: Lengths = 1,
+) -> tg.Tensor:
+    """The largest element of each window; several that are equally large share the gradient evenly.
+
+    Args:
+        x: shape (N, C, height, width).
+        kernel_size: of a window. An integer, here and below, or one for each axis.
+        stride: from one window to the next; None for the kernel size.
+        padding: so much of minus infinity on each side, at most half a window.
+        dilation: from one element of a window to the next.
+
+    Returns:
+        Shape (N, C, height', width').
+
+    Raises:
+        ShapeError: x has another number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding larger than half a window.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).data.tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
+    """
+    return _largest("max_pool2d", 2, x, kernel_size, stride, padding, dilation)
+
+
+def avg_pool1d(
+    x: tg.TensorLike,
+    kernel_size: Lengths,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    *,
+    count_include_pad: bool = True,
+) -> tg.Tensor:
+    """:func:`avg_pool2d` along one axis: x of shape (N, C, length).
+
+    >>> import nn
+    >>> nn.functional.avg_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2)
+    Tensor([[[2., 1.]]], dtype=float64)
+    """
+    return _averaged("avg_pool1d", 1, x, kernel_size, stride, padding, count_include_pad)
+
+
+def avg_pool2d(
+    x: tg.TensorLike,
+    kernel_size: Lengths,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    *,
+    count_include_pad: bool = True,
+) -> tg.Tensor:
+    """The mean of each window.
+
+    Args:
+        x: shape (N, C, height, width).
+        kernel_size: of a window. An integer, here and below, or one for each axis.
+        stride: from one window to the next; None for the kernel size.
+        padding: so many zeros on each side, at most half a window.
+        count_include_pad: are those zeros counted in a mean?
+
+    Returns:
+        Shape (N, C, height', width').
+
+    Raises:
+        ShapeError: x has another number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding larger than half a window.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).data.tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+    return _averaged("avg_pool2d", 2, x, kernel_size, stride, padding, count_include_pad)
+
+
+def _windows(
+    op: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, fill: float
+) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    kernel = each(kernel_size, count, op, "kernel_size")
+    strides = kernel if stride is None else each(stride, count, op, "stride")
+    pads, dilations = each(padding, count, op, "padding", 0), each(dilation, count, op, "dilation")
+    spans = reach(kernel, dilations)
+    if any(2 * p > span for p, span in zip(pads, spans)):
+        raise ValueError(
+            f"{op}: padding is at most half of what a window spans, {spans}, so that none lies outside; got {padding!r}"
+        )
+    pairs = tuple((p, p) for p in pads)
+    fitting(op, x, spans, pairs)
+    windows = tg.strided_windows(x, kernel, stride=strides, dilation=dilations, padding=pairs, fill=fill)
+    return columns(windows, count), {"kernel": kernel, "stride": strides, "padding": pads}
+
+
+def _largest(op: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tg.Tensor:
+    given = images(x, count, op)
+    fill = -np.inf if given.dtype.kind == "f" else int(np.iinfo(given.dtype).min)
+    windows, _ = _windows(op, count, given, kernel_size, stride, padding, dilation, fill)
+    return tg.max(windows, axis=0)
+
+
+def _averaged(
+    op: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any, count_include_pad: bool
+) -> tg.Tensor:
+    given = images(x, count, op)
+    windows, facts = _windows(op, count, given, kernel_size, stride, padding, 1, 0.0)
+    result = tg.mean(windows, axis=0)
+    if count_include_pad or not any(facts["padding"]):
+        return result
+    inside: list[Any] = [
+        [min(i * s - p + k, n) - max(i * s - p, 0) for i in range(number)]
+        for number, n, k, s, p in zip(
+            result.shape[2:], given.shape[2:], facts["kernel"], facts["stride"], facts["padding"]
+        )
+    ]
+    within: Any = reduce(np.multiply.outer, map(np.asarray, inside))
+    share = int(np.prod(facts["kernel"])) / within
+    return result * constant(np.asarray(share, result.dtype), given)

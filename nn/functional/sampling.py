@@ -1,0 +1,299 @@
+"""Images taken apart, put together, and read at other places than their pixels."""
+
+from __future__ import annotations
+
+from math import prod
+from operator import index
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from ._shared import _operand
+from ._spatial import Lengths, constant, each, fitting, images, narrow, reach, wide
+
+__all__ = ["fold", "grid_sample", "interpolate", "pixel_shuffle", "unfold"]
+
+Step = tuple[int, float]
+
+
+def pixel_shuffle(x: tg.TensorLike, upscale_factor: int) -> tg.Tensor:
+    """Channels spread into space: (..., C * r * r, H, W) becomes (..., C, H * r, W * r) (Shi et al., 2016).
+
+    Raises ShapeError where r * r does not divide the channels.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.pixel_shuffle(np.arange(4.0).reshape(1, 4, 1, 1), 2).data.tolist()
+    [[[[0.0, 1.0], [2.0, 3.0]]]]
+    """
+    given = _operand(x)
+    r = index(upscale_factor)
+    if r < 1:
+        raise ValueError(f"pixel_shuffle: upscale_factor must be at least 1, got {upscale_factor!r}")
+    if len(given.shape) < 3 or given.shape[-3] % (r * r):
+        raise tg.ShapeError(
+            f"pixel_shuffle: expected x of shape (..., channels, height, width), channels a multiple of {r} * {r}, "
+            f"got {given.shape}"
+        )
+    *batch, channels, height, width = given.shape
+    n = len(batch)
+    parts = tg.reshape(given, (*batch, channels // (r * r), r, r, height, width))
+    order = (*range(n + 1), n + 3, n + 1, n + 4, n + 2)
+    return tg.reshape(tg.transpose(parts, order), (*batch, channels // (r * r), height * r, width * r))
+
+
+def unfold(
+    x: tg.TensorLike,
+    kernel_size: Lengths,
+    dilation: Lengths = 1,
+    padding: Lengths = 0,
+    stride: Lengths = 1,
+) -> tg.Tensor:
+    """The windows onto images as columns (im2col).
+
+    Args:
+        x: shape (N, C, height, width).
+        kernel_size: of a window. An integer, here and below, or one for each axis.
+        dilation: from one element of a window to the next.
+        padding: so many zeros on each side.
+        stride: from one window to the next.
+
+    Returns:
+        Shape (N, C * elements of a window, windows).
+
+    Raises:
+        ShapeError: x has another number of axes, or is smaller than a window.
+        ValueError: a number is too small.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.unfold(np.arange(4.0).reshape(1, 1, 2, 2), (1, 2)).data.tolist()
+    [[[0.0, 2.0], [1.0, 3.0]]]
+    """
+    op = "unfold"
+    given = images(x, 2, op)
+    kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
+    fitting(op, given, reach(kernel, dilations), pairs)
+    windows = tg.strided_windows(given, kernel, stride=strides, dilation=dilations, padding=pairs)
+    n, c, *counts = windows.shape[:4]
+    return tg.reshape(tg.transpose(windows, (0, 1, 4, 5, 2, 3)), (n, c * prod(kernel), prod(counts)))
+
+
+def fold(
+    x: tg.TensorLike,
+    output_size: Lengths,
+    kernel_size: Lengths,
+    dilation: Lengths = 1,
+    padding: Lengths = 0,
+    stride: Lengths = 1,
+) -> tg.Tensor:
+    """Columns laid back where :func:`unfold` takes them from, and added up where they overlap (col2im).
+
+    Args:
+        x: shape (N, C * elements of a window, windows).
+        output_size: height and width of the result. An integer, here and below, or one for each axis.
+        kernel_size: of a window.
+        dilation: from one element of a window to the next.
+        padding: so many zeros were on each side.
+        stride: from one window to the next.
+
+    Returns:
+        Shape (N, C, height, width).
+
+    Raises:
+        ShapeError: x has not three axes, or not as many columns or elements as belong there.
+        ValueError: a number is too small.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.fold(np.ones((1, 2, 3)), (1, 4), (1, 2)).data.tolist()
+    [[[[1.0, 2.0, 2.0, 1.0]]]]
+    """
+    op = "fold"
+    given = _operand(x)
+    kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
+    lengths = each(output_size, 2, op, "output_size")
+    spans = reach(kernel, dilations)
+    counts = tuple(
+        max(0, (n + before + after - span) // s + 1)
+        for n, span, s, (before, after) in zip(lengths, spans, strides, pairs)
+    )
+    elements = prod(kernel)
+    if len(given.shape) != 3 or given.shape[1] % elements or given.shape[2] != prod(counts):
+        raise tg.ShapeError(
+            f"{op}: expected x of shape (batch, channels * {elements}, {prod(counts)}) for {prod(counts)} windows "
+            f"{kernel} on {lengths}, got {given.shape}"
+        )
+    channels = given.shape[1] // elements
+    windows = tg.reshape(given, (given.shape[0], channels, *kernel, *counts))
+    return tg.overlap_add(
+        tg.transpose(windows, (0, 1, 4, 5, 2, 3)), lengths, stride=strides, dilation=dilations, padding=pairs
+    )
+
+
+def _window(op: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[Any, Any, Any, Any]:
+    return (
+        each(kernel_size, 2, op, "kernel_size"),
+        each(stride, 2, op, "stride"),
+        each(dilation, 2, op, "dilation"),
+        tuple((p, p) for p in each(padding, 2, op, "padding", 0)),
+    )
+
+
+# --- interpolation --------------------------------------------------------------------------------------
+
+
+def interpolate(
+    x: tg.TensorLike,
+    size: Lengths | None = None,
+    scale_factor: float | tuple[float, ...] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> tg.Tensor:
+    """Signals and images in another size.
+
+    Args:
+        x: shape (N, C, length) or (N, C, height, width).
+        size: lengths of the result. An integer, or one for each axis.
+        scale_factor: in place of size: a number, or one for each axis, by which lengths are multiplied and rounded
+            down.
+        mode: "nearest" takes the pixel at or before; "linear", for three axes, and "bilinear", for four, go straight
+            from one to the next.
+        align_corners: of the linear ones: do the outermost pixels' centres stay (True), or their edges (False)?
+
+    Raises:
+        ShapeError: x has another number of axes, or no elements along one.
+        ValueError: both or neither of size and scale_factor; a mode that does not go with x, or none at all.
+
+    >>> import nn
+    >>> nn.functional.interpolate([[[1.0, 2.0]]], size=4).data.tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
+    >>> nn.functional.interpolate([[[1.0, 2.0]]], size=3, mode="linear", align_corners=True).data.tolist()
+    [[[1.0, 1.5, 2.0]]]
+    """
+    op = "interpolate"
+    given = _operand(x)
+    count = len(given.shape) - 2
+    if count not in (1, 2) or 0 in given.shape[2:]:
+        raise tg.ShapeError(
+            f"{op}: expected x of shape (batch, channels, length), or with height and width, got {given.shape}"
+        )
+    straight = {1: "linear", 2: "bilinear"}[count]
+    if mode not in ("nearest", straight):
+        raise ValueError(f"{op}: mode of x of shape {given.shape} is 'nearest' or {straight!r}, got {mode!r}")
+    if align_corners and mode == "nearest":
+        raise ValueError(f"{op}: align_corners is for mode {straight!r}, got mode 'nearest'")
+    lengths, steps = _sizes(op, given.shape[2:], size, scale_factor)
+    result = wide(given) if mode != "nearest" else given
+    for axis, (old, new, step) in enumerate(zip(given.shape[2:], lengths, steps), start=2):
+        if mode == "nearest":
+            result = _nearest(result, axis, old, new, step)
+        else:
+            result = _straight(result, axis, old, new, step, align_corners)
+    return narrow(result, given)
+
+
+def _sizes(op: str, old: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[int, ...], list[Step]]:
+    """Lengths of the result, and how far apart its pixels are in x, as a quotient."""
+    if (size is None) == (scale_factor is None):
+        raise ValueError(f"{op}: write size=... or scale_factor=..., got size={size!r}, scale_factor={scale_factor!r}")
+    if size is not None:
+        lengths = each(size, len(old), op, "size")
+        return lengths, list(zip(old, lengths))
+    factors = tuple(scale_factor) if hasattr(scale_factor, "__iter__") else (scale_factor,) * len(old)
+    if len(factors) != len(old) or not all(f > 0 for f in factors):
+        raise ValueError(f"{op}: scale_factor is a positive number, or one for each of {len(old)} axes, got {factors}")
+    lengths = tuple(int(n * f) for n, f in zip(old, factors))
+    if 0 in lengths:
+        raise ValueError(f"{op}: scale_factor {factors} leaves nothing of lengths {old}")
+    return lengths, [(1, f) for f in factors]
+
+
+def _nearest(x: Any, axis: int, old: int, new: int, step: Step) -> Any:
+    if step[1] * old == step[0] * new and new % old == 0:  # copies side by side, whose gradient is a sum
+        times = new // old
+        spread = tg.broadcast_to(tg.expand_dims(x, axis + 1), (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
+        return tg.reshape(spread, (*x.shape[:axis], new, *x.shape[axis + 1 :]))
+    places = np.minimum(np.floor(np.arange(new) * step[0] / step[1]).astype(np.intp), old - 1)
+    return tg.take(x, constant(places, x), axis=axis)
+
+
+def _straight(x: Any, axis: int, old: int, new: int, step: Step, align_corners: bool) -> Any:
+    if align_corners:
+        places = np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
+    else:
+        places = np.maximum((np.arange(new) + 0.5) * step[0] / step[1] - 0.5, 0.0)
+    first = np.minimum(places.astype(np.intp), old - 1)
+    second = np.minimum(first + 1, old - 1)
+    share = np.reshape(places - first, (new, *(1,) * (len(x.shape) - axis - 1)))
+    share = constant(share.astype(np.result_type(x.dtype, np.float16)), x)
+    near, far = (tg.take(x, constant(i, x), axis=axis) for i in (first, second))
+    return near * (1 - share) + far * share
+
+
+def grid_sample(
+    x: tg.TensorLike,
+    grid: tg.TensorLike,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool = False,
+) -> tg.Tensor:
+    """Images read at places between their pixels (Jaderberg et al., 2015).
+
+    Differentiable by the images and by the places. At a place exactly on a pixel, the derivative by it is that of
+    the side towards larger coordinates.
+
+    Args:
+        x: shape (N, C, height, width).
+        grid: shape (N, height', width', 2): x and y of the place to read, from -1 (left, top) to 1 (right, bottom).
+        mode: "bilinear".
+        padding_mode: what lies outside the image: "zeros", or "border", its outermost pixels.
+        align_corners: are -1 and 1 the outermost pixels' centres (True) or their outer edges (False)?
+
+    Returns:
+        Shape (N, C, height', width').
+
+    Raises:
+        ShapeError: x has not four axes or no pixels, or the grid does not fit it.
+        ValueError: an unknown mode or padding_mode.
+
+    >>> import nn
+    >>> nn.functional.grid_sample([[[[1.0, 3.0]]]], [[[[0.0, 0.0]]]]).item()
+    2.0
+    """
+    op = "grid_sample"
+    given, places = images(x, 2, op), _operand(grid)
+    if mode != "bilinear":
+        raise ValueError(f"{op}: mode is 'bilinear', got {mode!r}")
+    if padding_mode not in ("zeros", "border"):
+        raise ValueError(f"{op}: padding_mode is 'zeros' or 'border', got {padding_mode!r}")
+    n, c, height, width = given.shape
+    if len(places.shape) != 4 or places.shape[0] != n or places.shape[3] != 2 or not height * width:
+        raise tg.ShapeError(
+            f"{op}: expected a grid of shape ({n}, height', width', 2) for x of shape {given.shape} with pixels, got "
+            f"{places.shape}"
+        )
+    count = prod(places.shape[1:3])
+    pixels = tg.reshape(wide(given), (n, c, height * width))
+    flat = tg.reshape(wide(places), (n, 1, count, 2))
+    columns = _coordinate(flat[..., 0], width, padding_mode, align_corners)
+    rows = _coordinate(flat[..., 1], height, padding_mode, align_corners)
+    result: Any = 0.0
+    for row, row_share, row_inside in rows:
+        for column, column_share, column_inside in columns:
+            read = tg.take_along_axis(pixels, row * width + column, axis=-1)
+            result = result + tg.where(row_inside & column_inside, read, 0.0) * (row_share * column_share)
+    return narrow(tg.reshape(result, (n, c, *places.shape[1:3])), given, places)
+
+
+def _coordinate(place: Any, length: int, padding_mode: str, align_corners: bool) -> list[tuple[Any, Any, Any]]:
+    """The two pixels next to a place along one axis: number, share, and whether there is such a pixel."""
+    at = (place + 1) * ((length - 1) / 2) if align_corners else ((place + 1) * length - 1) / 2
+    if padding_mode == "border":
+        at = tg.clip(at, 0.0, float(length - 1))
+    below = np.floor(tg.array_of(at))
+    share = tg.subtract(at, below)
+    found = []
+    for number, part in ((below, 1 - share), (below + 1, share)):
+        inside = (number >= 0) & (number < length)
+        found.append((np.where(inside, number, 0).astype(np.intp), part, inside))
+    return found
