@@ -21,10 +21,10 @@ class BatchNorm(Module):
     training and the running ones in evaluation (Ioffe and Szegedy, 2015, algorithm 1). Composed of the
     engine's operations: its gradient is derived.
 
-    Shapes: x (batch, num_features), gamma and beta (num_features,), result as x.
+    Shapes: x (batch, num_features) or (batch, num_features, ...), gamma and beta (num_features,), result as x.
 
     Args:
-        num_features: length of the last axis of x.
+        num_features: length of the second axis of x.
         momentum: the weight of the old running value, in [0, 1]; PyTorch's ``momentum`` is one minus this.
         eps: added to the variance.
         affine: learn gamma (from 1) and beta (from 0)?
@@ -32,7 +32,7 @@ class BatchNorm(Module):
         dtype: of parameters and running statistics.
 
     Raises:
-        ShapeError: x is not (batch, num_features); a training batch has fewer than 2 rows.
+        ShapeError: x has not num_features features; a training batch has fewer than 2 numbers of each.
 
     Warns:
         RuntimeWarning: a training batch holds NaN or infinity; it does not enter the running statistics.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def batch_norm(
     """``gamma * (x - mean) / sqrt(var + eps) + beta``, over the batch.
 
     Args:
-        x: shape (batch, features).
+        x: shape (batch, features), or (batch, features, ...): mean and variance are then taken over the further axes,
+            too.
         running_mean: Tensor or ndarray of shape (features,), used in evaluation, updated in place in training
             (None: not kept).
         running_var: likewise, of the variance.
@@ -81,7 +83,7 @@ def batch_norm(
         unbiased: does the running variance divide by n - 1?
 
     Raises:
-        ShapeError: x is not (batch, features), features differ, or a training batch has fewer than 2 rows.
+        ShapeError: x has no features, features differ, or a training batch has fewer than 2 numbers of each.
         ValueError: no running statistics in evaluation.
 
     >>> import numpy as np, nn
@@ -90,31 +92,38 @@ def batch_norm(
     """
     given = _operand(x)
     _check_batch(given.shape, running_mean, gamma, training)
+    further = len(given.shape) - 2
     if training:
-        mean = tg.mean(given, axis=0)
-        centred = tg.subtract(given, mean)
-        var = tg.mean(centred * centred, axis=0)
+        axes = (0, *range(2, 2 + further))
+        mean = tg.mean(given, axis=axes)
+        centred = tg.subtract(given, _laid(mean, further))
+        var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
-            n = given.shape[0]
+            n = prod((given.shape[0], *given.shape[2:]))
             factor = n / (n - 1) if unbiased else 1.0
             _blend((running_mean, running_var), (mean, var), momentum, factor)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
         # The graph saves what is computed from the running statistics, never their memory, which changes.
-        centred, var = tg.subtract(given, running_mean), running_var
+        centred, var = tg.subtract(given, _laid(running_mean, further)), running_var
     inverse: Any = 1.0 if gamma is None else gamma
-    result = centred * (inverse / tg.sqrt(tg.add(var, eps)))
-    return result if beta is None else result + beta
+    result = centred * _laid(inverse / tg.sqrt(tg.add(var, eps)), further)
+    return result if beta is None else result + _laid(beta, further)
+
+
+def _laid(statistic: Any, further: int) -> Any:
+    """One number a feature, so that it broadcasts with further axes after the features."""
+    return tg.reshape(statistic, (-1,) + (1,) * further) if further else statistic
 
 
 def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training: bool) -> None:
-    if len(shape) != 2:
-        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}")
+    if len(shape) < 2:
+        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}; further axes may follow")
     for like in (running_mean, gamma):
         if like is not None and shape[1] != like.shape[0]:
             raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
-    if training and shape[0] < 2:
+    if training and prod((shape[0], *shape[2:])) < 2:
         raise tg.ShapeError(
             f"batch_norm: training needs more than 1 row in a batch to tell a variance, got shape {shape}; drop the "
             "last, smaller batch, or call eval() to use the running statistics"

@@ -35,7 +35,7 @@ def layer_norm(
         normalized_shape: lengths of the last axes of x, which mean and variance are taken over.
         weight: shape normalized_shape; None for 1.
         bias: shape normalized_shape; None for 0.
-        eps: added to the variance. What is constant gives 0, and a gradient of 0.
+        eps: added to the variance. With 0, what is constant gives 0 and no gradient.
 
     Raises:
         ShapeError: x does not end in normalized_shape, or weight or bias have another shape.
@@ -62,6 +62,7 @@ def rms_norm(
         normalized_shape: lengths of the last axes of x, which the mean is taken over.
         weight: shape normalized_shape; None for 1.
         eps: added to the mean; None for the spacing of x's dtype at 1 (of float32, where x is float16).
+            With 0, zeros give 0 and no gradient.
 
     Raises:
         ShapeError: x does not end in normalized_shape, or weight has another shape.
@@ -75,7 +76,10 @@ def rms_norm(
     if eps is None:
         eps = float(np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps)
     square = tg.mean(tg.square(values), axis=axes, keepdims=True)
-    normal = tg.divide(values, tg.sqrt(square + _positive("rms_norm", eps)))
+    if _positive("rms_norm", eps) == 0:
+        normal = _where_not(tg.equal(square, 0), values, square)
+    else:
+        normal = tg.divide(values, tg.sqrt(square + eps))
     return _affine("rms_norm", given, normal, weight, None, lengths, lengths)
 
 
@@ -93,7 +97,7 @@ def group_norm(
         num_groups: so many groups of C / num_groups consecutive channels.
         weight: shape (C,); None for 1.
         bias: shape (C,); None for 0.
-        eps: added to the variance. A constant group gives 0, and a gradient of 0.
+        eps: added to the variance. With 0, a constant group gives 0 and no gradient.
 
     Raises:
         ShapeError: x has no channels, the groups do not divide them, or weight or bias have another shape.
@@ -126,7 +130,7 @@ def instance_norm(
         x: shape (N, C, length, ...).
         weight: shape (C,); None for 1.
         bias: shape (C,); None for 0.
-        eps: added to the variance. A constant channel gives 0, and a gradient of 0.
+        eps: added to the variance. With 0, a constant channel gives 0 and no gradient.
 
     Raises:
         ShapeError: a channel has fewer than 2 elements, or weight or bias have another shape.
@@ -204,7 +208,16 @@ def _standardised(op: str, x: Any, axes: Shape, eps: float) -> tg.Tensor:
     values = wide(x)
     centred = tg.subtract(values, tg.mean(values, axis=axes, keepdims=True))
     var = tg.mean(centred * centred, axis=axes, keepdims=True)
-    return centred / tg.sqrt(var + _positive(op, eps))
+    if _positive(op, eps) == 0:
+        plain = tg.array_of(values)
+        flat = np.max(plain, axis=axes, keepdims=True) == np.min(plain, axis=axes, keepdims=True)
+        return _where_not(flat, centred, var)
+    return centred / tg.sqrt(var + eps)
+
+
+def _where_not(flat: Any, values: Any, square: tg.Tensor) -> tg.Tensor:
+    """``values / sqrt(square)``, and 0, with a gradient of 0, where that is 0 / 0 up to rounding."""
+    return tg.where(flat, 0.0, tg.divide(values, tg.sqrt(tg.where(flat, 1.0, square))))
 
 
 def _in_groups(op: str, x: Any, groups: int, weight: Any, bias: Any, eps: float) -> tg.Tensor:

@@ -6,7 +6,7 @@ here fails the suite.
 
 from __future__ import annotations
 
-from . import layers, losses
+from . import attention, convolution, layers, losses, normalization, pooling, recurrent, sampling
 from .rows import Case
 
 __all__ = ["CASES", "GROUPS", "Case"]
@@ -14,5 +14,11 @@ __all__ = ["CASES", "GROUPS", "Case"]
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Layers": layers.CASES,
     "Losses": losses.CASES,
+    "Convolution": convolution.CASES,
+    "Pooling": pooling.CASES,
+    "Normalisation": normalization.CASES,
+    "Sampling": sampling.CASES,
+    "Attention": attention.CASES,
+    "Recurrent": recurrent.CASES,
 }
 CASES: tuple[Case, ...] = tuple(case for cases in GROUPS.values() for case in cases)
