@@ -25,11 +25,21 @@ def _difference(prediction: Any, target: Any, op: str) -> tg.Tensor:
     return tg.subtract(prediction, target)
 
 
-def _same_shape(prediction: Any, target: Any, op: str) -> None:
+def _same_shape(prediction: Any, target: Any, op: str, *, names: tuple[str, str] = ("prediction", "target")) -> None:
     if prediction.shape != target.shape:
         raise tg.ShapeError(
-            f"{op}: prediction has shape {prediction.shape} and target {target.shape}, expected the same; write "
-            f"target.reshape{prediction.shape}, or index the prediction"
+            f"{op}: {names[0]} has shape {prediction.shape} and {names[1]} {target.shape}, expected the same; write "
+            f"{names[1]}.reshape{prediction.shape}, or index the {names[0]}"
+        )
+
+
+@tg.indivisible
+def _check_probabilities(p: Any, *, op: str, instead: str) -> None:
+    wrong = ~((p >= 0) & (p <= 1))
+    if np.any(wrong):
+        position = tuple(np.argwhere(wrong)[0].tolist())
+        raise ValueError(
+            f"{op}: {p[position]} at position {position} is no probability in [0, 1]; for logits use {instead}"
         )
 
 

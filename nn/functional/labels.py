@@ -9,9 +9,9 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand, checked_reduction
+from ._shared import _array, _check_probabilities, _operand, _reduced, checked_reduction
 
-__all__ = ["cross_entropy", "nll_loss", "one_hot"]
+__all__ = ["cross_entropy", "focal_loss", "multi_margin_loss", "nll_loss", "one_hot", "softmax_focal_loss"]
 
 
 def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> Any:
@@ -62,6 +62,98 @@ def nll_loss(log_probabilities: tg.TensorLike, labels: Any, *, reduction: str = 
     return _picked(given, labels, reduction, "nll_loss")
 
 
+def focal_loss(
+    probabilities: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
+) -> tg.Tensor:
+    """``-alpha (1 - p)^gamma log(p)``, with p the label's probability: what is easy counts less (Lin et al., 2017).
+
+    Better behaved on logits: :func:`softmax_focal_loss`.
+
+    Args:
+        probabilities: shape (batch, classes).
+        labels: integers of shape (batch,), from 0.
+        alpha: a factor.
+        gamma: how much less; 0 is :func:`nll_loss` of the logarithms.
+        reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
+
+    Raises ValueError for a negative gamma and what is no probability; other errors as in :func:`cross_entropy`.
+
+    >>> import nn
+    >>> round(nn.functional.focal_loss([[0.25, 0.75]], [1], gamma=2.0).item(), 6)
+    0.01798
+    """
+    op = "focal_loss"
+    given, labels = _checked_labels(probabilities, labels, op)
+    _check_probabilities(_array(given), op=op, instead="softmax_focal_loss")
+    p = _own(given, labels, op)
+    return _reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
+
+
+def softmax_focal_loss(
+    logits: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
+) -> tg.Tensor:
+    """:func:`focal_loss` of ``softmax(logits)``, exact for logits of any size.
+
+    >>> import nn
+    >>> nn.functional.softmax_focal_loss([[1e4, -1e4]], [1], gamma=2.0).item()
+    20000.0
+    """
+    op = "softmax_focal_loss"
+    given, labels = _checked_labels(logits, labels, op)
+    log_p = _own(tg.log_softmax(given), labels, op)
+    return _reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
+
+
+def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: str) -> tg.Tensor:
+    if not gamma >= 0:
+        raise ValueError(f"{op}: gamma is not negative, got {gamma!r}")
+    return -alpha * (rest**gamma * log_p)
+
+
+def multi_margin_loss(
+    scores: tg.TensorLike,
+    labels: Any,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: tg.TensorLike | None = None,
+    reduction: str = "mean",
+) -> tg.Tensor:
+    """What each other class lacks to be a margin below the label's, to the power p, summed, over the classes.
+
+    Args:
+        scores: shape (batch, classes).
+        labels: integers of shape (batch,), from 0.
+        p: 1 or 2.
+        margin: by which the label's score should be the largest.
+        weight: of each class, shape (classes,).
+        reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
+
+    Raises ValueError for another p, ShapeError for weights of another shape; other errors as in
+    :func:`cross_entropy`. At the margin the gradient is 0.
+
+    >>> import nn
+    >>> nn.functional.multi_margin_loss([[0.5, 1.0, 2.0]], [1]).item()
+    0.8333333333333334
+    """
+    op = "multi_margin_loss"
+    if p not in (1, 2):
+        raise ValueError(f"{op}: p is 1 or 2, got {p!r}")
+    given, labels = _checked_labels(scores, labels, op)
+    classes = given.shape[1]
+    hot = _hot(labels, classes=classes, op=op)
+    own = tg.sum(tg.where(hot, given, 0.0), axis=1, keepdims=True)
+    lacking = tg.relu(tg.subtract(given, own) + margin)
+    if p == 2:
+        lacking = tg.square(lacking)
+    if weight is not None:
+        factors = _operand(weight)
+        if factors.shape != (classes,):
+            raise tg.ShapeError(f"{op}: weight has shape {factors.shape}, expected ({classes},): one for each class")
+        lacking = lacking * tg.sum(tg.where(hot, factors, 0.0), axis=1, keepdims=True)
+    return _reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
+
+
 def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
     scores, labels = _operand(scores), _array(labels)
     shape = scores.shape
@@ -98,6 +190,12 @@ def _hot(labels: Any, *, classes: int, op: str) -> Any:
             f"{classes} classes (0 to {classes - 1})"
         )
     return hot
+
+
+def _own(scores: Any, labels: Any, op: str) -> tg.Tensor:
+    """Of each row, the score of its label."""
+    # Selection, not a product: a score of -inf for another class leaves no NaN.
+    return tg.sum(tg.where(_hot(labels, classes=scores.shape[1], op=op), scores, 0.0), axis=1)
 
 
 def _picked(log_p: Any, labels: Any, reduction: str, op: str) -> tg.Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..record import TensorLike, operand, record, unary
 from ..shapes import normalised_axis
+from .complexes import real_only
 from .sampling import drawn
 from .shaping import reshape
 from .views import shaped
@@ -50,7 +51,7 @@ def _exponential(op: str, x: TensorLike, above: float, height: float, rate: floa
         low = xp.where(x > 0, 0, x)
         return g * xp.where(x > 0, above, (height * rate) * xp.exp(rate * low))
 
-    return record(op, forward, (shaped(x, op),), (d_x,))
+    return record(op, real_only(op, forward), (shaped(x, op),), (d_x,))
 
 
 def elu(x: TensorLike, /, alpha: float = 1.0) -> Tensor:
@@ -105,7 +106,8 @@ def _leaky(op: str, x: Any, slope: Any) -> Tensor:
     def d_slope(xp: Any, g: Any, x: Any) -> Any:
         return g * xp.where(x > 0, 0, x)
 
-    return record(op, lambda a, s: np.where(a > 0, a, s * a), (x, slope), (d_x, d_slope))
+    forward = real_only(op, lambda a, s: np.where(a > 0, a, s * a))
+    return record(op, forward, (x, slope), (d_x, d_slope))
 
 
 def prelu(x: TensorLike, weight: TensorLike, /, axis: int = 1) -> Tensor:
@@ -182,7 +184,8 @@ def _clipped(op: str, x: TensorLike, low: float, high: float) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         return xp.where((x == out) | (x != x), g, 0)
 
-    return record(op, lambda a: np.minimum(np.maximum(a, low), high), (shaped(x, op),), (d_x,))
+    forward = real_only(op, lambda a: np.minimum(np.maximum(a, low), high))
+    return record(op, forward, (shaped(x, op),), (d_x,))
 
 
 def hardtanh(x: TensorLike, /, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -210,7 +213,7 @@ def relu6(x: TensorLike, /) -> Tensor:
 
 
 @unary(
-    lambda a: np.minimum(np.maximum(a + 3, 0), 6) / 6,
+    real_only("hardsigmoid", lambda a: np.minimum(np.maximum(a + 3, 0), 6) / 6),
     lambda xp, g, x: xp.where((x < -3) | (x > 3), 0, g / 6),
 )
 def hardsigmoid(x: TensorLike, /) -> Tensor:
@@ -226,7 +229,7 @@ def _d_hardswish(xp: Any, g: Any, x: Any) -> Any:
     return g * xp.where(x < -3, 0, xp.where(x > 3, 1, x / 3 + 0.5))
 
 
-@unary(lambda a: a * (np.minimum(np.maximum(a + 3, 0), 6) / 6), _d_hardswish)
+@unary(real_only("hardswish", lambda a: a * (np.minimum(np.maximum(a + 3, 0), 6) / 6)), _d_hardswish)
 def hardswish(x: TensorLike, /) -> Tensor:
     """``x`` times :func:`hardsigmoid`; at its edges, -3 and 3, the slope is that from inside (Howard et al., 2019).
 
@@ -242,7 +245,7 @@ def _cut(op: str, forward: Any, x: TensorLike, inside: Any) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         return xp.where(inside(xp, x), 0, g)
 
-    return record(op, forward, (shaped(x, op),), (d_x,))
+    return record(op, real_only(op, forward), (shaped(x, op),), (d_x,))
 
 
 def _checked_lambda(lambd: float, op: str) -> None:

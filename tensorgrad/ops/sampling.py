@@ -11,7 +11,7 @@ from ..record import TensorLike, record
 from ..shapes import normalised_axis
 from ..staging import host
 from .activations import softmax
-from .elementwise import add, divide
+from .arithmetic import add, divide
 from .views import shaped
 
 if TYPE_CHECKING:

@@ -107,6 +107,7 @@ def test_float32_stays_float32(case, sample):
         np.testing.assert_allclose(got, want, rtol=5e-6, atol=5e-6)
 
 
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is inf")
 @pytest.mark.parametrize(("case", "kink"), KINKS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_kinks(case, kink, dtype):

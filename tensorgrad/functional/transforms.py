@@ -1,0 +1,176 @@
+"""Derivatives as functions of functions: ``grad(f)`` is a function that returns the gradient of ``f``.
+
+They nest to any order, return values, and never touch ``.grad``. Each call differentiates with respect to
+fresh nodes that stand for its arguments alone, so that a variable that ``f`` also sees from outside is not
+confused with them: ``grad(lambda z: z * x)(x)`` is ``x``.
+
+The derivative is itself recorded, so that it can be differentiated further, where that can ever be asked for:
+an argument came with history, or ``f`` uses another Tensor that requires a gradient (the parameters of a
+model, in a gradient penalty). Otherwise, and under ``no_grad()``, the faster backward on plain arrays runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..errors import GraphError
+from ..graph import Node
+from ..record import handle
+from ..staging import array_of
+from ..tensor import Tensor
+from .call import Argnums, Call, name_of, named
+from .nests import mapped
+
+__all__ = ["grad", "hessian", "jacobian", "stop_gradient", "value_and_grad"]
+
+
+def grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The function that returns the gradient of ``f``, a function with a scalar result.
+
+    An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of them, nested as you like.
+    Its gradient is a Tensor of the same shape and dtype, or the same nest of Tensors. A module (whatever has
+    ``named_parameters()``, as ``nn.Module`` has) stands for its parameters: ``f`` gets it as it is, and its gradient is
+    a dict by their names, without those that are frozen. As parameters require a gradient, that gradient is recorded;
+    write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may use the
+    module meanwhile.
+
+    Args:
+        f: returns a Tensor of shape ().
+        argnums: the position of the argument to differentiate by, or a tuple of positions for a tuple of
+            gradients.
+        allow_unused: give None for what ``f`` does not depend on, where otherwise an error is raised.
+        has_aux: ``f`` returns a pair, the result and whatever else it has to say; so does the new function, of
+            gradient and the rest.
+
+    Raises:
+        DTypeError: an argument to differentiate by, or the result, is not of floating point.
+        ShapeError: the result is not a scalar.
+        GraphError: the result does not depend on an argument.
+
+    >>> import tensorgrad as tg
+    >>> tg.grad(tg.tanh)(0.0)
+    Tensor(1., dtype=float64)
+    >>> tg.grad(tg.grad(tg.grad(tg.tanh)))(0.0)
+    Tensor(-2., dtype=float64)
+    >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
+    Tensor(5., dtype=float64)
+    """
+    both = value_and_grad(f, argnums, allow_unused=allow_unused, has_aux=has_aux)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, g = both(*args, **kwargs)
+        return (g, value[1]) if has_aux else g
+
+    return named(gradient, f, "grad")
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """The function that returns what ``f`` returns, and its gradient, for the price of the gradient.
+
+    Arguments and errors are those of :func:`grad`. With ``has_aux=True`` the value is the pair that ``f`` returns.
+
+    >>> import tensorgrad as tg
+    >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
+    (Tensor(15., dtype=float64), (Tensor(5., dtype=float64), Tensor(3., dtype=float64)))
+    """
+
+    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        call = Call(f, argnums, args, kwargs, has_aux)
+        out = call.scalar("grad")
+        gradients = call.pull(out, np.ones_like(array_of(out)))
+
+        def gradient_of(path: str, x: Tensor) -> Tensor | None:
+            assert x.node is not None
+            g = gradients.get(x.node)
+            if g is None and not allow_unused:
+                raise GraphError(
+                    f"the result of {name_of(f)} does not depend on {path}; write allow_unused=True to get None for it"
+                )
+            return g
+
+        value = call.given((out, call.aux) if has_aux else out)
+        return value, call.rebuilt(gradient_of)
+
+    return named(value_and_gradient, f, "value_and_grad")
+
+
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The function that returns all first derivatives of ``f``: a Tensor of shape ``out.shape + in.shape``.
+
+    Costs one backward for each element of the result. Arguments are those of :func:`grad`. Where ``f``
+    returns a dict, list, tuple or module, so does the Jacobian function, outermost (a dict for a module). Zero where
+    ``f`` does not depend on an argument.
+
+    Raises:
+        DTypeError: an argument to differentiate by, or the result, is not of floating point.
+
+    >>> import tensorgrad as tg
+    >>> tg.jacobian(lambda x: x * x)(tg.Tensor([1.0, 2.0]))
+    Tensor([[2., 0.],
+            [0., 4.]], dtype=float64)
+    """
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        call = Call(f, argnums, args, kwargs)
+
+        def derivatives(path: str, returned: Any) -> Any:
+            out = call.result("jacobian", returned)
+            rows = _rows(call, out)
+
+            def shaped(path: str, x: Tensor) -> Tensor:
+                assert x.node is not None
+                shape = out.shape + x.shape
+                found = rows.get(x.node)
+                return handle(np.zeros(shape, dtype=x.dtype), None) if found is None else ops.reshape(found, shape)
+
+            return call.rebuilt(shaped)
+
+        return mapped(derivatives, call.returned, "the result")
+
+    return named(jacobian_of, f, "jacobian")
+
+
+def _rows(call: Call, out: Tensor) -> dict[Node, Tensor]:
+    """For each argument that ``out`` depends on, the gradients of all elements of ``out``, stacked along axis 0."""
+    rows = []
+    for i in range(out.size):
+        seed = np.zeros(out.size, dtype=out.dtype)
+        seed[i] = 1
+        rows.append(call.pull(out, np.reshape(seed, out.shape)))
+    return {node: ops.stack([row[node] for row in rows]) for node in (rows[0] if rows else ())}
+
+
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The function that returns all second derivatives of ``f``, a function with a scalar result.
+
+    For one argument, a Tensor of shape ``in.shape + in.shape``; for a tuple of positions or a nested
+    argument, the block ``[i][j]`` is the derivative of gradient ``i`` by argument ``j``. Errors are those of
+    :func:`grad`.
+
+    >>> import tensorgrad as tg
+    >>> tg.hessian(lambda x: (x * x * x).sum())(tg.Tensor([1.0, 2.0]))
+    Tensor([[ 6.,  0.],
+            [ 0., 12.]], dtype=float64)
+    """
+    return named(jacobian(grad(f, argnums), argnums), f, "hessian")
+
+
+def stop_gradient(tree: Any) -> Any:
+    """The same values without history: what is computed from them has no derivative by what they came from.
+
+    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which stay as they are; for a module, gives a
+    dict of its parameters. Memory is shared, as by ``Tensor.detach``.
+
+    >>> import tensorgrad as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    Tensor(3., dtype=float64)
+    """
+    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")
