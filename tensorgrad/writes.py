@@ -37,7 +37,11 @@ latest = -1  # when anything was written to for the last time
 
 def memory(array: Any) -> Any:
     """The array that owns an array's memory."""
-    while (base := getattr(array, "base", None)) is not None and hasattr(base, "dtype"):
+    while (base := getattr(array, "base", None)) is not None:
+        if not hasattr(base, "dtype"):
+            base = getattr(base, "base", None)  # a window's: as_strided puts an object in between
+            if not hasattr(base, "dtype"):
+                break
         array = base
     return array
 

@@ -61,7 +61,10 @@ class StandIn(NDArrayOperatorsMixin):
 
     @property
     def base(self) -> Any:
-        return None if self.hidden.base is None else StandIn(self.hidden.base)
+        base = self.hidden.base
+        while base is not None and not isinstance(base, np.ndarray):  # as_strided puts an object in between
+            base = base.base
+        return None if base is None else StandIn(base)
 
     @property
     def real(self) -> Any:

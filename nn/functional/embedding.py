@@ -55,7 +55,7 @@ def embedding(indices: Any, weight: tg.TensorLike, padding_idx: int | None = Non
 @tg.indivisible
 def _check_rows(rows: Any, count: int) -> None:
     wrong = (rows < 0) | (rows >= count)
-    if wrong.any():
+    if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise IndexError(
             f"embedding: index {rows[position]} at position {position} is out of range for {count} rows "
