@@ -202,7 +202,7 @@ def _walk(
                     # Fresh memory may be added to; g, its views and NumPy's scalars may not.
                     waiting[birth] = [parent, r, r is not g and shape and wrap is None and r.base is None]
                     heappush(births, -birth)
-                elif entry[2]:
+                elif entry[2] and r.__class__ is entry[1].__class__:
                     np.add(entry[1], r, out=entry[1])
                 else:
                     entry[1] = entry[1] + r
