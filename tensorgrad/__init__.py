@@ -22,7 +22,9 @@ from .frames import hide_frames as hide_frames
 from .functional import grad as grad
 from .functional import hessian as hessian
 from .functional import jacobian as jacobian
+from .functional import per_sample_grad as per_sample_grad
 from .functional import value_and_grad as value_and_grad
+from .functional import vmap as vmap
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad
 from .mode import record_graph as record_graph

@@ -19,7 +19,7 @@ LAYERS = [
     {"walk"},
     {"record"},
     {"staging"},
-    {"arrays"},
+    {"arrays", "batching"},
     {"ops"},
     {"linalg", "random", "special"},
     {"interop", "readings"},
@@ -101,6 +101,7 @@ def test_no_cycles():
         "tensorgrad.ops",
         "tensorgrad.linalg",
         "tensorgrad.functional",
+        "tensorgrad.batching",
         "tensorgrad.viz",
         "tensorgrad.compiler",
     ):

@@ -90,7 +90,11 @@ def pulled_back(out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool
         return {}
     if not recorded:
         arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes)
-        return {node: handle(np.asarray(g), None) for node, g in arrays.items() if node in nodes}
+        return {
+            node: handle(np.asarray(g) if isinstance(g, np.generic) else g, None)
+            for node, g in arrays.items()
+            if node in nodes
+        }
     with enable_grad():
         tensors = walk.backward(out.node, seed, TENSORS, targets=nodes)
         return separated({node: g for node, g in tensors.items() if node in nodes})

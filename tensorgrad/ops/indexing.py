@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..arrays import lifted, numbers
 from ..arrays import scatter as scatter_arrays
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from ..frames import place, user_frame
@@ -129,7 +129,7 @@ def getitem(x: TensorLike, key: Any, /) -> Tensor:
     static, arrays = _taken_apart(key, "getitem")
 
     def forward(a: Any, *index: Any) -> Any:
-        return _checked("getitem", lambda: a[_together(static, index)], shape)
+        return _checked("getitem", lambda: lifted(a, *index)[_together(static, index)], shape)
 
     def d_x(xp: Any, g: Any, index: Any) -> Any:
         return xp.scatter(g, _together(static, index), shape)
@@ -178,7 +178,7 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tens
     before = (slice(None),) * (axis or 0)
 
     def forward(a: Any, index: Any) -> Any:
-        return _checked("take", lambda: np.take(a, index, axis=axis), shape)
+        return _checked("take", lambda: np.take(lifted(a, index), index, axis=axis), shape)
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         if axis is None:
@@ -381,6 +381,7 @@ def _write(array: Any, key: Any, value: Any) -> None:
     except ValueError as error:
         if "read-only" in str(error):
             raise InplaceError("setitem: this Tensor's memory is read-only; write to a copy, t = +t") from error
+        np.asarray(value)  # a batch of arrays says itself that it cannot be written into one
         part = array[key].shape
         raise broadcast_error("setitem", part, np.shape(value)) or ShapeError(
             f"setitem: a value of shape {np.shape(value)} does not fit the selection of shape {part}: {error}"
