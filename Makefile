@@ -28,7 +28,7 @@ help:
 	@echo "make lint         linters and type checker only"
 	@echo "make format       rewrite the sources as the linters want them"
 	@echo "make coverage     the tests, with a report of what they miss"
-	@echo "make bench        run benchmarks/*.py"
+	@echo "make bench        install the peers and run benchmarks/*.py"
 	@echo "make test-lowest  the tests on the oldest versions that setup.cfg allows"
 	@echo "make clean        remove build products, caches and the demo's pictures"
 
@@ -50,7 +50,7 @@ format: $(VENV)/.installed-test
 coverage: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
 
-bench: $(VENV)/.installed-torch
+bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
 # pip cannot resolve to the oldest versions, so each `name>=version` of setup.cfg becomes a constraint.
@@ -83,6 +83,11 @@ $(VENV)/.installed-demo: $(SOURCES) | $(VENV)/.environment
 $(VENV)/.installed-test: $(SOURCES) | $(VENV)/.environment
 	@echo "Installing tensorgrad and what the tests need into $(VENV) (a minute or two, the first time)"
 	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-torch
+	@echo "Installing further peers of the benchmarks"
+	@$(PIP) install --editable '.[bench]'
 	@touch $@
 
 # No stamp where it failed, so that the next run tries again.

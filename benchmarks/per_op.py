@@ -1,98 +1,265 @@
-"""What one recorded elementwise operation costs, forward and backward, beside PyTorch eager.
+"""What one recorded operation costs, forward and backward, beside PyTorch, MyGrad, HIPS autograd and bare NumPy.
 
-Both run in this process, in alternation, on the same numbers: a chain of 100 operations on a leaf of 8 float32
-numbers is recorded and gone back through. Figures are microseconds per operation, ratios are ours to PyTorch's.
+All run in this process, in alternation, on the same float32 numbers: a chain of operations on one leaf is recorded and
+gone back through. "NumPy" is the floor: the NumPy calls that the operation, its rule and the accumulation of
+gradients have to make, written out by hand. Figures are microseconds per operation.
 
-    python benchmarks/per_op.py [--rounds 200] [--size 8]
+    python benchmarks/per_op.py [--sizes 8 1000 100000] [--rounds 60]
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import statistics
 import time
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 import tensorgrad as tg
 
-CHAIN = 100
+Function = Callable[[Any, Any], Any]
 
-OPERATIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
-    "x + y": (lambda x, y: x + y, lambda x, y: x + y),
-    "x * y": (lambda x, y: x * y, lambda x, y: x * y),
-    "x * 0.5": (lambda x, y: x * 0.5, lambda x, y: x * 0.5),
-    "x - y": (lambda x, y: x - y, lambda x, y: x - y),
-    "x / y": (lambda x, y: x / y, lambda x, y: x / y),
-    "-x": (lambda x, y: -x, lambda x, y: -x),
-    "tanh(x)": (lambda x, y: x.tanh(), lambda x, y: x.tanh()),
-    "exp(-x)": (lambda x, y: (-x).exp(), lambda x, y: (-x).exp()),
-    "sin(x)": (lambda x, y: x.sin(), lambda x, y: x.sin()),
-    "relu(x)": (lambda x, y: x.relu(), lambda x, y: x.relu()),
-    "sigmoid(x)": (lambda x, y: x.sigmoid(), lambda x, y: x.sigmoid()),
+
+class Operation(NamedTuple):
+    """One operation: by name, in each library, and as bare NumPy calls forward and back."""
+
+    apply: Callable[[Any, Any, Any], Any]  # (functions of the library, x, y)
+    forward: Function  # (x, y): bare NumPy
+    back: Callable[[Any, Any, Any, Any], tuple[Any, Any]]  # (g, x, y, out): the gradients of x and y (or None)
+    calls: int = 1  # operations in one application
+
+
+OPERATIONS: dict[str, Operation] = {
+    "x + y": Operation(lambda f, x, y: x + y, np.add, lambda g, x, y, out: (g, g)),
+    "x - y": Operation(lambda f, x, y: x - y, np.subtract, lambda g, x, y, out: (g, np.negative(g))),
+    "x * y": Operation(lambda f, x, y: x * y, np.multiply, lambda g, x, y, out: (np.multiply(g, y), np.multiply(g, x))),
+    "x * 0.5": Operation(
+        lambda f, x, y: x * 0.5,
+        lambda x, y: np.multiply(x, 0.5),
+        lambda g, x, y, out: (np.multiply(g, 0.5), None),
+    ),
+    "x / y": Operation(
+        lambda f, x, y: x / y,
+        np.divide,
+        lambda g, x, y, out: (np.divide(g, y), np.divide(np.multiply(np.negative(g), out), y)),
+    ),
+    "-x": Operation(lambda f, x, y: -x, lambda x, y: np.negative(x), lambda g, x, y, out: (np.negative(g), None)),
+    "tanh(x)": Operation(
+        lambda f, x, y: f.tanh(x),
+        lambda x, y: np.tanh(x),
+        lambda g, x, y, out: (np.multiply(g, np.subtract(1, np.multiply(out, out))), None),
+    ),
+    "exp(-x)": Operation(
+        lambda f, x, y: f.exp(-x),
+        lambda x, y: np.exp(np.negative(x)),
+        lambda g, x, y, out: (np.negative(np.multiply(g, out)), None),
+        2,
+    ),
+    "sin(x)": Operation(
+        lambda f, x, y: f.sin(x), lambda x, y: np.sin(x), lambda g, x, y, out: (np.multiply(g, np.cos(x)), None)
+    ),
+    "relu(x)": Operation(
+        lambda f, x, y: f.relu(x),
+        lambda x, y: np.maximum(x, 0),
+        lambda g, x, y, out: (np.multiply(g, np.greater(out, 0)), None),
+    ),
+    "sigmoid(x)": Operation(
+        lambda f, x, y: f.sigmoid(x),
+        lambda x, y: np.divide(1, np.add(1, np.exp(np.negative(x)))),
+        lambda g, x, y, out: (np.multiply(g, np.multiply(out, np.subtract(1, out))), None),
+    ),
 }
-PER_CALL = {"exp(-x)": 2}  # operations in one call
 
 
-def timed(operation: Callable[[Any, Any], Any], x: Any, y: Any, seed: Any) -> tuple[float, float]:
-    """Seconds for recording the chain, and for going back."""
-    x.grad = y.grad = None
-    result = x
+class Peer:
+    """One library: leaves, functions, and how to record and go back."""
+
+    name: str
+    functions: Any
+
+    def record(self, operation: Operation, a: Any, b: Any, length: int) -> Any:
+        """Record a chain; what it returns is handed to :meth:`back`."""
+        x, y = self.leaf(a), self.leaf(b)
+        for _ in range(length):
+            x = operation.apply(self.functions, x, y)
+        return x, y
+
+    def leaf(self, array: Any) -> Any:
+        raise NotImplementedError
+
+    def back(self, state: Any, seed: Any) -> Any:
+        """Go back through what was recorded, and return the gradient of y (x is at the far end of the chain)."""
+        state[0].backward(seed)
+        return state[1].grad
+
+
+class Ours(Peer):
+    name = "tensorgrad"
+    functions = tg
+
+    def leaf(self, array: Any) -> Any:
+        return tg.from_numpy(array, requires_grad=True)
+
+
+class Torch(Peer):
+    name = "torch"
+
+    def __init__(self) -> None:
+        self.functions = importlib.import_module("torch")
+        self.functions.set_num_threads(1)
+
+    def leaf(self, array: Any) -> Any:
+        return self.functions.from_numpy(array).requires_grad_()
+
+    def back(self, state: Any, seed: Any) -> Any:
+        state[0].backward(self.functions.from_numpy(seed))
+        return state[1].grad
+
+
+class MyGrad(Peer):
+    """With its memory guard off, which is its quickest setting."""
+
+    name = "mygrad"
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.functions = importlib.import_module("mygrad")
+        self.functions.turn_memory_guarding_off()
+        nnet = importlib.import_module("mygrad.nnet")
+        self.functions.relu, self.functions.sigmoid = nnet.relu, nnet.sigmoid
+
+    def leaf(self, array: Any) -> Any:
+        return self.functions.tensor(array, copy=False)
+
+
+class Autograd(Peer):
+    name = "autograd"
+
+    def __init__(self) -> None:
+        self.functions = anp = importlib.import_module("autograd.numpy")
+        self.core = importlib.import_module("autograd.core")
+        self.core_tuple = importlib.import_module("autograd.builtins").tuple
+        anp.relu = lambda x: anp.maximum(x, 0)
+        anp.sigmoid = lambda x: 1 / (1 + anp.exp(-x))
+
+    def record(self, operation: Operation, a: Any, b: Any, length: int) -> Any:
+        def chain(pair: Any) -> Any:
+            x, y = pair
+            for _ in range(length):
+                x = operation.apply(self.functions, x, y)
+            return x
+
+        return self.core.make_vjp(chain, self.core_tuple((a, b)))[0]
+
+    def back(self, state: Any, seed: Any) -> Any:
+        return state(seed)
+
+
+class NumPy(Peer):
+    name = "numpy"
+
+    def record(self, operation: Operation, a: Any, b: Any, length: int) -> Any:
+        kept = []
+        x = a
+        for _ in range(length):
+            out = operation.forward(x, b)
+            kept.append((x, out))
+            x = out
+        return operation, b, kept
+
+    def back(self, state: Any, seed: Any) -> Any:
+        operation, b, kept = state
+        total = None
+        g = seed
+        while kept:
+            x, out = kept.pop()
+            g, part = operation.back(g, x, b, out)
+            if part is not None:
+                if total is None:
+                    total = np.copy(part)
+                else:
+                    np.add(total, part, out=total)
+        return total
+
+
+def peers() -> list[Peer]:
+    """The libraries that can be imported, ours first; the others are named."""
+    found: list[Peer] = [Ours(), NumPy()]
+    for kind in (Torch, MyGrad, Autograd):
+        try:
+            found.append(kind())
+        except ImportError:
+            print(f"{kind.name} is not installed and is left out")
+    return found
+
+
+def timed(peer: Peer, operation: Operation, a: Any, b: Any, seed: Any, length: int) -> tuple[float, float, float]:
+    """Microseconds an operation for recording, for going back, and for both."""
     start = time.perf_counter()
-    for _ in range(CHAIN):
-        result = operation(result, y)
+    state = peer.record(operation, a, b, length)
     middle = time.perf_counter()
-    result.backward(seed)
-    return middle - start, time.perf_counter() - middle
+    peer.back(state, seed)
+    end = time.perf_counter()
+    scale = 1e6 / (length * operation.calls)
+    return (middle - start) * scale, (end - middle) * scale, (end - start) * scale
+
+
+def measured(libraries: list[Peer], size: int, rounds: int) -> None:
+    """One table: all operations at one size."""
+    length = 100 if size <= 1000 else 20
+    rng = np.random.default_rng(0)
+    a = rng.uniform(0.5, 1.5, size).astype(np.float32)
+    b = rng.uniform(0.9, 1.1, size).astype(np.float32)
+    seed = np.ones_like(a)
+    others = [peer.name for peer in libraries[1:]]
+    print(
+        f"\n{size} float32 numbers, chains of {length}, {rounds} rounds: medians in us, and ratios of ours to each peer"
+    )
+    print(f"{'operation':11}{'record':>8}{'back':>8}{'both':>8}   " + "".join(f"{name:>10}" for name in others))
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for name, operation in OPERATIONS.items():
+        gc.collect()
+        times: dict[str, list[tuple[float, float, float]]] = {peer.name: [] for peer in libraries}
+        for peer in libraries:  # once to warm up
+            timed(peer, operation, a, b, seed, length)
+        for _ in range(rounds):
+            for peer in libraries:
+                times[peer.name].append(timed(peer, operation, a, b, seed, length))
+        columns = {key: list(zip(*rows, strict=True)) for key, rows in times.items()}
+        ours = [statistics.median(column) for column in columns["tensorgrad"]]
+        cells = []
+        for other in others:
+            for part, mine, theirs in zip(
+                ("record", "back", "both"), columns["tensorgrad"], columns[other], strict=True
+            ):
+                median = statistics.median(mine) / statistics.median(theirs)
+                ratios.setdefault((other, part), []).append(median)
+                ratios.setdefault((other, f"{part}, minima"), []).append(min(mine) / min(theirs))
+            cells.append(f"{ratios[other, 'both'][-1]:10.2f}")
+        print(f"{name:11}{ours[0]:8.2f}{ours[1]:8.2f}{ours[2]:8.2f}   " + "".join(cells))
+    for part in ("record", "back", "both", "both, minima"):
+        means = "".join(f"{statistics.geometric_mean(ratios[other, part]):10.2f}" for other in others)
+        print(f"{'geometric mean, ' + part:35}   {means}")
+    worst = "".join(f"{max(ratios[other, 'both']):10.2f}" for other in others)
+    print(f"{'worst, both':35}   {worst}")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--size", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 1000, 100_000])
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    a = rng.uniform(0.5, 1.5, options.size).astype(np.float32)
-    b = rng.uniform(0.9, 1.1, options.size).astype(np.float32)
-    ones = np.ones_like(a)
-    ours = (tg.Tensor(a, requires_grad=True), tg.Tensor(b, requires_grad=True), ones)
-    theirs = (
-        torch.tensor(a, requires_grad=True),
-        torch.tensor(b, requires_grad=True),
-        torch.from_numpy(ones),
-    )
-    print(f"numpy {np.__version__}, torch {torch.__version__}, {options.size} float32 numbers, {options.rounds} rounds")
-    print("microseconds per operation: record + backward; ratio to PyTorch")
-    print(f"{'operation':12}{'tensorgrad min':>18}{'median':>15}{'torch min':>18}{'median':>15}{'min':>8}{'median':>8}")
-    ratios_min, ratios_median = [], []
-    for name, (our_operation, their_operation) in OPERATIONS.items():
-        gc.collect()
-        times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
-        for _ in range(options.rounds):
-            times["ours"].append(timed(our_operation, *ours))
-            times["theirs"].append(timed(their_operation, *theirs))
-        scale = 1e6 / CHAIN / PER_CALL.get(name, 1)
-        cells, both = [], []
-        for side in ("ours", "theirs"):
-            forward, back = zip(*times[side], strict=True)
-            for pick in (min, statistics.median):
-                cells.append(f"{pick(forward) * scale:6.2f} + {pick(back) * scale:5.2f}")
-            both.append([sum(pair) for pair in times[side]])
-        ratio_min = min(both[0]) / min(both[1])
-        ratio_median = statistics.median(both[0]) / statistics.median(both[1])
-        ratios_min.append(ratio_min)
-        ratios_median.append(ratio_median)
-        print(f"{name:12}{cells[0]:>18}{cells[1]:>15}{cells[2]:>18}{cells[3]:>15}{ratio_min:8.2f}{ratio_median:8.2f}")
-    print(
-        f"geometric mean of the ratios: {statistics.geometric_mean(ratios_min):.2f} (minima), "
-        f"{statistics.geometric_mean(ratios_median):.2f} (medians); worst {max(ratios_median):.2f}"
-    )
+    libraries = peers()
+    gc.disable()
+    for size in options.sizes:
+        measured(libraries, size, options.rounds)
 
 
 if __name__ == "__main__":

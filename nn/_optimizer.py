@@ -209,15 +209,16 @@ class Optimizer:
                 flat = np.concatenate(gradients, axis=None)
                 _require_finite(flat, run=run, by=self._by)
                 jobs.append((bucket.group, run, flat))
-        for group, run, flat in jobs:
-            decay, _, _ = tg.watch(group, "branches")
-            state = [tg.array_of(array) for array in run.state.values()]
-            weights = np.concatenate([tg.array_of(p) for p in run.params], axis=None) if decay else None
-            scratch = tg.array_of(run.scratch)
-            self._update(group, run, flat, weights, scratch, *state)
-            for param, piece, shape in run.pieces:
-                memory = tg.writes_to(param, by=self._by)
-                np.subtract(memory, flat[piece].reshape(shape), out=memory)
+        with tg.uninterrupted():  # Ctrl-C finds all parameters and the state before this step, or after it
+            for group, run, flat in jobs:
+                decay, _, _ = tg.watch(group, "branches")
+                state = [tg.array_of(array) for array in run.state.values()]
+                weights = np.concatenate([tg.array_of(p) for p in run.params], axis=None) if decay else None
+                scratch = tg.array_of(run.scratch)
+                self._update(group, run, flat, weights, scratch, *state)
+                for param, piece, shape in run.pieces:
+                    memory = tg.writes_to(param, by=self._by)
+                    np.subtract(memory, flat[piece].reshape(shape), out=memory)
 
     def _check(self, group: ParamGroup) -> None:
         """Raise ValueError for an option out of range."""

@@ -17,6 +17,7 @@ __all__ = [
     "Method",
     "Numeric",
     "central",
+    "central_by_parts",
     "complex_or_none",
     "complex_step",
     "evaluated",
@@ -164,6 +165,33 @@ def central(
         numeric[i][index] = found.derivative
         errors[i][index] = found.rounding + found.truncation
     return numeric, errors
+
+
+def central_by_parts(
+    f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any], size: float, atol: float
+) -> Numeric:
+    """Central differences of ``L = Re(sum(weights * f))`` by real and imaginary parts, as ``dL/dx - i dL/dy``."""
+
+    def of_parts(*parts: Tensor) -> list[Tensor]:
+        results = results_of(f(*(handle(whole, None) for whole in _joined([part.data for part in parts], points))))
+        return [handle(part, None) for part in _parted([out.data for out in results])]
+
+    of_parts.__name__ = f"{name_of(f)}, as a function of real and imaginary parts,"
+    # Re(w z) is Re(w) Re(z) - Im(w) Im(z), so that the weights of the parts are those of the conjugate.
+    by_parts = _parted([np.conj(weight) for weight in weights])
+    numeric, errors = central(of_parts, _parted(points), by_parts, _parted(middle), size, atol)
+    return [np.conj(whole) for whole in _joined(numeric, points)], [np.abs(e) for e in _joined(errors, points)]
+
+
+def _parted(arrays: list[Any]) -> list[Any]:
+    """The arrays, with the real and the imaginary part in place of each complex one."""
+    return [part for a in arrays for part in ((a.real.copy(), a.imag.copy()) if a.dtype.kind == "c" else (a,))]
+
+
+def _joined(parts: list[Any], like: list[Any]) -> list[Any]:
+    """The arrays again, complex where those of ``like`` are."""
+    rest = iter(parts)
+    return [next(rest) + 1j * next(rest) if a.dtype.kind == "c" else next(rest) for a in like]
 
 
 def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], size: float) -> Numeric:

@@ -12,6 +12,7 @@ the gradient ``g`` of its output. The names of its further parameters say what t
 ``z``     the third input
 ``out``   the result
 ``*xs``   all inputs
+``*all``  all inputs, and the result
 ========  =========================================================================
 
 A rule uses operators and ``xp.*`` alone, so that it can be read with NumPy's functions on arrays (backward),
@@ -25,19 +26,21 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import itemgetter
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .errors import GraphError
+from .frames import LIBRARY
 from .mode import Scope, current
 from .writes import tick
 
 __all__ = [
     "Constant",
+    "Cut",
     "Freed",
     "Leaf",
     "Node",
@@ -45,7 +48,7 @@ __all__ = [
     "Summary",
     "elementwise",
     "extra",
-    "getters",
+    "getter",
     "sources",
 ]
 
@@ -118,14 +121,15 @@ class Node:
 
 
 class Extra:
-    """What few nodes have: a name, hooks, a Tensor that wants its gradient, views."""
+    """What few nodes have: a name, hooks, a Tensor that wants its gradient, views, fingerprints."""
 
-    __slots__ = ("hooks", "label", "owner", "views")
+    __slots__ = ("hooks", "label", "owner", "prints", "views")
 
     def __init__(self) -> None:
         self.label: str | None = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.owner: weakref.ref[Any] | None = None  # the Tensor whose .grad to fill, after retain_grad()
+        self.prints: tuple[tuple[int | None, ...], ...] | None = None  # of what was saved, in debug mode
         self.views: list[weakref.ref[Any]] | None = None
 
 
@@ -186,8 +190,33 @@ class Leaf(Node):
 class Constant(Leaf):
     """A Tensor that needs no gradient, as an operation's input: known for drawings, never walked."""
 
-    __slots__ = ()
+    __slots__ = ("cut",)
     requires_grad = False
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(tensor)
+        self.cut = tensor.node if isinstance(tensor.node, Cut) else None
+
+
+def _nobody() -> Any:
+    """Stands for a weak reference to a Tensor that there is not."""
+
+
+class Cut(Leaf):
+    """Why a result has no history, although what it was computed from had: shared by all that follow from it."""
+
+    __slots__ = ("before", "origin", "why")
+    requires_grad = False
+
+    def __init__(self, why: str, origin: Node, frame: FrameType, op: str) -> None:
+        while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
+            frame = frame.f_back
+        Node.__init__(self, op, (), (), (), origin, origin.shape, frame.f_code, frame.f_lasti, current().scope)
+        self.value = None
+        self.owner = _nobody  # type: ignore[assignment]
+        self.why = why
+        self.origin = weakref.ref(origin)  # where the history ended, while that is there
+        self.before = (origin.op, origin.label, origin.code, origin.lasti)
 
 
 # --- rules ----------------------------------------------------------------------------------------------
@@ -211,12 +240,12 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
         unknown = [name for name in names if name not in _POSITION]
         if unknown:
             raise GraphError(
-                f"a rule's parameters after (xp, g) are x, y, z, out or *xs: got {unknown[0]!r} in {code.co_name}"
+                f"a rule's parameters after (xp, g) are x, y, z, out, *xs or *all: got {unknown[0]!r} in {code.co_name}"
             )
         places = [_POSITION[name] for name in names]
         pick: Any
         if rest:
-            pick = itemgetter(slice(0, -1))
+            pick = itemgetter(slice(0, None if code.co_varnames[code.co_argcount] == "all" else -1))
         elif not places:
             pick = itemgetter(slice(0, 0))
         elif len(places) == 1:  # a slice, because itemgetter(i) would not give a tuple
@@ -225,11 +254,6 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
             pick = itemgetter(*places)
         known = _getters[id(code)] = (code, pick)  # the code is kept, so that its id stays its own
     return known[1]
-
-
-def getters(rules: Iterable[Rule]) -> tuple[Callable[[Any], tuple[Any, ...]], ...]:
-    """:func:`getter` of each rule."""
-    return tuple(getter(rule) for rule in rules)
 
 
 def sources(rule: Rule, node: Node) -> tuple[Any, ...]:

@@ -1,44 +1,89 @@
-"""NumPy's functions and operators on Tensors: looked up by name among tensorgrad's own, and recorded.
+"""NumPy's functions and operators on Tensors, DLPack, and the array API standard.
 
-``ndarray * t``, ``np.sin(t)`` and ``np.concatenate([t, a])`` come here through NumPy's protocols (NEP 13 and
-18). What tensorgrad has no operation for is an error that names it: history is never cut unnoticed, and no
-array of objects ever made.
+``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` come here through NumPy's
+protocols (NEP 13 and 18), are looked up by name among tensorgrad's own, and recorded. What tensorgrad has no
+operation for is an error that names it: history is never cut unnoticed, and no array of objects ever made.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import ops
+from . import fft, linalg, ops, special
+from .record import Handle
+from .staging import array_of
 
-__all__ = ["array_function", "array_ufunc"]
+__all__ = ["array_function", "array_ufunc", "exported"]
 
+# Where a function comes from, and where ours of the same name is.
+_HOMES: list[tuple[str, Any]] = [
+    ("numpy", ops),
+    ("numpy.linalg", linalg),
+    ("numpy.fft", fft),
+    ("numpy.lib.stride_tricks", ops),
+    ("scipy.special", special),
+]
 # NumPy's names for what has another one here.
-_RENAMED = {"absolute": "abs", "amax": "max", "amin": "min", "around": "round"}
+_RENAMED = {
+    "absolute": "abs",
+    "amax": "max",
+    "amin": "min",
+    "around": "round",
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "mod": "remainder",
+    "radians": "deg2rad",
+}
 
 # What asks for facts that need no history.
 _FACTS: dict[Any, Callable[..., Any]] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    np.iscomplexobj: lambda a: a.dtype.kind == "c",
+    np.isrealobj: lambda a: a.dtype.kind != "c",
+    np.result_type: lambda *values: np.result_type(*(v.data.dtype if isinstance(v, Handle) else v for v in values)),
+    np.may_share_memory: lambda a, b, **more: np.may_share_memory(_memory(a), _memory(b), **more),
+    np.shares_memory: lambda a, b, **more: np.shares_memory(_memory(a), _memory(b), **more),
+    np.array_repr: lambda a, *options: repr(a),
+    np.array_str: lambda a, *options: str(a),
 }
+
+# A ufunc's methods that are operations of their own. NumPy's default axis is the first.
+_METHODS: dict[tuple[Any, str], str] = {
+    (np.add, "reduce"): "sum",
+    (np.multiply, "reduce"): "prod",
+    (np.maximum, "reduce"): "max",
+    (np.minimum, "reduce"): "min",
+    (np.logaddexp, "reduce"): "logsumexp",
+    (np.add, "accumulate"): "cumsum",
+    (np.multiply, "accumulate"): "cumprod",
+    (np.maximum, "accumulate"): "cummax",
+    (np.minimum, "accumulate"): "cummin",
+    (np.logaddexp, "accumulate"): "logcumsumexp",
+}
+
+
+def _memory(value: Any) -> Any:
+    return array_of(value) if isinstance(value, Handle) else value
 
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's main namespace, and how it is called; None without one."""
+    """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
     name = getattr(function, "__name__", "")
-    if getattr(np, name, None) is not function:
-        return None  # np.linalg's, np.fft's and other libraries' are not ours, although a name may be
-    operation = getattr(ops, _RENAMED.get(name, name), None)
-    if not callable(operation):
-        return None
-    return operation, inspect.signature(operation)
+    for home, ours in _HOMES:
+        module = sys.modules.get(home)
+        if module is not None and getattr(module, name, None) is function:
+            operation = getattr(ours, _RENAMED.get(name, name), None)
+            return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
+    return None
 
 
 def _shown(function: Callable[..., Any]) -> str:
@@ -57,6 +102,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
             f"with tensorgrad's operations"
         )
     operation, signature = found
+    kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -80,23 +126,29 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
     Tensor([2., 4.], dtype=float64)
     """
-    if method != "__call__":
+    if any(given is not None for given in kwargs.pop("out", ())):
+        raise TypeError(
+            f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
+            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
+        )
+    if method == "__call__":
+        if kwargs:
+            raise TypeError(
+                f"{_shown(ufunc)} on a Tensor takes no {', '.join(f'{key}=' for key in kwargs)}; write "
+                f"tensorgrad.where or .astype, or use t.data for the values without history"
+            )
+        return _called(ufunc, inputs, {})
+    operation = getattr(ops, _METHODS.get((ufunc, method), ""), None)
+    if operation is None:
         raise TypeError(
             f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "
             f"reduction of tensorgrad's, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the "
             f"values without history"
         )
-    if "out" in kwargs:
-        raise TypeError(
-            f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
-            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
-        )
-    if kwargs:
-        raise TypeError(
-            f"{_shown(ufunc)} on a Tensor takes no {', '.join(f'{key}=' for key in kwargs)}; write "
-            f"tensorgrad.where or .astype, or use t.data for the values without history"
-        )
-    return _called(ufunc, inputs, {})
+    kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
+    if len(inputs) == 1:
+        kwargs.setdefault("axis", 0)
+    return operation(*inputs, **kwargs)
 
 
 def array_function(
@@ -110,3 +162,23 @@ def array_function(
     """
     facts = _FACTS.get(function)
     return facts(*args, **kwargs) if facts is not None else _called(function, args, kwargs)
+
+
+def exported(array: Any, copy: bool | None, **asked: Any) -> Any:
+    """A DLPack capsule of an ndarray, or BufferError where another library would come to harm.
+
+    PyTorch ends the interpreter at negative strides, and writes through arrays that are read-only.
+    """
+    if copy:
+        array = np.array(array, order="C")
+    elif any(stride < 0 for stride in array.strides):
+        raise BufferError(
+            f"this Tensor of shape {array.shape} has the strides {array.strides}, and what takes it through DLPack may "
+            f"not bear negative ones; write tg.asarray(t, copy=True) for a copy in order"
+        )
+    elif not array.flags.writeable:
+        raise BufferError(
+            f"this Tensor of shape {array.shape} is read-only, and what takes it through DLPack may write to it all "
+            f"the same; write tg.asarray(t, copy=True) for a copy"
+        )
+    return array.__dlpack__(**{key: value for key, value in asked.items() if value is not None})

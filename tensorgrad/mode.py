@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 __all__ = [
+    "Debugger",
     "Mode",
     "Scope",
+    "Switch",
     "Tracer",
     "current",
     "enable_grad",
@@ -47,6 +49,22 @@ class Tracer(Protocol):
         """A leaf's gradient is about to be read (``needed``) or replaced."""
 
 
+class Debugger(Protocol):
+    """What the engine asks of :mod:`tensorgrad.debugging`, which looks at every number while it is on."""
+
+    def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
+        """An operation gave ``out``."""
+
+    def recorded(self, node: Any) -> None:
+        """A node was made, and saved what its rules need."""
+
+    def going_back(self, node: Any, position: int) -> None:
+        """A backward walk is about to use what a node saved for one rule."""
+
+    def gone_back(self, node: Any, position: int, g: Any, gradient: Any) -> None:
+        """A rule turned ``g`` into the gradient of one input."""
+
+
 class Scope(NamedTuple):
     """The module that is running: its dotted path in its model, and what a drawing says about it."""
 
@@ -60,7 +78,7 @@ _NOWHERE = Scope("", "")
 class Mode:
     """One setting of all switches. Never changed after it was made."""
 
-    __slots__ = ("grad", "keep", "plain", "scope", "tracer")
+    __slots__ = ("debug", "grad", "keep", "plain", "scope", "tracer")
 
     def __init__(
         self,
@@ -68,19 +86,21 @@ class Mode:
         scope: Scope = _NOWHERE,
         keep: bool = False,
         tracer: Tracer | None = None,
+        debug: Debugger | None = None,
     ) -> None:
         self.grad = grad  # record a graph?
         self.scope = scope  # the module that is running
         self.keep = keep  # keep a light record of the graph after backward, for drawings?
         self.tracer = tracer  # a compiler that listens in
-        self.plain = tracer is None and not keep  # may an operation take the short way?
+        self.debug = debug  # looks at every number that is computed
+        self.plain = tracer is None and not keep and debug is None  # may an operation take the short way?
 
 
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
 current = _mode.get
 
 
-class _Switch:
+class Switch:
     """A context manager and decorator that changes one switch.
 
     An instance may be entered repeatedly, by one thread or task: make a new one for each ``with``.
@@ -99,6 +119,7 @@ class _Switch:
         _mode.reset(self._entered.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function, which then runs inside the block."""
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if inspect.isgeneratorfunction(function) or asynchronous:
             kind = "coroutine" if asynchronous else "generator"
@@ -118,7 +139,7 @@ class _Switch:
         return wrapped
 
 
-class scope(_Switch):
+class scope(Switch):
     """Name the module under which operations are recorded, for drawings and messages.
 
     Args:
@@ -138,10 +159,10 @@ class scope(_Switch):
         self._scope = Scope(path, title)
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, self._scope, old.keep, old.tracer)
+        return Mode(old.grad, self._scope, old.keep, old.tracer, old.debug)
 
 
-class tracing(_Switch):
+class tracing(Switch):
     """Let a compiler listen in on a block (None: stop listening)."""
 
     def __init__(self, tracer: Tracer | None) -> None:
@@ -152,7 +173,7 @@ class tracing(_Switch):
         return Mode(old.grad, old.scope, False, self._tracer)
 
 
-class no_grad(_Switch):
+class no_grad(Switch):
     """Record no graph: a context manager, and a decorator of functions.
 
     >>> import tensorgrad as tg
@@ -164,10 +185,10 @@ class no_grad(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(False, old.scope, old.keep, old.tracer)
+        return Mode(False, old.scope, old.keep, old.tracer, old.debug)
 
 
-class enable_grad(_Switch):
+class enable_grad(Switch):
     """Record a graph again inside a :class:`no_grad` block.
 
     >>> import tensorgrad as tg
@@ -179,10 +200,10 @@ class enable_grad(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(True, old.scope, old.keep, old.tracer)
+        return Mode(True, old.scope, old.keep, old.tracer, old.debug)
 
 
-class record_graph(_Switch):
+class record_graph(Switch):
     """Keep what a drawing needs when ``backward()`` frees the graph: its links and each RMS gradient.
 
     Scalars always keep their value and gradient; this keeps, for arrays too, about 300 bytes an operation.
@@ -197,4 +218,4 @@ class record_graph(_Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, True, old.tracer)
+        return Mode(old.grad, old.scope, True, old.tracer, old.debug)

@@ -2,13 +2,15 @@
 
 There are two ways in. :func:`record` serves every operation. :func:`unary` and :func:`binary` make
 elementwise operations, whose rules need no facts about the call: what can be worked out once is, so that
-recording costs about a microsecond. ``benchmarks/per_op.py`` measures it.
+recording costs less than a microsecond. ``benchmarks/per_op.py`` measures it.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -16,17 +18,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import DTypeError
-from .frames import LIBRARY, user_frame
-from .graph import Constant, Node, Rule, Summary, elementwise, getters
-from .mode import current
+from .frames import LIBRARY
+from .graph import Constant, Cut, Node, Rule, Summary, elementwise, getter
+from .mode import Mode, current
 from .shapes import broadcast_error
+from .writes import tick
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-__all__ = ["Handle", "TensorLike", "binary", "handle", "operand", "record", "results_are", "unary"]
+__all__ = ["Handle", "TensorLike", "binary", "handle", "number", "operand", "quiet", "record", "results_are", "unary"]
 
 P = ParamSpec("P")
+ndarray = np.ndarray
 _new = object.__new__
 _getframe = sys._getframe
 
@@ -101,10 +105,45 @@ def checked(array: Any, op: str) -> Any:
     return array
 
 
+# Python scalars as arrays without axes: NumPy takes those in half the time. Zeros are not kept, because 0.0 equals
+# -0.0, nor is NaN, which equals nothing.
+_numbers: dict[Any, dict[float, Any]] = {np.dtype(np.float64): {}, np.dtype(np.float32): {}}
+_MANY_NUMBERS = 256
+
+
+def _number(value: Any, dtype: Any) -> Any:
+    """A Python number as a read-only array of a dtype, and remembered; other values as they are."""
+    known = _numbers.get(dtype)
+    if known is None or not (type(value) is float or type(value) is int) or value == 0 or value != value:
+        return value
+    array = np.array(value, dtype)
+    if not np.isfinite(array):
+        return value  # NumPy has something to say about it
+    array.flags.writeable = False
+    if len(known) >= _MANY_NUMBERS:
+        known.clear()
+    known[value] = array
+    return array
+
+
+def number(value: float, like: Any) -> Any:
+    """A Python number as what is quickest to compute with, beside an array: see ``_numbers``.
+
+    >>> number(1.0, np.ones(2, np.float32)).dtype, number(1.0, [])
+    (dtype('float32'), 1.0)
+    """
+    if like.__class__ is not ndarray:
+        return value
+    try:
+        return _numbers[like.dtype][value]
+    except KeyError:
+        return _number(value, like.dtype)
+
+
 def constant(value: Any) -> Any:
     """How a node remembers an input that needs no gradient."""
     if isinstance(value, Handle):
-        if value.node is None:
+        if value.node is None or value.node.__class__ is Cut:
             value.node = Constant(value)
         return value.node
     return value if isinstance(value, int | float | complex) else None
@@ -112,15 +151,103 @@ def constant(value: Any) -> Any:
 
 def failed(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
     """The error to raise when NumPy refused the operands: ours, if it is about their shapes."""
+    if isinstance(error, np.linalg.LinAlgError):
+        return error
     better = broadcast_error(op, *(np.shape(a) for a in arrays))
     if better is not None:
         return better
     if type(error) in (ValueError, TypeError):
         return type(error)(f"{op}: {error}")
+    if isinstance(error, DTypeError):  # a copy, because no error is its own cause
+        return DTypeError(*error.args)
     return error
 
 
 # --- recording ------------------------------------------------------------------------------------------
+
+
+class _Quiet(threading.local):
+    """``run(f, *args)``: call f with NumPy's floating-point warnings off, in a fifth of the time of an errstate block.
+
+    NumPy keeps its error state in a context variable; ``run`` calls f in a context where it is set. For arrays of
+    NumPy's alone: whatever else asks for a context variable there finds it unset.
+    """
+
+    def __init__(self) -> None:
+        context = Context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+_quiet = _Quiet()
+
+
+def quiet(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward function whose infinities and NaN are results like others: NumPy shall not warn of them.
+
+    >>> quiet(np.log)(np.zeros(1)).tolist()
+    [-inf]
+    """
+    silent: Any = np.errstate(all="ignore")(forward)
+    silent.loud = forward  # for those who have a quicker way to silence it
+    return silent
+
+
+def noted(
+    out: Any,
+    shape: tuple[int, ...],
+    op: str,
+    inputs: tuple[Any, ...],
+    rules: tuple[Rule | None, ...],
+    saved: tuple[tuple[Any, ...], ...],
+    mode: Mode,
+) -> Tensor:
+    """A result with its node. To be called by a function that the user, or another part of the library, called."""
+    frame = _getframe(2)
+    code = frame.f_code
+    while LIBRARY[code.co_filename] and frame.f_back is not None:
+        frame = frame.f_back
+        code = frame.f_code
+    # As Node(...) does, in half the time.
+    node = _new(Node)
+    node.op = op
+    node.inputs = inputs
+    node.rules = rules
+    node.saved = saved
+    node.birth = tick()
+    node.shape = shape
+    node.dtype = out.dtype
+    node.code = code
+    node.lasti = frame.f_lasti
+    node.scope = mode.scope
+    node.value = None if shape else out
+    node.gradient = None
+    node.extra = None
+    result = _new(_result_type)
+    result.data = out
+    result.node = node
+    return result
+
+
+def unrecorded(out: Any, nodes: Sequence[Node | None], op: str, mode: Mode) -> Tensor:
+    """A result without history: none of its inputs requires a gradient, or none is to be recorded."""
+    result = _new(_result_type)
+    result.data = out
+    result.node = None
+    for node in nodes:
+        if node is not None:
+            result.node = cut = _cut(node, out, op, mode)
+            if cut is not None:
+                break
+    return result
+
+
+def _cut(node: Node, out: Any, op: str, mode: Mode) -> Cut | None:
+    if not node.requires_grad:
+        return node if isinstance(node, Cut) else node.cut  # type: ignore[attr-defined]
+    if mode.grad:
+        return Cut(f"{op} gave integers or booleans ({out.dtype}), which carry no gradient", node, _getframe(3), op)
+    return Cut(f"{op} was computed under no_grad()", node, _getframe(3), op)
 
 
 def record(
@@ -139,40 +266,51 @@ def record(
     if tracer is not None:
         tracer.enter(op)
     arrays = []
+    nodes: list[Any] = []
     wanted = False
     for value in inputs:
         if isinstance(value, Handle):
             arrays.append(value.data if tracer is None else tracer.lift(value))
-            if value.node is not None and value.node.requires_grad:
+            node = value.node
+            nodes.append(node)
+            if node is not None and node.requires_grad:
                 wanted = True
         else:
             array = operand(value, op)
             arrays.append(array if tracer is None else tracer.lift(array))
+            nodes.append(None)
     try:
         out = forward(*arrays)
     except (ValueError, TypeError) as error:
         raise failed(op, arrays, error) from error
-    if isinstance(out, np.generic):
+    shape = out.shape
+    if not shape and isinstance(out, np.generic):
         out = np.asarray(out)
+    if mode.debug is not None:
+        mode.debug.computed(op, arrays, out)
     if not (wanted and mode.grad) or out.dtype.kind not in "fc":
-        return handle(out, None)
-    nodes = tuple(
-        value.node if isinstance(value, Handle) and value.node is not None else constant(value) for value in inputs
-    )
-    try:
-        needed = tuple(
-            rule if isinstance(node, Node) and node.requires_grad else None
-            for node, rule in zip(nodes, rules, strict=True)
-        )
-    except ValueError as error:
-        raise ValueError(f"{op}: got {len(rules)} rules for {len(inputs)} inputs, expected one for each") from error
+        return unrecorded(out, nodes, op, mode)
+    if len(rules) != len(nodes):
+        raise ValueError(f"{op}: got {len(rules)} rules for {len(nodes)} inputs, expected one for each")
     values = (*arrays, out)
-    saved = tuple(() if rule is None else pick(values) for rule, pick in zip(needed, getters(rules), strict=True))
-    frame = user_frame(_getframe(1))
-    node = Node(op, nodes, needed, saved, out, out.shape, frame.f_code, frame.f_lasti, mode.scope)
-    if mode.keep and out.shape:
-        node.value = Summary.of(out)
-    return handle(out, node)
+    needed: list[Any] = []
+    saved: list[Any] = []
+    for i, node in enumerate(nodes):
+        if node is not None and node.requires_grad:
+            rule = rules[i]
+            needed.append(rule)
+            saved.append(getter(rule)(values))
+        else:
+            nodes[i] = constant(inputs[i])
+            needed.append(None)
+            saved.append(())
+    result = noted(out, shape, op, tuple(nodes), tuple(needed), tuple(saved), mode)
+    assert result.node is not None
+    if mode.keep and shape:
+        result.node.value = Summary.of(out)
+    if mode.debug is not None:
+        mode.debug.recorded(result.node)
+    return result
 
 
 def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
@@ -181,8 +319,11 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
     def decorate(described: Callable[P, Any]) -> Callable[P, Tensor]:
         op = described.__name__
         elementwise.add(op)
-        (pick,) = getters((rule,))
+        pick = getter(rule)
+        saves = {(): "nothing", (0,): "x", (1,): "out"}.get(pick((0, 1)), "more")
         rules = (rule,)
+        nothing = ((),)
+        loud = getattr(forward, "loud", None)
 
         @wraps(described)
         def operation(x: Any) -> Any:
@@ -191,22 +332,19 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
                 return record(op, forward, (x,), rules)
             a = x.data
             node = x.node
-            out = forward(a)
+            out = _quiet.run(loud, a) if loud is not None and a.__class__ is ndarray else forward(a)
             shape = out.shape
             if not shape and isinstance(out, np.generic):
                 out = np.asarray(out)
-            result = _new(_result_type)
-            result.data = out
             if node is None or not (node.requires_grad and mode.grad):
-                result.node = None
-                return result
-            frame = _getframe(1)
-            code = frame.f_code
-            while LIBRARY[code.co_filename] and frame.f_back is not None:
-                frame = frame.f_back
-                code = frame.f_code
-            result.node = Node(op, (node,), rules, (pick((a, out)),), out, shape, code, frame.f_lasti, mode.scope)
-            return result
+                return unrecorded(out, (node,), op, mode)
+            if saves == "out":
+                saved: Any = ((out,),)
+            elif saves == "x":
+                saved = ((a,),)
+            else:
+                saved = nothing if saves == "nothing" else (pick((a, out)),)
+            return noted(out, shape, op, (node,), rules, saved, mode)
 
         return operation  # type: ignore[return-value]
 
@@ -221,43 +359,63 @@ def binary(
     def decorate(described: Callable[P, Any]) -> Callable[P, Tensor]:
         op = described.__name__
         elementwise.add(op)
-        pick_x, pick_y = getters((rule_x, rule_y))
+        pick_x, pick_y = getter(rule_x), getter(rule_y)
+        saves = {((), ()): "nothing", ((1,), (0,)): "the other"}.get((pick_x((0, 1, 2)), pick_y((0, 1, 2))), "more")
         rules: tuple[Rule | None, ...] = (rule_x, rule_y)
         only_x, only_y = (rule_x, None), (None, rule_y)
-        nothing = (
-            ((), ()) if not pick_x((0, 0, 0)) and not pick_y((0, 0, 0)) else None
-        )  # neither rule needs anything saved
+        nothing = ((), ())
+        loud = getattr(forward, "loud", None)
 
         @wraps(described)
         def operation(x: Any, y: Any) -> Any:
             mode = current()
             if not mode.plain:
                 return record(op, forward, (x, y), (rule_x, rule_y))
+            p = q = None
             if isinstance(x, Handle):
                 a = x.data
                 p = x.node
+                if isinstance(y, Handle):
+                    b = y.data
+                    q = y.node
+                else:
+                    b = operand(y, op)
+                    if b.__class__ is not ndarray and a.__class__ is ndarray:
+                        try:
+                            b = _numbers[a.dtype][b]
+                        except (KeyError, TypeError):
+                            b = _number(b, a.dtype)
             else:
                 a = operand(x, op)
-                p = None
-            if isinstance(y, Handle):
-                b = y.data
-                q = y.node
-            else:
-                b = operand(y, op)
-                q = None
+                if isinstance(y, Handle):
+                    b = y.data
+                    q = y.node
+                    if a.__class__ is not ndarray and b.__class__ is ndarray:
+                        try:
+                            a = _numbers[b.dtype][a]
+                        except (KeyError, TypeError):
+                            a = _number(a, b.dtype)
+                else:
+                    b = operand(y, op)
             try:
-                out = forward(a, b)
+                if loud is not None and a.__class__ is ndarray and (b.__class__ is ndarray or not hasattr(b, "dtype")):
+                    out = _quiet.run(loud, a, b)
+                else:
+                    out = forward(a, b)
             except (ValueError, TypeError) as error:
                 raise failed(op, (a, b), error) from error
             shape = out.shape
             if not shape and isinstance(out, np.generic):
                 out = np.asarray(out)
-            result = _new(_result_type)
-            result.data = out
             if p is not None and p.requires_grad and mode.grad:
                 if q is not None and q.requires_grad:
                     needed = rules
-                    saved = nothing or (pick_x((a, b, out)), pick_y((a, b, out)))
+                    if saves == "nothing":
+                        saved: Any = nothing
+                    elif saves == "the other":
+                        saved = ((b,), (a,))
+                    else:
+                        saved = (pick_x((a, b, out)), pick_y((a, b, out)))
                 else:
                     needed = only_x
                     saved = (pick_x((a, b, out)), ())
@@ -267,15 +425,8 @@ def binary(
                 saved = ((), pick_y((a, b, out)))
                 p = constant(x)
             else:
-                result.node = None
-                return result
-            frame = _getframe(1)
-            code = frame.f_code
-            while LIBRARY[code.co_filename] and frame.f_back is not None:
-                frame = frame.f_back
-                code = frame.f_code
-            result.node = Node(op, (p, q), needed, saved, out, shape, code, frame.f_lasti, mode.scope)
-            return result
+                return unrecorded(out, (p, q), op, mode)
+            return noted(out, shape, op, (p, q), needed, saved, mode)
 
         return operation  # type: ignore[return-value]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import cmath
+import sys
 import threading
+import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -11,20 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import graph, interop, ops, walk
+from . import interop, ops, walk
 from .errors import DTypeError, GraphError, ShapeError
 from .frames import place
-from .graph import Leaf, Node, extra
+from .graph import Constant, Cut, Leaf, Node, extra
 from .mode import current, enable_grad
 from .ops.methods import Methods
 from .readings import ARRAYS, TENSORS
 from .record import Handle, TensorLike, as_array, checked, handle, operand, results_are
 from .staging import array_of
 
-__all__ = ["Tensor", "from_numpy"]
+__all__ = ["Tensor", "from_dlpack", "from_numpy"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
+_set_grad: Any = Handle.__dict__["_grad"].__set__
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -123,6 +128,16 @@ class Tensor(Methods):
         return ops.matrix_transpose(self)
 
     @property
+    def real(self) -> Tensor:
+        """The real part, a copy."""
+        return ops.real(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, a copy; zero for real numbers."""
+        return ops.imag(self)
+
+    @property
     def requires_grad(self) -> bool:
         """Is a gradient wanted for this Tensor, or for one it was computed from? May be set on leaves."""
         return self.node is not None and self.node.requires_grad
@@ -161,8 +176,8 @@ class Tensor(Methods):
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"a name is a string, got {value!r}")
-        if self.node is None:
-            self.node = graph.Constant(self)
+        if self.node is None or isinstance(self.node, Cut):
+            self.node = Constant(self)
         extra(self.node).label = value
 
     @property
@@ -228,7 +243,10 @@ class Tensor(Methods):
         >>> (x * 2).detach().requires_grad
         False
         """
-        return handle(array_of(self), None)
+        node = self.node
+        if node is not None:
+            node = Cut("detach() was called", node, sys._getframe(1), "detach") if node.requires_grad else node
+        return handle(array_of(self), node if isinstance(node, Cut) else None)
 
     def numpy(self) -> Any:
         """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""
@@ -291,7 +309,7 @@ class Tensor(Methods):
             create_graph: record the backward computation, so that the gradients can be differentiated.
 
         Raises:
-            GraphError: this Tensor requires no gradient; it is no scalar and ``gradient`` is missing; the
+            GraphError: this Tensor requires no gradient; it is no real scalar and ``gradient`` is missing; the
                 graph was freed by an earlier backward.
             ShapeError: ``gradient`` has another shape than this Tensor.
             InplaceError: an array that a derivative needs was written to.
@@ -309,6 +327,13 @@ class Tensor(Methods):
                 f".sum().backward(), or backward(gradient=...) with an array of that shape"
             )
         seed = self._seed(gradient)
+        if not node.shape and current().tracer is None and not cmath.isfinite(self.data.item()):
+            warnings.warn(
+                f"backward() starts from a loss that is {self.data}, {self._describe()}; its gradients will say "
+                f"little. Compute it under `with tg.debug():` to see where it was no longer finite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if create_graph:
             with enable_grad():
                 recorded = isinstance(gradient, Tensor) and gradient.requires_grad
@@ -317,43 +342,58 @@ class Tensor(Methods):
         else:
             result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
         with _grad_lock:  # nothing is written before the whole walk has succeeded
+            owners, sums = [], []
             for source, g in result.items():
                 known = source.owner if isinstance(source, Leaf) else extra(source).owner
                 owner = known() if known is not None else None
                 if owner is not None:
-                    owner._accumulate(g)
+                    owners.append(owner)
+                    sums.append(owner._with(g))
+            # All or nothing: this loop runs in C, where Ctrl-C does not come between.
+            deque(map(_set_grad, owners, sums), maxlen=0)
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:
-            why = (
-                "it is of an integer or boolean dtype"
-                if self.dtype.kind not in "fc"
-                else "it was made with requires_grad=False, under no_grad(), or by detach(), and so was all "
-                "that it was computed from"
-            )
+            if isinstance(self.node, Cut):
+                why = f"{self.node.why}, at {place(self.node.code, self.node.lasti)}"
+            elif self.dtype.kind not in "fc":
+                why = "it is of an integer or boolean dtype"
+            else:
+                why = "it was made with requires_grad=False, and so was all that it was computed from"
             raise GraphError(
-                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True"
+                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True, "
+                f"and see tg.why_no_grad(t)"
             )
         return self.node
 
     def _seed(self, gradient: TensorLike | None) -> Any:
         if gradient is None:
+            if self.dtype.kind == "c":
+                raise GraphError(
+                    f"backward() starts from a real number, got {self.dtype} ({self._describe()}); write .real, .imag "
+                    f"or abs() of it first, or backward(gradient=...) with the gradient of a real loss for it"
+                )
             return np.ones_like(array_of(self))
-        given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
-        seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
-        seed = seed.astype(self.dtype, copy=False)
+        if isinstance(gradient, np.ndarray) and gradient.dtype == self.dtype and current().tracer is None:
+            seed = np.array(gradient)
+        else:
+            given = gradient if isinstance(gradient, Handle) else operand(gradient, "backward")
+            seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
+            if seed.dtype.kind == "c" and self.dtype.kind != "c":
+                raise DTypeError(
+                    f"backward: the gradient is of dtype {seed.dtype}, expected {self.dtype}; write gradient.real"
+                )
+            seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {seed.shape}, expected {self.shape}")
         return seed
 
-    def _accumulate(self, g: Any) -> None:
+    def _with(self, g: Any) -> Any:
+        """The gradient so far, and one more."""
         self._touch_gradient(needed=True)
         old = getattr(self, "_grad", None)
-        if isinstance(g, np.generic):
-            g = np.asarray(g)
-        self._grad = g if old is None else old + g
-        if isinstance(self._grad, np.generic):
-            self._grad = np.asarray(self._grad)
+        total = g if old is None else old + g
+        return np.asarray(total) if isinstance(total, np.generic) else total
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result in ``grad`` at the next ``backward()``.
@@ -431,6 +471,36 @@ class Tensor(Methods):
 
     __hash__ = object.__hash__
 
+    # --- other libraries --------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """Where the memory is: "cpu" for NumPy's arrays, what the array says for another library's."""
+        return getattr(self.data, "device", "cpu")
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        """The module that code written against the array API standard calls ``xp``: tensorgrad itself."""
+        return sys.modules[__package__]
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Hand the memory to another library, without a copy: ``torch.from_dlpack(t)``.
+
+        Raises GraphError where history would be lost, BufferError for negative strides and read-only memory.
+        """
+        self._refuse_if_graph("DLPack")
+        return interop.exported(self.data, copy, stream=stream, max_version=max_version, dl_device=dl_device)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The kind and number of the device, as DLPack counts them."""
+        return self.data.__dlpack_device__()
+
     # NumPy's functions, and the operators of its arrays and scalars.
     __array_ufunc__ = interop.array_ufunc
     __array_function__ = interop.array_function
@@ -463,3 +533,16 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     result = Tensor.__new__(Tensor)
     result._own(checked(array, "from_numpy"), requires_grad, name)
     return result
+
+
+def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
+    """A Tensor on the memory of another library's array, without a copy, through DLPack.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_dlpack(a)
+    >>> a[0] = 5.0
+    >>> t
+    Tensor([5., 0.], dtype=float64)
+    """
+    return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)

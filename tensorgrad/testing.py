@@ -16,6 +16,7 @@ from .differences import (
     GradcheckError,
     Method,
     central,
+    central_by_parts,
     complex_or_none,
     complex_step,
     evaluated,
@@ -60,10 +61,14 @@ def gradcheck(
     Jacobian. Every rule that runs is watched: it must not write to the gradient it gets or to what it saved,
     nor return what it saved.
 
+    Where an input or a result is complex, the gradient of a real loss, the real part of the weighted sum of results
+    with complex weights, is compared with ``dL/dx - i dL/dy``, from central differences by the real and the imaginary
+    part of each input: the convention of :mod:`tensorgrad.ops.complexes`.
+
     Args:
         f: takes as many Tensors as there are ``inputs`` and returns one Tensor, of any shape, or a list or
             tuple of them. Must return the same whenever it is called with the same.
-        inputs: Tensors or arrays, float64.
+        inputs: Tensors or arrays, float64 or complex128.
         rtol: how far off a derivative may be, relative to the numeric one: 1e-10 with a complex step, 1e-7
             with central differences.
         atol: how far off it may be besides. None takes what rounding of ``f`` itself, and the step of central
@@ -79,8 +84,8 @@ def gradcheck(
     Raises:
         GradcheckError: the worst element, analytic and numeric; or what a rule did that it must not do; or
             that ``f`` is random, writes to its input, or has a kink within the step.
-        DTypeError: an input is not float64.
-        ValueError: inputs share memory.
+        DTypeError: an input is not float64 or complex128.
+        ValueError: inputs share memory; the complex step is asked for where there are complex numbers already.
 
     >>> import numpy as np, tensorgrad as tg
     >>> tg.testing.gradcheck(tg.tanh, np.array([0.5, -1.0])).method
@@ -104,11 +109,18 @@ def _checked(
     first = evaluated(f, points)
     _refuse_non_finite(f, first)
     rng = np.random.default_rng(seed)
-    weights = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in first]
+    weights = [_weights(rng, out) for out in first]
     analytic = _analytic(f, points, weights)
     _refuse_random(f, points, first)
     used: Method
-    if method == "complex":
+    if any(np.iscomplexobj(array) for array in (*points, *first)):
+        if method == "complex":
+            raise ValueError(
+                f"gradcheck: {name_of(f)} has complex inputs or results, and the complex step is for real ones; write "
+                f'method="central"'
+            )
+        (numeric, errors), used = central_by_parts(f, points, weights, first, size, atol or 0.0), "central"
+    elif method == "complex":
         (numeric, errors), used = complex_step(f, points, weights, size), "complex"
     else:
         (numeric, errors), used = central(f, points, weights, first, size, atol or 0.0), "central"
@@ -144,6 +156,7 @@ def gradgradcheck(
     rng = np.random.default_rng([seed, 1])
     outs = evaluated(f, points)
     seeds = [rng.uniform(0.5, 1.5, out.shape) for out in outs]
+    seeds = [g + 1j * rng.uniform(0.5, 1.5, g.shape) if out.dtype.kind == "c" else g for g, out in zip(seeds, outs)]
     size = float(max((np.max(np.abs(out), initial=0.0) for out in outs), default=0.0))
     count = len(points)
 
@@ -169,15 +182,15 @@ def gradgradcheck(
 
 
 def _points(inputs: tuple[Any, ...]) -> list[Any]:
-    """The inputs as float64 arrays, which are not written to."""
+    """The inputs as float64 or complex128 arrays, which are not written to."""
     if not inputs:
         raise TypeError("gradcheck needs at least one input to differentiate by")
     arrays = [np.asarray(value.data if isinstance(value, Handle) else value) for value in inputs]
     for i, array in enumerate(arrays):
-        if array.dtype != np.float64:
+        if array.dtype not in (np.float64, np.complex128):
             raise DTypeError(
-                f"gradcheck: input {i} has dtype {array.dtype}, expected float64: rounding in {array.dtype} "
-                f"hides wrong derivatives; write .astype(np.float64), or bind what is not differentiated "
+                f"gradcheck: input {i} has dtype {array.dtype}, expected float64 (or complex128): rounding in "
+                f"{array.dtype} hides wrong derivatives; write .astype(np.float64), or bind what is not differentiated "
                 f"with a lambda"
             )
         if 0 in array.strides and array.size > 1 and any(n > 1 and not s for n, s in zip(array.shape, array.strides)):
@@ -191,6 +204,12 @@ def _points(inputs: tuple[Any, ...]) -> list[Any]:
                     f"gradcheck: inputs {j} and {i} share memory, so one cannot be changed alone; write .copy()"
                 )
     return arrays
+
+
+def _weights(rng: np.random.Generator, out: Any) -> Any:
+    """Random weights, away from zero, for a result: complex for a complex one."""
+    weights = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
+    return weights * np.exp(1j * rng.uniform(0.5, 1.0, out.shape)) if out.dtype.kind == "c" else weights
 
 
 def _refuse_non_finite(f: Callable[..., Any], first: list[Any]) -> None:
@@ -228,7 +247,7 @@ def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> l
     _watch([out.node for out in results], since)
     total = [np.zeros_like(point) for point in points]
     for out, weight in zip(results, weights, strict=True):
-        if out.dtype.kind != "f":
+        if out.dtype.kind not in "fc":
             raise DTypeError(f"gradcheck: f returned dtype {out.dtype}, expected floating point")
         parts = pulled_back(out, handle(weight.astype(out.dtype), None), nodes, recorded=False)
         for i, node in enumerate(nodes):
@@ -318,7 +337,7 @@ def _compared(
             largest = max(largest, float(np.max(error / np.maximum(1, np.abs(n)))))
     if wrong and worst is not None:
         _, i, index = worst
-        a, n = float(analytic[i][index]), float(numeric[i][index])
+        a, n = analytic[i][index].item(), numeric[i][index].item()
         ratio = f", ratio {a / n:.10g}" if n and np.isfinite(a) else ""
         raise GradcheckError(
             f"the gradient of {name_of(f)} is wrong in {wrong} of {elements} elements, most of all for input "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -28,8 +28,7 @@ class Reading(NamedTuple):
 
     xp: Any  # with which functions
     wrap: Callable[[Any, Any], Any] | None  # from a saved array and where it came from, what the rule gets
-    ones: Callable[[Any], Any]  # ones with the shape and dtype of a gradient
-    mend: Callable[[Any, Any, Any], Any]  # (g, local, gradient): 0 where a factor is 0 and gradient is not finite
+    mend: Callable[..., Any]  # (rule, g, args, gradient, elementwise): what came from a zero times a pole, mended
     finite: Callable[[Iterable[Any]], bool]  # are all these gradients finite?
 
 
@@ -104,6 +103,23 @@ def reaches(root: Node, targets: Iterable[Node]) -> set[Node]:
     return live
 
 
+class _Front:
+    """How far a walk has come: what is still to be visited with its gradient so far, and the leaves' gradients.
+
+    An entry is ``[node, gradient, fresh]``. A gradient that arrives first is only borrowed: it may be ``g`` itself or a
+    view, which another input gets as well. ``fresh`` says that it is not ``g``; then, if it is no view either, every
+    further one is added in place. ``results`` are gradients of results, not leaves, that are complete and wanted.
+    """
+
+    __slots__ = ("leaves", "results", "waiting")
+
+    def __init__(self, root: Node, seed: Any) -> None:
+        entry = [root, seed, False]
+        self.waiting: dict[int, list[Any]] = {root.birth: entry} if root.rules else {}
+        self.leaves: dict[Node, list[Any]] = {} if root.rules else {root: entry}
+        self.results: dict[Node, Any] = {}
+
+
 def backward(
     root: Node,
     seed: Any,
@@ -111,108 +127,276 @@ def backward(
     *,
     targets: Iterable[Node] | None = None,
     release: bool = False,
+    through: bool = True,
 ) -> dict[Node, Any]:
     """The gradients of ``root`` for its leaves, or for the targets: those that it depends on.
 
-    Results that were asked to keep their gradient are among them. ``release`` frees the saved arrays
-    afterwards. Raises GraphError where a needed node was released before, InplaceError where a saved array
-    was written to; an exception leaves the graph as it was.
+    Results that were asked to keep their gradient are among them. ``through`` goes on through a target to others that
+    it was computed from. ``release`` frees the saved arrays: large ones on the way, the others at the end. Raises
+    GraphError where a needed node was released before, InplaceError where a saved array was written to.
 
     A gradient that is exactly zero contributes zero, also where a local derivative is infinite; and a local
     derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So
     they run first, at full speed; the results are looked at; and only if one is not finite does a second, careful
-    walk mend what came from a zero. That is why nothing is freed before the end.
+    walk mend what came from a zero. It starts again where the last arrays were freed, or at the root.
     """
-    visited: list[Node] = []
+    stops = frozenset() if targets is None else frozenset(targets)
+    live = None if targets is None else reaches(root, stops)
+    if live is not None and root not in live:
+        return {}
+    frees = _Freeing(_Front(root, seed), user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
-        result = _walk(root, seed, reading, targets, visited, careful=False)
-        if not reading.finite(result.values()):
-            visited.clear()
-            result = _walk(root, seed, reading, targets, visited, careful=True)
-    if release:
-        _free(visited, user_frame(sys._getframe(1)))
+        careful = current().debug is not None  # which looks at each gradient as it comes
+        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful, through)
+        if not careful and not reading.finite(result.values()):
+            front = frees.restarted() if frees else _Front(root, seed)
+            result = _walk(front, reading, live, stops, frees, careful=True, through=through)
+    if frees is not None:
+        frees.free()
     return result
 
 
+_ENOUGH = 8 << 20  # bytes of gradients gone through between two looks at the front
+_MANY = 256  # operations after which arrays may have become large
+
+
+class _Freeing:
+    """Frees what a walk has gone through, as soon as no second, careful walk can need it.
+
+    Where all gradients at the front are finite, what lies behind it is done with. To look costs a reduction of each,
+    so it is done where there is much to be freed, and for small arrays only once, at the end.
+    """
+
+    def __init__(self, front: _Front, frame: FrameType) -> None:
+        self.front = front
+        self.start = self._copied(front)
+        self.freed = Freed(frame.f_code, frame.f_lasti)
+        self.keep = current().keep
+        self.visited: list[Node] = []
+        self.touched: list[Node] | None = None  # leaves reached since the last look, once arrays are large
+        self.on_the_way = current().tracer is None
+        self.pause = 1  # how many operations on small arrays to the next look at all
+
+    def _copied(self, front: _Front) -> _Front:
+        """The front as it is now: neither side may write to the gradients any more."""
+        copied = object.__new__(_Front)
+        for name in ("waiting", "leaves"):
+            entries = getattr(front, name)
+            for entry in entries.values():
+                entry[2] = False
+            setattr(copied, name, {key: list(entry) for key, entry in entries.items()})
+        copied.results = dict(front.results)
+        return copied
+
+    def restarted(self) -> _Front:
+        """The front of the last look."""
+        self.visited.clear()
+        self.on_the_way = False
+        return self.start
+
+    def look(self, g: Any, front: _Front, reading: Reading) -> int:
+        """Free, if there is enough and the front is finite; after how many operations to look again."""
+        if not self.on_the_way:
+            return sys.maxsize
+        stride = _ENOUGH // (getattr(g, "nbytes", 0) or 1)
+        if stride > _MANY:
+            pause, self.pause = self.pause, min(2 * self.pause, _MANY)
+            return pause
+        if len(self.visited) < min(stride, _MANY):
+            return stride
+        fronts = [entry[1] for entry in front.waiting.values()]
+        touched = front.leaves if self.touched is None else self.touched
+        if len(fronts) + len(touched) > _MANY:
+            return _MANY
+        if not reading.finite((*fronts, *(front.leaves[node][1] for node in touched))):
+            self.on_the_way = False  # the end will tell whether it matters
+            return sys.maxsize
+        self.free()
+        self.start = self._copied(front)
+        self.touched = []
+        return stride or 1
+
+    def free(self) -> None:
+        """Drop saved arrays; and links, unless they are a scalar's, which is kept for drawings."""
+        for node in self.visited:
+            node.saved = self.freed
+            if node.shape and not self.keep:
+                node.inputs = ()
+        self.visited.clear()
+
+
 def _walk(
-    root: Node,
-    seed: Any,
+    front: _Front,
     reading: Reading,
-    targets: Iterable[Node] | None,
-    visited: list[Node],
+    live: set[Node] | None,
+    stops: frozenset[Node],
+    frees: _Freeing | None,
     careful: bool,
+    through: bool,
 ) -> dict[Node, Any]:
-    """Walk from ``root`` to the leaves or targets, and list the operations gone through in ``visited``.
+    """Walk from the front to the leaves or targets.
 
     Nodes are visited in the order of their birth, latest first: every consumer of a node is younger than it,
     so its gradient is complete when its turn comes. Cost is linear in the number of operations, and no step
-    recurses.
+    recurses. Leaves are completed at the end.
 
-    A gradient that arrives first is only borrowed (it may be the same array that another input gets); the
-    second allocates the sum; every further one is added in place.
+    ``near`` is the one parent that is probably next, kept out of the heap: of a chain it always is.
     """
     xp, wrap = reading.xp, reading.wrap
-    live = None if targets is None else reaches(root, targets)
-    stops = frozenset() if targets is None else frozenset(targets)
-    missing = len(stops)
-    keep = current().keep
-    plain = wrap is None and not careful and current().tracer is None
-    result: dict[Node, Any] = {}
-    if live is not None and root not in live:
-        return result
-    waiting: dict[int, list[Any]] = {root.birth: [root, seed, False]}
-    births = [-root.birth]
-    while births:
-        node, g, owned = waiting.pop(-heappop(births))
+    waiting, leaves = front.waiting, front.leaves
+    births = [-birth for birth in waiting]
+    heapify(births)
+    mode = current()
+    keep = mode.keep
+    plain = wrap is None and not careful and mode.tracer is None and mode.debug is None
+    latest = writes.latest
+    # Leaves are complete only at the end; where all targets are results, the last of them ends the walk.
+    missing = len(stops) if stops and all(node.rules for node in stops) else 0
+    result = front.results
+    visited = frees.visited if frees is not None else None
+    touched = None
+    countdown = 1
+    near: Any = None
+    near_g: Any = None
+    near_fresh = False
+    while True:
+        if near is None:
+            if not births:
+                break
+            node, g, fresh = waiting.pop(-heappop(births))
+        elif births and -births[0] > near.birth:
+            waiting[near.birth] = [near, near_g, near_fresh]
+            heappush(births, -near.birth)
+            node, g, fresh = waiting.pop(-heappop(births))
+        else:
+            node, g, fresh = near, near_g, near_fresh
+        near = None
         if node.extra is not None:
             before = g
             g = _after_hooks(node, g, wrap)
-            owned = owned and g is before
+            latest = writes.latest
+            fresh = fresh and g is before
             if node.extra.owner is not None:
                 result[node] = np.copy(g) if wrap is None else g
         if not node.shape:
             node.gradient = g if wrap is None else g.data
         elif keep:
             node.gradient = Summary.of(g if wrap is None else g.data)
-        rules = node.rules
-        if not rules or (stops and node in stops):
-            result[node] = g if owned or wrap is not None else np.copy(g)
+        if stops and node in stops:
+            result[node] = g if wrap is not None else np.copy(g)
             missing -= 1
             if missing == 0:
-                break
-            if not rules:
+                return result
+            if not through:
                 continue
+        inputs = node.inputs
         saved = node.saved
         if saved.__class__ is Freed:
             raise _second_time(node)
-        visited.append(node)
-        plainly = plain and node.birth > writes.latest
+        plainly = plain and node.birth > latest
         try:
-            for parent, rule, args in zip(node.inputs, rules, saved):
-                if rule is None or (live is not None and parent not in live):
+            position = -1
+            for rule in node.rules:
+                position += 1
+                if rule is None:
                     continue
-                r = rule(xp, g, *args) if plainly else _applied(rule, args, node, g, reading, careful)
-                shape = r.shape
-                if r.dtype is not parent.dtype or shape != parent.shape:
-                    r = fitted(xp, r, parent, node, rule)
-                    shape = r.shape
-                birth = parent.birth
-                entry = waiting.get(birth)
-                if entry is None:
-                    # Fresh memory may be added to; g, its views and NumPy's scalars may not.
-                    waiting[birth] = [parent, r, r is not g and shape and wrap is None and r.base is None]
-                    heappush(births, -birth)
-                elif entry[2] and r.__class__ is entry[1].__class__:
-                    np.add(entry[1], r, out=entry[1])
+                parent = inputs[position]
+                if live is not None and parent not in live:
+                    continue
+                args = saved[position]
+                if not plainly:
+                    r = _applied(node, position, g, reading, careful)
+                elif not args:  # to spell out the short ones takes a tenth less time
+                    r = rule(xp, g)
+                elif len(args) == 1:
+                    r = rule(xp, g, args[0])
                 else:
-                    entry[1] = entry[1] + r
-                    entry[2] = shape and wrap is None
+                    r = rule(xp, g, *args)
+                if r.dtype is not parent.dtype or r.shape != parent.shape:
+                    r = fitted(xp, r, parent, node, rule)
+                if not parent.rules:
+                    entry = leaves.get(parent)
+                    if entry is None:
+                        leaves[parent] = [parent, r, r is not g]
+                    elif (
+                        entry[2]
+                        and wrap is None
+                        and r.shape
+                        and entry[1].base is None
+                        and r.__class__ is entry[1].__class__
+                    ):
+                        entry[1] += r
+                    else:
+                        _add(entry, r, wrap)
+                    if touched is not None:
+                        touched.append(parent)
+                elif near is None and (not waiting or parent.birth not in waiting):
+                    near = parent
+                    near_g = r
+                    near_fresh = r is not g
+                elif near is parent:
+                    near_entry = [near, near_g, near_fresh]
+                    _add(near_entry, r, wrap)
+                    _, near_g, near_fresh = near_entry
+                else:
+                    birth = parent.birth
+                    entry = waiting.get(birth)
+                    if entry is None:
+                        waiting[birth] = [parent, r, r is not g]
+                        heappush(births, -birth)
+                    else:
+                        _add(entry, r, wrap)
         except Exception as error:
             error.add_note(f"in backward of {node.op}, called at {place(node.code, node.lasti)}")
             if _asked_in_vain(error):
                 raise _no_array(error, node, parent, rule) from error
             raise
+        if visited is not None:
+            visited.append(node)
+            countdown -= 1
+            if countdown == 0:
+                assert frees is not None
+                if near is not None:
+                    waiting[near.birth] = [near, near_g, near_fresh]
+                    heappush(births, -near.birth)
+                    near = None
+                countdown = frees.look(g, front, reading)
+                touched = frees.touched
+    for node, g, fresh in _completed(leaves, wrap):
+        if not node.shape:
+            node.gradient = g if wrap is None else g.data
+        elif keep:
+            node.gradient = Summary.of(g if wrap is None else g.data)
+        result[node] = g if wrap is not None or (fresh and node.shape and g.base is None) else np.copy(g)
     return result
+
+
+def _add(entry: list[Any], r: Any, wrap: Any) -> None:
+    """Add one more gradient to an entry of the front: in place, where that memory is the entry's own."""
+    g = entry[1]
+    if entry[2] and wrap is None and g.shape and g.base is None and r.__class__ is g.__class__:
+        np.add(g, r, out=g)
+    else:
+        entry[1] = g + r
+        entry[2] = True
+
+
+def _completed(leaves: dict[Node, list[Any]], wrap: Any) -> Iterable[list[Any]]:
+    """The leaves with their gradients, hooks called, the youngest first if there are any."""
+    entries = leaves.values()
+    for node in leaves:
+        if node.extra is not None:
+            break
+    else:
+        return entries
+    done = []
+    for node, g, fresh in sorted(entries, key=lambda entry: -entry[0].birth):
+        if node.extra is not None:
+            before = g
+            g = _after_hooks(node, g, wrap)
+            fresh = fresh and g is before
+        done.append([node, g, fresh])
+    return done
 
 
 def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
@@ -229,18 +413,25 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
             )
 
 
-def _applied(rule: Rule, args: tuple[Any, ...], node: Node, g: Any, reading: Reading, careful: bool) -> Any:
+def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool) -> Any:
     """What a rule gives, where more is asked than to call it: see :func:`_walk`."""
-    tracer = current().tracer
-    if tracer is not None:
-        tracer.enter(f"backward of {node.op}")
+    rule = node.rules[position]
+    args: Any = node.saved[position]
+    assert rule is not None
+    mode = current()
+    if mode.tracer is not None:
+        mode.tracer.enter(f"backward of {node.op}")
+    if mode.debug is not None:
+        mode.debug.going_back(node, position)
     if node.birth < writes.latest:
         _check_unwritten(node, rule, args)
     if reading.wrap is not None:
         args = tuple(map(reading.wrap, args, sources(rule, node)))
     r = rule(reading.xp, g, *args)
-    if careful and node.op in elementwise:
-        return reading.mend(g, rule(reading.xp, reading.ones(g), *args), r)
+    if careful:
+        r = reading.mend(rule, g, args, r, node.op in elementwise)
+    if mode.debug is not None:
+        mode.debug.gone_back(node, position, g, r)
     return r
 
 
@@ -262,13 +453,3 @@ def _after_hooks(node: Node, g: Any, wrap: Callable[[Any, Any], Any] | None) -> 
             replaced = wrap(replaced, None)
         g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
     return g
-
-
-def _free(nodes: list[Node], frame: FrameType) -> None:
-    """Drop saved arrays; and links, unless they are a scalar's, which is kept for drawings."""
-    freed = Freed(frame.f_code, frame.f_lasti)
-    keep = current().keep
-    for node in nodes:
-        node.saved = freed
-        if node.shape and not keep:
-            node.inputs = ()

@@ -30,6 +30,8 @@ def wrapped(result: Any) -> Any:
     """Results with stand-ins around ndarrays; a stand-in never gives a NumPy scalar, only 0-d arrays."""
     if isinstance(result, np.ndarray | np.generic):
         return StandIn(np.asarray(result))
+    if hasattr(result, "_fields"):
+        return type(result)(*map(wrapped, result))
     if type(result) in (tuple, list):
         return type(result)(map(wrapped, result))
     return result

@@ -17,6 +17,7 @@ def leaf(*values, **how):
 # --- protocol -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("B1")
 def test_backward_twice_is_an_error_that_names_both_places():
     x = leaf(1.0, 2.0)
     loss = tg.exp(x).sum()
@@ -34,6 +35,7 @@ def test_a_part_that_was_freed_is_an_error_too():
         (5 * shared).backward()
 
 
+@pytest.mark.promise("B2")
 def test_retain_graph():
     x = leaf(1.0, 2.0)
     loss = (x * x).sum()
@@ -46,6 +48,7 @@ def test_retain_graph():
         loss.backward()
 
 
+@pytest.mark.promise("B3")
 def test_two_losses_on_one_subgraph():
     x = leaf(3.0)
     square = x * x
@@ -54,6 +57,7 @@ def test_two_losses_on_one_subgraph():
     assert x.grad == 42.0
 
 
+@pytest.mark.promise("B4")
 def test_fresh_graphs_accumulate():
     x = leaf(3.0)
     (x * x).backward()
@@ -66,6 +70,7 @@ def test_fresh_graphs_accumulate():
     assert x.grad == 6.0
 
 
+@pytest.mark.promise("B5")
 def test_the_root_must_be_a_scalar():
     x = leaf(1.0, 2.0)
     with pytest.raises(GraphError, match=r"scalar.*\(2,\).*backward\(gradient="):
@@ -75,12 +80,14 @@ def test_the_root_must_be_a_scalar():
     (x.sum() * leaf([[1.0]])).backward()  # one element is enough
 
 
+@pytest.mark.promise("B6")
 @pytest.mark.parametrize("gradient", [np.ones(3), np.ones((1, 2)), 1.0, [[1.0], [1.0]]])
 def test_the_gradient_given_must_have_the_roots_shape(gradient):
     with pytest.raises(ShapeError, match=rf"{re.escape(str(np.shape(gradient)))}, expected \(2,\)"):
         (leaf(1.0, 2.0) * 2).backward(gradient)
 
 
+@pytest.mark.promise("B7")
 def test_a_root_that_requires_no_grad_says_why():
     with pytest.raises(GraphError, match=r"does not require grad: .*requires_grad=False"):
         tg.Tensor(1.0).backward()
@@ -92,6 +99,7 @@ def test_a_root_that_requires_no_grad_says_why():
         tg.Tensor(1).backward()
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.parametrize("raised", [RuntimeError("boom"), KeyboardInterrupt()])
 def test_an_exception_in_the_middle_changes_nothing(raised):
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
@@ -115,6 +123,7 @@ def test_an_exception_in_the_middle_changes_nothing(raised):
     np.testing.assert_array_equal(x.grad, np.exp([1.0, 2.0]) * [3.0, 4.0])
 
 
+@pytest.mark.promise("B9")
 def test_the_gradient_of_a_result():
     x = leaf(3.0)
     y = x * x
@@ -127,6 +136,7 @@ def test_the_gradient_of_a_result():
     assert isinstance(y.grad, np.ndarray)
 
 
+@pytest.mark.promise("B10")
 def test_changing_the_given_gradient_afterwards_is_no_matter():
     for f in (lambda x: x * 1.0, lambda x: x + 0.0, lambda x: x.reshape(2), lambda x: x[:], lambda x: x):
         x = leaf(1.0, 2.0)
@@ -148,6 +158,7 @@ SHARING = {
 }
 
 
+@pytest.mark.promise("B11")
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("case", SHARING)
 def test_gradients_share_no_memory_and_can_be_written_to(case, create_graph):
@@ -162,6 +173,7 @@ def test_gradients_share_no_memory_and_can_be_written_to(case, create_graph):
     gb += 1
 
 
+@pytest.mark.promise("B12")
 def test_one_tensor_in_several_places():
     x = leaf(3.0)
     (x * x).backward()
@@ -177,6 +189,7 @@ def test_one_tensor_in_several_places():
     np.testing.assert_array_equal(v.grad, [2.0, 3.0])
 
 
+@pytest.mark.promise("B13")
 def test_a_leaf_as_root():
     x = leaf(3.0)
     x.backward()
@@ -188,12 +201,14 @@ def test_a_leaf_as_root():
     assert not np.shares_memory(v.grad, g)
 
 
+@pytest.mark.promise("B15")
 def test_equal_leaves_are_not_the_same():
     a, b = leaf(1.0, name="a"), leaf(1.0, name="b")
     (2 * a + 3 * b).backward()
     assert (a.grad, b.grad) == (2.0, 3.0)
 
 
+@pytest.mark.promise("B16")
 def test_what_is_cut_off_gets_no_gradient():
     x, unused, cut = leaf(2.0), leaf(2.0), leaf(2.0)
     side = unused * 3
@@ -211,6 +226,7 @@ def test_what_is_cut_off_gets_no_gradient():
 # --- hooks ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("B18")
 def test_a_hook_may_write_to_what_it_gets():
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
 
@@ -282,6 +298,7 @@ WRONG_RULES = {
 }
 
 
+@pytest.mark.promise("B17")
 @pytest.mark.parametrize("case", WRONG_RULES)
 def test_a_rule_that_returns_no_gradient(case):
     rule, error, words = WRONG_RULES[case]
@@ -307,6 +324,7 @@ def test_the_second_of_two_equal_inputs_is_named():
 # --- memory that is written to ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("C1")
 def test_the_array_given_to_tensor_is_copied():
     a = np.ones(2)
     x = tg.Tensor(a, requires_grad=True)
@@ -316,6 +334,7 @@ def test_the_array_given_to_tensor_is_copied():
     np.testing.assert_array_equal(x.grad, [2.0, 2.0])
 
 
+@pytest.mark.promise("C5")
 def test_rebinding_data_keeps_the_old_values_for_backward():
     x = leaf(1.0, 2.0)
     y = (x * x).sum()
@@ -332,6 +351,7 @@ SAVING = {
 }
 
 
+@pytest.mark.promise("C7")
 @pytest.mark.parametrize("case", SAVING)
 def test_writing_to_a_saved_result(case):
     f, what = SAVING[case]
@@ -364,6 +384,7 @@ def test_writing_through_the_engines_own_setitem():
         loss.backward()
 
 
+@pytest.mark.promise("C13")
 def test_writing_through_a_view():
     y = tg.exp(leaf([[1.0, 2.0], [3.0, 4.0]]))
     loss = y.sum()
@@ -372,6 +393,7 @@ def test_writing_through_a_view():
         loss.backward()
 
 
+@pytest.mark.promise("C8")
 def test_writing_to_what_nobody_saved():
     x = leaf(1.0, 2.0)
     y = x + 1
@@ -388,6 +410,7 @@ def test_writing_before_it_is_saved():
     np.testing.assert_array_equal(x.grad, [10.0, 10.0])
 
 
+@pytest.mark.promise("C9")
 def test_an_optimiser_step_before_backward():
     w = leaf(1.0, 2.0, name="w")
     loss = (w * w).sum()
@@ -408,3 +431,28 @@ def test_many_writes_are_counted():
         tg.writes_to(w, by="late")[...] = 1
     with pytest.raises(InplaceError, match=r"late has written .*version 103, expected 100"):
         loss.backward()
+
+
+@pytest.mark.promise("C12")
+@pytest.mark.parametrize("fail", [False, True])
+def test_arrays_are_writable_as_before(fail):
+    a, locked = np.ones(3), np.ones(3)
+    locked.flags.writeable = False
+    x, y = tg.from_numpy(a, requires_grad=True), tg.from_numpy(locked, requires_grad=True)
+
+    def rule(xp, g):
+        if fail:
+            raise RuntimeError("boom")
+        return g
+
+    out = record("mine", lambda v: v * 1, (x * y,), (rule,)).sum()
+    assert a.flags.writeable
+    if fail:
+        with pytest.raises(RuntimeError):
+            out.backward()
+    else:
+        out.backward()
+    del out
+    assert a.flags.writeable
+    assert x.data.flags.writeable
+    assert not locked.flags.writeable

@@ -215,7 +215,7 @@ def test_the_graph_dies_with_the_call():
         assert all(ref() is None for ref in made)
     finally:
         gc.enable()
-    assert value.node is None
+    assert not value.requires_grad
 
 
 def test_threads_do_not_disturb_each_other():
@@ -342,6 +342,7 @@ def test_third_derivatives():
 # --- errors ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("B14")
 def test_unused_argument():
     f = lambda x, y: x * x
     with pytest.raises(GraphError, match=r"does not depend on argument 1; write allow_unused=True"):
@@ -362,9 +363,9 @@ def test_unused_because_f_returns_something_else():
 
 
 @pytest.mark.parametrize("transform", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian])
-@pytest.mark.parametrize("value", [3, True, np.arange(3), np.array([True]), 1j, np.int64(2)])
+@pytest.mark.parametrize("value", [3, True, np.arange(3), np.array([True]), np.int64(2)])
 def test_integers_cannot_be_differentiated(transform, value):
-    with pytest.raises(DTypeError, match=r"argument 1\['n'\] is of dtype (int|bool|complex)"):
+    with pytest.raises(DTypeError, match=r"argument 1\['n'\] is of dtype (int|bool)"):
         transform(lambda x, p: x, argnums=1)(1.0, {"n": value})
 
 

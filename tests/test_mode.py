@@ -77,6 +77,7 @@ def test_generators_and_coroutines_are_refused(switch):
         switch()(coroutine)
 
 
+@pytest.mark.promise("J2")
 def test_a_switch_in_one_thread_is_invisible_to_others():
     inside, done = threading.Event(), threading.Event()
     seen = []
@@ -122,6 +123,7 @@ def test_a_decorated_function_may_run_in_two_threads_at_once():
     assert results == [(False, True), (False, True)]
 
 
+@pytest.mark.promise("J2")
 def test_a_switch_in_one_task_is_invisible_to_others():
     async def work(off):
         results = []
@@ -151,6 +153,7 @@ def test_a_generator_that_holds_a_block_open_ends_it_where_it_is_closed():
     assert recorded()
 
 
+@pytest.mark.promise("J3")
 def test_threads_add_to_one_leaf():
     x = tg.Tensor(np.zeros(1000), requires_grad=True)
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ..errors import GraphError
+from ..errors import Unbatchable
 from ..record import Handle
 from . import functions, indices
 from .layout import aligned, level_of, opened, treated
 
-__all__ = ["Batched", "Unbatchable", "new_level", "together"]
+__all__ = ["Batched", "new_level", "together"]
 
 new_level: Callable[[], int] = count(1).__next__
 
@@ -30,10 +30,6 @@ _METHODS = {
     *("mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "squeeze", "std", "sum", "swapaxes", "take"),
     *("trace", "var"),
 }
-
-
-class Unbatchable(GraphError):
-    """Python code, or a function that knows ndarrays only, asked for the one value of a whole batch."""
 
 
 def together(value: Any) -> Any:
@@ -119,6 +115,10 @@ class Batched(NDArrayOperatorsMixin):
         if method == "at":
             return _added_at(level, ufunc, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if "where" in kwargs and "out" in kwargs:  # what is not computed stays as it is
+            _target(kwargs["out"][0], level)
+            _each(level, function, inputs, kwargs)
+            return kwargs["out"][0]
         out = kwargs.pop("out", None)
         result = functions.ufunc(level, function, ufunc, method, inputs, kwargs)
         result = _each(level, function, inputs, kwargs) if result is NotImplemented else _wrapped(result, level)
@@ -154,6 +154,10 @@ class Batched(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _written(self, level_of((self, index, value)), index, value)
+
+    def __each__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function that looks at values gives for each element."""
+        return _each(level_of((args, kwargs)), function, args, kwargs)
 
     def __lift__(self, array: Any) -> Batched:
         """A plain array, as one that can be indexed with this: without a copy, it cannot be written to."""

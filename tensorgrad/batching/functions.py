@@ -69,8 +69,9 @@ def ufunc(level: int, function: Any, of: np.ufunc, method: str, inputs: Any, kwa
         if of is np.matmul:
             return _matmul(level, function, *inputs)
         if of.signature is None:
-            values = aligned(level, (*inputs, *kwargs.values()))
-            return of(*values[: len(inputs)], **dict(zip(kwargs, values[len(inputs) :])))
+            return NotImplemented if level_of(kwargs) else of(*aligned(level, inputs), **kwargs)
+        if of is getattr(np, "vecdot", None) and all(map(np.ndim, inputs)) and not kwargs:
+            return of(*aligned(level, inputs))
         return NotImplemented
     if level_of(kwargs) or len(inputs) != 1:
         return NotImplemented
@@ -123,12 +124,14 @@ def _along(level: int, function: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
     at, axis, name = _PLACES[function]
     before = args[: at - 1]
     if len(args) >= at:
-        axis, args = args[at - 1], args[at:]
+        axis, after = args[at - 1], args[at:]
     else:
-        axis, args = kwargs.pop(name, axis), ()
+        axis, after = kwargs.pop(name, axis), ()
     hidden = opened(a, level)
-    if hidden is None or args or level_of(before):
+    if hidden is None or level_of(before) or (after and axis is None):
         return NotImplemented
+    if axis is not None and after:
+        return function(hidden, *before, _shifted(axis, a.ndim), *after, **kwargs)
     if axis is not None:
         return function(hidden, *before, **{name: _shifted(axis, a.ndim)}, **kwargs)
     if name == "axes":

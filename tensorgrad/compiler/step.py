@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
+from ..interrupts import uninterrupted
 from ..mode import current, tracing
 from ..record import Handle, handle
 from ..writes import written
@@ -184,14 +185,15 @@ class _Run:
 
     def __call__(self, leaves: list[Any]) -> Any:
         leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
-        try:
-            with np.errstate(all="ignore"):
-                values = self.program.run(*leaves)
-        finally:
-            self.log()
-        for known, place in zip(self.gradients, self.places, strict=True):
-            if place is not None:
-                known.owner._grad = values[place] if place >= 0 else None
+        with uninterrupted():  # Ctrl-C finds everything as before this run, or as after it
+            try:
+                with np.errstate(all="ignore"):
+                    values = self.program.run(*leaves)
+            finally:
+                self.log()
+            for known, place in zip(self.gradients, self.places, strict=True):
+                if place is not None:
+                    known.owner._grad = values[place] if place >= 0 else None
         return self.result(values)
 
     def log(self) -> None:

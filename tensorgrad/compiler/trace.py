@@ -150,7 +150,7 @@ class Trace:
         inner_args, inner_kwargs = mapped((args, kwargs), variable_of)
         if writes is not None:
             outs: tuple[Any, ...] = ()
-        elif type(result) is tuple or type(result) is list:
+        elif isinstance(result, tuple | list):
             outs = tuple(self.traced(item) for item in result)
         else:
             outs = () if result is None else (self.traced(result),)
@@ -178,8 +178,8 @@ class Trace:
         )
         if writes is not None:
             return writes
-        if type(result) is tuple or type(result) is list:
-            return type(result)(outs)
+        if isinstance(result, tuple | list):
+            return type(result)(*outs) if hasattr(result, "_fields") else type(result)(outs)
         return outs[0] if outs else None
 
     def _checked(self, leaf: Any) -> Any:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
 from .. import ops, walk
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError
 from ..graph import Leaf, Node
 from ..mode import current, enable_grad
 from ..readings import ARRAYS, TENSORS
 from ..record import handle
 from ..tensor import Tensor, separated
-from .nests import floating, mapped
+from .nests import floating, leaves, mapped, parameters, same
 
 __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "named", "pulled_back"]
 
@@ -23,15 +24,28 @@ Argnums = int | tuple[int, ...]
 
 
 class Call:
-    """One call of ``f`` with fresh arguments, and the gradients of what it returned."""
+    """One call of ``f`` with fresh arguments, and the gradients of what it returned.
 
-    def __init__(self, f: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    Of a module, the parameters are the arguments: while ``f`` runs, and whenever gradients are computed, they are what
+    the fresh Tensors are.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        argnums: Argnums,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        has_aux: bool = False,
+    ) -> None:
         self.f = f
         self.single = isinstance(argnums, int)
         self.positions = _positions(argnums, len(args))
         self.nodes: set[Node] = set()
         self.upstream = False  # did an argument come with history?
+        self.learned: dict[int, tuple[Tensor, Tensor]] = {}  # parameters of modules, and what stands for each, by id
         recording = current().grad
+        plain: list[Tensor] = []  # what is passed on, besides modules
 
         def fresh(path: str, leaf: Any) -> Tensor:
             x = fresh_tensor(floating(path, leaf), recording)
@@ -40,15 +54,61 @@ class Call:
             self.nodes.add(x.node)
             return x
 
+        def argument(path: str, leaf: Any) -> Tensor:
+            plain.append(fresh(path, leaf))
+            return plain[-1]
+
+        def module(path: str, it: Any) -> dict[str, Tensor]:
+            own = {}
+            for name, parameter in parameters(it) or ():
+                if id(parameter) in self.learned:
+                    raise ValueError(
+                        f"{path}.{name} is a parameter of another argument, too; pass a module in one place, or "
+                        f"write argnums for one of them"
+                    )
+                own[name] = x = fresh(f"{path}.{name}", parameter)
+                x.name = parameter.name
+                self.learned[id(parameter)] = (parameter, x)
+            return own
+
         with enable_grad():
-            self.trees = {i: mapped(fresh, args[i], f"argument {i}") for i in self.positions}
-            self.returned = f(*(self.trees.get(i, arg) for i, arg in enumerate(args)), **kwargs)
+            self.trees = {i: mapped(argument, args[i], f"argument {i}", module) for i in self.positions}
+            rest = iter(plain)
+            passed = {i: mapped(lambda *_: next(rest), args[i], "", same) for i in self.positions}
+            with self.standing_in():
+                self.returned = f(*(passed.get(i, arg) for i, arg in enumerate(args)), **kwargs)
+        self.aux: Any = None
+        if has_aux:
+            if not isinstance(self.returned, tuple) or len(self.returned) != 2:
+                raise TypeError(
+                    f"with has_aux=True the function returns a pair (result, aux), and {name_of(f)} returned "
+                    f"{type(self.returned).__name__}"
+                )
+            self.returned, self.aux = self.returned
+        if self.learned:
+            self.returned = mapped(self._stood_for, self.returned, "")
+            self.aux = mapped(self._stood_for, self.aux, "", same)
         self.recorded = recording and (self.upstream or self._others())
+
+    @contextmanager
+    def standing_in(self) -> Iterator[None]:
+        """Let the parameters of modules be the fresh Tensors for a while."""
+        before = [(parameter, parameter.data, parameter.node) for parameter, _ in self.learned.values()]
+        try:
+            for parameter, x in self.learned.values():
+                parameter.data, parameter.node = x.data, x.node
+            yield
+        finally:
+            for parameter, data, node in before:
+                parameter.data, parameter.node = data, node
+
+    def _stood_for(self, path: str, leaf: Any) -> Any:
+        """What was returned, or what stood for it if it is a module's parameter."""
+        return self.learned[id(leaf)][1] if id(leaf) in self.learned else leaf
 
     def _others(self) -> bool:
         """Does what ``f`` returned depend on a leaf that is not one of the fresh arguments?"""
-        roots: list[Node | None] = []
-        mapped(lambda _, out: roots.append(out.node) if isinstance(out, Tensor) else None, self.returned, "")
+        roots = [out.node for out in leaves(self.returned) if isinstance(out, Tensor)]
         return depends_on_others(roots, self.nodes)
 
     def result(self, by: str, returned: Any) -> Tensor:
@@ -59,19 +119,39 @@ class Call:
                 f"{type(returned).__name__}; compute the result with tensorgrad's operations"
             )
         if returned.dtype.kind != "f":
+            advice = "; write .real, .imag or abs() of it" if returned.dtype.kind == "c" else ""
             raise DTypeError(
-                f"{by} needs a result of floating point, and {name_of(self.f)} returned dtype {returned.dtype}"
+                f"{by} needs a result of floating point, and {name_of(self.f)} returned dtype {returned.dtype}{advice}"
             )
         return returned
 
+    def scalar(self, by: str) -> Tensor:
+        """What ``f`` returned, if it is a scalar."""
+        out = self.result(by, self.returned)
+        if out.shape != ():
+            raise ShapeError(
+                f"{by} needs a function with a scalar result, and {name_of(self.f)} returned shape {out.shape}; "
+                f"reduce it, for example with .sum(), or write jacobian(f)"
+            )
+        return out
+
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out`` for the fresh arguments that it depends on, given its own."""
-        return pulled_back(out, handle(seed, None), self.nodes, self.recorded)
+        with self.standing_in():
+            return pulled_back(out, handle(seed, None), self.nodes, self.recorded)
+
+    def given(self, tree: Any) -> Any:
+        """A nest of results as it leaves the call: without history, unless that can be asked for."""
+        return tree if self.recorded else mapped(_detached, tree, "", same)
 
     def rebuilt(self, function: Callable[[str, Tensor], Any]) -> Any:
         """``function(path, fresh)`` for all fresh arguments, nested as the arguments are."""
         results = tuple(mapped(function, self.trees[i], f"argument {i}") for i in self.positions)
         return results[0] if self.single else results
+
+
+def _detached(path: str, leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf
 
 
 def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
@@ -83,20 +163,25 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
     return result
 
 
-def pulled_back(out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool) -> dict[Node, Tensor]:
-    """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``."""
+def pulled_back(
+    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True
+) -> dict[Node, Tensor]:
+    """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``.
+
+    ``through``: also by way of another one of them.
+    """
     nodes = frozenset(nodes)
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes)
+        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
         return {
             node: handle(np.asarray(g) if isinstance(g, np.generic) else g, None)
             for node, g in arrays.items()
             if node in nodes
         }
     with enable_grad():
-        tensors = walk.backward(out.node, seed, TENSORS, targets=nodes)
+        tensors = walk.backward(out.node, seed, TENSORS, targets=nodes, through=through)
         return separated({node: g for node, g in tensors.items() if node in nodes})
 
 

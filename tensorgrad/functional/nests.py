@@ -1,4 +1,4 @@
-"""Nests: dicts, lists and tuples of arguments or results, and where in them a leaf is."""
+"""Nests: dicts, lists, tuples and modules of arguments or results, and where in them a leaf is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError
+from ..record import handle
 from ..tensor import Tensor
 
-__all__ = ["floating", "mapped"]
+__all__ = ["fitting", "floating", "leaves", "mapped", "matched", "parameters", "same"]
 
 
-def mapped(function: Callable[[str, Any], Any], tree: Any, path: str) -> Any:
+def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
+    """What a module learns, by name; None for anything else.
+
+    A module is whatever has ``named_parameters()``. Parameters that require no gradient are left out: they are frozen.
+    """
+    named = None if isinstance(tree, Tensor | np.ndarray | float) else getattr(tree, "named_parameters", None)
+    if named is None or isinstance(tree, type):
+        return None
+    return [(name, parameter) for name, parameter in named() if parameter.requires_grad]
+
+
+def same(path: str, leaf: Any) -> Any:
+    """The leaf itself, for :func:`mapped`."""
+    return leaf
+
+
+def mapped(
+    function: Callable[[str, Any], Any], tree: Any, path: str, module: Callable[[str, Any], Any] | None = None
+) -> Any:
     """A nest of dicts, lists and tuples with ``function(path, leaf)`` in place of every leaf; None stays.
+
+    In place of a module stands what ``module(path, it)`` gives, or a dict with its parameters for leaves.
 
     >>> mapped(lambda path, leaf: (path, 2 * leaf), {"w": [1.0, None]}, "argument 0")
     {'w': [("argument 0['w'][0]", 2.0), None]}
@@ -22,31 +43,103 @@ def mapped(function: Callable[[str, Any], Any], tree: Any, path: str) -> Any:
     if tree is None:
         return None
     if isinstance(tree, dict):
-        return {key: mapped(function, value, f"{path}[{key!r}]") for key, value in tree.items()}
+        return {key: mapped(function, value, f"{path}[{key!r}]", module) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        parts = [mapped(function, value, f"{path}[{i}]") for i, value in enumerate(tree)]
+        parts = [mapped(function, value, f"{path}[{i}]", module) for i, value in enumerate(tree)]
         if isinstance(tree, list):
             return parts
         return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
-    return function(path, tree)
+    learned = parameters(tree)
+    if learned is None:
+        return function(path, tree)
+    if module is not None:
+        return module(path, tree)
+    return {name: function(f"{path}.{name}", parameter) for name, parameter in learned}
+
+
+def matched(function: Callable[[str, Any, Any], Any], tree: Any, other: Any, path: str, what: str) -> Any:
+    """``function(path, leaf, other)`` for every leaf of a nest and what stands in its place in another, ``what``.
+
+    None in the other stands for None in place of everything there. Raises ValueError where the two do not match.
+
+    >>> matched(lambda path, a, b: a * b, {"w": [1.0, 2.0]}, {"w": [3.0, 4.0]}, "argument 0", "the tangent")
+    {'w': [3.0, 8.0]}
+    """
+    if other is None:
+        return mapped(lambda path, leaf: function(path, leaf, None), tree, path)
+    if isinstance(tree, dict):
+        if not isinstance(other, dict) or other.keys() != tree.keys():
+            got = f"the keys {list(other)}" if isinstance(other, dict) else type(other).__name__
+            raise ValueError(f"{what} of {path} has {got}, expected a dict with the keys {list(tree)}")
+        return {key: matched(function, part, other[key], f"{path}[{key!r}]", what) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        if not isinstance(other, list | tuple) or len(other) != len(tree):
+            got = f"{len(other)} parts" if isinstance(other, list | tuple) else type(other).__name__
+            raise ValueError(
+                f"{what} of {path} has {got}, expected {len(tree)} parts in a {type(tree).__name__}, as {path} itself"
+            )
+        parts = [matched(function, a, b, f"{path}[{i}]", what) for i, (a, b) in enumerate(zip(tree, other))]
+        if isinstance(tree, list):
+            return parts
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    if tree is None:
+        raise ValueError(f"{what} of {path} is {type(other).__name__}, expected None, as {path} itself")
+    return function(path, tree, other)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a nest, in order; None is none.
+
+    >>> leaves({"w": [1.0, None], "b": (2.0,)})
+    [1.0, 2.0]
+    """
+    found: list[Any] = []
+    mapped(lambda _, leaf: found.append(leaf), tree, "")
+    return found
+
+
+def _array_like(leaf: Any) -> bool:
+    return isinstance(leaf, int | float | complex | np.generic) or hasattr(leaf, "__array_function__")
 
 
 def floating(path: str, leaf: Any) -> Tensor:
     """An argument as a Tensor of floating point, or an error that says where it is."""
     x = leaf if isinstance(leaf, Tensor) else None
-    if x is None and (isinstance(leaf, int | float | complex | np.generic) or hasattr(leaf, "__array_function__")):
+    if x is None and _array_like(leaf):
         x = Tensor(leaf)
     if x is None:
         raise TypeError(
-            f"{path} is a {type(leaf).__name__}, expected a Tensor, an array, a float, or a dict, list or "
-            f"tuple of them; leave it out of argnums if no gradient is needed for it"
+            f"{path} is a {type(leaf).__name__}, expected a Tensor, an array, a float, a module, or a dict, list or "
+            f"tuple of them; leave it out of argnums, or bind it with a lambda, if no gradient is needed for it"
         )
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fc":
         raise DTypeError(
             f"{path} is of dtype {x.dtype}, and a derivative needs floating point; write {_as_float(leaf)}, "
-            f"or leave it out of argnums"
+            f"or leave it out of argnums (or bind it with a lambda)"
         )
     return x
+
+
+def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:
+    """A tangent or cotangent as a Tensor of the dtype of what it belongs to; None for None, which stands for zero.
+
+    Raises ShapeError for another shape.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Tensor):
+        if not (_array_like(given)):
+            raise TypeError(
+                f"{what} of {path} is a {type(given).__name__}, expected a Tensor or an array of shape {like.shape}"
+            )
+        given = Tensor(given)
+    if given.shape != like.shape:
+        raise ShapeError(f"{what} of {path} has shape {given.shape}, expected {like.shape}, that of {path}")
+    if given.dtype.kind == "c" and like.dtype.kind != "c":
+        raise DTypeError(f"{what} of {path} is of dtype {given.dtype}, expected {like.dtype}, that of {path}")
+    if given.dtype == like.dtype:
+        return given
+    return given.astype(like.dtype) if given.dtype.kind in "fc" else handle(given.data.astype(like.dtype), None)
 
 
 def _as_float(leaf: Any) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..batching import Batched, Unbatchable, new_level
-from ..errors import ShapeError
+from ..batching import Batched, new_level
+from ..errors import ShapeError, Unbatchable
 from ..graph import Node
 from ..mode import current, no_grad
 from ..ops.views import shaped

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..errors import GraphError, ShapeError
+from ..errors import GraphError
 from ..record import handle
 from ..staging import array_of
 from ..tensor import Tensor
@@ -25,20 +25,28 @@ from .call import Argnums, Call, name_of, named
 from .nests import mapped
 from .rows import jacobian_rows
 
-__all__ = ["grad", "hessian", "jacobian", "value_and_grad"]
+__all__ = ["grad", "hessian", "jacobian", "stop_gradient", "value_and_grad"]
 
 
-def grad(f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False) -> Callable[..., Any]:
+def grad(
+    f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that returns the gradient of ``f``, a function with a scalar result.
 
-    An argument is a Tensor, an array, a Python float, or a dict, list or tuple of them, nested as you like.
-    Its gradient is a Tensor of the same shape and dtype, or the same nest of Tensors.
+    An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of them, nested as you like.
+    Its gradient is a Tensor of the same shape and dtype, or the same nest of Tensors. A module (whatever has
+    ``named_parameters()``, as ``nn.Module`` has) stands for its parameters: ``f`` gets it as it is, and its gradient is
+    a dict by their names, without those that are frozen. As parameters require a gradient, that gradient is recorded;
+    write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may use the
+    module meanwhile.
 
     Args:
         f: returns a Tensor of shape ().
         argnums: the position of the argument to differentiate by, or a tuple of positions for a tuple of
             gradients.
         allow_unused: give None for what ``f`` does not depend on, where otherwise an error is raised.
+        has_aux: ``f`` returns a pair, the result and whatever else it has to say; so does the new function, of
+            gradient and the rest.
 
     Raises:
         DTypeError: an argument to differentiate by, or the result, is not of floating point.
@@ -53,34 +61,30 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = Fa
     >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
     Tensor(5., dtype=float64)
     """
-    both = value_and_grad(f, argnums, allow_unused=allow_unused)
+    both = value_and_grad(f, argnums, allow_unused=allow_unused, has_aux=has_aux)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
+        value, g = both(*args, **kwargs)
+        return (g, value[1]) if has_aux else g
 
     return named(gradient, f, "grad")
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False
-) -> Callable[..., tuple[Tensor, Any]]:
+    f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """The function that returns what ``f`` returns, and its gradient, for the price of the gradient.
 
-    Arguments and errors are those of :func:`grad`.
+    Arguments and errors are those of :func:`grad`. With ``has_aux=True`` the value is the pair that ``f`` returns.
 
     >>> import tensorgrad as tg
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
     (Tensor(15., dtype=float64), (Tensor(5., dtype=float64), Tensor(3., dtype=float64)))
     """
 
-    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        call = Call(f, argnums, args, kwargs)
-        out = call.result("grad", call.returned)
-        if out.shape != ():
-            raise ShapeError(
-                f"grad needs a function with a scalar result, and {name_of(f)} returned shape {out.shape}; "
-                f"reduce it, for example with .sum(), or write jacobian(f)"
-            )
+    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        call = Call(f, argnums, args, kwargs, has_aux)
+        out = call.scalar("grad")
         gradients = call.pull(out, np.ones_like(array_of(out)))
 
         def gradient_of(path: str, x: Tensor) -> Tensor | None:
@@ -92,7 +96,7 @@ def value_and_grad(
                 )
             return g
 
-        value = out if call.recorded else out.detach()
+        value = call.given((out, call.aux) if has_aux else out)
         return value, call.rebuilt(gradient_of)
 
     return named(value_and_gradient, f, "value_and_grad")
@@ -102,8 +106,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that returns all first derivatives of ``f``: a Tensor of shape ``out.shape + in.shape``.
 
     Costs one backward for each element of the result. Arguments are those of :func:`grad`. Where ``f``
-    returns a dict, list or tuple, so does the Jacobian function, outermost. Zero where ``f`` does not depend
-    on an argument.
+    returns a dict, list, tuple or module, so does the Jacobian function, outermost (a dict for a module). Zero where
+    ``f`` does not depend on an argument.
 
     Raises:
         DTypeError: an argument to differentiate by, or the result, is not of floating point.
@@ -147,3 +151,16 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
             [ 0., 12.]], dtype=float64)
     """
     return named(jacobian(grad(f, argnums), argnums), f, "hessian")
+
+
+def stop_gradient(tree: Any) -> Any:
+    """The same values without history: what is computed from them has no derivative by what they came from.
+
+    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which stay as they are; for a module, gives a
+    dict of its parameters. Memory is shared, as by ``Tensor.detach``.
+
+    >>> import tensorgrad as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    Tensor(3., dtype=float64)
+    """
+    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")

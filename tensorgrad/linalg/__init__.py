@@ -1,4 +1,37 @@
-"""Linear algebra: NumPy's ``np.linalg``, recorded."""
+"""Linear algebra: NumPy's ``np.linalg``, recorded, and the matrix functions of ``scipy.linalg``."""
 
+from ..ops import cross as cross
+from ..ops import matmul as matmul
+from ..ops import matrix_transpose as matrix_transpose
+from ..ops import outer as outer
+from ..ops import tensordot as tensordot
+from ..ops import vecdot as vecdot
+from .determinants import SlogdetResult as SlogdetResult
+from .determinants import det as det
+from .determinants import slogdet as slogdet
+from .factoring import EighResult as EighResult
+from .factoring import QRResult as QRResult
+from .factoring import SVDResult as SVDResult
+from .factoring import cholesky as cholesky
+from .factoring import eigh as eigh
+from .factoring import eigvalsh as eigvalsh
+from .factoring import qr as qr
+from .factoring import svd as svd
+from .factoring import svdvals as svdvals
+from .functions import cond as cond
+from .functions import expm as expm
+from .functions import matrix_power as matrix_power
+from .functions import matrix_rank as matrix_rank
+from .functions import multi_dot as multi_dot
+from .functions import sqrtm as sqrtm
+from .norms import matrix_norm as matrix_norm
 from .norms import norm as norm
 from .norms import vector_norm as vector_norm
+from .solving import LstsqResult as LstsqResult
+from .solving import inv as inv
+from .solving import lstsq as lstsq
+from .solving import pinv as pinv
+from .solving import solve as solve
+from .solving import solve_triangular as solve_triangular
+from .solving import tensorinv as tensorinv
+from .solving import tensorsolve as tensorsolve

@@ -12,20 +12,25 @@ from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
 from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes
+from .factoring import svdvals
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["norm", "vector_norm"]
+__all__ = ["matrix_norm", "norm", "vector_norm"]
 
 _sum: Any = np.add.reduce
 
 
 def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:
-    """The p-norm along axes, by default the Euclidean one of all elements; ``ord`` is p > 0, inf or -inf.
+    """The p-norm along axes, by default the Euclidean one of all elements.
 
-    The gradient at the zero vector is 0. So is the second derivative for an element that is zero, also for
-    1 < p < 2, where it is infinite. Raises ShapeError for ``inf`` of no elements.
+    ``ord`` is any number p, inf (the largest absolute value), -inf (the smallest) or 0 (how many elements are not
+    zero, with a gradient of 0).
+
+    The gradient at the zero vector is 0, and so it is for a negative p where any element is zero. So is the second
+    derivative for an element that is zero, also for 1 < p < 2, where it is infinite. Raises ShapeError for ``inf`` of
+    no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
@@ -36,11 +41,28 @@ def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, 
     return _p_norm("vector_norm", shaped(x, "vector_norm"), axis, keepdims, ord)
 
 
-def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The norm of a vector (``ord`` None, 1, 2, inf, -inf, or any p > 0) or of a matrix (None or "fro").
+def matrix_norm(x: TensorLike, /, *, keepdims: bool = False, ord: float | str | None = "fro") -> Tensor:
+    """The norm of matrices, which are the last two axes: "fro", "nuc", 1, -1, 2, -2, inf or -inf.
 
-    With ``axis=None`` and ``ord=None`` all elements count, in any number of axes. The gradient at zero is 0.
-    Raises ShapeError where ``ord`` does not fit the number of axes.
+    "fro" (or None) is the root of the sum of squares, "nuc" the sum of the singular values, 2 the largest of them and
+    -2 the smallest; 1 is the largest sum of absolute values in a column and inf in a row, -1 and -inf are the
+    smallest. The gradient at zero is 0. Raises ValueError for another ``ord``.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]], ord="nuc")
+    Tensor(7., dtype=float64)
+    """
+    source = shaped(x, "matrix_norm")
+    return _matrix_norm(
+        "matrix_norm", source, normalised_axes((-2, -1), len(source.shape), "matrix_norm"), keepdims, ord
+    )
+
+
+def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The norm of vectors along one axis (see :func:`vector_norm`), or of matrices along two (:func:`matrix_norm`).
+
+    ``axis=None`` takes the one or two axes there are; with ``ord=None`` all elements count, in any number of axes. The
+    gradient at zero is 0. Raises ShapeError where ``ord`` does not fit the number of axes.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.norm([[3.0, 0.0], [0.0, 4.0]])
@@ -52,32 +74,69 @@ def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *,
         return _p_norm("norm", source, None, keepdims, 2)
     if len(axes) == 1 and not isinstance(ord, str):
         return _p_norm("norm", source, axes, keepdims, 2 if ord is None else ord)
-    if len(axes) == 2 and ord in (None, "fro"):
-        return _p_norm("norm", source, axes, keepdims, 2)
+    if len(axes) == 2:
+        return _matrix_norm("norm", source, axes, keepdims, ord)
     raise ShapeError(
-        f"norm: ord={ord!r} over axes {axes} of shape {source.shape}: a number is for one axis, None and "
-        f"'fro' for two; write vector_norm(x, ord=...) for the norm of all elements as one vector"
+        f"norm: ord={ord!r} over axes {axes} of shape {source.shape}: a number is for one axis or two, 'fro' and 'nuc' "
+        f"for two; write vector_norm(x, ord=...) for the norm of all elements as one vector"
     )
 
 
-def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: float) -> Tensor:
+def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: float | str | None) -> Tensor:
+    rows, columns = axes
+    result: Any
+    if ord in (None, "fro"):
+        return _p_norm(op, x, axes, keepdims, 2)
+    if ord in ("nuc", 2, -2):
+        values = svdvals(ops.moveaxis(x, axes, (-2, -1)))
+        if ord == "nuc":  # a value of exactly zero gets no gradient, so that there is none at zero
+            result = ops.sum(ops.abs(values), axis=-1)
+        else:
+            result = (ops.max if ord == 2 else ops.min)(ops.abs(values), axis=-1)
+        if keepdims:
+            result = ops.expand_dims(result, axes)
+        return result
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise ValueError(f"{op}: ord of a matrix is None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
+    inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
+    sums = ops.sum(ops.abs(x), axis=inner, keepdims=True)
+    result = (ops.max if ord in (1, np.inf) else ops.min)(sums, axis=outer, keepdims=True)
+    return result if keepdims else ops.squeeze(result, axis=axes)
+
+
+def _count(op: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
+    axes = normalised_axes(axis, len(x.shape), op)
+
+    def forward(a: Any) -> Any:
+        return narrow(_sum((a != 0).astype(np.real(wide(a)).dtype), axis=axes, keepdims=keepdims), a)
+
+    return record(op, forward, (x,), (lambda xp, g, x: xp.zeros_like(x),))
+
+
+def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
+    if isinstance(ord, str):
+        raise ValueError(f"{op}: ord of a vector is a number, got {ord!r}")
     if ord == np.inf:
         return ops.max(ops.abs(x), axis=axis, keepdims=keepdims)
     if ord == -np.inf:
         return ops.min(ops.abs(x), axis=axis, keepdims=keepdims)
     if ord == 1:
         return ops.sum(ops.abs(x), axis=axis, keepdims=keepdims)
-    if not ord > 0:
-        raise ValueError(f"{op}: ord is a number p > 0, inf or -inf, got {ord!r}")
+    if ord == 0:
+        return _count(op, x, axis, keepdims)
     axes = normalised_axes(axis, len(x.shape), op)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def forward(a: Any) -> Any:
         w = wide(a)
-        if ord == 2:
-            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
+        if ord != 2:
+            with np.errstate(divide="ignore"):
+                powers = np.power(np.abs(w), ord)
+            result = np.power(_sum(powers, axis=axes, keepdims=keepdims), 1 / ord)
+        elif w.dtype.kind == "c":
+            result = np.sqrt(_sum(np.square(np.real(w)) + np.square(np.imag(w)), axis=axes, keepdims=keepdims))
         else:
-            result = np.power(_sum(np.power(np.abs(w), ord), axis=axes, keepdims=keepdims), 1 / ord)
+            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
         return narrow(result, a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
@@ -85,8 +144,9 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: float) -> Tensor:
         zero = out == 0
         out = xp.where(zero, 1, out)
         g = xp.where(zero, 0, xp.reshape(g, kept))
+        conjugate = xp.conj(x) if x.dtype.kind == "c" else x
         if ord == 2:
-            return g / out * x
-        return g * xp.sign(x) * (xp.abs(x) / out) ** (ord - 1)
+            return g / out * conjugate
+        return g * xp.sign(conjugate) * xp.where((x == 0) | zero, 1, xp.abs(x) / out) ** (ord - 1)
 
     return record(op, forward, (x,), (d_x,))

@@ -10,11 +10,23 @@ import numpy as np
 from ..mode import current
 from ..record import Handle, TensorLike, failed, operand
 from ..staging import array_of
+from .complexes import refuse_complex
 
-__all__ = ["equal", "greater", "greater_equal", "isfinite", "less", "less_equal", "not_equal"]
+__all__ = [
+    "array_operand",
+    "compared",
+    "equal",
+    "greater",
+    "greater_equal",
+    "isfinite",
+    "less",
+    "less_equal",
+    "not_equal",
+]
 
 
-def _array(value: Any, op: str) -> Any:
+def array_operand(value: Any, op: str) -> Any:
+    """The array of an operand, or a Python scalar as it is."""
     if isinstance(value, Handle):
         return array_of(value)
     array = operand(value, op)
@@ -22,8 +34,11 @@ def _array(value: Any, op: str) -> Any:
     return array if tracer is None else tracer.lift(array)
 
 
-def _compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
-    a, b = _array(x, op), _array(y, op)
+def compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """What a function of two arrays, which has no gradient, gives for two operands."""
+    a, b = array_operand(x, op), array_operand(y, op)
+    if function not in (np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_xor):
+        refuse_complex(op, a, b)
     try:
         return function(a, b)
     except (ValueError, TypeError) as error:
@@ -38,8 +53,8 @@ def equal(x: TensorLike, y: TensorLike | None, /) -> Any:
     array([False,  True])
     """
     if y is None:
-        return np.zeros_like(_array(x, "equal"), dtype=bool)
-    return _compared("equal", np.equal, x, y)
+        return np.zeros_like(array_operand(x, "equal"), dtype=bool)
+    return compared("equal", np.equal, x, y)
 
 
 def not_equal(x: TensorLike, y: TensorLike | None, /) -> Any:
@@ -50,8 +65,8 @@ def not_equal(x: TensorLike, y: TensorLike | None, /) -> Any:
     array([ True, False])
     """
     if y is None:
-        return np.ones_like(_array(x, "not_equal"), dtype=bool)
-    return _compared("not_equal", np.not_equal, x, y)
+        return np.ones_like(array_operand(x, "not_equal"), dtype=bool)
+    return compared("not_equal", np.not_equal, x, y)
 
 
 def less(x: TensorLike, y: TensorLike, /) -> Any:
@@ -61,7 +76,7 @@ def less(x: TensorLike, y: TensorLike, /) -> Any:
     >>> tg.less(tg.Tensor([1.0, 2.0]), 2.0)
     array([ True, False])
     """
-    return _compared("less", np.less, x, y)
+    return compared("less", np.less, x, y)
 
 
 def less_equal(x: TensorLike, y: TensorLike, /) -> Any:
@@ -71,7 +86,7 @@ def less_equal(x: TensorLike, y: TensorLike, /) -> Any:
     >>> tg.less_equal(tg.Tensor([1.0, 3.0]), 2.0)
     array([ True, False])
     """
-    return _compared("less_equal", np.less_equal, x, y)
+    return compared("less_equal", np.less_equal, x, y)
 
 
 def greater(x: TensorLike, y: TensorLike, /) -> Any:
@@ -81,7 +96,7 @@ def greater(x: TensorLike, y: TensorLike, /) -> Any:
     >>> tg.greater(tg.Tensor([1.0, 3.0]), 2.0)
     array([False,  True])
     """
-    return _compared("greater", np.greater, x, y)
+    return compared("greater", np.greater, x, y)
 
 
 def greater_equal(x: TensorLike, y: TensorLike, /) -> Any:
@@ -91,7 +106,7 @@ def greater_equal(x: TensorLike, y: TensorLike, /) -> Any:
     >>> tg.greater_equal(tg.Tensor([1.0, 2.0]), 2.0)
     array([False,  True])
     """
-    return _compared("greater_equal", np.greater_equal, x, y)
+    return compared("greater_equal", np.greater_equal, x, y)
 
 
 def isfinite(x: TensorLike, /) -> Any:
@@ -101,4 +116,4 @@ def isfinite(x: TensorLike, /) -> Any:
     >>> tg.isfinite(tg.Tensor([1.0, float("nan")]))
     array([ True, False])
     """
-    return np.isfinite(_array(x, "isfinite"))
+    return np.isfinite(array_operand(x, "isfinite"))

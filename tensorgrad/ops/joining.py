@@ -1,11 +1,9 @@
-"""Joining arrays, and splitting one."""
+"""Joining arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from operator import index
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,14 +11,26 @@ from ..errors import ShapeError
 from ..graph import Rule
 from ..record import TensorLike, record
 from ..shapes import normalised_axis
-from .indexing import getitem
-from .shaping import ravel
+from .axes import transpose
+from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
 from .views import shaped
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["concat", "concatenate", "split", "stack"]
+__all__ = [
+    "append",
+    "block",
+    "column_stack",
+    "concat",
+    "concatenate",
+    "dstack",
+    "hstack",
+    "joined",
+    "meshgrid",
+    "stack",
+    "vstack",
+]
 
 
 def _part(selection: tuple[Any, ...]) -> Rule:
@@ -30,7 +40,12 @@ def _part(selection: tuple[Any, ...]) -> Rule:
     return d_x
 
 
-def _joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
+def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
+    """Record an operation that joins arrays along an axis they have.
+
+    >>> joined("concatenate", [[1.0], [2.0]], 0)
+    Tensor([1., 2.], dtype=float64)
+    """
     parts = [shaped(array, op) for array in arrays]
     if not parts:
         raise ShapeError(f"{op}: needs at least one array")
@@ -72,7 +87,7 @@ def concatenate(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor
     >>> tg.concatenate([tg.Tensor([1.0, 2.0]), [3.0]])
     Tensor([1., 2., 3.], dtype=float64)
     """
-    return _joined("concatenate", arrays, axis)
+    return joined("concatenate", arrays, axis)
 
 
 def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
@@ -82,7 +97,7 @@ def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
     >>> tg.concat([tg.Tensor([1.0, 2.0]), [3.0]])
     Tensor([1., 2., 3.], dtype=float64)
     """
-    return _joined("concat", arrays, axis)
+    return joined("concat", arrays, axis)
 
 
 def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
@@ -105,26 +120,122 @@ def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
     return record("stack", lambda *xs: np.stack(xs, axis=axis), parts, rules)
 
 
-def split(x: TensorLike, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Consecutive parts along an axis: so many of equal length, or cut before these positions.
-
-    Raises ShapeError where the length cannot be divided evenly.
+def hstack(arrays: Iterable[TensorLike], /) -> Tensor:
+    """Arrays joined side by side: along the second axis, or the first where there is one only.
 
     >>> import tensorgrad as tg
-    >>> [part.data.tolist() for part in tg.split([1.0, 2.0, 3.0], [1])]
-    [[1.0], [2.0, 3.0]]
+    >>> tg.hstack([tg.Tensor([[1.0], [2.0]]), [[3.0], [4.0]]]).data.tolist()
+    [[1.0, 3.0], [2.0, 4.0]]
     """
-    source = shaped(x, "split")
-    axis = normalised_axis(axis, len(source.shape), "split")
-    length = source.shape[axis]
-    if isinstance(indices_or_sections, Sequence | np.ndarray):
-        cuts = [0, *map(index, indices_or_sections), length]
-    else:
-        count = index(indices_or_sections)
-        if count < 1 or length % count:
-            raise ShapeError(
-                f"split: axis {axis} of shape {source.shape} has length {length}, which makes no {count} equal parts"
-            )
-        cuts = list(range(0, length + 1, length // count)) if length else [0] * (count + 1)
-    before = (slice(None),) * axis
-    return [getitem(source, (*before, slice(start, stop))) for start, stop in pairwise(cuts)]
+    parts = [atleast_1d(array) for array in arrays]
+    return joined("hstack", parts, 0 if parts and len(parts[0].shape) == 1 else 1)
+
+
+def vstack(arrays: Iterable[TensorLike], /) -> Tensor:
+    """Arrays joined one below the other, along the first axis; vectors are rows.
+
+    >>> import tensorgrad as tg
+    >>> tg.vstack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]]).data.tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
+    """
+    return joined("vstack", [atleast_2d(array) for array in arrays], 0)
+
+
+def dstack(arrays: Iterable[TensorLike], /) -> Tensor:
+    """Arrays joined along the third axis; with fewer axes they get more by :func:`atleast_3d`.
+
+    >>> import tensorgrad as tg
+    >>> tg.dstack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]]).data.tolist()
+    [[[1.0, 3.0], [2.0, 4.0]]]
+    """
+    return joined("dstack", [atleast_3d(array) for array in arrays], 2)
+
+
+def column_stack(arrays: Iterable[TensorLike], /) -> Tensor:
+    """Vectors as columns of a matrix, and matrices side by side.
+
+    >>> import tensorgrad as tg
+    >>> tg.column_stack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]]).data.tolist()
+    [[1.0, 3.0], [2.0, 4.0]]
+    """
+    parts = [shaped(array, "column_stack") for array in arrays]
+    return joined("column_stack", [part if len(part.shape) > 1 else transpose(atleast_2d(part)) for part in parts], 1)
+
+
+def append(x: TensorLike, values: TensorLike, /, axis: int | None = None) -> Tensor:
+    """Values joined to the end of an array along an axis; None flattens both.
+
+    >>> import tensorgrad as tg
+    >>> tg.append(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([1., 2., 3.], dtype=float64)
+    """
+    return joined("append", [x, values], axis)
+
+
+def block(arrays: Any, /) -> Tensor:
+    """An array put together from nested lists of blocks: the innermost lists along the last axis, and so on outwards.
+
+    Raises ValueError where lists are empty, or nested to different depths; ShapeError where blocks do not fit.
+
+    >>> import tensorgrad as tg
+    >>> corner, column = tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([[5.0], [6.0]])
+    >>> tg.block([[corner, column], [column.T, 7.0]]).data.tolist()
+    [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0], [5.0, 6.0, 7.0]]
+    """
+    depths, ndim = _nesting(arrays, 0)
+    if len(depths) != 1:
+        raise ValueError(f"block: lists are nested to different depths, {' and '.join(map(str, sorted(depths)))}")
+    (depth,) = depths
+    return _assembled(arrays, depth, max(ndim, depth))
+
+
+def _nesting(arrays: Any, depth: int) -> tuple[set[int], int]:
+    """How deep the blocks are, and the largest number of their axes."""
+    if isinstance(arrays, tuple):
+        raise TypeError("block: blocks are nested in lists, got a tuple; write [...]")
+    if not isinstance(arrays, list):
+        return {depth}, len(shaped(arrays, "block").shape)
+    if not arrays:
+        raise ValueError("block: a list of blocks is empty")
+    parts = [_nesting(part, depth + 1) for part in arrays]
+    return set().union(*(depths for depths, _ in parts)), max(ndim for _, ndim in parts)
+
+
+def _assembled(arrays: Any, depth: int, ndim: int) -> Tensor:
+    if not isinstance(arrays, list):
+        part = shaped(arrays, "block")
+        return reshape(part, (1,) * (ndim - len(part.shape)) + part.shape)
+    return joined("block", [_assembled(part, depth - 1, ndim) for part in arrays], -depth)
+
+
+def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", "ij"] = "xy") -> tuple[Tensor, ...]:
+    """The coordinates of a grid, from those along its axes: for each axis an array of the shape of the grid.
+
+    The results are views of what is given, which cannot be written to: ``+t`` makes a copy.
+
+    Args:
+        arrays: the coordinates along each axis: vectors or numbers.
+        sparse: leave the axes along which nothing changes at length 1.
+        indexing: "ij", the axes in the order of the arrays; "xy", the first two of them swapped.
+
+    >>> import tensorgrad as tg
+    >>> x, y = tg.meshgrid([1.0, 2.0, 3.0], [4.0, 5.0])
+    >>> x.shape, y.data.tolist()
+    ((2, 3), [[4.0, 4.0, 4.0], [5.0, 5.0, 5.0]])
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}")
+    parts = [shaped(array, "meshgrid") for array in arrays]
+    for i, part in enumerate(parts):
+        if len(part.shape) > 1:
+            raise ShapeError(f"meshgrid: array {i} has shape {part.shape}, expected a vector; write ravel")
+    places = list(range(len(parts)))
+    if indexing == "xy":
+        places[:2] = places[1::-1] if len(parts) > 1 else places[:2]
+    spread = [
+        reshape(part, tuple(-1 if a == place else 1 for a in range(len(parts)))) for place, part in zip(places, parts)
+    ]
+    if sparse:
+        return tuple(spread)
+    shape = np.broadcast_shapes(*(part.shape for part in spread))
+    return tuple(broadcast_to(part, shape) for part in spread)

@@ -16,6 +16,8 @@ from ..mode import current
 from ..record import Handle, TensorLike, operand
 from ..shapes import broadcast_error
 from ..staging import array_of, writes_to
+from .views import is_view
+from .writing import write_recorded
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -23,40 +25,53 @@ if TYPE_CHECKING:
 __all__ = ["Methods"]
 
 
-def _augmented(symbol: str, ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
-    """The operator of ``x += y`` and its like: in place for a leaf that requires grad, a new Tensor for others."""
+def _augmented(symbol: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The operator of ``x += y`` and its like: in place, and recorded where a gradient is wanted.
+
+    A leaf that requires a gradient would lose it, and is updated under ``no_grad()`` alone. A view is bound anew.
+    """
 
     def operator(self: Any, other: TensorLike, /) -> Any:
         node = self.node
-        if not (isinstance(node, Leaf) and node.requires_grad):
-            return NotImplemented  # Python goes on with x = x + y
-        if current().grad:
+        recording = current().grad
+        if recording and isinstance(node, Leaf) and node.requires_grad:
             raise GraphError(
                 f"{symbol}: this Tensor of shape {self.shape} is a leaf that requires grad, and its own gradient "
                 f"would be lost; update it under `with tg.no_grad():`, or write y = x {symbol[:-1]} ..."
             )
-        value: Any = array_of(other) if isinstance(other, Handle) else array_of(operand(other, symbol))
         frame = user_frame(sys._getframe(1))
-        target = writes_to(self, by=f"{symbol} at {place(frame.f_code, frame.f_lasti)}")
+        by = f"{symbol} at {place(frame.f_code, frame.f_lasti)}"
+        if recording and (self.requires_grad or (isinstance(other, Handle) and getattr(other, "requires_grad", False))):
+            if is_view(self):
+                return NotImplemented  # Python goes on with x = x + y, and of y[0] += 1 with y[0] = y[0] + 1
+            write_recorded(self, other, operation, symbol, by)
+            return self
+        value: Any = array_of(other) if isinstance(other, Handle) else array_of(operand(other, symbol))
+        target = writes_to(self, by=by)
         try:
             with np.errstate(all="ignore"):
                 ufunc(target, value, out=target, casting="same_kind")
-        except TypeError as error:
-            raise DTypeError(
-                f"{symbol}: the result does not fit into {self.dtype} without losing its kind (the other is "
-                f"{getattr(value, 'dtype', type(value).__name__)}); write x = x {symbol[:-1]} ... for a new Tensor"
-            ) from error
-        except ValueError as error:
-            if "read-only" in str(error):
-                raise InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t") from error
-            better = None if ufunc is np.matmul else broadcast_error(symbol, self.shape, np.shape(value))
-            raise better or ShapeError(
-                f"{symbol}: shapes {self.shape} and {np.shape(value)} give no result of shape {self.shape}, which "
-                f"could be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
-            ) from error
+        except (TypeError, ValueError) as error:
+            raise _misfit(error, symbol, self, value, ufunc) from error
         return self
 
     return operator
+
+
+def _misfit(error: Exception, symbol: str, x: Any, value: Any, ufunc: np.ufunc) -> Exception:
+    """What to say of operands that NumPy would not compute in place."""
+    if isinstance(error, TypeError):
+        return DTypeError(
+            f"{symbol}: the result does not fit into {x.dtype} without losing its kind (the other is "
+            f"{getattr(value, 'dtype', type(value).__name__)}); write x = x {symbol[:-1]} ... for a new Tensor"
+        )
+    if "read-only" in str(error):
+        return InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t")
+    better = None if ufunc is np.matmul else broadcast_error(symbol, x.shape, np.shape(value))
+    return better or ShapeError(
+        f"{symbol}: shapes {x.shape} and {np.shape(value)} give no result of shape {x.shape}, which "
+        f"could be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
+    )
 
 
 class Methods(Handle):
@@ -79,14 +94,18 @@ class Methods(Handle):
     __sub__ = ops.subtract
     __mul__ = ops.multiply
     __truediv__ = ops.divide
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
     __pow__ = ops.power
     __matmul__ = ops.matmul
-    __iadd__ = _augmented("+=", np.add)
-    __isub__ = _augmented("-=", np.subtract)
-    __imul__ = _augmented("*=", np.multiply)
-    __itruediv__ = _augmented("/=", np.divide)
-    __ipow__ = _augmented("**=", np.power)
-    __imatmul__ = _augmented("@=", np.matmul)
+    __iadd__ = _augmented("+=", np.add, ops.add)
+    __isub__ = _augmented("-=", np.subtract, ops.subtract)
+    __imul__ = _augmented("*=", np.multiply, ops.multiply)
+    __itruediv__ = _augmented("/=", np.divide, ops.divide)
+    __ifloordiv__ = _augmented("//=", np.floor_divide, ops.floor_divide)
+    __imod__ = _augmented("%=", np.remainder, ops.remainder)
+    __ipow__ = _augmented("**=", np.power, ops.power)
+    __imatmul__ = _augmented("@=", np.matmul, ops.matmul)
     __getitem__ = ops.getitem
     __setitem__ = ops.setitem
 
@@ -101,6 +120,18 @@ class Methods(Handle):
 
     def __rtruediv__(self, other: TensorLike) -> Tensor:
         return ops.divide(other, self)
+
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(self, other), ops.remainder(self, other)
+
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(other, self), ops.remainder(other, self)
 
     def __rpow__(self, other: TensorLike) -> Tensor:
         return ops.power(other, self)
@@ -127,13 +158,28 @@ class Methods(Handle):
     arcsin = ops.arcsin
     arccos = ops.arccos
     arctan = ops.arctan
+    arctan2 = ops.arctan2
+    arcsinh = ops.arcsinh
+    arccosh = ops.arccosh
+    arctanh = ops.arctanh
+    exp2 = ops.exp2
+    log2 = ops.log2
+    log10 = ops.log10
+    sinc = ops.sinc
+    rsqrt = ops.rsqrt
+    hypot = ops.hypot
+    fmod = ops.fmod
+    remainder = ops.remainder
     sign = ops.sign
     floor = ops.floor
     ceil = ops.ceil
+    trunc = ops.trunc
+    frac = ops.frac
     round = ops.round
     clip = ops.clip
     maximum = ops.maximum
     minimum = ops.minimum
+    conj = ops.conj
 
     sum = ops.sum
     mean = ops.mean
@@ -142,7 +188,19 @@ class Methods(Handle):
     min = ops.min
     var = ops.var
     std = ops.std
+    median = ops.median
+    quantile = ops.quantile
+    nansum = ops.nansum
+    nanmean = ops.nanmean
+    nan_to_num = ops.nan_to_num
+    any = ops.any
+    all = ops.all
+    count_nonzero = ops.count_nonzero
+    argmax = ops.argmax
+    argmin = ops.argmin
     cumsum = ops.cumsum
+    cumprod = ops.cumprod
+    logcumsumexp = ops.logcumsumexp
     diff = ops.diff
 
     ravel = ops.ravel

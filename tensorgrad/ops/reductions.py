@@ -1,4 +1,4 @@
-"""Reductions along axes, and running sums and differences.
+"""Reductions along axes.
 
 ``axis`` is an integer, a tuple of them, or None for all axes. As in NumPy, float16 is accumulated in float32,
 and the mean of integers is float64.
@@ -7,7 +7,6 @@ and the mean of integers is float64.
 from __future__ import annotations
 
 from math import prod as product
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,23 +14,28 @@ import numpy as np
 from ..errors import ShapeError
 from ..record import TensorLike, record
 from ..shapes import Axis, normalised_axes, normalised_axis
-from .elementwise import positive
-from .shaping import ravel
+from ..staging import array_of, indivisible
+from .arithmetic import divide, multiply, subtract
+from .axes import transpose
+from .complexes import real_only
+from .shaping import broadcast_to, reshape
 from .views import shaped
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
-    "cumsum",
-    "cumulative_sum",
-    "diff",
+    "Reduced",
+    "average",
+    "extremum",
     "logsumexp",
     "max",
     "mean",
     "min",
     "narrow",
     "prod",
+    "product_over",
+    "ptp",
     "std",
     "sum",
     "var",
@@ -44,7 +48,7 @@ _sum: Any = np.add.reduce  # what np.sum calls, without its detours
 _product: Any = np.multiply.reduce
 
 
-class _Reduced:
+class Reduced:
     """The static facts of one reduction: shapes before and after, and how many numbers become one."""
 
     __slots__ = ("axes", "axis", "count", "keepdims", "kept", "op", "shape")
@@ -77,6 +81,10 @@ class _Reduced:
     def spread(self, xp: Any, reduced: Any) -> Any:
         """A reduced array with the reduced axes back, so that it broadcasts with what was reduced."""
         return xp.reshape(reduced, self.kept)
+
+    def shaped(self, kept: Any) -> Any:
+        """An array that was reduced with ``keepdims=True``, without the axes that are not to be kept."""
+        return kept if self.keepdims else np.squeeze(kept, axis=self.axes)
 
     def sum(self, array: Any, keepdims: bool) -> Any:
         """The sum of an array, accumulated in float32 or better."""
@@ -115,7 +123,7 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     Tensor([3., 7.], dtype=float64)
     """
     source = shaped(x, "sum")
-    facts = _Reduced("sum", source, axis, keepdims)
+    facts = Reduced("sum", source, axis, keepdims)
 
     def forward(a: Any) -> Any:
         return narrow(facts.sum(a, keepdims), a)
@@ -134,7 +142,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     Tensor([2., 3.], dtype=float64)
     """
     source = shaped(x, "mean")
-    facts = _Reduced("mean", source, axis, keepdims)
+    facts = Reduced("mean", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -146,7 +154,7 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     return record("mean", forward, (source,), (d_x,))
 
 
-def _freedom(facts: _Reduced, ddof: float) -> float:
+def _freedom(facts: Reduced, ddof: float) -> float:
     facts.nonempty()
     if facts.count <= ddof and product(facts.kept) != 0:
         raise ShapeError(
@@ -156,29 +164,38 @@ def _freedom(facts: _Reduced, ddof: float) -> float:
     return facts.count - ddof
 
 
-def _variance(a: Any, facts: _Reduced, freedom: float) -> Any:
+def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
     a = wide(a)
     centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
-    squares = np.multiply(centred, centred)
+    squares = np.multiply(centred, centred) if centred.dtype.kind != "c" else np.square(np.abs(centred))
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
 
 
-def _centred(xp: Any, x: Any, facts: _Reduced) -> Any:
+def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
+    """Are all elements the same?"""
+    if x.dtype.kind == "c":
+        return _flat(xp, xp.real(x), facts) & _flat(xp, xp.imag(x), facts)
+    return xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
+
+
+def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
     x = wide(x)
-    return x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
+    centred = x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
+    return xp.conj(centred) if x.dtype.kind == "c" else centred
 
 
 def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Variance along axes: the squared deviations from the mean, summed, over ``n - ddof``.
 
-    Raises ShapeError where there are not more than ``ddof`` elements.
+    Of complex numbers it is real: the squared magnitudes count. Raises ShapeError where there are not more than
+    ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.var([1.0, 2.0, 3.0], ddof=1)
     Tensor(1., dtype=float64)
     """
     source = shaped(x, "var")
-    facts = _Reduced("var", source, axis, keepdims)
+    facts = Reduced("var", source, axis, keepdims)
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
@@ -200,7 +217,7 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     Tensor(1., dtype=float64)
     """
     source = shaped(x, "std")
-    facts = _Reduced("std", source, axis, keepdims)
+    facts = Reduced("std", source, axis, keepdims)
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
@@ -208,9 +225,8 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give a constant a deviation that is not quite zero, and a gradient of order one.
-        flat = xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
         out = facts.spread(xp, wide(out))
-        flat = flat | (out == 0)
+        flat = _flat(xp, x, facts) | (out == 0)
         scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
         return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
 
@@ -226,8 +242,13 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     >>> x.grad
     array([0., 8., 0.])
     """
-    source = shaped(x, "prod")
-    facts = _Reduced("prod", source, axis, keepdims)
+    return product_over("prod", x, axis, keepdims)
+
+
+def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+    """:func:`prod`, under the name of an operation that is made of it."""
+    source = shaped(x, op)
+    facts = Reduced(op, source, axis, keepdims)
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
     order = facts.axes + rest
     moved = tuple(facts.shape[i] for i in order)
@@ -258,22 +279,27 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
         back = tuple(sorted(range(len(order)), key=order.__getitem__))
         return xp.transpose(xp.reshape(g[: facts.count], moved), back)
 
-    return record("prod", forward, (source,), (d_x,))
+    return record(op, forward, (source,), (d_x,))
 
 
-def _extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ignore_nan: bool = False) -> Tensor:
+    """The largest or smallest element along axes; ties split the gradient evenly."""
     source = shaped(x, op)
-    facts = _Reduced(op, source, axis, keepdims)
+    facts = Reduced(op, source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # NaN is unequal to itself: where there is one, it is the result.
-        taken = (x == facts.spread(xp, out)) | (x != x)
+        taken = x == facts.spread(xp, out)
+        if not ignore_nan:  # NaN is unequal to itself: where there is one, it is the result
+            taken = taken | (x != x)
         ties = _sum(taken, axis=facts.axis, keepdims=True)
         g = wide(g)
         return xp.where(taken, facts.spread(xp, g) / ties.astype(g.dtype), 0)
 
-    return record(op, lambda a: reduce(a, axis=facts.axis, keepdims=keepdims), (source,), (d_x,))
+    def forward(a: Any) -> Any:
+        return reduce(a, axis=facts.axis, keepdims=keepdims)
+
+    return record(op, real_only(op, forward), (source,), (d_x,))
 
 
 def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -287,7 +313,7 @@ def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     >>> x.grad
     array([0. , 0.5, 0.5])
     """
-    return _extremum("max", np.maximum.reduce, x, axis, keepdims)
+    return extremum("max", np.maximum.reduce, x, axis, keepdims)
 
 
 def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -299,7 +325,7 @@ def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([1., 2.], dtype=float64)
     """
-    return _extremum("min", np.minimum.reduce, x, axis, keepdims)
+    return extremum("min", np.minimum.reduce, x, axis, keepdims)
 
 
 def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -313,7 +339,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
     Tensor(1000.69314718, dtype=float64)
     """
     source = shaped(x, "logsumexp")
-    facts = _Reduced("logsumexp", source, axis, keepdims)
+    facts = Reduced("logsumexp", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -322,7 +348,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
             result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
-        return narrow(result if keepdims else np.squeeze(result, axis=facts.axes), a)
+        return narrow(facts.shaped(result), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # The rounding of a large result is a common factor of all parts, and goes out with their sum.
@@ -331,83 +357,63 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         total = xp.sum(parts, axis=facts.axis, keepdims=True)
         return facts.spread(xp, wide(g)) / xp.where(total == 0, 1, total) * parts
 
-    return record("logsumexp", forward, (source,), (d_x,))
+    return record("logsumexp", real_only("logsumexp", forward), (source,), (d_x,))
 
 
-# --- running sums and differences -----------------------------------------------------------------------
+def ptp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Largest less smallest element along axes ("peak to peak"); ties split each gradient evenly.
 
-
-def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Running sum along an axis; None flattens first.
-
-    >>> import tensorgrad as tg
-    >>> tg.cumsum([1.0, 2.0, 3.0])
-    Tensor([1., 3., 6.], dtype=float64)
-    """
-    source = shaped(x, "cumsum")
-    if axis is None:
-        return _running("cumsum", ravel(source), 0, False)
-    return _running("cumsum", source, normalised_axis(axis, len(source.shape), "cumsum"), False)
-
-
-def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """Running sum along an axis, which may be left out where there is only one; optionally starting with 0.
+    Raises ShapeError where there are no elements.
 
     >>> import tensorgrad as tg
-    >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
-    Tensor([0., 1., 3., 6.], dtype=float64)
+    >>> tg.ptp([[1.0, 5.0], [3.0, 4.0]], axis=1)
+    Tensor([4., 1.], dtype=float64)
     """
-    source = shaped(x, "cumulative_sum")
-    if axis is None:
-        if len(source.shape) != 1:
-            raise ShapeError(f"cumulative_sum: shape {source.shape} has {len(source.shape)} axes; say which, axis=...")
-        axis = 0
-    return _running(
-        "cumulative_sum", source, normalised_axis(axis, len(source.shape), "cumulative_sum"), include_initial
-    )
+    source = shaped(x, "ptp")
+    Reduced("ptp", source, axis, keepdims).nonempty()
+    return subtract(max(source, axis, keepdims=keepdims), min(source, axis, keepdims=keepdims))
 
 
-def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
-    before = (slice(None),) * axis
-    initial = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-
-    def forward(a: Any) -> Any:
-        sums = narrow(np.cumsum(a.astype(np.float32) if a.dtype == np.float16 else a, axis=axis), a)
-        if include_initial:
-            sums = np.concatenate([np.zeros_like(sums, shape=initial), sums], axis=axis)
-        return sums
-
-    def d_x(xp: Any, g: Any) -> Any:
-        if include_initial:
-            g = g[(*before, slice(1, None))]
-        return xp.flip(xp.cumsum(xp.flip(wide(g), axis), axis), axis)
-
-    return record(op, forward, (x,), (d_x,))
+@indivisible
+def _refuse_zero(total: Any) -> None:
+    if np.any(total == 0):
+        raise ZeroDivisionError("average: the weights add up to zero; their average is not defined")
 
 
-def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
-    """Differences of neighbours along an axis, ``n`` times over.
+def average(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    weights: TensorLike | None = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    """Weighted mean along axes; with ``returned=True`` a pair, the mean and the sum of the weights.
+
+    Weights have the shape of x, or that of the axes alone. Both get their gradient. Raises ShapeError for weights of
+    another shape, and ZeroDivisionError where they add up to zero.
 
     >>> import tensorgrad as tg
-    >>> tg.diff([1.0, 4.0, 9.0])
-    Tensor([3., 5.], dtype=float64)
+    >>> tg.average([1.0, 4.0], weights=[2.0, 1.0])
+    Tensor(2., dtype=float64)
     """
-    source = shaped(x, "diff")
-    axis = normalised_axis(axis, len(source.shape), "diff")
-    n = index(n)
-    if n < 0:
-        raise ValueError(f"diff: n counts how often to take differences, got {n}")
-    if n == 0:
-        return positive(source)
-    shape: Shape = source.shape
-    before = (slice(None),) * axis
-
-    def d_x(xp: Any, g: Any) -> Any:
-        if shape[axis] <= n:  # no element is left
-            return xp.broadcast_to(xp.sum(g, axis=axis, keepdims=True), shape)
-        zero = xp.zeros_like(g[(*before, slice(0, 1))])
-        for _ in range(n):
-            g = -xp.diff(xp.concatenate([zero, g, zero], axis=axis), axis=axis)
-        return g
-
-    return record("diff", lambda a: np.diff(a, n, axis), (source,), (d_x,))
+    source = shaped(x, "average")
+    facts = Reduced("average", source, axis, keepdims)
+    facts.nonempty()
+    if weights is None:
+        result = mean(source, axis, keepdims=keepdims)
+        return (result, result.detach() * 0 + facts.count) if returned else result
+    given = shaped(weights, "average")
+    if given.shape != facts.shape:
+        if axis is None or given.shape != tuple(facts.shape[a] for a in facts.axes):
+            raise ShapeError(
+                f"average: weights of shape {given.shape} fit neither x of shape {facts.shape} nor its axes {axis}"
+            )
+        order = sorted(range(len(facts.axes)), key=facts.axes.__getitem__)
+        places = tuple(n if i in facts.axes else 1 for i, n in enumerate(facts.shape))
+        given = broadcast_to(reshape(transpose(given, order), places), facts.shape)
+    total = sum(given, axis, keepdims=keepdims)
+    _refuse_zero(array_of(total))
+    result = divide(sum(multiply(source, given), axis, keepdims=keepdims), total)
+    return (result, total) if returned else result

@@ -5,7 +5,7 @@ Where NumPy returns a view, so does the operation here, in constant time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..record import TensorLike, record
-from ..shapes import broadcast_error, normalised_axes, normalised_axis
+from ..shapes import broadcast_error, normalised_axes
 from .views import shaped, view
 
 if TYPE_CHECKING:
@@ -23,23 +23,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "astype",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
     "broadcast_to",
     "expand_dims",
-    "flip",
-    "matrix_transpose",
-    "moveaxis",
-    "permute_dims",
+    "lengths",
     "ravel",
     "reshape",
     "squeeze",
-    "swapaxes",
-    "transpose",
 ]
 
 Shape = tuple[int, ...]
 
 
-def _lengths(shape: Any, op: str) -> Shape:
+def lengths(shape: Any, op: str) -> Shape:
+    """A shape as a tuple of integers.
+
+    >>> lengths(3, "reshape")
+    (3,)
+    """
     try:
         return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
     except TypeError as error:
@@ -57,7 +61,7 @@ def reshape(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
     """
     source = shaped(x, "reshape")
     old = source.shape
-    new = _lengths(shape, "reshape")
+    new = lengths(shape, "reshape")
     if -1 in new:
         known = -prod(new)
         if new.count(-1) > 1 or known == 0 or prod(old) % known:
@@ -137,96 +141,6 @@ def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Tensor:
     return view("expand_dims", lambda a: np.reshape(a, new), source, d_x)
 
 
-def _permuted(op: str, x: Any, axes: Shape) -> Tensor:
-    def d_x(xp: Any, g: Any) -> Any:
-        return xp.transpose(g, tuple(sorted(range(len(axes)), key=axes.__getitem__)))
-
-    return view(op, lambda a: np.transpose(a, axes), x, d_x)
-
-
-def _permutation(axes: Any, shape: Shape, op: str) -> Shape:
-    result = normalised_axes(tuple(axes), len(shape), op)
-    if len(result) != len(shape):
-        raise ShapeError(f"{op}: axes {tuple(axes)} name {len(result)} of the {len(shape)} axes of shape {shape}")
-    return result
-
-
-def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Tensor:
-    """The axes in another order; reversed by default.
-
-    Raises ShapeError where ``axes`` is not a permutation.
-
-    >>> import tensorgrad as tg
-    >>> tg.transpose([[1.0, 2.0]]).shape
-    (2, 1)
-    """
-    source = shaped(x, "transpose")
-    if axes is not None:
-        return _permuted("transpose", source, _permutation(axes, source.shape, "transpose"))
-    return view("transpose", np.transpose, source, lambda xp, g: xp.transpose(g))
-
-
-def permute_dims(x: TensorLike, /, axes: Sequence[int]) -> Tensor:
-    """The axes in another order: :func:`transpose` under its name in the array API.
-
-    >>> import tensorgrad as tg
-    >>> tg.permute_dims([[1.0, 2.0]], (1, 0)).shape
-    (2, 1)
-    """
-    source = shaped(x, "permute_dims")
-    return _permuted("permute_dims", source, _permutation(axes, source.shape, "permute_dims"))
-
-
-def matrix_transpose(x: TensorLike, /) -> Tensor:
-    """The last two axes swapped. Raises ShapeError for fewer than two axes.
-
-    >>> import tensorgrad as tg
-    >>> tg.matrix_transpose([[[1.0, 2.0]]]).shape
-    (1, 2, 1)
-    """
-    source = shaped(x, "matrix_transpose")
-    if len(source.shape) < 2:
-        raise ShapeError(f"matrix_transpose: shape {source.shape} has fewer than two axes")
-    return view("matrix_transpose", lambda a: np.swapaxes(a, -1, -2), source, lambda xp, g: xp.swapaxes(g, -1, -2))
-
-
-def swapaxes(x: TensorLike, /, axis1: int, axis2: int) -> Tensor:
-    """Two axes swapped.
-
-    >>> import tensorgrad as tg
-    >>> tg.swapaxes([[[1.0, 2.0]]], 0, 2).shape
-    (2, 1, 1)
-    """
-    source = shaped(x, "swapaxes")
-    first = normalised_axis(axis1, len(source.shape), "swapaxes")
-    second = normalised_axis(axis2, len(source.shape), "swapaxes")
-    return view(
-        "swapaxes",
-        lambda a: np.swapaxes(a, first, second),
-        source,
-        lambda xp, g: xp.swapaxes(g, first, second),
-    )
-
-
-def moveaxis(x: TensorLike, /, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Some axes moved to other positions; the rest keep their order.
-
-    >>> import tensorgrad as tg
-    >>> tg.moveaxis([[[1.0, 2.0]]], -1, 0).shape
-    (2, 1, 1)
-    """
-    moved = shaped(x, "moveaxis")
-    ndim = len(moved.shape)
-    old = normalised_axes(source, ndim, "moveaxis")
-    new = normalised_axes(destination, ndim, "moveaxis")
-    if len(old) != len(new):
-        raise ShapeError(f"moveaxis: {len(old)} axes to move, {source!r}, but {len(new)} positions, {destination!r}")
-    rest = iter([axis for axis in range(ndim) if axis not in old])
-    origin = dict(zip(new, old))
-    axes = tuple(origin[i] if i in origin else next(rest) for i in range(ndim))
-    return _permuted("moveaxis", moved, axes)
-
-
 def broadcast_to(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
     """Repeated along new axes and along axes of length 1, without a copy: the result cannot be written to.
 
@@ -238,7 +152,7 @@ def broadcast_to(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
     """
     source = shaped(x, "broadcast_to")
     old = source.shape
-    new = _lengths(shape, "broadcast_to")
+    new = lengths(shape, "broadcast_to")
     fits = len(old) <= len(new) and all(n in (1, m) for n, m in zip(old[::-1], new[::-1]))
     if not fits:
         error = broadcast_error("broadcast_to", old, new)
@@ -247,24 +161,76 @@ def broadcast_to(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
     return view("broadcast_to", lambda a: np.broadcast_to(a, new), source, lambda xp, g: g)
 
 
-def flip(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    """The elements in reverse order along some axes; along all by default.
+def broadcast_arrays(*arrays: TensorLike) -> tuple[Tensor, ...]:
+    """Arrays brought to the shape that they have together, without a copy: the results cannot be written to.
+
+    Raises ShapeError where the shapes do not fit.
 
     >>> import tensorgrad as tg
-    >>> tg.flip([1.0, 2.0, 3.0])
-    Tensor([3., 2., 1.], dtype=float64)
+    >>> [part.shape for part in tg.broadcast_arrays([1.0, 2.0], [[3.0]])]
+    [(1, 2), (1, 2)]
     """
-    source = shaped(x, "flip")
-    axes = normalised_axes(axis, len(source.shape), "flip")
-    return view("flip", lambda a: np.flip(a, axes), source, lambda xp, g: xp.flip(g, axes))
+    parts = [shaped(array, "broadcast_arrays") for array in arrays]
+    error = broadcast_error("broadcast_arrays", *(part.shape for part in parts))
+    if error is not None:
+        raise error
+    shape = np.broadcast_shapes(*(part.shape for part in parts))
+    return tuple(broadcast_to(part, shape) for part in parts)
+
+
+def _at_least(arrays: tuple[TensorLike, ...], op: str, change: Callable[[Shape], Shape]) -> Any:
+    parts = [shaped(array, op) for array in arrays]
+    results = tuple(reshape(part, change(part.shape)) for part in parts)
+    return results[0] if len(results) == 1 else results
+
+
+def atleast_1d(*arrays: TensorLike) -> Any:
+    """With one axis at least. Of several arrays, a tuple.
+
+    >>> import tensorgrad as tg
+    >>> tg.atleast_1d(2.0).shape
+    (1,)
+    """
+    return _at_least(arrays, "atleast_1d", lambda shape: shape or (1,))
+
+
+def atleast_2d(*arrays: TensorLike) -> Any:
+    """With two axes at least; new ones come first. Of several arrays, a tuple.
+
+    >>> import tensorgrad as tg
+    >>> tg.atleast_2d([1.0, 2.0, 3.0]).shape
+    (1, 3)
+    """
+    return _at_least(arrays, "atleast_2d", lambda shape: (1,) * (2 - len(shape)) + shape)
+
+
+def atleast_3d(*arrays: TensorLike) -> Any:
+    """With three axes at least: ``n`` numbers become (1, n, 1), a matrix (m, n, 1). Of several arrays, a tuple.
+
+    >>> import tensorgrad as tg
+    >>> tg.atleast_3d([1.0, 2.0, 3.0]).shape
+    (1, 3, 1)
+    """
+
+    def change(shape: Shape) -> Shape:
+        return (1, *(shape or (1,)), 1) if len(shape) < 2 else shape + (1,) * (3 - len(shape))
+
+    return _at_least(arrays, "atleast_3d", change)
 
 
 def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
     """A copy of another dtype. The gradient comes back in the old one; integers and booleans carry none.
+
+    Raises DTypeError where an imaginary part would be lost.
 
     >>> import tensorgrad as tg
     >>> tg.astype([1.5, 2.5], "float32")
     Tensor([1.5, 2.5], dtype=float32)
     """
     wanted = np.dtype(dtype)
-    return record("astype", lambda a: a.astype(wanted), (shaped(x, "astype"),), (lambda xp, g: g,))
+    source = shaped(x, "astype")
+    if source.dtype.kind == "c" and wanted.kind in "fiu":
+        raise DTypeError(
+            f"astype: {source.dtype} to {wanted} would lose the imaginary part; write tg.real(x) first, or tg.abs(x)"
+        )
+    return record("astype", lambda a: a.astype(wanted), (source,), (lambda xp, g: g,))

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from ..graph import Constant, Freed, Node
+from ..graph import Freed, Node
 from ..mode import record_graph
 from ..readings import ARRAYS
+from ..record import constant
 from ..tensor import Tensor
 from ..walk import backward as walk
 from .dot import dot_text, finished
@@ -198,7 +199,7 @@ def draw(
     for each in tensors:
         if not isinstance(each, Tensor):
             raise TypeError(f"draw expects a Tensor or a list of Tensors, got a {type(each).__name__} among them")
-        roots[Constant(each) if each.node is None else each.node] = each
+        roots[each._differentiable_node() if each.requires_grad else constant(each)] = each
     gradients = _gradients(roots) if backward else None
     picture = picture_of(roots, gradients)
     if direction is None:

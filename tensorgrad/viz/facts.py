@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..frames import source_line
-from ..graph import Freed, Node, Summary, getters
+from ..graph import Freed, Node, Summary, getter
 from ..record import Handle
 from .style import heat, number
 
@@ -114,7 +114,7 @@ def array_given(node: Node, position: int) -> Any:
     for rule, args in zip(node.rules, node.saved, strict=True):
         if rule is None:
             continue
-        (pick,) = getters((rule,))
+        pick = getter(rule)
         for place, arg in zip(pick((*range(len(node.inputs)), -1)), args, strict=True):
             if place == position and hasattr(arg, "shape"):
                 return data_of(arg)

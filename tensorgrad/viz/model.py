@@ -16,7 +16,7 @@ from .style import NONE, number, shape_text, short
 __all__ = ["Card", "Cluster", "Edge", "Picture", "nodes_of", "picture_of", "summary_of"]
 
 # Operations that broadcast their inputs without being elementwise in the engine's sense.
-_BROADCASTING = {"where", "clip", "broadcast_to"}
+_BROADCASTING = {"add_sequence", "broadcast_to", "choose", "clip", "ldexp", "lerp", "where"}
 
 
 @dataclass(slots=True)

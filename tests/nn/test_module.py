@@ -148,6 +148,7 @@ def test_a_missing_forward_is_named():
         Lazy()(np.ones(2))
 
 
+@pytest.mark.promise("F6")
 def test_an_error_in_a_nested_module_has_its_path_and_the_input_shape_once():
     net = nn.Module()
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 3, rng=0), nn.ReLU()), nn.Linear(2, 1, rng=0))
@@ -366,6 +367,7 @@ def test_mlp_refuses_bad_options(options, text):
         nn.MLP(**options)
 
 
+@pytest.mark.promise("K2")
 def test_one_seed_one_model_and_no_global_state():
     x = np.ones((5, 3), np.float32)
     before = np.random.get_state()[1].copy()  # noqa: NPY002

@@ -17,6 +17,7 @@ def leaf(*values):
 # --- reading --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("D12")
 def test_repeated_indices_add_up():
     rng = np.random.default_rng(3)
     x = tg.Tensor(rng.normal(size=(5, 4)), requires_grad=True)
@@ -87,6 +88,7 @@ def test_rows_are_iterated():
 # --- writing --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("C11")
 def test_a_write_to_a_result():
     x = leaf()
     y = 2 * x
@@ -203,6 +205,7 @@ def test_a_value_that_nobody_saved(make):
     assert x.grad[1] != 0
 
 
+@pytest.mark.promise("C10")
 def test_a_leaf():
     x = leaf()
     with pytest.raises(GraphError, match="leaf") as caught:
@@ -299,12 +302,14 @@ def test_a_write_through_a_view_of_a_constant_would_be_lost():
     assert w.grad.tolist() == [1.0]
 
 
+@pytest.mark.promise("C12")
 def test_memory_that_cannot_be_written():
     constant = tg.broadcast_to(tg.Tensor([1.0]), (3,))
     with pytest.raises(InplaceError, match="read-only"):
         constant[0] = 2.0
 
 
+@pytest.mark.promise("C13")
 def test_writing_through_either_of_two_views_is_seen_by_a_graph():
     for write in (lambda x, v: x.__setitem__(0, 9.0), lambda x, v: v.__setitem__(0, 9.0)):
         x = leaf()

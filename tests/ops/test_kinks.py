@@ -57,6 +57,7 @@ DEAD_BRANCHES = {
 }
 
 
+@pytest.mark.promise("D9")
 @pytest.mark.parametrize("name", DEAD_BRANCHES)
 def test_a_dead_branch_has_no_gradient(name):
     f, live = DEAD_BRANCHES[name]
@@ -68,6 +69,7 @@ def test_a_dead_branch_has_no_gradient(name):
         np.testing.assert_allclose((first[i], second[i]), expected, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.promise("D9")
 def test_a_dead_row_of_norms():
     x = np.array([[3.0, 4.0], [0.0, 0.0]])
 
@@ -81,6 +83,76 @@ def test_a_dead_row_of_norms():
     assert not second[1].any()
 
 
+ROWS = np.array([[1.0, -2.0, 0.5], [np.nan, np.nan, np.nan], [0.3, 4.0, -1.0], [np.inf, -np.inf, 1.0]])
+OK = np.isfinite(ROWS).all(axis=1)
+MATRIX = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]])
+
+# where(ok, f(x), 0): f of a whole row, of which some rows hold NaN or infinity.
+DEAD_ROWS = {
+    "softmax": lambda x: tg.softmax(x)[:, :2],
+    "log_softmax": lambda x: tg.log_softmax(x)[:, :2],
+    "logsumexp": lambda x: tg.logsumexp(x, axis=1, keepdims=True),
+    "prod": lambda x: x.prod(axis=1, keepdims=True),
+    "norm": lambda x: tg.linalg.norm(x, axis=1, keepdims=True),
+    "norm, 3": lambda x: tg.linalg.vector_norm(x, axis=1, keepdims=True, ord=3),
+    "mean": lambda x: (x * x).mean(axis=1, keepdims=True),
+    "var": lambda x: x.var(axis=1, keepdims=True),
+    "std": lambda x: x.std(axis=1, keepdims=True),
+    "max": lambda x: x.max(axis=1, keepdims=True) * x[:, :1],
+    "cumsum": lambda x: tg.cumsum(x * x, axis=1),
+    "cumprod": lambda x: tg.cumprod(x, axis=1),
+    "matmul": lambda x: x @ MATRIX,
+    "two matmuls": lambda x: tg.tanh(x @ MATRIX) @ MATRIX.T,
+    "einsum": lambda x: tg.einsum("ij,jk,ij->ik", x, MATRIX, x),
+    "outer of a row": lambda x: (x[:, :, None] * x[:, None, :]).sum(axis=2),
+    "median": lambda x: tg.median(x * x, axis=1, keepdims=True),
+    "layer norm": lambda x: (x - x.mean(axis=1, keepdims=True)) / tg.sqrt(x.var(axis=1, keepdims=True) + 1e-5),
+}
+
+
+@pytest.mark.promise("D9")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", DEAD_ROWS)
+def test_a_dead_row_has_no_gradient(name, dtype):
+    f = DEAD_ROWS[name]
+
+    def masked(x):
+        return tg.where(OK[:, None], f(x), 0.0)
+
+    with np.errstate(all="ignore"):
+        first, second = derivatives(masked, ROWS.astype(dtype))
+    for i, row in enumerate(ROWS):
+        expected = derivatives(f, row[None].astype(dtype)) if OK[i] else (np.zeros((1, 3)),) * 2
+        assert np.isfinite(expected).all()
+        tolerance = 1e-13 if dtype == np.float64 else 1e-5
+        np.testing.assert_allclose(first[i], expected[0][0], rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(second[i], expected[1][0], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.promise("D9")
+def test_a_linear_layer_learns_from_the_live_rows_alone():
+    w = tg.Tensor(MATRIX, requires_grad=True)
+    b = tg.Tensor([0.1, -0.2], requires_grad=True)
+    with np.errstate(all="ignore"):
+        tg.where(OK[:, None], tg.tanh(tg.Tensor(ROWS) @ w + b), 0.0).sum().backward()
+    other, bias = tg.Tensor(MATRIX, requires_grad=True), tg.Tensor([0.1, -0.2], requires_grad=True)
+    tg.tanh(tg.Tensor(ROWS[OK]) @ other + bias).sum().backward()
+    np.testing.assert_allclose(w.grad, other.grad, rtol=1e-14)
+    np.testing.assert_allclose(b.grad, bias.grad, rtol=1e-14)
+
+
+def test_what_is_honestly_not_a_number_stays_so():
+    x = tg.Tensor(ROWS, requires_grad=True)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="loss that is nan"):
+        tg.softmax(x).sum().backward()
+    assert np.isnan(x.grad[1]).all()
+    w = tg.Tensor(MATRIX, requires_grad=True)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="loss that is nan"):
+        (tg.Tensor(ROWS) @ w).sum().backward()
+    assert np.isnan(w.grad[0]).all()
+
+
+@pytest.mark.promise("D2")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_seventy_thousand_ties(name, dtype):
@@ -91,6 +163,7 @@ def test_seventy_thousand_ties(name, dtype):
     np.testing.assert_allclose(x.grad.sum(dtype=np.float64), 1, rtol=2e-3 if dtype == np.float16 else 1e-6)
 
 
+@pytest.mark.promise("D7")
 @pytest.mark.parametrize("x", [[2.0, 0.0, 3.0, 5.0], [2.0, 0.0, 0.0, 5.0], [0.0, 0.0, 0.0, 5.0], [0.0], []])
 def test_products_with_zeros(x):
     x = np.array(x)
@@ -100,6 +173,40 @@ def test_products_with_zeros(x):
     np.testing.assert_array_equal(np.asarray(hessian), np.reshape(expected, (n, n)))
 
 
+@pytest.mark.parametrize("x", [[2.0, 0.0, 3.0, 0.0, 1.5], [0.0, 4.0, 5.0], [0.0, 0.0, 0.0, 2.0]])
+def test_running_products_with_zeros(x):
+    x = np.array(x)
+    n, w = len(x), np.arange(1.0, len(x) + 1)
+    hessian = tg.hessian(lambda t: (tg.cumprod(t) * w).sum())(x)
+    expected = np.zeros((n, n))
+    for i, j in np.ndindex(n, n):
+        if i != j:
+            expected[i, j] = sum(w[k] * np.prod(np.delete(x[: k + 1], [i, j])) for k in range(max(i, j), n))
+    np.testing.assert_array_equal(np.asarray(hessian), expected)
+
+
+@pytest.mark.promise("A10")
+def test_a_thousand_inputs_of_one_sum_and_one_product():
+    xs = [tg.Tensor([float(i != 500), 1.0], requires_grad=True) for i in range(1000)]
+    tg.add_sequence(*xs).sum().backward()
+    assert all(x.grad.tolist() == [1.0, 1.0] for x in xs)
+    for x in xs:
+        x.grad = None
+    tg.multiply_sequence(*xs).sum().backward()
+    assert all(x.grad.tolist() == [float(i == 500), 1.0] for i, x in enumerate(xs))
+
+
+def test_a_running_logsumexp_whose_gradient_vanishes_has_a_second_derivative():
+    # At x = 0 the result is 0, and so is its gradient in y * y / 2; the second derivative is not.
+    hessian = tg.hessian(lambda t: (tg.logcumsumexp(t) ** 2).sum() / 2)(np.array([0.0, -np.inf]))
+    np.testing.assert_allclose(np.asarray(hessian)[0, 0], 2.0)
+
+
+def test_python_numbers_alone_make_float64():
+    for result in (tg.xlogy(2.0, 3.0), tg.lerp(0.0, 1.0, 0.5), tg.add_sequence(1.0, 2.0), tg.rsqrt(4)):
+        assert result.dtype == np.float64
+
+
 def test_a_product_of_many_factors():
     x = np.linspace(0.5, 1.5, 1001)
     leaf = tg.Tensor(x, requires_grad=True)
@@ -107,6 +214,7 @@ def test_a_product_of_many_factors():
     np.testing.assert_allclose(leaf.grad, np.prod(x) / x, rtol=1e-12)
 
 
+@pytest.mark.promise("D8")
 def test_poles_give_infinities_and_no_warning():
     zero = tg.Tensor([0.0])
     assert tg.sqrt(zero).item() == 0
@@ -119,6 +227,7 @@ def test_poles_give_infinities_and_no_warning():
 LARGE = np.array([1e4, -1e4])
 
 
+@pytest.mark.promise("D10")
 @pytest.mark.parametrize(
     ("f", "values", "first"),
     [
@@ -162,6 +271,7 @@ def test_nothing_but_minus_infinity_is_nan_without_a_warning(name):
     assert np.isnan(getattr(tg, name)([-np.inf, -np.inf]).data).all()
 
 
+@pytest.mark.promise("D1", "D3", "D4", "D6")
 def test_second_derivatives_at_kinks_are_those_of_the_convention():
     for f in (
         tg.relu,
@@ -195,6 +305,7 @@ HALF = {
 }
 
 
+@pytest.mark.promise("E11")
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("name", HALF)
 def test_many_numbers_of_float16(name, recorded):
@@ -210,8 +321,45 @@ def test_many_numbers_of_float16(name, recorded):
     np.testing.assert_allclose(got, expected, rtol=3e-3, atol=2e-7)  # of numbers below 6e-5 it has fewer digits
 
 
+@pytest.mark.promise("E11")
 def test_values_of_many_numbers_of_float16():
     x = np.zeros(70_000, dtype=np.float16)
     np.testing.assert_allclose(tg.softmax(x).data, 1 / 70_000, rtol=3e-3)
     np.testing.assert_allclose(tg.log_softmax(x).data, -np.log(70_000), rtol=1e-3)
     np.testing.assert_allclose(tg.logsumexp(x).data, np.log(70_000), rtol=1e-3)
+
+
+# --- activations ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "at_zero"),
+    [
+        (tg.silu, 0.5),
+        (tg.mish, 0.64),
+        (tg.gelu, np.sqrt(2 / np.pi)),
+        (lambda x: tg.gelu(x, approximate="tanh"), np.sqrt(2 / np.pi)),
+        (tg.tanhshrink, 0.0),
+        (tg.softsign, 0.0),
+        (lambda x: tg.celu(x, alpha=0.5), 2.0),
+        (tg.elu, 1.0),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_second_derivative_of_an_activation_at_zero_and_far_away(f, at_zero, dtype):
+    _, second = derivatives(f, np.array([0.0, 1e4, -1e4], dtype))
+    np.testing.assert_allclose(second, [at_zero, 0, 0], rtol=4 * np.finfo(dtype).eps, atol=1e-11)
+
+
+def test_a_hard_choice_is_exact_and_has_the_gradient_of_the_soft_one():
+    logits = tg.Tensor([[0.3, -0.2, 0.1], [2.0, 0.0, -1.0]], requires_grad=True)
+    weights = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]])
+    soft = tg.gumbel_softmax(logits, tau=0.7, rng=3)
+    hard = tg.gumbel_softmax(logits, tau=0.7, hard=True, rng=3)
+    np.testing.assert_array_equal(hard.data, np.eye(3)[soft.data.argmax(axis=1)])
+    (hard * weights).sum().backward()
+    got, logits.grad = logits.grad, None
+    (soft * weights).sum().backward()
+    np.testing.assert_array_equal(got, logits.grad)
+    chosen = tg.gumbel_softmax(np.tile(np.log([0.2, 0.5, 0.3]), (20_000, 1)), hard=True, rng=0).data
+    np.testing.assert_allclose(chosen.mean(axis=0), [0.2, 0.5, 0.3], atol=0.015)

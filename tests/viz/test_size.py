@@ -1,5 +1,6 @@
 """Large graphs: linear time, no recursion, and an answer where there are too many cards to lay out."""
 
+import copy
 import time
 
 import pytest
@@ -57,3 +58,20 @@ def test_what_is_just_small_enough_is_laid_out():
     assert 1200 < len(drawing.picture.cards) <= 1500
     assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards)
     assert time.perf_counter() - start < 15
+
+
+@pytest.mark.promise("A5")
+def test_a_graph_of_many_paths_is_shown_and_copied_in_linear_time():
+    x = tg.Tensor(1.0, requires_grad=True, name="x")
+    y = x
+    for _ in range(60):
+        y = y + y
+    assert len(tg.draw(y).picture.cards) == 61
+    assert len(str(tg.draw(y)).splitlines()) < 300
+    assert "op=add" in repr(y)
+    assert copy.deepcopy(y).item() == 2.0**60
+    for _ in range(20_000):
+        y = y * 1.0
+    assert "op=multiply" in repr(y)
+    assert copy.deepcopy([y, x])[0].item() == 2.0**60
+    assert tg.why_no_grad(x, y)

@@ -7,20 +7,45 @@ operation that is missing here fails the suite.
 
 from __future__ import annotations
 
-from . import activations, complexes, elementwise, indexing, linalg, products, random, reductions, shapes, special
+from . import (
+    activations,
+    arranging,
+    complexes,
+    cumulative,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    numerics,
+    products,
+    random,
+    reductions,
+    selection,
+    shapes,
+    sorting,
+    special,
+    trigonometry,
+)
 from .rows import Case, K, Kink, R, Refusal, S, Sample
 
 __all__ = ["CASES", "GROUPS", "Case", "K", "Kink", "R", "Refusal", "S", "Sample"]
 
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Elementwise": elementwise.CASES,
+    "Trigonometry": trigonometry.CASES,
+    "Selection": selection.CASES,
     "Reductions": reductions.CASES,
+    "Running sums and differences": cumulative.CASES,
     "Shapes": shapes.CASES,
+    "Arranging": arranging.CASES,
     "Indexing": indexing.CASES,
+    "Sorting, diagonals, scatter": sorting.CASES,
     "Products": products.CASES,
     "Linear algebra": linalg.CASES,
     "Special functions": special.CASES,
     "Complex numbers": complexes.CASES,
+    "Fourier transforms": fft.CASES,
+    "Numerics": numerics.CASES,
     "Activations": activations.CASES,
     "Random": random.CASES,
 }

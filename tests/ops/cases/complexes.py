@@ -1,24 +1,96 @@
-"""Complex numbers."""
+"""Complex numbers: their parts, and what other operations do with them.
+
+An operation of another family may have a row here, too: the one for complex inputs.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import scipy.special
 
 import tensorgrad as tg
+from tensorgrad import DTypeError
 
-from .rows import C, Case, S, seed, u, unary
+from .rows import C, Case, K, R, Refusal, S, joined, public, seed, u, unary, z
 
 seed("complexes")
 
+SAMPLES = S(z(2, 3)), S(z()), S(z(0, 3))
+PAIRS = S(z(2, 3), z(3)), S(u(2, 3), z(3)), S(z(2, 3), u(3)), S(z(), u())
 
-def made(part):  # type: ignore[no-untyped-def]
-    """A function of the real and the imaginary part."""
-    return lambda re, im: part(re + 1j * im)
+
+def part(name: str, oracle: Any, **rest: Any) -> Case:
+    return C(name, oracle, S(u(2, 3)), S(u()), *SAMPLES, method="central", **rest)
+
+
+def of_one(name: str, oracle: Any = None, *samples: Any, **rest: Any) -> Case:
+    return C(name, oracle or getattr(np, name), *(samples or SAMPLES), method="central", float32=False, **rest)
+
+
+def of_two(name: str) -> Case:
+    return of_one(name, None, *PAIRS)
+
+
+def refused(name: str, *others: Any) -> Refusal:
+    return R(lambda: public(name)(z(3), *others), DTypeError, name, "complex128", "tg.real", "tg.abs")
+
+
+def selected(function: Any) -> Any:
+    return lambda x, y: function(np.array([True, False, True]), x, y)
 
 
 CASES: tuple[Case, ...] = (
-    unary("real", np.real, method="central"),
-    unary("imag", np.imag, method="central"),
+    part("real", np.real),
+    part("imag", np.imag),
     unary("conj", np.conj, method="central"),
-    C("angle", made(np.angle), S(u(2, 3), u(2, 3)), op=made(tg.angle), method="central", float32=False),
+    part("angle", np.angle, kinks=(K(S([-1.0, 0.0, 2.0]), [0.0, 0.0, 0.0]), K(S([0j, 2j]), [0, -0.5]))),
+    of_one("conj"),
+    # --- not analytic
+    of_one("abs", kinks=(K(S([0j, 2j, 3 - 4j]), [0, -1j, 0.6 + 0.8j]),)),
+    of_one("sign", kinks=(K(S([0j, 2j]), [0, 0.5]),)),
+    of_one("var", np.var, *SAMPLES[:2], S(z(2, 3), axis=0, ddof=1), kinks=(K(S([2j, 2j]), [0, 0]),)),
+    of_one("std", np.std, S(z(2, 3)), S(z(2, 3), axis=1), kinks=(K(S([2j, 2j]), [0, 0]), K(S([0.1j] * 3), [0] * 3))),
+    of_one(
+        "linalg.norm",
+        np.linalg.norm,
+        S(z(2, 3)),
+        S(z(4), more=(1,)),
+        S(z(2, 3), more=(3,), axis=-1, keepdims=True),
+        S(z(2, 3), more=(np.inf,), axis=0),
+        kinks=(K(S([0j, 0j]), [0, 0]),),
+    ),
+    # --- analytic: with the rule for real numbers
+    *map(of_one, ("square", "sqrt", "reciprocal", "exp", "expm1", "log", "log1p", "negative", "positive")),
+    *map(of_one, ("sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan")),
+    *map(of_one, ("sum", "prod", "zeros_like", "transpose", "ravel")),
+    *map(of_two, ("add", "subtract", "multiply", "divide", "power")),
+    of_one("mean", np.mean, S(z(2, 3)), S(z(2, 3), axis=0)),
+    of_one("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+    of_one("softmax", scipy.special.softmax, S(z(4))),
+    *(of_one(f"special.{n}", getattr(scipy.special, n)) for n in ("erf", "erfc", "erfcx", "ndtr", "log_ndtr", "exp1")),
+    of_one("round", np.round),
+    of_one("cumsum", np.cumsum, S(z(2, 3), axis=1), S(z(3))),
+    of_one("diff", np.diff, S(z(2, 4)), S(z(3), n=2)),
+    of_one("matmul", np.matmul, S(z(2, 3), z(3, 2)), S(u(2, 3), z(3)), S(z(3), u(2, 3, 2))),
+    of_one("outer", np.outer, S(z(2), z(3)), S(u(2), z(3))),
+    of_one("where", selected(np.where), S(z(2, 3), z(3)), S(u(2, 3), z(3)), op=selected(tg.where)),
+    of_one("take", np.take, S(z(2, 3), more=([2, 0, 0],), axis=1)),
+    of_one("concatenate", joined(np.concatenate), S(z(2), u(3)), op=joined(tg.concatenate)),
+    of_one(
+        "astype",
+        lambda x: x.astype(complex),
+        S(u(3)),
+        S(z(3)),
+        op=lambda x: tg.astype(x, complex),
+        refusals=(
+            R(lambda: tg.astype(z(3), float), DTypeError, "astype", "complex128", "float64", "tg.real"),
+            *map(refused, ("relu", "leaky_relu", "softplus", "log_sigmoid", "log_softmax", "logsumexp")),
+            *map(refused, ("max", "min", "floor", "ceil")),
+            *(refused(name, 1.0) for name in ("maximum", "minimum", "logaddexp", "clip")),
+            *(refused(name, 1.0) for name in ("less", "less_equal", "greater", "greater_equal")),
+            *(refused(name, z(3)) for name in ("maximum", "less")),
+        ),
+    ),
 )

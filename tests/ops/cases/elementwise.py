@@ -1,42 +1,29 @@
-"""One number at a time: arithmetic, exponentials, trigonometry, rounding, selection, comparison."""
+"""Arithmetic, exponentials and logarithms, one number at a time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 
-from .rows import (
-    INF,
-    MASK,
-    C,
-    Case,
-    K,
-    R,
-    S,
-    binary,
-    positive,
-    public,
-    seed,
-    u,
-    unary,
-)
+from .rows import INF, C, Case, K, R, S, binary, positive, real, seed, u, unary
 
 seed("elementwise")
 
-
-def compared(name: str) -> Case:
-    oracle = getattr(np, name)
-    samples = (S([1.0, 2.0], [2.0, 2.0]), S(u(2, 3), u(3)), S(u(), u()))
-    refusal = R(lambda: public(name)(np.ones(2), np.ones(3)), ShapeError, name, "(2,)", "(3,)")
-    return C(name, oracle, *samples, orders=0, refusals=(refusal,))
+NAN = np.nan
 
 
-def zero_gradient(name: str, oracle: Any, **rest: Any) -> Case:
-    return unary(name, oracle, lambda *shape: u(*shape) + 0.01, method="central", **rest)
+def between(low: float, high: float) -> Any:
+    return lambda *shape: u(*shape, low=low, high=high)
+
+
+def sequence(function: Any) -> Any:
+    """A function of a sequence of arrays that broadcast."""
+    return lambda *arrays: function(np.stack(np.broadcast_arrays(*arrays)), axis=0)
 
 
 CASES: tuple[Case, ...] = (
@@ -63,54 +50,109 @@ CASES: tuple[Case, ...] = (
     unary("square", np.square),
     unary("sqrt", np.sqrt, positive, kinks=(K(S([0.0, -1.0]), [INF, np.nan]),)),
     unary("reciprocal", np.reciprocal, positive, kinks=(K(S([0.0]), [-INF]),)),
+    binary(
+        "float_power",
+        np.float_power,
+        positive,
+        float32=False,
+        kinks=(K(S([0.0, -2.0], [0.0, 2.0]), [0.0, -4.0], [0.0, NAN]),),
+    ),
+    unary("rsqrt", lambda x: 1 / np.sqrt(x), positive, kinks=(K(S([0.0]), [-INF]),)),
+    unary(
+        "cbrt", np.cbrt, positive, method="central", kinks=(K(S([0.0, -8.0]), [INF, 1 / 12]),), refusals=(real("cbrt"),)
+    ),
+    unary("fabs", np.fabs, method="central", kinks=(K(S([0.0, -2.0]), [0.0, -1.0]),), refusals=(real("fabs"),)),
+    binary(
+        "hypot",
+        np.hypot,
+        method="central",
+        kinks=(K(S([0.0, 0.0, 3e30], [0.0, -2.0, 4e30]), [0.0, 0.0, 0.6], [0.0, -1.0, 0.8]),),
+    ),
+    binary(
+        "copysign",
+        np.copysign,
+        method="central",
+        kinks=(K(S([0.0, 2.0, -2.0], [-1.0, -0.0, -1.0]), [0.0, -1.0, 1.0], [0.0] * 3),),
+    ),
+    binary(
+        "floor_divide",
+        np.floor_divide,
+        right=positive,
+        method="central",
+        kinks=(K(S([4.0, 1.0], [2.0, 0.0]), [0.0, 0.0], [0.0, 0.0]),),
+    ),
+    binary(
+        "remainder",
+        np.remainder,
+        right=positive,
+        method="central",
+        kinks=(K(S([4.0, -7.0, 7.0], [2.0, 3.0, -3.0]), [1.0] * 3, [-2.0, 3.0, 3.0]),),
+    ),
+    binary(
+        "fmod",
+        np.fmod,
+        right=positive,
+        method="central",
+        kinks=(K(S([4.0, -7.0, 7.0], [2.0, 3.0, -3.0]), [1.0] * 3, [-2.0, 2.0, 2.0]),),
+    ),
+    C(
+        "ldexp",
+        np.ldexp,
+        S(u(2, 3), more=(np.array([1, -2, 0]),)),
+        S(u(), more=(3,)),
+        S(u(0, 3), more=(1,)),
+        method="central",
+        refusals=(R(lambda: tg.ldexp(1.0, 0.5), DTypeError, "ldexp", "float64", "exp2"),),
+    ),
+    C(
+        "add_sequence",
+        sequence(np.sum),
+        S(u(2, 3), u(3), u(2, 1), u()),
+        S(u(2, 3)),
+        S(u(0, 3), u(3)),
+        method="complex",
+        refusals=(
+            R(lambda: tg.add_sequence(), TypeError, "add_sequence", "at least one"),
+            R(lambda: tg.add_sequence(np.ones(2), np.ones(3)), ShapeError, "add_sequence", "(2,)", "(3,)"),
+        ),
+    ),
+    C(
+        "multiply_sequence",
+        sequence(np.prod),
+        S(u(2, 3), u(3), u(2, 1), u()),
+        S(u(2, 3)),
+        S(u(0, 3), u(3)),
+        method="complex",
+        kinks=(K(S([0.0, 0.0], [0.0, 3.0], [5.0, 7.0]), [0.0, 21.0], [0.0, 0.0], [0.0, 0.0]),),
+        refusals=(
+            R(lambda: tg.multiply_sequence(), TypeError, "multiply_sequence", "at least one"),
+            R(lambda: tg.multiply_sequence(np.ones(2), np.ones(3)), ShapeError, "multiply_sequence", "(2,)", "(3,)"),
+        ),
+    ),
     # --- exponential and logarithm
     unary("exp", np.exp),
     unary("expm1", np.expm1, kinks=(K(S([-50.0, 0.0]), [np.exp(-50.0), 1.0]),)),
     unary("log", np.log, positive, kinks=(K(S([0.0]), [INF]),)),
     unary("log1p", np.log1p, positive, kinks=(K(S([-1.0]), [INF]),)),
     binary("logaddexp", np.logaddexp, method="central"),
-    # --- trigonometric and hyperbolic
-    unary("sin", np.sin),
-    unary("cos", np.cos),
-    unary("tan", np.tan, lambda *shape: u(*shape, low=-1.2, high=1.2)),
-    unary("sinh", np.sinh),
-    unary("cosh", np.cosh),
-    unary("tanh", np.tanh, kinks=(K(S([1e4, -1e4]), [0.0, 0.0]),)),
-    unary("arcsin", np.arcsin, lambda *shape: u(*shape, low=-0.9, high=0.9), kinks=(K(S([1.0]), [INF]),)),
-    unary("arccos", np.arccos, lambda *shape: u(*shape, low=-0.9, high=0.9), kinks=(K(S([-1.0]), [-INF]),)),
-    unary("arctan", np.arctan),
-    # --- rounding and sign
-    zero_gradient("sign", np.sign, kinks=(K(S([0.0, 2.0]), [0.0, 0.0]),)),
-    zero_gradient("floor", np.floor, kinks=(K(S([1.0, 1.5]), [0.0, 0.0]),)),
-    zero_gradient("ceil", np.ceil, kinks=(K(S([1.0, 1.5]), [0.0, 0.0]),)),
-    C("round", np.round, S(u(2, 3)), S(u(3), more=(1,)), S(u()), kinks=(K(S([0.5]), [0.0]),)),
-    unary("zeros_like", np.zeros_like),
-    # --- select
-    binary("maximum", np.maximum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 0], [0.5, 1]),)),
-    binary("minimum", np.minimum, method="central", kinks=(K(S([1.0, 2.0], [1.0, 3.0]), [0.5, 1], [0.5, 0]),)),
-    C(
-        "where",
-        lambda x, y, mask: np.where(mask, x, y),
-        S(u(2, 3), u(2, 3), more=(MASK,)),
-        S(u(), u(3), more=(MASK,)),
-        S(u(2, 1), u(3), more=(True,)),
-        S(u(2, 0), u(2, 1), more=(np.ones((2, 1), dtype=bool),)),
-        op=lambda x, y, mask: tg.where(mask, x, y),
-        method="complex",
-        refusals=(R(lambda: tg.where(MASK, np.ones(2), 0.0), ShapeError, "where", "(2, 3)", "(2,)"),),
-    ),
-    C(
-        "clip",
-        np.clip,
-        S(u(2, 3), more=(-1.0, 1.0)),
-        S(u(2, 3), more=(None, 0.5)),
-        S(u(), more=(0.5, None)),
-        S(u(2, 3), u(3, low=-2.0, high=-1.0), u(2, 1, low=1.0, high=2.0)),
+    unary("exp2", np.exp2),
+    unary("log2", np.log2, positive, kinks=(K(S([0.0]), [INF]),)),
+    unary("log10", np.log10, positive, kinks=(K(S([0.0]), [INF]),)),
+    binary("logaddexp2", np.logaddexp2, method="central", kinks=(K(S([1e4, 5.0], [0.0, 5.0]), [1, 0.5], [0, 0.5]),)),
+    binary(
+        "xlogy",
+        scipy.special.xlogy,
+        right=positive,
         method="central",
-        kinks=(K(S([-1.0, 1.0, -2.0, 2.0, 0.0], more=(-1.0, 1.0)), [1, 1, 0, 0, 1]),),
-        refusals=(R(lambda: tg.clip(np.ones(2), np.ones(3), 2.0), ShapeError, "clip", "(2,)", "(3,)"),),
+        kinks=(K(S([0.0, 0.0, 0.0, 2.0], [0.0, -1.0, 4.0, 0.0]), [0, 0, np.log(4.0), -INF], [0, 0, 0, INF]),),
     ),
-    # --- comparisons
-    *map(compared, ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")),
-    C("isfinite", np.isfinite, S([1.0, INF, np.nan]), S(2.0), orders=0),
+    binary(
+        "xlog1py",
+        scipy.special.xlog1py,
+        right=positive,
+        method="central",
+        kinks=(K(S([0.0, 0.0, 2.0], [-1.0, 3.0, -1.0]), [0, np.log(4.0), -INF], [0, 0, INF]),),
+    ),
+    unary("sinc", np.sinc, kinks=(K(S([0.0, 1e-8, 1.0]), [0.0, -(np.pi**2) / 3e8, -1.0]),)),
+    unary("i0", np.i0, method="central", kinks=(K(S([0.0]), [0.0]),), refusals=(real("i0"),)),
 )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import scipy.linalg
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, GraphError, ShapeError
+from tests.standin import StandIn
 
 from .rows import (
     INF,
@@ -13,13 +17,82 @@ from .rows import (
     Case,
     K,
     R,
+    Refusal,
     S,
+    joined,
+    public,
     seed,
     u,
 )
 
 seed("linalg")
 
+LinAlgError = np.linalg.LinAlgError
+
+
+def flipped(a: Any) -> Any:
+    return np.swapaxes(a, -1, -2)
+
+
+def like(a: Any, values: Any) -> Any:
+    """Values in the dtype and the class of array of an operand."""
+    values = values.astype(a.dtype)
+    return StandIn(values) if isinstance(a.data, StandIn) else values
+
+
+def ramp(a: Any) -> Any:
+    return like(a, np.diag(np.arange(a.shape[-1]) * 1.5 + 2.0))
+
+
+def raised(a: Any) -> Any:
+    """An array of 6 by 6 elements, in any shape, as a matrix far from singular."""
+    return a + like(a, 4 * np.eye(6).reshape(a.shape))
+
+
+def regular(function: Any) -> Any:
+    """A function of matrices that are far from singular, whatever the sample is."""
+    return lambda a, *more, **keywords: function(0.25 * a + ramp(a), *more, **keywords)
+
+
+def definite(function: Any) -> Any:
+    """A function of positive definite matrices."""
+    return lambda a, *more, **keywords: function(0.25 * (a @ flipped(a)) + ramp(a), *more, **keywords)
+
+
+def tall(function: Any) -> Any:
+    """A function of matrices of full rank that need not be square, with distinct singular values."""
+
+    def f(a: Any, *more: Any, **keywords: Any) -> Any:
+        m, n = a.shape[-2:]
+        return function(0.25 * a + like(a, np.eye(m, n) * (np.arange(n) * 1.5 + 2.0)), *more, **keywords)
+
+    return f
+
+
+def qr_parts(a: Any, **keywords: Any) -> Any:
+    return list(np.linalg.qr(a, **keywords))
+
+
+def tg_qr(a: Any, **keywords: Any) -> Any:
+    result = tg.linalg.qr(a, **keywords)
+    return list(result) if isinstance(result, tuple) else result
+
+
+def square_only(name: str) -> tuple[Refusal, ...]:
+    op = public(f"linalg.{name}")
+    return (
+        R(lambda: op(np.ones((2, 3))), ShapeError, name, "(2, 3)", "2 by 3", "square"),
+        R(lambda: op(np.ones(3)), ShapeError, name, "(3,)", "at least two"),
+    )
+
+
+def no_complex(name: str) -> Refusal:
+    return R(lambda: public(f"linalg.{name}")(np.eye(2) * 1j), DTypeError, name, "complex128")
+
+
+RANK_ONE = [[1.0, 2.0], [2.0, 4.0]]
+SINGULAR = np.stack([np.eye(3), np.ones((3, 3))])
+DEEP = np.diag([1.0, 2.0, 0.0])
 
 CASES: tuple[Case, ...] = (
     # --- norms
@@ -33,24 +106,32 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), more=(2,), axis=-1, keepdims=True),
         S(u(4), more=(1,)),
         S(u(4), more=(3,)),
+        S(u(4), more=(-1.5,)),
+        S(u(4), more=(0,)),
         S(u(2, 3), more=(INF,), axis=1),
         S(u(2, 3), more=(-INF,), axis=0),
         S(u(2, 3, 2), axis=(0, 2)),
         S(u(2, 3, 2), more=("fro",), axis=(-1, 0), keepdims=True),
         S(u(2, 3, 2), keepdims=True),
         S(u(0)),
+        *(S(u(3, 2), more=(order,)) for order in (1, -1, 2, -2, INF, -INF, "nuc")),
+        S(u(2, 3, 2), more=(2,), axis=(2, 0), keepdims=True),
+        S(u(2, 3, 2), more=(1,), axis=(-1, 1)),
         method="central",
         kinks=(
             K(S([0.0, 0.0]), [0.0, 0.0]),
             K(S([0.0, 0.0], more=(1,)), [0.0, 0.0]),
             K(S([0.0, 0.0], more=(3,)), [0.0, 0.0]),
+            K(S([0.0, 2.0], more=(-1,)), [0.0, 0.0]),
+            K(S([0.0, 2.0], more=(0,)), [0.0, 0.0]),
             K(S([0.0, 0.0], more=(INF,)), [0.0, 0.0]),
             K(S([[0.0, 0.0], [3.0, 4.0]], axis=1), [[0.0, 0.0], [0.6, 0.8]]),
+            *(K(S(np.zeros((2, 2)), more=(order,)), np.zeros((2, 2))) for order in (1, 2, -2, INF, "nuc", "fro")),
         ),
         refusals=(
-            R(lambda: tg.linalg.norm(np.ones((2, 2)), 2), ShapeError, "norm", "ord=2", "vector_norm"),
+            R(lambda: tg.linalg.norm(np.ones((2, 2, 2)), 2), ShapeError, "norm", "ord=2", "vector_norm"),
+            R(lambda: tg.linalg.norm(np.ones((2, 2)), 3), ValueError, "norm", "3", "'nuc'"),
             R(lambda: tg.linalg.norm(np.ones(2), "fro"), ShapeError, "norm", "'fro'"),
-            R(lambda: tg.linalg.norm(np.ones(2), 0), ValueError, "norm", "0"),
             R(lambda: tg.linalg.norm(np.ones(2), axis=1), ShapeError, "norm", "axis 1"),
         ),
     ),
@@ -62,8 +143,343 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), axis=(0, 1), ord=1, keepdims=True),
         S(u(2, 3), ord=INF),
         S(u(2, 3), ord=2.5, axis=-1),
+        S(u(2, 3), ord=-1, axis=-1),
+        S(u(2, 3), ord=0, axis=-1, keepdims=True),
         method="central",
         kinks=(K(S([[0.0, 0.0]]), [[0.0, 0.0]]),),
-        refusals=(R(lambda: tg.linalg.vector_norm(np.ones(2), ord=-1), ValueError, "vector_norm", "-1"),),
+        refusals=(R(lambda: tg.linalg.vector_norm(np.ones(2), ord="fro"), ValueError, "vector_norm", "'fro'"),),
+    ),
+    C(
+        "linalg.matrix_norm",
+        np.linalg.matrix_norm,
+        S(u(2, 3)),
+        S(u(2, 2, 3), keepdims=True),
+        *(S(u(2, 2, 3), ord=order) for order in (1, -1, 2, -2, INF, -INF, "nuc")),
+        S(u(2, 2, 3), ord="nuc", keepdims=True),
+        method="central",
+        kinks=(K(S(np.zeros((1, 2, 2)), ord="nuc"), np.zeros((1, 2, 2))),),
+        refusals=(
+            R(lambda: tg.linalg.matrix_norm(np.ones(2)), ShapeError, "matrix_norm", "axis -2"),
+            R(lambda: tg.linalg.matrix_norm(np.ones((2, 2)), ord=0), ValueError, "matrix_norm", "0"),
+        ),
+    ),
+    # --- equations
+    C(
+        "linalg.solve",
+        regular(np.linalg.solve),
+        S(u(3, 3), u(3)),
+        S(u(3, 3), u(3, 2)),
+        S(u(2, 3, 3), u(3)),
+        S(u(2, 1, 3, 3), u(4, 3, 2)),
+        S(u(0, 0), u(0)),
+        S(u(0, 3, 3), u(3, 2)),
+        op=regular(tg.linalg.solve),
+        method="complex",
+        refusals=(
+            R(lambda: tg.linalg.solve(np.eye(3), np.ones(2)), ShapeError, "solve", "(3, 3)", "(2,)", "3 equations"),
+            R(
+                lambda: tg.linalg.solve(np.ones((2, 3, 3)), np.ones((4, 3, 1))),
+                ShapeError,
+                "solve",
+                "(2, 3, 3)",
+                "2 and 4",
+            ),
+            R(lambda: tg.linalg.solve(SINGULAR, np.ones((3, 1))), LinAlgError, "solve", "(1,)", "(2, 3, 3)"),
+            R(lambda: tg.linalg.solve(np.ones((2, 3)), np.ones(2)), ShapeError, "solve", "2 by 3"),
+        ),
+    ),
+    C(
+        "linalg.inv",
+        regular(np.linalg.inv),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(1, 1)),
+        S(u(0, 0)),
+        op=regular(tg.linalg.inv),
+        method="complex",
+        refusals=(
+            *square_only("inv"),
+            R(lambda: tg.linalg.inv(SINGULAR), LinAlgError, "inv", "(1,)", "(2, 3, 3)", "singular"),
+            R(lambda: tg.linalg.inv(RANK_ONE), LinAlgError, "inv", "(2, 2)", "singular"),
+        ),
+    ),
+    C(
+        "linalg.solve_triangular",
+        regular(lambda a, b, lower, unit: np.linalg.solve(triangle(a, lower, unit), b)),
+        S(u(3, 3), u(3), more=(True, False)),
+        S(u(3, 3), u(3, 2), more=(False, False)),
+        S(u(2, 3, 3), u(3), more=(False, True)),
+        S(u(2, 1, 3, 3), u(4, 3, 2), more=(True, True)),
+        S(u(0, 0), u(0), more=(True, False)),
+        op=regular(lambda a, b, lower, unit: tg.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit)),
+        method="complex",
+        refusals=(
+            R(
+                lambda: tg.linalg.solve_triangular(np.tril(SINGULAR * DEEP), np.ones(3), lower=True),
+                LinAlgError,
+                "solve_triangular",
+                "zero on its diagonal",
+            ),
+            R(lambda: tg.linalg.solve_triangular(np.eye(3), 1.0), ShapeError, "solve_triangular", "()"),
+        ),
+    ),
+    C(
+        "linalg.pinv",
+        tall(np.linalg.pinv),
+        S(u(3, 2)),
+        S(u(2, 3)),
+        S(u(3, 3)),
+        S(u(2, 4, 2)),
+        S(u(2, 3), more=(1e-3,)),
+        op=tall(tg.linalg.pinv),
+        method="central",
+        refusals=(no_complex("pinv"), R(lambda: tg.linalg.pinv(np.ones(2)), ShapeError, "pinv", "(2,)")),
+    ),
+    C(
+        "linalg.lstsq",
+        lambda a, b: tall(lambda a: np.linalg.lstsq(a, b)[:2])(a),
+        S(u(4, 2), u(4)),
+        S(u(4, 2), u(4, 3)),
+        S(u(2, 3), u(2)),
+        S(u(2, 3), u(2, 2)),
+        S(u(3, 3), u(3)),
+        op=lambda a, b: tall(lambda a: tg.linalg.lstsq(a, b)[:2])(a),
+        method="central",
+        refusals=(
+            R(lambda: tg.linalg.lstsq(np.ones((3, 2)), np.ones(2)), ShapeError, "lstsq", "(3, 2)", "(2,)"),
+            R(lambda: tg.linalg.lstsq(np.ones((2, 3, 2)), np.ones(3)), ShapeError, "lstsq", "pinv(a) @ b"),
+        ),
+    ),
+    C(
+        "linalg.tensorsolve",
+        lambda a, b, axes=None: np.linalg.tensorsolve(raised(a), b, axes),
+        S(0.5 * u(6, 2, 3), u(6)),
+        S(0.5 * u(2, 3, 6), u(2, 3)),
+        S(0.5 * u(2, 6, 3), u(6), more=((0, 2),)),
+        op=lambda a, b, axes=None: tg.linalg.tensorsolve(raised(a), b, axes),
+        method="complex",
+        refusals=(R(lambda: tg.linalg.tensorsolve(np.ones((2, 3)), np.ones(2)), ShapeError, "tensorsolve", "(2, 3)"),),
+    ),
+    C(
+        "linalg.tensorinv",
+        lambda a, ind=2: np.linalg.tensorinv(raised(a), ind),
+        S(0.5 * u(2, 3, 6)),
+        S(0.5 * u(6, 3, 2), more=(1,)),
+        op=lambda a, ind=2: tg.linalg.tensorinv(raised(a), ind),
+        method="complex",
+        refusals=(
+            R(lambda: tg.linalg.tensorinv(np.ones((2, 3))), ShapeError, "tensorinv", "ind=2"),
+            R(lambda: tg.linalg.tensorinv(np.ones((2, 2)), 0), ShapeError, "tensorinv", "ind=0"),
+        ),
+    ),
+    # --- determinants
+    C(
+        "linalg.det",
+        np.linalg.det,
+        S(u(3, 3)),
+        S(u(2, 2, 2)),
+        S(u(1, 1)),
+        S(u(0, 0)),
+        S(u(0, 2, 2)),
+        method="complex",
+        refusals=square_only("det"),
+    ),
+    C(  # singular ones, of rank n - 1 and lower
+        "linalg.det",
+        np.linalg.det,
+        S(RANK_ONE),
+        S(DEEP),
+        S(np.ones((3, 3))),
+        S(np.zeros((3, 3))),
+        S(np.diag([1.0, 0.0, 0.0, 2.0])),
+        S(np.zeros((1, 1))),
+        S(np.stack([u(3, 3), DEEP, np.ones((3, 3))])),
+        method="central",
+    ),
+    C(
+        "linalg.slogdet",
+        regular(lambda a: list(np.linalg.slogdet(a))),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(0, 0)),
+        op=regular(lambda a: list(tg.linalg.slogdet(a))),
+        method="central",
+        refusals=(*square_only("slogdet"), no_complex("slogdet")),
+    ),
+    # --- factorisations
+    C(
+        "linalg.cholesky",
+        definite(np.linalg.cholesky),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(3, 3), upper=True),
+        S(u(0, 0)),
+        op=definite(tg.linalg.cholesky),
+        method="central",
+        refusals=(
+            *square_only("cholesky"),
+            no_complex("cholesky"),
+            R(lambda: tg.linalg.cholesky(SINGULAR - 2), LinAlgError, "cholesky", "(0,)", "not positive definite"),
+        ),
+    ),
+    C(
+        "linalg.qr",
+        tall(qr_parts),
+        S(u(3, 2)),
+        S(u(3, 3)),
+        S(u(2, 3)),
+        S(u(2, 4, 2)),
+        op=tall(tg_qr),
+        method="central",
+        refusals=(
+            no_complex("qr"),
+            R(lambda: tg.linalg.qr(np.eye(2), "complete"), ValueError, "qr", "'complete'"),
+        ),
+    ),
+    C(
+        "linalg.eigh",
+        definite(lambda a, **keywords: list(np.linalg.eigh(a, **keywords))),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(3, 3), UPLO="U"),
+        S(u(1, 1)),
+        op=definite(lambda a, **keywords: list(tg.linalg.eigh(a, **keywords))),
+        method="central",
+        refusals=(
+            *square_only("eigh"),
+            no_complex("eigh"),
+            R(lambda: tg.linalg.eigh(np.eye(2), "l"), ValueError, "eigh", "'l'"),  # type: ignore[arg-type]
+        ),
+    ),
+    C(
+        "linalg.eigvalsh",
+        np.linalg.eigvalsh,
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(3, 3), UPLO="U"),
+        S(u(0, 0)),
+        method="central",
+        kinks=(K(S(np.eye(3)), np.eye(3)), K(S(np.zeros((2, 2))), np.eye(2))),
+        refusals=(*square_only("eigvalsh"), no_complex("eigvalsh")),
+    ),
+    C(
+        "linalg.svd",
+        tall(lambda a, full=False: list(np.linalg.svd(a, full_matrices=full))),
+        S(u(3, 2)),
+        S(u(2, 3)),
+        S(u(2, 3, 3)),
+        S(u(3, 3), more=(True,)),
+        op=tall(lambda a, full=False: list(tg.linalg.svd(a, full_matrices=full))),
+        method="central",
+        refusals=(
+            no_complex("svd"),
+            R(
+                lambda: tg.linalg.svd(tg.Tensor(np.ones((3, 2)), requires_grad=True)),
+                GraphError,
+                "svd",
+                "(3, 2)",
+                "full_matrices=False",
+            ),
+        ),
+    ),
+    C(
+        "linalg.svdvals",
+        tall(np.linalg.svdvals),
+        S(u(3, 2)),
+        S(u(2, 3)),
+        S(u(2, 3, 3)),
+        op=tall(tg.linalg.svdvals),
+        method="central",
+        refusals=(no_complex("svdvals"),),
+    ),
+    # --- functions
+    C(
+        "linalg.matrix_power",
+        regular(np.linalg.matrix_power),
+        *(S(u(2, 2), more=(n,)) for n in (3, 1, 0, 2, 5, -1, -3)),
+        S(u(2, 3, 3), more=(4,)),
+        S(u(0, 0), more=(3,)),
+        op=regular(tg.linalg.matrix_power),
+        method="complex",
+        refusals=(
+            R(lambda: tg.linalg.matrix_power(np.eye(2), 0.5), TypeError, "matrix_power", "0.5"),  # type: ignore[arg-type]
+            R(lambda: tg.linalg.matrix_power(np.ones((2, 3)), 2), ShapeError, "matrix_power", "2 by 3"),
+            R(lambda: tg.linalg.matrix_power(RANK_ONE, -1), LinAlgError, "singular"),
+        ),
+    ),
+    C(
+        "linalg.multi_dot",
+        joined(np.linalg.multi_dot),
+        S(u(2, 3), u(3, 4), u(4, 2)),
+        S(u(3), u(3, 4), u(4)),
+        S(u(3), u(3, 2)),
+        S(u(5, 1), u(1, 4), u(4, 2), u(2, 3)),
+        op=joined(tg.linalg.multi_dot),
+        method="complex",
+        refusals=(
+            R(lambda: tg.linalg.multi_dot([np.eye(2)]), ShapeError, "multi_dot", "1", "at least two"),
+            R(lambda: tg.linalg.multi_dot([np.eye(2), np.ones((3, 2))]), ShapeError, "multi_dot", "2 != 3"),
+            R(
+                lambda: tg.linalg.multi_dot([np.eye(2), np.ones(2), np.eye(2)]),
+                ShapeError,
+                "multi_dot",
+                "array 1",
+                "(2,)",
+            ),
+        ),
+    ),
+    C(
+        "linalg.expm",
+        lambda a: scipy.linalg.expm(a * 0.5),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(np.stack([0.01 * u(3, 3), 10 * u(3, 3)])),
+        S(np.zeros((2, 2))),
+        S(u(0, 0)),
+        op=lambda a: tg.linalg.expm(a * 0.5),
+        method="complex",
+        refusals=square_only("expm"),
+    ),
+    C(
+        "linalg.sqrtm",
+        regular(scipy.linalg.sqrtm),
+        S(u(3, 3)),
+        S(u(2, 2, 2)),
+        S(u(1, 1)),
+        op=regular(tg.linalg.sqrtm),
+        method="complex",
+        refusals=(
+            *square_only("sqrtm"),
+            R(lambda: tg.linalg.sqrtm(-np.eye(2)), LinAlgError, "sqrtm", "(2, 2)", "negative"),
+            R(lambda: tg.linalg.sqrtm(SINGULAR), LinAlgError, "sqrtm", "(1,)", "(2, 3, 3)"),
+        ),
+    ),
+    C(
+        "linalg.cond",
+        tall(np.linalg.cond),
+        S(u(3, 3)),
+        S(u(3, 2)),
+        S(u(2, 2, 2), more=(-2,)),
+        *(S(u(3, 3), more=(order,)) for order in (1, -1, INF, -INF, "fro", "nuc")),
+        op=tall(tg.linalg.cond),
+        method="central",
+        refusals=(
+            R(lambda: tg.linalg.cond(np.ones((2, 0))), ShapeError, "cond", "(2, 0)"),
+            R(lambda: tg.linalg.cond(np.ones((2, 3)), 1), ShapeError, "cond", "2 by 3"),
+        ),
+    ),
+    C(
+        "linalg.matrix_rank",
+        np.linalg.matrix_rank,
+        S(u(3, 2)),
+        S(SINGULAR),
+        S(RANK_ONE, more=(10.0,)),
+        orders=0,
+        float32=False,
     ),
 )
+
+
+def triangle(a: Any, lower: bool, unit: bool) -> Any:
+    part = np.tril(a) if lower else np.triu(a)
+    return part + np.eye(a.shape[-1]) * (1 - a) if unit else part

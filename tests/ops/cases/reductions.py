@@ -1,4 +1,4 @@
-"""Reductions along axes, running sums and differences."""
+"""Reductions along axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 
 from .rows import (
     INF,
@@ -24,12 +24,6 @@ from .rows import (
 )
 
 seed("reductions")
-
-
-def cumulative(x: Any, axis: Any = None, include_initial: bool = False) -> Any:
-    sums = np.cumsum(x, axis)
-    axis = 0 if axis is None else axis
-    return np.insert(sums, 0, 0, axis) if include_initial else sums
 
 
 def reduced(name: str, oracle: Any, make: Any = u, empty: bool = False, **rest: Any) -> Case:
@@ -59,6 +53,56 @@ def reduced(name: str, oracle: Any, make: Any = u, empty: bool = False, **rest: 
     return C(name, oracle, *samples, *rest.pop("samples", ()), **rest)
 
 
+def _shuffled(n: int) -> Any:
+    """Numbers with room between them, in no order."""
+    return 7 * np.arange(n) % 11 + np.linspace(0.1, 0.3, n)
+
+
+def quantile(name: str, oracle: Any, scale: float, lengths: tuple[int, ...] = ()) -> Case:
+    op = public(name)
+
+    def q(*numbers: float) -> Any:
+        return [scale * n for n in numbers] if len(numbers) > 1 else scale * numbers[0]
+
+    levels = q(0.0, 0.1, 0.25, 0.5, 0.8, 1.0)
+    by_method = [S(0.4 * _shuffled(n), more=(levels,), method=method) for n in lengths for method in METHODS]
+    return C(
+        name,
+        oracle,
+        S(u(2, 3), more=(q(0.3),)),
+        S(u(2, 3), more=(q(0.3),), axis=0, keepdims=True),
+        S(u(2, 3, 2), more=(q(0.3, 0.6),), axis=(2, 0)),
+        S(u(2, 3), more=(q(0.0, 1.0),), axis=-1, keepdims=True),
+        S(u(), more=(q(0.5),)),
+        S(u(0, 3), more=(q(0.5),), axis=1),
+        *by_method,
+        method="central",
+        kinks=(
+            K(S([1.0, 2.0, 2.0, 5.0], more=(q(0.5),)), [0, 0.5, 0.5, 0]),
+            K(S([1.0, 2.0, 2.0, 5.0], more=(q(0.9),), method="lower"), [0, 0.5, 0.5, 0]),
+            K(S([3.0, 3.0, 3.0], more=(q(0.25),)), [1 / 3] * 3),
+            K(S([1.0, NAN, 2.0], more=(q(1.0),)), [0, 0, 1] if "nan" in name else [0, 1, 0]),
+        ),
+        refusals=(
+            R(lambda: op(np.ones(2), 1.5 * scale), ValueError, name, "between 0 and 1"),
+            R(lambda: op(np.ones(2), 0.5, method="no"), ValueError, name, "'no'", "linear"),
+            R(lambda: op(np.ones((2, 0)), 0.5, axis=1), ShapeError, name, "(2, 0)"),
+            R(lambda: op(np.ones(2), tg.Tensor(0.5)), DTypeError, name, "q is a plain number"),
+            R(lambda: op(np.array([1j]), 0.5), DTypeError, name, "complex128"),
+            *out_of_axes(name, lambda x, axis: op(x, 0.5, axis=axis)),
+        ),
+    )
+
+
+NAN = np.nan
+HOLES = S([[1.0, NAN, 3.0], [NAN, NAN, NAN]], axis=1)
+TWO = K(S([2.0, NAN, 2.0]), [0.5, 0.0, 0.5])
+ONES = [[1, 0, 1], [0, 0, 0]]
+METHODS = (
+    *("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf", "averaged_inverted_cdf"),
+    *("closest_observation", "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+)
+
 CASES: tuple[Case, ...] = (
     # --- reductions
     reduced("sum", np.sum, empty=True, method="complex"),
@@ -81,7 +125,7 @@ CASES: tuple[Case, ...] = (
     reduced(
         "var",
         np.var,
-        method="complex",
+        method="central",
         samples=(S(u(4), ddof=1), S(u(2, 3), axis=0, ddof=1)),
         kinks=(K(S([0.5] * 4), [0.0] * 4), K(S([3.0]), [0.0])),
         refusals=(R(lambda: tg.var([1.0], ddof=1), ShapeError, "var", "ddof=1", "(1,)"),),
@@ -108,44 +152,68 @@ CASES: tuple[Case, ...] = (
             K(S([[-INF, -INF], [0.0, 0.0]], axis=1), [[0.0, 0.0], [0.5, 0.5]]),
         ),
     ),
-    # --- running sums and differences
+    reduced("ptp", np.ptp, method="central", kinks=(K(S([1.0, 3.0, 3.0, 1.0]), [-0.5, 0.5, 0.5, -0.5]),)),
     C(
-        "cumsum",
-        np.cumsum,
-        S(u(4)),
-        S(u(2, 3)),
-        S(u(2, 3), axis=0),
-        S(u(2, 3), axis=-1),
-        S(u(0, 3), axis=1),
-        S(u()),
-        method="complex",
-        refusals=(R(lambda: tg.cumsum(np.ones(3), 1), ShapeError, "cumsum", "axis 1"),),
-    ),
-    C(
-        "cumulative_sum",
-        cumulative,
-        S(u(4)),
-        S(u(4), include_initial=True),
-        S(u(2, 3), axis=0, include_initial=True),
-        S(u(2, 3), axis=-1),
-        S(u(0), include_initial=True),
-        method="complex",
-        refusals=(R(lambda: tg.cumulative_sum(np.ones((2, 2))), ShapeError, "cumulative_sum", "(2, 2)", "axis="),),
-    ),
-    C(
-        "diff",
-        np.diff,
-        S(u(4)),
-        S(u(4), n=2),
-        S(u(4), n=0),
-        S(u(2, 3), axis=0),
-        S(u(2, 3), n=3),
-        S(u(3, 4), n=3, axis=-1),
-        S(u(1, 3), axis=0),
+        "average",
+        lambda x, w, **rest: np.average(x, weights=w, **rest),
+        S(u(2, 3), u(2, 3, low=0.5)),
+        S(u(2, 3), u(3, low=0.5), axis=-1),
+        S(u(2, 3, 2), u(2, 2, low=0.5), axis=(2, 0)),
+        S(u(2, 3), u(2, 3, low=0.5), axis=0, keepdims=True),
+        S(u(2, 3), u(2, low=0.5), axis=0, returned=True),
+        op=lambda x, w, **rest: tg.average(x, weights=w, **rest),
         method="complex",
         refusals=(
-            R(lambda: tg.diff(np.ones(3), n=-1), ValueError, "diff", "-1"),
-            R(lambda: tg.diff(np.ones(3), axis=1), ShapeError, "diff", "axis 1"),
+            R(lambda: tg.average(np.ones((2, 3)), weights=np.ones(3)), ShapeError, "average", "(3,)", "(2, 3)"),
+            R(lambda: tg.average(np.ones(2), weights=[1.0, -1.0]), ZeroDivisionError, "average"),
+            R(lambda: tg.average(np.ones((2, 0)), axis=1), ShapeError, "average", "(2, 0)"),
         ),
     ),
+    # --- ignoring NaN
+    reduced("nansum", np.nansum, empty=True, method="complex", kinks=(K(HOLES, ONES),)),
+    reduced("nanmean", np.nanmean, method="complex", kinks=(K(HOLES, [[0.5, 0, 0.5], [0, 0, 0]]),)),
+    reduced("nanprod", np.nanprod, empty=True, method="complex", kinks=(K(HOLES, [[3, 0, 1], [0, 0, 0]]),)),
+    reduced(
+        "nanmax",
+        np.nanmax,
+        method="central",
+        kinks=(K(HOLES, [[0, 0, 1], [0, 0, 0]]), K(S([2, NAN, 2]), [0.5, 0, 0.5])),
+    ),
+    reduced(
+        "nanmin",
+        np.nanmin,
+        method="central",
+        kinks=(K(HOLES, [[1, 0, 0], [0, 0, 0]]), K(S([2, NAN, 2]), [0.5, 0, 0.5])),
+    ),
+    reduced(
+        "nanvar",
+        np.nanvar,
+        method="complex",
+        samples=(S(u(2, 3), axis=1, ddof=1),),
+        kinks=(K(HOLES, [[-1, 0, 1], [0, 0, 0]]),),
+    ),
+    reduced(
+        "nanstd",
+        np.nanstd,
+        method="central",
+        samples=(S(u(2, 3), axis=1, ddof=1),),
+        kinks=(K(HOLES, [[-0.5, 0, 0.5], [0, 0, 0]]), K(S([0.1, 0.1, NAN, 0.1]), [0.0] * 4)),
+    ),
+    # --- quantiles
+    reduced(
+        "median",
+        np.median,
+        method="central",
+        kinks=(K(S([1.0, 2.0, 2.0, 5.0]), [0, 0.5, 0.5, 0]), K(S([1, NAN]), [0, 1])),
+    ),
+    quantile("quantile", np.quantile, 1, (1, 4, 10)),
+    quantile("percentile", np.percentile, 100),
+    reduced(
+        "nanmedian",
+        np.nanmedian,
+        method="central",
+        kinks=(K(HOLES, [[0.5, 0, 0.5], [0, 0, 0]]), K(S([2, NAN, 2]), [0.5, 0, 0.5])),
+    ),
+    quantile("nanquantile", np.nanquantile, 1, (5,)),
+    quantile("nanpercentile", np.nanpercentile, 100),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import tensorgrad as tg
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 
 INF = np.inf
 _rng = np.random.default_rng(0)
@@ -24,6 +24,11 @@ def seed(family: str) -> None:
 def u(*shape: int, low: float = -2.0, high: float = 2.0) -> Any:
     """Uniform random numbers."""
     return _rng.uniform(low, high, shape)
+
+
+def z(*shape: int) -> Any:
+    """Complex random numbers of magnitude 0.5 to 2, away from the negative real axis, where logarithms jump."""
+    return _rng.uniform(0.5, 2.0, shape) * np.exp(1j * _rng.uniform(-2.8, 2.8, shape))
 
 
 def positive(*shape: int) -> Any:
@@ -43,7 +48,8 @@ class Sample:
 
 
 def S(*arrays: Any, more: tuple[Any, ...] = (), **keywords: Any) -> Sample:
-    return Sample(tuple(np.asarray(a, dtype=np.float64) for a in arrays), more, keywords)
+    wide = (np.asarray(a, dtype=np.complex128 if np.iscomplexobj(a) else np.float64) for a in arrays)
+    return Sample(tuple(wide), more, keywords)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Case:
     kinks: tuple[Kink, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     float32: bool = True  # float32 in, float32 out
+    honest: bool = True  # its gradient is its derivative; False: a stand-in for it, which kinks show
 
 
 def public(name: str) -> Any:
@@ -98,11 +105,24 @@ def unary(name: str, oracle: Any, make: Any = u, **rest: Any) -> Case:
     return C(name, oracle, S(make(2, 3)), S(make()), S(make(0, 3)), S(make(3, 1)[::-1].T), **rest)
 
 
+def compared(name: str) -> Case:
+    oracle = getattr(np, name)
+    samples = (S([1.0, 2.0], [2.0, 2.0]), S(u(2, 3), u(3)), S([0.0, 1.0, 0.0], [0.0, 0.0, 2.0]), S(u(), u()))
+    refusal = R(lambda: public(name)(np.ones(2), np.ones(3)), ShapeError, name, "(2,)", "(3,)")
+    return C(name, oracle, *samples, orders=0, refusals=(refusal,))
+
+
+def real(name: str) -> Refusal:
+    """Complex numbers are refused."""
+    return R(lambda: public(name)(np.array([1j])), DTypeError, name, "complex128")
+
+
 def binary(name: str, oracle: Any, left: Any = u, right: Any = u, **rest: Any) -> Case:
     """Pairs of shapes are in test_cases.py: all that broadcast, of seven."""
     rest.setdefault("method", "complex")
     text = ("(4, 5)", "(3, 5)", "axis -2", name)
-    refusals = (R(lambda: public(name)(np.ones((4, 5)), np.ones((3, 5))), ShapeError, *text),)
+    more = rest.pop("refusals", ())
+    refusals = (R(lambda: public(name)(np.ones((4, 5)), np.ones((3, 5))), ShapeError, *text), *more)
     samples = (S(left(2, 3), right(2, 3)), S(left(), right()), S(left(0, 3), right(3)))
     return C(name, oracle, *samples, refusals=refusals, **rest)
 

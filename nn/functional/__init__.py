@@ -1,0 +1,32 @@
+"""Layers and losses as functions, without state of their own.
+
+Activations are :mod:`tensorgrad`'s operations: ``tg.relu``, ``tg.softmax`` and so on.
+"""
+
+from ._shared import checked_probability as checked_probability
+from ._shared import checked_reduction as checked_reduction
+from .ctc import ctc_loss as ctc_loss
+from .labels import cross_entropy as cross_entropy
+from .labels import focal_loss as focal_loss
+from .labels import multi_margin_loss as multi_margin_loss
+from .labels import nll_loss as nll_loss
+from .labels import one_hot as one_hot
+from .labels import softmax_focal_loss as softmax_focal_loss
+from .layers import batch_norm as batch_norm
+from .layers import dropout as dropout
+from .layers import linear as linear
+from .losses import binary_cross_entropy as binary_cross_entropy
+from .losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .losses import gaussian_nll_loss as gaussian_nll_loss
+from .losses import huber_loss as huber_loss
+from .losses import kl_div as kl_div
+from .losses import l1_loss as l1_loss
+from .losses import mse_loss as mse_loss
+from .losses import poisson_nll_loss as poisson_nll_loss
+from .losses import smooth_l1_loss as smooth_l1_loss
+from .margins import cosine_embedding_loss as cosine_embedding_loss
+from .margins import hinge_embedding_loss as hinge_embedding_loss
+from .margins import hinge_loss as hinge_loss
+from .margins import margin_ranking_loss as margin_ranking_loss
+from .margins import soft_margin_loss as soft_margin_loss
+from .margins import triplet_margin_loss as triplet_margin_loss

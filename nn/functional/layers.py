@@ -1,0 +1,146 @@
+"""Layers as functions."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._running import running_path
+from ._shared import _operand, checked_probability
+
+__all__ = ["batch_norm", "dropout", "linear"]
+
+
+def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -> tg.Tensor:
+    """``x @ W + b``, with W of shape (in_features, out_features).
+
+    >>> import nn
+    >>> nn.functional.linear([[1.0, 2.0]], [[3.0], [4.0]], [0.5])
+    Tensor([[11.5]], dtype=float64)
+    """
+    product = tg.matmul(x, W)
+    return product if b is None else product + b
+
+
+def dropout(
+    x: tg.TensorLike,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    rng: np.random.Generator | int | None = None,
+) -> tg.Tensor:
+    """Set each element to 0 with probability p and scale the others by ``1 / (1 - p)``.
+
+    Shape and dtype as x. Not in training, x as it is. Raises ValueError for p outside [0, 1).
+
+    >>> import numpy as np, nn
+    >>> sorted(set(nn.functional.dropout(np.ones(100), 0.75, rng=0).data.tolist()))
+    [0.0, 4.0]
+    """
+    p = checked_probability(p, "dropout")
+    given = x if isinstance(x, tg.Tensor) else tg.Tensor(x)
+    if not training or p == 0:
+        return given
+    generator = np.random.default_rng(rng)
+    shape, dtype, scale = given.shape, given.dtype, 1 / (1 - p)
+
+    def mask() -> Any:
+        return np.multiply(generator.random(shape, np.float32) >= p, scale, dtype=dtype)
+
+    return given * tg.host(mask)
+
+
+def batch_norm(
+    x: tg.TensorLike,
+    running_mean: Any = None,
+    running_var: Any = None,
+    gamma: tg.TensorLike | None = None,
+    beta: tg.TensorLike | None = None,
+    *,
+    training: bool = False,
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+    unbiased: bool = True,
+) -> tg.Tensor:
+    """``gamma * (x - mean) / sqrt(var + eps) + beta``, over the batch.
+
+    Args:
+        x: shape (batch, features).
+        running_mean: Tensor or ndarray of shape (features,), used in evaluation, updated in place in training
+            (None: not kept).
+        running_var: likewise, of the variance.
+        gamma: shape (features,); None for 1.
+        beta: shape (features,); None for 0.
+        training: use the mean and the (biased) variance of the batch.
+        momentum: weight of the old running value.
+        eps: added to the variance.
+        unbiased: does the running variance divide by n - 1?
+
+    Raises:
+        ShapeError: x is not (batch, features), features differ, or a training batch has fewer than 2 rows.
+        ValueError: no running statistics in evaluation.
+
+    >>> import numpy as np, nn
+    >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0)
+    Tensor([[-1.], [ 1.]], dtype=float64)
+    """
+    given = _operand(x)
+    _check_batch(given.shape, running_mean, gamma, training)
+    if training:
+        mean = tg.mean(given, axis=0)
+        centred = tg.subtract(given, mean)
+        var = tg.mean(centred * centred, axis=0)
+        if running_mean is not None and running_var is not None:
+            n = given.shape[0]
+            factor = n / (n - 1) if unbiased else 1.0
+            _blend((running_mean, running_var), (mean, var), momentum, factor)
+    else:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
+        # The graph saves what is computed from the running statistics, never their memory, which changes.
+        centred, var = tg.subtract(given, running_mean), running_var
+    inverse: Any = 1.0 if gamma is None else gamma
+    result = centred * (inverse / tg.sqrt(tg.add(var, eps)))
+    return result if beta is None else result + beta
+
+
+def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training: bool) -> None:
+    if len(shape) != 2:
+        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}")
+    for like in (running_mean, gamma):
+        if like is not None and shape[1] != like.shape[0]:
+            raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
+    if training and shape[0] < 2:
+        raise tg.ShapeError(
+            f"batch_norm: training needs more than 1 row in a batch to tell a variance, got shape {shape}; drop the "
+            "last, smaller batch, or call eval() to use the running statistics"
+        )
+
+
+def _blend(running: tuple[Any, Any], batch: tuple[tg.Tensor, tg.Tensor], momentum: float, factor: float) -> None:
+    """Move the running statistics towards the batch's, if those are finite."""
+    memories = [tg.writes_to(statistic, by="BatchNorm.forward") for statistic in running]
+    blended = _blended(*memories, *map(tg.array_of, batch), momentum=momentum, factor=factor, path=running_path())
+    for memory, value in zip(memories, blended, strict=True):
+        memory[...] = value
+
+
+@tg.indivisible
+def _blended(
+    old_mean: Any, old_var: Any, mean: Any, var: Any, *, momentum: float, factor: float, path: str
+) -> tuple[Any, Any]:
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.vdot(var, var)) or np.isfinite(var).all():  # var is not finite where mean is not
+            weight = 1 - momentum
+            return momentum * old_mean + weight * mean, momentum * old_var + weight * factor * var
+    where = f"{path}: " if path else ""
+    warnings.warn(
+        f"{where}batch_norm: the batch holds NaN or infinity; the running statistics were not updated",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return old_mean.copy(), old_var.copy()

@@ -1,0 +1,259 @@
+"""Losses between two arrays of one shape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from ._shared import _array, _check_probabilities, _difference, _operand, _reduced, _same_shape
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "gaussian_nll_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+]
+
+
+def mse_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
+    """Squared error, ``(prediction - target)²``.
+
+    Raises ShapeError unless both have the same shape: (N,) against (N, 1) would silently compare all pairs.
+    Under ``reduction="none"`` the result has that shape; "mean" and "sum" make a scalar.
+
+    >>> import nn
+    >>> nn.functional.mse_loss([1.0, 2.0], [1.0, 4.0]).item()
+    2.0
+    """
+    difference = _difference(prediction, target, "mse_loss")
+    return _reduced(tg.square(difference), reduction, "mse_loss")
+
+
+def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
+    """Absolute error. Shapes and errors as in :func:`mse_loss`.
+
+    >>> import nn
+    >>> nn.functional.l1_loss([1.0, 2.0], [1.0, 4.0]).item()
+    1.0
+    """
+    return _reduced(tg.abs(_difference(prediction, target, "l1_loss")), reduction, "l1_loss")
+
+
+def huber_loss(
+    prediction: tg.TensorLike, target: tg.TensorLike, *, delta: float = 1.0, reduction: str = "mean"
+) -> tg.Tensor:
+    """Half the squared error up to an error of delta, growing linearly beyond (Huber, 1964).
+
+    Shapes and errors as in :func:`mse_loss`; ValueError unless delta is positive.
+
+    >>> import nn
+    >>> nn.functional.huber_loss([0.5, 3.0], [0.0, 0.0], reduction="none").data.tolist()
+    [0.125, 2.5]
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
+    error = _difference(prediction, target, "huber_loss")
+    bounded = tg.clip(error, -delta, delta)
+    return _reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
+
+
+def smooth_l1_loss(
+    prediction: tg.TensorLike, target: tg.TensorLike, *, beta: float = 1.0, reduction: str = "mean"
+) -> tg.Tensor:
+    """:func:`huber_loss` over ``beta``: the slope beyond an error of beta is 1 (Girshick, 2015).
+
+    ``beta=0`` is :func:`l1_loss`. Shapes and errors as in :func:`mse_loss`; ValueError for a negative beta.
+
+    >>> import nn
+    >>> nn.functional.smooth_l1_loss([0.25, 3.0], [0.0, 0.0], beta=0.5, reduction="none").data.tolist()
+    [0.0625, 2.75]
+    """
+    op = "smooth_l1_loss"
+    if not beta >= 0:
+        raise ValueError(f"{op}: beta is not negative, got {beta!r}")
+    error = _difference(prediction, target, op)
+    if beta == 0:
+        return _reduced(tg.abs(error), reduction, op)
+    bounded = tg.clip(error, -beta, beta)
+    return _reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
+
+
+def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
+    """``-(t log p + (1 - t) log(1 - p))`` of probabilities. Logarithms are bounded by -100, as PyTorch does.
+
+    Better behaved on logits: :func:`binary_cross_entropy_with_logits`. Shapes and errors as in
+    :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
+
+    >>> import nn
+    >>> round(nn.functional.binary_cross_entropy([0.5], [1.0]).item(), 6)
+    0.693147
+    """
+    op = "binary_cross_entropy"
+    p, target = _operand(p), _operand(target)
+    _same_shape(p, target, op)
+    _check_probabilities(_array(p), op=op, instead="binary_cross_entropy_with_logits")
+    log_p = tg.maximum(tg.log(p), -100.0)
+    log_q = tg.maximum(tg.log1p(tg.negative(p)), -100.0)
+    return _reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
+
+
+def binary_cross_entropy_with_logits(
+    logits: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean"
+) -> tg.Tensor:
+    """Cross-entropy of ``sigmoid(logits)``, exact for logits of any size.
+
+    Shapes and errors as in :func:`mse_loss`.
+
+    >>> import nn
+    >>> nn.functional.binary_cross_entropy_with_logits([1e4, -1e4], [1.0, 1.0], reduction="none").data.tolist()
+    [0.0, 10000.0]
+    """
+    op = "binary_cross_entropy_with_logits"
+    logits, target = _operand(logits), _operand(target)
+    _same_shape(logits, target, op)
+    # Two softplus rather than one and a product: neither end cancels, and there is no kink at 0.
+    return _reduced(
+        tg.softplus(tg.negative(logits)) * target + tg.softplus(logits) * tg.subtract(1, target),
+        reduction,
+        op,
+    )
+
+
+# --- of distributions -----------------------------------------------------------------------------------
+
+
+def kl_div(
+    prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean", log_target: bool = False
+) -> tg.Tensor:
+    """Kullback-Leibler divergence of the prediction's log-probabilities from the target's probabilities.
+
+    ``target * (log(target) - prediction)``; where the target is 0, the loss is 0 and so are its gradients.
+
+    Args:
+        prediction: logarithms of probabilities, any shape.
+        target: probabilities of the same shape.
+        reduction: "mean" over all elements, "sum", "none", or "batchmean": the sum over the length of the first
+            axis, which is the divergence.
+        log_target: the target, too, is given as logarithms.
+
+    Raises:
+        ShapeError: the shapes differ, or a mean is of nothing.
+
+    >>> import numpy as np, nn
+    >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> round(nn.functional.kl_div(np.log(q), p, reduction="batchmean").item(), 6)
+    0.143841
+    """
+    op = "kl_div"
+    prediction, target = _operand(prediction), _operand(target)
+    _same_shape(prediction, target, op)
+    none = _array(target) == (-np.inf if log_target else 0)
+    target = tg.where(none, 0.0 if log_target else 1.0, target)
+    difference = tg.subtract(target if log_target else tg.log(target), tg.where(none, 0.0, prediction))
+    loss = tg.where(none, 0.0, (tg.exp(target) if log_target else target) * difference)
+    if reduction != "batchmean":
+        return _reduced(loss, reduction, op)
+    if not loss.shape or not loss.shape[0]:
+        raise tg.ShapeError(f"{op}: reduction='batchmean' divides by the length of the first axis, got {loss.shape}")
+    return tg.sum(loss) / loss.shape[0]
+
+
+def poisson_nll_loss(
+    prediction: tg.TensorLike,
+    target: tg.TensorLike,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> tg.Tensor:
+    """Minus the logarithm of the Poisson probability of the target, up to a term that the target alone decides.
+
+    Args:
+        prediction: the rate, or its logarithm; any shape.
+        target: counts, of the same shape.
+        log_input: is the prediction a logarithm?
+        full: add Stirling's approximation of ``log(target!)`` where the target is above 1.
+        eps: added to a rate before its logarithm is taken.
+        reduction: "mean", "sum" or "none".
+
+    Shapes and errors as in :func:`mse_loss`.
+
+    >>> import nn
+    >>> nn.functional.poisson_nll_loss([0.0], [3.0]).item()
+    1.0
+    """
+    op = "poisson_nll_loss"
+    prediction, target = _operand(prediction), _operand(target)
+    _same_shape(prediction, target, op)
+    if log_input:
+        loss = tg.exp(prediction) - tg.multiply(target, prediction)
+    else:
+        loss = tg.subtract(prediction, target * tg.log(tg.add(prediction, eps)))
+    if full:
+        many = _array(target) > 1
+        count = tg.where(many, target, 1.0)
+        stirling = count * tg.log(count) - count + 0.5 * tg.log(2 * math.pi * count)
+        loss = loss + tg.where(many, stirling, 0.0)
+    return _reduced(loss, reduction, op)
+
+
+def gaussian_nll_loss(
+    prediction: tg.TensorLike,
+    target: tg.TensorLike,
+    var: tg.TensorLike,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> tg.Tensor:
+    """Minus the logarithm of the normal density of the target, with a mean and a variance that are predicted.
+
+    Args:
+        prediction: the mean, any shape.
+        target: the same shape.
+        var: the variance: one number, or the shape of the prediction, whose last axis may be 1 or left out.
+        full: add the constant ``log(2 pi) / 2``.
+        eps: the least variance that is used. The gradient is taken there, and passed on, as if the variance were
+            it: as PyTorch does, so that a variance can grow again.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: prediction and target differ in shape, the variance does not fit, or a mean is of nothing.
+        ValueError: a variance is negative.
+
+    >>> import nn
+    >>> round(nn.functional.gaussian_nll_loss([1.0], [3.0], [2.0]).item(), 6)
+    1.346574
+    """
+    op = "gaussian_nll_loss"
+    difference = _difference(prediction, target, op)
+    spread = _operand(var)
+    shape, given = difference.shape, spread.shape
+    if given == shape[:-1] and given != shape:
+        spread = tg.expand_dims(spread, -1)
+    elif given not in (shape, (), (*shape[:-1], 1)):
+        raise tg.ShapeError(
+            f"{op}: var has shape {given}, expected {shape}, the shape of the prediction, or with its last axis 1 or "
+            f"left out, or one number"
+        )
+    values = _array(spread)
+    _check_variance(values)
+    used = tg.add(spread, np.maximum(eps - values, 0))
+    loss = 0.5 * (tg.log(used) + tg.square(difference) / used)
+    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, op)
+
+
+@tg.indivisible
+def _check_variance(var: Any) -> None:
+    if np.any(var < 0):
+        raise ValueError(f"gaussian_nll_loss: a variance is not negative, got {var[var < 0][0]}")

@@ -1,0 +1,180 @@
+"""Determinants, with derivatives that are right for singular matrices too."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import ops
+from ..ops.reductions import wide
+from ..record import Handle, TensorLike, record
+from ..staging import indivisible
+from .matrices import diagonal, narrowed, real_only, square, transposed
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["SlogdetResult", "det", "slogdet"]
+
+
+_det = np.errstate(all="ignore")(np.linalg.det)  # inf where it overflows, as everywhere
+
+
+def det(x: TensorLike, /) -> Tensor:
+    """Determinants of square matrices (..., n, n).
+
+    The first and second derivatives are exact for singular matrices, too: cofactors are computed from singular
+    values where an inverse would be inaccurate. The third needs the inverse. Raises ShapeError where the matrices
+    are not square.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
+    >>> tg.linalg.det(x).backward()
+    >>> x.grad.round(12).tolist()
+    [[4.0, -2.0], [-2.0, 1.0]]
+    """
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        return wide(g)[..., None, None] * _cofactors(wide(x))
+
+    return record("det", lambda a: narrowed(_det(wide(a)), a), (square(x, "det"),), (d_x,))
+
+
+class SlogdetResult(NamedTuple):
+    """What NumPy's slogdet returns: the determinant is ``sign * exp(logabsdet)``."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+def slogdet(x: TensorLike, /) -> SlogdetResult:
+    """Signs of determinants, and logarithms of their absolute values, which neither overflow nor underflow.
+
+    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN). Raises
+    ShapeError where the matrices are not square, DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.slogdet([[2.0, 0.0], [0.0, -4.0]]).sign
+    Tensor(-1., dtype=float64)
+    """
+    source = real_only(square(x, "slogdet"), "slogdet")
+    n = source.shape[-1]
+
+    # One node has both results side by side.
+    def forward(a: Any) -> Any:
+        return narrowed(np.stack(tuple(np.linalg.slogdet(wide(a))), axis=-1), a)
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        g, x = wide(g)[..., 1:, None], wide(x)
+        singular = out[..., 1:, None] == -np.inf
+        infinite = xp.where(g == 0, 0, g * np.inf)
+        inverse = xp.linalg.inv(xp.where(singular, diagonal(n, x), x))
+        return xp.where(singular, infinite, g * transposed(xp, inverse))
+
+    packed = record("slogdet", forward, (source,), (d_x,))
+    return SlogdetResult(ops.getitem(packed, (..., 0)), ops.getitem(packed, (..., 1)))
+
+
+# --- cofactors ------------------------------------------------------------------------------------------
+#
+# The gradient of det at A is the matrix of its cofactors, det(A) inv(A).T where there is an inverse. With
+# A = U diag(s) V.T it is det(U) det(V) U diag(p) V.T, where p[i] is the product of all s but s[i]: no division, so
+# it holds for every matrix. So does the derivative of the cofactors in the direction H, which in the bases U and V
+# (H' = U.T H V) has sum(H'[k, k] p[i, k]) over k != i on the diagonal, and -H'[j, i] p[i, j] elsewhere, where
+# p[i, j] is the product of all s but these two.
+
+
+def _cofactors(x: Any) -> Any:
+    """The matrices of cofactors, of arrays or Tensors."""
+    if not isinstance(x, Handle):
+        return _cofactors_of(x)
+    return record("cofactors", _cofactors_of, (x,), (lambda xp, g, x: _turned(x, g),))
+
+
+def _turned(x: Any, h: Any) -> Any:
+    """The derivative of the cofactors of x in the direction h: the second derivative of det times h."""
+    if not (isinstance(x, Handle) or isinstance(h, Handle)):
+        return _turned_of(x, h)
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        back = transposed(xp, xp.linalg.inv(x))
+        one, two = xp.matmul(back, transposed(xp, y)), xp.matmul(back, transposed(xp, g))
+        a, b = (xp.sum(back * h, axis=(-2, -1), keepdims=True) for h in (y, g))
+        both = xp.sum(transposed(xp, xp.matmul(one, back)) * transposed(xp, g), axis=(-2, -1), keepdims=True)
+        inner = (a * b - both) * back - b * xp.matmul(one, back) - a * xp.matmul(two, back)
+        inner = inner + xp.matmul(one, xp.matmul(two, back)) + xp.matmul(two, xp.matmul(one, back))
+        return xp.linalg.det(x)[..., None, None] * inner
+
+    return record("turned cofactors", _turned_of, (x, h), (d_x, lambda xp, g, x: _turned(x, g)))
+
+
+def _inverses(a: Any) -> tuple[Any, Any, Any]:
+    """Determinants, inverses, and which of them are inaccurate (the inverse then stands for nothing)."""
+    size = np.linalg.det(a)[..., None, None]
+    inverse = np.linalg.inv(np.where(size == 0, diagonal(a.shape[-1], a), a))
+    lengths = [np.sqrt(np.sum(np.square(np.abs(m)), axis=(-2, -1), keepdims=True)) for m in (a, inverse)]
+    accurate = lengths[0] * lengths[1] < np.finfo(a.dtype).eps ** -0.25
+    return size, inverse, (size == 0) | ~accurate
+
+
+def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
+    """U, s and V.T of A, with complex numbers U.conj() and V.T.conj(); and det(U) det(V)."""
+    u, s, vh = np.linalg.svd(a)
+    if a.dtype.kind == "c":
+        u, vh = np.conj(u), np.conj(vh)
+    return u, s, vh, np.conj(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+
+
+def _without_one(s: Any) -> Any:
+    """Of numbers along the last axis, for each the product of all others."""
+    one = np.ones_like(s[..., :1])
+    before = np.cumprod(np.concatenate([one, s[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([one, np.flip(s[..., 1:], -1)], axis=-1), axis=-1)
+    return before * np.flip(after, -1)
+
+
+def _without_two(s: Any) -> Any:
+    """Of numbers that descend, for each two the product of all others; 0 on the diagonal."""
+    n = s.shape[-1]
+    larger = s[..., :, None]
+    pairs = _without_one(s)[..., None, :] / np.where(larger == 0, 1, larger)
+    # If the larger of two is zero, there is a third zero among the others, unless these two are the last.
+    last = np.prod(s[..., : n - 2], axis=-1)[..., None, None] if n > 1 else 1
+    rows, columns = np.nonzero(np.eye(n, k=1))
+    corner = np.zeros_like(pairs, shape=(n, n))
+    corner[rows[-1:], columns[-1:]] = 1
+    pairs = np.triu(np.where(larger == 0, corner * last, pairs), 1)
+    return pairs + np.swapaxes(pairs, -1, -2)
+
+
+@indivisible
+def _cofactors_of(a: Any) -> Any:
+    if prod(a.shape) == 0:
+        return np.zeros_like(a)
+    size, inverse, inaccurate = _inverses(a)
+    result = size * np.swapaxes(inverse, -1, -2)
+    if not np.any(inaccurate):
+        return result
+    u, s, vh, sign = _bases(a)
+    return np.where(inaccurate, sign * np.matmul(u * _without_one(s)[..., None, :], vh), result)
+
+
+@indivisible
+def _turned_of(a: Any, h: Any) -> Any:
+    if prod(a.shape) == 0:
+        return np.zeros_like(h)
+    size, inverse, inaccurate = _inverses(a)
+    back = np.swapaxes(inverse, -1, -2)
+    part = np.sum(back * h, axis=(-2, -1), keepdims=True)
+    result = size * (part * back - np.matmul(np.matmul(back, np.swapaxes(h, -1, -2)), back))
+    if not np.any(inaccurate):
+        return result
+    u, s, vh, sign = _bases(a)
+    others = _without_two(s)
+    inner = np.matmul(np.matmul(np.swapaxes(u, -1, -2), h), np.swapaxes(vh, -1, -2))
+    ends = np.sum(inner * diagonal(a.shape[-1], a), axis=-1)
+    ends = np.matmul(others, ends[..., None])
+    inner = np.where(diagonal(a.shape[-1], a), ends, -np.swapaxes(inner, -1, -2) * others)
+    return np.where(inaccurate, sign * np.matmul(np.matmul(u, inner), vh), result)

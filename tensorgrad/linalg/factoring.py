@@ -1,0 +1,308 @@
+"""Factorisations: Cholesky, QR, eigenvalues, singular values.
+
+Operations of a symmetric matrix read one triangle, as NumPy does, and the gradient is the derivative of exactly that
+function: it lives in the triangle that is read, counts an element off the diagonal for both of its places, and is 0
+in the other. Through a symmetric expression such as ``a @ a.T`` it is the same as a symmetric gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from .. import ops
+from ..errors import GraphError
+from ..mode import current
+from ..ops.reductions import wide
+from ..record import TensorLike, handle, record
+from ..staging import array_of
+from .matrices import below, diagonal, guarded, matrices, narrowed, real_only, square, transposed
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = [
+    "EighResult",
+    "QRResult",
+    "SVDResult",
+    "cholesky",
+    "eigh",
+    "eigvalsh",
+    "qr",
+    "svd",
+    "svdvals",
+]
+
+
+def _one_triangle(xp: Any, symmetric: Any, lower: bool) -> Any:
+    """The gradient for one triangle, of that for a symmetric matrix."""
+    n = symmetric.shape[-1]
+    strictly = below(n, symmetric)
+    if not lower:
+        strictly = np.swapaxes(strictly, 0, 1)
+    return xp.where(strictly, 2 * symmetric, xp.where(diagonal(n, symmetric), symmetric, 0))
+
+
+# --- Cholesky -------------------------------------------------------------------------------------------
+
+_cholesky = guarded("cholesky", np.linalg.cholesky, "is not positive definite")
+
+
+def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
+    """The lower triangles L of positive definite matrices ``x = L @ L.T``; with ``upper`` L.T, from x's upper one.
+
+    The gradient lives in the triangle of x that is read (Murray 2016). Raises ShapeError where the matrices are not
+    square, numpy.linalg.LinAlgError where one is not positive definite, DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.cholesky([[4.0, 0.0], [2.0, 5.0]]).data.tolist()
+    [[2.0, 0.0], [1.0, 2.0]]
+    """
+    source = real_only(square(x, "cholesky"), "cholesky")
+    if upper:
+        return ops.swapaxes(cholesky(ops.swapaxes(source, -1, -2)), -1, -2)
+    n = source.shape[-1]
+
+    def d_x(xp: Any, g: Any, out: Any) -> Any:
+        out = wide(out)
+        inner = xp.matmul(transposed(xp, out), wide(g))
+        inner = xp.where(below(n, inner), inner, xp.where(diagonal(n, inner), inner / 2, 0))
+        back = xp.linalg.inv(out)
+        outer = xp.matmul(xp.matmul(transposed(xp, back), inner), back)
+        return _one_triangle(xp, (outer + transposed(xp, outer)) / 2, lower=True)
+
+    return record("cholesky", lambda a: narrowed(_cholesky(wide(a)), a), (source,), (d_x,))
+
+
+# --- QR -------------------------------------------------------------------------------------------------
+
+
+class QRResult(NamedTuple):
+    """What NumPy's qr returns."""
+
+    Q: Tensor
+    R: Tensor
+
+
+_qr = guarded("qr", lambda a: tuple(np.linalg.qr(a)))
+
+
+def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
+    """``x = Q @ R`` with orthonormal columns in Q and an upper triangle R; of mode "r" R alone.
+
+    For x of (..., m, n) and k, the smaller of m and n, Q is (..., m, k) and R is (..., k, n). The gradient (Walter and
+    Lehmann 2018) needs the first k columns of x to be independent. Raises ValueError for NumPy's other modes,
+    DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> abs(tg.linalg.qr([[3.0], [4.0]]).R)
+    Tensor([[5.]], dtype=float64)
+    """
+    source = real_only(matrices(x, "qr"), "qr")
+    if mode not in ("reduced", "r"):
+        raise ValueError(f"qr: mode is 'reduced' or 'r', got {mode!r}; write np.linalg.qr(x.data, {mode!r})")
+    m, n = source.shape[-2:]
+    k = min(m, n)
+
+    # One node has both results side by side, Q transposed: (..., k, m + n).
+    def forward(a: Any) -> Any:
+        q, r = _qr(wide(a))
+        return narrowed(np.concatenate([np.swapaxes(q, -1, -2), r], axis=-1), a)
+
+    def d_x(xp: Any, g: Any, out: Any) -> Any:
+        g, out = wide(g), wide(out)
+        q, r = transposed(xp, out[..., :m]), out[..., m : m + k]
+        d_q, d_r = transposed(xp, g[..., :m]), g[..., m : m + k]
+        if n > k:  # the other columns are Q times the rest of R
+            d_rest = g[..., m + k :]
+            d_q = d_q + xp.matmul(q, xp.matmul(out[..., m + k :], transposed(xp, d_rest)))
+        inner = xp.matmul(r, transposed(xp, d_r)) - xp.matmul(transposed(xp, d_q), q)
+        inner = xp.where(below(k, inner) | diagonal(k, inner), inner, transposed(xp, inner))
+        result = transposed(xp, xp.linalg.solve(r, transposed(xp, d_q + xp.matmul(q, inner))))
+        return xp.concatenate([result, xp.matmul(q, d_rest)], axis=-1) if n > k else result
+
+    packed = record("qr", forward, (source,), (d_x,))
+    right = ops.getitem(packed, (..., slice(m, None)))
+    if mode == "r":
+        return right
+    return QRResult(ops.swapaxes(ops.getitem(packed, (..., slice(0, m))), -1, -2), right)
+
+
+# --- eigenvalues of symmetric matrices ------------------------------------------------------------------
+
+
+class EighResult(NamedTuple):
+    """What NumPy's eigh returns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+_eigh = guarded("eigh", lambda a, lower: tuple(np.linalg.eigh(a, "L" if lower else "U")))
+_eigvalsh = guarded("eigvalsh", lambda a, lower: np.linalg.eigvalsh(a, "L" if lower else "U"))
+
+
+def _reads_lower(UPLO: str, op: str) -> bool:
+    if UPLO not in ("L", "U"):
+        raise ValueError(f"{op}: UPLO is 'L' or 'U', got {UPLO!r}")
+    return UPLO == "L"
+
+
+def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
+    """Eigenvalues, ascending, and eigenvectors, in columns, of symmetric matrices (..., n, n).
+
+    The gradient lives in the triangle of x that is read. Eigenvectors of an eigenvalue that is repeated are a choice
+    of LAPACK's and have no derivative: a gradient that comes through them is inf, NaN or very large, and the second
+    derivative of an eigenvalue likewise. Raises ShapeError where the matrices are not square, DTypeError for
+    complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.eigh([[2.0, 0.0], [0.0, 1.0]]).eigenvalues
+    Tensor([1., 2.], dtype=float64)
+    """
+    source = real_only(square(x, "eigh"), "eigh")
+    lower = _reads_lower(UPLO, "eigh")
+
+    # One node has both results: the eigenvalues are the first column.
+    def forward(a: Any) -> Any:
+        values, vectors = _eigh(wide(a), lower)
+        return narrowed(np.concatenate([values[..., None], vectors], axis=-1), a)
+
+    def d_x(xp: Any, g: Any, out: Any) -> Any:
+        g, out = wide(g), wide(out)
+        w, v = out[..., 0], out[..., 1:]
+        inner = xp.matmul(transposed(xp, v), g[..., 1:])
+        inner = _over(xp, inner - transposed(xp, inner), w[..., None, :] - w[..., :, None], (inner,)) / 2
+        inner = xp.where(diagonal(w.shape[-1], w), g[..., :1], inner)
+        return _one_triangle(xp, xp.matmul(xp.matmul(v, inner), transposed(xp, v)), lower)
+
+    packed = record("eigh", forward, (source,), (d_x,))
+    return EighResult(ops.getitem(packed, (..., 0)), ops.getitem(packed, (..., slice(1, None))))
+
+
+def _over(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...]) -> Any:
+    """The turning of vectors over the gaps between values. Where nothing asks for vectors there is no division by 0."""
+    rest = gaps == 0
+    for c in cotangents:
+        rest = rest & (c == 0) & (transposed(xp, c) == 0)
+    rest = rest | diagonal(gaps.shape[-1], gaps)
+    return xp.where(rest, 0, turned / xp.where(rest, 1, gaps))
+
+
+def eigvalsh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> Tensor:
+    """Eigenvalues of symmetric matrices (..., n, n), ascending.
+
+    The gradient lives in the triangle of x that is read. For repeated eigenvalues it depends on a choice of
+    eigenvectors, except in functions that treat them alike, such as a sum; it is finite in any case. Raises
+    ShapeError where the matrices are not square, DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.eigvalsh([[2.0, 0.0], [0.0, 1.0]])
+    Tensor([1., 2.], dtype=float64)
+    """
+    source = real_only(square(x, "eigvalsh"), "eigvalsh")
+    lower = _reads_lower(UPLO, "eigvalsh")
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        _, v = xp.linalg.eigh(wide(x), UPLO)
+        return _one_triangle(xp, xp.matmul(v * wide(g)[..., None, :], transposed(xp, v)), lower)
+
+    return record("eigvalsh", lambda a: narrowed(_eigvalsh(wide(a), lower), a), (source,), (d_x,))
+
+
+# --- singular values ------------------------------------------------------------------------------------
+
+
+class SVDResult(NamedTuple):
+    """What NumPy's svd returns."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+_svd = guarded("svd", lambda a: tuple(np.linalg.svd(a, full_matrices=False)))
+_full_svd = guarded("svd", lambda a: tuple(np.linalg.svd(a)))
+_svdvals = guarded("svdvals", lambda a: np.linalg.svd(a, compute_uv=False))
+
+
+def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
+    """``x = U @ diag(S) @ Vh``: orthonormal columns in U, rows in Vh, singular values descending in S.
+
+    For x of (..., m, n) and k, the smaller of m and n, U is (..., m, k) and Vh is (..., k, n) without
+    ``full_matrices``. With it U and Vh are square, which has a derivative only for square x.
+
+    Singular vectors of a value that is repeated or zero are a choice of LAPACK's and have no derivative: a gradient
+    that comes through them is inf, NaN or very large (Townsend 2016). Raises DTypeError for complex numbers,
+    GraphError where a gradient is wanted of full matrices that are not square.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.svd([[3.0, 0.0], [0.0, -4.0]]).S
+    Tensor([4., 3.], dtype=float64)
+    """
+    source = real_only(matrices(x, "svd"), "svd")
+    m, n = source.shape[-2:]
+    if full_matrices and m != n:
+        if getattr(source, "requires_grad", False) and current().grad:
+            raise GraphError(
+                f"svd: the full matrices of shape {source.shape} have columns that are not determined by it, so they "
+                f"have no derivative; write full_matrices=False"
+            )
+        array = array_of(source)
+        return SVDResult(*(handle(narrowed(part, array), None) for part in _full_svd(wide(array))))
+    k = min(m, n)
+
+    # One node has the three results, one above the other: U, S, and Vh transposed.
+    def forward(a: Any) -> Any:
+        u, s, vh = _svd(wide(a))
+        return narrowed(np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2)], axis=-2), a)
+
+    def d_x(xp: Any, g: Any, out: Any) -> Any:
+        g, out = wide(g), wide(out)
+        u, s, v = out[..., :m, :], out[..., m, :], out[..., m + 1 :, :]
+        d_u, d_s, d_v = g[..., :m, :], g[..., m : m + 1, :], g[..., m + 1 :, :]
+        left, right = xp.matmul(transposed(xp, u), d_u), xp.matmul(transposed(xp, v), d_v)
+        row, column = s[..., None, :], s[..., :, None]
+        turned = (left - transposed(xp, left)) * row + column * (right - transposed(xp, right))
+        inner = _over(xp, turned, (row - column) * (row + column), (left, right))
+        inner = xp.where(diagonal(k, s), d_s, inner)
+        back = transposed(xp, v)
+        result = xp.matmul(xp.matmul(u, inner), back)
+        if m > k:
+            result = result + xp.matmul(_scaled(xp, d_u - xp.matmul(u, left), row), back)
+        if n > k:
+            result = result + xp.matmul(u, transposed(xp, _scaled(xp, d_v - xp.matmul(v, right), row)))
+        return result
+
+    packed = record("svd", forward, (source,), (d_x,))
+    rows = ops.getitem(packed, (..., slice(m + 1, None), slice(None)))
+    return SVDResult(
+        ops.getitem(packed, (..., slice(0, m), slice(None))),
+        ops.getitem(packed, (..., m, slice(None))),
+        ops.swapaxes(rows, -1, -2),
+    )
+
+
+def _scaled(xp: Any, vectors: Any, s: Any) -> Any:
+    rest = (s == 0) & (vectors == 0)
+    return xp.where(rest, 0, vectors / xp.where(rest, 1, s))
+
+
+def svdvals(x: TensorLike, /) -> Tensor:
+    """Singular values of matrices (..., m, n), descending.
+
+    For repeated singular values the gradient depends on a choice of vectors, except in functions that treat them
+    alike, such as a sum; it is finite in any case. Raises DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.svdvals([[3.0, 0.0], [0.0, -4.0]])
+    Tensor([4., 3.], dtype=float64)
+    """
+    source = real_only(matrices(x, "svdvals"), "svdvals")
+
+    def d_x(xp: Any, g: Any, x: Any) -> Any:
+        u, _, vh = xp.linalg.svd(wide(x), full_matrices=False)
+        return xp.matmul(u * wide(g)[..., None, :], vh)
+
+    return record("svdvals", lambda a: narrowed(_svdvals(wide(a)), a), (source,), (d_x,))

@@ -1,0 +1,145 @@
+"""What the operations of linear algebra share: checks of their operands, errors that say where, small helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..arrays import numbers
+from ..errors import DTypeError, ShapeError
+from ..ops.reductions import narrow, wide
+from ..ops.views import shaped
+from ..staging import indivisible
+
+__all__ = ["below", "diagonal", "guarded", "matrices", "mixed", "narrowed", "real_only", "square", "transposed"]
+
+_DIVERGED = "has no decomposition that LAPACK could find; is there a NaN or an infinity in it?"
+
+
+# --- operands -------------------------------------------------------------------------------------------
+
+
+def matrices(value: Any, op: str) -> Any:
+    """An operand of at least two axes, the last two of which are matrices.
+
+    >>> matrices([[1.0, 2.0]], "pinv").shape
+    (1, 2)
+    """
+    x = shaped(value, op)
+    if len(x.shape) < 2:
+        raise ShapeError(f"{op}: shape {x.shape} has {len(x.shape)} axes, expected at least two: those of the matrix")
+    return x
+
+
+def square(value: Any, op: str) -> Any:
+    """An operand of square matrices.
+
+    >>> square([[1.0, 2.0], [3.0, 4.0]], "inv").shape
+    (2, 2)
+    """
+    x = matrices(value, op)
+    rows, columns = x.shape[-2:]
+    if rows != columns:
+        raise ShapeError(f"{op}: shape {x.shape} has matrices of {rows} by {columns}, expected square ones")
+    return x
+
+
+def real_only(x: Any, op: str) -> Any:
+    """The operand, unless it is complex."""
+    if x.dtype.kind == "c":
+        raise DTypeError(
+            f"{op}: got {x.dtype}, expected real numbers: of complex ones the result is no analytic function, and "
+            f"tensorgrad has no rule for it; write np.linalg.{op}(x.data) for the values without history"
+        )
+    return x
+
+
+def narrowed(result: Any, *operands: Any) -> Any:
+    """What was computed wide, as float16 where all operands were: LAPACK knows no float16.
+
+    >>> narrowed(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
+    dtype('float16')
+    """
+    return narrow(result, operands[0]) if all(a.dtype == np.float16 for a in operands) else result
+
+
+# --- masks ----------------------------------------------------------------------------------------------
+
+
+def diagonal(n: int, like: Any) -> Any:
+    """The diagonal of an n by n matrix, as a mask of the same class of array as ``like``.
+
+    >>> diagonal(2, np.zeros(1)).tolist()
+    [[True, False], [False, True]]
+    """
+    i = numbers(n, like)
+    return i[:, None] == i
+
+
+def below(n: int, like: Any) -> Any:
+    """What is below the diagonal, as a mask.
+
+    >>> below(2, np.zeros(1)).tolist()
+    [[False, False], [True, False]]
+    """
+    i = numbers(n, like)
+    return i[:, None] > i
+
+
+def transposed(xp: Any, x: Any) -> Any:
+    """The matrices transposed.
+
+    >>> transposed(np, np.zeros((4, 2, 3))).shape
+    (4, 3, 2)
+    """
+    return xp.swapaxes(x, -1, -2)
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+def guarded(
+    op: str, function: Callable[..., Any], what: str = _DIVERGED, probe: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """A function of arrays whose LinAlgError says which matrix of the first one it was, and what is wrong.
+
+    ``probe`` is a function of that one matrix that fails when the matrix is to blame.
+
+    >>> guarded("inv", np.linalg.inv, "is singular")(np.zeros((2, 3, 3)))
+    Traceback (most recent call last):
+    numpy.linalg.LinAlgError: inv: the matrix at index (0,) of the batch of shape (2, 3, 3) is singular
+    """
+
+    @indivisible
+    def whole(*arrays: Any) -> Any:
+        try:
+            return function(*arrays)
+        except np.linalg.LinAlgError as error:
+            shape = arrays[0].shape
+            index = _first_failing(probe or function, arrays[0])
+            where = f"at index {index} of the batch of shape {shape}" if index else f"of shape {shape}"
+            raise np.linalg.LinAlgError(f"{op}: the matrix {where} {what}") from error
+
+    return whole
+
+
+def _first_failing(probe: Callable[..., Any], array: Any) -> tuple[int, ...]:
+    batch = array.shape[:-2]
+    for index in np.ndindex(batch) if prod(batch) > 1 else ():
+        try:
+            probe(array[index])
+        except np.linalg.LinAlgError:
+            return index
+    return (0,) * len(batch)
+
+
+def mixed(*arrays: Any) -> tuple[Any, ...]:
+    """Arrays as :func:`~tensorgrad.ops.reductions.wide` has them: none of float16 or of integers.
+
+    >>> [a.dtype.name for a in mixed(np.ones(1, dtype=np.float16), np.ones(1))]
+    ['float32', 'float64']
+    """
+    return tuple(map(wide, arrays))

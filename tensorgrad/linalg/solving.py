@@ -1,0 +1,313 @@
+"""Linear equations: solved, inverted, and in the sense of least squares."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import ops
+from ..errors import ShapeError
+from ..ops.reductions import wide
+from ..ops.views import shaped
+from ..record import Handle, TensorLike, record
+from ..shapes import broadcast_error, normalised_axes
+from ..staging import indivisible
+from .matrices import below, diagonal, guarded, matrices, mixed, narrowed, real_only, square, transposed
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["LstsqResult", "inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
+
+_SINGULAR = "is singular"
+_BLOCK = 64  # rows that solve_triangular hands to LAPACK at once; between blocks there are matrix products
+
+
+def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
+    """The operands of a x = b, and whether b is one vector."""
+    x, y = square(a, op), shaped(b, op)
+    vector = len(y.shape) == 1
+    rows = y.shape[0 if vector else -2] if y.shape else None
+    if rows != x.shape[-1]:
+        raise ShapeError(
+            f"{op}: shapes {x.shape} and {y.shape} do not fit: {x.shape[-1]} equations, and {rows or 'no'} right-hand "
+            f"sides in {'the vector' if vector else 'the second to last axis'}"
+        )
+    if not vector:
+        error = broadcast_error(op, x.shape[:-2], y.shape[:-2])
+        if error is not None:
+            raise ShapeError(f"{op}: shapes {x.shape} and {y.shape} do not fit: their batches: {error}")
+    return x, y, vector
+
+
+def _outer(xp: Any, h: Any, out: Any, vector: bool) -> Any:
+    """What the gradients for b and the solutions make of one another: minus the gradient for a."""
+    return h[..., :, None] * out[..., None, :] if vector else xp.matmul(h, transposed(xp, out))
+
+
+_solve = guarded("solve", np.linalg.solve, _SINGULAR, np.linalg.inv)
+
+
+def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
+    """The solution x of ``a @ x = b``: a is (..., n, n), b is one vector (n,) or matrices (..., n, k).
+
+    Raises ShapeError where the lengths differ, numpy.linalg.LinAlgError where a matrix is singular.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
+    Tensor([1. , 0.5], dtype=float64)
+    """
+    x, y, vector = _equations("solve", a, b)
+
+    def forward(a: Any, b: Any) -> Any:
+        return narrowed(_solve(*mixed(a, b)), a, b)
+
+    def d_b(xp: Any, g: Any, x: Any) -> Any:
+        back, g = transposed(xp, wide(x)), wide(g)
+        return xp.linalg.solve(back, g[..., None])[..., 0] if vector else xp.linalg.solve(back, g)
+
+    def d_a(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        return -_outer(xp, d_b(xp, g, x), wide(out), vector)
+
+    return record("solve", forward, (x, y), (d_a, d_b))
+
+
+_inv = guarded("inv", np.linalg.inv, _SINGULAR)
+
+
+def inv(x: TensorLike, /) -> Tensor:
+    """The inverse of square matrices (..., n, n).
+
+    Raises ShapeError where they are not square, numpy.linalg.LinAlgError where one is singular.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.inv([[2.0, 0.0], [0.0, 4.0]]).data.tolist()
+    [[0.5, 0.0], [0.0, 0.25]]
+    """
+
+    def d_x(xp: Any, g: Any, out: Any) -> Any:
+        back = transposed(xp, wide(out))
+        return -xp.matmul(xp.matmul(back, wide(g)), back)
+
+    return record("inv", lambda a: narrowed(_inv(wide(a)), a), (square(x, "inv"),), (d_x,))
+
+
+# --- triangles ------------------------------------------------------------------------------------------
+
+
+def _substituted(a: Any, b: Any) -> Any:
+    """The solution for lower triangles and matrices b, block by block."""
+    n = a.shape[-1]
+    if n <= _BLOCK:
+        return np.linalg.solve(a, b)
+    known = None
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        rest = b[..., rows, :]
+        if known is not None:
+            rest = rest - np.matmul(a[..., rows, :start], known)
+        part = np.linalg.solve(a[..., rows, rows], rest)
+        known = part if known is None else np.concatenate([known, part], axis=-2)
+    return known
+
+
+_substitute = guarded(
+    "solve_triangular", _substituted, "is singular: there is a zero on its diagonal", lambda a: np.linalg.inv(a)
+)
+
+
+def _triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """Where the elements are that a triangular solution reads."""
+    n = a.shape[-1]
+    strictly = below(n, a) if lower else np.swapaxes(below(n, a), 0, 1)
+    return strictly if unit_diagonal else strictly | diagonal(n, a)
+
+
+def _solved_triangle(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """The solution, of arrays or Tensors; b is matrices."""
+    if isinstance(a, Handle) or isinstance(b, Handle):
+        return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
+    a = np.where(_triangle(a, lower, unit_diagonal), a, 0)
+    if unit_diagonal:
+        a = a + diagonal(a.shape[-1], a)
+    if lower:
+        return _substitute(a, b)
+    return np.flip(_substitute(np.flip(a, (-2, -1)), np.flip(b, -2)), -2)
+
+
+def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, unit_diagonal: bool = False) -> Tensor:
+    """The solution x of ``a @ x = b`` for a triangular a: what is in the other triangle is not read.
+
+    Shapes are those of :func:`solve`. With ``unit_diagonal`` the diagonal is taken to be 1, and not read either.
+    What is not read gets a gradient of 0. Raises ShapeError where the lengths differ, numpy.linalg.LinAlgError
+    where there is a zero on a diagonal.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.solve_triangular([[2.0, 0.0], [1.0, 4.0]], [2.0, 5.0], lower=True)
+    Tensor([1., 1.], dtype=float64)
+    """
+    x, y, vector = _equations("solve_triangular", a, b)
+
+    def forward(a: Any, b: Any) -> Any:
+        w, r = mixed(a, b)
+        if vector:
+            return narrowed(_solved_triangle(w, r[..., None], lower, unit_diagonal)[..., 0], a, b)
+        return narrowed(_solved_triangle(w, r, lower, unit_diagonal), a, b)
+
+    def d_b(xp: Any, g: Any, x: Any) -> Any:
+        back, g = transposed(xp, wide(x)), wide(g)
+        if vector:
+            return _solved_triangle(back, g[..., None], not lower, unit_diagonal)[..., 0]
+        return _solved_triangle(back, g, not lower, unit_diagonal)
+
+    def d_a(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        return xp.where(_triangle(x, lower, unit_diagonal), -_outer(xp, d_b(xp, g, x), wide(out), vector), 0)
+
+    return record("solve_triangular", forward, (x, y), (d_a, d_b))
+
+
+# --- least squares --------------------------------------------------------------------------------------
+
+
+_pinv = guarded("pinv", np.linalg.pinv)
+
+
+def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
+    """The Moore-Penrose pseudo-inverse of matrices (..., m, n): (..., n, m).
+
+    Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. The gradient is
+    that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change there is none.
+    Raises DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.pinv([[2.0], [0.0]])
+    Tensor([[0.5, 0. ]], dtype=float64)
+    """
+    source = real_only(matrices(x, "pinv"), "pinv")
+    more = () if rcond is None else (rcond,)
+
+    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+        g, x, p = wide(g), wide(x), wide(out)
+        back = transposed(xp, p)
+        flow = transposed(xp, g)
+        left = xp.matmul(xp.matmul(flow, p), back)
+        right = xp.matmul(xp.matmul(back, p), flow)
+        left = left - xp.matmul(x, xp.matmul(p, left))
+        right = right - xp.matmul(xp.matmul(right, p), x)
+        return left + right - xp.matmul(xp.matmul(back, g), back)
+
+    return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))
+
+
+class LstsqResult(NamedTuple):
+    """What NumPy's lstsq returns."""
+
+    solution: Tensor
+    residuals: Tensor  # sums of squares, of no elements where the solution is not unique or exact
+    rank: Any  # an integer, as an array
+    singular_values: Any  # of a, as an array
+
+
+@indivisible
+def _lstsq(a: Any, b: Any, rcond: float | None) -> Any:
+    return tuple(np.linalg.lstsq(a, b, rcond=rcond))
+
+
+def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqResult:
+    """The x of least norm that minimises ``sum((b - a @ x)**2)``: a is (m, n), b is (m,) or (m, k).
+
+    Returns the solution, the sums of squares that remain (where m > n and the rank is n), and, without gradient,
+    the rank and the singular values of a. The gradient is right where a has full rank (Golub and Pereyra 1973);
+    elsewhere there is none, and what comes out holds among matrices of the same rank. Raises ShapeError where
+    the lengths differ, DTypeError for complex numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.linalg.lstsq([[1.0], [1.0]], [1.0, 2.0]).solution
+    Tensor([1.5], dtype=float64)
+    """
+    x, y = real_only(shaped(a, "lstsq"), "lstsq"), real_only(shaped(b, "lstsq"), "lstsq")
+    if len(x.shape) != 2 or len(y.shape) not in (1, 2) or x.shape[0] != y.shape[0]:
+        raise ShapeError(
+            f"lstsq: shapes {x.shape} and {y.shape} do not fit, expected (m, n) and (m,) or (m, k); "
+            f"write pinv(a) @ b for a batch"
+        )
+    vector = len(y.shape) == 1
+    found: list[Any] = []
+
+    def forward(a: Any, b: Any) -> Any:
+        solution, _, rank, values = _lstsq(wide(a), wide(b), rcond)
+        found.extend((rank, values))
+        return narrowed(solution, a, b)
+
+    def d_b(xp: Any, g: Any, x: Any) -> Any:
+        return xp.matmul(transposed(xp, xp.linalg.pinv(wide(x))), wide(g))
+
+    def d_a(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+        g, x, y, out = mixed(g, x, y, out)
+        if vector:
+            g, y, out = g[:, None], y[:, None], out[:, None]
+        p = xp.linalg.pinv(x)
+        back = transposed(xp, p)
+        h = xp.matmul(back, g)
+        left = xp.matmul(y - xp.matmul(x, out), transposed(xp, xp.matmul(p, h)))
+        right = xp.matmul(xp.matmul(back, out), transposed(xp, g - xp.matmul(transposed(xp, x), h)))
+        return left + right - xp.matmul(h, transposed(xp, out))
+
+    solution = record("lstsq", forward, (x, y), (d_a, d_b))
+    rank, values = found
+    if x.shape[0] > x.shape[1] and _full(rank, x.shape[1]):
+        residuals = ops.sum(ops.square(ops.subtract(y, ops.matmul(x, solution))), axis=0, keepdims=vector)
+    else:
+        residuals = ops.reshape(ops.getitem(solution, slice(0, 0)), (0,))
+    return LstsqResult(solution, residuals, rank, values)
+
+
+def _full(rank: Any, columns: int) -> bool:
+    rank = rank.value if hasattr(rank, "__traced_call__") else rank  # which is as it is in every run: see _lstsq
+    return int(rank.item()) == columns
+
+
+# --- tensors --------------------------------------------------------------------------------------------
+
+
+def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = None) -> Tensor:
+    """The x for which ``tensordot(a, x, x.ndim)`` is b: the first axes of a are those of b, the others those of x.
+
+    ``axes`` of a are moved to its end first. Raises ShapeError where the system is not square.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> tg.linalg.tensorsolve(2 * np.eye(6).reshape(6, 2, 3), np.ones(6)).shape
+    (2, 3)
+    """
+    x, y = shaped(a, "tensorsolve"), shaped(b, "tensorsolve")
+    if axes is not None:
+        last = normalised_axes(axes, len(x.shape), "tensorsolve")
+        x = ops.moveaxis(x, last, tuple(range(len(x.shape) - len(last), len(x.shape))))
+    shape = x.shape[len(y.shape) :]
+    count = prod(y.shape)
+    if prod(shape) != count or prod(x.shape) != count * count:
+        raise ShapeError(
+            f"tensorsolve: shape {x.shape} with b of shape {y.shape} makes no square system: the first "
+            f"{len(y.shape)} axes have to hold as many elements as the others"
+        )
+    return ops.reshape(solve(ops.reshape(x, (count, count)), ops.reshape(y, (count,))), shape)
+
+
+def tensorinv(x: TensorLike, /, ind: int = 2) -> Tensor:
+    """The inverse of :func:`tensordot` with x over its last axes; the first ``ind`` axes count as rows.
+
+    Raises ShapeError where both groups of axes do not hold the same number of elements.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> tg.linalg.tensorinv(np.eye(6).reshape(2, 3, 6)).shape
+    (6, 2, 3)
+    """
+    source = shaped(x, "tensorinv")
+    rows, columns = source.shape[: max(ind, 0)], source.shape[max(ind, 0) :]
+    if ind < 1 or prod(rows) != prod(columns):
+        raise ShapeError(
+            f"tensorinv: shape {source.shape} with ind={ind} makes no square matrix: {prod(rows)} by {prod(columns)}"
+        )
+    return ops.reshape(inv(ops.reshape(source, (prod(rows), prod(columns)))), columns + rows)

@@ -1,0 +1,295 @@
+"""Arithmetic, one number at a time.
+
+Every function takes Tensors, arrays, nested lists or Python scalars, broadcasts, and returns a Tensor. The dtype is
+NumPy's: Python scalars are weak, so float32 stays float32. The same goes for exponentials, trigonometry, rounding and
+selection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DTypeError
+from ..record import Handle, TensorLike, binary, operand, quiet, record, unary
+from .complexes import real_only
+from .views import no_gradient
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+@binary(np.add, lambda xp, g: g, lambda xp, g: g)
+def add(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Sum, ``x + y``.
+
+    >>> import tensorgrad as tg
+    >>> tg.add(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([4., 5.], dtype=float64)
+    """
+
+
+@binary(np.subtract, lambda xp, g: g, lambda xp, g: -g)
+def subtract(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Difference, ``x - y``.
+
+    >>> import tensorgrad as tg
+    >>> tg.subtract(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([-2., -1.], dtype=float64)
+    """
+
+
+@binary(np.multiply, lambda xp, g, y: g * y, lambda xp, g, x: g * x)
+def multiply(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Product, ``x * y``.
+
+    >>> import tensorgrad as tg
+    >>> tg.multiply(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([3., 6.], dtype=float64)
+    """
+
+
+@binary(
+    quiet(np.divide),
+    lambda xp, g, y: g / y,
+    lambda xp, g, y, out: -g * out / y,
+)
+def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Quotient, ``x / y``. Division by zero gives inf or NaN, as in IEEE 754.
+
+    >>> import tensorgrad as tg
+    >>> tg.divide(tg.Tensor([1.0, 2.0]), 4.0)
+    Tensor([0.25, 0.5 ], dtype=float64)
+    """
+
+
+def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    # y x^(y-1), which at y = 0 is 0 also for x = 0, where x^(y-1) is infinite.
+    # (Times 1, because booleans are not subtracted.)
+    return g * y * x ** (y * 1 - (y != 0))
+
+
+def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+    if out.dtype.kind == "c":
+        return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
+    return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
+
+
+@binary(quiet(np.power), _power_dx, _power_dy)
+def power(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
+
+    At x = 0 the gradient for y is 0 if y >= 0, and -inf below.
+
+    >>> import tensorgrad as tg
+    >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
+    Tensor([1., 8.], dtype=float64)
+    """
+
+
+def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    return g * y * xp.float_power(x, y * 1 - (y != 0))
+
+
+@binary(quiet(np.float_power), _float_power_dx, _power_dy)
+def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Power, ``x ** y``, in float64 at least, also of integers; gradients as those of :func:`power`.
+
+    >>> import tensorgrad as tg
+    >>> tg.float_power([2, 4], -1)
+    Tensor([0.5 , 0.25], dtype=float64)
+    """
+
+
+@unary(np.negative, lambda xp, g: -g)
+def negative(x: TensorLike, /) -> Tensor:
+    """Negative, ``-x``.
+
+    >>> import tensorgrad as tg
+    >>> tg.negative([1.0, -2.0])
+    Tensor([-1.,  2.], dtype=float64)
+    """
+
+
+@unary(np.positive, lambda xp, g: g)
+def positive(x: TensorLike, /) -> Tensor:
+    """A copy, ``+x``.
+
+    >>> import tensorgrad as tg
+    >>> tg.positive([1.0, -2.0])
+    Tensor([ 1., -2.], dtype=float64)
+    """
+
+
+def _d_abs(xp: Any, g: Any, x: Any) -> Any:
+    return g * (xp.conj(xp.sign(x)) if x.dtype.kind == "c" else xp.sign(x))
+
+
+@unary(np.absolute, _d_abs)
+def abs(x: TensorLike, /) -> Tensor:
+    """Absolute value, of a complex number its magnitude; the gradient at 0 is 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.abs([1.0, -2.0])
+    Tensor([1., 2.], dtype=float64)
+    """
+
+
+@unary(np.square, lambda xp, g, x: 2 * g * x)
+def square(x: TensorLike, /) -> Tensor:
+    """Square, ``x * x``.
+
+    >>> import tensorgrad as tg
+    >>> tg.square([1.0, -2.0])
+    Tensor([1., 4.], dtype=float64)
+    """
+
+
+@unary(quiet(np.sqrt), lambda xp, g, out: 0.5 * g / out)
+def sqrt(x: TensorLike, /) -> Tensor:
+    """Square root; the gradient at 0 is inf, and NaN below.
+
+    >>> import tensorgrad as tg
+    >>> tg.sqrt([4.0, 9.0])
+    Tensor([2., 3.], dtype=float64)
+    """
+
+
+@unary(quiet(np.reciprocal), lambda xp, g, out: -g * out * out)
+def reciprocal(x: TensorLike, /) -> Tensor:
+    """Reciprocal, ``1 / x``, of floating-point numbers.
+
+    >>> import tensorgrad as tg
+    >>> tg.reciprocal([4.0, 0.5])
+    Tensor([0.25, 2.  ], dtype=float64)
+    """
+
+
+@unary(quiet(lambda a: np.divide(1, np.sqrt(a))), lambda xp, g, out: -0.5 * g * out * out * out)
+def rsqrt(x: TensorLike, /) -> Tensor:
+    """Reciprocal of the square root; inf at 0, where the gradient is -inf.
+
+    >>> import tensorgrad as tg
+    >>> tg.rsqrt([4.0, 0.25])
+    Tensor([0.5, 2. ], dtype=float64)
+    """
+
+
+@unary(real_only("cbrt", np.cbrt), lambda xp, g, out: g / (3 * out * out))
+def cbrt(x: TensorLike, /) -> Tensor:
+    """Cube root, of negative numbers too; the gradient at 0 is inf.
+
+    >>> import tensorgrad as tg
+    >>> tg.cbrt([8.0, -27.0])
+    Tensor([ 2., -3.], dtype=float64)
+    """
+
+
+@unary(real_only("fabs", np.fabs), lambda xp, g, x: g * xp.sign(x))
+def fabs(x: TensorLike, /) -> Tensor:
+    """Absolute value of real numbers, of integers in floating point; the gradient at 0 is 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.fabs([1, -2])
+    Tensor([1., 2.], dtype=float64)
+    """
+
+
+def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    zero = out == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, out)) * x
+
+
+@binary(
+    quiet(real_only("hypot", np.hypot)),
+    lambda xp, g, x, out: _d_hypot(xp, g, x, out),
+    lambda xp, g, y, out: _d_hypot(xp, g, y, out),
+)
+def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``sqrt(x * x + y * y)`` without overflow; where both are 0 both gradients are 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
+    Tensor([5.e+000, 5.e+200], dtype=float64)
+    """
+
+
+def _d_copysign(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    return g * xp.sign(x) * xp.sign(out)
+
+
+@binary(real_only("copysign", np.copysign), _d_copysign, lambda xp, g: xp.zeros_like(g))
+def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The magnitude of x with the sign of y; its gradient is 0 for x at 0, and for y everywhere.
+
+    >>> import tensorgrad as tg
+    >>> tg.copysign([1.0, -2.0], -1.0)
+    Tensor([-1., -2.], dtype=float64)
+    """
+
+
+# --- division with a remainder --------------------------------------------------------------------------
+
+
+@binary(
+    quiet(real_only("floor_divide", np.floor_divide)),
+    lambda xp, g: xp.zeros_like(g),
+    lambda xp, g: xp.zeros_like(g),
+)
+def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The integer below the quotient, ``x // y``; both gradients are 0 everywhere.
+
+    >>> import tensorgrad as tg
+    >>> tg.floor_divide([7.0, -7.0], 2.0)
+    Tensor([ 3., -4.], dtype=float64)
+    """
+
+
+@binary(
+    quiet(real_only("remainder", np.remainder)),
+    lambda xp, g: g,
+    lambda xp, g, x, y: -g * xp.floor_divide(x, y),
+)
+def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``x - y * floor(x / y)``, ``x % y``, with the sign of y; where it jumps the quotient counts as constant.
+
+    >>> import tensorgrad as tg
+    >>> tg.remainder([7.0, -7.0], 3.0)
+    Tensor([1., 2.], dtype=float64)
+    """
+
+
+@binary(
+    quiet(real_only("fmod", np.fmod)),
+    lambda xp, g: g,
+    lambda xp, g, x, y, out: -g * xp.rint((x - out) / y),
+)
+def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """``x - y * trunc(x / y)``, with the sign of x; where it jumps the quotient counts as constant.
+
+    >>> import tensorgrad as tg
+    >>> tg.fmod([7.0, -7.0], 3.0)
+    Tensor([ 1., -1.], dtype=float64)
+    """
+
+
+def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
+    """``x * 2**exponents``, of integer exponents, which get no gradient.
+
+    Raises DTypeError for other exponents.
+
+    >>> import tensorgrad as tg
+    >>> tg.ldexp([1.0, 3.0], [4, -1])
+    Tensor([16. ,  1.5], dtype=float64)
+    """
+    powers: Any = exponents if isinstance(exponents, Handle) else operand(exponents, "ldexp")
+    dtype = np.result_type(getattr(powers, "dtype", powers))
+    if dtype.kind not in "iub":
+        raise DTypeError(f"ldexp: exponents are integers, got {dtype}; write x * tg.exp2(exponents)")
+
+    def d_x(xp: Any, g: Any, y: Any) -> Any:
+        return xp.ldexp(g, y)
+
+    return record("ldexp", quiet(real_only("ldexp", np.ldexp)), (x, powers), (d_x, no_gradient))

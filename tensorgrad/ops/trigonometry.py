@@ -1,0 +1,207 @@
+"""Trigonometric and hyperbolic functions, their inverses, and angles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..record import TensorLike, binary, quiet, record, unary
+from ..shapes import normalised_axis
+from .complexes import real_only
+from .views import shaped
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+@unary(quiet(np.sin), lambda xp, g, x: g * xp.cos(x))
+def sin(x: TensorLike, /) -> Tensor:
+    """Sine of x in radians.
+
+    >>> import tensorgrad as tg
+    >>> tg.sin([0.0, 1.0])
+    Tensor([0.        , 0.84147098], dtype=float64)
+    """
+
+
+@unary(quiet(np.cos), lambda xp, g, x: -g * xp.sin(x))
+def cos(x: TensorLike, /) -> Tensor:
+    """Cosine of x in radians.
+
+    >>> import tensorgrad as tg
+    >>> tg.cos([0.0, 1.0])
+    Tensor([1.        , 0.54030231], dtype=float64)
+    """
+
+
+@unary(quiet(np.tan), lambda xp, g, out: g * (1 + out * out))
+def tan(x: TensorLike, /) -> Tensor:
+    """Tangent of x in radians.
+
+    >>> import tensorgrad as tg
+    >>> tg.tan([0.0, 1.0])
+    Tensor([0.        , 1.55740772], dtype=float64)
+    """
+
+
+@unary(quiet(np.sinh), lambda xp, g, x: g * xp.cosh(x))
+def sinh(x: TensorLike, /) -> Tensor:
+    """Hyperbolic sine.
+
+    >>> import tensorgrad as tg
+    >>> tg.sinh([0.0, 1.0])
+    Tensor([0.        , 1.17520119], dtype=float64)
+    """
+
+
+@unary(quiet(np.cosh), lambda xp, g, x: g * xp.sinh(x))
+def cosh(x: TensorLike, /) -> Tensor:
+    """Hyperbolic cosine.
+
+    >>> import tensorgrad as tg
+    >>> tg.cosh([0.0, 1.0])
+    Tensor([1.        , 1.54308063], dtype=float64)
+    """
+
+
+@unary(np.tanh, lambda xp, g, out: g - g * out * out)
+def tanh(x: TensorLike, /) -> Tensor:
+    """Hyperbolic tangent.
+
+    >>> import tensorgrad as tg
+    >>> tg.tanh([0.0, 1.0])
+    Tensor([0.        , 0.76159416], dtype=float64)
+    """
+
+
+@unary(quiet(np.arcsin), lambda xp, g, x: g / xp.sqrt((1 - x) * (1 + x)))
+def arcsin(x: TensorLike, /) -> Tensor:
+    """Inverse sine, in radians; NaN outside [-1, 1], and its gradient is inf at the ends.
+
+    >>> import tensorgrad as tg
+    >>> tg.arcsin([0.0, 1.0])
+    Tensor([0.        , 1.57079633], dtype=float64)
+    """
+
+
+@unary(quiet(np.arccos), lambda xp, g, x: -g / xp.sqrt((1 - x) * (1 + x)))
+def arccos(x: TensorLike, /) -> Tensor:
+    """Inverse cosine, in radians; NaN outside [-1, 1], and its gradient is -inf at the ends.
+
+    >>> import tensorgrad as tg
+    >>> tg.arccos([1.0, 0.0])
+    Tensor([0.        , 1.57079633], dtype=float64)
+    """
+
+
+@unary(np.arctan, lambda xp, g, x: g / (1 + x * x))
+def arctan(x: TensorLike, /) -> Tensor:
+    """Inverse tangent, in radians.
+
+    >>> import tensorgrad as tg
+    >>> tg.arctan([0.0, 1.0])
+    Tensor([0.        , 0.78539816], dtype=float64)
+    """
+
+
+def _over_radius(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    radius = xp.hypot(x, y)
+    zero = radius == 0
+    radius = xp.where(zero, 1, radius)
+    return xp.where(zero, 0, g / radius), radius
+
+
+def _arctan2_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    scaled, radius = _over_radius(xp, g, x, y)
+    return scaled * (y / radius)
+
+
+def _arctan2_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
+    scaled, radius = _over_radius(xp, g, x, y)
+    return -scaled * (x / radius)
+
+
+@binary(real_only("arctan2", np.arctan2), _arctan2_dx, _arctan2_dy)
+def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """Angle of the point whose height is ``x`` and whose abscissa is ``y``, in [-pi, pi]: NumPy's order.
+
+    At the origin both gradients are 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.arctan2([1.0, 1.0], [0.0, -1.0])
+    Tensor([1.57079633, 2.35619449], dtype=float64)
+    """
+
+
+@unary(quiet(np.arcsinh), lambda xp, g, x: g / xp.sqrt(1 + x * x))
+def arcsinh(x: TensorLike, /) -> Tensor:
+    """Inverse hyperbolic sine.
+
+    >>> import tensorgrad as tg
+    >>> tg.arcsinh([0.0, 1.0])
+    Tensor([0.        , 0.88137359], dtype=float64)
+    """
+
+
+@unary(quiet(np.arccosh), lambda xp, g, x: g / (xp.sqrt(x - 1) * xp.sqrt(x + 1)))
+def arccosh(x: TensorLike, /) -> Tensor:
+    """Inverse hyperbolic cosine; NaN below 1, and its gradient is inf at 1.
+
+    >>> import tensorgrad as tg
+    >>> tg.arccosh([1.0, 2.0])
+    Tensor([0.        , 1.3169579], dtype=float64)
+    """
+
+
+@unary(quiet(np.arctanh), lambda xp, g, x: g / ((1 - x) * (1 + x)))
+def arctanh(x: TensorLike, /) -> Tensor:
+    """Inverse hyperbolic tangent; infinite at -1 and 1, as is its gradient, and NaN outside.
+
+    >>> import tensorgrad as tg
+    >>> tg.arctanh([0.0, 0.5])
+    Tensor([0.        , 0.54930614], dtype=float64)
+    """
+
+
+# --- angles ---------------------------------------------------------------------------------------------
+
+
+@unary(real_only("deg2rad", np.deg2rad), lambda xp, g: xp.deg2rad(g))
+def deg2rad(x: TensorLike, /) -> Tensor:
+    """Radians of an angle in degrees.
+
+    >>> import tensorgrad as tg
+    >>> tg.deg2rad([180.0])
+    Tensor([3.14159265], dtype=float64)
+    """
+
+
+@unary(real_only("rad2deg", np.rad2deg), lambda xp, g: xp.rad2deg(g))
+def rad2deg(x: TensorLike, /) -> Tensor:
+    """Degrees of an angle in radians.
+
+    >>> import math, tensorgrad as tg
+    >>> tg.rad2deg([math.pi])
+    Tensor([180.], dtype=float64)
+    """
+
+
+def unwrap(x: TensorLike, /, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Tensor:
+    """Angles along an axis without jumps: where neighbours differ by more, whole periods are taken off.
+
+    A jump is a difference larger than ``discont``, at least half a period. The gradient takes the periods for
+    constants.
+
+    >>> import tensorgrad as tg
+    >>> tg.unwrap([0.0, 90.0, 180.0, -90.0], period=360.0)
+    Tensor([  0.,  90., 180., 270.], dtype=float64)
+    """
+    source = shaped(x, "unwrap")
+    axis = normalised_axis(axis, len(source.shape), "unwrap")
+
+    def forward(a: Any) -> Any:
+        return np.unwrap(a, discont, axis=axis, period=period)
+
+    return record("unwrap", quiet(real_only("unwrap", forward)), (source,), (lambda xp, g: g,))

@@ -1,0 +1,296 @@
+"""Writing by index: in place, with a gradient, and as a function that returns a new Tensor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import numbers
+from ..errors import DTypeError, GraphError, InplaceError, ShapeError
+from ..frames import place, user_frame
+from ..graph import Leaf, Node, extra, getter
+from ..mode import current
+from ..record import Handle, TensorLike, constant, handle, operand, record
+from ..shapes import broadcast_error, normalised_axis
+from ..staging import array_of, indivisible
+from ..writes import written
+from .arithmetic import add
+from .indexing import scatter
+from .keys import checked_index, index_array, taken_apart, together, with_index
+from .shaping import broadcast_to
+from .tiling import resize
+from .views import is_view, live_views, shaped
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["fill_diagonal", "put_along_axis", "scatter_add", "setitem"]
+
+
+@indivisible
+def _selected(like: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    """What an index selects, as a mask of the same class of array as ``like``."""
+    mask = np.zeros_like(like, dtype=bool, shape=shape)
+    mask[key] = True
+    return mask
+
+
+@indivisible
+def _prevailing(like: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    """Which of the values written at an index remain: of several for one element, the last."""
+    writer = np.zeros_like(like, dtype=np.intp, shape=shape)
+    order = np.reshape(numbers(writer[key].size, like), writer[key].shape)
+    writer[key] = order
+    return writer[key] == order
+
+
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Handle) else value
+
+
+def setitem(y: Tensor, key: Any, value: TensorLike, /) -> None:
+    """``y[key] = value``, in place. What is overwritten gets a gradient of zero; the value gets its own.
+
+    Under ``no_grad()``, and where nothing requires a gradient, it is a plain write. A constant Tensor into
+    which one that requires a gradient is written gets memory of its own first.
+
+    Raises:
+        GraphError: y is a leaf that requires a gradient.
+        InplaceError: y is a view, or a view of y is in use: they would no longer know what they show.
+        DTypeError: the value cannot be cast to y's dtype without loss of kind.
+        ShapeError: the value does not broadcast to what is selected.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> y = 3 * x
+    >>> y[0] = 7.0
+    >>> y.sum().backward()
+    >>> x.grad
+    array([0., 3.])
+    """
+    _write("setitem", y, key, value)
+
+
+def _write(op: str, y: Tensor, key: Any, value: TensorLike) -> None:
+    mode = current()
+    static, indices = taken_apart(key, op)
+    given: Any = value if isinstance(value, Handle) else operand(value, op)
+    source = given.node if isinstance(given, Handle) else None
+    wanted = mode.grad and (y.requires_grad or (source is not None and source.requires_grad))
+    if wanted:
+        _refuse_to_write(op, y)
+        if not (y.requires_grad and y.shape):
+            y.data = np.copy(array_of(y))
+    frame = user_frame(sys._getframe(2))
+    by = f"{op} at {place(frame.f_code, frame.f_lasti)}"
+    array = array_of(y)
+    plain = tuple(array_of(i) for i in indices)
+    _put(op, array, together(static, plain), array_of(given) if hasattr(given, "dtype") else given)
+    written(array, by)
+    if not wanted:
+        return
+    shape = y.shape
+
+    def d_y(xp: Any, g: Any, index: Any) -> Any:
+        return xp.where(_selected(_plain(g), together(static, tuple(map(_plain, index))), shape), 0, g)
+
+    def d_value(xp: Any, g: Any, index: Any) -> Any:
+        part = g[together(static, index)]
+        if not indices:
+            return part
+        last = _prevailing(_plain(g), together(static, tuple(map(_plain, index))), shape)
+        return xp.where(last, part, 0)
+
+    old = y.node
+    inputs = (old, *(constant(i) for i in indices), source)
+    rules = (
+        with_index(len(indices), d_y) if y.requires_grad else None,
+        *[None] * len(indices),
+        with_index(len(indices), d_value) if source is not None and source.requires_grad else None,
+    )
+    # The rules need neither y nor the value: what they save are the index arrays, which stand between them.
+    values = (None, *plain, None, None)
+    saved = tuple(() if rule is None else getter(rule)(values) for rule in rules)
+    y.node = Node(op, inputs, rules, saved, y.data, y.data.shape, frame.f_code, frame.f_lasti, mode.scope)
+    _hand_over(y, old, y.node)
+
+
+def put_along_axis(y: Tensor, indices: TensorLike, values: TensorLike, /, axis: int = -1) -> None:
+    """Write values in place where :func:`take_along_axis` would read them, as ``y[...] = values`` does.
+
+    ``indices`` has as many axes as ``y``, and broadcasts with it along all axes but this one; ``values``
+    broadcast with the indices. Of several values for one element the last remains. Raises what ``y[...] = v`` raises.
+
+    >>> import tensorgrad as tg
+    >>> y = +tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> tg.put_along_axis(y, [[1], [0]], 9.0, axis=1)
+    >>> y.data.tolist()
+    [[1.0, 9.0], [9.0, 4.0]]
+    """
+    op = "put_along_axis"
+    places = index_array(indices, op)
+    if places.dtype.kind == "b":
+        raise DTypeError(f"{op}: indices are integers, got booleans; write y[mask] = values")
+    shape = y.shape
+    axis = normalised_axis(axis, len(shape), op)
+    others = [(m, n) for i, (m, n) in enumerate(zip(shape, places.shape)) if i != axis]
+    if len(places.shape) != len(shape) or any(m != n and 1 not in (m, n) for m, n in others):
+        raise ShapeError(
+            f"{op}: indices of shape {places.shape} do not fit an array of shape {shape} along axis {axis}: the "
+            f"other axes have to agree or have length 1"
+        )
+    key = tuple(
+        places if i == axis else np.reshape(numbers(n, places), (n,) + (1,) * (len(shape) - i - 1))
+        for i, n in enumerate(shape)
+    )
+    _write(op, y, key, values)
+
+
+def fill_diagonal(y: Tensor, value: TensorLike, /) -> None:
+    """Write to the main diagonal in place, as ``y[...] = value`` does: a number, or numbers that are repeated.
+
+    Raises ShapeError for fewer than two axes, and where more than two have different lengths; and what
+    ``y[...] = v`` raises.
+
+    >>> import tensorgrad as tg
+    >>> y = tg.Tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tg.fill_diagonal(y, 0.0)
+    >>> y.data.tolist()
+    [[0.0, 2.0], [3.0, 0.0]]
+    """
+    shape = y.shape
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
+        raise ShapeError(f"fill_diagonal: shape {shape} has no main diagonal: it takes two axes, or more of one length")
+    length = min(shape)
+    if shaped(value, "fill_diagonal").shape:
+        value = resize(value, (length,))
+    _write("fill_diagonal", y, (numbers(length, y),) * len(shape), value)
+
+
+def scatter_add(x: TensorLike, key: Any, values: TensorLike, /) -> Tensor:
+    """A copy of ``x`` with ``values`` added at ``x[key]``: what is indexed repeatedly gets the sum of them.
+
+    ``key`` is any index (slices, arrays of integers, masks, a tuple of them). Raises IndexError for an index out of
+    bounds, ShapeError where the values do not broadcast to what is selected.
+
+    >>> import tensorgrad as tg
+    >>> tg.scatter_add([1.0, 2.0, 3.0], [0, 0], [10.0, 20.0])
+    Tensor([31.,  2.,  3.], dtype=float64)
+    """
+    op = "scatter_add"
+    source = shaped(x, op)
+    shape = source.shape
+    static, indices = taken_apart(key, op)
+    array = array_of(source)
+    part = checked_index(op, lambda: array[together(static, tuple(map(array_of, indices)))], shape).shape
+    added: Any = values if isinstance(values, Handle) else operand(values, op)
+    if hasattr(added, "dtype"):
+        error = broadcast_error(op, added.shape, part)
+        if error is not None or np.broadcast_shapes(added.shape, part) != part:
+            raise error or ShapeError(f"{op}: values of shape {added.shape} do not fit the selection of shape {part}")
+        added = broadcast_to(added, part)
+    else:  # a Python scalar, which is weak
+        added = np.full_like(array, added, dtype=np.result_type(array.dtype, added), shape=part)
+    return add(source, scatter(added, together(static, indices), shape))
+
+
+def write_recorded(y: Tensor, other: TensorLike, operation: Callable[[Any, Any], Any], op: str, by: str) -> None:
+    """``y = operation(y, other)`` in place, recorded: y keeps its identity and its memory, and gets another history.
+
+    Raises what :func:`setitem` raises, and ShapeError where the result is of another shape than y.
+    """
+    _refuse_to_write(op, y)
+    old = y.node
+    result = operation(handle(np.copy(array_of(y)), old), other)
+    if result.shape != y.shape:
+        raise ShapeError(
+            f"{op}: the result has shape {result.shape}, this Tensor {y.shape}, so it cannot be written in place; "
+            f"write x = x {op[:-1]} ... for a new Tensor"
+        )
+    if not np.can_cast(result.dtype, y.dtype, "same_kind"):
+        raise DTypeError(
+            f"{op}: the result is of {result.dtype}, which does not fit into {y.dtype} without losing its kind; write "
+            f"x = x {op[:-1]} ... for a new Tensor"
+        )
+    if result.dtype != y.dtype:
+        result = record("astype", lambda a: a.astype(y.dtype), (result,), (lambda xp, g: g,))
+    if y.requires_grad and y.shape:
+        _put(op, array_of(y), Ellipsis, array_of(result))
+        written(array_of(y), by)
+    else:  # a constant may show another's memory, and a scalar's node has its value
+        y.data = array_of(result)
+    y.node = result.node
+    assert y.node is not None
+    _hand_over(y, old, y.node)
+
+
+def _hand_over(y: Tensor, old: Node | None, new: Node) -> None:
+    """The name, and the wish to keep the gradient, go on with the Tensor; hooks stay with the old value."""
+    if old is None or old.extra is None:
+        return
+    extra(new).label = old.extra.label
+    if not isinstance(old, Leaf):
+        extra(new).owner, old.extra.owner = old.extra.owner, None
+
+
+def _refuse_to_write(op: str, y: Tensor) -> None:
+    node = y.node
+    if node is None or not node.requires_grad:
+        if getattr(y.data, "base", None) is not None:
+            raise InplaceError(
+                f"{op}: what is written requires grad, but this constant of shape {y.shape} shows "
+                f"the memory of another array, which would not know of it; index that one, or "
+                f"write to a copy, t = +t"
+            )
+        return
+    if isinstance(node, Leaf):
+        raise GraphError(
+            f"{op}: this Tensor of shape {y.shape} is a leaf that requires grad, and its own gradient "
+            f"would be lost; update it under `with tg.no_grad():`, or write to a copy, y = +x"
+        )
+    if is_view(y):
+        raise InplaceError(
+            f"{op}: this Tensor of shape {y.shape} is a view, made by {node.op} (at "
+            f"{place(node.code, node.lasti)}), and its base would not know of the write; write through the "
+            f"base, or to a copy, t = +t"
+        )
+    made = _view_in_use(y)
+    if made is not None:
+        raise InplaceError(
+            f"{op}: a view of this Tensor is in use, made by {made}, and would show the new values with "
+            f"the old history; make it a copy, +view, or write before it is made"
+        )
+
+
+def _view_in_use(y: Tensor) -> str | None:
+    # In a function of its own: the frame that raises is kept with the exception, and must not keep the view.
+    for other in live_views(y):
+        if other.node is not None:
+            return f"{other.node.op} (at {place(other.node.code, other.node.lasti)})"
+    return None
+
+
+def _put(op: str, array: Any, key: Any, value: Any) -> None:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:  # a Python scalar, which is weak; one that a compiler follows is a float
+        dtype = np.result_type(array.dtype, 0.0 if hasattr(value, "__traced_number__") else value)
+    if not np.can_cast(dtype, array.dtype, "same_kind"):
+        raise DTypeError(
+            f"{op}: cannot write {dtype} into {array.dtype} without losing its kind; write "
+            f"value.astype({array.dtype.name!r})"
+        )
+    try:
+        array[key] = value
+    except IndexError as error:
+        raise IndexError(f"{op}: {error} (shape {array.shape})") from error
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise InplaceError(f"{op}: this Tensor's memory is read-only; write to a copy, t = +t") from error
+        np.asarray(value)  # a batch of arrays says itself that it cannot be written into one
+        part = array[key].shape
+        raise broadcast_error(op, part, np.shape(value)) or ShapeError(
+            f"{op}: a value of shape {np.shape(value)} does not fit the selection of shape {part}: {error}"
+        ) from error

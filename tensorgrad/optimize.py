@@ -1,0 +1,282 @@
+"""Minimisation with SciPy's methods: ``pip install "tensorgrad-np[special]"``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .errors import NonFiniteError, ShapeError
+from .functional import curvature, floating, mapped, matched, parameters, same, value_and_grad
+from .mode import no_grad
+from .record import handle
+from .staging import writes_to
+from .tensor import Tensor
+
+__all__ = ["minimize"]
+
+_WITHOUT_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
+_WITH_PRODUCT = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
+_WITH_HESSIAN = {"dogleg", "trust-exact"}
+_NO_WAY_BACK = {"l-bfgs-b", "tnc"}  # from a loss that is not finite: they end there, and may call it a success
+
+
+def minimize(
+    loss: Callable[[Any], Tensor],
+    start: Any,
+    method: str = "L-BFGS-B",
+    *,
+    bounds: tuple[Any, Any] | None = None,
+    tol: float | None = None,
+    callback: Callable[[Any], object] | None = None,
+    **options: Any,
+) -> Any:
+    """Minimise ``loss`` by its argument with ``scipy.optimize.minimize``, and exact derivatives.
+
+    The gradient is passed to every method that takes one; the product of the Hessian and a vector to Newton-CG,
+    trust-ncg, trust-krylov and trust-constr; the Hessian to dogleg and trust-exact.
+
+    What is found is written into Tensors and into the parameters of modules, in place and once, at the end: an
+    exception leaves them as they were. Arrays and numbers stay as they are. All are optimised in float64, which is
+    what ``loss`` is called with, and then cast back. No other thread may use a module meanwhile.
+
+    Args:
+        loss: a function of what ``start`` is, with a scalar result: of an array's Tensor, of a module.
+        start: a Tensor, an array, a float, a module (it stands for its parameters, without frozen ones), or a dict,
+            list or tuple of them.
+        method: the name of one of SciPy's.
+        bounds: a pair (low, high). Each is None (no bound), a number for all elements, or nested as ``start`` is, with
+            numbers, arrays of the leaf's shape, or None; from a dict, keys may be left out. For SciPy's methods that
+            take bounds.
+        tol: SciPy's tolerance.
+        callback: called after each iteration with the point it reached: Tensors, nested as ``start`` is (a dict of
+            names for a module).
+        options: SciPy's options of the method, such as ``maxiter=100``.
+
+    Returns:
+        SciPy's ``OptimizeResult``. Its ``x`` is nested as ``start`` is: Tensors and modules themselves, and new Tensors
+        for arrays. Everything else in it is SciPy's, on a flat vector.
+
+    Raises:
+        ImportError: SciPy is not installed.
+        NonFiniteError: the loss is not finite at ``start``, or, with a method that cannot go back from there (L-BFGS-B,
+            TNC), at a later point; nothing was written. Other methods take such a point for an infinitely bad one.
+        DTypeError: an argument is not of floating point.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> def rosenbrock(p):
+    ...     return (1 - p["x"]) ** 2 + 100 * (p["y"] - p["x"] ** 2) ** 2
+    >>> found = tg.minimize(rosenbrock, {"x": -1.0, "y": 2.0})
+    >>> found.success, found.x["x"].item(), found.x["y"].item()
+    (True, 1.000, 1.000)
+    """
+    try:
+        from scipy import optimize
+    except ImportError as error:
+        raise ImportError('minimize needs SciPy: pip install "tensorgrad-np[special]"') from error
+    kind = method.lower() if isinstance(method, str) else ""
+    problem = _Problem(loss, start, method if kind in _NO_WAY_BACK else None)
+    asked: dict[str, Any] = {}
+    function: Any = problem.value
+    if kind not in _WITHOUT_GRADIENT:
+        function, asked["jac"] = problem.value_and_gradient, True
+    if kind in _WITH_PRODUCT:
+        asked["hessp"] = problem.product
+    if kind in _WITH_HESSIAN:
+        asked["hess"] = problem.hessian
+    if bounds is not None:
+        low, high = _pair(bounds)
+        asked["bounds"] = optimize.Bounds(problem.bound(low, -math.inf), problem.bound(high, math.inf))
+    if callback is not None:
+        report = callback
+
+        def each(xk: Any, *_: Any) -> object:
+            return report(problem.nested(xk))
+
+        asked["callback"] = each
+    if not math.isfinite(problem.value(problem.start)):
+        raise NonFiniteError("minimize: the loss is not finite at the start; begin elsewhere")
+    found = optimize.minimize(function, problem.start, method=method, tol=tol, options=options, **asked)
+    if not math.isfinite(found.fun):
+        raise NonFiniteError(f"minimize: {method} ended where the loss is {found.fun} ({found.message})")
+    found.x = problem.written(found.x)
+    return found
+
+
+class _Problem:
+    """A loss as SciPy wants it: a function of a flat vector of float64."""
+
+    def __init__(self, loss: Callable[[Any], Tensor], start: Any, strict: str | None) -> None:
+        self.loss = loss
+        self.given = start
+        self.strict = strict  # the method, if it cannot go back from a loss that is not finite
+        self.learned: dict[int, Tensor] = {}  # the parameters of modules, by number
+        self.calls = 0
+        self._curved: tuple[Any, Callable[..., Any]] | None = None  # the last point of a product, and the product
+        found: list[Tensor] = []
+
+        def number(path: str, leaf: Any) -> int:
+            x = floating(path, leaf)
+            if any(x is other for other in found):
+                raise ValueError(f"minimize: {path} is a Tensor that stands in another place, too; pass it once")
+            found.append(x)
+            return len(found) - 1
+
+        def module(path: str, it: Any) -> dict[str, int]:
+            own = {}
+            for name, parameter in parameters(it) or ():
+                own[name] = number(f"{path}.{name}", parameter)
+                self.learned[own[name]] = parameter
+            return own
+
+        self.tree = mapped(number, start, "start", module)  # numbers, nested
+        self.shapes = [x.shape for x in found]
+        self.dtypes = [x.dtype for x in found]
+        self.ends = np.cumsum([0, *(x.size for x in found)]).tolist()
+        self.start = np.concatenate([np.empty(0), *(np.ravel(x.data).astype(np.float64) for x in found)])
+
+    # --- between flat and nested ------------------------------------------------------------------------
+
+    def parts(self, x: Any) -> list[Any]:
+        """The arrays of a flat vector, each on memory of its own."""
+        return [np.reshape(np.array(x[a:b]), shape) for (a, b), shape in zip(pairwise(self.ends), self.shapes)]
+
+    def flat(self, nest: Any) -> Any:
+        """A nest of gradients as a flat vector."""
+        vector = np.zeros(self.ends[-1])
+
+        def put(path: str, i: int, g: Tensor | None) -> None:
+            if g is not None:
+                vector[self.ends[i] : self.ends[i + 1]] = np.ravel(g.data)
+
+        matched(put, self.tree, nest, "start", "the gradient")
+        return vector
+
+    def nested(self, x: Any) -> Any:
+        """A flat vector as Tensors of the dtypes that were given."""
+        parts = self.parts(x)
+        return mapped(lambda _, i: handle(parts[i].astype(self.dtypes[i]), None), self.tree, "")
+
+    def bound(self, given: Any, default: float) -> Any:
+        """A lower or an upper bound as a flat vector."""
+        vector = np.full(self.ends[-1], default)
+        if given is None:
+            return vector
+        if isinstance(given, int | float):
+            vector[:] = given
+            return vector
+
+        def put(path: str, i: int, value: Any) -> None:
+            if value is None:
+                return
+            array = np.asarray(value.data if isinstance(value, Tensor) else value, dtype=np.float64)
+            if array.shape not in ((), self.shapes[i]):
+                raise ShapeError(f"the bound of {path} has shape {array.shape}, expected {self.shapes[i]} or a number")
+            vector[self.ends[i] : self.ends[i + 1]] = np.ravel(np.broadcast_to(array, self.shapes[i]))
+
+        matched(put, self.tree, _completed(self.tree, given), "start", "the bound")
+        return vector
+
+    @contextmanager
+    def at(self, x: Any) -> Iterator[Any]:
+        """The argument for the loss at a point; modules have its values for parameters meanwhile."""
+        parts = self.parts(x)
+        plain = iter([part for i, part in enumerate(parts) if i not in self.learned])
+        before = [(parameter, parameter.data) for parameter in self.learned.values()]
+        try:
+            for i, parameter in self.learned.items():
+                parameter.data = parts[i]
+            with no_grad(), np.errstate(all="ignore"):
+                yield mapped(lambda *_: handle(next(plain), None), self.given, "", same)
+        finally:
+            for parameter, data in before:
+                parameter.data = data
+
+    def written(self, x: Any) -> Any:
+        """Write what was found into Tensors and parameters, and give it as the start was given."""
+        parts = self.parts(x)
+        for i, parameter in self.learned.items():
+            writes_to(parameter, "minimize")[...] = parts[i]
+        plain = iter([i for i in range(len(parts)) if i not in self.learned])
+
+        def put(path: str, leaf: Any) -> Tensor:
+            i = next(plain)
+            if not isinstance(leaf, Tensor):
+                return handle(parts[i].astype(self.dtypes[i]), None)
+            writes_to(leaf, "minimize")[...] = parts[i]
+            return leaf
+
+        return mapped(put, self.given, "", same)
+
+    # --- what SciPy calls -------------------------------------------------------------------------------
+
+    def value(self, x: Any) -> float:
+        """The loss at a point."""
+        with self.at(x) as argument:
+            out = self.loss(argument)
+            return self._looked_at(out.item() if isinstance(out, Tensor) else float(out))
+
+    def value_and_gradient(self, x: Any) -> tuple[float, Any]:
+        """The loss and its gradient at a point."""
+        with self.at(x) as argument:
+            out, gradients = value_and_grad(self.loss, allow_unused=True)(argument)
+            value, vector = self._looked_at(out.item()), self.flat(gradients)
+        if not math.isfinite(value):
+            return value, np.zeros_like(vector)
+        if not np.isfinite(vector).all():
+            where = next(
+                f"element {i - a} of leaf {k}"
+                for i in np.flatnonzero(~np.isfinite(vector)).tolist()
+                for k, (a, b) in enumerate(pairwise(self.ends))
+                if a <= i < b
+            )
+            raise NonFiniteError(
+                f"minimize: the loss is {value} at call {self.calls}, and its gradient is not finite in {where} of the "
+                f"argument; nothing was written"
+            )
+        return value, vector
+
+    def product(self, x: Any, vector: Any) -> Any:
+        """The Hessian at a point times a vector."""
+        with self.at(x) as argument:
+            if self._curved is None or not np.array_equal(self._curved[0], x):
+                self._curved = (np.array(x), curvature(self.loss, argument)[2])
+            tangents = self.parts(vector)
+            return self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+
+    def hessian(self, x: Any) -> Any:
+        """The Hessian at a point."""
+        return np.stack([self.product(x, row) for row in np.eye(len(x))])
+
+    def _looked_at(self, value: float) -> float:
+        """A loss that is not finite is an infinitely bad one, or an error."""
+        self.calls += 1
+        if math.isfinite(value):
+            return value
+        if self.strict is not None and self.calls > 1:
+            raise NonFiniteError(
+                f"minimize: the loss is {value} at call {self.calls}, and {self.strict} does not find back from there; "
+                f"give bounds, begin nearer to the minimum, or write method='BFGS', which does; nothing was written"
+            )
+        return math.inf
+
+
+def _pair(bounds: Any) -> tuple[Any, Any]:
+    if not isinstance(bounds, tuple) or len(bounds) != 2:
+        raise TypeError(
+            f"minimize: bounds is a pair (low, high), each a number, None, or nested as the start is, "
+            f"got {type(bounds).__name__}"
+        )
+    return bounds
+
+
+def _completed(tree: Any, given: Any) -> Any:
+    """Bounds with None for the keys that were left out."""
+    if not isinstance(tree, dict) or not isinstance(given, dict):
+        return given
+    extra = {key: value for key, value in given.items() if key not in tree}
+    return {key: _completed(part, given.get(key)) for key, part in tree.items()} | extra

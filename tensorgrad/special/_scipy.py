@@ -1,0 +1,66 @@
+"""SciPy's functions as forward functions, and the refusal of what has no derivative in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError
+from ..graph import Rule
+from ..ops.complexes import refuse_complex
+
+__all__ = ["no_closed_form", "scipy"]
+
+
+@cache
+def _function(name: str) -> Any:
+    try:
+        from scipy import special
+    except ImportError as error:
+        raise ImportError(f'{name} needs SciPy: pip install "tensorgrad-np[special]"') from error
+    return getattr(special, name)
+
+
+def scipy(name: str) -> Callable[..., Any]:
+    """SciPy's function of this name, looked up when it is first called.
+
+    float32 stays float32, also beside a Python number, and float16 is computed as float32. Complex numbers are refused
+    where SciPy has no such function for them.
+    """
+
+    def forward(*arrays: Any) -> Any:
+        half = False
+        if len(arrays) > 1 or getattr(arrays[0], "dtype", None) == np.float16:
+            common = np.result_type(*arrays)
+            half = common == np.float16
+            if half or common == np.float32:
+                arrays = tuple(map(_single, arrays))
+        try:
+            out = _function(name)(*arrays)
+        except TypeError:
+            refuse_complex(name, *arrays)
+            raise
+        return out.astype(np.float16) if half else out
+
+    return forward
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, int | float):
+        return np.float32(value)
+    return value.astype(np.float32, copy=False) if hasattr(value, "astype") else value
+
+
+def no_closed_form(op: str, parameter: str) -> Rule:
+    """The rule for a parameter by which the derivative has no closed form: it raises GraphError."""
+
+    def refuse(xp: Any, g: Any) -> Any:
+        raise GraphError(
+            f"{op} has no derivative by {parameter} in closed form, and a gradient is needed for it; detach it, "
+            f"{parameter}.detach(), or differentiate by the other arguments alone"
+        )
+
+    return refuse

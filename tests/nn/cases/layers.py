@@ -1,0 +1,70 @@
+"""Layers as functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nn import functional as F
+from tensorgrad import ShapeError
+from tests.ops.cases.rows import R, S, positive, seed, u
+
+from .rows import C, Case
+
+seed("nn.layers")
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, **_: Any) -> Any:
+    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5) * gamma + beta
+
+
+def evaluated(x: Any, gamma: Any, beta: Any, mean: Any, var: Any) -> Any:
+    return (x - mean) / np.sqrt(var + 1e-5) * gamma + beta
+
+
+def normalised(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None, **keywords: Any) -> Any:
+    return F.batch_norm(x, mean, var, gamma, beta, **keywords)
+
+
+def dropped(x: Any, p: float) -> Any:
+    return np.where(np.random.default_rng(7).random(x.shape, np.float32) >= p, x / (1 - p), 0)
+
+
+CASES: tuple[Case, ...] = (
+    C(
+        "linear",
+        lambda x, W, b=0.0: x @ W + b,
+        S(u(4, 3), u(3, 2), u(2)),
+        S(u(2, 4, 3), u(3, 2)),
+        S(u(0, 3), u(3, 2), u(2)),
+        peer=lambda F, x, W, b=None: F.linear(x, W.T, b),
+        method="complex",
+        refusals=(R(lambda: F.linear(np.ones((4, 3)), np.ones((2, 3))), ShapeError, "(4, 3)", "(2, 3)"),),
+    ),
+    C(
+        "dropout",
+        dropped,
+        S(u(5, 4), more=(0.25,)),
+        op=lambda x, p: F.dropout(x, p, rng=7),
+        random=True,
+        method="complex",
+        refusals=(R(lambda: F.dropout([1.0], 1.0), ValueError, "dropout", "[0, 1)", "1.0"),),
+    ),
+    C(
+        "batch_norm",
+        lambda x, gamma, beta, *more, **keywords: (evaluated if more else batch_norm)(
+            x, gamma, beta, *more, **keywords
+        ),
+        S(u(5, 3), positive(3), u(3), training=True),
+        S(u(5, 3), positive(3), u(3), more=(u(3), positive(3))),
+        op=normalised,
+        peer=lambda F, x, gamma, beta, *more, **keywords: F.batch_norm(
+            x, *(more or (None, None)), gamma, beta, **keywords
+        ),
+        refusals=(
+            R(lambda: F.batch_norm(np.ones((1, 3)), training=True), ShapeError, "batch_norm", "(1, 3)"),
+            R(lambda: F.batch_norm(np.ones((2, 3))), ValueError, "batch_norm", "running_mean"),
+        ),
+    ),
+)

@@ -1,0 +1,29 @@
+"""What a row of the table of nn.functional is, and a short way to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import nn
+from tests.ops.cases import rows
+from tests.ops.cases.rows import Sample
+
+
+@dataclass(frozen=True)
+class Case(rows.Case):
+    peer: Callable[..., Any] | None = None  # of torch.nn.functional, and a sample's arguments as torch.Tensors
+    random: bool = False  # does a second call, or a replay, draw other numbers?
+
+
+def C(name: str, oracle: Any, *samples: Sample, peer: Any = None, op: Any = None, **rest: Any) -> Case:
+    """A row; ``peer`` is a name in torch.nn.functional, or a function of it and the arguments."""
+    if isinstance(peer, str):
+        called = peer
+
+        def peer(F: Any, *args: Any, **keywords: Any) -> Any:
+            return getattr(F, called)(*args, **keywords)
+
+    rest.setdefault("method", "central")
+    return Case(name, oracle, samples, op or getattr(nn.functional, name), peer=peer, **rest)

@@ -1,0 +1,90 @@
+"""Linear algebra, beyond what a row of the table says: third derivatives, degenerate matrices, complex numbers."""
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad.linalg.determinants import _cofactors
+from tensorgrad.testing import gradcheck, gradgradcheck
+
+RNG = np.random.default_rng(0)
+
+
+def gradient(f, x):
+    leaf = tg.Tensor(x, requires_grad=True)
+    f(leaf).backward()
+    return leaf.grad
+
+
+def test_the_third_derivative_of_a_determinant():
+    gradcheck(_cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
+    gradgradcheck(_cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
+
+
+def test_cofactors_of_a_complex_singular_matrix():
+    z = RNG.normal(size=(3, 2)) + 1j * RNG.normal(size=(3, 2))
+    a = z @ (RNG.normal(size=(2, 3)) + 1j * RNG.normal(size=(2, 3)))
+    minors = [[np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(3)] for i in range(3)]
+    signs = np.where(np.add.outer(range(3), range(3)) % 2, -1, 1)
+    np.testing.assert_allclose(_cofactors(a), signs * minors, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is -inf")
+def test_the_logarithm_of_a_determinant_of_zero():
+    def masked(x):
+        return tg.where(np.array([False, True]), tg.linalg.slogdet(x).logabsdet, 0.0).sum()
+
+    x = np.stack([np.zeros((2, 2)), 2 * np.eye(2)])
+    np.testing.assert_array_equal(gradient(masked, x), [np.zeros((2, 2)), np.eye(2) / 2])
+    assert not np.isfinite(gradient(lambda x: tg.linalg.slogdet(x).logabsdet.sum(), x)[0]).any()
+
+
+def test_repeated_values_without_their_vectors():
+    eye = np.eye(3)
+    np.testing.assert_allclose(gradient(lambda x: (tg.linalg.eigh(x).eigenvalues ** 2).sum(), eye), 2 * eye)
+    np.testing.assert_allclose(gradient(lambda x: (tg.linalg.svd(x).S ** 2).sum(), eye), 2 * eye)
+    np.testing.assert_allclose(gradient(lambda x: tg.linalg.norm(x, "nuc"), eye), eye)
+
+
+def test_vectors_of_repeated_values_have_no_gradient():
+    weights = np.arange(9.0).reshape(3, 3)
+    assert not np.isfinite(gradient(lambda x: (tg.linalg.eigh(x).eigenvectors * weights).sum(), np.eye(3))).all()
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_many_blocks_of_a_triangle(lower):
+    a = RNG.uniform(-1, 1, (150, 150)) / 150 + np.eye(150)
+    b = RNG.uniform(-1, 1, (150, 2))
+    expected = np.linalg.solve(np.tril(a) if lower else np.triu(a), b)
+    np.testing.assert_allclose(tg.linalg.solve_triangular(a, b, lower=lower).data, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_least_squares_without_residuals():
+    a, b = np.ones((3, 2)), np.array([1.0, 2.0, 3.0])
+    for got, want in zip(tg.linalg.lstsq(a, b), np.linalg.lstsq(a, b)):
+        np.testing.assert_allclose(getattr(got, "data", got), want, rtol=1e-12)
+
+
+def test_full_matrices_without_a_gradient():
+    u, s, vh = tg.linalg.svd(np.ones((3, 2)))
+    assert (u.shape, s.shape, vh.shape) == ((3, 3), (2,), (2, 2))
+
+
+@pytest.mark.parametrize("name", ["vdot", "vecdot", "vecmat"])
+def test_products_conjugate_complex_vectors(name):
+    x = RNG.normal(size=3) + 1j * RNG.normal(size=3)
+    y = RNG.normal(size=(3, 2)) if name == "vecmat" else RNG.normal(size=3) * 1j
+    np.testing.assert_allclose(getattr(tg, name)(x, y).data, np.conj(x) @ y)
+    op = getattr(tg, name)
+    gradcheck(lambda a, b: tg.real(op(a + 1j * b, y)), x.real.copy(), x.imag.copy(), method="central")
+
+
+def test_the_norm_of_complex_numbers():
+    x = np.array([3.0 + 4j, 12j])
+    assert tg.linalg.norm(x).item() == 13
+    gradcheck(lambda a, b: tg.linalg.norm(a + 1j * b), x.real.copy(), x.imag.copy(), method="central")
+
+
+def test_overflow_is_infinite_without_a_warning():
+    assert tg.linalg.det(1e200 * np.eye(2)).item() == np.inf
+    assert not np.isfinite(tg.linalg.expm([[1000.0]]).item())

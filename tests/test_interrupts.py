@@ -1,0 +1,133 @@
+"""Ctrl-C: before a step or after it, never in its midst."""
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+
+def test_an_interrupt_waits_for_the_end_of_the_block():
+    done = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with tg.uninterrupted():
+            with tg.uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+                done.append(1)
+            done.append(2)
+        done.append(3)
+    assert done == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_ones_own_is_called_and_put_back():
+    calls = []
+    before = signal.signal(signal.SIGINT, lambda *_: calls.append(1))
+    try:
+        mine = signal.getsignal(signal.SIGINT)
+        with tg.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            assert not calls
+        assert calls == [1]
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_in_another_thread_it_does_nothing():
+    handlers = []
+
+    def work():
+        with tg.uninterrupted():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.default_int_handler]
+
+
+def training(compiled):
+    rng = np.random.default_rng(0)
+    model = nn.MLP([8, 32, 32, 3], activation="tanh", rng=0)
+    optimizer = nn.AdamW(model.parameters(), lr=1e-2)
+    X, y = rng.normal(size=(64, 8)), rng.integers(0, 3, 64)
+
+    def step():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(X), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return tg.compile(step) if compiled else step, model, optimizer
+
+
+def state(model, optimizer):
+    moments = optimizer.state_dict()["state"]
+    parts = [p.data.tobytes() for p in model.parameters()]
+    for i in sorted(moments):
+        parts += [np.asarray(moments[i][key]).tobytes() for key in sorted(moments[i])]
+    return b"".join(parts)
+
+
+@pytest.mark.promise("J4")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_parameters_and_state_are_of_one_step(compiled):
+    step, model, optimizer = training(compiled)
+    known = [state(model, optimizer)]
+    for _ in range(400):
+        step()
+        known.append(state(model, optimizer))
+    known = set(known)
+
+    step, model, optimizer = training(compiled)
+    step()
+    interrupted = 0
+    rng = np.random.default_rng(1)
+    before = signal.getsignal(signal.SIGALRM)
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        for _ in range(60):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(1e-4, 4e-3)))
+                for _ in range(6):
+                    step()
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert state(model, optimizer) in known
+    except KeyboardInterrupt:  # between the two lines above
+        interrupted += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted
+
+
+@pytest.mark.promise("J4")
+def test_gradients_are_written_all_or_none():
+    leaves = [tg.Tensor(float(i), requires_grad=True) for i in range(2_000)]
+    before = signal.getsignal(signal.SIGALRM)
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    rng = np.random.default_rng(0)
+    try:
+        for _ in range(30):
+            for x in leaves:
+                x.grad = None
+            loss = tg.stack(leaves).sum()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(1e-4, 5e-3)))
+                loss.backward()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert len({x.grad is None for x in leaves}) == 1
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
