@@ -19,6 +19,7 @@ from .crossing import left, share
 
 __all__ = ["jacobian_rows"]
 
+_FEWEST = 4  # fewer rows are gone through faster one by one
 _BYTES = 2**20  # of the largest array of one backward; more is slower, as it no longer fits into caches
 
 
@@ -73,7 +74,8 @@ def _at_once(out: Tensor, nodes: set[Node]) -> int:
         if node.extra is not None and node.extra.hooks:
             return 1  # hooks expect one gradient
         largest = max(largest, int(np.prod(node.shape)) * node.dtype.itemsize)
-    return min(out.size, max(_BYTES // largest, 1))
+    count = min(out.size, _BYTES // largest)
+    return count if count >= _FEWEST else 1
 
 
 def _above(root: Node, nodes: set[Node]) -> Iterator[Node]:
