@@ -64,9 +64,11 @@ from .functional import hvp as hvp
 from .functional import jacobian as jacobian
 from .functional import jvp as jvp
 from .functional import linearize as linearize
+from .functional import per_sample_grad as per_sample_grad
 from .functional import stop_gradient as stop_gradient
 from .functional import value_and_grad as value_and_grad
 from .functional import vjp as vjp
+from .functional import vmap as vmap
 from .interrupts import uninterrupted as uninterrupted
 from .mode import enable_grad as enable_grad
 from .mode import no_grad as no_grad

@@ -27,6 +27,8 @@ def finite(array: Any) -> bool:
     >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
     (True, False)
     """
+    if type(array) is not np.ndarray:
+        array = getattr(array, "whole", array)  # of a batch of arrays, all of it
     few = array.size < 8192  # more are shared among BLAS's threads, and to wake those can take milliseconds
     return (few and math.isfinite(np.vdot(array, array).real)) or bool(np.isfinite(array).all())
 
@@ -73,6 +75,15 @@ def numbers(count: int, like: Any) -> Any:
     if type(like) is np.ndarray or hasattr(like, "__traced_call__"):
         return np.arange(count)
     return np.arange(count, like=like)
+
+
+def lifted(array: Any, *indices: Any) -> Any:
+    """An array that can be indexed with these: one for all of them where an index is a batch of indices."""
+    if type(array) is np.ndarray:
+        for index in indices:
+            if hasattr(index, "__lift__"):
+                return index.__lift__(array)
+    return array
 
 
 def basic(index: Any) -> bool:

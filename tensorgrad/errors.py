@@ -3,7 +3,7 @@
 Messages are built on failure only, and say what was got, what was expected and what to write instead.
 """
 
-__all__ = ["DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError"]
+__all__ = ["DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError", "Unbatchable"]
 
 
 class ShapeError(ValueError):
@@ -16,6 +16,10 @@ class DTypeError(TypeError):
 
 class GraphError(RuntimeError):
     """The computation graph cannot do what was asked of it."""
+
+
+class Unbatchable(GraphError):
+    """Python code, or a function that knows ndarrays only, asked for the one value of a whole batch."""
 
 
 class InplaceError(GraphError):

@@ -153,7 +153,7 @@ class Summary(NamedTuple):
         >>> Summary.of(np.array([3.0, 4.0, np.nan]))
         Summary(rms=3.5355339059327378, nan=1, inf=0, size=3)
         """
-        sizes = np.abs(array).astype(np.float64)
+        sizes = np.abs(getattr(array, "whole", array)).astype(np.float64)  # of a batch of arrays, all of it
         finite = np.isfinite(sizes)
         nan, count = int(np.count_nonzero(np.isnan(sizes))), int(np.count_nonzero(finite))
         with np.errstate(all="ignore"):

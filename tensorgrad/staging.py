@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from .errors import Unbatchable
 from .mode import current
 from .record import Handle
 from .writes import written
@@ -64,15 +65,17 @@ def watch(owner: object, attribute: str) -> Any:
     return getattr(owner, attribute)
 
 
-def _traced(tree: Any) -> Any:
-    """A traced array among nested arguments, or None."""
+def _with(protocol: str, tree: Any) -> Any:
+    """An array among nested arguments that has a method of this name, or None."""
     if isinstance(tree, tuple | list):
-        return next((found for item in tree if (found := _traced(item)) is not None), None)
-    return tree if hasattr(tree, "__traced_call__") else None
+        return next((found for item in tree if (found := _with(protocol, item)) is not None), None)
+    return tree if hasattr(tree, protocol) else None
 
 
 def indivisible(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function of arrays that looks at their values: a compiler calls it whole, at every run.
+
+    For a batch of arrays it is called once for each, where it needs to.
 
     The function takes its arrays by position.
 
@@ -89,10 +92,16 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def whole(*args: P.args, **kwargs: P.kwargs) -> R:
         if current().tracer is not None:
-            traced = _traced(args)
+            traced = _with("__traced_call__", args)
             if traced is not None:
                 return traced.__traced_call__(function, args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except Unbatchable:
+            batch = _with("__each__", args)
+            if batch is None:
+                raise
+            return batch.__each__(function, args, kwargs)
 
     return whole
 

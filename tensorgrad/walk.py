@@ -318,7 +318,13 @@ def _walk(
                     entry = leaves.get(parent)
                     if entry is None:
                         leaves[parent] = [parent, r, r is not g]
-                    elif entry[2] and wrap is None and r.shape and entry[1].base is None:
+                    elif (
+                        entry[2]
+                        and wrap is None
+                        and r.shape
+                        and entry[1].base is None
+                        and r.__class__ is entry[1].__class__
+                    ):
                         entry[1] += r
                     else:
                         _add(entry, r, wrap)
@@ -368,7 +374,7 @@ def _walk(
 def _add(entry: list[Any], r: Any, wrap: Any) -> None:
     """Add one more gradient to an entry of the front: in place, where that memory is the entry's own."""
     g = entry[1]
-    if entry[2] and wrap is None and g.shape and g.base is None:
+    if entry[2] and wrap is None and g.shape and g.base is None and r.__class__ is g.__class__:
         np.add(g, r, out=g)
     else:
         entry[1] = g + r

@@ -21,7 +21,7 @@ LAYERS = [
     {"staging"},
     {"windows"},
     {"convolutions"},
-    {"arrays"},
+    {"arrays", "batching"},
     {"debugging", "ops"},
     {"fft", "linalg", "special"},
     {"random"},
@@ -105,6 +105,7 @@ def test_no_cycles():
         "tensorgrad.ops",
         "tensorgrad.linalg",
         "tensorgrad.functional",
+        "tensorgrad.batching",
         "tensorgrad.viz",
         "tensorgrad.compiler",
     ):

@@ -175,7 +175,11 @@ def pulled_back(
         return {}
     if not recorded:
         arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
-        return {node: handle(np.asarray(g), None) for node, g in arrays.items() if node in nodes}
+        return {
+            node: handle(np.asarray(g) if isinstance(g, np.generic) else g, None)
+            for node, g in arrays.items()
+            if node in nodes
+        }
     with enable_grad():
         tensors = walk.backward(out.node, seed, TENSORS, targets=nodes, through=through)
         return separated({node: g for node, g in tensors.items() if node in nodes})

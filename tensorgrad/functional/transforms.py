@@ -18,12 +18,12 @@ import numpy as np
 
 from .. import ops
 from ..errors import GraphError
-from ..graph import Node
 from ..record import handle
 from ..staging import array_of
 from ..tensor import Tensor
 from .call import Argnums, Call, name_of, named
 from .nests import mapped
+from .rows import jacobian_rows
 
 __all__ = ["grad", "hessian", "jacobian", "stop_gradient", "value_and_grad"]
 
@@ -123,7 +123,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
         def derivatives(path: str, returned: Any) -> Any:
             out = call.result("jacobian", returned)
-            rows = _rows(call, out)
+            rows = jacobian_rows(call, out)
 
             def shaped(path: str, x: Tensor) -> Tensor:
                 assert x.node is not None
@@ -136,16 +136,6 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         return mapped(derivatives, call.returned, "the result")
 
     return named(jacobian_of, f, "jacobian")
-
-
-def _rows(call: Call, out: Tensor) -> dict[Node, Tensor]:
-    """For each argument that ``out`` depends on, the gradients of all elements of ``out``, stacked along axis 0."""
-    rows = []
-    for i in range(out.size):
-        seed = np.zeros(out.size, dtype=out.dtype)
-        seed[i] = 1
-        rows.append(call.pull(out, np.reshape(seed, out.shape)))
-    return {node: ops.stack([row[node] for row in rows]) for node in (rows[0] if rows else ())}
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:

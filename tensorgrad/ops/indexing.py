@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..arrays import lifted, numbers
 from ..arrays import scatter as scatter_arrays
 from ..errors import DTypeError, ShapeError
 from ..record import TensorLike, record
@@ -50,7 +50,7 @@ def getitem(x: TensorLike, key: Any, /) -> Tensor:
     static, arrays = taken_apart(key, "getitem")
 
     def forward(a: Any, *index: Any) -> Any:
-        return checked_index("getitem", lambda: a[together(static, index)], shape)
+        return checked_index("getitem", lambda: lifted(a, *index)[together(static, index)], shape)
 
     def d_x(xp: Any, g: Any, index: Any) -> Any:
         return xp.scatter(g, together(static, index), shape)
@@ -90,7 +90,7 @@ def gathered(op: str, x: Any, places: Any, axis: int | None) -> Tensor:
     before = (slice(None),) * (axis or 0)
 
     def forward(a: Any, index: Any) -> Any:
-        return checked_index(op, lambda: np.take(a, index, axis=axis), shape)
+        return checked_index(op, lambda: np.take(lifted(a, index), index, axis=axis), shape)
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         if axis is None:
@@ -110,7 +110,7 @@ def rearranged(op: str, x: Any, order: Any, axis: int) -> Tensor:
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return xp.take(g, xp.argsort(y), axis=axis)
 
-    return record(op, lambda a, index: np.take(a, index, axis=axis), (x, order), (d_x, no_gradient))
+    return record(op, lambda a, index: np.take(lifted(a, index), index, axis=axis), (x, order), (d_x, no_gradient))
 
 
 def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tensor:

@@ -289,6 +289,7 @@ def _put(op: str, array: Any, key: Any, value: Any) -> None:
     except ValueError as error:
         if "read-only" in str(error):
             raise InplaceError(f"{op}: this Tensor's memory is read-only; write to a copy, t = +t") from error
+        np.asarray(value)  # a batch of arrays says itself that it cannot be written into one
         part = array[key].shape
         raise broadcast_error(op, part, np.shape(value)) or ShapeError(
             f"{op}: a value of shape {np.shape(value)} does not fit the selection of shape {part}: {error}"

@@ -55,8 +55,9 @@ def where(code: Any, lasti: int) -> tuple[str, str]:
 
 
 def data_of(value: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return value.data if isinstance(value, Handle) else value
+    """The array of a Tensor; anything else as it is. Of a batch of arrays, all of it."""
+    array = value.data if isinstance(value, Handle) else value
+    return getattr(array, "whole", array)
 
 
 def shown(gradient: Any) -> Gradient:
@@ -116,5 +117,5 @@ def array_given(node: Node, position: int) -> Any:
         pick = getter(rule)
         for place, arg in zip(pick((*range(len(node.inputs)), -1)), args, strict=True):
             if place == position and hasattr(arg, "shape"):
-                return arg
+                return data_of(arg)
     return None

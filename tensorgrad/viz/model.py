@@ -144,14 +144,14 @@ class _Reader:
         if not node.requires_grad:
             return None
         if self.gradients is not None:
-            found = self.gradients.get(node)
+            found = data_of(self.gradients.get(node))
         elif isinstance(node, Leaf):
             owner = node.owner()
             found = data_of(getattr(owner, "_grad", None))
             if found is None and self.walked:  # a functional transform leaves .grad alone
-                found = node.gradient
+                found = data_of(node.gradient)
         else:
-            found = node.gradient
+            found = data_of(node.gradient)
             if found is None and node.extra is not None and node.extra.owner is not None:
                 found = data_of(getattr(node.extra.owner(), "_grad", None))  # retain_grad()
         if found is not None:
@@ -173,7 +173,7 @@ class _Reader:
         if isinstance(value, Summary):
             missing = f", {value.nonfinite} of {value.size} not finite" if value.nonfinite else ""
             card.tip.append(f"values: rms {value.rms:.3g}{missing}")
-        elif value is not None and node.shape:
+        elif value is not None and value.shape:
             card.tip.append(statistics(value))
         elif card.value:
             card.tip.append(f"value {card.value}")
@@ -209,7 +209,7 @@ class _Reader:
         full = label if "." in label or not path else f"{path}.{label}".rstrip(".")
         card = self.card(kind, short(local or label) or kind, shape=node.shape, path=path)
         card.root = node in self.roots
-        if not node.shape and data is not None:
+        if data is not None and not data.shape:
             card.value = number(data.item())
         card.gradient = self.gradient(node)
         what = "leaf that requires a gradient" if kind == "parameter" else kind
@@ -240,9 +240,9 @@ class _Reader:
                 tails.append(self.card("scalar", text, value=text, path=path, tip=tip))
         card = self.card("op", node.op, name=short(node.label or "", 24), shape=node.shape, path=path)
         card.root = node in self.roots
-        value = node.value
-        if not node.shape and value is not None:
-            card.value = number(data_of(value).item())
+        value = data_of(node.value)
+        if value is not None and not isinstance(value, Summary) and not value.shape:
+            card.value = number(value.item())
         card.gradient = self.gradient(node)
         title = node.scope.title
         scope = f"{path}{' ' if title else ''}{title}" if path else ""

@@ -1,0 +1,62 @@
+"""Where the hidden axis is, and how arrays with and without one are brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["aligned", "level_of", "opened", "spread", "treated"]
+
+
+def opened(value: Any, level: int) -> Any:
+    """The array with the hidden axis in front, for a batch of this level; None for anything else."""
+    return value.hidden if getattr(value, "level", 0) == level else None
+
+
+def treated(tree: Any, level: int, change: Callable[[Any], Any]) -> Any:
+    """Nested arguments with every batch of this level changed."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return kind(treated(item, level, change) for item in tree)
+    if kind is dict:
+        return {key: treated(item, level, change) for key, item in tree.items()}
+    return change(tree) if getattr(tree, "level", 0) == level else tree
+
+
+def level_of(tree: Any) -> int:
+    """The highest level among nested arguments; 0 where there is no batch."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return max(map(level_of, tree), default=0)
+    if kind is dict:
+        return max(map(level_of, tree.values()), default=0)
+    return getattr(tree, "level", 0)
+
+
+def aligned(level: int, values: Any, ndim: int = 0) -> list[Any]:
+    """Arrays that broadcast as their elements do: the hidden axis comes before the longest shape.
+
+    >>> from .array import Batched
+    >>> [a.shape for a in aligned(1, [Batched(np.ones((5, 3)), 1), np.ones((2, 3))])]
+    [(5, 1, 3), (2, 3)]
+    """
+    for value in values:
+        n = getattr(value, "ndim", 0)
+        ndim = n if n > ndim else ndim
+    result = []
+    for value in values:
+        if getattr(value, "level", 0) == level:
+            value = value.hidden
+            shape = value.shape
+            if len(shape) <= ndim:
+                value = np.reshape(value, (shape[0], *(1,) * (ndim + 1 - len(shape)), *shape[1:]))
+        result.append(value)
+    return result
+
+
+def spread(level: int, values: Any) -> list[Any]:
+    """All of them with a hidden axis: a plain array is repeated along it, without a copy."""
+    size = next(v.hidden.shape[0] for v in values if getattr(v, "level", 0) == level)
+    return [v.hidden if getattr(v, "level", 0) == level else np.broadcast_to(v, (size, *np.shape(v))) for v in values]

@@ -1,0 +1,170 @@
+"""A function of one sample, computed for a whole batch of them at once; and the gradient of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..batching import Batched, new_level
+from ..errors import ShapeError, Unbatchable
+from ..graph import Node
+from ..mode import current, no_grad
+from ..ops.views import shaped
+from ..record import handle
+from ..shapes import normalised_axis
+from ..tensor import Tensor
+from ..writes import tick
+from .call import Argnums, name_of, named
+from .crossing import entered, left, share
+from .nests import mapped
+from .transforms import grad
+
+__all__ = ["per_sample_grad", "vmap"]
+
+InAxes = int | None | tuple[int | None, ...]
+
+
+def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
+    """The function that computes ``f``, written for one sample, for a batch of them: axis 0 of all results.
+
+    Everything is computed for all samples at once; where ``f`` decides by values that differ within the batch, or uses
+    what knows ndarrays only, it is called for one sample after the other instead, with the same result. Derivatives of
+    any order pass through, inside ``f`` and outside. Random draws inside ``f`` are the same for all samples.
+
+    Args:
+        f: takes Tensors, or dicts, lists or tuples of them, and returns such. It must not keep or change anything
+            outside.
+        in_axes: for each positional argument, along which axis the samples lie; None for an argument that is the same
+            for all of them, which is passed on as it is. One for all, or a tuple.
+
+    Raises:
+        ShapeError: an argument has no such axis, or there are different numbers of samples.
+        ValueError: ``in_axes`` does not fit the arguments.
+
+    >>> import tensorgrad as tg
+    >>> tg.vmap(lambda x, y: (x * y).sum())(tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([[1.0, 1.0], [0.0, 1.0]]))
+    Tensor([3., 4.], dtype=float64)
+    """
+
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        axes = _axes(in_axes, len(args), name_of(f))
+        samples: list[tuple[Any, int]] = []
+        sizes: dict[int, str] = {}
+
+        def note(path: str, leaf: Any, axis: int) -> int:
+            x = shaped(leaf, "vmap")
+            x = x if isinstance(x, Tensor) else handle(x, None)
+            at = normalised_axis(axis, len(x.shape), f"vmap ({path})")
+            sizes.setdefault(x.shape[at], path)
+            samples.append((x, at))
+            return len(samples) - 1
+
+        places = [
+            arg if axis is None else mapped(partial(note, axis=axis), arg, f"argument {i}")
+            for i, (arg, axis) in enumerate(zip(args, axes))
+        ]
+        if not sizes:
+            raise ValueError(f"vmap({name_of(f)}): no argument holds samples; in_axes is {in_axes!r}")
+        if len(sizes) != 1:
+            (first, path), (second, other), *_ = sizes.items()
+            raise ShapeError(f"vmap: {path} has {first} samples, {other} has {second}; all need the same number")
+        (size,) = sizes
+
+        def call(mine: list[Tensor]) -> Any:
+            given = (
+                place if axis is None else mapped(lambda _, i: mine[i], place, "") for place, axis in zip(places, axes)
+            )
+            return f(*given, **kwargs)
+
+        if current().tracer is None:
+            try:
+                return _at_once(call, samples, size)
+            except Unbatchable:
+                if not size:
+                    raise
+        return _one_by_one(call, samples, size)
+
+    return named(batched, f, "vmap")
+
+
+def per_sample_grad(f: Callable[..., Any], argnums: Argnums = 0, in_axes: InAxes = 0) -> Callable[..., Any]:
+    """The function that returns the gradient of ``f`` for each sample: axis 0 of what :func:`grad` returns.
+
+    ``f(params, *sample)`` is written for one sample and returns a scalar; the result is nested as the parameters are.
+    It has no history: write ``vmap(grad(f), in_axes)`` to differentiate it further. Where a layer mixes samples
+    (``nn.BatchNorm`` in training) there is no gradient of one of them: such a layer sees one sample at a time.
+
+    Args:
+        f: as for :func:`vmap`, with a scalar result.
+        argnums: as for :func:`grad`: which arguments are the parameters. They are the same for all samples.
+        in_axes: along which axis the samples lie, for all other arguments or, in a tuple, for each argument.
+
+    Raises what :func:`grad` and :func:`vmap` raise.
+
+    >>> import tensorgrad as tg
+    >>> tg.per_sample_grad(lambda w, x: (w @ x) ** 2)(tg.Tensor([1.0, 1.0]), tg.Tensor([[1.0, 0.0], [1.0, 2.0]]))
+    Tensor([[ 2.,  0.],
+            [ 6., 12.]], dtype=float64)
+    """
+
+    def gradients(*args: Any, **kwargs: Any) -> Any:
+        axes = in_axes
+        if not isinstance(axes, tuple):
+            chosen = {i % max(len(args), 1) for i in (argnums if isinstance(argnums, tuple) else (argnums,))}
+            axes = tuple(None if i in chosen else axes for i in range(len(args)))
+        with no_grad():
+            return vmap(grad(f, argnums), axes)(*args, **kwargs)
+
+    return named(gradients, f, "per_sample_grad")
+
+
+def _axes(in_axes: InAxes, given: int, name: str) -> tuple[int | None, ...]:
+    axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * given
+    if len(axes) != given or any(not isinstance(a, int) or isinstance(a, bool) for a in axes if a is not None):
+        raise ValueError(
+            f"in_axes is an integer or None, or a tuple of them, one for each of the {given} positional arguments of "
+            f"{name}; got {in_axes!r}"
+        )
+    return axes
+
+
+def _at_once(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
+    level, start = new_level(), tick()
+    inside = [entered(x, axis, level) for x, axis in samples]
+    doors = {x.node for x in inside if x.node is not None}
+    leaving: list[Node] = []
+
+    def out(path: str, result: Any) -> Any:
+        if not isinstance(result, Tensor):
+            return left(result if isinstance(result, Batched) else np.asarray(result), 0, level, size)
+        result = left(result, 0, level, size)
+        if result.requires_grad:
+            leaving.append(result.node)
+        return result
+
+    returned = mapped(out, call(inside), "")
+    share(leaving, doors, start, level, size)
+    return returned
+
+
+def _one_by_one(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
+    return _stacked([call([ops.getitem(x, (slice(None),) * axis + (i,)) for x, axis in samples]) for i in range(size)])
+
+
+def _stacked(results: list[Any]) -> Any:
+    """Nests of results, stacked leaf by leaf."""
+    first = results[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {key: _stacked([result[key] for result in results]) for key in first}
+    if isinstance(first, list | tuple):
+        parts = [_stacked(list(part)) for part in zip(*results, strict=True)]
+        if isinstance(first, list):
+            return parts
+        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+    return ops.stack(results) if isinstance(first, Tensor) else np.stack(results)
