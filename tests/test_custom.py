@@ -1,7 +1,5 @@
 """Operations of the user's own: right ones work everywhere, wrong ones are named."""
 
-import gc
-
 import numpy as np
 import pytest
 
@@ -203,17 +201,11 @@ def test_misuse():
         ratio(X, Y, power=tg.Tensor(2.0))
 
 
-def test_nothing_is_left_behind():
+def test_nothing_is_left_behind(no_collector):
     def work():
         x, y = tg.Tensor(X, requires_grad=True), tg.Tensor(Y, requires_grad=True)
         ratio(x, y).sum().backward()
         tg.grad(lambda a: ratio(a, y).sum())(X)
         tg.grad(lambda a: (tg.grad(lambda b: ratio(a, b).sum())(Y) ** 2).sum())(X)
 
-    gc.collect()
-    gc.disable()
-    try:
-        assert growth(work, 200) < 40
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert growth(work, 200) < 40

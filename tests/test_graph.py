@@ -1,6 +1,5 @@
 """The graph: how large it may be, how long it lives, and what is known of its nodes."""
 
-import gc
 import inspect
 import subprocess
 import sys
@@ -16,18 +15,6 @@ import tensorgrad as tg
 from tensorgrad import walk
 from tensorgrad.frames import source_line
 from tensorgrad.record import record
-
-
-@pytest.fixture
-def no_collector():
-    """Without the cyclic collector; at the end it must find nothing to do."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-        assert gc.collect() == 0, "reference cycles were left"
-    finally:
-        gc.enable()
 
 
 def chain(x, length):
