@@ -105,9 +105,9 @@ def value_and_grad(
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that returns all first derivatives of ``f``: a Tensor of shape ``out.shape + in.shape``.
 
-    Costs one backward for each element of the result. Arguments are those of :func:`grad`. Where ``f``
-    returns a dict, list, tuple or module, so does the Jacobian function, outermost (a dict for a module). Zero where
-    ``f`` does not depend on an argument.
+    One backward goes through many elements of the result at once, as many as fit into the processor's caches.
+    Arguments are those of :func:`grad`. Where ``f`` returns a dict, list, tuple or module, so does the Jacobian
+    function, outermost (a dict for a module). Zero where ``f`` does not depend on an argument.
 
     Raises:
         DTypeError: an argument to differentiate by, or the result, is not of floating point.
