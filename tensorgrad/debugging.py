@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import finite
 from .errors import InplaceError, NonFiniteError
 from .frames import place, user_frame
-from .graph import Freed, Node, elementwise, extra, sources
+from .graph import Freed, Node, elementwise, extra, saved_for_backward, sources
 from .mode import Mode, Switch
 
 __all__ = ["debug"]
@@ -67,13 +67,10 @@ class _Debugger:
         given = zip(node.saved[position], prints[position], sources(rule, node), strict=True)
         for array, before, source in given:
             if _fingerprint(array) != before:
-                what = "its result" if source is node else "an input"
-                if isinstance(source, Node) and source is not node:
-                    what = f"its input {source.label or source.op!r}"
                 raise InplaceError(
-                    f"{node.op} (called at {place(node.code, node.lasti)}) saved {what} of shape {array.shape} for "
-                    f"backward, and its bytes have changed since, not through tensorgrad: a NumPy array on the same "
-                    f"memory, or t.data, was written to. Run backward() before, or write to a copy"
+                    f"{saved_for_backward(node, source, array)}, and its bytes have changed since, not through "
+                    f"tensorgrad: a NumPy array on the same memory, or t.data, was written to. Run "
+                    f"backward() before, or write to a copy"
                 )
 
     def gone_back(self, node: Node, position: int, g: Any, gradient: Any) -> None:

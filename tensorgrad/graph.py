@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import GraphError
-from .frames import LIBRARY
+from .frames import place, user_frame
 from .mode import Scope, current
 from .writes import tick
 
@@ -46,9 +46,11 @@ __all__ = [
     "Node",
     "Rule",
     "Summary",
+    "behind",
     "elementwise",
     "extra",
     "getter",
+    "saved_for_backward",
     "sources",
 ]
 
@@ -209,8 +211,7 @@ class Cut(Leaf):
     requires_grad = False
 
     def __init__(self, why: str, origin: Node, frame: FrameType, op: str) -> None:
-        while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
-            frame = frame.f_back
+        frame = user_frame(frame)
         Node.__init__(self, op, (), (), (), origin, origin.shape, frame.f_code, frame.f_lasti, current().scope)
         self.value = None
         self.owner = _nobody  # type: ignore[assignment]
@@ -259,3 +260,23 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
 def sources(rule: Rule, node: Node) -> tuple[Any, ...]:
     """Which node (or scalar, or None) each saved argument of a rule came from."""
     return getter(rule)((*node.inputs, node))
+
+
+def saved_for_backward(node: Node, source: Any, array: Any) -> str:
+    """Which array an operation saved, where: the beginning of what is said when it was written to."""
+    what = "its result" if source is node else "an input"
+    if isinstance(source, Node) and source is not node:
+        what = f"its input {source.label or source.op!r}"
+    return f"{node.op} (called at {place(node.code, node.lasti)}) saved {what} of shape {array.shape} for backward"
+
+
+def behind(roots: Iterable[Node]) -> list[Node]:
+    """The roots and all that they were computed from."""
+    seen = dict.fromkeys(roots)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().inputs:
+            if isinstance(parent, Node) and parent not in seen:
+                seen[parent] = None
+                stack.append(parent)
+    return list(seen)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from .mode import current
 from .record import Handle, handle
 from .staging import indivisible
 from .walk import Reading
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 __all__ = ["ARRAYS", "TENSORS"]
 
@@ -40,58 +37,41 @@ def _stand_ins(like: Any, number: float, apart: bool) -> Any:
     return (number + np.cos(number * order * order)).astype(like.dtype)
 
 
-def _mended_arrays(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
-    if finite(gradient):
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Handle) else value
+
+
+def _mender(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
+    """How gradients are mended where rules are read with these functions; ``ones`` makes ones like a gradient."""
+
+    def mended(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
+        if finite(_plain(gradient)):
+            return gradient
+        if elementwise:
+            local = rule(functions, ones(g), *args)
+            return functions.where(dead(_plain(g), _plain(local), _plain(gradient)), 0, gradient)
+
+        def with_stand_ins(number: float, apart: bool) -> Any:
+            def replaced(value: Any) -> Any:
+                array = _plain(value)
+                if not hasattr(array, "dtype") or array.dtype.kind not in "fc" or finite(array):
+                    return value
+                return functions.where(np.isfinite(array), value, _stand_ins(array, number, apart))
+
+            return rule(functions, replaced(g), *map(replaced, args))
+
+        for apart in (False, True):
+            try:
+                first, second = (with_stand_ins(number, apart) for number in _STAND_INS)
+            except np.linalg.LinAlgError:  # a matrix became singular
+                continue
+            settled = np.isfinite(_plain(gradient)) | (_plain(first) != _plain(second))
+            gradient = functions.where(settled, gradient, first)
+            if finite(_plain(gradient)):
+                break
         return gradient
-    if elementwise:
-        return np.where(dead(g, rule(array_functions, np.ones_like(g), *args), gradient), 0, gradient)
 
-    def replaced(value: Any, number: float, apart: bool) -> Any:
-        if not _may_be_infinite(value):
-            return value
-        return np.where(np.isfinite(value), value, _stand_ins(value, number, apart))
-
-    return _settled(
-        gradient, lambda *how: rule(array_functions, replaced(g, *how), *(replaced(arg, *how) for arg in args)), np
-    )
-
-
-def _mended_tensors(rule: Rule, g: Tensor, args: tuple[Any, ...], gradient: Tensor, elementwise: bool) -> Tensor:
-    if finite(gradient.data):
-        return gradient
-    if elementwise:
-        local = rule(tensor_functions, handle(np.ones_like(g.data), None), *args)
-        return ops.where(dead(g.data, local.data, gradient.data), 0, gradient)
-
-    def replaced(value: Any, number: float, apart: bool) -> Any:
-        if not isinstance(value, Handle) or not _may_be_infinite(value.data):
-            return value
-        return ops.where(np.isfinite(value.data), value, _stand_ins(value.data, number, apart))
-
-    return _settled(
-        gradient, lambda *how: rule(tensor_functions, replaced(g, *how), *(replaced(arg, *how) for arg in args)), ops
-    )
-
-
-def _settled(gradient: Any, gradient_with: Callable[[float, bool], Any], xp: Any) -> Any:
-    """The gradient, where it is not finite replaced by what it is with any stand-ins."""
-
-    def plain(value: Any) -> Any:
-        return value.data if isinstance(value, Handle) else value
-
-    for apart in (False, True):
-        try:
-            first, second = (gradient_with(number, apart) for number in _STAND_INS)
-        except np.linalg.LinAlgError:  # a matrix became singular
-            continue
-        gradient = xp.where(np.isfinite(plain(gradient)) | (plain(first) != plain(second)), gradient, first)
-        if finite(plain(gradient)):
-            break
-    return gradient
-
-
-def _may_be_infinite(value: Any) -> bool:
-    return hasattr(value, "dtype") and value.dtype.kind in "fc" and not finite(value)
+    return mended
 
 
 @indivisible
@@ -131,7 +111,10 @@ class _TensorFunctions:
 
 tensor_functions = _TensorFunctions()
 
-ARRAYS = Reading(array_functions, None, _mended_arrays, _finite_arrays)
+ARRAYS = Reading(array_functions, None, _mender(array_functions, np.ones_like), _finite_arrays)
 TENSORS = Reading(
-    tensor_functions, _wrapped, _mended_tensors, lambda gradients: _finite_arrays(g.data for g in gradients)
+    tensor_functions,
+    _wrapped,
+    _mender(tensor_functions, lambda g: handle(np.ones_like(g.data), None)),
+    lambda gradients: _finite_arrays(g.data for g in gradients),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from .errors import GraphError
 from .frames import place
-from .graph import Constant, Cut, Freed, Leaf, Node
+from .graph import Constant, Cut, Freed, Leaf, behind
 from .tensor import Tensor
 
 __all__ = ["why_no_grad"]
@@ -78,22 +78,10 @@ def _story(cut: Cut) -> str:
     return f"{cut.why}, at {place(cut.code, cut.lasti)}, on {what}{'' if label is None else f' {label!r}'}"
 
 
-def _reached(roots: list[Node]) -> list[Node]:
-    """The roots and all they were computed from."""
-    seen = dict.fromkeys(roots)
-    stack = list(seen)
-    while stack:
-        for parent in stack.pop().inputs:
-            if isinstance(parent, Node) and parent not in seen:
-                seen[parent] = None
-                stack.append(parent)
-    return list(seen)
-
-
 def _between(t: Tensor, result: Tensor) -> str:
     if not result.requires_grad or result.node is None:
         return _without_history(result)
-    nodes = _reached([result.node])
+    nodes = behind([result.node])
     if t.node is not None and t.requires_grad and t.node in nodes:
         return (
             f"{_named(t)} is what the result ({result._describe()}) was computed from: backward() gives it a gradient"
@@ -109,7 +97,7 @@ def _between(t: Tensor, result: Tensor) -> str:
     if t.node is not None:
         for cut in cuts:
             origin = cut.origin()
-            if origin is not None and t.node in _reached([origin]):
+            if origin is not None and t.node in behind([origin]):
                 return f"{_named(t)} was cut off from the result: {_story(cut)}"
     if not t.requires_grad:
         return _without_history(t)

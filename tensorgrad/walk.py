@@ -16,7 +16,7 @@ import numpy as np
 from . import writes
 from .errors import DTypeError, GraphError, InplaceError, ShapeError
 from .frames import place, user_frame
-from .graph import Freed, Node, Rule, Summary, elementwise, sources
+from .graph import Freed, Node, Rule, Summary, elementwise, saved_for_backward, sources
 from .mode import current
 from .shapes import sum_to_shape
 
@@ -119,6 +119,17 @@ class _Front:
         self.leaves: dict[Node, list[Any]] = {} if root.rules else {root: entry}
         self.results: dict[Node, Any] = {}
 
+    def copied(self) -> _Front:
+        """The front as it is now: neither side may write to the gradients any more."""
+        copied = object.__new__(_Front)
+        for name in ("waiting", "leaves"):
+            entries = getattr(self, name)
+            for entry in entries.values():
+                entry[2] = False
+            setattr(copied, name, {key: list(entry) for key, entry in entries.items()})
+        copied.results = dict(self.results)
+        return copied
+
 
 def backward(
     root: Node,
@@ -144,12 +155,12 @@ def backward(
     live = None if targets is None else reaches(root, stops)
     if live is not None and root not in live:
         return {}
-    frees = _Freeing(_Front(root, seed), user_frame(sys._getframe(1))) if release else None
+    frees = _Freeing(user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
         careful = current().debug is not None  # which looks at each gradient as it comes
-        result = _walk(frees.front if frees else _Front(root, seed), reading, live, stops, frees, careful, through)
+        result = _walk(_Front(root, seed), reading, live, stops, frees, careful, through)
         if not careful and not reading.finite(result.values()):
-            front = frees.restarted() if frees else _Front(root, seed)
+            front = (frees.restarted() if frees is not None else None) or _Front(root, seed)
             result = _walk(front, reading, live, stops, frees, careful=True, through=through)
     if frees is not None:
         frees.free()
@@ -167,9 +178,8 @@ class _Freeing:
     so it is done where there is much to be freed, and for small arrays only once, at the end.
     """
 
-    def __init__(self, front: _Front, frame: FrameType) -> None:
-        self.front = front
-        self.start = self._copied(front)
+    def __init__(self, frame: FrameType) -> None:
+        self.start: _Front | None = None  # as it was when arrays were last freed
         self.freed = Freed(frame.f_code, frame.f_lasti)
         self.keep = current().keep
         self.visited: list[Node] = []
@@ -177,19 +187,8 @@ class _Freeing:
         self.on_the_way = current().tracer is None
         self.pause = 1  # how many operations on small arrays to the next look at all
 
-    def _copied(self, front: _Front) -> _Front:
-        """The front as it is now: neither side may write to the gradients any more."""
-        copied = object.__new__(_Front)
-        for name in ("waiting", "leaves"):
-            entries = getattr(front, name)
-            for entry in entries.values():
-                entry[2] = False
-            setattr(copied, name, {key: list(entry) for key, entry in entries.items()})
-        copied.results = dict(front.results)
-        return copied
-
-    def restarted(self) -> _Front:
-        """The front of the last look."""
+    def restarted(self) -> _Front | None:
+        """The front behind which arrays were last freed; None for the root."""
         self.visited.clear()
         self.on_the_way = False
         return self.start
@@ -212,7 +211,7 @@ class _Freeing:
             self.on_the_way = False  # the end will tell whether it matters
             return sys.maxsize
         self.free()
-        self.start = self._copied(front)
+        self.start = front.copied()
         self.touched = []
         return stride or 1
 
@@ -403,13 +402,10 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
     for arg, source in zip(args, sources(rule, node), strict=True):
         later = writes.later_writes(arg, node.birth) if hasattr(arg, "dtype") else None
         if later is not None:
-            what = "its result" if source is node else "an input"
-            if isinstance(source, Node) and source is not node:
-                what = f"its input {source.label or source.op!r}"
             raise InplaceError(
-                f"{node.op} (called at {place(node.code, node.lasti)}) saved {what} of shape {arg.shape} for backward, "
-                f"and {later.by} has written to that memory since: it is at version {later.version}, expected "
-                f"{later.expected}; run backward before {later.by}, or write to a copy"
+                f"{saved_for_backward(node, source, arg)}, and {later.by} has written to that memory "
+                f"since: it is at version {later.version}, expected {later.expected}; "
+                f"run backward before {later.by}, or write to a copy"
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..graph import Freed, Leaf, Node, Summary, elementwise
+from ..graph import Freed, Leaf, Node, Summary, behind, elementwise
 from ..shapes import Shape
 from .facts import Gradient, array_given, data_of, shown, size_text, statistics, where
 from .style import NONE, number, shape_text, short
@@ -84,14 +84,7 @@ class Picture:
 
 def nodes_of(roots: Iterable[Node]) -> list[Node]:
     """The roots and all they were computed from, in the order of their birth."""
-    seen = set(roots)
-    stack = list(seen)
-    while stack:
-        for parent in stack.pop().inputs:
-            if isinstance(parent, Node) and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=lambda node: node.birth)
+    return sorted(behind(roots), key=lambda node: node.birth)
 
 
 def _common(paths: Iterable[str]) -> str:
