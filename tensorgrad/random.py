@@ -13,6 +13,7 @@ import numpy as np
 
 from . import ops
 from .ops.complexes import refuse_complex
+from .ops.sampling import require_rng
 from .ops.shaping import lengths
 from .ops.views import shaped
 from .record import Handle, TensorLike, handle, operand, record
@@ -38,11 +39,6 @@ __all__ = [
 Generator = np.random.Generator
 
 
-def _require_rng(op: str, rng: Any) -> None:
-    if not isinstance(rng, Generator | int | np.integer) or isinstance(rng, bool):
-        raise TypeError(f"{op}: rng is a numpy.random.Generator or an integer seed, got {type(rng).__name__}")
-
-
 def _asked(op: str, first: Any, second: Any, size: Any) -> tuple[Any, Any]:
     """Dtype and shape of the draws for two parameters."""
     parameters = [p if isinstance(p, Handle) else operand(p, op) for p in (first, second)]
@@ -57,7 +53,7 @@ def _asked(op: str, first: Any, second: Any, size: Any) -> tuple[Any, Any]:
 
 def _draw(op: str, method: str, first: Any, second: Any, size: Any, rng: Generator | int) -> Any:
     """Standard numbers to scale, of the parameters' shape and dtype."""
-    _require_rng(op, rng)
+    require_rng(op, rng)
     dtype, size = _asked(op, first, second, size)
 
     def draw() -> Any:
@@ -227,7 +223,7 @@ def gamma(
     >>> shape.grad.round(6)
     array([1.242887, 1.148359])
     """
-    _require_rng("gamma", rng)
+    require_rng("gamma", rng)
     dtype, size = _asked("gamma", shape, scale, size)
     return ops.multiply(scale, _standard_gamma("gamma", shape, size, dtype, rng))
 
@@ -252,7 +248,7 @@ def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, r
     Tensor(1., dtype=float64)
     """
     op = "dirichlet"
-    _require_rng(op, rng)
+    require_rng(op, rng)
     refuse_complex(op, alpha)
     source = shaped(alpha, op)
     normalised_axis(-1, len(source.shape), op)
@@ -302,7 +298,7 @@ def permutation(x: TensorLike, /, axis: int = 0, *, rng: Generator | int) -> Ten
     >>> tg.random.permutation([1.0, 2.0, 3.0], rng=0)
     Tensor([3., 1., 2.], dtype=float64)
     """
-    _require_rng("permutation", rng)
+    require_rng("permutation", rng)
     source = shaped(np.arange(x) if isinstance(x, int | np.integer) else x, "permutation")
     axis = normalised_axis(axis, len(source.shape), "permutation")
     count = source.shape[axis]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ShapeError
-from ..record import Handle, TensorLike, record
+from ..record import TensorLike, record
 from ..staging import array_of, indivisible
-from .arithmetic import add, divide, multiply, sqrt, subtract
+from .arithmetic import add, divide, multiply, remainder, sqrt, subtract
 from .axes import flip, transpose
 from .complexes import conj, refuse_complex
 from .contractions import vander
+from .diagonals import diagonal
 from .indexing import getitem, take
 from .joining import concatenate
 from .products import matmul, outer
@@ -98,16 +99,11 @@ def interp(
 
 def _periodic(at: Any, points: Any, values: Any, period: float) -> Any:
     """Everything within one period, sorted, with a neighbour at either end."""
-    at, points = _modulo(at, period), _modulo(points, period)
+    at, points = remainder(at, period), remainder(points, period)
     order = np.argsort(array_of(points))
     points, values = take(points, order), take(values, order)
     points = concatenate([subtract(points[-1:], period), points, add(points[:1], period)])
     return at, points, concatenate([values[-1:], values, values[:1]])
-
-
-def _modulo(x: Any, period: float) -> Any:
-    turns = np.floor_divide(array_of(x), period)
-    return subtract(x, multiply(turns, period))
 
 
 # --- convolution ----------------------------------------------------------------------------------------
@@ -126,13 +122,16 @@ def convolve(a: TensorLike, v: TensorLike, /, mode: Mode = "full") -> Tensor:
     left, right = shaped(a, "convolve"), shaped(v, "convolve")
     n, m = _lengths("convolve", left, right)
     start, stop = _kept("convolve", mode, n, m)
-    before, after = start, n + m - 1 - stop
+    around = (start, n + m - 1 - stop)  # of the full convolution was left out
+
+    def whole(xp: Any, g: Any) -> Any:
+        return xp.pad(g, around) if any(around) else g
 
     def d_left(xp: Any, g: Any, y: Any) -> Any:
-        return xp.convolve(_padded(xp, g, before, after), xp.flip(y), "valid")
+        return xp.convolve(whole(xp, g), xp.flip(y), "valid")
 
     def d_right(xp: Any, g: Any, x: Any) -> Any:
-        return xp.convolve(_padded(xp, g, before, after), xp.flip(x), "valid")
+        return xp.convolve(whole(xp, g), xp.flip(x), "valid")
 
     return record("convolve", lambda x, y: np.convolve(x, y, mode), (left, right), (d_left, d_right))
 
@@ -157,20 +156,6 @@ def _kept(op: str, mode: str, n: int, m: int) -> tuple[int, int]:
         start = (short - 1) // 2
         return start, start + long
     raise ValueError(f"{op}: mode is 'full', 'same' or 'valid', got {mode!r}")
-
-
-def _padded(xp: Any, g: Any, before: int, after: int) -> Any:
-    parts = [g]
-    if before:
-        parts.insert(0, xp.zeros_like(g[:1]) * _ones(g, before))
-    if after:
-        parts.append(xp.zeros_like(g[:1]) * _ones(g, after))
-    return xp.concatenate(parts) if len(parts) > 1 else g
-
-
-def _ones(g: Any, count: int) -> Any:
-    like = g.data if isinstance(g, Handle) else g
-    return np.ones_like(like, shape=(count,))
 
 
 def correlate(a: TensorLike, v: TensorLike, /, mode: Mode = "valid") -> Tensor:
@@ -323,6 +308,5 @@ def corrcoef(x: TensorLike, /, y: TensorLike | None = None, rowvar: bool = True)
     c = cov(x, y, rowvar)
     if not c.shape:
         return divide(c, c)
-    n = c.shape[0]
-    deviations = sqrt(getitem(c, (np.arange(n), np.arange(n))))
+    deviations = sqrt(diagonal(c))
     return divide(c, outer(deviations, deviations))

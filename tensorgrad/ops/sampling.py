@@ -17,13 +17,18 @@ from .views import shaped
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["drawn", "gumbel_softmax"]
+__all__ = ["drawn", "gumbel_softmax", "require_rng"]
+
+
+def require_rng(op: str, rng: Any) -> None:
+    """Raise TypeError for what is neither a generator nor a seed."""
+    if not isinstance(rng, np.random.Generator | int | np.integer) or isinstance(rng, bool):
+        raise TypeError(f"{op}: rng is a numpy.random.Generator or an integer seed, got {type(rng).__name__}")
 
 
 def drawn(op: str, draw: Any, like: Any, rng: np.random.Generator | int | None) -> Any:
     """What ``draw(generator, shape)`` gives, anew at every run of a compiled step, as an array like another."""
-    if not isinstance(rng, np.random.Generator | int | np.integer) or isinstance(rng, bool):
-        raise TypeError(f"{op}: rng is a numpy.random.Generator or an integer seed, got {type(rng).__name__}")
+    require_rng(op, rng)
     shape, dtype = like.shape, like.dtype if like.dtype.kind == "f" else np.float64
     data = getattr(like, "data", None)
     kind = data if hasattr(data, "__array_function__") and type(data) is not np.ndarray else None

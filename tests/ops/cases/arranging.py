@@ -10,14 +10,9 @@ import numpy as np
 import tensorgrad as tg
 from tensorgrad import DTypeError, ShapeError
 
-from .rows import C, Case, K, R, S, Sample, joined, public, seed, u
+from .rows import C, Case, K, R, S, Sample, joined, public, row, seed, u
 
 seed("arranging")
-
-
-def row(name: str, *samples: Sample, oracle: Any = None, **rest: Any) -> Case:
-    rest.setdefault("method", "complex")
-    return C(name, oracle or getattr(np, name), *samples, **rest)
 
 
 def several(function: Callable[..., Any]) -> Any:

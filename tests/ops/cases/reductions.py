@@ -96,7 +96,6 @@ def quantile(name: str, oracle: Any, scale: float, lengths: tuple[int, ...] = ()
 
 NAN = np.nan
 HOLES = S([[1.0, NAN, 3.0], [NAN, NAN, NAN]], axis=1)
-TWO = K(S([2.0, NAN, 2.0]), [0.5, 0.0, 0.5])
 ONES = [[1, 0, 1], [0, 0, 0]]
 METHODS = (
     *("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf", "averaged_inverted_cdf"),

@@ -100,6 +100,12 @@ def C(name: str, oracle: Any, *samples: Sample, op: Any = None, **rest: Any) -> 
     return Case(name, oracle, samples, op or public(name), **rest)
 
 
+def row(name: str, *samples: Sample, oracle: Any = None, **rest: Any) -> Case:
+    """An operation whose oracle is NumPy's function of the same name, and which is analytic."""
+    rest.setdefault("method", "complex")
+    return C(name, oracle or getattr(np, name), *samples, **rest)
+
+
 def unary(name: str, oracle: Any, make: Any = u, **rest: Any) -> Case:
     rest.setdefault("method", "complex")
     return C(name, oracle, S(make(2, 3)), S(make()), S(make(0, 3)), S(make(3, 1)[::-1].T), **rest)

@@ -10,14 +10,9 @@ import numpy as np
 import tensorgrad as tg
 from tensorgrad import DTypeError, ShapeError
 
-from .rows import MASK, ROW, C, Case, K, R, S, Sample, real, seed, u
+from .rows import MASK, ROW, C, Case, K, R, S, real, row, seed, u
 
 seed("sorting")
-
-
-def row(name: str, *samples: Sample, oracle: Any = None, **rest: Any) -> Case:
-    rest.setdefault("method", "complex")
-    return C(name, oracle or getattr(np, name), *samples, **rest)
 
 
 def on_a_copy(function: Callable[..., Any], copy: Callable[[Any], Any]) -> Any:
