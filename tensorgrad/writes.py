@@ -46,10 +46,6 @@ def memory(array: Any) -> Any:
     return array
 
 
-def _forget(key: int, _: Any) -> None:
-    _writes.pop(key, None)
-
-
 def written(array: Any, by: str) -> None:
     """Note that an array was written to in place, by whom: a backward that saved it then refuses to run."""
     global latest
@@ -57,7 +53,8 @@ def written(array: Any, by: str) -> None:
     key = id(owner)
     log = _writes.get(key)
     if log is None or log.ref() is not owner:
-        log = _writes[key] = _Writes(weakref.ref(owner, partial(_forget, key)))
+        # A callback without a line of Python: Ctrl-C would be lost in one.
+        log = _writes[key] = _Writes(weakref.ref(owner, partial(_writes.pop, key)))
     log.count += 1
     latest = stamp = tick()
     log.recent.append((stamp, by))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..graph import Rule
@@ -47,7 +48,8 @@ class Joint:
         if known is None or known[0]() is not g or i not in known[1]:
             gradients = {k: r for k, r in enumerate(self._compute(g, saved)) if r is not None}
             try:
-                alive: Callable[[], Any] = weakref.ref(g, lambda _: found.pop(thread, None) and None)
+                # A callback without a line of Python: Ctrl-C would be lost in one.
+                alive: Callable[[], Any] = weakref.ref(g, partial(found.pop, thread))
             except TypeError:  # a NumPy scalar
                 alive = lambda: g  # noqa: E731
             known = found[thread] = (alive, gradients)
