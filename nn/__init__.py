@@ -17,26 +17,26 @@ import tensorgrad as _tg
 
 from . import functional as functional
 from . import init as init
-from ._activations import LeakyReLU as LeakyReLU
-from ._activations import ReLU as ReLU
-from ._activations import Sigmoid as Sigmoid
-from ._activations import Softmax as Softmax
-from ._activations import Tanh as Tanh
-from ._clipping import clip_grad_norm_ as clip_grad_norm_
-from ._clipping import clip_grad_value_ as clip_grad_value_
-from ._containers import MLP as MLP
-from ._containers import Sequential as Sequential
-from ._dropout import Dropout as Dropout
-from ._linear import Linear as Linear
+from ._layers.activations import LeakyReLU as LeakyReLU
+from ._layers.activations import ReLU as ReLU
+from ._layers.activations import Sigmoid as Sigmoid
+from ._layers.activations import Softmax as Softmax
+from ._layers.activations import Tanh as Tanh
+from ._layers.containers import Sequential as Sequential
+from ._layers.dropout import Dropout as Dropout
+from ._layers.linear import Linear as Linear
+from ._layers.normalization import BatchNorm as BatchNorm
 from ._losses import BCEWithLogitsLoss as BCEWithLogitsLoss
 from ._losses import CrossEntropyLoss as CrossEntropyLoss
 from ._losses import MSELoss as MSELoss
+from ._models.mlp import MLP as MLP
 from ._module import Module as Module
-from ._normalization import BatchNorm as BatchNorm
-from ._optimizer import Optimizer as Optimizer
-from ._optimizers import SGD as SGD
-from ._optimizers import Adam as Adam
-from ._optimizers import AdamW as AdamW
+from ._optim.adam import Adam as Adam
+from ._optim.adam import AdamW as AdamW
+from ._optim.clipping import clip_grad_norm_ as clip_grad_norm_
+from ._optim.clipping import clip_grad_value_ as clip_grad_value_
+from ._optim.optimizer import Optimizer as Optimizer
+from ._optim.sgd import SGD as SGD
 from ._parameter import Parameter as Parameter
 
 _tg.hide_frames(__file__)

@@ -7,9 +7,9 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from . import functional
-from ._module import Module
-from ._parameter import Parameter
+from .. import functional
+from .._module import Module
+from .._parameter import Parameter
 
 __all__ = ["BatchNorm"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorgrad as tg
 
-from ._module import Module
+from .._module import Module
 
 __all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 

@@ -16,9 +16,9 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._module import Module
+from .._module import Module
 
-__all__ = ["Optimizer", "ParamGroup", "Run", "require"]
+__all__ = ["Optimizer", "ParamGroup", "Run", "require", "require_rates"]
 
 
 class ParamGroup(dict[str, Any]):
@@ -326,3 +326,10 @@ def require(me: str, name: str, value: Any, condition: Any, expected: str) -> No
     """Raise ValueError for an option, unless the condition holds."""
     if not condition:
         raise ValueError(f"{me}: {name} must be {expected}, got {value!r}")
+
+
+def require_rates(me: str, group: ParamGroup) -> None:
+    """Raise ValueError unless the learning rate and the weight decay are finite and not negative."""
+    for name in ("lr", "weight_decay"):
+        value = group[name]
+        require(me, name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")

@@ -6,8 +6,8 @@ import numpy as np
 
 import tensorgrad as tg
 
-from . import functional
-from ._module import Module
+from .. import functional
+from .._module import Module
 
 __all__ = ["Dropout"]
 

@@ -1,0 +1,1 @@
+"""Optimisers, schedules of learning rates, bounds on gradients."""
