@@ -17,10 +17,20 @@ import tensorgrad as _tg
 
 from . import functional as functional
 from . import init as init
+from ._layers.activations import ELU as ELU
+from ._layers.activations import GELU as GELU
+from ._layers.activations import SELU as SELU
+from ._layers.activations import Hardtanh as Hardtanh
 from ._layers.activations import LeakyReLU as LeakyReLU
+from ._layers.activations import LogSoftmax as LogSoftmax
+from ._layers.activations import Mish as Mish
+from ._layers.activations import PReLU as PReLU
 from ._layers.activations import ReLU as ReLU
 from ._layers.activations import Sigmoid as Sigmoid
+from ._layers.activations import SiLU as SiLU
 from ._layers.activations import Softmax as Softmax
+from ._layers.activations import Softplus as Softplus
+from ._layers.activations import Softsign as Softsign
 from ._layers.activations import Tanh as Tanh
 from ._layers.containers import Sequential as Sequential
 from ._layers.dropout import Dropout as Dropout
