@@ -17,6 +17,7 @@ import tensorgrad as _tg
 
 from . import functional as functional
 from . import init as init
+from . import metrics as metrics
 from ._layers.activations import ELU as ELU
 from ._layers.activations import GELU as GELU
 from ._layers.activations import SELU as SELU
@@ -36,9 +37,17 @@ from ._layers.containers import Sequential as Sequential
 from ._layers.dropout import Dropout as Dropout
 from ._layers.linear import Linear as Linear
 from ._layers.normalization import BatchNorm as BatchNorm
+from ._losses import BCELoss as BCELoss
 from ._losses import BCEWithLogitsLoss as BCEWithLogitsLoss
 from ._losses import CrossEntropyLoss as CrossEntropyLoss
+from ._losses import GaussianNLLLoss as GaussianNLLLoss
+from ._losses import HingeLoss as HingeLoss
+from ._losses import HuberLoss as HuberLoss
+from ._losses import KLDivLoss as KLDivLoss
+from ._losses import L1Loss as L1Loss
 from ._losses import MSELoss as MSELoss
+from ._losses import NLLLoss as NLLLoss
+from ._losses import SmoothL1Loss as SmoothL1Loss
 from ._models.mlp import MLP as MLP
 from ._module import Module as Module
 from ._optim.adam import Adam as Adam
