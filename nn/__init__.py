@@ -42,7 +42,6 @@ from ._layers.dropout import Dropout as Dropout
 from ._layers.embedding import Embedding as Embedding
 from ._layers.linear import Linear as Linear
 from ._layers.normalization import BatchNorm as BatchNorm
-from ._losses import BCELoss as BCELoss
 from ._layers.normalization import GroupNorm as GroupNorm
 from ._layers.normalization import LayerNorm as LayerNorm
 from ._layers.normalization import RMSNorm as RMSNorm
@@ -53,6 +52,7 @@ from ._layers.pooling import Flatten as Flatten
 from ._layers.pooling import MaxPool1d as MaxPool1d
 from ._layers.pooling import MaxPool2d as MaxPool2d
 from ._layers.standardize import Standardize as Standardize
+from ._losses import BCELoss as BCELoss
 from ._losses import BCEWithLogitsLoss as BCEWithLogitsLoss
 from ._losses import CrossEntropyLoss as CrossEntropyLoss
 from ._losses import GaussianNLLLoss as GaussianNLLLoss
