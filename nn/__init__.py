@@ -18,6 +18,9 @@ import tensorgrad as _tg
 from . import functional as functional
 from . import init as init
 from . import metrics as metrics
+from ._exchange.onnx import to_onnx as to_onnx
+from ._exchange.pytorch import from_torch as from_torch
+from ._exchange.pytorch import to_torch as to_torch
 from ._layers.activations import ELU as ELU
 from ._layers.activations import GELU as GELU
 from ._layers.activations import SELU as SELU

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-import tensorgrad as tg
-
 from . import _running as running
+from ._evaluation import evaluating
 
 if TYPE_CHECKING:
     from ._module import Module
@@ -93,13 +92,9 @@ def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], objec
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    modes = [(module, module.training) for module in model.modules()]
     token = running.run.set(running.Run({}, observe, ()))
     try:
-        model.eval()
-        with tg.no_grad():
+        with evaluating(model):
             model(input)
     finally:
         running.run.reset(token)
-        for module, mode in modes:
-            module.training = mode

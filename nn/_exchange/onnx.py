@@ -1,0 +1,133 @@
+"""Models as ONNX files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._evaluation import evaluating
+from .._layers import activations as act
+from .._layers.containers import Sequential
+from .._layers.dropout import Dropout
+from .._layers.linear import Linear
+from .._layers.normalization import BatchNorm
+from .._module import Module
+from .forms import FORMS
+from .graph import Graph, Value
+from .wrappers import wrapped
+
+__all__ = ["to_onnx"]
+
+_OPSET, _IR_VERSION = 17, 8  # ONNX 1.12: the first opset with LayerNormalization
+
+
+def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[int, ...] | None = None) -> None:
+    """Write a model as an ONNX file (opset 17), as it is in evaluation mode.
+
+    The file has one input, "input", and one output, "output", whose first axis is the batch, of any length. Weights
+    have their paths as names. It computes in the model's dtype; onnxruntime has some operations, such as
+    convolution, in float32 only. What is written is checked first, the file replaced whole or not at all, and the model
+    left as it was. Needs the extra ``onnx``.
+
+    Args:
+        model: made of the layers of :mod:`nn`. One that begins with :class:`Embedding` takes int64.
+        path: of the file.
+        input_shape: the shape of one sample, without the batch axis. None is one row of the features that the first
+            layer expects.
+
+    Raises:
+        DTypeError: the model's weights are not all of one dtype.
+        TypeError: the model has a module that has no ONNX form; it says which.
+        ValueError: input_shape is needed.
+        ShapeError: input_shape does not fit the model.
+        ImportError: onnx is not installed.
+        OSError: the file cannot be written.
+
+    >>> import nn, onnx, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.onnx")
+    ...     nn.to_onnx(nn.MLP([4, 8, 3], norm="batch"), path)
+    ...     [node.op_type for node in onnx.load(path).graph.node]
+    ['MatMul', 'BatchNormalization', 'Relu', 'Gemm']
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("to_onnx needs onnx; write: pip install 'tensorgrad-np[onnx]'") from error
+    dtype = _dtype(model)
+    x = Value("input", _example(model, input_shape, dtype))
+    graph = Graph(FORMS, dtype)
+    with evaluating(model):
+        result = graph.module(model, x, "")
+    proto = onnx.helper.make_model(
+        graph.proto(x, result),
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="tensorgrad",
+        producer_version=tg.__version__,
+    )
+    onnx.checker.check_model(proto, full_check=True)
+    _write(Path(path), proto.SerializeToString())
+
+
+def _dtype(model: Module) -> np.dtype[Any]:
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    found = {tensor.dtype: name for name, tensor in reversed(tensors) if tensor.dtype.kind == "f"}
+    if len(found) > 1:
+        raise tg.DTypeError(
+            f"to_onnx: the model has tensors of {' and '.join(f'{dtype} ({name})' for dtype, name in found.items())}, "
+            "expected one dtype; write model.to(np.float32)"
+        )
+    return next(iter(found), np.dtype(np.float32))
+
+
+# How the shape of a sample follows from a layer that comes first.
+_FEATURES: dict[type[Module], str] = {
+    Linear: "in_features",
+    BatchNorm: "num_features",
+}
+_KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.values())
+
+
+def _first(model: Module) -> Module:
+    """The first layer that tells the shape of a sample, if any does."""
+    for module in model.modules():
+        if not isinstance(module, (Sequential, *_KEEP_SHAPE)) and wrapped(module) is None:
+            return module
+    return model
+
+
+def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> Any:
+    """A batch of one sample of zeros."""
+    first = _first(model)
+    if input_shape is None:
+        attribute = next((_FEATURES[kind] for kind in type(first).__mro__ if kind in _FEATURES), None)
+        if attribute is None:
+            raise ValueError(
+                f"to_onnx: the shape of a sample does not follow from {first!r}; write input_shape=(...), without the "
+                "batch axis"
+            )
+        shape = getattr(first, attribute)
+        input_shape = shape if isinstance(shape, tuple) else (shape,)
+    return np.zeros((1, *input_shape), dtype)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file whole, or leave it as it is."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
