@@ -259,7 +259,7 @@ def _check_total(total: Any, *, op: str) -> None:
 @tg.indivisible
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Where the class is the label's, on a new axis with ``after`` axes behind it."""
-    numbers = np.arange(classes, like=labels).reshape(classes, *(1,) * after)
+    numbers = np.arange(classes, like=labels)[(..., *(None,) * after)]
     behind = (..., None, *(slice(None),) * after)
     hot = labels[behind] == numbers
     expected = labels.size
@@ -317,8 +317,8 @@ def _weighed(
 def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
     """Of each row, minus the sum of its log-probabilities, each times the share that its class has in the label."""
     factor = share if weight is None else tg.multiply(share, weight)
-    # A log-probability of -inf for a class without a share leaves no NaN.
-    void = (_array(factor) == 0) & (_array(log_p) == -np.inf)
+    # A class without a share is left out: its log-probability may be -inf, or NaN in a row that is ignored.
+    void = (_array(factor) == 0) & ~np.isfinite(_array(log_p))
     return -tg.sum(tg.where(void, 0.0, log_p) * factor, axis=1)
 
 
