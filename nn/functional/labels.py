@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -199,14 +200,19 @@ def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
     shape = scores.shape
     _check_scores(shape, op)
     _check_label_dtype(labels, op)
-    wanted = (shape[0], *shape[2:])
-    if labels.shape != wanted:
-        hint = "labels.argmax(axis=1) for one-hot labels" if labels.shape == shape else f"labels.reshape{wanted}"
-        raise tg.ShapeError(
-            f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; "
-            f"write {hint}"
-        )
+    if labels.shape != shape[:1] + shape[2:]:
+        raise tg.ShapeError(_misfit(labels, shape, op))
     return scores, labels
+
+
+def _misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
+    wanted = shape[:1] + shape[2:]
+    hint = "give both of the same batch"
+    if labels.shape == shape:
+        hint = "write labels.argmax(axis=1) for one-hot labels"
+    elif labels.size == math.prod(wanted):
+        hint = f"write labels.reshape{wanted}"
+    return f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; {hint}"
 
 
 def _check_scores(shape: tuple[int, ...], op: str) -> None:
@@ -259,8 +265,11 @@ def _check_total(total: Any, *, op: str) -> None:
 @tg.indivisible
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Where the class is the label's, on a new axis with ``after`` axes behind it."""
-    numbers = np.arange(classes, like=labels)[(..., *(None,) * after)]
-    behind = (..., None, *(slice(None),) * after)
+    numbers = np.arange(classes, like=labels)
+    behind: tuple[Any, ...] = (..., None)
+    if after:
+        numbers = numbers[(..., *(None,) * after)]
+        behind += (slice(None),) * after
     hot = labels[behind] == numbers
     expected = labels.size
     if ignored is not None:

@@ -4,6 +4,7 @@ import pytest
 import nn
 import tensorgrad as tg
 from nn import functional as F
+from nn._losses import LOSSES
 
 RNG = np.random.default_rng(0)
 PREDICTION, TARGET = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 3))
@@ -87,71 +88,226 @@ def test_an_unknown_reduction_is_refused(name):
         getattr(F, name)(*CASES[name], reduction="average")
 
 
-@pytest.mark.parametrize(
-    ("cls", "name"),
-    [
-        (nn.MSELoss, "mse_loss"),
-        (nn.CrossEntropyLoss, "cross_entropy"),
-        (nn.BCEWithLogitsLoss, "binary_cross_entropy_with_logits"),
-    ],
-)
+# --- as modules -----------------------------------------------------------------------------------------
+
+WEIGHT, SIGNS = np.array([0.5, 2.0, 0.25]), 2 * BINARY - 1
+FUNCTIONS = {
+    "mse": ("mse_loss", (PREDICTION, TARGET), {}),
+    "l1": ("l1_loss", (PREDICTION, TARGET), {}),
+    "huber": ("huber_loss", (3 * PREDICTION, TARGET), {"delta": 0.5}),
+    "smooth_l1": ("smooth_l1_loss", (3 * PREDICTION, TARGET), {"beta": 0.5}),
+    "cross_entropy": (
+        "cross_entropy",
+        (LOGITS, LABELS),
+        {"weight": WEIGHT, "label_smoothing": 0.2, "ignore_index": 1},
+    ),
+    "nll": ("nll_loss", (np.log(P), LABELS), {"weight": WEIGHT, "ignore_index": 1}),
+    "bce": ("binary_cross_entropy", (P, SOFT), {}),
+    "bce_with_logits": ("binary_cross_entropy_with_logits", (LOGITS, SOFT), {"pos_weight": WEIGHT}),
+    "kl_div": ("kl_div", (np.log(P), np.log(SOFT)), {"log_target": True}),
+    "hinge": ("hinge_loss", (PREDICTION, SIGNS), {}),
+    "gaussian_nll": ("gaussian_nll_loss", (PREDICTION, TARGET, P), {"full": True, "eps": 0.3}),
+}
+OPTIONS = [(name, option) for name, (_, _, options) in FUNCTIONS.items() for option in options]
+
+
+def test_each_module_has_its_row():
+    assert FUNCTIONS.keys() == LOSSES.keys()
+    assert all(cls is getattr(nn, cls.__name__) for cls in LOSSES.values())
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_modules_are_the_functions(cls, name, reduction):
-    want = getattr(F, name)(*CASES[name], reduction=reduction)
-    np.testing.assert_array_equal(cls(reduction=reduction)(*CASES[name]).data, want.data)
-    with pytest.raises(ValueError, match=cls.__name__):
-        cls(reduction="average")
+@pytest.mark.parametrize("name", LOSSES)
+def test_modules_are_the_functions(name, reduction):
+    function, arrays, options = FUNCTIONS[name]
+    for held in ({}, options):
+        want = getattr(F, function)(*arrays, **held, reduction=reduction)
+        module = LOSSES[name](**held, reduction=reduction)
+        np.testing.assert_array_equal(module(*arrays).data, want.data)
+        assert f"reduction={reduction!r}" in repr(module)
+    with pytest.raises(ValueError, match=f"{LOSSES[name].__name__}: reduction is .*'average'"):
+        LOSSES[name](reduction="average")
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_each_option_of_a_module_changes_its_loss(name, option):
+    _, arrays, options = FUNCTIONS[name]
+    rest = {key: value for key, value in options.items() if key != option}
+    assert LOSSES[name](**options)(*arrays).item() != LOSSES[name](**rest)(*arrays).item()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "hinge"])
+def test_modules_take_pytorchs_arguments(name):
+    torch = pytest.importorskip("torch")
+    _, arrays, options = FUNCTIONS[name]
+    given = {key: torch.tensor(v) if isinstance(v, np.ndarray) else v for key, v in options.items()}
+    peer = getattr(torch.nn, LOSSES[name].__name__)(reduction="sum", **given)
+    got = LOSSES[name](reduction="sum", **options)(*arrays).item()
+    np.testing.assert_allclose(got, peer(*map(torch.tensor, arrays)).item(), rtol=1e-13)
+
+
+def test_batchmean_is_of_kl_div_alone():
+    p, q = SOFT, P
+    want = F.kl_div(np.log(q), p, reduction="sum").item() / len(p)
+    assert nn.KLDivLoss(reduction="batchmean")(np.log(q), p).item() == want
+    with pytest.raises(ValueError, match=r"MSELoss: .*'batchmean'"):
+        nn.MSELoss(reduction="batchmean")
+
+
+@pytest.mark.parametrize(("cls", "name"), [(nn.CrossEntropyLoss, "weight"), (nn.NLLLoss, "weight")])
+def test_class_weights_are_a_buffer_or_nothing(cls, name):
+    assert cls().state_dict() == {}
+    module = cls([0.5, 2.0, 0.25])
+    np.testing.assert_array_equal(module.state_dict()[name], WEIGHT)
+    assert not list(module.parameters())
+    assert module.to(np.float32).weight.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll", "bce_with_logits"])
+def test_weights_do_not_widen_float32(name):
+    _, arrays, options = FUNCTIONS[name]
+    leaf = tg.Tensor(arrays[0], dtype=np.float32, requires_grad=True)
+    target = arrays[1] if arrays[1].dtype.kind == "i" else arrays[1].astype(np.float32)
+    loss = LOSSES[name](**options)(leaf, target)
+    loss.backward()
+    assert loss.dtype == leaf.grad.dtype == np.float32
+
+
+def test_a_compiled_step_follows_the_options_and_the_weights():
+    loss = nn.CrossEntropyLoss(WEIGHT, ignore_index=-1)
+    x = tg.Tensor(LOGITS, requires_grad=True)
+
+    def step(labels):
+        x.grad = None
+        value = loss(x, labels)
+        value.backward()
+        return value
+
+    compiled = tg.compile(step)
+    holed = np.where(LABELS == 1, -1, LABELS)
+    for labels in (LABELS, holed, LABELS[::-1].copy()):
+        assert compiled(labels).item() == loss(LOGITS, labels).item()
+    loss.weight.data[...] = [1.0, 2.0, 3.0]
+    assert compiled(holed).item() == loss(LOGITS, holed).item()
+    assert compiled.traces == 1
+    loss.label_smoothing = 0.5
+    assert compiled(holed).item() == loss(LOGITS, holed).item()
+    assert compiled.traces == 2
+    with pytest.raises(tg.ShapeError, match="empty batch"):
+        compiled(np.full(6, -1))
 
 
 # --- cross-entropy --------------------------------------------------------------------------------------
 
 
+OPTIONAL = [{}, {"weight": WEIGHT}, {"label_smoothing": 0.1}, {"ignore_index": -100}]
+
+
+@pytest.mark.parametrize("options", OPTIONAL)
 @pytest.mark.parametrize("label", [7, 3, -1])
-def test_a_label_out_of_range_is_named_with_its_position(label):
+@pytest.mark.promise("G6")
+def test_a_label_out_of_range_is_named_with_its_position(label, options):
     labels = np.array([0, 1, label, 2])
     with pytest.raises(IndexError, match=rf"cross_entropy: label {label} at position 2 .* 3 classes"):
-        F.cross_entropy(np.zeros((4, 3)), labels)
+        F.cross_entropy(np.zeros((4, 3)), labels, **options)
+    options = {key: value for key, value in options.items() if key != "label_smoothing"}
     with pytest.raises(IndexError, match=rf"nll_loss: label {label} at position 2"):
-        F.nll_loss(np.zeros((4, 3)), labels)
+        F.nll_loss(np.zeros((4, 3)), labels, **options)
+    with pytest.raises(IndexError, match=rf"cross_entropy: label {label} at position 1, 0 "):
+        F.cross_entropy(np.zeros((2, 3, 2)), labels.reshape(2, 2), **options)
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "text"),
     [
-        ((4, 3), np.zeros(4), tg.DTypeError, "float64"),
+        ((4, 3), np.zeros(4), tg.DTypeError, r"expected integers .*\(4, 3\).*float64 of shape \(4,\); .*astype"),
+        ((4, 3), np.zeros((4, 2)), tg.DTypeError, r"float64 of shape \(4, 2\)"),
         ((4, 3), np.zeros(4, bool), tg.DTypeError, "bool"),
         ((4, 3), np.eye(4, 3, dtype=int), tg.ShapeError, r"\(4, 3\), expected \(4,\).*argmax"),
-        ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\)"),
+        ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\).*same batch"),
+        ((4, 3), np.zeros((4, 1), int), tg.ShapeError, r"\(4, 1\), expected \(4,\).*labels.reshape\(4,\)"),
         ((3,), np.zeros(3, int), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
-        ((0, 3), np.zeros(0, int), tg.ShapeError, "empty batch"),
+        ((3,), np.full(3, 1 / 3), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
     ],
 )
+@pytest.mark.promise("G7")
 def test_labels_that_are_none_are_refused(logits, labels, error, text):
     with pytest.raises(error, match=text):
         F.cross_entropy(np.zeros(logits), labels)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", OPTIONAL)
+@pytest.mark.promise("G8")
+def test_an_empty_batch_is_refused(options, reduction):
+    for labels in (np.zeros(0, int), np.zeros((0, 3))):
+        if labels.ndim == 1 or "ignore_index" not in options:
+            with pytest.raises(tg.ShapeError, match="cross_entropy: empty batch"):
+                F.cross_entropy(np.zeros((0, 3)), labels, reduction=reduction, **options)
+
+
+@pytest.mark.parametrize("ignored", [-100, 1])
+@pytest.mark.promise("G8")
+def test_the_mean_of_ignored_labels_alone_is_refused(ignored):
+    labels = np.full(4, ignored)
+    for smoothing in (0.0, 0.1):
+        options = {"ignore_index": ignored, "label_smoothing": smoothing}
+        with pytest.raises(tg.ShapeError, match="cross_entropy: empty batch: every label is ignored"):
+            F.cross_entropy(LOGITS[:4], labels, **options)
+        x = tg.Tensor(LOGITS[:4], requires_grad=True)
+        loss = F.cross_entropy(x, labels, reduction="sum", **options)
+        loss.backward()
+        assert loss.item() == 0
+        assert not x.grad.any()
+    with pytest.raises(tg.ShapeError, match="nll_loss: empty batch"):
+        F.nll_loss(LOGITS[:4], labels, ignore_index=ignored)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 1.0, 1.0]}, {"ignore_index": -100}])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_extreme_logits(dtype):
+@pytest.mark.promise("G9")
+def test_extreme_logits(dtype, options):
     x = tg.Tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
-    loss = F.cross_entropy(x, [1])
+    loss = F.cross_entropy(x, [1], **options)
     loss.backward()
     assert loss.item() == 20000
     np.testing.assert_array_equal(x.grad, [[1, -1, 0]])
 
 
-def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero():
+@pytest.mark.promise("G9")
+def test_extreme_logits_under_smoothing_and_soft_labels():
+    # The label's own 20000 counts with 0.9 + 0.1 / 3, the 10000 of the last class with 0.1 / 3.
+    want = 20000 * (0.9 + 0.1 / 3) + 10000 * 0.1 / 3
+    np.testing.assert_allclose(F.cross_entropy([[1e4, -1e4, 0.0]], [1], label_smoothing=0.1).item(), want, rtol=1e-15)
+    assert F.cross_entropy([[1e4, -1e4, 0.0]], [[0.5, 0.25, 0.25]]).item() == 7500
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [(0, {}), (0, {"weight": [1.0, 1.0, 1.0]}), (0, {"ignore_index": 1}), ([1.0, 0.0, 0.0], {})],
+)
+@pytest.mark.promise("G9")
+def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero(label, options):
     x = tg.Tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
-    loss = F.cross_entropy(x, [0])
+    loss = F.cross_entropy(x, [label], **options)
     loss.backward()
     np.testing.assert_allclose(loss.item(), np.log(2), rtol=1e-15)
     np.testing.assert_allclose(x.grad, [[-0.5, 0, 0.5]], rtol=1e-15)
 
 
+@pytest.mark.promise("G9")
+def test_smoothing_and_a_label_on_a_class_of_probability_zero_are_infinite():
+    assert F.cross_entropy([[0.0, -np.inf, 0.0]], [0], label_smoothing=0.1).item() == np.inf
+    assert F.cross_entropy([[0.0, -np.inf, 0.0]], [1]).item() == np.inf
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 2.0]}])
 @pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_documented_nan(row):
-    assert np.isnan(F.cross_entropy([row], [0]).item())
+@pytest.mark.promise("G9")
+def test_documented_nan(row, options):
+    assert np.isnan(F.cross_entropy([row], [0], **options).item())
 
 
 def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
@@ -175,19 +331,37 @@ def test_second_order_of_cross_entropy_is_the_softmax_covariance():
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+@pytest.mark.promise("G10")
 def test_bce_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match=rf"{p} at position \(1,\).*with_logits"):
         F.binary_cross_entropy([0.5, p], [0.0, 1.0])
 
 
-def test_bce_at_the_ends_is_finite():
-    p = tg.Tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
-    loss = F.binary_cross_entropy(p, [0.0, 1.0, 1.0, 0.0], reduction="none")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bce_at_the_ends_moves_back_what_is_wrong(dtype):
+    p = tg.Tensor([0.0, 1.0, 0.0, 1.0], dtype=dtype, requires_grad=True)
+    loss = F.binary_cross_entropy(p, np.array([0.0, 1.0, 1.0, 0.0], dtype), reduction="none")
     assert loss.data.tolist() == [0, 0, 100, 100]
     loss.sum().backward()
-    assert np.isfinite(p.grad).all()
+    np.testing.assert_allclose(p.grad, [1, -1, -1e12, 1e12], rtol=1e-7)
 
 
+@pytest.mark.peer
+@pytest.mark.parametrize("p", [0.0, 1e-300, 1e-50, 1e-13, 1e-11, 1e-5])
+def test_bce_near_zero_equals_pytorch_where_the_target_is_one(p):
+    torch = pytest.importorskip("torch")
+    ours = tg.Tensor([p, 1 - p], requires_grad=True)
+    theirs = torch.tensor([p, 1 - p], dtype=torch.float64, requires_grad=True)
+    target = [1.0, 0.0]
+    loss = F.binary_cross_entropy(ours, target)
+    peer = torch.nn.functional.binary_cross_entropy(theirs, torch.tensor(target, dtype=torch.float64))
+    np.testing.assert_allclose(loss.item(), peer.item(), rtol=1e-13)
+    loss.backward()
+    peer.backward()
+    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-8)  # PyTorch's 1e-12 is a float32
+
+
+@pytest.mark.promise("G10")
 def test_bce_with_logits_is_exact_at_both_ends():
     x = tg.Tensor([1000.0, -1000.0, 1e4, -1e4, 20.0, -20.0], requires_grad=True)
     t = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
