@@ -72,7 +72,7 @@ def cross_entropy(
         share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
         loss = _spread(log_p, share, _class_weights(weight, log_p, op))
         return _reduced(loss, reduction, op)
-    given, numbers = _checked_labels(given, labels, op)
+    given, numbers = _checked_labels(given, target, op)
     log_p = tg.log_softmax(given, axis=1)
     if weight is None and ignore_index is None and not label_smoothing:
         return _picked(log_p, numbers, reduction, op)
@@ -237,7 +237,7 @@ def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
             f"logits), got {labels.dtype} of shape {labels.shape}; write labels.astype(np.int64)"
         )
     if ignored is not None:
-        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; write sample weights")
+        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; leave those rows out")
     _check_distributions(_array(labels), op=op)
 
 
@@ -332,10 +332,12 @@ def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
 
 
 def _class_weights(weight: Any, scores: Any, op: str) -> Any:
-    """The weights in the dtype of the scores, along their second axis."""
+    """The weights in the dtype of the scores, if that is of floating point, along their second axis."""
     if weight is None:
         return None
     weight, classes = _operand(weight), scores.shape[1]
     if weight.shape != (classes,):
         raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one for each class")
-    return tg.reshape(tg.astype(weight, scores.dtype), (classes, *(1,) * (len(scores.shape) - 2)))
+    if scores.dtype.kind not in "iub":
+        weight = tg.astype(weight, scores.dtype)
+    return tg.reshape(weight, (classes, *(1,) * (len(scores.shape) - 2)))
