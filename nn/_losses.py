@@ -85,7 +85,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.delta = delta
+        self.delta = float(delta)
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
         return functional.huber_loss(prediction, target, **self._held())
@@ -103,7 +103,7 @@ class SmoothL1Loss(_Loss):
 
     def __init__(self, *, beta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.beta = beta
+        self.beta = float(beta)
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
         return functional.smooth_l1_loss(prediction, target, **self._held())
@@ -147,8 +147,8 @@ class CrossEntropyLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._hold_weight("weight", weight)
-        self.label_smoothing = label_smoothing
-        self.ignore_index = ignore_index
+        self.label_smoothing = float(label_smoothing)
+        self.ignore_index = None if ignore_index is None else int(ignore_index)
 
     def forward(self, logits: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
         return functional.cross_entropy(logits, labels, weight=self.weight, **self._held())
@@ -172,7 +172,7 @@ class NLLLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._hold_weight("weight", weight)
-        self.ignore_index = ignore_index
+        self.ignore_index = None if ignore_index is None else int(ignore_index)
 
     def forward(self, log_probabilities: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
         return functional.nll_loss(log_probabilities, labels, weight=self.weight, **self._held())
@@ -247,7 +247,7 @@ class GaussianNLLLoss(_Loss):
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.full = full
-        self.eps = eps
+        self.eps = float(eps)
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike, var: tg.TensorLike) -> tg.Tensor:
         return functional.gaussian_nll_loss(prediction, target, var, **self._held())

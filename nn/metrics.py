@@ -15,6 +15,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .functional._shared import _array, _same_shape
+from .functional.labels import _misfit
 
 __all__ = ["METRICS", "accuracy", "mae", "mse", "r2", "rmse"]
 
@@ -40,15 +41,11 @@ def accuracy(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight:
     """
     scores, labels = _array(prediction), _array(target)
     shape = scores.shape
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        _require(
-            labels.shape in (shape[:1], (*shape[:1], 1)), "accuracy", shape, labels.shape, shape[:1], "reshape(-1)"
-        )
-        hits = (scores > 0).reshape(-1) == labels.reshape(-1)
-    else:
-        wanted = (*shape[:1], *shape[2:])
-        _require(len(shape) > 1 and labels.shape == wanted, "accuracy", shape, labels.shape, wanted, "argmax(axis=1)")
-        hits = np.argmax(scores, axis=1) == labels
+    _require_batch(shape, "accuracy")
+    binary = shape[1:] in ((), (1,))
+    if labels.shape != shape[:1] + shape[2:] and not (binary and labels.shape == (shape[0], 1)):
+        raise tg.ShapeError(_misfit(labels, shape, "accuracy"))
+    hits = (scores > 0).reshape(-1) == labels.reshape(-1) if binary else np.argmax(scores, axis=1) == labels
     return float(_mean(_flat(hits), sample_weight, "accuracy").mean())
 
 
@@ -120,7 +117,7 @@ def _errors(prediction: Any, target: Any, op: str) -> tuple[Any, Any]:
     """What the prediction is off by, and the target: shape (batch, outputs), float64."""
     got, wanted = _array(prediction), _array(target)
     _same_shape(got, wanted, op)
-    _require(got.ndim > 0, op, got.shape, wanted.shape, "(batch, ...)", "reshape(-1)")
+    _require_batch(got.shape, op)
     wanted = _flat(np.asarray(wanted, np.float64))
     return _flat(np.asarray(got, np.float64)) - wanted, wanted
 
@@ -148,8 +145,6 @@ def _mean(values: Any, weight: Any, op: str) -> Any:
     return factors @ values / total
 
 
-def _require(fits: bool, op: str, got: Any, target: Any, wanted: Any, hint: str) -> None:
-    if not fits:
-        raise tg.ShapeError(
-            f"{op}: prediction has shape {got} and target {target}, expected {wanted}; write target.{hint}"
-        )
+def _require_batch(shape: tuple[int, ...], op: str) -> None:
+    if not shape:
+        raise tg.ShapeError(f"{op}: expected a prediction of shape (batch, ...), got (); write [prediction]")

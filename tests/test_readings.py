@@ -96,7 +96,8 @@ def test_on_arrays_of_another_library(op: Any, sample: Sample) -> None:
     expected, gradients = gone_through(op, sample)
     leaves = [tg.from_numpy(StandIn(a), requires_grad=True) for a in sample.arrays]
     more = tuple(StandIn(m) if isinstance(m, np.ndarray) else m for m in sample.more)
-    results = listed(Sample(sample.arrays, more, sample.keywords).apply(op, leaves))
+    keywords = {name: StandIn(v) if isinstance(v, np.ndarray) else v for name, v in sample.keywords.items()}
+    results = listed(Sample(sample.arrays, more, keywords).apply(op, leaves))
     assert all(isinstance(r.data, StandIn) for r in results)
     for result, seed in zip(results, seeds(results)):
         result.backward(StandIn(seed), retain_graph=True)

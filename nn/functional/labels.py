@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def cross_entropy(
         share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
         loss = _spread(log_p, share, _class_weights(weight, log_p, op))
         return _reduced(loss, reduction, op)
-    given, numbers = _checked_labels(given, labels, op)
+    given, numbers = _checked_labels(given, target, op)
     log_p = tg.log_softmax(given, axis=1)
     if weight is None and ignore_index is None and not label_smoothing:
         return _picked(log_p, numbers, reduction, op)
@@ -199,14 +200,19 @@ def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
     shape = scores.shape
     _check_scores(shape, op)
     _check_label_dtype(labels, op)
-    wanted = (shape[0], *shape[2:])
-    if labels.shape != wanted:
-        hint = "labels.argmax(axis=1) for one-hot labels" if labels.shape == shape else f"labels.reshape{wanted}"
-        raise tg.ShapeError(
-            f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; "
-            f"write {hint}"
-        )
+    if labels.shape != shape[:1] + shape[2:]:
+        raise tg.ShapeError(_misfit(labels, shape, op))
     return scores, labels
+
+
+def _misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
+    wanted = shape[:1] + shape[2:]
+    hint = "give both of the same batch"
+    if labels.shape == shape:
+        hint = "write labels.argmax(axis=1) for one-hot labels"
+    elif labels.size == math.prod(wanted):
+        hint = f"write labels.reshape{wanted}"
+    return f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; {hint}"
 
 
 def _check_scores(shape: tuple[int, ...], op: str) -> None:
@@ -231,7 +237,7 @@ def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
             f"logits), got {labels.dtype} of shape {labels.shape}; write labels.astype(np.int64)"
         )
     if ignored is not None:
-        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; write sample weights")
+        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; leave those rows out")
     _check_distributions(_array(labels), op=op)
 
 
@@ -259,8 +265,11 @@ def _check_total(total: Any, *, op: str) -> None:
 @tg.indivisible
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Where the class is the label's, on a new axis with ``after`` axes behind it."""
-    numbers = np.arange(classes, like=labels).reshape(classes, *(1,) * after)
-    behind = (..., None, *(slice(None),) * after)
+    numbers = np.arange(classes, like=labels)
+    behind: tuple[Any, ...] = (..., None)
+    if after:
+        numbers = numbers[(..., *(None,) * after)]
+        behind += (slice(None),) * after
     hot = labels[behind] == numbers
     expected = labels.size
     if ignored is not None:
@@ -317,16 +326,18 @@ def _weighed(
 def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
     """Of each row, minus the sum of its log-probabilities, each times the share that its class has in the label."""
     factor = share if weight is None else tg.multiply(share, weight)
-    # A log-probability of -inf for a class without a share leaves no NaN.
-    void = (_array(factor) == 0) & (_array(log_p) == -np.inf)
+    # A class without a share is left out: its log-probability may be -inf, or NaN in a row that is ignored.
+    void = (_array(factor) == 0) & ~np.isfinite(_array(log_p))
     return -tg.sum(tg.where(void, 0.0, log_p) * factor, axis=1)
 
 
 def _class_weights(weight: Any, scores: Any, op: str) -> Any:
-    """The weights in the dtype of the scores, along their second axis."""
+    """The weights in the dtype of the scores, if that is of floating point, along their second axis."""
     if weight is None:
         return None
     weight, classes = _operand(weight), scores.shape[1]
     if weight.shape != (classes,):
         raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one for each class")
-    return tg.reshape(tg.astype(weight, scores.dtype), (classes, *(1,) * (len(scores.shape) - 2)))
+    if scores.dtype.kind not in "iub":
+        weight = tg.astype(weight, scores.dtype)
+    return tg.reshape(weight, (classes, *(1,) * (len(scores.shape) - 2)))

@@ -110,8 +110,9 @@ def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: 
 def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
     """The logarithm of p, at least -100; with the slope 1e12 where p is less than 1e-12."""
     values = _array(p)
-    steep = 1e12 * tg.subtract(p, values) + np.maximum(_array(logarithm), -100.0)
-    return tg.where(values < 1e-12, steep, logarithm)
+    least = max(1e-12, float(np.finfo(logarithm.dtype).tiny))  # float16 has nothing as small
+    steep = tg.subtract(p, values) / least + np.maximum(_array(logarithm), -100.0)
+    return tg.where(values < least, steep, logarithm)
 
 
 def binary_cross_entropy_with_logits(
@@ -148,8 +149,8 @@ def binary_cross_entropy_with_logits(
 
 def _positive_weight(weight: Any, loss: tg.Tensor, op: str) -> tg.Tensor:
     weight = _operand(weight)
-    axes = tuple(reversed(list(zip(reversed(weight.shape), reversed(loss.shape)))))
-    if len(axes) < len(weight.shape) or any(own not in (1, length) for own, length in axes):
+    axes = len(weight.shape)
+    if axes > len(loss.shape) or any(own not in (1, n) for own, n in zip(weight.shape, loss.shape[-axes:])):
         raise tg.ShapeError(f"{op}: pos_weight has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
     return tg.astype(weight, loss.dtype)
 

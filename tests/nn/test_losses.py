@@ -87,71 +87,120 @@ def test_an_unknown_reduction_is_refused(name):
         getattr(F, name)(*CASES[name], reduction="average")
 
 
-@pytest.mark.parametrize(
-    ("cls", "name"),
-    [
-        (nn.MSELoss, "mse_loss"),
-        (nn.CrossEntropyLoss, "cross_entropy"),
-        (nn.BCEWithLogitsLoss, "binary_cross_entropy_with_logits"),
-    ],
-)
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_modules_are_the_functions(cls, name, reduction):
-    want = getattr(F, name)(*CASES[name], reduction=reduction)
-    np.testing.assert_array_equal(cls(reduction=reduction)(*CASES[name]).data, want.data)
-    with pytest.raises(ValueError, match=cls.__name__):
-        cls(reduction="average")
-
-
 # --- cross-entropy --------------------------------------------------------------------------------------
 
 
+OPTIONAL = [{}, {"weight": np.array([0.5, 2.0, 0.25])}, {"label_smoothing": 0.1}, {"ignore_index": -100}]
+
+
+@pytest.mark.parametrize("options", OPTIONAL)
 @pytest.mark.parametrize("label", [7, 3, -1])
-def test_a_label_out_of_range_is_named_with_its_position(label):
+@pytest.mark.promise("G6")
+def test_a_label_out_of_range_is_named_with_its_position(label, options):
     labels = np.array([0, 1, label, 2])
     with pytest.raises(IndexError, match=rf"cross_entropy: label {label} at position 2 .* 3 classes"):
-        F.cross_entropy(np.zeros((4, 3)), labels)
+        F.cross_entropy(np.zeros((4, 3)), labels, **options)
+    options = {key: value for key, value in options.items() if key != "label_smoothing"}
     with pytest.raises(IndexError, match=rf"nll_loss: label {label} at position 2"):
-        F.nll_loss(np.zeros((4, 3)), labels)
+        F.nll_loss(np.zeros((4, 3)), labels, **options)
+    with pytest.raises(IndexError, match=rf"cross_entropy: label {label} at position 1, 0 "):
+        F.cross_entropy(np.zeros((2, 3, 2)), labels.reshape(2, 2), **options)
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "text"),
     [
-        ((4, 3), np.zeros(4), tg.DTypeError, "float64"),
+        ((4, 3), np.zeros(4), tg.DTypeError, r"expected integers .*\(4, 3\).*float64 of shape \(4,\); .*astype"),
+        ((4, 3), np.zeros((4, 2)), tg.DTypeError, r"float64 of shape \(4, 2\)"),
         ((4, 3), np.zeros(4, bool), tg.DTypeError, "bool"),
         ((4, 3), np.eye(4, 3, dtype=int), tg.ShapeError, r"\(4, 3\), expected \(4,\).*argmax"),
-        ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\)"),
+        ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\).*same batch"),
+        ((4, 3), np.zeros((4, 1), int), tg.ShapeError, r"\(4, 1\), expected \(4,\).*labels.reshape\(4,\)"),
         ((3,), np.zeros(3, int), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
-        ((0, 3), np.zeros(0, int), tg.ShapeError, "empty batch"),
+        ((3,), np.full(3, 1 / 3), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
     ],
 )
+@pytest.mark.promise("G7")
 def test_labels_that_are_none_are_refused(logits, labels, error, text):
     with pytest.raises(error, match=text):
         F.cross_entropy(np.zeros(logits), labels)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", OPTIONAL)
+@pytest.mark.promise("G8")
+def test_an_empty_batch_is_refused(options, reduction):
+    for labels in (np.zeros(0, int), np.zeros((0, 3))):
+        if labels.ndim == 1 or "ignore_index" not in options:
+            with pytest.raises(tg.ShapeError, match="cross_entropy: empty batch"):
+                F.cross_entropy(np.zeros((0, 3)), labels, reduction=reduction, **options)
+
+
+@pytest.mark.parametrize("ignored", [-100, 1])
+@pytest.mark.promise("G8")
+def test_the_mean_of_ignored_labels_alone_is_refused(ignored):
+    labels = np.full(4, ignored)
+    for smoothing in (0.0, 0.1):
+        options = {"ignore_index": ignored, "label_smoothing": smoothing}
+        with pytest.raises(tg.ShapeError, match="cross_entropy: empty batch: every label is ignored"):
+            F.cross_entropy(LOGITS[:4], labels, **options)
+        x = tg.Tensor(LOGITS[:4], requires_grad=True)
+        loss = F.cross_entropy(x, labels, reduction="sum", **options)
+        loss.backward()
+        assert loss.item() == 0
+        assert not x.grad.any()
+    with pytest.raises(tg.ShapeError, match="nll_loss: empty batch"):
+        F.nll_loss(LOGITS[:4], labels, ignore_index=ignored)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 1.0, 1.0]}, {"ignore_index": -100}])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_extreme_logits(dtype):
+@pytest.mark.promise("G9")
+def test_extreme_logits(dtype, options):
     x = tg.Tensor([[1e4, -1e4, 0.0]], dtype=dtype, requires_grad=True)
-    loss = F.cross_entropy(x, [1])
+    loss = F.cross_entropy(x, [1], **options)
     loss.backward()
     assert loss.item() == 20000
     np.testing.assert_array_equal(x.grad, [[1, -1, 0]])
 
 
-def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero():
+@pytest.mark.promise("G9")
+def test_extreme_logits_under_smoothing_and_soft_labels():
+    # The label's own 20000 counts with 0.9 + 0.1 / 3, the 10000 of the last class with 0.1 / 3.
+    want = 20000 * (0.9 + 0.1 / 3) + 10000 * 0.1 / 3
+    np.testing.assert_allclose(F.cross_entropy([[1e4, -1e4, 0.0]], [1], label_smoothing=0.1).item(), want, rtol=1e-15)
+    assert F.cross_entropy([[1e4, -1e4, 0.0]], [[0.5, 0.25, 0.25]]).item() == 7500
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [(0, {}), (0, {"weight": [1.0, 1.0, 1.0]}), (0, {"ignore_index": 1}), ([1.0, 0.0, 0.0], {})],
+)
+@pytest.mark.promise("G9")
+def test_a_logit_of_minus_infinity_is_a_class_of_probability_zero(label, options):
     x = tg.Tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
-    loss = F.cross_entropy(x, [0])
+    loss = F.cross_entropy(x, [label], **options)
     loss.backward()
     np.testing.assert_allclose(loss.item(), np.log(2), rtol=1e-15)
     np.testing.assert_allclose(x.grad, [[-0.5, 0, 0.5]], rtol=1e-15)
 
 
+@pytest.mark.promise("G9")
+def test_smoothing_and_a_label_on_a_class_of_probability_zero_are_infinite():
+    assert F.cross_entropy([[0.0, -np.inf, 0.0]], [0], label_smoothing=0.1).item() == np.inf
+    assert F.cross_entropy([[0.0, -np.inf, 0.0]], [1]).item() == np.inf
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 2.0]}])
 @pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_documented_nan(row):
-    assert np.isnan(F.cross_entropy([row], [0]).item())
+@pytest.mark.promise("G9")
+def test_documented_nan(row, options):
+    assert np.isnan(F.cross_entropy([row], [0], **options).item())
+
+
+def test_class_weights_stay_what_they_are_beside_integer_scores():
+    assert F.nll_loss(np.array([[-1, -2], [-4, -3]]), [0, 1], weight=[0.5, 1.5]).item() == (0.5 + 4.5) / 2
 
 
 def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
@@ -175,19 +224,37 @@ def test_second_order_of_cross_entropy_is_the_softmax_covariance():
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+@pytest.mark.promise("G10")
 def test_bce_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match=rf"{p} at position \(1,\).*with_logits"):
         F.binary_cross_entropy([0.5, p], [0.0, 1.0])
 
 
-def test_bce_at_the_ends_is_finite():
-    p = tg.Tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
-    loss = F.binary_cross_entropy(p, [0.0, 1.0, 1.0, 0.0], reduction="none")
+@pytest.mark.parametrize(("dtype", "slope"), [(np.float16, 16384), (np.float32, 1e12), (np.float64, 1e12)])
+def test_bce_at_the_ends_moves_back_what_is_wrong(dtype, slope):
+    p = tg.Tensor([0.0, 1.0, 0.0, 1.0], dtype=dtype, requires_grad=True)
+    loss = F.binary_cross_entropy(p, np.array([0.0, 1.0, 1.0, 0.0], dtype), reduction="none")
     assert loss.data.tolist() == [0, 0, 100, 100]
     loss.sum().backward()
-    assert np.isfinite(p.grad).all()
+    np.testing.assert_allclose(p.grad, [1, -1, -slope, slope], rtol=1e-7)
 
 
+@pytest.mark.peer
+@pytest.mark.parametrize("p", [0.0, 1e-300, 1e-50, 1e-13, 1e-11, 1e-5])
+def test_bce_near_zero_equals_pytorch_where_the_target_is_one(p):
+    torch = pytest.importorskip("torch")
+    ours = tg.Tensor([p, 1 - p], requires_grad=True)
+    theirs = torch.tensor([p, 1 - p], dtype=torch.float64, requires_grad=True)
+    target = [1.0, 0.0]
+    loss = F.binary_cross_entropy(ours, target)
+    peer = torch.nn.functional.binary_cross_entropy(theirs, torch.tensor(target, dtype=torch.float64))
+    np.testing.assert_allclose(loss.item(), peer.item(), rtol=1e-13)
+    loss.backward()
+    peer.backward()
+    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=1e-8)  # PyTorch's 1e-12 is a float32
+
+
+@pytest.mark.promise("G10")
 def test_bce_with_logits_is_exact_at_both_ends():
     x = tg.Tensor([1000.0, -1000.0, 1e4, -1e4, 20.0, -20.0], requires_grad=True)
     t = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])

@@ -6,7 +6,7 @@ here fails the suite.
 
 from __future__ import annotations
 
-from . import attention, convolution, layers, losses, normalization, pooling, recurrent, sampling
+from . import attention, convolution, labels, layers, losses, normalization, pooling, recurrent, sampling
 from .rows import Case
 
 __all__ = ["CASES", "GROUPS", "Case"]
@@ -14,6 +14,7 @@ __all__ = ["CASES", "GROUPS", "Case"]
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Layers": layers.CASES,
     "Losses": losses.CASES,
+    "Losses with labels": labels.CASES,
     "Convolution": convolution.CASES,
     "Pooling": pooling.CASES,
     "Normalisation": normalization.CASES,
