@@ -17,6 +17,8 @@ import tensorgrad as _tg
 
 from . import functional as functional
 from . import init as init
+from ._files.saving import load as load
+from ._files.saving import save as save
 from ._layers.activations import LeakyReLU as LeakyReLU
 from ._layers.activations import ReLU as ReLU
 from ._layers.activations import Sigmoid as Sigmoid
