@@ -1,22 +1,52 @@
-"""Losses as modules."""
+"""Losses as modules: each is the function of nn.functional that it names, with its options held."""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import tensorgrad as tg
 
 from . import functional
 from ._module import Module
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss"]
+__all__ = [
+    "LOSSES",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
 
 
 class _Loss(Module):
+    options: ClassVar[tuple[str, ...]] = ("reduction",)  # attributes that are the function's arguments of that name
+    batchmean: ClassVar[bool] = False  # is that a reduction, too?
+
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = functional.checked_reduction(reduction, type(self).__name__)
+        self.reduction = functional.checked_reduction(reduction, type(self).__name__, batchmean=self.batchmean)
+
+    def _held(self) -> dict[str, Any]:
+        return {name: tg.watch(self, name) for name in self.options}
+
+    def _hold_weight(self, name: str, weight: tg.TensorLike | None) -> None:
+        if weight is None:
+            setattr(self, name, None)
+        else:
+            self.register_buffer(name, weight)
 
     def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}"
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
+
+
+# --- between two arrays of one shape --------------------------------------------------------------------
 
 
 class MSELoss(_Loss):
@@ -28,28 +58,211 @@ class MSELoss(_Loss):
     """
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
-        return functional.mse_loss(prediction, target, reduction=self.reduction)
+        return functional.mse_loss(prediction, target, **self._held())
+
+
+class L1Loss(_Loss):
+    """Mean absolute error: :func:`nn.functional.l1_loss`.
+
+    >>> import nn
+    >>> nn.L1Loss()([1.0, 2.0], [1.0, 4.0]).item()
+    1.0
+    """
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.l1_loss(prediction, target, **self._held())
+
+
+class HuberLoss(_Loss):
+    """Squared error up to an error of delta, growing linearly beyond: :func:`nn.functional.huber_loss`.
+
+    >>> import nn
+    >>> nn.HuberLoss(delta=2.0)([1.0, 5.0], [0.0, 0.0]).item()
+    4.25
+    """
+
+    options = ("delta", "reduction")
+
+    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.delta = delta
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.huber_loss(prediction, target, **self._held())
+
+
+class SmoothL1Loss(_Loss):
+    """Absolute error, rounded off below an error of beta: :func:`nn.functional.smooth_l1_loss`.
+
+    >>> import nn
+    >>> nn.SmoothL1Loss(beta=2.0)([1.0, 5.0], [0.0, 0.0]).item()
+    2.125
+    """
+
+    options = ("beta", "reduction")
+
+    def __init__(self, *, beta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.beta = beta
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.smooth_l1_loss(prediction, target, **self._held())
+
+
+class HingeLoss(_Loss):
+    """What a prediction lacks to a margin of 1, for targets of 1 or -1: :func:`nn.functional.hinge_loss`.
+
+    >>> import nn
+    >>> nn.HingeLoss()([0.5, 2.0], [1.0, 1.0]).item()
+    0.25
+    """
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.hinge_loss(prediction, target, **self._held())
+
+
+# --- between scores and classes -------------------------------------------------------------------------
 
 
 class CrossEntropyLoss(_Loss):
-    """Cross-entropy of logits and integer labels: :func:`nn.functional.cross_entropy`.
+    """Cross-entropy of logits and labels, integers or soft ones: :func:`nn.functional.cross_entropy`.
+
+    The class weights are a buffer, or None.
 
     >>> import nn
     >>> round(nn.CrossEntropyLoss()([[0.0, 0.0]], [1]).item(), 6)
     0.693147
     """
 
+    options = ("label_smoothing", "ignore_index", "reduction")
+    weight: tg.Tensor | None
+
+    def __init__(
+        self,
+        weight: tg.TensorLike | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        ignore_index: int | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self._hold_weight("weight", weight)
+        self.label_smoothing = label_smoothing
+        self.ignore_index = ignore_index
+
     def forward(self, logits: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
-        return functional.cross_entropy(logits, labels, reduction=self.reduction)
+        return functional.cross_entropy(logits, labels, weight=self.weight, **self._held())
+
+
+class NLLLoss(_Loss):
+    """Minus the log-probability of the label: :func:`nn.functional.nll_loss`.
+
+    The class weights are a buffer, or None.
+
+    >>> import numpy as np, nn
+    >>> round(nn.NLLLoss()(np.log([[0.25, 0.75]]), [1]).item(), 6)
+    0.287682
+    """
+
+    options = ("ignore_index", "reduction")
+    weight: tg.Tensor | None
+
+    def __init__(
+        self, weight: tg.TensorLike | None = None, *, ignore_index: int | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self._hold_weight("weight", weight)
+        self.ignore_index = ignore_index
+
+    def forward(self, log_probabilities: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
+        return functional.nll_loss(log_probabilities, labels, weight=self.weight, **self._held())
+
+
+class BCELoss(_Loss):
+    """Binary cross-entropy of probabilities: :func:`nn.functional.binary_cross_entropy`.
+
+    >>> import nn
+    >>> round(nn.BCELoss()([0.5], [1.0]).item(), 6)
+    0.693147
+    """
+
+    def forward(self, p: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.binary_cross_entropy(p, target, **self._held())
 
 
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of logits: :func:`nn.functional.binary_cross_entropy_with_logits`.
+
+    The weight of positive targets is a buffer, or None.
 
     >>> import nn
     >>> round(nn.BCEWithLogitsLoss()([0.0], [1.0]).item(), 6)
     0.693147
     """
 
+    pos_weight: tg.Tensor | None
+
+    def __init__(self, *, pos_weight: tg.TensorLike | None = None, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._hold_weight("pos_weight", pos_weight)
+
     def forward(self, logits: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, target, reduction=self.reduction)
+        return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.pos_weight, **self._held())
+
+
+# --- of distributions -----------------------------------------------------------------------------------
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence from log-probabilities to the target: :func:`nn.functional.kl_div`.
+
+    ``reduction="batchmean"`` is the divergence; "mean" divides by the number of classes, too.
+
+    >>> import numpy as np, nn
+    >>> round(nn.KLDivLoss(reduction="batchmean")(np.log([[0.25, 0.75]]), np.array([[0.5, 0.5]])).item(), 6)
+    0.143841
+    """
+
+    options = ("log_target", "reduction")
+    batchmean = True
+
+    def __init__(self, *, log_target: bool = False, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.log_target = log_target
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.kl_div(prediction, target, **self._held())
+
+
+class GaussianNLLLoss(_Loss):
+    """Minus the log-density of the target under a predicted mean and variance: :func:`nn.functional.gaussian_nll_loss`.
+
+    >>> import nn
+    >>> round(nn.GaussianNLLLoss()([1.0], [3.0], [2.0]).item(), 6)
+    1.346574
+    """
+
+    options = ("full", "eps", "reduction")
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.full = full
+        self.eps = eps
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike, var: tg.TensorLike) -> tg.Tensor:
+        return functional.gaussian_nll_loss(prediction, target, var, **self._held())
+
+
+LOSSES: dict[str, type[Module]] = {
+    "mse": MSELoss,
+    "l1": L1Loss,
+    "huber": HuberLoss,
+    "smooth_l1": SmoothL1Loss,
+    "cross_entropy": CrossEntropyLoss,
+    "nll": NLLLoss,
+    "bce": BCELoss,
+    "bce_with_logits": BCEWithLogitsLoss,
+    "kl_div": KLDivLoss,
+    "hinge": HingeLoss,
+    "gaussian_nll": GaussianNLLLoss,
+}

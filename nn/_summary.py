@@ -94,7 +94,7 @@ def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], objec
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
     modes = [(module, module.training) for module in model.modules()]
-    token = running.run.set(running.Run({}, observe))
+    token = running.run.set(running.Run({}, observe, ()))
     try:
         model.eval()
         with tg.no_grad():

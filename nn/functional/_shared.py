@@ -54,10 +54,11 @@ def _reduced(loss: tg.Tensor, reduction: str, op: str) -> tg.Tensor:
     return tg.mean(loss)
 
 
-def checked_reduction(reduction: str, op: str) -> str:
+def checked_reduction(reduction: str, op: str, *, batchmean: bool = False) -> str:
     """The reduction, if it is one. Raises ValueError."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+    if reduction not in ("mean", "sum", "none") and not (batchmean and reduction == "batchmean"):
+        names = "'mean', 'sum', 'none' or 'batchmean'" if batchmean else "'mean', 'sum' or 'none'"
+        raise ValueError(f"{op}: reduction is {names}, got {reduction!r}")
     return reduction
 
 

@@ -27,39 +27,78 @@ def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> 
     return _hot(given, classes=int(num_classes), op="one_hot").astype(dtype)
 
 
-def cross_entropy(logits: tg.TensorLike, labels: Any, *, reduction: str = "mean") -> tg.Tensor:
+def cross_entropy(
+    logits: tg.TensorLike,
+    labels: Any,
+    *,
+    weight: tg.TensorLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> tg.Tensor:
     """Minus the logarithm of the probability that ``softmax(logits)`` gives to the label.
 
     Args:
-        logits: shape (batch, classes), of any size. A logit of -inf is a class of probability 0; a row that
-            holds +inf or NaN, or nothing but -inf, gives NaN.
-        labels: integers of shape (batch,), from 0.
-        reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
+        logits: shape (batch, classes) or (batch, classes, ...), of any size. A logit of -inf is a class of
+            probability 0; a row that holds +inf or NaN, or nothing but -inf, gives NaN.
+        labels: integers of shape (batch, ...), from 0; or soft labels: probabilities of the shape of the logits.
+        weight: of each class, shape (classes,); cast to the dtype of the logits.
+        label_smoothing: the part of each label that goes to all classes alike, in [0, 1] (Szegedy et al., 2016,
+            section 7). A class of probability 0 then makes the loss infinite.
+        ignore_index: a label whose place counts for nothing, in or out of the range of classes.
+        reduction: "mean", over the sum of the labels' weights that count (for soft labels over their number, as in
+            PyTorch), "sum", or "none" for shape (batch, ...).
 
     Raises:
-        DTypeError: labels are not integers.
-        ShapeError: logits have not two axes, labels are not one a row, or the batch is empty.
+        DTypeError: labels are neither integers nor probabilities of the shape of the logits.
+        ShapeError: logits have less than two axes, labels are not one a row, weights not one a class, or the batch
+            is empty, which it is, too, where each label is ignored or weighs 0 under a "mean".
         IndexError: a label is negative or not smaller than the number of classes.
+        ValueError: soft labels are negative or do not add up to 1, or come with ignore_index; label_smoothing is
+            outside [0, 1].
 
     >>> import nn
     >>> nn.functional.cross_entropy([[1e4, -1e4], [0.0, 0.0]], [1, 0], reduction="none").data.round(6).tolist()
     [20000.0, 0.693147]
     """
-    given, labels = _checked_labels(logits, labels, "cross_entropy")
-    return _picked(tg.log_softmax(given), labels, reduction, "cross_entropy")
+    op = "cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing is in [0, 1], got {label_smoothing!r}")
+    given, target = _operand(logits), _operand(labels)
+    if target.dtype.kind == "f":
+        _check_soft(given, target, ignore_index, op)
+        log_p = tg.log_softmax(given, axis=1)
+        share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
+        loss = _spread(log_p, share, _class_weights(weight, log_p, op))
+        return _reduced(loss, reduction, op)
+    given, numbers = _checked_labels(given, labels, op)
+    log_p = tg.log_softmax(given, axis=1)
+    if weight is None and ignore_index is None and not label_smoothing:
+        return _picked(log_p, numbers, reduction, op)
+    return _weighed(log_p, numbers, weight, label_smoothing, ignore_index, reduction, op)
 
 
-def nll_loss(log_probabilities: tg.TensorLike, labels: Any, *, reduction: str = "mean") -> tg.Tensor:
+def nll_loss(
+    log_probabilities: tg.TensorLike,
+    labels: Any,
+    *,
+    weight: tg.TensorLike | None = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> tg.Tensor:
     """Minus the log-probability of the label: :func:`cross_entropy` after ``tg.log_softmax``.
 
-    Shapes and errors as there.
+    Shapes, options and errors as there; labels are integers.
 
     >>> import numpy as np, nn
     >>> round(nn.functional.nll_loss(np.log([[0.25, 0.75]]), [1]).item(), 6)
     0.287682
     """
-    given, labels = _checked_labels(log_probabilities, labels, "nll_loss")
-    return _picked(given, labels, reduction, "nll_loss")
+    op = "nll_loss"
+    given, labels = _checked_labels(log_probabilities, labels, op)
+    if weight is None and ignore_index is None:
+        return _picked(given, labels, reduction, op)
+    return _weighed(given, labels, weight, 0.0, ignore_index, reduction, op)
 
 
 def focal_loss(
@@ -100,7 +139,7 @@ def softmax_focal_loss(
     """
     op = "softmax_focal_loss"
     given, labels = _checked_labels(logits, labels, op)
-    log_p = _own(tg.log_softmax(given), labels, op)
+    log_p = _own(tg.log_softmax(given, axis=1), labels, op)
     return _reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
 
 
@@ -141,34 +180,40 @@ def multi_margin_loss(
         raise ValueError(f"{op}: p is 1 or 2, got {p!r}")
     given, labels = _checked_labels(scores, labels, op)
     classes = given.shape[1]
-    hot = _hot(labels, classes=classes, op=op)
+    hot = _label_places(given, labels, op)
     own = tg.sum(tg.where(hot, given, 0.0), axis=1, keepdims=True)
     lacking = tg.relu(tg.subtract(given, own) + margin)
     if p == 2:
         lacking = tg.square(lacking)
-    if weight is not None:
-        factors = _operand(weight)
-        if factors.shape != (classes,):
-            raise tg.ShapeError(f"{op}: weight has shape {factors.shape}, expected ({classes},): one for each class")
+    factors = _class_weights(weight, lacking, op)
+    if factors is not None:
         lacking = lacking * tg.sum(tg.where(hot, factors, 0.0), axis=1, keepdims=True)
     return _reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
+
+
+# --- checks ---------------------------------------------------------------------------------------------
 
 
 def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
     scores, labels = _operand(scores), _array(labels)
     shape = scores.shape
-    if len(shape) != 2:
-        raise tg.ShapeError(f"{op}: expected scores of shape (batch, classes), got {shape}")
+    _check_scores(shape, op)
     _check_label_dtype(labels, op)
-    if labels.shape != shape[:1]:
-        hint = "labels.argmax(axis=1) for one-hot labels" if labels.shape == shape else "labels.reshape(-1)"
+    wanted = (shape[0], *shape[2:])
+    if labels.shape != wanted:
+        hint = "labels.argmax(axis=1) for one-hot labels" if labels.shape == shape else f"labels.reshape{wanted}"
         raise tg.ShapeError(
-            f"{op}: labels have shape {labels.shape}, expected {shape[:1]}: one integer for each row of {shape}; "
+            f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; "
             f"write {hint}"
         )
-    if not shape[0]:
-        raise tg.ShapeError(f"{op}: empty batch (shape {shape}) has no mean loss")
     return scores, labels
+
+
+def _check_scores(shape: tuple[int, ...], op: str) -> None:
+    if len(shape) < 2:
+        raise tg.ShapeError(f"{op}: expected scores of shape (batch, classes) or (batch, classes, ...), got {shape}")
+    if 0 in shape:
+        raise tg.ShapeError(f"{op}: empty batch (shape {shape}) has no mean loss")
 
 
 def _check_label_dtype(labels: Any, op: str) -> None:
@@ -178,13 +223,53 @@ def _check_label_dtype(labels: Any, op: str) -> None:
         )
 
 
+def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
+    _check_scores(logits.shape, op)
+    if labels.shape != logits.shape:
+        raise tg.DTypeError(
+            f"{op}: labels are class numbers, expected integers (or probabilities of the shape {logits.shape} of the "
+            f"logits), got {labels.dtype} of shape {labels.shape}; write labels.astype(np.int64)"
+        )
+    if ignored is not None:
+        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; write sample weights")
+    _check_distributions(_array(labels), op=op)
+
+
 @tg.indivisible
-def _hot(labels: Any, *, classes: int, op: str) -> Any:
-    """Where the last axis of the result is the label's."""
-    hot = labels[..., None] == np.arange(classes, like=labels)
-    if np.count_nonzero(hot) != labels.size:
-        wrong = np.argwhere((labels < 0) | (labels >= classes))[0]
-        position = tuple(wrong.tolist())
+def _check_distributions(p: Any, *, op: str) -> None:
+    wrong = ~((np.min(p, axis=1) >= 0) & (np.abs(np.sum(p, axis=1) - 1) < 1e-3))
+    if np.any(wrong):
+        row, *rest = np.argwhere(wrong)[0].tolist()
+        got = p[(row, slice(None), *rest)]
+        raise ValueError(
+            f"{op}: labels at position {', '.join(map(str, (row, *rest)))} are {got.tolist()}, expected probabilities "
+            f"that add up to 1; write labels / labels.sum(axis=1, keepdims=True), or class numbers as integers"
+        )
+
+
+@tg.indivisible
+def _check_total(total: Any, *, op: str) -> None:
+    if total == 0:
+        raise tg.ShapeError(f"{op}: empty batch: every label is ignored or has weight 0, so there is no mean loss")
+
+
+# --- selection ------------------------------------------------------------------------------------------
+
+
+@tg.indivisible
+def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
+    """Where the class is the label's, on a new axis with ``after`` axes behind it."""
+    numbers = np.arange(classes, like=labels).reshape(classes, *(1,) * after)
+    behind = (..., None, *(slice(None),) * after)
+    hot = labels[behind] == numbers
+    expected = labels.size
+    if ignored is not None:
+        counts = labels != ignored
+        hot &= counts[behind]
+        expected = np.count_nonzero(counts)
+    if np.count_nonzero(hot) != expected:
+        wrong = (labels < 0) | (labels >= classes)
+        position = tuple(np.argwhere(wrong if ignored is None else wrong & counts)[0].tolist())
         raise IndexError(
             f"{op}: label {labels[position]} at position {', '.join(map(str, position))} is out of range for "
             f"{classes} classes (0 to {classes - 1})"
@@ -192,17 +277,56 @@ def _hot(labels: Any, *, classes: int, op: str) -> Any:
     return hot
 
 
+def _label_places(scores: Any, labels: Any, op: str, ignored: int | None = None) -> Any:
+    return _hot(labels, classes=scores.shape[1], op=op, after=labels.ndim - 1, ignored=ignored)
+
+
 def _own(scores: Any, labels: Any, op: str) -> tg.Tensor:
     """Of each row, the score of its label."""
     # Selection, not a product: a score of -inf for another class leaves no NaN.
-    return tg.sum(tg.where(_hot(labels, classes=scores.shape[1], op=op), scores, 0.0), axis=1)
+    return tg.sum(tg.where(_label_places(scores, labels, op), scores, 0.0), axis=1)
 
 
 def _picked(log_p: Any, labels: Any, reduction: str, op: str) -> tg.Tensor:
     # Selection, not a product: a log-probability of -inf on another class leaves no NaN.
-    hot = _hot(labels, classes=log_p.shape[1], op=op)
-    chosen = tg.where(hot, log_p, 0.0)
+    chosen = tg.where(_label_places(log_p, labels, op), log_p, 0.0)
     checked_reduction(reduction, op)
     if reduction == "none":
         return -tg.sum(chosen, axis=1)
-    return tg.sum(chosen) * (-1.0 if reduction == "sum" else -1.0 / labels.shape[0])
+    return tg.sum(chosen) * (-1.0 if reduction == "sum" else -1.0 / labels.size)
+
+
+def _weighed(
+    log_p: Any, labels: Any, weight: Any, smoothing: float, ignored: int | None, reduction: str, op: str
+) -> tg.Tensor:
+    checked_reduction(reduction, op)
+    places = _label_places(log_p, labels, op, ignored)
+    hot = tg.astype(places, log_p.dtype)
+    weight = _class_weights(weight, log_p, op)
+    share = hot
+    if smoothing:
+        share = (1 - smoothing) * hot + smoothing / log_p.shape[1] * tg.sum(hot, axis=1, keepdims=True)
+    loss = _spread(log_p, share, weight)
+    if reduction != "mean":
+        return _reduced(loss, reduction, op)
+    total = tg.sum(hot if weight is None else hot * weight)
+    _check_total(_array(total), op=op)
+    return tg.sum(loss) / total
+
+
+def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
+    """Of each row, minus the sum of its log-probabilities, each times the share that its class has in the label."""
+    factor = share if weight is None else tg.multiply(share, weight)
+    # A log-probability of -inf for a class without a share leaves no NaN.
+    void = (_array(factor) == 0) & (_array(log_p) == -np.inf)
+    return -tg.sum(tg.where(void, 0.0, log_p) * factor, axis=1)
+
+
+def _class_weights(weight: Any, scores: Any, op: str) -> Any:
+    """The weights in the dtype of the scores, along their second axis."""
+    if weight is None:
+        return None
+    weight, classes = _operand(weight), scores.shape[1]
+    if weight.shape != (classes,):
+        raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one for each class")
+    return tg.reshape(tg.astype(weight, scores.dtype), (classes, *(1,) * (len(scores.shape) - 2)))

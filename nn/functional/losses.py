@@ -9,7 +9,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _check_probabilities, _difference, _operand, _reduced, _same_shape
+from ._shared import _array, _check_probabilities, _difference, _operand, _reduced, _same_shape, checked_reduction
 
 __all__ = [
     "binary_cross_entropy",
@@ -88,10 +88,11 @@ def smooth_l1_loss(
 
 
 def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
-    """``-(t log p + (1 - t) log(1 - p))`` of probabilities. Logarithms are bounded by -100, as PyTorch does.
+    """``-(t log p + (1 - t) log(1 - p))`` of probabilities.
 
-    Better behaved on logits: :func:`binary_cross_entropy_with_logits`. Shapes and errors as in
-    :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
+    Logarithms are at least -100 and their slope at most 1e12, so that a probability of exactly 0 or 1 that is wrong
+    is moved back, as in PyTorch. Better behaved on logits: :func:`binary_cross_entropy_with_logits`. Shapes and
+    errors as in :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
 
     >>> import nn
     >>> round(nn.functional.binary_cross_entropy([0.5], [1.0]).item(), 6)
@@ -101,17 +102,35 @@ def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: 
     p, target = _operand(p), _operand(target)
     _same_shape(p, target, op)
     _check_probabilities(_array(p), op=op, instead="binary_cross_entropy_with_logits")
-    log_p = tg.maximum(tg.log(p), -100.0)
-    log_q = tg.maximum(tg.log1p(tg.negative(p)), -100.0)
+    log_p = _bounded(tg.log(p), p)
+    log_q = _bounded(tg.log1p(tg.negative(p)), tg.subtract(1, p))
     return _reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
 
 
+def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
+    """The logarithm of p, at least -100; with the slope 1e12 where p is less than 1e-12."""
+    values = _array(p)
+    steep = 1e12 * tg.subtract(p, values) + np.maximum(_array(logarithm), -100.0)
+    return tg.where(values < 1e-12, steep, logarithm)
+
+
 def binary_cross_entropy_with_logits(
-    logits: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean"
+    logits: tg.TensorLike,
+    target: tg.TensorLike,
+    *,
+    pos_weight: tg.TensorLike | None = None,
+    reduction: str = "mean",
 ) -> tg.Tensor:
     """Cross-entropy of ``sigmoid(logits)``, exact for logits of any size.
 
-    Shapes and errors as in :func:`mse_loss`.
+    Args:
+        logits: any shape.
+        target: probabilities, of the same shape.
+        pos_weight: how much more a target of 1 counts than one of 0; of a shape that broadcasts to that of the
+            logits, and cast to their dtype.
+        reduction: "mean" over all elements, "sum" or "none".
+
+    Raises ShapeError where shapes do not fit, or a mean is of nothing.
 
     >>> import nn
     >>> nn.functional.binary_cross_entropy_with_logits([1e4, -1e4], [1.0, 1.0], reduction="none").data.tolist()
@@ -121,11 +140,18 @@ def binary_cross_entropy_with_logits(
     logits, target = _operand(logits), _operand(target)
     _same_shape(logits, target, op)
     # Two softplus rather than one and a product: neither end cancels, and there is no kink at 0.
-    return _reduced(
-        tg.softplus(tg.negative(logits)) * target + tg.softplus(logits) * tg.subtract(1, target),
-        reduction,
-        op,
-    )
+    positive = tg.softplus(tg.negative(logits)) * target
+    if pos_weight is not None:
+        positive = positive * _positive_weight(pos_weight, positive, op)
+    return _reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
+
+
+def _positive_weight(weight: Any, loss: tg.Tensor, op: str) -> tg.Tensor:
+    weight = _operand(weight)
+    axes = tuple(reversed(list(zip(reversed(weight.shape), reversed(loss.shape)))))
+    if len(axes) < len(weight.shape) or any(own not in (1, length) for own, length in axes):
+        raise tg.ShapeError(f"{op}: pos_weight has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
+    return tg.astype(weight, loss.dtype)
 
 
 # --- of distributions -----------------------------------------------------------------------------------
@@ -154,6 +180,7 @@ def kl_div(
     0.143841
     """
     op = "kl_div"
+    checked_reduction(reduction, op, batchmean=True)
     prediction, target = _operand(prediction), _operand(target)
     _same_shape(prediction, target, op)
     none = _array(target) == (-np.inf if log_target else 0)

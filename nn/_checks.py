@@ -1,0 +1,26 @@
+"""Checks of arguments that layers and initialisers have in common."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+
+import numpy as np
+
+__all__ = ["count", "number"]
+
+
+def count(op: str, name: str, value: int, least: int = 1) -> int:
+    """The value as an int, if it is an integer of at least so much. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def number(op: str, name: str, value: float, least: float | None = None) -> float:
+    """The value as a float, if it is a finite number of at least so much. Raises ValueError."""
+    fits = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if not fits or (least is not None and value < least):
+        at_least = "" if least is None else f" of at least {least:g}"
+        raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
+    return float(value)

@@ -1,0 +1,155 @@
+"""Figures that say how good predictions are, as plain numbers without a graph.
+
+Each takes a prediction, a target and, on request, a weight of each sample (along the first axis), and returns a
+float. ``METRICS`` has them by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .functional._shared import _array, _same_shape
+
+__all__ = ["METRICS", "accuracy", "mae", "mse", "r2", "rmse"]
+
+
+def accuracy(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:
+    """The part of the labels that the largest score hits, or of 0 and 1 that the sign of a logit hits.
+
+    Args:
+        prediction: scores of shape (batch, classes) or (batch, classes, ...); or, for a target of 0 and 1, logits of
+            shape (batch,) or (batch, 1): above 0 means 1.
+        target: class numbers of shape (batch, ...); or 0 and 1, of shape (batch,) or (batch, 1).
+        sample_weight: shape (batch,).
+
+    Raises:
+        ShapeError: the shapes do not fit, or the batch is empty.
+        ValueError: weights are negative or add up to nothing.
+
+    >>> import nn
+    >>> nn.metrics.accuracy([[0.1, 2.0], [3.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [1, 0, 0, 1])
+    0.75
+    >>> nn.metrics.accuracy([2.0, -1.0], [1, 1])
+    0.5
+    """
+    scores, labels = _array(prediction), _array(target)
+    shape = scores.shape
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        _require(
+            labels.shape in (shape[:1], (*shape[:1], 1)), "accuracy", shape, labels.shape, shape[:1], "reshape(-1)"
+        )
+        hits = (scores > 0).reshape(-1) == labels.reshape(-1)
+    else:
+        wanted = (*shape[:1], *shape[2:])
+        _require(len(shape) > 1 and labels.shape == wanted, "accuracy", shape, labels.shape, wanted, "argmax(axis=1)")
+        hits = np.argmax(scores, axis=1) == labels
+    return float(_mean(_flat(hits), sample_weight, "accuracy").mean())
+
+
+def mae(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:
+    """Mean absolute error.
+
+    Args:
+        prediction: shape (batch, ...).
+        target: the same shape.
+        sample_weight: shape (batch,).
+
+    Raises:
+        ShapeError: the shapes differ, or the batch is empty.
+        ValueError: weights are negative or add up to nothing.
+
+    >>> import nn
+    >>> nn.metrics.mae([1.0, 2.0], [1.0, 4.0])
+    1.0
+    """
+    error, _ = _errors(prediction, target, "mae")
+    return float(_mean(np.abs(error), sample_weight, "mae").mean())
+
+
+def mse(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:
+    """Mean squared error. Shapes and errors as in :func:`mae`.
+
+    >>> import nn
+    >>> nn.metrics.mse([1.0, 2.0], [1.0, 4.0])
+    2.0
+    """
+    error, _ = _errors(prediction, target, "mse")
+    return float(_mean(error**2, sample_weight, "mse").mean())
+
+
+def rmse(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:
+    """Root of the mean squared error; of several outputs, the mean of their roots. Shapes and errors as in :func:`mae`.
+
+    >>> import nn
+    >>> nn.metrics.rmse([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 8.0])
+    2.0
+    """
+    error, _ = _errors(prediction, target, "rmse")
+    return float(np.sqrt(_mean(error**2, sample_weight, "rmse")).mean())
+
+
+def r2(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:
+    """The part of the target's variance that is explained: 1 is perfect, 0 what its mean would reach.
+
+    Of several outputs, the mean of theirs. An output whose target is constant has 1 if it is met and 0 if not, as in
+    scikit-learn. Shapes and errors as in :func:`mae`; ShapeError for less than two samples, too.
+
+    >>> import nn
+    >>> nn.metrics.r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+    0.7857142857142857
+    """
+    error, wanted = _errors(prediction, target, "r2")
+    if len(error) < 2:
+        raise tg.ShapeError(f"r2: expected at least 2 samples, got {len(error)}: one has no variance")
+    spread = _mean((wanted - _mean(wanted, sample_weight, "r2")) ** 2, sample_weight, "r2")
+    left = _mean(error**2, sample_weight, "r2")
+    constant = spread == 0
+    return float(np.where(constant, left == 0, 1 - left / np.where(constant, 1.0, spread)).mean())
+
+
+METRICS: dict[str, Callable[..., float]] = {"accuracy": accuracy, "mae": mae, "mse": mse, "r2": r2, "rmse": rmse}
+
+
+def _errors(prediction: Any, target: Any, op: str) -> tuple[Any, Any]:
+    """What the prediction is off by, and the target: shape (batch, outputs), float64."""
+    got, wanted = _array(prediction), _array(target)
+    _same_shape(got, wanted, op)
+    _require(got.ndim > 0, op, got.shape, wanted.shape, "(batch, ...)", "reshape(-1)")
+    wanted = _flat(np.asarray(wanted, np.float64))
+    return _flat(np.asarray(got, np.float64)) - wanted, wanted
+
+
+def _flat(values: Any) -> Any:
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def _mean(values: Any, weight: Any, op: str) -> Any:
+    """The mean over the samples, for each output."""
+    if not values.size:
+        raise tg.ShapeError(f"{op}: empty batch (shape {values.shape}) has no mean")
+    if weight is None:
+        return np.mean(values, axis=0)
+    factors = np.asarray(_array(weight), np.float64)
+    if factors.shape != values.shape[:1]:
+        raise tg.ShapeError(
+            f"{op}: sample_weight has shape {factors.shape}, expected {values.shape[:1]}: one for each sample"
+        )
+    total = factors.sum()
+    if not (factors.min() >= 0 and total > 0):
+        raise ValueError(
+            f"{op}: sample_weight is not negative and adds up to more than 0, got {factors.min()} to {factors.max()}"
+        )
+    return factors @ values / total
+
+
+def _require(fits: bool, op: str, got: Any, target: Any, wanted: Any, hint: str) -> None:
+    if not fits:
+        raise tg.ShapeError(
+            f"{op}: prediction has shape {got} and target {target}, expected {wanted}; write target.{hint}"
+        )
