@@ -17,9 +17,9 @@ import tensorgrad as _tg
 
 from . import functional as functional
 from . import init as init
+from . import metrics as metrics
 from ._files.saving import load as load
 from ._files.saving import save as save
-from . import metrics as metrics
 from ._layers.activations import ELU as ELU
 from ._layers.activations import GELU as GELU
 from ._layers.activations import SELU as SELU

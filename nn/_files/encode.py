@@ -21,7 +21,8 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .._module import Module, _members
+from .._members import named
+from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._parameter import Parameter
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
@@ -44,7 +45,7 @@ def members(model: Module) -> dict[str, Any]:
     kinds: Any = (np.random.Generator, Optimizer, *records)
     seen: set[int] = set()
     for path, module in model.named_modules():
-        for name, value in _members(module, kinds):
+        for name, value in named(vars(module), kinds, ()):
             full = f"{path}.{name}" if path else name
             if id(value) in seen:
                 continue

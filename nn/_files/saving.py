@@ -168,9 +168,7 @@ def _with_the_rest(source: Source, header: dict[str, Any], decoder: Decoder, mod
     return Loaded(model, *(_value(source, decoder, header[key], hint) for key in ("optimizer", "extra")))
 
 
-def _loaded_arrays(
-    source: Source, arrays: dict[str, Any], model: Module | None, optimizer: Optimizer | None
-) -> Loaded:
+def _loaded_arrays(source: Source, arrays: dict[str, Any], model: Module | None, optimizer: Optimizer | None) -> Loaded:
     if model is None or optimizer is not None:
         raise source.fail("holds tensors and nothing else; write nn.load(path, model=...) to load them into a model")
     changes, wrong = changes_of_arrays(arrays, model)
