@@ -123,7 +123,7 @@ class Encoder:
         grown = {name: getattr(seed, name) for name in names} if type(seed) is np.random.SeedSequence else None
         return {
             "generator": type(bits).__name__,
-            "state": encoded(dict(bits.state), f"{path}.state", self._reference),
+            "state": encoded(dict(bits.state), path, self._reference),
             "seed": encoded(grown, f"{path}.seed", self._reference),
         }
 
@@ -140,7 +140,7 @@ class Encoder:
         }
         return {
             "optimizer": type(value).__name__,
-            **{name: encoded(part, f"{path}.{name}", self._reference) for name, part in parts.items()},
+            **{name: encoded(part, path, self._reference) for name, part in parts.items()},
         }
 
 
