@@ -105,11 +105,11 @@ class Decoder:
         name = entry["generator"]
         if name not in BIT_GENERATORS:
             raise ValueError(f"{name!r} is none of NumPy's bit generators")
-        seed = self.value(entry["seed"])
+        seed, state = (decoded(entry[key], self._referent) for key in ("seed", "state"))
         if seed is not None and seed["pool_size"] != 4:
             raise ValueError(f"pool_size of a seed is 4, got {seed['pool_size']!r}")
         bits = getattr(np.random, name)(0 if seed is None else np.random.SeedSequence(**seed))
-        bits.state = self.value(entry["state"])
+        bits.state = state
         return np.random.Generator(bits)
 
     def _fill(self, entry: dict[str, Any], shell: Any) -> None:
@@ -136,7 +136,7 @@ class Decoder:
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
     """Give an optimiser the state of another one, and what was counted beside it."""
-    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=False):
         for name in saved.keys() - group.keys():  # a schedule's notes
             group[name] = saved[name]
     optimizer.load_state_dict(state)
