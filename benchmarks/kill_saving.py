@@ -1,8 +1,8 @@
 """kill -9 at random moments of a program that saves its model over and over: how often does the file load?
 
 A process overwrites one file with models whose parameters are all 0, all 1, ... After a random time it is killed, and
-the file is loaded here: it must be whole, one of these models. Counted is also how many of the kills came in the middle of
-a saving, which is when a temporary file is left; and at last, whether the next saving removes them all.
+the file is loaded here: it must be whole, one of these models. Counted is also how many of the kills came in the
+middle of a saving, which is when a temporary file is left; and at last, whether the next saving removes them all.
 
     python benchmarks/kill_saving.py [--kills 50] [--format npz]
 """

@@ -210,7 +210,10 @@ def _spec(source: Source, name: str, entry: Any) -> Spec:
         raise source.fail(f"checksum {digest!r} is no text", name)
     if layout is not None and (not isinstance(layout, list) or sorted(layout) != list(range(len(shape)))):
         raise source.fail(f"layout {layout!r} does not order the axes of shape {shape}", name)
-    return Spec(DTYPES[dtype], tuple(shape), digest, layout)
+    spec = Spec(DTYPES[dtype], tuple(shape), digest, layout)
+    if spec.nbytes > source.size:
+        raise source.fail(f"claims {spec.nbytes:,} bytes, and the whole file has {source.size:,}", name)
+    return spec
 
 
 def require_shape(source: Source, name: str, shape: Any) -> None:

@@ -233,7 +233,7 @@ def test_files_of_the_package_are_loaded(tmp_path, metadata):
     with pytest.raises(tg.CheckpointError, match=r"tensors and nothing else; write nn\.load\(path, model="):
         nn.load(file)
     package.save_file({"layers.0.W": np.zeros((4, 5), np.float32), "x": np.zeros(1)}, file, metadata)
-    with pytest.raises(tg.CheckpointError, match="missing: layers.3.b") as error:
+    with pytest.raises(tg.CheckpointError, match=r"missing: layers\.3\.b") as error:
         nn.load(file, other)
     assert "unexpected: x" in str(error.value)
     assert "layers.0.W: shape (4, 5), expected (4, 6)" in str(error.value)
@@ -357,7 +357,7 @@ def test_two_members_of_one_path(path):
     model = nn.Module()
     model.a = {"b": nn.Dropout(0.5)}
     setattr(model, "a.b.rng", nn.Parameter([1.0]))
-    with pytest.raises(ValueError, match="two members of Module have the path 'a.b.rng'"):
+    with pytest.raises(ValueError, match=r"two members of Module have the path 'a\.b\.rng'"):
         nn.save(path, model)
 
 
