@@ -24,13 +24,20 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: with ``path``. The old file is as it was, and nothing else is left.
     """
-    target = os.path.realpath(path)
-    temporary = ""
     try:
-        mode = _mode(target)
-        _remove_strays(target)
-        temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        _replace(os.path.realpath(path), write)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error  # not the temporary file's name
+
+
+def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
+    mode = _mode(target)
+    _remove_strays(target)
+    temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
         with open(os.open(temporary, flags, 0o666), "wb") as file:
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), mode)
@@ -38,11 +45,9 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = path, None
         raise
     _sync_folder(os.path.dirname(target))
 
