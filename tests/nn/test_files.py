@@ -1,5 +1,6 @@
 """nn.save and nn.load: what comes back."""
 
+import inspect
 import math
 import os
 import pathlib
@@ -511,3 +512,75 @@ def test_wrong_arguments(tmp_path):
         nn.load(tmp_path / "m.npz")
     nn.save(pathlib.Path(tmp_path / "M.NPZ"), model)
     nn.load(pathlib.Path(tmp_path / "M.NPZ"))
+
+
+# --- everything there is ------------------------------------------------------------------------------------
+
+REQUIRED = {
+    "embed_dim": 4,
+    "embedding_dim": 3,
+    "in_channels": 2,
+    "in_features": 3,
+    "kernel_size": 2,
+    "module": nn.Tanh(),
+    "network": nn.Sequential(nn.Linear(2, 1)),
+    "normalized_shape": (2, 3),
+    "num_channels": 4,
+    "num_embeddings": 5,
+    "num_features": 2,
+    "num_groups": 2,
+    "num_heads": 2,
+    "out_channels": 4,
+    "out_features": 2,
+    "sizes": [2, 3, 1],
+}
+CLASSES = [kind for kind in vars(nn).values() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, nn.Module)])
+def test_every_module_comes_back(path, kind):
+    """Its attributes are data."""
+    parameters = inspect.signature(kind).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    module = kind(**{name: REQUIRED[name] for name in required}).eval()
+    nn.save(path, module)
+    loaded = nn.load(path).model
+    assert type(loaded) is kind
+    assert repr(loaded) == repr(module)
+    assert list(vars(loaded)) == list(vars(module))
+    assert {name: type(value) for name, value in vars(loaded).items()} == {
+        name: type(value) for name, value in vars(module).items()
+    }
+    require_equal([module], [loaded])
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in CLASSES if issubclass(kind, nn.Optimizer) and kind is not nn.Optimizer]
+)
+def test_every_optimizer_comes_back(path, kind):
+    model = nn.MLP([4, 5, 3], rng=0)
+    optimizer = kind(list(model.parameters()))
+
+    def step(model, optimizer):
+        def closure():
+            loss = nn.functional.cross_entropy(model(np.ones((2, 4), np.float32)), [0, 1])
+            optimizer.zero_grad()
+            loss.backward()
+            return loss
+
+        if "closure" in inspect.signature(optimizer.step).parameters:
+            optimizer.step(closure)
+        else:
+            closure()
+            optimizer.step()
+
+    step(model, optimizer)
+    nn.save(path, model, optimizer)
+    other = nn.MLP([4, 5, 3], rng=1)
+    results = [nn.load(path), nn.load(path, other, kind(list(other.parameters())))]
+    step(model, optimizer)
+    for loaded in results:
+        assert type(loaded.optimizer) is kind
+        assert vars(loaded.optimizer).keys() == vars(optimizer).keys()
+        step(loaded.model, loaded.optimizer)
+        require_equal((model, optimizer), loaded[:2])
