@@ -21,6 +21,8 @@ from . import metrics as metrics
 from ._exchange.onnx import to_onnx as to_onnx
 from ._exchange.pytorch import from_torch as from_torch
 from ._exchange.pytorch import to_torch as to_torch
+from ._files.saving import load as load
+from ._files.saving import save as save
 from ._layers.activations import ELU as ELU
 from ._layers.activations import GELU as GELU
 from ._layers.activations import SELU as SELU

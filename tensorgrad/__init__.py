@@ -50,6 +50,7 @@ from .creation import ones as ones
 from .creation import ones_like as ones_like
 from .creation import zeros as zeros
 from .debugging import debug as debug
+from .errors import CheckpointError as CheckpointError
 from .errors import DTypeError as DTypeError
 from .errors import GraphError as GraphError
 from .errors import InplaceError as InplaceError

@@ -3,7 +3,7 @@
 Messages are built on failure only, and say what was got, what was expected and what to write instead.
 """
 
-__all__ = ["DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError", "Unbatchable"]
+__all__ = ["CheckpointError", "DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError", "Unbatchable"]
 
 
 class ShapeError(ValueError):
@@ -12,6 +12,10 @@ class ShapeError(ValueError):
 
 class DTypeError(TypeError):
     """A dtype (or a Python type) does not fit the operation."""
+
+
+class CheckpointError(ValueError):
+    """A file of a model is damaged, or does not fit."""
 
 
 class GraphError(RuntimeError):

@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from shutil import which
 
 import numpy as np
 import pytest
 
+import nn
 import tensorgrad as tg
 from tensorgrad.viz import style
 from tests.viz.graphs import SVG, expression, groups, leaf, mlp, parsed, size
@@ -38,6 +40,7 @@ HOSTILE = [
 # --- hostile names (W6) ---------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("L11")
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_any_name_gives_valid_xml_without_scripts(name, renderer):
@@ -56,6 +59,26 @@ def test_any_name_gives_valid_xml_without_scripts(name, renderer):
     assert len(groups(svg, "cluster")) >= 1
 
 
+@pytest.mark.promise("L11")
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_any_name_gives_html_without_elements_of_its_own(name):
+    def tags(name):
+        model = nn.Module()
+        setattr(model, name, nn.Linear(2, 1))
+        parser = HTMLParser(convert_charrefs=True)
+        found, texts = [], []
+        parser.handle_starttag = lambda tag, attributes: found.append((tag, attributes))
+        parser.handle_comment = parser.handle_decl = parser.unknown_decl = parser.handle_pi = found.append
+        parser.handle_data = texts.append
+        parser.feed(leaf(np.ones(2), name)._repr_html_() + model.summary()._repr_html_())
+        parser.close()
+        assert not name.strip() or name in "".join(texts)
+        return found
+
+    assert [tag for tag in tags(name) if tag[0] != "b"] == [tag for tag in tags("x") if tag[0] != "b"]
+
+
+@pytest.mark.promise("L11")
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_names_are_shown_as_they_are(renderer):
     name = 'a<b>&"\' {0} \\N|:é→世界 id="q"'

@@ -1,0 +1,84 @@
+"""kill -9 at random moments of a program that saves its model over and over: how often does the file load?
+
+A process overwrites one file with models whose parameters are all 0, all 1, ... After a random time it is killed, and
+the file is loaded here: it must be whole, one of these models. Counted is also how many of the kills came in the
+middle of a saving, which is when a temporary file is left; and at last, whether the next saving removes them all.
+
+    python benchmarks/kill_saving.py [--kills 50] [--format npz]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+import nn
+
+
+def model(value: float) -> nn.Module:
+    """About a megabyte."""
+    network = nn.MLP([512, 512, 10], rng=0)
+    for parameter in network.parameters():
+        parameter.data[...] = value
+    return network
+
+
+def save_for_ever(path: str) -> None:
+    value = 0.0
+    while True:
+        network = model(value)
+        for _ in range(20):
+            nn.save(path, network, extra={"value": value})
+        value += 1.0
+
+
+def loads(path: str) -> bool:
+    """Is it one of the models, whole?"""
+    network, _, extra = nn.load(path)
+    return all((parameter.data == extra["value"]).all() for parameter in network.parameters())
+
+
+def killed_once(path: str, rng: random.Random) -> None:
+    """Let a process save until a random moment."""
+    before = os.stat(path).st_mtime_ns
+    process = subprocess.Popen([sys.executable, __file__, "--save", path])
+    while os.stat(path).st_mtime_ns == before:  # it has not begun
+        time.sleep(0.005)
+        if process.poll() is not None:
+            raise RuntimeError(f"the process that saves ended with {process.returncode}")
+    time.sleep(rng.uniform(0.0, 0.2))
+    process.kill()
+    process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--format", choices=("npz", "safetensors"), default="npz")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.save:
+        save_for_ever(options.save)
+    rng = random.Random(options.seed)
+    loaded = amid = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"model.{options.format}")
+        nn.save(path, model(-1.0), extra={"value": -1.0})
+        for _ in range(options.kills):
+            killed_once(path, rng)
+            loaded += loads(path)
+            amid += len(os.listdir(folder)) > 1
+        nn.save(path, model(-1.0))
+        left = len(os.listdir(folder)) - 1
+    print(f".{options.format}: {loaded} of {options.kills} files load; {amid} kills came in the middle of a saving")
+    print(f"temporary files after the next saving: {left}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A model as JSON and tensors.
+
+Every object that can be changed is an entry of one table, and is named by its position: so what is shared stays
+shared, and cycles are nothing special.
+
+    {"class": "Linear", "attributes": {"dict": [["in_features", 64], ["W", {"object": 7}], ...]}}
+    {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     also "tensor"; the tensor of that name
+    {"array": "scale"}
+    {"generator": "PCG64", "state": .., "seed": ..}
+    {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
+
+An entry has "unsaved" beside these where a class is the user's own: it can be loaded into one, but not rebuilt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._members import named
+from .._module import Module
+from .._optim.optimizer import Optimizer
+from .._parameter import Parameter
+from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
+from .tensors import DTYPES
+from .values import encoded
+
+__all__ = ["Encoder", "members"]
+
+
+def members(model: Module) -> dict[str, Any]:
+    """What a model has learned or drawn, by dotted path: tensors, generators, optimisers, records such as a history.
+
+    Each once. It is what can be loaded into another model.
+
+    Raises:
+        ValueError: two of them have the same path.
+    """
+    found: dict[str, Any] = dict(model._state())
+    records = (kind for kind in registry().values() if not issubclass(kind, Module))
+    kinds: Any = (np.random.Generator, Optimizer, *records)
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        for name, value in named(vars(module), kinds, ()):
+            full = f"{path}.{name}" if path else name
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if full in found:
+                raise ValueError(f"two members of {type(model).__name__} have the path {full!r}; rename one of them")
+            found[full] = value
+    return found
+
+
+class Encoder:
+    """Fills the table of objects and the tensors.
+
+    Attributes:
+        objects: the table.
+        arrays: the tensors, by name.
+    """
+
+    def __init__(self) -> None:
+        self.objects: list[dict[str, Any]] = []
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+        self._known: dict[int, tuple[int, Any]] = {}  # the position, and the object, which keeps its id taken
+        self._waiting: deque[tuple[int, Any, str]] = deque()
+
+    def add(self, value: Any, path: str) -> Any:
+        """The JSON of a value; errors call it by its path."""
+        result = encoded(value, path, self._reference)
+        while self._waiting:
+            position, waiting, where = self._waiting.popleft()
+            entry = self._entry(waiting, where)
+            if isinstance(waiting, tg.Tensor | Optimizer) and not _is_ours(type(waiting)):
+                entry["unsaved"] = f"{where}: {_own(type(waiting))}"
+            self.objects[position] = entry
+        return result
+
+    def _reference(self, value: Any, path: str) -> dict[str, Any]:
+        if id(value) not in self._known:
+            if reason := _no_data(value):
+                return {"unsaved": f"{path or 'the model'}: {reason}"}
+            position = len(self.objects)
+            self._known[id(value)] = position, value
+            self.objects.append({})
+            self._waiting.append((position, value, path))
+        return {"object": self._known[id(value)][0]}
+
+    def _entry(self, value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, tg.Tensor):
+            kind = "parameter" if isinstance(value, Parameter) else "tensor"
+            learned = value.requires_grad and value.is_leaf
+            return {kind: self._array(value.data, path), "requires_grad": learned, "name": value.name}
+        if isinstance(value, np.ndarray):
+            return {"array": self._array(value, path)}
+        if isinstance(value, np.random.Generator):
+            return self._generator(value, path)
+        if isinstance(value, Optimizer):
+            return self._optimizer(value, path)
+        state = value.__getstate__() or {}
+        return {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
+
+    def _array(self, data: Any, path: str) -> str:
+        array = np.asarray(data)
+        if array.dtype.str not in DTYPES:
+            raise tg.DTypeError(f"nn.save: {path} is of {array.dtype}, expected booleans or numbers of up to 64 bits")
+        name, count = path, 1
+        while name in self.arrays:
+            count += 1
+            name = f"{path}~{count}"
+        self.arrays[name] = array
+        return name
+
+    def _generator(self, value: np.random.Generator, path: str) -> dict[str, Any]:
+        bits = value.bit_generator
+        seed = bits.seed_seq
+        names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
+        grown = {name: getattr(seed, name) for name in names} if type(seed) is np.random.SeedSequence else None
+        return {
+            "generator": type(bits).__name__,
+            "state": encoded(dict(bits.state), path, self._reference),
+            "seed": encoded(grown, f"{path}.seed", self._reference),
+        }
+
+    def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
+        public = {
+            name: v for name, v in vars(value).items() if name[0] != "_" and name not in ("param_groups", "slots")
+        }
+        arguments = arguments_of(type(value)) & public.keys()
+        parts = {
+            "params": [param for group in value.param_groups for param in group["params"]],
+            "arguments": {name: public[name] for name in public if name in arguments},
+            "attributes": {name: public[name] for name in public if name not in arguments},
+            "state": value.state_dict(),
+        }
+        return {
+            "optimizer": type(value).__name__,
+            **{name: encoded(part, path, self._reference) for name, part in parts.items()},
+        }
+
+
+def _no_data(value: Any) -> str | None:
+    """Why a value is not an entry of the table, or None."""
+    kind = type(value)
+    if isinstance(value, tg.Tensor | Optimizer):
+        return None
+    if kind in (np.ndarray, np.memmap):
+        return None if value.dtype.str in DTYPES else f"an array of {value.dtype} is no data of nn.save"
+    if kind is np.random.Generator:
+        name = type(value.bit_generator).__name__
+        return None if name in BIT_GENERATORS else f"{name} is none of NumPy's bit generators"
+    if is_registered(kind):
+        return None if isinstance(value.__getstate__(), dict | None) else f"{kind.__name__} has more than attributes"
+    if isinstance(value, Module):
+        return _own(kind)
+    if callable(value):
+        return f"{getattr(value, '__qualname__', kind.__qualname__)} is a function or a class, not data"
+    return f"{kind.__qualname__} is no plain value"
+
+
+def _is_ours(kind: type) -> bool:
+    return kind in (tg.Tensor, Parameter) or is_registered(kind)
+
+
+def _own(kind: type) -> str:
+    return f"the class {kind.__qualname__} is not one of nn's"

@@ -1,0 +1,39 @@
+"""What a file may name: the classes of nn that are public, and NumPy's bit generators."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+import tensorgrad as tg
+
+__all__ = ["BIT_GENERATORS", "arguments_of", "is_registered", "registry"]
+
+BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+
+
+def registry() -> dict[str, type]:
+    """The public classes whose objects are their attributes and nothing else, by name.
+
+    Making one without its constructor runs no code and allocates nothing.
+    """
+    import nn
+
+    return {
+        name: value
+        for name, value in vars(nn).items()
+        if isinstance(value, type)
+        and value.__name__ == name
+        and cast(Any, value).__new__ is object.__new__
+        and not issubclass(value, tg.Tensor)
+    }
+
+
+def is_registered(kind: type) -> bool:
+    """Is it a public class, not one of the user's that has the same name?"""
+    return registry().get(kind.__name__) is kind
+
+
+def arguments_of(kind: type[Any]) -> set[str]:
+    """The names of a constructor's arguments."""
+    return set(inspect.signature(kind).parameters)

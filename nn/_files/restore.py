@@ -1,0 +1,141 @@
+"""Loading into objects that exist: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._module import Module
+from .._optim.optimizer import Optimizer
+from .decode import Decoder, load_optimizer
+from .encode import members
+from .values import Unsaved
+
+__all__ = ["Pair", "changes_of_arrays", "changes_of_objects", "pairs_of"]
+
+Change = Callable[[], object]
+
+
+class Pair(NamedTuple):
+    """Something in the file, and the object that it goes to."""
+
+    path: str
+    reference: Any
+    target: Any
+
+
+def pairs_of(state: list[Any], model: Module) -> tuple[list[Pair], list[str]]:
+    """What belongs together by its path, and what has no counterpart."""
+    saved, live = dict(state), members(model)
+    pairs = [Pair(path, saved[path], live[path]) for path in live if "object" in saved.get(path, {})]
+    return pairs, _unequal(saved, live)
+
+
+def changes_of_objects(decoder: Decoder, pairs: list[Pair]) -> tuple[list[Change], list[str]]:
+    """How to load what is in the file into the objects that it goes to, and what does not fit.
+
+    Until a change is called, nothing is changed. Where the file refers to what is loaded into an object, the decoder
+    takes that object from now on.
+    """
+    for pair in pairs:
+        decoder.stands_for(pair.reference, pair.target)
+    changes: list[Change] = []
+    wrong: list[str] = []
+    for pair in pairs:
+        try:
+            changes += _changes(decoder, pair)
+        except _Misfit as misfit:
+            wrong.append(f"{pair.path}: {misfit}")
+    return changes, wrong
+
+
+def changes_of_arrays(arrays: Mapping[str, Any], model: Module) -> tuple[list[Change], list[str]]:
+    """The same for a file that has tensors and nothing else."""
+    live = model._state()
+    changes: list[Change] = []
+    wrong = _unequal(arrays, live)
+    for path in (path for path in live if path in arrays):
+        try:
+            changes.append(_writing(live[path], arrays[path]))
+        except _Misfit as misfit:
+            wrong.append(f"{path}: {misfit}")
+    return changes, wrong
+
+
+class _Misfit(Exception):
+    """Why something in a file cannot be loaded into an object."""
+
+
+def _unequal(saved: Collection[str], live: Collection[str]) -> list[str]:
+    missing = [f"missing: {path}" for path in live if path not in saved]
+    return missing + [f"unexpected: {path}" for path in saved if path not in live]
+
+
+def _changes(decoder: Decoder, pair: Pair) -> list[Change]:
+    entry, target = decoder.entry(pair.reference), pair.target
+    if isinstance(target, tg.Tensor):
+        name = entry.get("parameter", entry.get("tensor"))
+        if name is None:
+            raise _Misfit(f"no tensor, expected one of shape {target.shape}")
+        return [_writing(target, decoder.arrays[name])]
+    if isinstance(target, np.random.Generator):
+        _require_kind(entry.get("generator", "no generator"), target.bit_generator)
+        bits = decoder.fresh(pair.reference).bit_generator.state
+        return [partial(setattr, target.bit_generator, "state", bits)]
+    _require_kind(entry.get("optimizer", entry.get("class", "no object")), target)
+    if isinstance(target, Optimizer):
+        return [_loading(decoder, entry, target)]
+    try:
+        new = decoder.fresh(pair.reference)
+    except Unsaved:
+        return []  # a function, say, was in it: the one that exists stays
+    return [partial(_take_over, target, new)]
+
+
+def _require_kind(saved: str, target: Any) -> None:
+    if saved != type(target).__name__:
+        raise _Misfit(f"{saved}, expected {type(target).__name__}")
+
+
+def _writing(tensor: tg.Tensor, array: Any) -> Change:
+    if array.shape != tensor.shape:
+        raise _Misfit(f"shape {array.shape}, expected {tensor.shape}")
+    if array.dtype != tensor.dtype.newbyteorder("="):
+        raise _Misfit(f"dtype {array.dtype}, expected {tensor.dtype} (cast the model with .to() first)")
+    if not tensor.data.flags.writeable:
+        raise _Misfit("the array to load it into is read-only")
+    return partial(_write, tensor, array)
+
+
+def _write(tensor: tg.Tensor, array: Any) -> None:
+    tg.writes_to(tensor, by="nn.load")[...] = array
+
+
+def _loading(decoder: Decoder, entry: Mapping[str, Any], optimizer: Optimizer) -> Change:
+    """An optimiser looks at what it is given only when it takes it over, so it does, and then takes back its own."""
+    own = [param for group in optimizer.param_groups for param in group["params"]]
+    for i, (reference, param) in enumerate(zip(entry["params"], own, strict=False)):
+        if decoder.standing_for(reference) not in (None, id(param)):
+            raise _Misfit(f"its parameter {i} is another one than in the file; give the parameters in the same order")
+    before = optimizer.state_dict()
+    try:
+        state, attributes = decoder.value(entry["state"]), decoder.value(entry["attributes"])
+        load_optimizer(optimizer, state, {})
+    except (Unsaved, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise _Misfit(str(error)) from error
+    finally:
+        for group, old in zip(optimizer.param_groups, before["param_groups"], strict=True):
+            for name in group.keys() - old.keys():
+                del group[name]
+        optimizer.load_state_dict(before)
+    return partial(load_optimizer, optimizer, state, attributes)
+
+
+def _take_over(target: Any, new: Any) -> None:
+    vars(target).clear()
+    vars(target).update(vars(new))

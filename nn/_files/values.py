@@ -1,0 +1,90 @@
+"""Plain values as JSON, exactly, and back.
+
+None, True, 3, "text", 0.5, [..]      as they are
+{"float": "nan"}                      also "inf", "-inf"
+{"tuple": [..]}, {"dict": [[k, v]]}   every dict, so that an object of JSON is always one of these
+{"dtype": "<f4"}, {"scalar": ["<f4", "0000803f"]}
+{"object": 3}                         the entry 3 of the header's objects
+{"unsaved": "why"}                    what is no data
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .tensors import DTYPES
+
+__all__ = ["Unsaved", "decoded", "encoded"]
+
+_DEEPEST = 100
+_LARGEST = 4096  # bits of an integer: JSON is read in time that grows with their square
+
+
+class Unsaved(Exception):
+    """Something that is no data, and what it was."""
+
+
+def encoded(value: Any, path: str, reference: Callable[[Any, str], Any], depth: int = 0) -> Any:
+    """A value as JSON; ``reference`` answers for what is no plain value."""
+    kind = type(value)
+    if value is None or kind in (bool, str):
+        return value
+    if kind is int and value.bit_length() <= _LARGEST:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"float": str(value)}
+    if kind in (list, tuple, dict):
+        if depth >= _DEEPEST:
+            return {"unsaved": f"{path} nests deeper than {_DEEPEST}"}
+        if kind is dict:
+            return {
+                "dict": [
+                    [_inner(k, path, k, reference, depth), _inner(v, path, k, reference, depth)]
+                    for k, v in value.items()
+                ]
+            }
+        items = [_inner(item, path, i, reference, depth) for i, item in enumerate(value)]
+        return items if kind is list else {"tuple": items}
+    if isinstance(value, np.dtype) and value.str in DTYPES:
+        return {"dtype": value.str}
+    if isinstance(value, np.generic) and value.dtype.str in DTYPES:
+        stored = np.asarray(value, value.dtype.newbyteorder("<"))
+        return {"scalar": [stored.dtype.str, stored.tobytes().hex()]}
+    return reference(value, path)
+
+
+def _inner(value: Any, path: str, key: Any, reference: Callable[[Any, str], Any], depth: int) -> Any:
+    return encoded(value, f"{path}.{key}" if path else str(key), reference, depth + 1)
+
+
+def decoded(given: Any, referent: Callable[[int], Any]) -> Any:
+    """The value again; ``referent`` answers for entries of the header's objects.
+
+    Raises:
+        Unsaved: there is something that was no data.
+    """
+    if given is None or isinstance(given, bool | int | float | str):
+        return given
+    if isinstance(given, list):
+        return [decoded(item, referent) for item in given]
+    ((key, content),) = given.items()
+    if key == "tuple":
+        return tuple([decoded(item, referent) for item in content])
+    if key == "dict":
+        return {decoded(k, referent): decoded(v, referent) for k, v in content}
+    if key == "float":
+        return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[content]
+    if key == "dtype":
+        return DTYPES[content]
+    if key == "scalar":
+        (scalar,) = np.frombuffer(bytes.fromhex(content[1]), DTYPES[content[0]])
+        return scalar.astype(scalar.dtype.newbyteorder("="))
+    if key == "object":
+        return referent(content)
+    if key == "unsaved":
+        raise Unsaved(content)
+    raise ValueError(f"unknown kind of value {key!r}")
