@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 import tensorgrad as tg
 
-from .optimizer import Optimizer, ParamGroup, Run, require, require_rates
+from .moments import average_in, average_square_in
+from .optimizer import Optimizer, ParamGroup, Rule, require, require_betas, require_rates
+from .parts import Run
 
 __all__ = ["Adam", "AdamW"]
 
@@ -28,6 +30,8 @@ class Adam(Optimizer):
         eps: added to the root.
         weight_decay: added to the gradient as ``weight_decay * p``; :class:`AdamW` decays the weights
             themselves.
+        amsgrad: divide by the root of the largest v so far (Reddi et al., 2018); kept as ``v_max``.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
         ValueError: an option is out of range; no parameters, or one twice.
@@ -42,8 +46,6 @@ class Adam(Optimizer):
     array([0.9, 0.9])
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -52,46 +54,35 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        skip_nonfinite: bool = False,
     ) -> None:
-        self.slots = ("m", "v")
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, options, skip_nonfinite=skip_nonfinite)
 
     def _check(self, group: ParamGroup) -> None:
         me = type(self).__name__
         require_rates(me, group)
-        betas = group["betas"]
-        fine = isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
-        require(me, "betas", betas, fine, "two numbers in [0, 1)")
+        require_betas(me, group["betas"])
         require(me, "eps", group["eps"], group["eps"] >= 0, "a number of at least 0")
 
-    def _update(self, group: ParamGroup, run: Run, g: Any, weights: Any, scratch: Any, *state: Any) -> None:
-        m, v = state
-        # The corrections are two numbers: m̂ / (sqrt(v̂) + eps) = rate / lr * m / (sqrt(v) + shifted eps).
-        rate = tg.host(lambda: _rate(group, run.advance()))
-        eps = tg.host(lambda: group["eps"] * math.sqrt(1 - group["betas"][1] ** run.t))
-        beta2 = tg.host(lambda: group["betas"][1])
-        if weights is not None:
-            np.multiply(weights, tg.host(self._decay_of(group)), out=weights)
-            if not self._decoupled:
-                np.add(g, weights, out=g)
-        np.subtract(g, m, out=scratch)
-        np.multiply(scratch, tg.host(lambda: 1 - group["betas"][0]), out=scratch)
-        np.add(m, scratch, out=m)
-        np.multiply(g, g, out=g)
-        np.multiply(g, tg.host(lambda: 1 - group["betas"][1]), out=g)
-        np.multiply(v, beta2, out=v)
-        np.add(v, g, out=v)
-        np.sqrt(v, out=g)
-        np.add(g, eps, out=g)
-        np.divide(m, g, out=g)
-        np.multiply(g, rate, out=g)
-        if weights is not None and self._decoupled:
-            np.add(g, weights, out=g)
+    def _slots(self, group: ParamGroup) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0, "v_max": 0.0} if group["amsgrad"] else {"m": 0.0, "v": 0.0}
 
-    def _decay_of(self, group: ParamGroup) -> Callable[[], float]:
-        if self._decoupled:
-            return lambda: group["lr"] * group["weight_decay"]
-        return lambda: group["weight_decay"]
+    def _rule(self, group: ParamGroup, run: Run) -> Rule:
+        keep1, take1, keep2, take2, eps, rate = tg.host(lambda: _numbers(group, run.advance()))
+
+        def update(g: Any, u: Any, w: Any, m: Any, v: Any, v_max: Any = None) -> None:
+            average_in(m, g, keep1, take1, u)
+            average_square_in(v, g, keep2, take2, u)
+            if v_max is not None:
+                np.maximum(v_max, v, out=v_max)
+            np.sqrt(v if v_max is None else v_max, out=u)
+            np.add(u, eps, out=u)
+            np.divide(m, u, out=u)
+            np.multiply(u, rate, out=u)
+
+        return update
 
 
 class AdamW(Adam):
@@ -109,8 +100,6 @@ class AdamW(Adam):
     [0.01, 0.0]
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -119,10 +108,28 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        skip_nonfinite: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            skip_nonfinite=skip_nonfinite,
+        )
+
+    def _decoupled(self, group: ParamGroup) -> bool:
+        return True
 
 
-def _rate(group: ParamGroup, t: int) -> float:
+def _numbers(group: ParamGroup, t: int) -> tuple[float, ...]:
+    """Weights of the means, and eps and rate as of step t.
+
+    The corrections of the means are two numbers: ``lr * m̂ / (sqrt(v̂) + eps) = rate * m / (sqrt(v) + eps * root)``.
+    """
     beta1, beta2 = group["betas"]
-    return group["lr"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+    root = math.sqrt(1 - beta2**t)
+    return beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, group["lr"] * root / (1 - beta1**t)

@@ -1,114 +1,39 @@
-"""What optimisers have in common.
-
-Gradients of all parameters are laid end to end in one array, and so is the state: an update costs a dozen
-NumPy calls on that array and one for each parameter, however many parameters there are. Parameters stay where
-they are.
-"""
+"""What optimisers have in common."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import accumulate, pairwise
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
 import tensorgrad as tg
 
 from .._module import Module
+from .parts import Bucket, Run
 
-__all__ = ["Optimizer", "ParamGroup", "Run", "require", "require_rates"]
+__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_rates"]
+
+R = TypeVar("R")
+Rule = Callable[..., None]
+
+_SWITCHES = (
+    *("weight_decay", "decoupled_weight_decay", "momentum", "dampening", "nesterov"),
+    *("centered", "amsgrad"),
+)
 
 
 class ParamGroup(dict[str, Any]):
     """Parameters ("params") and the options they are updated with, which may be changed between steps."""
 
+    base_lr: float | None = None  # the learning rate that schedules start from; set by the first of them
+
     @property
     def branches(self) -> tuple[bool, ...]:
         """Which options are in use, as far as they decide what is computed."""
-        return bool(self["weight_decay"]), bool(self.get("momentum")), bool(self.get("nesterov"))
-
-
-class Run:
-    """Neighbouring parameters with a gradient and the same number of updates: what is updated together."""
-
-    def __init__(self, bucket: _Bucket, start: int, stop: int) -> None:
-        here = slice(bucket.offsets[start], bucket.offsets[stop])
-        self.params = bucket.params[start:stop]
-        self.offsets = [offset - here.start for offset in bucket.offsets[start : stop + 1]]
-        self.pieces = [
-            (param, slice(a, b), param.shape) for param, (a, b) in zip(self.params, pairwise(self.offsets), strict=True)
-        ]
-        self.state = {name: array[here] for name, array in bucket.state.items()}
-        self.scratch = np.empty(here.stop - here.start, bucket.dtype)
-        self._counts = bucket.counts
-        self._range = range(start, stop)
-
-    @property
-    def t(self) -> int:
-        """How many updates these parameters have had."""
-        return self._counts[self._range.start]
-
-    def advance(self) -> int:
-        """Count an update."""
-        for i in self._range:
-            self._counts[i] += 1
-        return self.t
-
-
-class _Bucket:
-    """The parameters of one group that have one dtype, and their state, end to end."""
-
-    def __init__(self, group: ParamGroup, params: list[Any], names: tuple[str, ...]) -> None:
-        self.group = group
-        self.params = params
-        self.dtype = params[0].dtype
-        self.offsets = [0, *accumulate(param.size for param in params)]
-        self.counts = [0] * len(params)
-        self.names = names
-        self.state: dict[str, Any] = {}
-        self._runs: dict[tuple[int, int], Run] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runs": {}}  # a copy has views of its own state
-
-    def allocate(self) -> None:
-        """Make the state, all zero, when it is first needed."""
-        if not self.state:
-            self.state = {name: np.zeros(self.offsets[-1], self.dtype) for name in self.names}
-
-    def ready(self, by: str) -> list[tuple[Run, list[Any]]]:
-        """What can be updated, with the gradients."""
-        gradients = [param.grad for param in self.params]
-        present = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        if not present:
-            return []
-        self.allocate()
-        counts = self.counts
-        edges = [present[0]]
-        for before, after in pairwise(present):
-            if after != before + 1 or counts[after] != counts[before]:
-                edges += [before + 1, after]
-        edges.append(present[-1] + 1)
-        result = []
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            run = self._runs.get((start, stop))
-            if run is None:
-                run = self._runs[start, stop] = Run(self, start, stop)
-            self._require_unchanged(run, by)
-            result.append((run, [tg.array_of(gradient) for gradient in gradients[start:stop]]))
-        return result
-
-    def _require_unchanged(self, run: Run, by: str) -> None:
-        for param, _, shape in run.pieces:
-            data = param.data
-            if data.dtype != self.dtype or data.shape != shape:
-                raise tg.GraphError(
-                    f"{by}: parameter {param.name or ''!r} was of shape {shape} and {self.dtype} when the "
-                    f"optimiser was made, and is {data.shape} and {data.dtype} now; make the optimiser after "
-                    "changing the model"
-                )
+        return tuple(bool(self.get(name)) for name in _SWITCHES)
 
 
 class Optimizer:
@@ -118,24 +43,41 @@ class Optimizer:
     those of one step. (The running statistics of a batch normalisation belong to the forward pass: they may be one
     step ahead.)
 
-    A subclass names its state arrays in ``slots``, passes on the defaults of its options, and defines ``_check``
-    and ``_update``.
+    An optimiser knows the parameters it was given. One that was replaced or cast since is an error at the next step; one
+    that the model got since is not known, and stays as it is: make the optimiser after changing the model.
+
+    A subclass passes on the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
+
+    Args:
+        params: parameters, or groups: dicts of "params" and options of their own.
+        defaults: the options of a group that has none of its own.
+        numbers: what a parameter's history has beside its count of updates, with the values they start from.
+        skip_nonfinite: let a step with a gradient that is not finite change nothing, instead of raising.
 
     Attributes:
         param_groups: the groups; an option may be changed between steps, ``param_groups[0]["lr"] = 0.1``.
+        skip_nonfinite: may be changed between steps.
+        skipped: how many steps were skipped.
     """
 
-    slots: tuple[str, ...] = ()
-
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        defaults: dict[str, Any],
+        *,
+        numbers: Mapping[str, float] | None = None,
+        skip_nonfinite: bool = False,
+    ) -> None:
         self._by = f"{type(self).__name__}.step"
+        self.skip_nonfinite = skip_nonfinite
+        self.skipped = 0
         self.param_groups = self._grouped(params, defaults)
         self._buckets = []
         for group in self.param_groups:
             self._check(group)
             for dtype in dict.fromkeys(param.dtype for param in group["params"]):
                 same = [param for param in group["params"] if param.dtype == dtype]
-                self._buckets.append(_Bucket(group, same, self.slots))
+                self._buckets.append(Bucket(group, same, numbers or {}))
 
     def _grouped(self, params: Iterable[Any], defaults: dict[str, Any]) -> list[ParamGroup]:
         me = type(self).__name__
@@ -192,48 +134,88 @@ class Optimizer:
             for param in bucket.params:
                 param.grad = None
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], R] | None = None) -> R | None:
         """Update every parameter that has a gradient, in place; one without is left alone.
 
+        Args:
+            closure: called first: computes the loss, goes back through it, and returns it.
+
+        Returns:
+            What ``closure`` returned.
+
         Raises:
-            NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed.
-            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
+            NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed. With
+                ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
+            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; a compiled step
+                that would have to decide whether to skip.
         """
-        for group in self.param_groups:
-            self._check(group)  # an option may have been changed
+        result = None if closure is None else closure()
         jobs = []
         for bucket in self._buckets:
-            for param in bucket.params:
-                if getattr(param, "held", 1) == 0:
-                    raise tg.GraphError(
-                        f"{self._by}: parameter {param.name!r} was replaced in its module since the "
-                        "optimiser was made, and the new one is not known; make the optimiser after changing the model"
-                    )
-            for run, gradients in bucket.ready(self._by):
-                flat = np.concatenate(gradients, axis=None)
-                _require_finite(flat, run=run, by=self._by)
-                jobs.append((bucket.group, run, flat))
+            self._check(bucket.group)  # an option may have been changed
+            for run, gradients in bucket.ready(self._slots(bucket.group), self._by):
+                gathered = [part.gathered(gradients) for part in run.parts]
+                bad = _nonfinite(gathered, gradients, run=run, by=self._by, skip=self.skip_nonfinite)
+                if self.skip_nonfinite and self._skips(bad):
+                    return result
+                jobs.append((bucket.group, run, gathered))
         with tg.uninterrupted():  # Ctrl-C finds all parameters and the state before this step, or after it
-            for group, run, flat in jobs:
-                decay, _, _ = tg.watch(group, "branches")
-                state = [tg.array_of(array) for array in run.state.values()]
-                weights = np.concatenate([tg.array_of(p) for p in run.params], axis=None) if decay else None
-                scratch = tg.array_of(run.scratch)
-                self._update(group, run, flat, weights, scratch, *state)
-                for param, piece, shape in run.pieces:
-                    memory = tg.writes_to(param, by=f"optimizer.step() of {type(self).__name__}")
-                    np.subtract(memory, flat[piece].reshape(shape), out=memory)
+            for job in jobs:
+                self._update(*job)
+        return result
+
+    def _skips(self, bad: Any) -> bool:
+        if not isinstance(bad, bool):
+            raise tg.GraphError(
+                f"{self._by}: skip_nonfinite decides by values, which a compiled step cannot; call step() outside of "
+                "the compiled function, or make the optimiser without skip_nonfinite"
+            )
+        self.skipped += bad
+        return bad
+
+    def _update(self, group: ParamGroup, run: Run, gathered: list[Any]) -> None:
+        memories = [tg.writes_to(param, by=f"optimizer.step() of {type(self).__name__}") for param in run.params]
+        decays, *_ = tg.watch(group, "branches")
+        decoupled = decays and self._decoupled(group)
+        rule = self._rule(group, run)
+        if decoupled:
+            keep = tg.host(lambda: 1 - group["lr"] * group["weight_decay"])
+        elif decays:
+            decay = tg.host(lambda: group["weight_decay"])
+        for part, g in zip(run.parts, gathered, strict=True):
+            u, w, d = map(tg.array_of, part.scratch)
+            if decoupled:
+                for k, index, _ in part.pieces:
+                    np.multiply(memories[k][index], keep, out=memories[k][index])
+            elif decays:
+                np.multiply(part.gathered(memories), decay, out=d)
+                np.add(d, g, out=d)
+                g = d
+            rule(g, u, w, **{name: tg.array_of(array) for name, array in part.state.items()})
+            for k, index, update in part.pieces:
+                rows = memories[k][index]
+                np.subtract(rows, tg.array_of(update), out=rows)
 
     def _check(self, group: ParamGroup) -> None:
         """Raise ValueError for an option out of range."""
         raise NotImplementedError(f"{type(self).__name__} must define _check")
 
-    def _update(self, group: ParamGroup, run: Run, g: Any, weights: Any, scratch: Any, *state: Any) -> None:
-        """Turn the gradients in ``g`` into what is to be subtracted from the parameters; update the state.
+    def _slots(self, group: ParamGroup) -> Mapping[str, float]:
+        """The names of the arrays of state that a group needs, and what they are filled with at first."""
+        raise NotImplementedError(f"{type(self).__name__} must define _slots")
 
-        ``weights`` is a copy of the parameters, or None without weight decay.
+    def _rule(self, group: ParamGroup, run: Run) -> Rule:
+        """Count an update of a run (``run.advance()``), and give the function that computes it for each part.
+
+        The function gets g, the gradient, not to be written to; u, for what is to be subtracted from the parameters;
+        w, to compute in; and by their names the arrays of state, to be updated. All have the same shape. What changes
+        from step to step it gets from :func:`tensorgrad.host`.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define _update")
+        raise NotImplementedError(f"{type(self).__name__} must define _rule")
+
+    def _decoupled(self, group: ParamGroup) -> bool:
+        """Does weight decay shrink the weights, and is no part of the gradient?"""
+        return bool(group.get("decoupled_weight_decay"))
 
     # --- state -----------------------------------------------------------------------------------------
 
@@ -257,10 +239,12 @@ class Optimizer:
         indices = self._indices()
         state: dict[int, dict[str, Any]] = {}
         for bucket in self._buckets:
-            for param, t, (a, b) in zip(bucket.params, bucket.counts, pairwise(bucket.offsets), strict=True):
-                if t:
-                    arrays = {name: array[a:b].reshape(param.shape).copy() for name, array in bucket.state.items()}
-                    state[indices[id(param)]] = {"t": t, **arrays}
+            slots = [name for name in self._slots(bucket.group) if name in bucket.state]
+            for k, (param, (a, b)) in enumerate(zip(bucket.params, pairwise(bucket.offsets), strict=True)):
+                if bucket.numbers["t"][k]:
+                    numbers = {name: values[k] for name, values in bucket.numbers.items()}
+                    arrays = {name: bucket.state[name][a:b].reshape(param.shape).copy() for name in slots}
+                    state[indices[id(param)]] = {**numbers, **arrays}
         groups = [{**group, "params": [indices[id(p)] for p in group["params"]]} for group in self.param_groups]
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
@@ -271,55 +255,78 @@ class Optimizer:
             ValueError: groups, names, shapes or dtypes do not fit. It lists all that is wrong; nothing was
                 changed.
         """
-        indices = self._indices()
-        wrong = []
-        groups = state["param_groups"]
-        own = [[indices[id(p)] for p in group["params"]] for group in self.param_groups]
-        if [list(group["params"]) for group in groups] != own:
-            wrong.append(f"param_groups: parameters {[g['params'] for g in groups]}, expected {own}")
-        else:
-            for position, (group, new) in enumerate(zip(self.param_groups, groups, strict=True)):
-                if set(group) != set(new):
-                    wrong.append(f"param_groups[{position}]: options {sorted(new)}, expected {sorted(group)}")
-        wrong += [f"state[{i}]: no such parameter" for i in state["state"] if i not in indices.values()]
-        parts = []
-        for bucket in self._buckets:
-            for k, param in enumerate(bucket.params):
-                i = indices[id(param)]
-                entry = state["state"].get(i)
-                if entry is not None and set(entry) != {"t", *self.slots}:
-                    wrong.append(f"state[{i}]: {sorted(entry)}, expected {sorted(['t', *self.slots])}")
-                    continue
-                arrays = {name: np.asarray(entry[name]) for name in self.slots} if entry is not None else {}
-                for name, array in arrays.items():
-                    if (array.shape, array.dtype) != (param.shape, param.dtype):
-                        wrong.append(
-                            f"state[{i}][{name!r}]: {array.shape} {array.dtype}, expected {param.shape} {param.dtype}"
-                        )
-                parts.append((bucket, k, 0 if entry is None else int(entry["t"]), arrays))
+        wrong = self._misfits(state)
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  " + "\n  ".join(wrong))
-        for bucket, k, t, arrays in parts:
-            bucket.allocate()
-            bucket.counts[k] = t
-            for name, whole in bucket.state.items():
-                whole[bucket.offsets[k] : bucket.offsets[k + 1]] = arrays[name].ravel() if arrays else 0
-        for group, new in zip(self.param_groups, groups, strict=True):
+        for group, new in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({key: value for key, value in new.items() if key != "params"})
+        indices = self._indices()
+        for bucket in self._buckets:
+            slots = self._slots(bucket.group)
+            bucket.allocate(slots)
+            for k, (param, (a, b)) in enumerate(zip(bucket.params, pairwise(bucket.offsets), strict=True)):
+                entry = state["state"].get(indices[id(param)])
+                for name, values in bucket.numbers.items():
+                    values[k] = bucket.initial[name] if entry is None else type(bucket.initial[name])(entry[name])
+                for name, start in slots.items():
+                    bucket.state[name][a:b] = start if entry is None else np.ravel(entry[name])
+
+    def _misfits(self, state: Mapping[str, Any]) -> list[str]:
+        """What of a state does not fit, in words."""
+        indices = self._indices()
+        groups, entries = state["param_groups"], state["state"]
+        own = [[indices[id(p)] for p in group["params"]] for group in self.param_groups]
+        if [list(group["params"]) for group in groups] != own:
+            return [f"param_groups: parameters {[list(g['params']) for g in groups]}, expected {own}"]
+        wrong = []
+        options = [ParamGroup(new) for new in groups]
+        for position, (group, new) in enumerate(zip(self.param_groups, options, strict=True)):
+            if set(group) != set(new):
+                wrong.append(f"param_groups[{position}]: options {sorted(new)}, expected {sorted(group)}")
+                options[position] = group
+                continue
+            try:
+                self._check(new)
+            except ValueError as error:
+                wrong.append(f"param_groups[{position}]: {error}")
+        wrong += [f"state[{i}]: no such parameter" for i in entries if i not in indices.values()]
+        for bucket in self._buckets:
+            position = next(i for i, group in enumerate(self.param_groups) if group is bucket.group)
+            slots = self._slots(options[position])
+            for param in bucket.params:
+                i = indices[id(param)]
+                if i in entries:
+                    wrong += [f"state[{i}]{text}" for text in _misfit(entries[i], param, bucket.numbers, slots)]
+        return wrong
+
+
+def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots: Iterable[str]) -> list[str]:
+    """What of one parameter's state does not fit, in words."""
+    if set(entry) != {*numbers, *slots}:
+        return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
+    wrong = [f"[{name!r}]: {entry[name]!r}, expected a number" for name in numbers if not isinstance(entry[name], int | float)]
+    for name in slots:
+        array = np.asarray(entry[name])
+        if (array.shape, array.dtype) != (param.shape, param.dtype):
+            wrong.append(f"[{name!r}]: {array.shape} {array.dtype}, expected {param.shape} {param.dtype}")
+    return wrong
 
 
 @tg.indivisible
-def _require_finite(flat: Any, *, run: Run, by: str) -> None:
+def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, skip: bool) -> bool:
+    """Is a gradient not finite? Raises NonFiniteError if that is not to be skipped."""
     with np.errstate(all="ignore"):
-        if math.isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all():
-            return
-    for i, (param, piece, shape) in enumerate(run.pieces):
-        bad = flat.size and int(np.count_nonzero(~np.isfinite(flat[piece])))
-        if bad:
+        if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):
+            return False
+    if skip:
+        return True
+    for i, (param, gradient) in enumerate(zip(run.params, gradients, strict=True)):
+        if bad := int(np.count_nonzero(~np.isfinite(gradient))):
             raise tg.NonFiniteError(
-                f"{by}: the gradient of {param.name or f'parameter {i}'!r}, shape {shape}, holds NaN or "
+                f"{by}: the gradient of {param.name or f'parameter {i}'!r}, shape {param.shape}, holds NaN or "
                 f"infinity in {bad} of {param.size} places; no parameter was changed"
             )
+    raise AssertionError("a gradient that is not finite was found, and is not there")
 
 
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:
@@ -333,3 +340,9 @@ def require_rates(me: str, group: ParamGroup) -> None:
     for name in ("lr", "weight_decay"):
         value = group[name]
         require(me, name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")
+
+
+def require_betas(me: str, betas: Any) -> None:
+    """Raise ValueError unless the weights of two running means are in [0, 1)."""
+    fine = isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+    require(me, "betas", betas, fine, "two numbers in [0, 1)")

@@ -9,7 +9,9 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .optimizer import Optimizer, ParamGroup, Run, require, require_rates
+from .moments import average_in
+from .optimizer import Optimizer, ParamGroup, Rule, require, require_rates
+from .parts import Run
 
 __all__ = ["SGD"]
 
@@ -17,15 +19,17 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Gradient descent: ``p -= lr * d``, where d is the gradient, or a running sum of gradients.
 
-    With momentum, ``b = momentum * b + g``; d is b, or ``g + momentum * b`` with ``nesterov``. The same as
-    PyTorch's.
+    With momentum, ``b = momentum * b + (1 - dampening) * g`` (the first b is g); d is b, or ``g + momentum * b`` with
+    ``nesterov``. The same as PyTorch's.
 
     Args:
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         momentum: weight of the old running sum, in [0, 1).
-        nesterov: look ahead (needs momentum).
+        dampening: how much of a new gradient the running sum leaves out.
+        nesterov: look ahead (needs momentum, and no dampening).
         weight_decay: g is the gradient plus ``weight_decay * p``.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
         ValueError: an option is out of range; no parameters, or one twice.
@@ -46,36 +50,50 @@ class SGD(Optimizer):
         lr: float = 1e-3,
         *,
         momentum: float = 0.0,
+        dampening: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        skip_nonfinite: bool = False,
     ) -> None:
-        self.slots = ("momentum",)
-        options = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
-        super().__init__(params, options)
+        options = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+        }
+        super().__init__(params, options, skip_nonfinite=skip_nonfinite)
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("SGD", group)
-        momentum = group["momentum"]
+        momentum, dampening = group["momentum"], group["dampening"]
         require("SGD", "momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
-        require("SGD", "nesterov", group["nesterov"], momentum or not group["nesterov"], "False without momentum")
+        require("SGD", "dampening", dampening, 0 <= dampening <= 1, "in [0, 1]")
+        fine = not group["nesterov"] or (momentum and not dampening)
+        require("SGD", "nesterov", group["nesterov"], fine, "False without momentum, or with dampening")
 
-    def _update(self, group: ParamGroup, run: Run, g: Any, weights: Any, scratch: Any, *state: Any) -> None:
-        _, with_momentum, nesterov = group.branches
-        tg.host(run.advance)
-        if weights is not None:
-            np.multiply(weights, tg.host(lambda: group["weight_decay"]), out=weights)
-            np.add(g, weights, out=g)
+    def _slots(self, group: ParamGroup) -> dict[str, float]:
+        return {"momentum": 0.0} if group["momentum"] else {}
+
+    def _rule(self, group: ParamGroup, run: Run) -> Rule:
+        dampening, nesterov = group["dampening"], group["nesterov"]
+        take = tg.host(lambda: 1.0 if run.advance() == 1 else 1 - group["dampening"])
         lr = tg.host(lambda: group["lr"])
-        if not with_momentum:
-            np.multiply(g, lr, out=g)
-            return
-        (buffer,) = state
-        momentum = tg.host(lambda: group["momentum"])
-        np.multiply(buffer, momentum, out=buffer)
-        np.add(buffer, g, out=buffer)
-        if nesterov:
-            np.multiply(buffer, momentum, out=scratch)
-            np.add(g, scratch, out=g)
-            np.multiply(g, lr, out=g)
-        else:
-            np.multiply(buffer, lr, out=g)
+        if not group["momentum"]:
+            return lambda g, u, w: np.multiply(g, lr, out=u)
+        keep = tg.host(lambda: group["momentum"])
+
+        def update(g: Any, u: Any, w: Any, momentum: Any) -> None:
+            if dampening:
+                average_in(momentum, g, keep, take, u)
+            else:
+                np.multiply(momentum, keep, out=momentum)
+                np.add(momentum, g, out=momentum)
+            if nesterov:
+                np.multiply(momentum, keep, out=u)
+                np.add(u, g, out=u)
+                np.multiply(u, lr, out=u)
+            else:
+                np.multiply(momentum, lr, out=u)
+
+        return update

@@ -1,0 +1,194 @@
+"""Parameters in parts that fit a processor's cache.
+
+An update is a dozen NumPy calls, each a pass over its arrays. Small parameters are laid end to end, so that there are a
+dozen calls for all of them together and not for each; large ones are cut into blocks of rows, so that only the first
+pass over a block waits for memory. The state lies end to end, too. Parameters stay where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import tensorgrad as tg
+
+if TYPE_CHECKING:
+    from .optimizer import ParamGroup
+
+__all__ = ["Bucket", "Part", "Run"]
+
+BLOCK = 1 << 17  # bytes; gradient, parameter, two arrays of state and one to compute in fit a cache of 1 MB
+
+
+class _Place(NamedTuple):
+    """Where a part is: in the parameters, and in the state."""
+
+    members: range  # positions in the bucket
+    index: EllipsisType | slice | None  # which rows of the only member; None where several lie end to end
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+
+class Part:
+    """What one round of NumPy calls updates: small parameters end to end, or rows of a large one.
+
+    Attributes:
+        state: views of the state, in the shape of the gradient.
+        scratch: three arrays to compute in, in that shape. The first receives what is to be subtracted.
+        pieces: of each member its position in the run, the index of its rows, and what is to be subtracted from them.
+    """
+
+    def __init__(self, bucket: Bucket, place: _Place, scratch: list[Any], first: int) -> None:
+        size = place.stop - place.start
+        self.state = {name: array[place.start : place.stop].reshape(place.shape) for name, array in bucket.state.items()}
+        self.scratch = [array[:size].reshape(place.shape) for array in scratch]
+        self._members = [i - first for i in place.members]
+        self._index = place.index
+        whole = self.scratch[0]
+        self.pieces: list[tuple[int, EllipsisType | slice, Any]] = []
+        for k, i in zip(self._members, place.members, strict=True):
+            a, b = (offset - place.start for offset in bucket.offsets[i : i + 2])
+            alone = place.index is not None
+            self.pieces.append((k, place.index or ..., whole if alone else whole[a:b].reshape(bucket.params[i].shape)))
+
+    def gathered(self, arrays: list[Any]) -> Any:
+        """The arrays of the members, end to end, or the rows of the only one. Not to be written to."""
+        if self._index is None:
+            return np.concatenate([arrays[k] for k in self._members], axis=None)
+        return arrays[self._members[0]][self._index]
+
+
+class Run:
+    """Neighbouring parameters with a gradient and the same history: what is updated together."""
+
+    def __init__(self, bucket: Bucket, start: int, stop: int) -> None:
+        places = list(_cut(bucket, start, stop))
+        scratch = [np.empty(max(place.stop - place.start for place in places), bucket.dtype) for _ in range(3)]
+        self.params = bucket.params[start:stop]
+        self.known = [(param, param.shape) for param in self.params]
+        self.parts = [Part(bucket, place, scratch, start) for place in places]
+        self._numbers = bucket.numbers
+        self._start, self._stop = start, stop
+
+    def number(self, name: str) -> Any:
+        """A number of these parameters' history, such as "t", how many updates they have had."""
+        return self._numbers[name][self._start]
+
+    def advance(self, **numbers: float) -> int:
+        """Count an update, and set numbers of the history. Returns the count."""
+        t: int = self._numbers["t"][self._start] + 1
+        for name, value in {"t": t, **numbers}.items():
+            self._numbers[name][self._start : self._stop] = [value] * (self._stop - self._start)
+        return t
+
+
+class Bucket:
+    """The parameters of one group that have one dtype, with their state and history.
+
+    Attributes:
+        params: large ones before small ones, so that small ones are neighbours.
+        offsets: where each begins in the state.
+        initial: the history of a parameter at first: no updates ("t"), and the numbers that an optimiser adds.
+        numbers: the history of each parameter, by name.
+        state: arrays by name, of all parameters end to end; made when they are first needed.
+    """
+
+    def __init__(self, group: ParamGroup, params: list[Any], numbers: Mapping[str, float]) -> None:
+        self.group = group
+        self.params = sorted(params, key=_is_small)
+        self.dtype = params[0].dtype
+        self.offsets = [0, *accumulate(param.size for param in self.params)]
+        self.initial = {"t": 0, **numbers}
+        self.numbers: dict[str, list[Any]] = {name: [value] * len(params) for name, value in self.initial.items()}
+        self.state: dict[str, Any] = {}
+        self._runs: dict[tuple[int, int], Run] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runs": {}}  # a copy has views of its own state
+
+    def allocate(self, slots: Mapping[str, float]) -> None:
+        """Make the arrays of state that are missing, filled with the value they start from."""
+        for name in slots:
+            if name not in self.state:
+                self.state[name] = np.full(self.offsets[-1], slots[name], self.dtype)
+                self._runs.clear()
+
+    @property
+    def breaks(self) -> tuple[int, ...]:
+        """The parameters whose history is not that of the one before."""
+        counts = self.numbers["t"]
+        if len(self.numbers) == 1 and counts.count(counts[0]) == len(counts):
+            return ()
+        histories = list(zip(*self.numbers.values(), strict=True))
+        return tuple(i for i in range(1, len(histories)) if histories[i] != histories[i - 1])
+
+    def ready(self, slots: Mapping[str, float], by: str) -> Iterator[tuple[Run, list[Any]]]:
+        """What can be updated, with the gradients.
+
+        Raises GraphError for a parameter that was replaced or cast since the optimiser was made.
+        """
+        for param in self.params:
+            if getattr(param, "held", 1) == 0:
+                raise tg.GraphError(
+                    f"{by}: parameter {param.name!r} was replaced in its module since the "
+                    "optimiser was made, and the new one is not known; make the optimiser after changing the model"
+                )
+        gradients = [param.grad for param in self.params]
+        edges = {0, len(gradients), *tg.watch(self, "breaks")}
+        for i, gradient in enumerate(gradients):
+            if gradient is None:
+                edges |= {i, i + 1}
+        for start, stop in pairwise(sorted(edges)):
+            if gradients[start] is None:
+                continue
+            self.allocate(slots)
+            run = self._runs.get((start, stop))
+            if run is None:
+                run = self._runs[start, stop] = Run(self, start, stop)
+            self._require_unchanged(run, by)
+            yield run, [tg.array_of(gradient) for gradient in gradients[start:stop]]
+
+    def _require_unchanged(self, run: Run, by: str) -> None:
+        for param, shape in run.known:
+            data = param.data
+            if data.shape != shape or data.dtype != self.dtype:
+                raise tg.GraphError(
+                    f"{by}: parameter {param.name or ''!r} was of shape {shape} and {self.dtype} when the "
+                    f"optimiser was made, and is {data.shape} and {data.dtype} now; make the optimiser after "
+                    "changing the model"
+                )
+
+
+def _limit(param: Any) -> int:
+    return BLOCK // param.dtype.itemsize
+
+
+def _is_small(param: Any) -> bool:
+    return param.size <= _limit(param)
+
+
+def _cut(bucket: Bucket, start: int, stop: int) -> Iterator[_Place]:
+    """Neighbouring parameters of a bucket, cut into parts."""
+    offsets = bucket.offsets
+    i = start
+    while i < stop:
+        param, first, room = bucket.params[i], i, _limit(bucket.params[i])
+        if not _is_small(param):
+            rows, at = param.shape[0], offsets[i]
+            row = param.size // rows
+            blocks = min(rows, -(-param.size // room))
+            for a, b in pairwise(rows * k // blocks for k in range(blocks + 1)):
+                yield _Place(range(i, i + 1), slice(a, b), at + a * row, at + b * row, (b - a, *param.shape[1:]))
+            i += 1
+            continue
+        while i < stop and bucket.params[i].size <= room:
+            room -= bucket.params[i].size
+            i += 1
+        a, b = offsets[first], offsets[i]
+        alone = i == first + 1
+        yield _Place(range(first, i), ... if alone else None, a, b, param.shape if alone else (b - a,))
