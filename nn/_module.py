@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,12 +11,11 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
+from ._members import holds, named
 from ._parameter import Parameter
 from ._summary import Summary, summarised
 
 __all__ = ["LoadReport", "Module"]
-
-T = TypeVar("T")
 
 
 class LoadReport(NamedTuple):
@@ -72,12 +71,31 @@ class Module:
         place = None if run is None else run.places.get(id(self))
         if run is not None and place is not None:
             return self._called(run, place, args, kwargs)
-        run = running.Run(self._known_places(), None if run is None else run.observe)
+        run = running.Run(self._known_places(), None, (self,)) if run is None else self._joins(run)
         token = running.run.set(run)
         try:
             return self._called(run, run.places[id(self)], args, kwargs)
         finally:
             running.run.reset(token)
+
+    def _joins(self, run: running.Run) -> running.Run:
+        """The run in which this module, which the running ones did not list when they began, is called."""
+        for root in run.roots:
+            places = root._known_places()
+            if id(self) not in places and any(module is self for module in root.modules()):
+                running.restructured()  # in a list that has grown
+                places = root._known_places()
+            if id(self) in places:
+                return run._replace(places={**run.places, **places})
+        known = {id(parameter) for root in run.roots for parameter in root.parameters()}
+        unknown = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        if run.roots and unknown and (unknown[0] + 0).requires_grad:
+            raise TypeError(
+                f"{self.brief()} is called in {type(run.roots[-1]).__name__}, but no attribute there holds it: "
+                f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "
+                f"dict in one, or freeze it, .requires_grad_(False)"
+            )
+        return running.Run({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
 
     def _called(self, run: running.Run, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         token = running.path.set(place[0])
@@ -126,7 +144,7 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
         old = state.get(name)
-        members = _holds_members(value) or _holds_members(old)
+        members = holds(value, _KINDS) or holds(old, _KINDS)
         if members:
             self._require_init()
         if isinstance(old, Parameter) and value is not None and not isinstance(value, Parameter):
@@ -187,7 +205,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly under this one, by name."""
         self._require_init()
-        yield from _members(self, Module)
+        yield from named(self.__dict__, Module, _KINDS)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their dotted paths, in the order of assignment; a shared one once.
@@ -198,7 +216,7 @@ class Module:
         """
         seen: set[int] = set()
         for path, module in self.named_modules():
-            for local, parameter in _members(module, Parameter):
+            for local, parameter in named(module.__dict__, Parameter, _KINDS):
                 if id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
@@ -369,45 +387,8 @@ class Module:
         return summarised(self, input)
 
 
-_CONTAINERS = (list, tuple, dict, set)
-
-
-def _holds_members(value: Any) -> bool:
-    if isinstance(value, Parameter | Module):
-        return True
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple | set):
-        return False
-    return any(_holds_members(item) for item in value)
+_KINDS = (Parameter, Module)
 
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _members(owner: Module, kind: type[T]) -> list[tuple[str, T]]:
-    """The members of a kind that a module's attributes are, or hold in lists, tuples and dicts, by name."""
-    found: list[tuple[str, T]] = []
-    for name, value in owner.__dict__.items():
-        if isinstance(value, kind):
-            found.append((name, value))
-        elif isinstance(value, _CONTAINERS):
-            _collect(name, value, kind, found)
-    return found
-
-
-def _collect(name: str, value: Any, kind: type[T], found: list[tuple[str, T]]) -> None:
-    if isinstance(value, kind):
-        found.append((name, value))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            _collect(f"{name}.{i}", item, kind, found)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _collect(f"{name}.{key}", item, kind, found)
-    elif isinstance(value, set) and any(isinstance(item, Module | Parameter) for item in value):
-        raise TypeError(
-            f"the attribute {name!r} is a set: its modules would have no order and no names; write a list, a dict or "
-            "nn.Sequential(...)"
-        )

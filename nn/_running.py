@@ -25,6 +25,7 @@ class Run(NamedTuple):
 
     places: Mapping[int, tuple[str, str]]
     observe: Callable[[str, Any, Any], object] | None  # called with path, module and result of every call
+    roots: tuple[Any, ...]  # the outermost module, and those called in it that are no members of it
 
 
 run: ContextVar[Run | None] = ContextVar("nn_run", default=None)

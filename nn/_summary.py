@@ -92,7 +92,7 @@ def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], objec
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    token = running.run.set(running.Run({}, observe))
+    token = running.run.set(running.Run({}, observe, ()))
     try:
         with evaluating(model):
             model(input)

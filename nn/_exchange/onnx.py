@@ -13,10 +13,12 @@ import tensorgrad as tg
 
 from .._evaluation import evaluating
 from .._layers import activations as act
-from .._layers.containers import Sequential
+from .._layers.containers import Residual, Sequential
 from .._layers.dropout import Dropout
+from .._layers.embedding import Embedding
 from .._layers.linear import Linear
-from .._layers.normalization import BatchNorm
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._layers.standardize import Standardize
 from .._module import Module
 from .forms import FORMS
 from .graph import Graph, Value
@@ -89,8 +91,12 @@ def _dtype(model: Module) -> np.dtype[Any]:
 
 # How the shape of a sample follows from a layer that comes first.
 _FEATURES: dict[type[Module], str] = {
-    Linear: "in_features",
     BatchNorm: "num_features",
+    GroupNorm: "num_channels",
+    LayerNorm: "normalized_shape",
+    Linear: "in_features",
+    RMSNorm: "normalized_shape",
+    Standardize: "num_features",
 }
 _KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.values())
 
@@ -98,7 +104,7 @@ _KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.
 def _first(model: Module) -> Module:
     """The first layer that tells the shape of a sample, if any does."""
     for module in model.modules():
-        if not isinstance(module, (Sequential, *_KEEP_SHAPE)) and wrapped(module) is None:
+        if not isinstance(module, (Residual, Sequential, *_KEEP_SHAPE)) and wrapped(module) is None:
             return module
     return model
 
@@ -115,7 +121,7 @@ def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype
             )
         shape = getattr(first, attribute)
         input_shape = shape if isinstance(shape, tuple) else (shape,)
-    return np.zeros((1, *input_shape), dtype)
+    return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else dtype)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,9 +7,9 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
+from .._checks import count, number
 from .._module import Module
 from .._parameter import Parameter
-from ._checks import count, number
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,8 +8,9 @@ from typing import Any
 import tensorgrad as tg
 
 from .._module import Module
+from ..functional._shared import _operand
 
-__all__ = ["Sequential"]
+__all__ = ["Residual", "Sequential"]
 
 
 class Sequential(Module):
@@ -41,3 +42,38 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]
+
+
+class Residual(Module):
+    """``x + module(x)``, so that the module learns a difference and gradients pass by it (He et al., 2016).
+
+    Args:
+        module: gives the shape of its input, or of the shortcut's result.
+        shortcut: a Module that x goes through on the other way, such as a Linear to another width; None for x itself.
+
+    Raises:
+        ShapeError: the two results differ in shape; they are not broadcast.
+
+    >>> import numpy as np, nn
+    >>> nn.Residual(nn.Tanh())(np.array([[0.0, 100.0]])).data.tolist()
+    [[0.0, 101.0]]
+    """
+
+    def __init__(self, module: Module, shortcut: Module | None = None) -> None:
+        super().__init__()
+        for name, value in (("module", module), ("shortcut", shortcut)):
+            if not isinstance(value, Module) and (value is not None or name == "module"):
+                raise TypeError(f"Residual: {name} must be a Module, got {value!r}")
+        self.module = module
+        self.shortcut = shortcut
+
+    def forward(self, x: tg.TensorLike) -> tg.Tensor:
+        around: Any = _operand(x) if self.shortcut is None else self.shortcut(x)
+        through = self.module(x)
+        if around.shape != through.shape:
+            which = "x" if self.shortcut is None else "the shortcut's result"
+            raise tg.ShapeError(
+                f"Residual: {which} has shape {around.shape} and the module's result {through.shape}, expected the "
+                "same; give a shortcut, such as nn.Linear(in_features, out_features)"
+            )
+        return tg.add(around, through)

@@ -8,10 +8,11 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from .. import functional
+from .._checks import count, number
 from .._module import Module
 from .._parameter import Parameter
 
-__all__ = ["BatchNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
 
 
 class BatchNorm(Module):
@@ -62,15 +63,11 @@ class BatchNorm(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
-        if not isinstance(num_features, int | np.integer) or num_features < 1:
-            raise ValueError(f"BatchNorm: num_features must be an integer of at least 1, got {num_features!r}")
+        self.num_features = count("BatchNorm", "num_features", num_features)
         if not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum, the weight of the old value, is in [0, 1], got {momentum!r}")
-        if not eps >= 0:
-            raise ValueError(f"BatchNorm: eps must not be negative, got {eps!r}")
-        self.num_features = int(num_features)
         self.momentum = float(momentum)
-        self.eps = float(eps)
+        self.eps = number("BatchNorm", "eps", eps, 0)
         self.unbiased = unbiased
         self.gamma = Parameter(np.ones(num_features, dtype), name="gamma") if affine else None
         self.beta = Parameter(np.zeros(num_features, dtype), name="beta") if affine else None
@@ -92,3 +89,156 @@ class BatchNorm(Module):
 
     def brief(self) -> str:
         return f"{type(self).__name__} {self.num_features}"
+
+
+class LayerNorm(Module):
+    """Give each sample mean 0 and variance 1 over its last axes, then scale by gamma and add beta (Ba et al., 2016).
+
+    Shapes: x (..., *normalized_shape), gamma and beta normalized_shape, result as x.
+
+    Args:
+        normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
+        eps: added to the variance. With 0, what is constant gives 0 and no gradient.
+        affine: learn gamma (from 1) and beta (from 0)?
+        dtype: of the parameters.
+
+    Raises:
+        ShapeError: x does not end in normalized_shape.
+
+    >>> import numpy as np, nn
+    >>> nn.LayerNorm(2, eps=0.0, dtype=np.float64)(np.array([[1.0, 3.0]])).data
+    array([[-1.,  1.]])
+    """
+
+    gamma: Parameter | None
+    beta: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _lengths("LayerNorm", normalized_shape)
+        self.eps = number("LayerNorm", "eps", eps, 0)
+        self.gamma = Parameter(np.ones(self.normalized_shape, dtype), name="gamma") if affine else None
+        self.beta = Parameter(np.zeros(self.normalized_shape, dtype), name="beta") if affine else None
+
+    def forward(self, x: tg.TensorLike) -> tg.Tensor:
+        return functional.layer_norm(x, self.normalized_shape, self.gamma, self.beta, tg.watch(self, "eps"))
+
+    def extra_repr(self) -> str:
+        return f"{_shown(self.normalized_shape)}, eps={self.eps}"
+
+    def brief(self) -> str:
+        return f"{type(self).__name__} {_shown(self.normalized_shape)}"
+
+
+class RMSNorm(Module):
+    """Give each sample a mean square of 1 over its last axes, then scale by gamma (Zhang and Sennrich, 2019).
+
+    Shapes: x (..., *normalized_shape), gamma normalized_shape, result as x.
+
+    Args:
+        normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
+        eps: added to the mean square; None for the spacing of x's dtype at 1 (of float32, where x is float16).
+        affine: learn gamma (from 1)?
+        dtype: of gamma.
+
+    Raises:
+        ShapeError: x does not end in normalized_shape.
+
+    >>> import numpy as np, nn
+    >>> nn.RMSNorm(2, dtype=np.float64)(np.array([[3.0, -3.0]])).data
+    array([[ 1., -1.]])
+    """
+
+    gamma: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        *,
+        eps: float | None = None,
+        affine: bool = True,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _lengths("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else number("RMSNorm", "eps", eps, 0)
+        self.gamma = Parameter(np.ones(self.normalized_shape, dtype), name="gamma") if affine else None
+
+    def forward(self, x: tg.TensorLike) -> tg.Tensor:
+        return functional.rms_norm(x, self.normalized_shape, self.gamma, tg.watch(self, "eps"))
+
+    def extra_repr(self) -> str:
+        return f"{_shown(self.normalized_shape)}, eps={self.eps}"
+
+    def brief(self) -> str:
+        return f"{type(self).__name__} {_shown(self.normalized_shape)}"
+
+
+class GroupNorm(Module):
+    """Give groups of each sample's channels mean 0 and variance 1, then scale by gamma and add beta.
+
+    After Wu and He, 2018. Shapes: x (N, num_channels, ...), gamma and beta (num_channels,), result as x.
+
+    Args:
+        num_groups: so many groups of consecutive channels.
+        num_channels: length of the second axis of x.
+        eps: added to the variance. With 0, a constant group gives 0 and no gradient.
+        affine: learn gamma (from 1) and beta (from 0)?
+        dtype: of the parameters.
+
+    Raises:
+        ShapeError: x has another number of channels.
+        ValueError: the groups do not divide the channels.
+
+    >>> import numpy as np, nn
+    >>> nn.GroupNorm(2, 4, eps=0.0, dtype=np.float64)(np.array([[1.0, 3.0, 5.0, 9.0]])).data
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    gamma: Parameter | None
+    beta: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.num_groups = count("GroupNorm", "num_groups", num_groups)
+        self.num_channels = count("GroupNorm", "num_channels", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ValueError(f"GroupNorm: num_groups={num_groups} does not divide num_channels={num_channels}")
+        self.eps = number("GroupNorm", "eps", eps, 0)
+        self.gamma = Parameter(np.ones(self.num_channels, dtype), name="gamma") if affine else None
+        self.beta = Parameter(np.zeros(self.num_channels, dtype), name="beta") if affine else None
+
+    def forward(self, x: tg.TensorLike) -> tg.Tensor:
+        return functional.group_norm(x, self.num_groups, self.gamma, self.beta, tg.watch(self, "eps"))
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+    def brief(self) -> str:
+        return f"{type(self).__name__} {self.num_channels}"
+
+
+def _lengths(op: str, value: int | tuple[int, ...]) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not values:
+        raise ValueError(f"{op}: normalized_shape must have at least one axis, got {value!r}")
+    return tuple(count(op, "normalized_shape", n) for n in values)
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return str(shape[0] if len(shape) == 1 else shape)

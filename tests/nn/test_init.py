@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 import nn
 import tensorgrad as tg
+from nn._layers.activations import ACTIVATIONS
 
 N_IN, N_OUT = 300, 500
 VARIANCE = {"he": 2 / N_IN, "glorot": 2 / (N_IN + N_OUT), "lecun": 1 / N_IN}
@@ -40,7 +43,7 @@ def test_seeds_generators_and_dtypes(family, kind):
     np.testing.assert_array_equal(a, init((3, 4), rng=5, dtype=np.float64).astype(np.float32))
     assert (a != init((3, 4), rng=6)).any()
     assert (init((3, 4)) != init((3, 4))).any()
-    for shape in ((3,), (2, 3, 4), (0, 3)):
+    for shape in ((3,), (2, 0, 4), (0, 3)):
         with pytest.raises(tg.ShapeError, match=f"{family}_{kind}"):
             init(shape)
 
@@ -56,3 +59,155 @@ def test_mlp_chooses_by_activation(activation, name):
     got = [p.data for p in model.parameters() if p.ndim == 2]
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_kernels_count_their_elements(family, kind):
+    """(outputs, channels / groups, *kernel): each output is a sum of channels / groups * prod(kernel) products."""
+    init = getattr(nn.init, f"{family}_{kind}")
+    kernels, plain = (init(shape, dtype=np.float64, rng=0) for shape in ((40, 6, 5, 10), (6 * 50, 40 * 50)))
+    n_in, n_out = 6 * 50, 40 * 50
+    variance = {"he": 2 / n_in, "glorot": 2 / (n_in + n_out), "lecun": 1 / n_in}[family]
+    assert abs(kernels.var() / variance - 1) < 5 * np.sqrt(2 / kernels.size)
+    assert abs(plain.var() / variance - 1) < 5 * np.sqrt(2 / plain.size)
+
+
+# --- gains ----------------------------------------------------------------------------------------------
+
+
+def mean_square(module):
+    """E[f(z)²] for a standard normal z, by Gauss and Legendre on pieces that no kink lies inside of."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    edges = np.array([-40, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 40.0])
+    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+    z = middle[:, None] + half[:, None] * nodes
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return float((half[:, None] * weights * density * module(z).data ** 2).sum())
+
+
+@pytest.mark.parametrize("name", [n for n in ACTIVATIONS if n not in ("sigmoid", "tanh", "selu")])
+def test_a_gain_keeps_the_mean_square(name):
+    if name == "gelu":
+        pytest.importorskip("scipy")
+    assert nn.init.gain(name) ** 2 * mean_square(ACTIVATIONS[name]()) == pytest.approx(1, rel=1e-13)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+def test_gains_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch")
+    assert nn.init.gain(name) == pytest.approx(torch.nn.init.calculate_gain(name), rel=1e-15)
+    if name == "leaky_relu":
+        assert nn.init.gain(name, 0.3) == pytest.approx(torch.nn.init.calculate_gain(name, 0.3), rel=1e-15)
+
+
+def test_every_activation_has_a_gain_and_only_slopes_take_a_param():
+    for name in ACTIVATIONS:
+        assert nn.init.gain(name) > 0
+    with pytest.raises(ValueError, match=r"slope of leaky_relu or prelu; 'tanh' takes none, got 0\.1"):
+        nn.init.gain("tanh", 0.1)
+    with pytest.raises(ValueError, match=r"gain: got 'rleu', expected one of linear, .*prelu"):
+        nn.init.gain("rleu")
+
+
+@pytest.mark.parametrize("name", ["he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal"])
+def test_a_gain_scales_and_may_be_a_name(name):
+    init = getattr(nn.init, name)
+    plain, tripled, named = (init((4, 5), gain=g, dtype=np.float64, rng=0) for g in (1.0, 3, "tanh"))
+    np.testing.assert_allclose(tripled, 3 * plain, rtol=1e-15)
+    np.testing.assert_allclose(named, 5 / 3 * plain, rtol=1e-15)
+    for wrong in (0, -1.0, math.nan, None, True):
+        with pytest.raises(ValueError, match=f"{name}: gain must be"):
+            init((4, 5), gain=wrong)
+
+
+# --- orthogonal -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (4, 3, 2, 2), (20, 3, 2, 2)])
+def test_orthogonal_rows_or_columns(shape):
+    W = nn.init.orthogonal(shape, gain=2.0, dtype=np.float64, rng=0)
+    assert W.shape == shape
+    flat = W.reshape(shape[0], -1)
+    short = flat if flat.shape[0] <= flat.shape[1] else flat.T
+    np.testing.assert_allclose(short @ short.T, 4 * np.eye(len(short)), atol=1e-14)
+
+
+def test_orthogonal_matrices_are_uniformly_distributed():
+    """Without the signs, NumPy's factor has a diagonal that is mostly negative; uniform ones have mean 0."""
+    draws = np.stack([nn.init.orthogonal((2, 2), dtype=np.float64, rng=seed) for seed in range(2000)])
+    assert np.abs(draws.mean(axis=0)).max() < 5 * np.sqrt(0.5 / len(draws))
+    assert abs((np.linalg.det(draws) > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(len(draws))
+    with pytest.raises(tg.ShapeError, match=r"orthogonal: .*got \(3,\)"):
+        nn.init.orthogonal((3,))
+
+
+# --- plain distributions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reference"),
+    [
+        ("normal", {"mean": 2.0, "std": 0.5}, lambda stats: stats.norm(2.0, 0.5)),
+        ("uniform", {"low": -0.5, "high": 0.25}, lambda stats: stats.uniform(-0.5, 0.75)),
+        ("truncated_normal", {}, lambda stats: stats.truncnorm(-2, 2)),
+        (
+            "truncated_normal",
+            {"mean": 1.0, "std": 0.5, "low": 1.5, "high": 4.0},
+            lambda stats: stats.truncnorm(1, 6, 1.0, 0.5),
+        ),
+    ],
+)
+def test_plain_distributions(name, options, reference):
+    stats = pytest.importorskip("scipy.stats")
+    draws = getattr(nn.init, name)((50, 40, 5), dtype=np.float64, rng=0, **options)
+    assert draws.shape == (50, 40, 5)
+    assert stats.kstest(draws.ravel(), reference(stats).cdf).pvalue > 1e-4
+    one = getattr(nn.init, name)((), rng=0, **options)
+    assert (one.shape, one.dtype) == ((), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("normal", {"std": -1.0}, "normal: std must be a finite number of at least 0, got -1.0"),
+        ("normal", {"mean": "0"}, "normal: mean must be a finite number, got '0'"),
+        ("uniform", {"low": 1, "high": 1}, "uniform: low must be below high, got 1.0 and 1.0"),
+        ("truncated_normal", {"std": 0.0}, "truncated_normal: std must be positive"),
+        ("truncated_normal", {"low": 5, "high": 6}, r"low=5.0 to high=6.0 holds 2.9e-07 .*at least 0.01"),
+        ("truncated_normal", {"low": 3, "high": -3}, "low must be below high"),
+        ("constant", {"value": math.inf}, "constant: value must be a finite number, got inf"),
+    ],
+)
+def test_bad_options_are_refused(name, options, text):
+    with pytest.raises(ValueError, match=text):
+        getattr(nn.init, name)((3, 4), **options)
+
+
+# --- by name and by dict --------------------------------------------------------------------------------
+
+
+def test_a_dict_is_a_name_and_its_options():
+    a = nn.init.resolved({"name": "he_uniform", "gain": "selu"})((3, 4), rng=0)
+    np.testing.assert_array_equal(a, nn.init.he_uniform((3, 4), gain=0.75, rng=0))
+    assert nn.Linear(2, 3, init={"name": "constant", "value": 0.5}).W.data.tolist() == [[0.5] * 3] * 2
+    assert nn.init.resolved("zeros") is nn.init.zeros
+    assert nn.init.resolved(np.zeros) is np.zeros
+
+
+@pytest.mark.parametrize(
+    ("init", "text"),
+    [
+        ("xavier", r"the name 'xavier', expected one of he_normal, .*zeros"),
+        ({"std": 0.02}, "the name None"),
+        ({"name": ["normal"]}, r"the name \['normal'\]"),
+        ({"name": "truncated_normal", "sdt": 0.02}, "has no field 'sdt'; its fields are mean, std, low, high"),
+        ({"name": "zeros", "value": 1}, "'zeros' has no field 'value'; it has none"),
+        ({"name": "normal", "rng": 0}, "no field 'rng'"),
+        ({"name": "constant"}, r"'constant' needs the field 'value'; write \{'name': 'constant', 'value': \.\.\.\}"),
+        ("constant", "needs the field 'value'"),
+    ],
+)
+def test_a_dict_that_does_not_fit_names_its_field(init, text):
+    with pytest.raises(ValueError, match=text):
+        nn.init.resolved(init)

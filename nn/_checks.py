@@ -1,4 +1,4 @@
-"""Checks of the arguments that layers have in common."""
+"""Checks of arguments that layers and initialisers have in common."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ __all__ = ["count", "number"]
 
 def count(op: str, name: str, value: int, least: int = 1) -> int:
     """The value as an int, if it is an integer of at least so much. Raises ValueError."""
-    if not isinstance(value, int | np.integer) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 
 def number(op: str, name: str, value: float, least: float | None = None) -> float:
     """The value as a float, if it is a finite number of at least so much. Raises ValueError."""
-    if not isinstance(value, Real) or not isfinite(value) or (least is not None and value < least):
+    fits = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if not fits or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
         raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
     return float(value)

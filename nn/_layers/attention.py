@@ -1,0 +1,110 @@
+"""Attention of several heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+import tensorgrad as tg
+
+from .. import functional, init
+from .._checks import count
+from .._module import Module
+from .linear import Linear
+
+__all__ = ["MultiheadAttention"]
+
+
+class MultiheadAttention(Module):
+    """Means of values, weighted by how well keys fit queries, in several heads (Vaswani et al., 2017, section 3.2.2).
+
+    Each head sees its part of three projections of the inputs; a fourth one mixes what they found. The batch comes
+    first.
+
+    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result as query.
+
+    Args:
+        embed_dim: features of the inputs and of the result.
+        num_heads: so many parts of the features.
+        dropout: probability of dropping a weight in training, in [0, 1).
+        bias: do the projections add one, which starts at zero?
+        init: of the weights of the projections, as in :class:`Linear`.
+        dtype: of the parameters.
+        rng: generator or seed for weights and dropout; None draws a fresh seed.
+
+    ``forward(query, key=None, value=None, *, mask=None)``: the key is the query by default, the value the key. The mask
+    broadcasts to (N, L, S) and holds for all heads: booleans, True where a query may see a key, or numbers that are
+    added to the scores. ``np.tri(L, dtype=bool)`` lets a query see what came before, and
+    ``present[:, None, :]`` hides the keys that only fill up a sequence.
+
+    Raises:
+        ShapeError: an input has another number of features, or the mask does not broadcast.
+        ValueError: num_heads does not divide embed_dim.
+
+    >>> import numpy as np, nn
+    >>> nn.MultiheadAttention(8, 2, rng=0)(np.ones((3, 5, 8), np.float32)).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        init: init.Init = "glorot_uniform",
+        dtype: DTypeLike = np.float32,
+        rng: init.Seed = None,
+    ) -> None:
+        super().__init__()
+        self.embed_dim = count("MultiheadAttention", "embed_dim", embed_dim)
+        self.num_heads = count("MultiheadAttention", "num_heads", num_heads)
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"MultiheadAttention: num_heads={num_heads} does not divide embed_dim={embed_dim}")
+        self.dropout = functional.checked_probability(dropout, "MultiheadAttention")
+        self.rng = np.random.default_rng(rng)
+        self.query_proj, self.key_proj, self.value_proj, self.out_proj = (
+            Linear(self.embed_dim, self.embed_dim, bias=bias, init=init, dtype=dtype, rng=self.rng) for _ in range(4)
+        )
+
+    def forward(
+        self,
+        query: tg.TensorLike,
+        key: tg.TensorLike | None = None,
+        value: tg.TensorLike | None = None,
+        *,
+        mask: Any = None,
+    ) -> tg.Tensor:
+        key = query if key is None else key
+        value = key if value is None else value
+        dropout, rng, training = (tg.watch(self, name) for name in ("dropout", "rng", "training"))
+        found = functional.scaled_dot_product_attention(
+            self._heads(self.query_proj(query)),
+            self._heads(self.key_proj(key)),
+            self._heads(self.value_proj(value)),
+            _for_all_heads(mask),
+            dropout if training else 0.0,
+            rng=rng,
+        )
+        side_by_side = tg.swapaxes(found, -2, -3)
+        return self.out_proj(tg.reshape(side_by_side, (*side_by_side.shape[:-2], self.embed_dim)))
+
+    def _heads(self, x: tg.Tensor) -> tg.Tensor:
+        """(..., length, features) as (..., heads, length, features of a head)."""
+        parts = tg.reshape(x, (*x.shape[:-1], self.num_heads, self.embed_dim // self.num_heads))
+        return tg.swapaxes(parts, -2, -3)
+
+    def extra_repr(self) -> str:
+        return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"
+
+    def brief(self) -> str:
+        return f"{type(self).__name__} {self.embed_dim}, {self.num_heads} heads"
+
+
+def _for_all_heads(mask: Any) -> Any:
+    if mask is None or np.ndim(mask) < 3:
+        return mask
+    return tg.expand_dims(mask, -3)
