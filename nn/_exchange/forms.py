@@ -20,12 +20,11 @@ from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
 from .._layers.standardize import Standardize
-from .._models.mlp import MLP
 from .._module import Module
 from ..functional._spatial import reach
 from ..functional.convolution import _padding
 from .graph import Form, Graph, Value
-from .wrappers import wrapped
+from .wrappers import WRAPPED, wrapped
 
 __all__ = ["FORMS"]
 
@@ -64,7 +63,7 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> str:
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> str:
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = [_learned_or(graph, layer, name, name == "gamma", (layer.num_features,)) for name in names]
-    return graph.add("BatchNormalization", x.name, *arrays, epsilon=_epsilon(layer.eps))
+    return graph.add("BatchNormalization", x.name, *arrays, epsilon=layer.eps)
 
 
 def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:
@@ -232,6 +231,7 @@ def _gelu(graph: Graph, layer: act.GELU, x: Value) -> str:
 
 
 FORMS: dict[type[Module], Form] = {
+    **dict.fromkeys(WRAPPED, _wrapper),
     AvgPool1d: _avg_pool,
     AvgPool2d: _avg_pool,
     BatchNorm: _batch_norm,
@@ -243,7 +243,6 @@ FORMS: dict[type[Module], Form] = {
     GroupNorm: _group_norm,
     LayerNorm: _layer_norm,
     Linear: _linear,
-    MLP: _wrapper,
     MaxPool1d: _max_pool,
     MaxPool2d: _max_pool,
     MultiheadAttention: _attention,

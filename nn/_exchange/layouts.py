@@ -71,9 +71,12 @@ def layers(model: Module, path: str = "") -> Iterator[Layer]:
     """A model and all under it, one that is used twice at each of its places, by the paths that PyTorch's have."""
     yield Layer(path, model)
     inner = wrapped(model)
+    if inner is not None:
+        yield from layers(getattr(model, inner), path)
+        return
     for name, child in model.named_children():
         if not (isinstance(model, MultiheadAttention) and name in _PROJECTIONS):
-            yield from layers(child, path if name == inner else _joined(path, name))
+            yield from layers(child, _joined(path, name))
 
 
 def entries(model: Module) -> list[Entry]:

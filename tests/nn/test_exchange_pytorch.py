@@ -123,6 +123,8 @@ def test_two_members_of_one_name_are_refused():
 def test_what_is_no_state_dict_is_refused():
     with pytest.raises(TypeError, match=r"got str; for a file write torch\.load"):
         nn.from_torch(mlp(), "weights.pt")
+    with pytest.raises(TypeError, match=r"got a model of nn; write model\.load_state_dict"):
+        nn.from_torch(mlp(), mlp())
 
 
 def test_a_graph_from_before_notices_the_new_weights():
