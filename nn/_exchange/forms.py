@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+import tensorgrad as tg
+
 from .._layers import activations as act
-from .._layers.containers import Sequential
+from .._layers.attention import MultiheadAttention
+from .._layers.containers import Residual, Sequential
+from .._layers.convolution import Conv1d, Conv2d
 from .._layers.dropout import Dropout
+from .._layers.embedding import Embedding
 from .._layers.linear import Linear
-from .._layers.normalization import BatchNorm
-from .._models.mlp import MLP
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
+from .._layers.standardize import Standardize
 from .._module import Module
+from ..functional._spatial import reach
+from ..functional.convolution import _padding
 from .graph import Form, Graph, Value
-from .wrappers import wrapped
+from .wrappers import WRAPPED, wrapped
 
 __all__ = ["FORMS"]
 
@@ -34,6 +43,11 @@ def _sequential(graph: Graph, module: Sequential, x: Value) -> str:
     return x.name
 
 
+def _residual(graph: Graph, module: Residual, x: Value) -> str:
+    around = x if module.shortcut is None else graph.child("shortcut", module.shortcut, x)
+    return graph.add("Add", around.name, graph.child("module", module.module, x).name)
+
+
 # --- affine maps and normalisation --------------------------------------------------------------------------
 
 
@@ -47,14 +61,125 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> str:
 
 
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> str:
-    gamma = graph.constant(np.ones(layer.num_features)) if layer.gamma is None else graph.tensor("gamma", layer.gamma)
-    beta = graph.constant(np.zeros(layer.num_features)) if layer.beta is None else graph.tensor("beta", layer.beta)
-    statistics = (graph.tensor(name, getattr(layer, name)) for name in ("running_mean", "running_var"))
-    return graph.add("BatchNormalization", x.name, gamma, beta, *statistics, epsilon=layer.eps)
+    names = ("gamma", "beta", "running_mean", "running_var")
+    arrays = [_learned_or(graph, layer, name, name == "gamma", (layer.num_features,)) for name in names]
+    return graph.add("BatchNormalization", x.name, *arrays, epsilon=layer.eps)
+
+
+def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:
+    arrays = [_learned_or(graph, layer, name, name == "gamma", layer.normalized_shape) for name in ("gamma", "beta")]
+    axis = -len(layer.normalized_shape)
+    return graph.add("LayerNormalization", x.name, *arrays, axis=axis, epsilon=_epsilon(layer.eps))
+
+
+def _learned_or(graph: Graph, layer: Module, name: str, number: float, shape: tuple[int, ...]) -> str:
+    """An array of a layer, or one full of a number where the layer has None."""
+    tensor = getattr(layer, name)
+    return graph.constant(np.full(shape, number)) if tensor is None else graph.tensor(name, tensor)
+
+
+def _rms_norm(graph: Graph, layer: RMSNorm, x: Value) -> str:
+    eps = float(np.finfo(graph.dtype).eps) if layer.eps is None else _epsilon(layer.eps)
+    result = graph.add("Div", x.name, _root_mean_square(graph, x.name, range(-len(layer.normalized_shape), 0), eps))
+    return result if layer.gamma is None else graph.add("Mul", result, graph.tensor("gamma", layer.gamma))
+
+
+def _group_norm(graph: Graph, layer: GroupNorm, x: Value) -> str:
+    parts = graph.reshape(x.name, (layer.num_groups, math.prod(x.shape[1:]) // layer.num_groups))
+    centred = graph.add("Sub", parts, graph.add("ReduceMean", parts, axes=[-1], keepdims=1))
+    spread = _root_mean_square(graph, centred, [-1], _epsilon(layer.eps))
+    result = graph.reshape(graph.add("Div", centred, spread), x.shape[1:])
+    laid = (layer.num_channels, *(1,) * (len(x.shape) - 2))
+    if layer.gamma is not None:
+        result = graph.add("Mul", result, graph.tensor("gamma", layer.gamma, laid))
+    return result if layer.beta is None else graph.add("Add", result, graph.tensor("beta", layer.beta, laid))
+
+
+def _root_mean_square(graph: Graph, x: str, axes: Iterable[int], eps: float) -> str:
+    mean = graph.add("ReduceMean", graph.add("Mul", x, x), axes=list(axes), keepdims=1)
+    return graph.add("Sqrt", graph.add("Add", mean, graph.constant(eps)))
+
+
+def _epsilon(eps: float) -> float:
+    """Where it is 0, a constant gives 0 here and 0 / 0 in ONNX: so the smallest number."""
+    return eps or float(np.finfo(np.float32).tiny)
+
+
+def _standardize(graph: Graph, layer: Standardize, x: Value) -> str:
+    laid = (layer.num_features, *(1,) * (len(x.shape) - 2))
+    centred = graph.add("Sub", x.name, graph.tensor("mean", layer.mean, laid))
+    return graph.add("Div", centred, graph.tensor("scale", layer.scale, laid))
 
 
 def _same(graph: Graph, layer: Module, x: Value) -> str:
     return x.name
+
+
+# --- images, sequences ---------------------------------------------------------------------------------------
+
+
+def _conv(graph: Graph, layer: Conv1d | Conv2d, x: Value) -> str:
+    pairs = _padding("to_onnx", layer.padding, reach(layer.kernel_size, layer.dilation), layer.stride)
+    bias = () if layer.b is None else (graph.tensor("b", layer.b),)
+    return graph.add(
+        "Conv",
+        x.name,
+        graph.tensor("W", layer.W),
+        *bias,
+        strides=layer.stride,
+        pads=[before for before, _ in pairs] + [after for _, after in pairs],
+        dilations=layer.dilation,
+        group=layer.groups,
+    )
+
+
+def _max_pool(graph: Graph, layer: MaxPool1d | MaxPool2d, x: Value) -> str:
+    return graph.add("MaxPool", x.name, dilations=layer.dilation, **_windows(layer))
+
+
+def _avg_pool(graph: Graph, layer: AvgPool1d | AvgPool2d, x: Value) -> str:
+    return graph.add("AveragePool", x.name, count_include_pad=int(layer.count_include_pad), **_windows(layer))
+
+
+def _windows(layer: MaxPool1d | MaxPool2d | AvgPool1d | AvgPool2d) -> dict[str, Any]:
+    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": layer.padding * 2}
+
+
+def _flatten(graph: Graph, layer: Flatten, x: Value) -> str:
+    axes = range(len(x.shape))
+    start, end = axes[layer.start_axis], axes[layer.end_axis]
+    if (start, end) == (1, axes[-1]):
+        return graph.add("Flatten", x.name)
+    shape = (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+    return graph.reshape(x.name, shape[1:])
+
+
+def _embedding(graph: Graph, layer: Embedding, x: Value) -> str:
+    return graph.add("Gather", graph.tensor("W", layer.W), x.name)
+
+
+def _attention(graph: Graph, layer: MultiheadAttention, x: Value) -> str:
+    """A sequence attends to itself: the query is key and value, too."""
+    n = len(x.shape) + 1
+    if n < 4:
+        raise tg.ShapeError(
+            f"to_onnx: {layer.brief()} needs samples of shape (length, features), got {x.shape[1:]}; write "
+            f"input_shape=(length, {layer.embed_dim})"
+        )
+    heads = (*x.shape[1:-1], layer.num_heads, layer.embed_dim // layer.num_heads)
+    by_head = [*range(n - 3), n - 2, n - 3, n - 1]  # the axes (..., length, heads, features) as (..., heads, ...)
+
+    def projected(name: str, axes: list[int]) -> str:
+        result = graph.child(name, getattr(layer, name), x).name
+        return graph.add("Transpose", graph.reshape(result, heads), perm=axes)
+
+    query, value = projected("query_proj", by_head), projected("value_proj", by_head)
+    key = projected("key_proj", [*range(n - 3), n - 2, n - 1, n - 3])
+    scaled = graph.add("Mul", query, graph.constant(heads[-1] ** -0.5))
+    weights = graph.add("Softmax", graph.add("MatMul", scaled, key), axis=-1)
+    found = graph.add("Transpose", graph.add("MatMul", weights, value), perm=by_head)
+    mixed = Value(graph.reshape(found, x.shape[1:]), x.example)
+    return graph.child("out_proj", layer.out_proj, mixed).name
 
 
 # --- activations --------------------------------------------------------------------------------------------
@@ -106,11 +231,25 @@ def _gelu(graph: Graph, layer: act.GELU, x: Value) -> str:
 
 
 FORMS: dict[type[Module], Form] = {
+    **dict.fromkeys(WRAPPED, _wrapper),
+    AvgPool1d: _avg_pool,
+    AvgPool2d: _avg_pool,
     BatchNorm: _batch_norm,
+    Conv1d: _conv,
+    Conv2d: _conv,
     Dropout: _same,
+    Embedding: _embedding,
+    Flatten: _flatten,
+    GroupNorm: _group_norm,
+    LayerNorm: _layer_norm,
     Linear: _linear,
-    MLP: _wrapper,
+    MaxPool1d: _max_pool,
+    MaxPool2d: _max_pool,
+    MultiheadAttention: _attention,
+    RMSNorm: _rms_norm,
+    Residual: _residual,
     Sequential: _sequential,
+    Standardize: _standardize,
     act.ELU: _node("Elu", alpha="alpha"),
     act.GELU: _gelu,
     act.Hardtanh: _hardtanh,

@@ -87,7 +87,7 @@ class Graph:
         return name
 
     def reshape(self, x: str, shape: tuple[int, ...]) -> str:
-        """Give every sample a shape."""
+        """Give each sample a shape: all axes but the first."""
         return self.add("Reshape", x, self.constant((-1, *shape), np.int64))
 
     def tensor(self, name: str, tensor: tg.Tensor, shape: tuple[int, ...] | None = None) -> str:

@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 import tensorgrad as tg
 
 from .._layers import activations as act
+from .._layers.attention import MultiheadAttention
+from .._layers.convolution import Conv1d, Conv2d
+from .._layers.embedding import Embedding
 from .._layers.linear import Linear
-from .._layers.normalization import BatchNorm
-from .._module import Module, _joined, _members
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._members import named
+from .._module import Module, _joined
 from .._parameter import Parameter
 from .wrappers import wrapped
 
@@ -47,35 +51,37 @@ class Entry(NamedTuple):
         return [part.T if self.transposed else part for part in parts]
 
 
-_NORM = {"gamma": "weight", "beta": "bias"}
 _AFFINE = {"W": "weight", "b": "bias"}
+_NORM = {"gamma": "weight", "beta": "bias"}
 _NAMES: dict[type[Module], dict[str, str]] = {
-    Linear: _AFFINE,
     BatchNorm: _NORM,
+    Conv1d: _AFFINE,
+    Conv2d: _AFFINE,
+    Embedding: _AFFINE,
+    GroupNorm: _NORM,
+    LayerNorm: _NORM,
+    Linear: _AFFINE,
+    RMSNorm: _NORM,
     act.PReLU: {"slope": "weight"},
 }
+_PROJECTIONS = ("query_proj", "key_proj", "value_proj")  # one after the other in PyTorch's in_proj
 
 
 def layers(model: Module, path: str = "") -> Iterator[Layer]:
     """A model and all under it, one that is used twice at each of its places, by the paths that PyTorch's have."""
     yield Layer(path, model)
     inner = wrapped(model)
+    if inner is not None:
+        yield from layers(getattr(model, inner), path)
+        return
     for name, child in model.named_children():
-        yield from layers(child, path if name == inner else _joined(path, name))
+        if not (isinstance(model, MultiheadAttention) and name in _PROJECTIONS):
+            yield from layers(child, _joined(path, name))
 
 
 def entries(model: Module) -> list[Entry]:
     """What a state_dict of PyTorch's holds for a model, in the order of the model's modules."""
-    found: list[Entry] = []
-    for path, module in layers(model):
-        names = next((_NAMES[kind] for kind in type(module).__mro__ if kind in _NAMES), {})
-        own: list[tuple[str, tg.Tensor]] = [*_members(module, Parameter)]
-        own += [(name, getattr(module, name)) for name in module._buffers]
-        for name, tensor in own:
-            transposed = isinstance(module, Linear) and name == "W"
-            found.append(Entry(_joined(path, names.get(name, name)), (tensor,), transposed))
-        if isinstance(module, BatchNorm):
-            found.append(Entry(_joined(path, "num_batches_tracked"), ()))
+    found = [entry._replace(name=_joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
     taken: set[str] = set()
     for entry in found:
         if entry.name in taken:
@@ -84,3 +90,19 @@ def entries(model: Module) -> list[Entry]:
             )
         taken.add(entry.name)
     return found
+
+
+def _own(module: Module) -> Iterator[Entry]:
+    """What PyTorch's module itself holds, without those in it."""
+    names = next((_NAMES[kind] for kind in type(module).__mro__ if kind in _NAMES), {})
+    for name, parameter in named(module.__dict__, Parameter, (Module, Parameter)):
+        yield Entry(names.get(name, name), (parameter,), isinstance(module, Linear) and name == "W")
+    for name in module._buffers:
+        yield Entry(names.get(name, name), (getattr(module, name),))
+    if isinstance(module, BatchNorm):
+        yield Entry("num_batches_tracked", ())
+    if isinstance(module, MultiheadAttention):
+        projections = [getattr(module, name) for name in _PROJECTIONS]
+        yield Entry("in_proj_weight", tuple(projection.W for projection in projections), True)
+        if all(projection.b is not None for projection in projections):
+            yield Entry("in_proj_bias", tuple(projection.b for projection in projections))

@@ -13,14 +13,16 @@ import tensorgrad as tg
 
 from .._evaluation import evaluating
 from .._layers import activations as act
-from .._layers.containers import Sequential
+from .._layers.containers import Residual, Sequential
 from .._layers.dropout import Dropout
+from .._layers.embedding import Embedding
 from .._layers.linear import Linear
-from .._layers.normalization import BatchNorm
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._layers.standardize import Standardize
 from .._module import Module
 from .forms import FORMS
 from .graph import Graph, Value
-from .wrappers import wrapped
+from .wrappers import unwrapped
 
 __all__ = ["to_onnx"]
 
@@ -32,8 +34,8 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
 
     The file has one input, "input", and one output, "output", whose first axis is the batch, of any length. Weights
     have their paths as names. It computes in the model's dtype; onnxruntime has some operations, such as
-    convolution, in float32 only. What is written is checked first, the file replaced whole or not at all, and the model
-    left as it was. Needs the extra ``onnx``.
+    convolution, in float32 only, and before 1.27 computes LayerNorm with fewer digits. What is written is checked
+    first, the file replaced whole or not at all, and the model left as it was. Needs the extra ``onnx``.
 
     Args:
         model: made of the layers of :mod:`nn`. One that begins with :class:`Embedding` takes int64.
@@ -77,8 +79,11 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
+    """The one dtype of the tensors that the result depends on."""
+    network = unwrapped(model)
+    used = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
     tensors = (*model.named_parameters(), *model.named_buffers())
-    found = {tensor.dtype: name for name, tensor in reversed(tensors) if tensor.dtype.kind == "f"}
+    found = {t.dtype: name for name, t in reversed(tensors) if id(t) in used and t.dtype.kind == "f"}
     if len(found) > 1:
         raise tg.DTypeError(
             f"to_onnx: the model has tensors of {' and '.join(f'{dtype} ({name})' for dtype, name in found.items())}, "
@@ -89,18 +94,22 @@ def _dtype(model: Module) -> np.dtype[Any]:
 
 # How the shape of a sample follows from a layer that comes first.
 _FEATURES: dict[type[Module], str] = {
-    Linear: "in_features",
     BatchNorm: "num_features",
+    GroupNorm: "num_channels",
+    LayerNorm: "normalized_shape",
+    Linear: "in_features",
+    RMSNorm: "normalized_shape",
+    Standardize: "num_features",
 }
 _KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.values())
 
 
-def _first(model: Module) -> Module:
+def _first(model: Module) -> Module | None:
     """The first layer that tells the shape of a sample, if any does."""
-    for module in model.modules():
-        if not isinstance(module, (Sequential, *_KEEP_SHAPE)) and wrapped(module) is None:
-            return module
-    return model
+    network = unwrapped(model)
+    if isinstance(network, Residual | Sequential):
+        return next(filter(None, map(_first, network.children())), None)
+    return None if isinstance(network, _KEEP_SHAPE) else network
 
 
 def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> Any:
@@ -110,12 +119,12 @@ def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype
         attribute = next((_FEATURES[kind] for kind in type(first).__mro__ if kind in _FEATURES), None)
         if attribute is None:
             raise ValueError(
-                f"to_onnx: the shape of a sample does not follow from {first!r}; write input_shape=(...), without the "
-                "batch axis"
+                f"to_onnx: the shape of a sample does not follow from {model if first is None else first!r}; write "
+                "input_shape=(...), without the batch axis"
             )
         shape = getattr(first, attribute)
         input_shape = shape if isinstance(shape, tuple) else (shape,)
-    return np.zeros((1, *input_shape), dtype)
+    return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else dtype)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -69,6 +69,8 @@ def from_torch(model: M, source: Any) -> M:
     """
     live = hasattr(source, "named_modules")
     state = source.state_dict() if live else source
+    if isinstance(source, Module):
+        raise TypeError("from_torch: got a model of nn; write model.load_state_dict(source.state_dict())")
     if not isinstance(state, Mapping):
         raise TypeError(
             f"from_torch: expected a state_dict (names to tensors) or a torch.nn.Module, got {type(source).__name__}; "

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from .. import functional
 from .._layers import activations as act
+from .._layers.attention import MultiheadAttention
 from .._layers.dropout import Dropout
-from .._layers.normalization import BatchNorm
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
 from .layouts import layers
 
@@ -26,6 +27,10 @@ class Change(NamedTuple):
 _SETTINGS: dict[type[Module], dict[str, str]] = {
     BatchNorm: {"momentum": "momentum", "eps": "eps"},
     Dropout: {"p": "p"},
+    GroupNorm: {"eps": "eps"},
+    LayerNorm: {"eps": "eps"},
+    MultiheadAttention: {"dropout": "dropout"},
+    RMSNorm: {"eps": "eps"},
     act.ELU: {"alpha": "alpha"},
     act.GELU: {"approximate": "approximate"},
     act.Hardtanh: {"min_val": "min_val", "max_val": "max_val"},
@@ -75,8 +80,8 @@ def _taken_over(kind: type[Module], name: str, value: Any) -> Any:
         if value is None:
             raise ValueError("is None, a cumulative average, which BatchNorm here lacks; set a number")
         return 1.0 - value
-    if name == "p":
-        return functional.checked_probability(value, "Dropout")
+    if name in ("p", "dropout"):
+        return functional.checked_probability(value, kind.__name__)
     if name == "axis" and value is None:
         raise ValueError("is None, which PyTorch guesses an axis for; set a number")
     return value

@@ -5,14 +5,22 @@ from __future__ import annotations
 from .._models.mlp import MLP
 from .._module import Module
 
-__all__ = ["wrapped"]
+__all__ = ["WRAPPED", "unwrapped", "wrapped"]
 
-_WRAPPED: dict[type[Module], str] = {MLP: "layers"}
+# By class, the attribute that the input is passed on to. What else such a module holds, a loss, say, is not exchanged.
+WRAPPED: dict[type[Module], str] = {MLP: "layers"}
 
 
 def wrapped(module: Module) -> str | None:
     """The attribute that a module passes its input on to, if that is all it does."""
     for kind in type(module).__mro__:
-        if kind in _WRAPPED:
-            return _WRAPPED[kind] if type(module).forward is kind.forward else None
+        if kind in WRAPPED:
+            return WRAPPED[kind] if type(module).forward is kind.forward else None
     return None
+
+
+def unwrapped(module: Module) -> Module:
+    """The module that does the work."""
+    while (name := wrapped(module)) is not None:
+        module = getattr(module, name)
+    return module

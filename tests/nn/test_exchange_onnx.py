@@ -44,6 +44,9 @@ def error(session, model, x):
     return np.abs(got - want).max() / max(1.0, np.abs(want).max())
 
 
+PROJECTED = " ".join(["MatMul Add Reshape Transpose"] * 3)
+ATTENDED = "Mul MatMul Softmax MatMul Transpose Reshape MatMul Add"
+
 # Name: shape of a sample, module, operations of ONNX.
 LAYERS = {
     "linear": ((3,), nn.Linear(3, 4), "Gemm"),
@@ -53,6 +56,51 @@ LAYERS = {
     "batch norm, not affine": ((3,), nn.BatchNorm(3, affine=False), "BatchNormalization"),
     "batch norm of signals": ((3, 5), nn.BatchNorm(3), "BatchNormalization"),
     "batch norm of images": ((3, 5, 2), nn.BatchNorm(3), "BatchNormalization"),
+    "layer norm": ((3,), nn.LayerNorm(3), "LayerNormalization"),
+    "layer norm of two axes": ((4, 2, 3), nn.LayerNorm((2, 3), eps=1e-2), "LayerNormalization"),
+    "layer norm, not affine": ((4, 3), nn.LayerNorm(3, affine=False), "LayerNormalization"),
+    "rms norm": ((4, 3), nn.RMSNorm(3), "Mul ReduceMean Add Sqrt Div Mul"),
+    "rms norm of two axes": ((2, 3), nn.RMSNorm((2, 3), eps=1e-2, affine=False), "Mul ReduceMean Add Sqrt Div"),
+    "group norm": (
+        (4,),
+        nn.GroupNorm(2, 4),
+        "Reshape ReduceMean Sub Mul ReduceMean Add Sqrt Div Reshape Mul Add",
+    ),
+    "group norm of images": (
+        (4, 3, 2),
+        nn.GroupNorm(2, 4, eps=1e-3),
+        "Reshape ReduceMean Sub Mul ReduceMean Add Sqrt Div Reshape Mul Add",
+    ),
+    "group norm, not affine": (
+        (4, 3),
+        nn.GroupNorm(4, 4, affine=False),
+        "Reshape ReduceMean Sub Mul ReduceMean Add Sqrt Div Reshape",
+    ),
+    "standardize": ((3,), nn.Standardize(3), "Sub Div"),
+    "standardize images": ((3, 5, 2), nn.Standardize(3), "Sub Div"),
+    "conv1d": ((4, 9), nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), "Conv"),
+    "conv1d, same": ((4, 9), nn.Conv1d(4, 6, 4, padding="same", dilation=2, bias=False), "Conv"),
+    "conv2d": ((2, 9, 8), nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)), "Conv"),
+    "conv2d, same": ((2, 5, 6), nn.Conv2d(2, 3, (3, 4), padding="same"), "Conv"),
+    "conv2d, valid": ((2, 5, 6), nn.Conv2d(2, 3, 2, padding="valid"), "Conv"),
+    "max pool 1d": ((3, 9), nn.MaxPool1d(3, stride=2, padding=1), "MaxPool"),
+    "max pool 2d": ((3, 9, 8), nn.MaxPool2d((3, 2), stride=(1, 2), padding=(1, 0), dilation=(2, 1)), "MaxPool"),
+    "avg pool 1d": ((3, 9), nn.AvgPool1d(3), "AveragePool"),
+    "avg pool 2d": ((3, 9, 8), nn.AvgPool2d((3, 2), stride=(2, 1), padding=(1, 0)), "AveragePool"),
+    "avg pool 2d, inside": ((3, 9, 8), nn.AvgPool2d(3, 2, 1, count_include_pad=False), "AveragePool"),
+    "flatten": ((3, 4, 2), nn.Flatten(), "Flatten"),
+    "flatten in between": ((3, 4, 2, 2), nn.Flatten(1, -2), "Reshape"),
+    "flatten the batch, too": ((3, 4, 2), nn.Flatten(0, 1), "Reshape"),
+    "embedding": ((4,), nn.Embedding(7, 3, padding_idx=0), "Gather"),
+    "embedding of one number": ((), nn.Embedding(7, 3), "Gather"),
+    "attention": ((5, 6), nn.MultiheadAttention(6, 3, dropout=0.5), f"{PROJECTED} {ATTENDED}"),
+    "attention of images": (
+        (2, 5, 6),
+        nn.MultiheadAttention(6, 2, bias=False),
+        f"{PROJECTED} {ATTENDED}".replace(" Add", ""),
+    ),
+    "residual": ((3,), nn.Residual(nn.Tanh()), "Tanh Add"),
+    "residual with a shortcut": ((3,), nn.Residual(nn.Linear(3, 2), nn.Linear(3, 2)), "Gemm Gemm Add"),
     "dropout": ((3,), nn.Dropout(0.5), "Identity"),
     "relu": ((3,), nn.ReLU(), "Relu"),
     "leaky relu": ((3,), nn.LeakyReLU(0.2), "LeakyRelu"),
@@ -86,7 +134,42 @@ MODELS = {
         nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.MLP([3, 4]), nn.Tanh()), nn.MLP([4, 2]), nn.Dropout(0.1)),
         "Gemm Tanh Gemm",
     ),
+    "standardised": ((3,), nn.Sequential(nn.Standardize(3), nn.MLP([3, 4, 2])), "Sub Div Gemm Relu Gemm"),
+    "images": (
+        (1, 8, 8),
+        nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding="same", bias=False),
+            nn.BatchNorm(4),
+            nn.ReLU(),
+            nn.Residual(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.SiLU())),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64, 3),
+        ),
+        "Conv BatchNormalization Relu Conv Reshape ReduceMean Sub Mul ReduceMean Add Sqrt Div Reshape Mul Add Sigmoid "
+        "Mul Add MaxPool Flatten Gemm",
+    ),
+    "words": (
+        (5,),
+        nn.Sequential(
+            nn.Embedding(7, 6),
+            nn.Residual(nn.Sequential(nn.LayerNorm(6), nn.MultiheadAttention(6, 2, dropout=0.1))),
+            nn.Residual(nn.Sequential(nn.LayerNorm(6), nn.MLP([6, 8, 6], activation=nn.GELU))),
+            nn.Flatten(),
+            nn.Linear(30, 2),
+        ),
+        f"Gather LayerNormalization {PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Mul Erf Add Mul Mul "
+        "MatMul Add Add Flatten Gemm",
+    ),
 }
+
+
+def sample(model, shape, batch):
+    """A batch of random inputs, or of rows of the table for a model that begins with an Embedding."""
+    rng = np.random.default_rng(batch)
+    if any(isinstance(module, nn.Embedding) for module in model.modules()):
+        return rng.integers(0, 7, (batch, *shape))
+    return rng.normal(scale=3.0, size=(batch, *shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", {**LAYERS, **MODELS})
@@ -96,8 +179,7 @@ def test_onnxruntime_gives_the_same(name, tmp_path):
     assert ops(proto) == expected.split()
     model.eval()
     for batch in (1, 4, 33):
-        x = np.random.default_rng(batch).normal(scale=3.0, size=(batch, *shape)).astype(np.float32)
-        assert error(session, model, x) <= TOLERANCE
+        assert error(session, model, sample(model, shape, batch)) <= TOLERANCE
 
 
 def test_extreme_inputs_give_the_same(tmp_path):
@@ -108,8 +190,33 @@ def test_extreme_inputs_give_the_same(tmp_path):
         assert error(session, model.eval(), x) <= TOLERANCE, name
 
 
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(nn.ReLU(), nn.Dropout(0.1), nn.Residual(nn.Linear(3, 3))), (3,)),
+        (nn.Standardize(3), (3,)),
+        (nn.LayerNorm((2, 3)), (2, 3)),
+        (nn.RMSNorm(3), (3,)),
+        (nn.GroupNorm(2, 4), (4,)),
+    ],
+)
+def test_the_shape_follows_from_the_first_layer_that_tells_it(model, shape, tmp_path):
+    proto, _ = exported(randomised(model), tmp_path)
+    batch, *axes = proto.graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param == "batch"
+    assert tuple(axis.dim_value for axis in axes) == shape
+
+
+@pytest.mark.parametrize("model", [nn.LayerNorm(3, eps=0.0), nn.RMSNorm(3, eps=0.0), nn.GroupNorm(1, 3, eps=0.0)])
+def test_without_eps_a_constant_sample_gives_zero(model, tmp_path):
+    _, session = exported(model, tmp_path)
+    (got,) = session.run(None, {"input": np.array([[0, 0, 0], [1, 2, 4]], np.float32)})
+    np.testing.assert_array_equal(got[0], np.zeros(3))
+    assert error(session, model, np.array([[1, 2, 4]], np.float32)) <= TOLERANCE
+
+
 def test_every_layer_of_nn_has_a_form():
-    containers = {"Module", "MLP", "Sequential"}
+    containers = {"Module", "MLP", "Sequential"}  # among the models
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
     shown = {type(module).__name__ for _, model, _ in LAYERS.values() for module in model.modules()}
     assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers == shown
@@ -183,6 +290,9 @@ class Twice(nn.Linear):
         (nn.Sequential(nn.Tanh(), Twice(2, 2)), {}, TypeError, "'1', a Twice, has no ONNX form"),
         (Twice(2, 2), {}, TypeError, "to_onnx: Twice has no ONNX form"),
         (nn.Tanh(), {}, ValueError, r"does not follow from Tanh\(\); write input_shape="),
+        (nn.Sequential(nn.ReLU(), nn.Embedding(3, 2)), {}, ValueError, r"from Embedding\(3, 2\); write input_shape="),
+        (nn.MultiheadAttention(4, 2), {"input_shape": (4,)}, tg.ShapeError, r"write input_shape=\(length, 4\)"),
+        (nn.Standardize(2), {}, RuntimeError, r"call fit\(X\)"),
         (nn.MLP([3, 4, 2]), {"input_shape": (4,)}, tg.ShapeError, r"layers\.0: Linear\(in=3, out=4\)"),
         (
             nn.Sequential(nn.Linear(2, 2), nn.BatchNorm(2, dtype=np.float64)),

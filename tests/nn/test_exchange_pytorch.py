@@ -123,6 +123,8 @@ def test_two_members_of_one_name_are_refused():
 def test_what_is_no_state_dict_is_refused():
     with pytest.raises(TypeError, match=r"got str; for a file write torch\.load"):
         nn.from_torch(mlp(), "weights.pt")
+    with pytest.raises(TypeError, match=r"got a model of nn; write model\.load_state_dict"):
+        nn.from_torch(mlp(), mlp())
 
 
 def test_a_graph_from_before_notices_the_new_weights():
@@ -153,6 +155,53 @@ def norm(features, axes=1, momentum=0.1, **kwargs):
     )
 
 
+def residual(*layers):
+    """``x + module(x)``, which PyTorch has no layer for."""
+
+    def theirs(library):
+        class Residual(library.Module):
+            def __init__(self):
+                super().__init__()
+                self.module = library.Sequential(*(make(library) for make in layers))
+
+            def forward(self, x):
+                return x + self.module(x)
+
+        return Residual()
+
+    return pair(lambda nn: nn.Residual(nn.Sequential(*(make(nn) for make in layers))), theirs)
+
+
+def attention(*args, **kwargs):
+    """A sequence that attends to itself."""
+
+    def theirs(library):
+        class Itself(library.MultiheadAttention):
+            def forward(self, x):
+                return super().forward(x, x, x, need_weights=False)[0]
+
+        return Itself(*args, batch_first=True, **kwargs)
+
+    return pair(lambda nn: nn.MultiheadAttention(*args, **kwargs), theirs)
+
+
+def standardize(features):
+    def theirs(library):
+        class Standardize(library.Module):
+            def __init__(self):
+                super().__init__()
+                empty = library.Linear(1, 1).weight.new_empty(features)
+                self.register_buffer("mean", empty)
+                self.register_buffer("scale", empty.clone())
+
+            def forward(self, x):
+                return (x - self.mean) / self.scale
+
+        return Standardize()
+
+    return pair(lambda nn: nn.Standardize(features), theirs)
+
+
 # Name: shape of a batch, layers.
 MODELS = {
     "linear": ((5, 3), [layer("Linear", 3, 4), layer("Tanh"), layer("Linear", 4, 2, bias=False)]),
@@ -160,6 +209,42 @@ MODELS = {
     "batch norm, not affine": ((6, 4), [norm(4, affine=False), layer("Linear", 4, 2)]),
     "batch norm of signals": ((3, 4, 5), [norm(4, momentum=0.25)]),
     "batch norm of images": ((3, 4, 5, 2), [norm(4, 2)]),
+    "layer norm": (
+        (5, 2, 3),
+        [
+            pair(lambda nn: nn.LayerNorm((2, 3), eps=1e-3), lambda torch: torch.LayerNorm((2, 3), eps=1e-3)),
+            pair(lambda nn: nn.LayerNorm(3, affine=False), lambda torch: torch.LayerNorm(3, elementwise_affine=False)),
+        ],
+    ),
+    "rms norm": ((5, 3), [layer("RMSNorm", 3), layer("RMSNorm", (3,), eps=1e-2)]),
+    "group norm": ((5, 4, 3), [layer("GroupNorm", 2, 4, eps=1e-3), layer("GroupNorm", 4, 4, affine=False)]),
+    "standardize": ((5, 3), [standardize(3), layer("Linear", 3, 2)]),
+    "signals": (
+        (3, 4, 9),
+        [
+            layer("Conv1d", 4, 6, 3, padding=1, groups=2),
+            layer("MaxPool1d", 2, stride=1, padding=1, dilation=1),
+            layer("Conv1d", 6, 2, 4, padding="same", dilation=2, bias=False),
+            layer("AvgPool1d", 3, stride=2, padding=1),
+        ],
+    ),
+    "images": (
+        (3, 2, 8, 7),
+        [
+            layer("Conv2d", 2, 4, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+            norm(4, 2),
+            layer("ReLU"),
+            residual(layer("Conv2d", 4, 4, 3, padding="same"), norm(4, 2, momentum=0.3), layer("Tanh")),
+            layer("MaxPool2d", (2, 1)),
+            layer("AvgPool2d", 2, stride=1, padding=1, count_include_pad=False),
+            layer("Flatten"),
+            layer("Linear", 72, 2),
+        ],
+    ),
+    "attention": (
+        (3, 5, 6),
+        [layer("LayerNorm", 6), residual(attention(6, 3)), attention(6, 2, bias=False), layer("Flatten", 1, 2)],
+    ),
     "dropout": ((5, 3), [layer("Linear", 3, 4), layer("Dropout", 0.0), layer("Linear", 4, 2)]),
     "slopes": ((5, 3), [layer("PReLU"), layer("Linear", 3, 4), layer("PReLU", 4)]),
     "a constant each": (
@@ -182,7 +267,7 @@ def made(torch, layers, seed=0):
     theirs = torch.nn.Sequential(*(make(torch.nn) for make in layers)).double()
     for name, tensor in theirs.state_dict().items():
         if tensor.dtype.is_floating_point:
-            low, high = (0.5, 2.0) if name.endswith("running_var") else (-0.7, 0.7)
+            low, high = (0.5, 2.0) if name.endswith(("running_var", "scale")) else (-0.7, 0.7)
             tensor.uniform_(low, high, generator=generator)
     return theirs, nn.Sequential(*(make(nn) for make in layers)).to(np.float64)
 
@@ -272,6 +357,36 @@ def test_settings_of_a_live_model_are_taken_over():
     assert (bn.momentum, bn.eps, bn.unbiased) == (0.75, 1e-3, True)
     assert (act.negative_slope, dropout.p) == (0.3, 0.75)
     np.testing.assert_array_equal(ours.layers[0].W.data, theirs[0].weight.detach().numpy().T)
+
+
+@pytest.mark.peer
+def test_an_embedding_is_equal_in_both_directions():
+    torch = pytest.importorskip("torch")
+    layers = [layer("Embedding", 7, 3, padding_idx=2), layer("Linear", 3, 2)]
+    theirs, ours = made(torch, layers)
+    rows, weights = np.array([[1, 2, 2], [6, 0, 1]]), batch((2, 3, 2))
+    close(nn.from_torch(ours, theirs)(rows).data, theirs(torch.tensor(rows)).detach())
+    ours(rows).backward(weights)
+    theirs(torch.tensor(rows)).backward(torch.tensor(weights))
+    close(ours[0].W.grad, theirs[0].weight.grad)
+    close(nn.to_torch(ours)["0.weight"], theirs[0].weight.detach())
+
+
+@pytest.mark.peer
+def test_settings_of_norms_and_attention_are_taken_over():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Sequential(
+        torch.nn.LayerNorm(4, eps=1e-3),
+        torch.nn.RMSNorm(4, eps=None),
+        torch.nn.GroupNorm(2, 4, eps=1e-2),
+        torch.nn.MultiheadAttention(4, 2, dropout=0.25),
+        torch.nn.Softmax(dim=1),
+    )
+    ours = nn.Sequential(
+        nn.LayerNorm(4), nn.RMSNorm(4, eps=0.1), nn.GroupNorm(2, 4), nn.MultiheadAttention(4, 2), nn.Softmax()
+    )
+    nn.from_torch(ours, theirs)
+    assert [ours[0].eps, ours[1].eps, ours[2].eps, ours[3].dropout, ours[4].axis] == [1e-3, None, 1e-2, 0.25, 1]
 
 
 @pytest.mark.peer
