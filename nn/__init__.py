@@ -13,6 +13,9 @@
 [0, 1, 1, 0]
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 import tensorgrad as _tg
 
 from . import functional as functional
@@ -68,14 +71,54 @@ from ._losses import L1Loss as L1Loss
 from ._losses import MSELoss as MSELoss
 from ._losses import NLLLoss as NLLLoss
 from ._losses import SmoothL1Loss as SmoothL1Loss
+from ._models.layer import Layer as Layer
 from ._models.mlp import MLP as MLP
 from ._module import Module as Module
 from ._optim.adam import Adam as Adam
 from ._optim.adam import AdamW as AdamW
+from ._optim.adaptive import Adadelta as Adadelta
+from ._optim.adaptive import Adagrad as Adagrad
+from ._optim.adaptive import RMSprop as RMSprop
+from ._optim.averaging import ExponentialMovingAverage as ExponentialMovingAverage
 from ._optim.clipping import clip_grad_norm_ as clip_grad_norm_
 from ._optim.clipping import clip_grad_value_ as clip_grad_value_
+from ._optim.groups import no_decay as no_decay
+from ._optim.lbfgs import LBFGS as LBFGS
 from ._optim.optimizer import Optimizer as Optimizer
+from ._optim.relatives import Lion as Lion
+from ._optim.relatives import NAdam as NAdam
+from ._optim.relatives import RAdam as RAdam
+from ._optim.schedules import CosineAnnealingLR as CosineAnnealingLR
+from ._optim.schedules import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
+from ._optim.schedules import ExponentialLR as ExponentialLR
+from ._optim.schedules import LinearLR as LinearLR
+from ._optim.schedules import MultiStepLR as MultiStepLR
+from ._optim.schedules import OneCycleLR as OneCycleLR
+from ._optim.schedules import ReduceLROnPlateau as ReduceLROnPlateau
+from ._optim.schedules import SequentialLR as SequentialLR
+from ._optim.schedules import StepLR as StepLR
 from ._optim.sgd import SGD as SGD
 from ._parameter import Parameter as Parameter
+from ._training.callbacks import Callback as Callback
+from ._training.callbacks import Checkpoint as Checkpoint
+from ._training.callbacks import EarlyStopping as EarlyStopping
+from ._training.callbacks import Fit as Fit
+from ._training.history import History as History
+from ._training.model import Model as Model
 
 _tg.hide_frames(__file__)
+
+if _TYPE_CHECKING:
+    from ._estimators import FNNClassifier as FNNClassifier
+    from ._estimators import FNNRegressor as FNNRegressor
+
+
+def __getattr__(name: str) -> _Any:
+    """The estimators, which need scikit-learn, when they are first asked for."""
+    if name not in ("FNNClassifier", "FNNRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import _estimators
+    except ModuleNotFoundError as error:
+        raise ImportError(f"nn.{name} needs scikit-learn: pip install 'tensorgrad-np[sklearn]'") from error
+    return getattr(_estimators, name)

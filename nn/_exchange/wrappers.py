@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .._models.mlp import MLP
 from .._module import Module
+from .._training.model import Model
 
 __all__ = ["WRAPPED", "unwrapped", "wrapped"]
 
 # By class, the attribute that the input is passed on to. What else such a module holds, a loss, say, is not exchanged.
-WRAPPED: dict[type[Module], str] = {MLP: "layers"}
+WRAPPED: dict[type[Module], str] = {MLP: "layers", Model: "network"}
 
 
 def wrapped(module: Module) -> str | None:

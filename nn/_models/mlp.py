@@ -2,100 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from .._layers.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from .._layers.containers import Sequential
-from .._layers.dropout import Dropout
-from .._layers.linear import Linear
-from .._layers.normalization import BatchNorm
 from .._module import Module
 from ..init import Initializer
+from .layer import Layer, Spec
 
 __all__ = ["MLP"]
 
-
-_ACTIVATIONS: dict[str, tuple[Callable[[], Module], str]] = {
-    "relu": (ReLU, "he_normal"),
-    "leaky_relu": (LeakyReLU, "he_normal"),
-    "tanh": (Tanh, "glorot_normal"),
-    "sigmoid": (Sigmoid, "lecun_normal"),
-}
+T = TypeVar("T")
 
 
 class MLP(Module):
     """A multi-layer perceptron: Linear, norm, activation and dropout a hidden layer; then a bare Linear.
 
+    A keyword holds for all hidden layers, or is a list with an entry for each. A layer may also be described by
+    itself, as an :class:`nn.Layer` or as a dict of its fields, in place of its number of features. All of it may come
+    from JSON: ``nn.MLP(**json.load(file))``.
+
     Args:
-        sizes: numbers of features, input and output included: ``[64, 128, 10]`` has one hidden layer.
-        activation: "relu", "leaky_relu", "tanh", "sigmoid", or a function that makes a Module, such as
-            ``nn.Tanh``.
-        norm: "batch", or a function ``(num_features, dtype=)`` that makes a Module. The Linear before it has
-            no bias, which the norm's mean would take out again.
-        dropout: probability of dropping after each hidden activation.
-        init: as in :class:`Linear`. By default He (normal) for relu and leaky_relu, Glorot for tanh, LeCun
-            for sigmoid, and He where ``activation`` is a function.
+        sizes: numbers of features, input and output included: ``[64, 128, 10]`` has one hidden layer. All but
+            the first may be layers.
+        activation: as in :class:`nn.Layer`, for the hidden layers.
+        norm: likewise.
+        dropout: likewise.
+        init: likewise. The output's weights are drawn as those of the last hidden layer.
+        l1: likewise; the output has it where it is one number.
+        l2: likewise.
         dtype: of the parameters.
         rng: generator or seed for weights and dropout; None draws a fresh seed.
 
+    Raises:
+        ValueError: a field is out of range; the message names layer and field.
+
     >>> import nn
-    >>> nn.MLP([4, 8, 3], norm="batch", dropout=0.1, rng=0)
+    >>> nn.MLP([4, 8, 6, 3], activation=["relu", "tanh"], norm=["batch", None], dropout=0.1, rng=0)
     MLP(
       (layers): Sequential(
         (0): Linear(in=4, out=8, bias=False)
         (1): BatchNorm(8, momentum=0.9, eps=1e-05)
         (2): ReLU()
         (3): Dropout(p=0.1)
-        (4): Linear(in=8, out=3)
+        (4): Linear(in=8, out=6)
+        (5): Tanh()
+        (6): Dropout(p=0.1)
+        (7): Linear(in=6, out=3)
       )
     )
     """
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[int | Layer | Mapping[str, Any]],
         *,
-        activation: str | Callable[[], Module] = "relu",
-        norm: str | Callable[..., Module] | None = None,
-        dropout: float = 0.0,
-        init: str | Initializer | None = None,
+        activation: Spec | Sequence[Spec | None] | None = "relu",
+        norm: Spec | Sequence[Spec | None] | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        init: str | Mapping[str, Any] | Initializer | Sequence[Any] | None = None,
+        l1: float | Sequence[float] = 0.0,
+        l2: float | Sequence[float] = 0.0,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         super().__init__()
-        sizes = list(sizes)
-        if len(sizes) < 2:
-            raise ValueError(f"MLP: sizes needs at least an input and an output, got {sizes}")
-        if isinstance(activation, str):
-            if activation not in _ACTIVATIONS:
-                raise ValueError(
-                    f"MLP: activation {activation!r} is not one of {', '.join(_ACTIVATIONS)}; other activations are "
-                    "given as a function that makes a Module, such as nn.Tanh"
-                )
-            make_activation, usual_init = _ACTIVATIONS[activation]
-        else:
-            make_activation, usual_init = activation, "he_normal"
-        make_norm = BatchNorm if norm == "batch" else norm
-        if isinstance(make_norm, str):
-            raise ValueError(f"MLP: norm is 'batch', a function that makes a Module, or None, got {norm!r}")
+        if isinstance(sizes, str | Mapping) or len(sizes) < 2:
+            raise ValueError(f"MLP: sizes needs at least an input and an output, got {sizes!r}")
+        features, *described = sizes
+        if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
+            raise ValueError(f"MLP: sizes[0], the number of inputs, must be an integer of at least 1, got {features!r}")
+        keywords = {"activation": activation, "norm": norm, "dropout": dropout, "init": init, "l1": l1, "l2": l2}
         rng = np.random.default_rng(rng)
-        init = usual_init if init is None else init
-        layers: list[Module] = []
-        for n_in, n_out in pairwise(sizes[:-1]):
-            layers.append(Linear(n_in, n_out, bias=make_norm is None, init=init, dtype=dtype, rng=rng))
-            if make_norm is not None:
-                layers.append(make_norm(n_out, dtype=dtype))
-            layers.append(make_activation())
-            if dropout:
-                layers.append(Dropout(dropout, rng=rng))
-        layers.append(Linear(sizes[-2], sizes[-1], init=init, dtype=dtype, rng=rng))
-        self.layers = Sequential(*layers)
+        modules: list[Module] = []
+        for i, layer in enumerate(_layers(described, keywords), 1):
+            modules += _placed(i, layer.build, features, dtype=dtype, rng=rng)
+            features = layer.units
+        self.layers = Sequential(*modules)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         return self.layers(x)
+
+
+def _layers(described: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[Layer]:
+    hidden = len(described) - 1
+    for name, value in keywords.items():
+        if isinstance(value, list | tuple) and len(value) != hidden:
+            raise ValueError(f"MLP: {name} lists {len(value)}, expected one for each of the {hidden} hidden layers")
+    alike = {name: value for name, value in keywords.items() if not isinstance(value, list | tuple)}
+    layer = _placed(1, Layer, units=1, **alike)
+    for i, given in enumerate(described):
+        if isinstance(given, Layer):
+            layer = given
+        elif isinstance(given, Mapping):
+            layer = _placed(i + 1, Layer.of, given)
+        elif i < hidden:
+            own = {name: value if name in alike else value[i] for name, value in keywords.items()}
+            layer = _placed(i + 1, Layer, units=given, **own)
+        else:
+            penalties = {name: alike[name] for name in ("l1", "l2") if name in alike}
+            layer = _placed(i + 1, Layer, units=given, activation=None, init=layer.initializer, **penalties)
+        yield layer
+
+
+def _placed(i: int, make: Callable[..., T], *args: Any, **options: Any) -> T:
+    """What it makes of the arguments; an error names the layer."""
+    try:
+        return make(*args, **options)
+    except ValueError as error:
+        raise type(error)(f"MLP: sizes[{i}]: {error}") from error

@@ -43,8 +43,8 @@ class Optimizer:
     those of one step. (The running statistics of a batch normalisation belong to the forward pass: they may be one
     step ahead.)
 
-    An optimiser knows the parameters it was given. One that was replaced or cast since is an error at the next step; one
-    that the model got since is not known, and stays as it is: make the optimiser after changing the model.
+    An optimiser knows the parameters it was given. One that was replaced or cast since is an error at the next step;
+    one that the model got since is not known, and stays as it is: make the optimiser after changing the model.
 
     A subclass passes on the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
 
@@ -183,18 +183,17 @@ class Optimizer:
         elif decays:
             decay = tg.host(lambda: group["weight_decay"])
         for part, g in zip(run.parts, gathered, strict=True):
-            u, w, d = map(tg.array_of, part.scratch)
-            if decoupled:
-                for k, index, _ in part.pieces:
-                    np.multiply(memories[k][index], keep, out=memories[k][index])
-            elif decays:
+            (u, w, d), state, updates = part.memory()
+            if decays and not decoupled:
                 np.multiply(part.gathered(memories), decay, out=d)
                 np.add(d, g, out=d)
                 g = d
-            rule(g, u, w, **{name: tg.array_of(array) for name, array in part.state.items()})
-            for k, index, update in part.pieces:
-                rows = memories[k][index]
-                np.subtract(rows, tg.array_of(update), out=rows)
+            rule(g, u, w, **state)
+            for (k, rows), update in zip(part.pieces, updates, strict=True):
+                memory = memories[k] if rows is None else memories[k][rows]
+                if decoupled:
+                    np.multiply(memory, keep, out=memory)
+                np.subtract(memory, update, out=memory)
 
     def _check(self, group: ParamGroup) -> None:
         """Raise ValueError for an option out of range."""
@@ -304,7 +303,11 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
     """What of one parameter's state does not fit, in words."""
     if set(entry) != {*numbers, *slots}:
         return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
-    wrong = [f"[{name!r}]: {entry[name]!r}, expected a number" for name in numbers if not isinstance(entry[name], int | float)]
+    wrong = [
+        f"[{name!r}]: {entry[name]!r}, expected a number"
+        for name in numbers
+        if not isinstance(entry[name], int | float)
+    ]
     for name in slots:
         array = np.asarray(entry[name])
         if (array.shape, array.dtype) != (param.shape, param.dtype):
@@ -315,9 +318,8 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
 @tg.indivisible
 def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, skip: bool) -> bool:
     """Is a gradient not finite? Raises NonFiniteError if that is not to be skipped."""
-    with np.errstate(all="ignore"):
-        if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):
-            return False
+    if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):
+        return False
     if skip:
         return True
     for i, (param, gradient) in enumerate(zip(run.params, gradients, strict=True)):

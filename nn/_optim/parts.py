@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Bucket", "Part", "Run"]
 
-BLOCK = 1 << 17  # bytes; gradient, parameter, two arrays of state and one to compute in fit a cache of 1 MB
+BLOCK = 1 << 18  # bytes; more is no faster, much less is slower
 
 
 class _Place(NamedTuple):
     """Where a part is: in the parameters, and in the state."""
 
     members: range  # positions in the bucket
-    index: EllipsisType | slice | None  # which rows of the only member; None where several lie end to end
+    rows: slice | None  # which rows of the only member; None for all there is
     start: int
     stop: int
     shape: tuple[int, ...]
@@ -38,29 +37,37 @@ class Part:
     """What one round of NumPy calls updates: small parameters end to end, or rows of a large one.
 
     Attributes:
-        state: views of the state, in the shape of the gradient.
-        scratch: three arrays to compute in, in that shape. The first receives what is to be subtracted.
-        pieces: of each member its position in the run, the index of its rows, and what is to be subtracted from them.
+        pieces: of each member its position in the run, and which rows of it (None: all of it).
     """
 
     def __init__(self, bucket: Bucket, place: _Place, scratch: list[Any], first: int) -> None:
-        size = place.stop - place.start
-        self.state = {name: array[place.start : place.stop].reshape(place.shape) for name, array in bucket.state.items()}
-        self.scratch = [array[:size].reshape(place.shape) for array in scratch]
-        self._members = [i - first for i in place.members]
-        self._index = place.index
-        whole = self.scratch[0]
-        self.pieces: list[tuple[int, EllipsisType | slice, Any]] = []
-        for k, i in zip(self._members, place.members, strict=True):
-            a, b = (offset - place.start for offset in bucket.offsets[i : i + 2])
-            alone = place.index is not None
-            self.pieces.append((k, place.index or ..., whole if alone else whole[a:b].reshape(bucket.params[i].shape)))
+        start, stop, shape = place.start, place.stop, place.shape
+        self.pieces = [(i - first, place.rows) for i in place.members]
+        self._scratch = [array[: stop - start].reshape(shape) for array in scratch]
+        self._state = {name: array[start:stop].reshape(shape) for name, array in bucket.state.items()}
+        self._updates = [self._scratch[0]]
+        if len(place.members) > 1:
+            cuts = pairwise(offset - start for offset in bucket.offsets[place.members.start : place.members.stop + 1])
+            shapes = [bucket.params[i].shape for i in place.members]
+            self._updates = [self._scratch[0][a:b].reshape(shape) for (a, b), shape in zip(cuts, shapes, strict=True)]
 
     def gathered(self, arrays: list[Any]) -> Any:
         """The arrays of the members, end to end, or the rows of the only one. Not to be written to."""
-        if self._index is None:
-            return np.concatenate([arrays[k] for k in self._members], axis=None)
-        return arrays[self._members[0]][self._index]
+        if len(self.pieces) > 1:
+            return np.concatenate([arrays[k] for k, _ in self.pieces], axis=None)
+        ((k, rows),) = self.pieces
+        return arrays[k] if rows is None else arrays[k][rows]
+
+    def memory(self) -> tuple[list[Any], dict[str, Any], list[Any]]:
+        """Three arrays to compute in, and the state by name, in the shape of the gradient; views of the first of them.
+
+        The first is for what is to be subtracted, and the views for that of each member.
+        """
+        scratch, state, updates = self._scratch, self._state, self._updates
+        if tg.array_of(scratch[0]) is scratch[0]:
+            return scratch, state, updates
+        lift = tg.array_of  # a compiler follows
+        return [lift(a) for a in scratch], {k: lift(a) for k, a in state.items()}, [lift(a) for a in updates]
 
 
 class Run:
@@ -139,11 +146,10 @@ class Bucket:
                     "optimiser was made, and the new one is not known; make the optimiser after changing the model"
                 )
         gradients = [param.grad for param in self.params]
-        edges = {0, len(gradients), *tg.watch(self, "breaks")}
-        for i, gradient in enumerate(gradients):
-            if gradient is None:
-                edges |= {i, i + 1}
-        for start, stop in pairwise(sorted(edges)):
+        edges = [0, *tg.watch(self, "breaks"), len(gradients)]
+        if missing := [i for i, gradient in enumerate(gradients) if gradient is None]:
+            edges = sorted({*edges, *missing, *(i + 1 for i in missing)})
+        for start, stop in pairwise(edges):
             if gradients[start] is None:
                 continue
             self.allocate(slots)
@@ -190,5 +196,4 @@ def _cut(bucket: Bucket, start: int, stop: int) -> Iterator[_Place]:
             room -= bucket.params[i].size
             i += 1
         a, b = offsets[first], offsets[i]
-        alone = i == first + 1
-        yield _Place(range(first, i), ... if alone else None, a, b, param.shape if alone else (b - a,))
+        yield _Place(range(first, i), None, a, b, param.shape if i == first + 1 else (b - a,))

@@ -216,7 +216,7 @@ def test_without_eps_a_constant_sample_gives_zero(model, tmp_path):
 
 
 def test_every_layer_of_nn_has_a_form():
-    containers = {"Module", "MLP", "Sequential"}  # among the models
+    containers = {"Module", "MLP", "Model", "Sequential"}  # among the models
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
     shown = {type(module).__name__ for _, model, _ in LAYERS.values() for module in model.modules()}
     assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers == shown

@@ -355,9 +355,9 @@ def test_mlp_layers_come_in_order():
     ("options", "text"),
     [
         ({"sizes": [3]}, "sizes"),
-        ({"sizes": [3, 0, 1]}, "out_features"),
+        ({"sizes": [3, 0, 1]}, r"sizes\[1\]: units"),
         ({"sizes": [3, 2, 1], "activation": "rleu"}, "'rleu'"),
-        ({"sizes": [3, 2, 1], "norm": "layer"}, "'layer'"),
+        ({"sizes": [3, 2, 1], "norm": "lyer"}, "'lyer'"),
         ({"sizes": [3, 2, 1], "init": "xavier"}, "'xavier'.*glorot_normal"),
         ({"sizes": [3, 2, 1], "dropout": 1.0}, "dropping"),
     ],

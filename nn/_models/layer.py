@@ -1,0 +1,178 @@
+"""One layer of a multi-layer perceptron, described and built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .._layers.activations import ACTIVATIONS, PReLU
+from .._layers.dropout import Dropout
+from .._layers.linear import Linear
+from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._module import Module
+from ..init import Initializer, resolved
+
+__all__ = ["Layer", "made"]
+
+# How a layer is given: by name, by name and options, or by what makes it.
+Spec = str | Mapping[str, Any] | Callable[..., Any]
+
+# The argument that takes the number of features.
+_NORMS: dict[str, tuple[type[Module], str]] = {
+    "batch": (BatchNorm, "num_features"),
+    "layer": (LayerNorm, "normalized_shape"),
+    "rms": (RMSNorm, "normalized_shape"),
+    "group": (GroupNorm, "num_channels"),
+}
+# Of those that are not here, He: half of what they pass on is about 0.
+_USUAL_INIT = {
+    "selu": "lecun_normal",
+    "sigmoid": "lecun_normal",
+    "softsign": "glorot_normal",
+    "hardtanh": "glorot_normal",
+    "tanh": "glorot_normal",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer of an :class:`nn.MLP`: Linear, norm, activation and dropout, in this order.
+
+    ``activation``, ``norm`` and ``init`` are given by name ("relu"), by name and options
+    (``{"name": "leaky_relu", "negative_slope": 0.2}``), or as a function that makes them (``nn.Tanh``).
+
+    Args:
+        units: number of features that leave it.
+        activation: "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign",
+            "hardtanh", "sigmoid" or "tanh"; None for none.
+        norm: "batch", "layer", "rms" or "group" (which needs ``num_groups``), or a function
+            ``(num_features, dtype=)``; None for none. Before a batch norm the Linear has no bias, which the batch's
+            mean would take out again.
+        dropout: probability of dropping after the activation.
+        init: of the weights, as in :class:`nn.Linear`. None: He (normal) for most activations, Glorot for tanh,
+            softsign and hardtanh, LeCun for sigmoid, selu and no activation.
+        l1: weight of the sum of the absolute weights in :func:`nn.penalty`.
+        l2: likewise, of the squared weights.
+
+    Raises:
+        ValueError: a field is out of range, or names what there is not.
+
+    >>> import nn
+    >>> nn.MLP([4, nn.Layer(units=8, activation="selu", l2=1e-4), nn.Layer(units=3, activation=None)])
+    MLP(
+      (layers): Sequential(
+        (0): Linear(in=4, out=8, l2=0.0001)
+        (1): SELU()
+        (2): Linear(in=8, out=3)
+      )
+    )
+    """
+
+    units: int
+    activation: Spec | None = "relu"
+    norm: Spec | None = None
+    dropout: float = 0.0
+    init: str | Mapping[str, Any] | Initializer | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
+            raise ValueError(f"units must be an integer of at least 1, got {self.units!r}")
+        for field, table in (("activation", ACTIVATIONS), ("norm", _NORMS)):
+            _check_spec(getattr(self, field), table, field)
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout, the probability of dropping, must be in [0, 1), got {self.dropout!r}")
+        for field in ("l1", "l2"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
+        if self.init is not None:
+            resolved(self.init)
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Self:
+        """The layer of a plain dict, which may come from JSON."""
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in description if name not in known]:
+            raise ValueError(f"{unknown[0]!r} is no field of a layer; write one of {', '.join(known)}")
+        if "units" not in description:
+            raise ValueError(f"units is missing in {dict(description)}")
+        return cls(**description)
+
+    @property
+    def initializer(self) -> Any:
+        """How the weights are drawn: ``init``, or what is usual for the activation."""
+        if self.init is not None:
+            return self.init
+        name = self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
+        if name is None:
+            return "lecun_normal"
+        return _USUAL_INIT.get(name, "he_normal") if isinstance(name, str) else "he_normal"
+
+    def build(self, features: int, *, dtype: DTypeLike, rng: np.random.Generator) -> list[Module]:
+        """The modules, for so many features that enter; weights and dropout draw from ``rng``."""
+        norm = self._norm(dtype)
+        modules: list[Module] = [
+            Linear(
+                features,
+                self.units,
+                bias=not isinstance(norm, BatchNorm),
+                init=self.initializer,
+                l1=self.l1,
+                l2=self.l2,
+                dtype=dtype,
+                rng=rng,
+            )
+        ]
+        if norm is not None:
+            modules.append(norm)
+        if self.activation is not None:
+            learned = self.activation is PReLU or self.activation == "prelu"
+            modules.append(made(self.activation, ACTIVATIONS, "activation", **({"dtype": dtype} if learned else {})))
+        if self.dropout:
+            modules.append(Dropout(self.dropout, rng=rng))
+        return modules
+
+    def _norm(self, dtype: DTypeLike) -> Module | None:
+        if self.norm is None:
+            return None
+        if callable(self.norm):
+            return made(self.norm, {}, "norm", self.units, dtype=dtype)
+        _, width = _NORMS[self.norm if isinstance(self.norm, str) else self.norm["name"]]
+        classes = {name: kind for name, (kind, _) in _NORMS.items()}
+        return made(self.norm, classes, "norm", **{width: self.units}, dtype=dtype)
+
+
+def made(spec: Spec, table: Mapping[str, Callable[..., Any]], field: str, *given: Any, **options: Any) -> Any:
+    """What a name, a name with options, or a function makes of the arguments.
+
+    Raises ValueError, with the field's name, for an unknown name or option.
+    """
+    _check_spec(spec, table, field)
+    if isinstance(spec, str):
+        make: Callable[..., Any] = table[spec]
+    elif isinstance(spec, Mapping):
+        make = table[spec["name"]]
+        options.update({key: value for key, value in spec.items() if key != "name"})
+    else:
+        make = spec
+    try:
+        return make(*given, **options)
+    except TypeError as error:
+        raise ValueError(f"{field} {spec!r}: {error}") from error
+
+
+def _check_spec(spec: Any, table: Mapping[str, Any], field: str) -> None:
+    if spec is None or callable(spec):
+        return
+    name = spec.get("name") if isinstance(spec, Mapping) else spec
+    if not isinstance(name, str):
+        raise ValueError(f"{field} is a name, a dict with 'name' and options, or a function, got {spec!r}")
+    if name not in table:
+        raise ValueError(f"{field} {name!r} is not one of {', '.join(table)}")

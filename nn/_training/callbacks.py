@@ -1,0 +1,206 @@
+"""What may be hung into a training."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._files.saving import load, save
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Fit"]
+
+
+@dataclass
+class Fit:
+    """A training that is running.
+
+    Attributes:
+        model: what is trained.
+        callbacks: what is hung in, in the order in which they are called.
+        epochs: how many it runs, at most.
+        epoch: how many are complete.
+        row: what the history got of the last one.
+        origin: the state of the model's generator when it began.
+        stopped: why it is to end before its time; "" while it goes on.
+    """
+
+    model: Model
+    callbacks: Sequence[Callback]
+    epochs: int
+    epoch: int = 0
+    row: dict[str, float] = field(default_factory=dict)
+    origin: Any = None
+    stopped: str = ""
+
+
+class Callback:
+    """Base class of what is hung into :meth:`nn.Model.fit`: override what you need.
+
+    >>> import numpy as np, nn
+    >>> class Rates(nn.Callback):
+    ...     def on_epoch_end(self, fit):
+    ...         print(fit.epoch, fit.row["lr"])
+    >>> model = nn.Model(nn.MLP([2, 1], rng=0), loss="mse", rng=0)
+    >>> history = model.fit(np.zeros((4, 2)), np.zeros((4, 1)), epochs=2, callbacks=[Rates()])
+    1 0.001
+    2 0.001
+    """
+
+    def on_fit_begin(self, fit: Fit) -> None:
+        """Before the first epoch."""
+
+    def on_step_end(self, fit: Fit) -> None:
+        """After an update of the parameters."""
+
+    def on_epoch_end(self, fit: Fit) -> None:
+        """After an epoch. ``fit.stopped = "..."`` ends the training."""
+
+    def on_fit_end(self, fit: Fit) -> None:
+        """At the end, also of a training that was stopped."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :class:`nn.Checkpoint` keeps of it: plain values and arrays."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+
+
+class EarlyStopping(Callback):
+    """End a training that no longer improves, and go back to the best weights (Prechelt, 1998).
+
+    Args:
+        monitor: a column of the history.
+        patience: so many epochs may pass without improvement.
+        min_delta: what is less of an improvement is none.
+        mode: is "min" or "max" better? "auto" takes "min" for losses and errors, "max" for accuracy and r2.
+        restore_best: take the network's parameters and running statistics of the best epoch at the end.
+
+    Raises:
+        ValueError: an argument is out of range.
+        KeyError: the history has no such column.
+
+    >>> import numpy as np, nn
+    >>> model = nn.Model(nn.MLP([1, 1], rng=0), loss="mse", optimizer={"name": "sgd", "lr": 0.0}, rng=0)
+    >>> stop = nn.EarlyStopping(monitor="loss", patience=2)
+    >>> model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=50, callbacks=[stop]).stopped
+    'early stopping'
+    >>> len(model.history)
+    3
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
+        if patience < 1:
+            raise ValueError(f"EarlyStopping: patience must be at least 1, got {patience!r}")
+        if not min_delta >= 0:
+            raise ValueError(f"EarlyStopping: min_delta must not be negative, got {min_delta!r}")
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"EarlyStopping: mode is 'auto', 'min' or 'max', got {mode!r}")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.mode = mode
+        self.restore_best = restore_best
+        self.on_fit_begin(None)
+
+    def on_fit_begin(self, fit: Fit | None) -> None:
+        self._best, self._waited = math.inf, 0
+        self._weights: dict[str, Any] | None = None
+
+    def on_epoch_end(self, fit: Fit) -> None:
+        if self.monitor not in fit.row:
+            raise KeyError(
+                f"EarlyStopping: {self.monitor!r} is not among {', '.join(fit.row)}; give fit validation_data or "
+                "validation_split, or monitor another column"
+            )
+        value = fit.row[self.monitor]
+        larger = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(("accuracy", "r2")))
+        value = -value if larger else value
+        if value < self._best - self.min_delta:
+            self._best, self._waited = value, 0
+            if self.restore_best:
+                self._weights = fit.model.network.state_dict()
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            fit.stopped = "early stopping"
+
+    def on_fit_end(self, fit: Fit) -> None:
+        if self._weights is not None:
+            fit.model.network.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "waited": self._waited, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self._waited, self._weights = state["best"], state["waited"], state["weights"]
+
+
+class Checkpoint(Callback):
+    """Save the training after every so many epochs, so that it can go on after a crash, bit for bit.
+
+    The file is that of :func:`nn.save`: ``nn.load(path).model`` is the model as of then. It holds also the state of
+    the other callbacks, and is never half-written.
+
+    Args:
+        path: ends in ".npz" or ".safetensors".
+        every: number of epochs between two savings.
+        resume: go on from the file, if there is one: the same program, run again, ends as one that was never
+            interrupted.
+
+    >>> import tempfile, numpy as np, nn
+    >>> def train(epochs):
+    ...     model = nn.Model(nn.MLP([2, 4, 1], dropout=0.5, rng=0), loss="mse", rng=0)
+    ...     keep = nn.Checkpoint(f"{folder}/run.npz", resume=True)
+    ...     model.fit(np.eye(2), np.ones((2, 1)), epochs=epochs, callbacks=[keep])
+    ...     return model.history["loss"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     part, whole = train(3), train(6)
+    >>> len(whole), whole[:3] == part
+    (6, True)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
+        if every < 1:
+            raise ValueError(f"Checkpoint: every must be at least 1, got {every!r}")
+        self.path = os.fspath(path)
+        self.every = every
+        self.resume = resume
+
+    def restore(self, fit: Fit) -> None:
+        """Go on from the file, if that is wanted and there is one."""
+        if not self.resume or not os.path.exists(self.path):
+            return
+        saved = load(self.path, model=fit.model).extra
+        others = [callback for callback in fit.callbacks if callback is not self]
+        if saved is None or len(saved["callbacks"]) != len(others):
+            count = "no training" if saved is None else f"a training with {len(saved['callbacks'])} other callbacks"
+            raise ValueError(
+                f"Checkpoint: {self.path!r} holds {count}, expected one with {len(others)}; remove the file"
+            )
+        fit.epoch, fit.stopped, fit.origin = saved["epoch"], saved["stopped"], saved["origin"]
+        for callback, state in zip(others, saved["callbacks"], strict=True):
+            callback.load_state_dict(state)
+
+    def on_epoch_end(self, fit: Fit) -> None:
+        if fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped:
+            return
+        others = [callback.state_dict() for callback in fit.callbacks if callback is not self]
+        # A training that was interrupted goes on; one that has ended by itself does not.
+        stopped = "" if fit.stopped == "Ctrl-C" else fit.stopped
+        state = {"epoch": fit.epoch, "stopped": stopped, "origin": fit.origin, "callbacks": others}
+        save(self.path, fit.model, extra=state)

@@ -1,0 +1,159 @@
+"""What a model is trained on, in mini-batches: arrays, arrays on disk, streams of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tensorgrad as tg
+
+__all__ = ["Batch", "Rows", "Stream", "source"]
+
+
+class Batch(NamedTuple):
+    """Inputs, targets, and the weights of the samples (None for 1)."""
+
+    X: Any
+    y: Any
+    weight: Any
+
+
+class Rows:
+    """Arrays with a row a sample. An array on disk is read a batch at a time."""
+
+    def __init__(self, X: Any, y: Any, weight: Any, *, by: str) -> None:
+        self.X, self.y, self.weight = _array(X), _array(y), _array(weight)
+        self.indices: Any = None  # of the rows that are used; None for all
+        named = {"X": self.X, "y": self.y, "sample_weight": self.weight}
+        lengths = {}
+        for name, array in named.items():
+            if array is None:
+                continue
+            if not array.shape:
+                raise tg.ShapeError(f"{by}: {name} is one number, expected an array with a row for each sample")
+            lengths[name] = len(array)
+        if len(set(lengths.values())) > 1:
+            shapes = ", ".join(f"{name} {named[name].shape}" for name in lengths)
+            raise tg.ShapeError(f"{by}: expected as many rows in each, got the shapes {shapes}")
+        if not len(self.X):
+            raise tg.ShapeError(f"{by}: X has no rows (shape {self.X.shape})")
+
+    def __len__(self) -> int:
+        return len(self.X) if self.indices is None else len(self.indices)
+
+    def converted(self, convert: Callable[[Any], Any]) -> None:
+        """Convert the inputs that are in memory once, and not every batch of them."""
+        if type(self.X) is np.ndarray:
+            self.X = convert(self.X)
+
+    def split(self, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        """These rows in two parts at random; the second has about ``share`` of them, at least one."""
+        count = len(self)
+        held = max(1, round(count * share))
+        if held >= count:
+            raise ValueError(f"fit: validation_split={share} of {count} rows leaves none to train on")
+        order = rng.permutation(count)
+        return self._part(np.sort(order[held:])), self._part(np.sort(order[:held]))
+
+    def _part(self, rows: Any) -> Rows:
+        part = object.__new__(Rows)
+        part.X, part.y, part.weight = self.X, self.y, self.weight
+        part.indices = rows
+        return part
+
+    def steps(self, size: int, drop_last: bool) -> int:
+        """The number of batches."""
+        return len(_edges(len(self), size, drop_last)) - 1
+
+    def batches(self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False) -> Iterator[Batch]:
+        """The rows in batches, in an order drawn from ``rng``, or as they come.
+
+        A last batch of one row joins the one before, since a batch norm cannot tell the variance of one.
+        """
+        count = len(self)
+        order = None if rng is None else rng.permutation(count)
+        if self.indices is not None:
+            order = self.indices if order is None else self.indices[order]
+        edges = _edges(count, size, drop_last)
+        for start, stop in pairwise(edges):
+            rows = slice(start, stop) if order is None else order[start:stop]
+            yield Batch(*(None if a is None else _taken(a, rows) for a in (self.X, self.y, self.weight)))
+
+
+class Stream:
+    """Batches from somewhere else: an iterable, or a function that returns one for each epoch."""
+
+    def __init__(self, origin: Callable[[], Iterable[Any]] | Iterable[Any], *, by: str) -> None:
+        self._origin = origin
+        self._by = by
+        self._used_up = False
+
+    def batches(self, size: int, *, rng: Any = None, drop_last: bool = False) -> Iterator[Batch]:
+        """The next epoch's batches, as they come."""
+        origin = self._origin() if callable(self._origin) else self._origin
+        found = False
+        for item in origin:
+            found = True
+            if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
+                kind = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
+                raise TypeError(f"{self._by}: a batch is (X, y) or (X, y, sample_weight), got {kind}")
+            yield Batch(_array(item[0]), _array(item[1]), _array(item[2]) if len(item) == 3 else None)
+        if not found:
+            hint = "; a generator runs once, so give the function that makes it" if self._used_up else ""
+            raise ValueError(f"{self._by}: the stream of batches is empty{hint}")
+        self._used_up = True
+
+    def steps(self, size: int, drop_last: bool) -> int | None:
+        """The number of batches, if it is known."""
+        return len(self._origin) if isinstance(self._origin, Sized) else None
+
+
+def source(X: Any, y: Any, weight: Any, *, by: str) -> Rows | Stream:
+    """The data of arrays, or of a stream of batches where y is None and X has no shape.
+
+    Raises:
+        ShapeError: the arrays differ in length, or are empty.
+        TypeError: y is missing, or X is no stream.
+    """
+    if y is not None:
+        return Rows(X, y, weight, by=by)
+    if hasattr(X, "shape") or (isinstance(X, list) and X and not isinstance(X[0], tuple)):
+        raise TypeError(f"{by}: y is missing; write {by}(X, y), or give batches (X, y) as an iterable")
+    if not callable(X) and not isinstance(X, Iterable):
+        raise TypeError(f"{by}: X is an array, an iterable of batches or a function that returns one, got {X!r}")
+    if weight is not None:
+        raise TypeError(f"{by}: the weights of a stream come with its batches, (X, y, sample_weight)")
+    return Stream(X, by=by)
+
+
+def _array(value: Any) -> Any:
+    """As an array: Tensors and tables of pandas too. What is on disk stays there."""
+    if value is None:
+        return None
+    if isinstance(value, tg.Tensor):
+        return value.data
+    if hasattr(value, "to_numpy"):
+        return value.to_numpy()
+    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+
+
+def _taken(array: Any, rows: Any) -> Any:
+    if type(array) is np.ndarray or isinstance(rows, slice):
+        return array[rows]
+    # On disk, in the order of the file: quicker, and h5py has no other.
+    order = np.argsort(rows, kind="stable")
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return np.asarray(array[rows[order]])[back]
+
+
+def _edges(count: int, size: int, drop_last: bool) -> list[int]:
+    if drop_last and count >= size:
+        return list(range(0, count + 1, size))
+    edges = [*range(0, count, size), count]
+    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
+        del edges[-2]
+    return edges

@@ -1,0 +1,176 @@
+"""The loop: epochs of steps, what is measured after each, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._layers.penalty import penalty
+from .._optim.clipping import clip_grad_norm_, clip_grad_value_
+from .._optim.schedules import ReduceLROnPlateau
+from ..metrics import METRICS
+from .callbacks import Callback, Checkpoint, Fit
+from .data import Batch, Rows, Stream
+from .history import History
+from .progress import Progress, progress_for
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["train"]
+
+
+def train(
+    model: Model,
+    data: Rows | Stream,
+    held: Rows | Stream | None,
+    *,
+    split: float,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    drop_last: bool,
+    callbacks: Sequence[Callback],
+    progress: bool | None,
+) -> History:
+    """Run :meth:`nn.Model.fit`, whose arguments these are, checked."""
+    # Checkpoints last: what they keep of the other callbacks is of the same epoch.
+    fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
+    model.history.stopped = ""
+    for callback in fit.callbacks:
+        callback.on_fit_begin(fit)
+    fit.origin = model.rng.bit_generator.state
+    for callback in fit.callbacks:
+        if isinstance(callback, Checkpoint):
+            callback.restore(fit)
+    if split and isinstance(data, Rows):
+        # Held out is the same after a resumption: drawn from the generator as it was when the training began.
+        now, model.rng.bit_generator.state = model.rng.bit_generator.state, fit.origin
+        data, held = data.split(split, model.rng)
+        if fit.epoch:
+            model.rng.bit_generator.state = now
+    if isinstance(data, Rows):
+        data.converted(model.inputs)
+    if isinstance(held, Rows):
+        held.converted(model.inputs)
+    shown = progress_for(progress, epochs=epochs, done=fit.epoch, steps=data.steps(batch_size, drop_last))
+    try:
+        while fit.epoch < fit.epochs and not fit.stopped:
+            batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
+            _run_epoch(fit, batches, held, shown)
+        model.history.stopped = fit.stopped
+        for callback in fit.callbacks:
+            callback.on_fit_end(fit)
+    finally:
+        shown.close()
+        model.optimizer.zero_grad()
+        model.eval()
+    return model.history
+
+
+def _run_epoch(fit: Fit, batches: Any, held: Rows | Stream | None, shown: Progress) -> None:
+    model, began = fit.model, time.perf_counter()
+    rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
+    try:
+        sums = _Sums(model)
+        model.train()
+        _run_steps(fit, batches, sums, shown)
+    except KeyboardInterrupt:
+        # The optimiser has finished its step: parameters and state are of one and the same update.
+        fit.stopped = "Ctrl-C"
+        if not sums.count:
+            return
+    fit.row = sums.means()
+    if held is not None:
+        fit.row.update({f"val_{name}": value for name, value in model._evaluated(held, 1024).items()})
+    norms = _gradient_norms(model)
+    fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
+    model.history.append(fit.row, norms)
+    if model.schedule is not None and model.schedule_every == "epoch":
+        _step_schedule(model.schedule, fit.row)
+    fit.epoch += 1
+    for callback in fit.callbacks:
+        callback.on_epoch_end(fit)
+    shown.epoch(model.history)
+
+
+class _Sums:
+    """Losses and metrics of the training batches of an epoch, as they come."""
+
+    def __init__(self, model: Model) -> None:
+        self._metrics = [(name, METRICS[name]) for name in model.metrics]
+        self._totals = dict.fromkeys(("loss", *model.metrics), 0.0)
+        self.count = 0
+
+    def add(self, loss: float, output: Any, batch: Batch) -> None:
+        rows = len(batch.y)
+        self.count += rows
+        self._totals["loss"] += loss * rows
+        for name, metric in self._metrics:
+            self._totals[name] += metric(output.data, batch.y, sample_weight=batch.weight) * rows
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.count for name, total in self._totals.items()}
+
+
+def _run_steps(fit: Fit, batches: Any, sums: _Sums, shown: Progress) -> None:
+    model = fit.model
+    watching = [c for c in fit.callbacks if type(c).on_step_end is not Callback.on_step_end]
+    penalised = penalty(model.network) is not None
+    per_step = model.schedule is not None and model.schedule_every == "step"
+    for batch in batches:
+        loss, output = _step(model, batch, penalised)
+        sums.add(loss, output, batch)
+        if per_step:
+            _step_schedule(model.schedule, {"loss": loss})
+        for callback in watching:
+            callback.on_step_end(fit)
+        shown.step(loss)
+
+
+def _step(model: Model, batch: Batch, penalised: bool) -> tuple[float, Any]:
+    """One update. The loss of the batch, without the penalty, and what the network gave."""
+    X, y = model.inputs(batch.X), model.targets(batch.y)
+    optimizer = model.optimizer
+
+    kept: list[Any] = []
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        output = model.network(X)
+        loss = model.loss_of(output, y, batch.weight)
+        kept[:] = loss, output
+        extra = penalty(model.network) if penalised else None
+        total = loss if extra is None else loss + extra
+        total.backward()
+        if model.clip_value is not None:
+            clip_grad_value_(model.network.parameters(), model.clip_value)
+        if model.clip_norm is not None:
+            clip_grad_norm_(model.network.parameters(), model.clip_norm)
+        return total
+
+    optimizer.step(closure)
+    loss, output = kept
+    return loss.item(), output
+
+
+def _step_schedule(schedule: Any, row: dict[str, float]) -> None:
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(row.get("val_loss", row["loss"]))
+    else:
+        schedule.step()
+
+
+def _gradient_norms(model: Model) -> dict[str, float]:
+    with np.errstate(all="ignore"):
+        return {
+            name: float(np.linalg.norm(tg.array_of(p.grad)))
+            for name, p in model.network.named_parameters()
+            if p.grad is not None
+        }

@@ -1,0 +1,259 @@
+"""Model: a network together with what trains it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._evaluation import evaluating
+from .._layers.embedding import Embedding
+from .._losses import LOSSES
+from .._models.layer import Spec, made
+from .._models.mlp import MLP
+from .._module import Module
+from .._optim import OPTIMIZERS
+from .._optim.groups import no_decay
+from .._optim.optimizer import Optimizer
+from .._optim.schedules import SCHEDULES
+from ..metrics import METRICS
+from .callbacks import Callback
+from .data import Rows, source
+from .history import History
+from .loop import train
+
+__all__ = ["Model"]
+
+
+class Model(Module):
+    """A network, its loss and its optimiser: what can be fitted to data.
+
+    ``loss``, ``optimizer``, ``schedule`` and ``metrics`` are given by name, by name and options
+    (``{"name": "adamw", "lr": 1e-3}``), or as objects; so a model may come from JSON: ``nn.Model(**json.load(file))``.
+    Used as a function, it is its network.
+
+    Args:
+        network: any Module, or the arguments of an :class:`nn.MLP` as a dict.
+        loss: "mse", "l1", "huber", "smooth_l1", "cross_entropy", "nll", "bce", "bce_with_logits", "kl_div", "hinge", or
+            a function (prediction, target) that returns a scalar Tensor. What :func:`nn.penalty` gives is added.
+        optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
+            for :func:`nn.no_decay` of the network, so that biases and norms do not decay.
+        schedule: of the learning rate: a name such as "cosine", or a function of the optimiser, such as
+            ``functools.partial(nn.StepLR, step_size=10)``.
+        schedule_every: "epoch" or "step".
+        metrics: names in :mod:`nn.metrics`, computed beside the loss.
+        clip_norm: an upper bound on the norm of all gradients together.
+        clip_value: a bound on each element of the gradients.
+        rng: generator or seed: of the order of the samples, and of what is held out for validation.
+
+    Attributes:
+        history: a row an epoch, of all calls of :meth:`fit`.
+
+    Raises:
+        ValueError: an argument names what there is not, or is out of range.
+        TypeError: the network is no Module.
+
+    >>> import numpy as np, nn
+    >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> model = nn.Model(
+    ...     nn.MLP([1, 16, 1], activation="tanh", rng=0), loss="mse", optimizer={"name": "adam", "lr": 0.01}, rng=0
+    ... )
+    >>> history = model.fit(X, X**2, epochs=100, batch_size=16)
+    >>> history["loss"][-1] < 0.01
+    True
+    >>> model.predict(X[:3]).shape
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        network: Module | Mapping[str, Any],
+        *,
+        loss: Spec = "cross_entropy",
+        optimizer: Spec | Optimizer = "adamw",
+        schedule: Spec | None = None,
+        schedule_every: str = "epoch",
+        metrics: Sequence[str] = (),
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = MLP(**network) if isinstance(network, Mapping) else network
+        if not isinstance(self.network, Module):
+            raise TypeError(f"Model: network must be a Module or a dict of an MLP's arguments, got {network!r}")
+        self.loss = loss if callable(loss) else made(loss, LOSSES, "loss")
+        self.optimizer = optimizer if isinstance(optimizer, Optimizer) else self._optimizer(optimizer)
+        if schedule_every not in ("epoch", "step"):
+            raise ValueError(f"Model: schedule_every is 'epoch' or 'step', got {schedule_every!r}")
+        self.schedule = None if schedule is None else made(schedule, SCHEDULES, "schedule", self.optimizer)
+        self.schedule_every = schedule_every
+        if isinstance(metrics, str) or any(name not in METRICS for name in metrics):
+            raise ValueError(f"Model: metrics lists some of {', '.join(METRICS)}, got {metrics!r}")
+        self.metrics = list(metrics)
+        for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if bound is not None and not bound > 0:
+                raise ValueError(f"Model: {name} must be positive or None, got {bound!r}")
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.rng = np.random.default_rng(rng)
+        self.history = History()
+
+    def _optimizer(self, spec: Spec) -> Any:
+        optimizer = made(spec, OPTIMIZERS, "optimizer", list(self.network.parameters()))
+        if any(group.get("weight_decay") for group in optimizer.param_groups):
+            return made(spec, OPTIMIZERS, "optimizer", no_decay(self.network))
+        return optimizer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.network(*args, **kwargs)
+
+    # --- training --------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        callbacks: Iterable[Callback] = (),
+        progress: bool | None = None,
+    ) -> History:
+        """Train for some epochs, on top of those before. Afterwards the model is in evaluation mode.
+
+        Ctrl-C ends the running epoch after the last complete step, and the training with it; the epoch is evaluated
+        and enters the history, and ``fit`` returns.
+
+        Args:
+            X: inputs, shape (samples, ...); an array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
+                time. Or batches ``(X, y)`` or ``(X, y, sample_weight)``: an iterable, or a function that returns
+                one for each epoch, such as a generator function.
+            y: targets, with as many rows; None where X gives batches.
+            epochs: how many times the data is gone through.
+            batch_size: rows a step. A last batch of one row joins the one before.
+            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch.
+            validation_split: instead, the share of the rows that is held out, drawn at random.
+            sample_weight: shape (samples,): factors of the samples' losses.
+            shuffle: in another order each epoch?
+            drop_last: leave a last, smaller batch out?
+            callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
+            progress: show it? None: in a notebook and a terminal.
+
+        Returns:
+            The model's history.
+
+        Raises:
+            ShapeError: lengths or shapes do not fit.
+            NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
+            ValueError, TypeError: an argument is out of range.
+        """
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}")
+        if not 0 <= validation_split < 1:
+            raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
+        if validation_split and validation_data is not None:
+            raise ValueError("fit: give validation_data or validation_split, not both")
+        data = source(X, y, sample_weight, by="fit")
+        if validation_split and not isinstance(data, Rows):
+            raise TypeError("fit: batches cannot be split; give validation_data")
+        held = None
+        if validation_data is not None:
+            held = source(*validation_data, *(None,) * (3 - len(validation_data)), by="validation_data")
+        return train(
+            self,
+            data,
+            held,
+            split=validation_split,
+            epochs=int(epochs),
+            batch_size=int(batch_size),
+            shuffle=shuffle,
+            drop_last=drop_last,
+            callbacks=list(callbacks),
+            progress=progress,
+        )
+
+    # --- use -------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any, *, batch_size: int = 1024) -> Any:
+        """What the network gives in evaluation mode, as an array, a batch at a time.
+
+        >>> import numpy as np, nn
+        >>> nn.Model(nn.MLP([3, 2], rng=0)).predict(np.ones((5, 3))).shape
+        (5, 2)
+        """
+        rows = Rows(X, None, None, by="predict")
+        with evaluating(self):
+            outputs = [self.network(self.inputs(batch.X)).data for batch in rows.batches(batch_size)]
+        return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
+
+    def evaluate(self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = 1024) -> dict[str, float]:
+        """Loss and metrics in evaluation mode, over all samples.
+
+        >>> import numpy as np, nn
+        >>> model = nn.Model(nn.MLP([3, 2], rng=0), metrics=["accuracy"])
+        >>> list(model.evaluate(np.ones((5, 3)), np.ones(5, int)))
+        ['loss', 'accuracy']
+        """
+        return self._evaluated(source(X, y, sample_weight, by="evaluate"), batch_size)
+
+    def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
+        outputs, targets, weights, losses, count = [], [], [], 0.0, 0
+        with evaluating(self):
+            for batch in data.batches(batch_size):
+                output, y = self.network(self.inputs(batch.X)), self.targets(batch.y)
+                losses += float(self.loss_of(output, y, batch.weight).data) * len(y)
+                count += len(y)
+                if self.metrics:
+                    outputs.append(output.data)
+                    targets.append(batch.y)
+                    weights.append(batch.weight)
+        result = {"loss": losses / count}
+        if self.metrics:
+            prediction, target = np.concatenate(outputs), np.concatenate(targets)
+            weight = None if weights[0] is None else np.concatenate(weights)
+            result.update({name: METRICS[name](prediction, target, sample_weight=weight) for name in self.metrics})
+        return result
+
+    # --- what the loop needs ---------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the network's parameters: inputs and real targets are converted to it."""
+        return next((p.dtype for p in self.network.parameters()), np.dtype(np.float32))
+
+    def inputs(self, X: Any) -> Any:
+        """Inputs in the network's dtype; integers stay what they are where they choose rows of an Embedding."""
+        if X.dtype.kind in "iu" and any(isinstance(module, Embedding) for module in self.network.modules()):
+            return X
+        return X.astype(self.dtype, copy=False)
+
+    def targets(self, y: Any) -> Any:
+        """Real targets in the network's dtype; class numbers stay integers."""
+        return y.astype(self.dtype, copy=False) if y.dtype.kind == "f" else y
+
+    def loss_of(self, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
+        """The loss of a batch; with weights, the mean of the samples' losses times their weights.
+
+        Raises TypeError where the loss cannot be taken a sample at a time.
+        """
+        if weight is None:
+            return self.loss(output, y)
+        if not hasattr(self.loss, "reduction"):
+            raise TypeError(f"sample weights need a loss of nn, which has a reduction; got {self.loss!r}")
+        loss = copy.copy(self.loss)
+        loss.reduction = "none"
+        each = loss(output, y)
+        if each.ndim > 1:
+            each = tg.mean(each, axis=tuple(range(1, each.ndim)))
+        return tg.mean(each * weight.astype(self.dtype, copy=False))
