@@ -165,7 +165,9 @@ def test_attributes_of_an_optimizer(path):
         assert loaded.optimizer.param_groups[0]["params"][0] is next(loaded.model.parameters())
     other = nn.MLP([4, 3])
     given = nn.SGD(other.parameters(), lr=0.1)
+    given.param_groups[0]["later"] = "an option that the file does not know"
     nn.load(path, other, given)
+    assert given.param_groups[0]["later"].startswith("an option")
     assert given.noted == (1, 2)
     assert given.param_groups[0]["initial_lr"] == 0.25
     assert given.lr == 0.5
@@ -196,6 +198,56 @@ def test_the_same_model_gives_the_same_npz(tmp_path):
     for name in ("a.npz", "b.npz"):
         nn.save(tmp_path / name, nn.MLP([4, 6, 3], norm="batch", dropout=0.5, rng=0))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+class Record:
+    """Stands for schedules, histories and the like: plain attributes, and the optimiser that it changes."""
+
+    def __init__(self, model, optimizer, rows):
+        self.model = model  # a cycle
+        self.optimizer = optimizer
+        self.rows = rows
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("given", [False, True])
+def test_records_and_what_they_refer_to(path, monkeypatch, kept, given):
+    monkeypatch.setattr(nn, "Record", Record, raising=False)  # public in nn
+
+    def whole(seed, rows):
+        model = nn.MLP([4, 3], rng=seed)
+        model.optimizer = nn.SGD(model.parameters(), momentum=0.9)
+        model.records = [Record(model, model.optimizer, rows)]
+        return model
+
+    model = whole(0, {"loss": [1.0, 0.5]})
+    train(model, model.optimizer)
+    if not kept:
+        model.records[0].rows = len
+    nn.save(path, model, extra={"record": model.records[0]} if kept else None)
+    other = whole(1, {})
+    if not given and not kept:
+        with pytest.raises(tg.CheckpointError, match=r"records\.0\.rows: len is a function"):
+            nn.load(path)
+        return
+    loaded, _, extra = nn.load(path, *[other] * given)
+    (record,) = loaded.records
+    assert record is (other.records[0] if given else record)
+    assert record.rows == ({"loss": [1.0, 0.5]} if kept else {})
+    assert record.model is loaded
+    assert record.optimizer is loaded.optimizer
+    assert extra is None or extra["record"] is record
+    require_equal((model, model.optimizer), (loaded, loaded.optimizer))
+
+
+def test_a_record_refers_to_a_model_of_an_own_class(path, monkeypatch):
+    monkeypatch.setattr(nn, "Record", Record, raising=False)
+    model, other = nn.Sequential(Net()), nn.Sequential(Net())
+    model.record = Record(model[0], model[0].body, 3)
+    other.record = Record(None, None, 0)
+    nn.save(path, model)
+    nn.load(path, other)
+    assert vars(other.record) == {"model": other[0], "optimizer": other[0].body, "rows": 3}
 
 
 # --- other programs -----------------------------------------------------------------------------------------
