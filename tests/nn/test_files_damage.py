@@ -19,13 +19,6 @@ from nn._files import npz, safetensor, tensors
 FORMATS = ["npz", "safetensors"]
 
 
-@pytest.fixture(params=FORMATS)
-def path(request, tmp_path):
-    if request.param == "safetensors":
-        pytest.importorskip("safetensors")
-    return tmp_path / f"model.{request.param}"
-
-
 def small_model():
     model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.BatchNorm(2), nn.Dropout(0.5, rng=1))
     model(np.arange(12, dtype=np.float32).reshape(4, 3))
