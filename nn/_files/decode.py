@@ -135,11 +135,17 @@ class Decoder:
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-    """Give an optimiser the state of another one, and what was counted beside it."""
-    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=False):
-        for name in saved.keys() - group.keys():  # a schedule's notes
+    """Give an optimiser the state of another one, and what was counted beside it.
+
+    An option that only one of them has, such as a schedule's notes or what an earlier version did not know, stays.
+    """
+    groups = [dict(group) for group in state["param_groups"]]
+    for group, saved in zip(optimizer.param_groups, groups, strict=False):
+        for name in saved.keys() - group.keys():
             group[name] = saved[name]
-    optimizer.load_state_dict(state)
+        for name in group.keys() - saved.keys():
+            saved[name] = group[name]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     vars(optimizer).update(attributes)
 
 

@@ -9,6 +9,9 @@ shared, and cycles are nothing special.
     {"generator": "PCG64", "state": .., "seed": ..}
     {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
 
+So that files of earlier versions can be read, a class that gets a further attribute has a default of it as a class
+attribute.
+
 An entry has "unsaved" beside these where a class is the user's own: it can be loaded into one, but not rebuilt.
 """
 
@@ -76,15 +79,15 @@ class Encoder:
         while self._waiting:
             position, waiting, where = self._waiting.popleft()
             entry = self._entry(waiting, where)
-            if isinstance(waiting, tg.Tensor | Optimizer) and not _is_ours(type(waiting)):
-                entry["unsaved"] = f"{where}: {_own(type(waiting))}"
+            if isinstance(waiting, tg.Tensor | Optimizer | Module) and not _is_ours(type(waiting)):
+                entry["unsaved"] = f"{where or 'the model'}: the class {type(waiting).__qualname__} is not one of nn's"
             self.objects[position] = entry
         return result
 
     def _reference(self, value: Any, path: str) -> dict[str, Any]:
         if id(value) not in self._known:
             if reason := _no_data(value):
-                return {"unsaved": f"{path or 'the model'}: {reason}"}
+                return {"unsaved": f"{path}: {reason}"}
             position = len(self.objects)
             self._known[id(value)] = position, value
             self.objects.append({})
@@ -102,7 +105,7 @@ class Encoder:
             return self._generator(value, path)
         if isinstance(value, Optimizer):
             return self._optimizer(value, path)
-        state = value.__getstate__() or {}
+        state = value.__getstate__() or {} if is_registered(type(value)) else {}
         return {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
 
     def _array(self, data: Any, path: str) -> str:
@@ -129,7 +132,9 @@ class Encoder:
 
     def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
         public = {
-            name: v for name, v in vars(value).items() if name[0] != "_" and name not in ("param_groups", "slots")
+            name: v
+            for name, v in vars(value).items()
+            if not name.startswith("_") and name not in ("param_groups", "slots")
         }
         arguments = arguments_of(type(value)) & public.keys()
         parts = {
@@ -147,7 +152,7 @@ class Encoder:
 def _no_data(value: Any) -> str | None:
     """Why a value is not an entry of the table, or None."""
     kind = type(value)
-    if isinstance(value, tg.Tensor | Optimizer):
+    if isinstance(value, tg.Tensor | Optimizer | Module):
         return None
     if kind in (np.ndarray, np.memmap):
         return None if value.dtype.str in DTYPES else f"an array of {value.dtype} is no data of nn.save"
@@ -156,8 +161,6 @@ def _no_data(value: Any) -> str | None:
         return None if name in BIT_GENERATORS else f"{name} is none of NumPy's bit generators"
     if is_registered(kind):
         return None if isinstance(value.__getstate__(), dict | None) else f"{kind.__name__} has more than attributes"
-    if isinstance(value, Module):
-        return _own(kind)
     if callable(value):
         return f"{getattr(value, '__qualname__', kind.__qualname__)} is a function or a class, not data"
     return f"{kind.__qualname__} is no plain value"
@@ -165,7 +168,3 @@ def _no_data(value: Any) -> str | None:
 
 def _is_ours(kind: type) -> bool:
     return kind in (tg.Tensor, Parameter) or is_registered(kind)
-
-
-def _own(kind: type) -> str:
-    return f"the class {kind.__qualname__} is not one of nn's"

@@ -79,8 +79,12 @@ def save(
     if extra is not None:
         _require(extra, dict, "nn.save: extra must be a dict or None")
     encoder = Encoder()
-    state = [[where, encoder.add(value, where)] for where, value in members(model).items()]
-    header = {"state": state, "model": encoder.add(model, ""), "optimizer": encoder.add(optimizer, "optimizer")}
+    header = {
+        "state": [[where, encoder.add(value, where)] for where, value in members(model).items()],
+        "modules": [[where, encoder.add(module, where)] for where, module in model.named_modules()],
+        "model": encoder.add(model, ""),
+        "optimizer": encoder.add(optimizer, "optimizer"),
+    }
     before = len(encoder.objects)
     header |= {"extra": encoder.add(extra, "extra"), "objects": encoder.objects}
     _require_data([header["extra"], *encoder.objects[before:]])
@@ -150,6 +154,10 @@ def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded
 def _loaded(
     source: Source, header: dict[str, Any], decoder: Decoder, model: Module, optimizer: Optimizer | None
 ) -> Loaded:
+    modules = dict(model.named_modules())
+    for where, reference in header["modules"]:
+        if where in modules:
+            decoder.stands_for(reference, modules[where])
     pairs, unequal = pairs_of(header["state"], model)
     if optimizer is not None and header["optimizer"] is None:
         unequal.append("missing: optimizer")

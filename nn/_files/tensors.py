@@ -174,7 +174,7 @@ def parsed(source: Source, text: bytes, digest: str) -> tuple[dict[str, Any], di
         raise source.fail(
             f"is of version {header.get('version')!r}, and this tensorgrad reads {VERSION}; install a newer one"
         )
-    if missing := {"tensors", "objects", "model", "optimizer", "extra", "state"} - header.keys():
+    if missing := {"tensors", "objects", "modules", "state", "model", "optimizer", "extra"} - header.keys():
         raise source.fail(f"the header lacks {sorted(missing)}")
     tensors = header["tensors"]
     if not isinstance(tensors, dict):

@@ -23,13 +23,6 @@ ROOT = Path(nn.__file__).parent.parent
 posix = pytest.mark.skipif(os.name == "nt", reason="permissions, signals and links of POSIX")
 
 
-@pytest.fixture(params=["npz", "safetensors"])
-def path(request, tmp_path):
-    if request.param == "safetensors":
-        pytest.importorskip("safetensors")
-    return tmp_path / f"model.{request.param}"
-
-
 def weights(path):
     return nn.load(path).model.W.data.tolist()
 
