@@ -18,6 +18,7 @@ from ._layers.containers import Sequential
 from ._layers.standardize import Standardize
 from ._models.layer import Layer
 from ._models.mlp import MLP
+from ._optim.lbfgs import LBFGS
 from ._training.callbacks import EarlyStopping
 from ._training.model import Model
 
@@ -98,7 +99,7 @@ class _FNN(BaseEstimator):
             options["betas"] = (self.beta_1, self.beta_2)
         return {**options, **given, "name": name}
 
-    def _train(self, X: Any, y: Any, weight: Any, epochs: int) -> Self:
+    def _train(self, X: Any, y: Any, weight: Any, *, epochs: int = 1, early: bool = False) -> Self:
         """Train the model further. Rows of weight 0 are left out."""
         if weight is not None:
             kept = weight > 0
@@ -106,9 +107,8 @@ class _FNN(BaseEstimator):
                 raise ValueError("sample_weight: all weights are 0, so nothing is left to learn from")
             X, y, weight = X[kept], y[kept], weight[kept] / weight[kept].mean()
         held, callbacks = None, []
-        if self.early_stopping:
-            held = self._held(X, y, weight)
-            X, y, weight, *held = held
+        if early:
+            X, y, weight, *held = self._held(X, y, weight)
             callbacks = [EarlyStopping(patience=self.patience)]
         self.model_.fit(
             X,
@@ -119,6 +119,7 @@ class _FNN(BaseEstimator):
             validation_data=held,
             callbacks=callbacks,
             progress=None if self.verbose else False,
+            compile=not isinstance(self.model_.optimizer, LBFGS),
         )
         self.loss_curve_ = list(self.model_.history["loss"])
         self.n_iter_ = len(self.model_.history)
@@ -263,7 +264,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
         """
         X, labels, weight = self._checked(X, y, sample_weight, None)
         self.model_ = self._make(X, len(self.classes_))
-        return self._train(X, labels, weight, self.epochs)
+        return self._train(X, labels, weight, epochs=self.epochs, early=self.early_stopping)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train the network for one epoch on these data; the first call makes it.
@@ -289,7 +290,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
         X, labels, weight = self._checked(X, y, sample_weight, known, reset=first)
         if first:
             self.model_ = self._make(X, len(self.classes_))
-        return self._train(X, labels, weight, 1)
+        return self._train(X, labels, weight)
 
     def _checked(self, X: Any, y: Any, weight: Any, classes: Any, reset: bool = True) -> tuple[Any, Any, Any]:
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=reset)
@@ -317,7 +318,8 @@ class FNNClassifier(ClassifierMixin, _FNN):
 
     def predict(self, X: Any) -> Any:
         """The most probable label of each row, shape (samples,)."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 class FNNRegressor(RegressorMixin, _FNN):
@@ -349,7 +351,7 @@ class FNNRegressor(RegressorMixin, _FNN):
         """
         X, y, weight = self._checked(X, y, sample_weight, reset=True)
         self.model_ = self._make(X, y.shape[1])
-        return self._train(X, y, weight, self.epochs)
+        return self._train(X, y, weight, epochs=self.epochs, early=self.early_stopping)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network for one epoch on these data; the first call makes it.
@@ -366,7 +368,7 @@ class FNNRegressor(RegressorMixin, _FNN):
         X, y, weight = self._checked(X, y, sample_weight, reset=first)
         if first:
             self.model_ = self._make(X, y.shape[1])
-        return self._train(X, y, weight, 1)
+        return self._train(X, y, weight)
 
     def _checked(self, X: Any, y: Any, weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True, reset=reset)

@@ -10,7 +10,10 @@ import numpy as np
 
 import tensorgrad as tg
 
-__all__ = ["Batch", "Rows", "Stream", "source"]
+from .._layers.embedding import Embedding
+from .._module import Module
+
+__all__ = ["Batch", "Casts", "Rows", "Stream", "source"]
 
 
 class Batch(NamedTuple):
@@ -19,6 +22,22 @@ class Batch(NamedTuple):
     X: Any
     y: Any
     weight: Any
+
+
+class Casts:
+    """Turns inputs and targets into what a network takes: its parameters' dtype, as of now."""
+
+    def __init__(self, network: Module) -> None:
+        self.dtype = next((p.dtype for p in network.parameters()), np.dtype(np.float32))
+        self._chooses = any(isinstance(module, Embedding) for module in network.modules())
+
+    def inputs(self, X: Any) -> Any:
+        """In the network's dtype; integers stay what they are where they choose rows of an Embedding."""
+        return X if self._chooses and X.dtype.kind in "iu" else X.astype(self.dtype, copy=False)
+
+    def targets(self, y: Any) -> Any:
+        """Real ones in the network's dtype; class numbers stay integers."""
+        return y.astype(self.dtype, copy=False) if y.dtype.kind == "f" else y
 
 
 class Rows:

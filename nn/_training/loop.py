@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import tensorgrad as tg
 
 from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
+from .._optim.lbfgs import LBFGS
 from .._optim.schedules import ReduceLROnPlateau
 from ..metrics import METRICS
 from .callbacks import Callback, Checkpoint, Fit
-from .data import Batch, Rows, Stream
+from .data import Batch, Casts, Rows, Stream
 from .history import History
 from .progress import Progress, progress_for
 
@@ -38,6 +39,7 @@ def train(
     drop_last: bool,
     callbacks: Sequence[Callback],
     progress: bool | None,
+    compile: bool,
 ) -> History:
     """Run :meth:`nn.Model.fit`, whose arguments these are, checked."""
     # Checkpoints last: what they keep of the other callbacks is of the same epoch.
@@ -55,15 +57,16 @@ def train(
         data, held = data.split(split, model.rng)
         if fit.epoch:
             model.rng.bit_generator.state = now
-    if isinstance(data, Rows):
-        data.converted(model.inputs)
-    if isinstance(held, Rows):
-        held.converted(model.inputs)
+    step = _stepper(model, compile)
+    casts = Casts(model.network)
+    for rows in (data, held):
+        if isinstance(rows, Rows):
+            rows.converted(casts.inputs)
     shown = progress_for(progress, epochs=epochs, done=fit.epoch, steps=data.steps(batch_size, drop_last))
     try:
         while fit.epoch < fit.epochs and not fit.stopped:
             batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
-            _run_epoch(fit, batches, held, shown)
+            _run_epoch(fit, step, batches, held, shown)
         model.history.stopped = fit.stopped
         for callback in fit.callbacks:
             callback.on_fit_end(fit)
@@ -74,13 +77,13 @@ def train(
     return model.history
 
 
-def _run_epoch(fit: Fit, batches: Any, held: Rows | Stream | None, shown: Progress) -> None:
+def _run_epoch(fit: Fit, step: Callable[..., Any], batches: Any, held: Rows | Stream | None, shown: Progress) -> None:
     model, began = fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
     try:
         sums = _Sums(model)
         model.train()
-        _run_steps(fit, batches, sums, shown)
+        _run_steps(fit, step, batches, sums, shown)
     except KeyboardInterrupt:
         # The optimiser has finished its step: parameters and state are of one and the same update.
         fit.stopped = "Ctrl-C"
@@ -119,13 +122,15 @@ class _Sums:
         return {name: total / self.count for name, total in self._totals.items()}
 
 
-def _run_steps(fit: Fit, batches: Any, sums: _Sums, shown: Progress) -> None:
+def _run_steps(fit: Fit, step: Callable[..., Any], batches: Any, sums: _Sums, shown: Progress) -> None:
     model = fit.model
     watching = [c for c in fit.callbacks if type(c).on_step_end is not Callback.on_step_end]
-    penalised = penalty(model.network) is not None
+    casts = Casts(model.network)
     per_step = model.schedule is not None and model.schedule_every == "step"
     for batch in batches:
-        loss, output = _step(model, batch, penalised)
+        given = (casts.inputs(batch.X), casts.targets(batch.y))
+        result, output = step(*given) if batch.weight is None else step(*given, batch.weight)
+        loss = result.item()
         sums.add(loss, output, batch)
         if per_step:
             _step_schedule(model.schedule, {"loss": loss})
@@ -134,30 +139,38 @@ def _run_steps(fit: Fit, batches: Any, sums: _Sums, shown: Progress) -> None:
         shown.step(loss)
 
 
-def _step(model: Model, batch: Batch, penalised: bool) -> tuple[float, Any]:
-    """One update. The loss of the batch, without the penalty, and what the network gave."""
-    X, y = model.inputs(batch.X), model.targets(batch.y)
-    optimizer = model.optimizer
+def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
+    """A function (X, y) or (X, y, weight) that does one update.
 
-    kept: list[Any] = []
+    It returns the batch's loss without the penalty, and what the network gave.
+    """
+    network, optimizer = model.network, model.optimizer
+    if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
+        kind = type(optimizer).__name__
+        raise ValueError(f"fit: compile=True needs an optimiser that always does the same, got {kind}; leave it out")
+    penalised = penalty(network) is not None
 
-    def closure() -> tg.Tensor:
-        optimizer.zero_grad()
-        output = model.network(X)
-        loss = model.loss_of(output, y, batch.weight)
-        kept[:] = loss, output
-        extra = penalty(model.network) if penalised else None
-        total = loss if extra is None else loss + extra
-        total.backward()
-        if model.clip_value is not None:
-            clip_grad_value_(model.network.parameters(), model.clip_value)
-        if model.clip_norm is not None:
-            clip_grad_norm_(model.network.parameters(), model.clip_norm)
-        return total
+    def step(X: Any, y: Any, weight: Any = None) -> tuple[Any, Any]:
+        kept: list[Any] = []
 
-    optimizer.step(closure)
-    loss, output = kept
-    return loss.item(), output
+        def closure() -> tg.Tensor:
+            optimizer.zero_grad()
+            output = network(X)
+            loss = model.loss_of(output, y, weight)
+            kept[:] = loss, output
+            extra = penalty(network) if penalised else None
+            total = loss if extra is None else loss + extra
+            total.backward()
+            if model.clip_value is not None:
+                clip_grad_value_(network.parameters(), model.clip_value)
+            if model.clip_norm is not None:
+                clip_grad_norm_(network.parameters(), model.clip_norm)
+            return total
+
+        optimizer.step(closure)
+        return kept[0], kept[1]
+
+    return tg.compile(step) if compiled else step
 
 
 def _step_schedule(schedule: Any, row: dict[str, float]) -> None:

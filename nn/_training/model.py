@@ -11,7 +11,6 @@ import numpy as np
 import tensorgrad as tg
 
 from .._evaluation import evaluating
-from .._layers.embedding import Embedding
 from .._losses import LOSSES
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
@@ -22,7 +21,7 @@ from .._optim.optimizer import Optimizer
 from .._optim.schedules import SCHEDULES
 from ..metrics import METRICS
 from .callbacks import Callback
-from .data import Rows, source
+from .data import Casts, Rows, source
 from .history import History
 from .loop import train
 
@@ -128,6 +127,7 @@ class Model(Module):
         drop_last: bool = False,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = None,
+        compile: bool = False,
     ) -> History:
         """Train for some epochs, on top of those before. Afterwards the model is in evaluation mode.
 
@@ -148,6 +148,8 @@ class Model(Module):
             drop_last: leave a last, smaller batch out?
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show it? None: in a notebook and a terminal.
+            compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
+                bits: :func:`tensorgrad.compile`. The network's own code must not decide by values.
 
         Returns:
             The model's history.
@@ -181,6 +183,7 @@ class Model(Module):
             drop_last=drop_last,
             callbacks=list(callbacks),
             progress=progress,
+            compile=compile,
         )
 
     # --- use -------------------------------------------------------------------------------------------
@@ -192,9 +195,9 @@ class Model(Module):
         >>> nn.Model(nn.MLP([3, 2], rng=0)).predict(np.ones((5, 3))).shape
         (5, 2)
         """
-        rows = Rows(X, None, None, by="predict")
+        rows, casts = Rows(X, None, None, by="predict"), Casts(self.network)
         with evaluating(self):
-            outputs = [self.network(self.inputs(batch.X)).data for batch in rows.batches(batch_size)]
+            outputs = [self.network(casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
     def evaluate(self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = 1024) -> dict[str, float]:
@@ -209,9 +212,10 @@ class Model(Module):
 
     def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
         outputs, targets, weights, losses, count = [], [], [], 0.0, 0
+        casts = Casts(self.network)
         with evaluating(self):
             for batch in data.batches(batch_size):
-                output, y = self.network(self.inputs(batch.X)), self.targets(batch.y)
+                output, y = self.network(casts.inputs(batch.X)), casts.targets(batch.y)
                 losses += float(self.loss_of(output, y, batch.weight).data) * len(y)
                 count += len(y)
                 if self.metrics:
@@ -227,21 +231,6 @@ class Model(Module):
 
     # --- what the loop needs ---------------------------------------------------------------------------
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the network's parameters: inputs and real targets are converted to it."""
-        return next((p.dtype for p in self.network.parameters()), np.dtype(np.float32))
-
-    def inputs(self, X: Any) -> Any:
-        """Inputs in the network's dtype; integers stay what they are where they choose rows of an Embedding."""
-        if X.dtype.kind in "iu" and any(isinstance(module, Embedding) for module in self.network.modules()):
-            return X
-        return X.astype(self.dtype, copy=False)
-
-    def targets(self, y: Any) -> Any:
-        """Real targets in the network's dtype; class numbers stay integers."""
-        return y.astype(self.dtype, copy=False) if y.dtype.kind == "f" else y
-
     def loss_of(self, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
         """The loss of a batch; with weights, the mean of the samples' losses times their weights.
 
@@ -256,4 +245,4 @@ class Model(Module):
         each = loss(output, y)
         if each.ndim > 1:
             each = tg.mean(each, axis=tuple(range(1, each.ndim)))
-        return tg.mean(each * weight.astype(self.dtype, copy=False))
+        return tg.mean(each * weight.astype(each.dtype, copy=False))
