@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +27,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 
 import nn
+import tensorgrad as tg
 
 FACTORS = {
     "activation": ("sigmoid", "relu"),
@@ -34,7 +36,7 @@ FACTORS = {
     "norm": (None, "batch"),
     "dropout": (0.0, 0.1),
 }
-RATES = {"sgd": {"lr": 0.05}, "adam": {"lr": 1e-3}, "adamw": {"lr": 1e-3, "weight_decay": 0.01}}
+RATES = {"sgd": {"lr": 0.02}, "adam": {"lr": 1e-3}, "adamw": {"lr": 1e-3, "weight_decay": 0.01}}
 HIDDEN = [64] * 6
 BATCH = 32
 
@@ -56,7 +58,7 @@ PROBLEMS = {
 
 
 class Result(NamedTuple):
-    """The test score after the last epoch, and the first epoch with the bar reached, if there is one."""
+    """The test score after the last epoch (NaN: diverged), and the first epoch that reached the bar, or None."""
 
     score: float
     epochs: int | None
@@ -87,9 +89,12 @@ def run(name: str, remedies: dict[str, Any], seed: int, epochs: int) -> Result:
     )
     optimizer = {"name": remedies["optimizer"], **RATES[remedies["optimizer"]]}
     model = nn.Model(network, loss=problem.loss, optimizer=optimizer, metrics=[problem.metric], rng=seed)
-    history = model.fit(
-        X_train, y_train, epochs=epochs, batch_size=BATCH, validation_data=(X_test, y_test), progress=False
-    )
+    data = {"validation_data": (X_test, y_test), "batch_size": BATCH}
+    try:
+        model.fit(X_train, y_train, epochs=epochs, **data, progress=False, compile=True)
+    except tg.NonFiniteError:  # the weights have grown without bound
+        return Result(math.nan, None)
+    history = model.history
     scores = history[f"val_{problem.metric}"]
     reached = next((epoch for epoch, score in enumerate(scores, 1) if score >= problem.bar), None)
     return Result(scores[-1], reached)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 import tensorgrad as tg
 
 from ._layers.containers import Sequential
+from ._layers.normalization import BatchNorm
 from ._layers.standardize import Standardize
 from ._models.layer import Layer
 from ._models.mlp import MLP
@@ -92,9 +93,7 @@ class _FNN(BaseEstimator):
     def _optimizer(self) -> dict[str, Any]:
         given = {"name": self.optimizer} if isinstance(self.optimizer, str) else dict(self.optimizer)
         name = str(given.get("name")).lower()
-        options: dict[str, Any] = {"lr": self.lr}
-        if name != "lbfgs":
-            options["weight_decay"] = self.weight_decay
+        options: dict[str, Any] = {} if name == "lbfgs" else {"lr": self.lr, "weight_decay": self.weight_decay}
         if name in _WITH_BETAS:
             options["betas"] = (self.beta_1, self.beta_2)
         return {**options, **given, "name": name}
@@ -106,6 +105,8 @@ class _FNN(BaseEstimator):
             if not kept.any():
                 raise ValueError("sample_weight: all weights are 0, so nothing is left to learn from")
             X, y, weight = X[kept], y[kept], weight[kept] / weight[kept].mean()
+        if len(X) == 1 and any(isinstance(module, BatchNorm) for module in self.model_.modules()):
+            raise ValueError("n_samples=1: a batch norm cannot tell the variance of one sample; give more")
         held, callbacks = None, []
         if early:
             X, y, weight, *held = self._held(X, y, weight)
@@ -131,9 +132,13 @@ class _FNN(BaseEstimator):
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         rows = np.arange(len(X))
         seed = int(self.model_.rng.integers(2**31))
-        part, held = train_test_split(
-            rows, test_size=self.validation_fraction, random_state=seed, stratify=self._strata(y)
-        )
+        count = -(-len(X) * self.validation_fraction // 1)  # as train_test_split rounds
+        strata = self._strata(y)
+        if strata is not None:
+            # Equal shares of each class need two samples of each, and room for each in both parts.
+            sizes = np.unique(strata, return_counts=True)[1]
+            strata = strata if sizes.min() > 1 and len(sizes) <= min(count, len(X) - count) else None
+        part, held = train_test_split(rows, test_size=self.validation_fraction, random_state=seed, stratify=strata)
         return [None if a is None else a[chosen] for chosen in (part, held) for a in (X, y, weight)]
 
     def _strata(self, y: Any) -> Any:
