@@ -34,6 +34,17 @@ LAYERS = [
     {"viz"},
     {"compiler"},
 ]
+NN_LAYERS = [
+    {"_parameter", "_running", "_checks"},
+    {"_members", "_evaluation"},
+    {"functional", "_summary"},
+    {"_module", "init", "metrics"},
+    {"_layers", "_losses"},
+    {"_models", "_optim"},
+    {"_files"},
+    {"_training"},
+    {"_exchange", "_estimators"},
+]
 ALLOWED_AT_IMPORT = {"numpy", "tensorgrad", "cython_runtime"}  # the last one is part of numpy.random
 
 
@@ -74,11 +85,11 @@ def dotted(path):
 
 
 def layer(module):
-    name = module.split(".")[1]
-    for i, names in enumerate(LAYERS):
+    package, name = module.split(".")[:2]
+    for i, names in enumerate(NN_LAYERS if package == "nn" else LAYERS):
         if name in names:
             return i
-    raise AssertionError(f"tensorgrad.{name} has no place in the order of imports")
+    raise AssertionError(f"{package}.{name} has no place in the order of imports")
 
 
 @pytest.mark.parametrize("path", files("tensorgrad"), ids=dotted)
@@ -93,6 +104,17 @@ def test_tensorgrad_imports_one_way(path):
         assert imported != "tensorgrad", f"{module} imports the package itself"
         same_package = imported.split(".")[:2] == module.split(".")[:2]
         assert same_package or layer(imported) < layer(module), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("path", files("nn"), ids=dotted)
+def test_nn_imports_one_way(path):
+    module = dotted(path)
+    if module == "nn":
+        return
+    for imported, _ in Imports(path).found:
+        if imported.startswith("nn."):
+            same_package = imported.split(".")[:2] == module.split(".")[:2]
+            assert same_package or layer(imported) < layer(module), f"{module} imports {imported}"
 
 
 def test_no_cycles():

@@ -1,7 +1,6 @@
 """What happens in each of these faults is promised, and a test with the mark ``promise`` and its number holds it.
 
-``pytest -m promise`` runs them all. The groups G (layers and losses), H (optimisers) and L (files and untrusted input)
-of the list are missing here: they belong to the issue on nn.
+``pytest -m promise`` runs them all.
 """
 
 import ast
@@ -83,6 +82,27 @@ PROMISES = {
     "F4": "gradients of what is broadcast",
     "F5": "(n, 1) against (n,)",
     "F6": "an error inside a nested module",
+    "G1": "a batch norm and a batch of one",
+    "G2": "a batch norm and a batch of none",
+    "G3": "a batch norm and other features, or a constant one",
+    "G4": "a batch norm and a batch with NaN",
+    "G5": "the running statistics of a batch norm",
+    "G6": "labels out of range",
+    "G7": "labels of another type or number",
+    "G8": "a loss of an empty batch",
+    "G9": "logits of any size, and infinite ones",
+    "G10": "binary cross-entropy at its ends",
+    "G11": "probabilities and seeds of dropout",
+    "G12": "a module without super().__init__() or forward",
+    "G13": "layers in lists and dicts",
+    "G14": "one module in two places",
+    "H1": "options and parameters that are no good",
+    "H2": "a parameter without a gradient",
+    "H3": "a gradient that is not finite",
+    "H4": "clipping a norm that is NaN, infinite or zero",
+    "H5": "a parameter that was replaced",
+    "H6": "a thousand steps beside a peer",
+    "H7": "resumption, bit for bit",
     "I1": "a loss that is NaN",
     "I2": "the first NaN or infinity, in debug mode",
     "I3": "debug mode that is off costs nothing",
@@ -93,6 +113,18 @@ PROMISES = {
     "K1": "the same bits in every process",
     "K2": "NumPy's global random state",
     "K3": "threads of the BLAS",
+    "L1": "files that run code in other loaders",
+    "L2": "malformed files",
+    "L3": "files that claim to be huge",
+    "L4": "a flipped bit",
+    "L5": "a kill in the middle of saving",
+    "L6": "a disk that is full, a folder that is missing",
+    "L7": "layouts, byte orders and dtypes",
+    "L8": "names that look like paths",
+    "L9": "a file that does not fit",
+    "L10": "pickles and copies",
+    "L11": "hostile names in drawings",
+    "L12": "files of other machines and versions",
     "M1": "gradcheck and planted mistakes",
     "M2": "gradcheck where differences mean nothing",
     "M3": "every public operation is checked",

@@ -34,7 +34,7 @@ def test_its_code_runs(number: int, tmp_path: Path) -> None:
 
 
 def test_there_is_code_and_the_first_prints_what_it_says() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 4
     assert "# -0.4798 0.3199 0.1599" in BLOCKS[0]
 
 
