@@ -64,7 +64,7 @@ test-lowest: $(SOURCES)
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis htmlcov
 	rm -f .coverage .coverage.* demo/*.png demo/*.svg
-	find tensorgrad nn tests demo benchmarks notebooks -type d \
+	find tensorgrad nn tests demo benchmarks examples notebooks -type d \
 	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The environment, and a stamp for each thing installed into it; a change of setup.cfg installs again.

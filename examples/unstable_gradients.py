@@ -89,7 +89,8 @@ def run(name: str, remedies: dict[str, Any], seed: int, epochs: int) -> Result:
     )
     optimizer = {"name": remedies["optimizer"], **RATES[remedies["optimizer"]]}
     model = nn.Model(network, loss=problem.loss, optimizer=optimizer, metrics=[problem.metric], rng=seed)
-    data = {"validation_data": (X_test, y_test), "batch_size": BATCH}
+    # The rows that are left over would be a batch of three: too few for the statistics of a batch norm.
+    data = {"validation_data": (X_test, y_test), "batch_size": BATCH, "drop_last": True}
     try:
         model.fit(X_train, y_train, epochs=epochs, **data, progress=False, compile=True)
     except tg.NonFiniteError:  # the weights have grown without bound

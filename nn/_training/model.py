@@ -145,7 +145,7 @@ class Model(Module):
             validation_split: instead, the share of the rows that is held out, drawn at random.
             sample_weight: shape (samples,): factors of the samples' losses.
             shuffle: in another order each epoch?
-            drop_last: leave a last, smaller batch out?
+            drop_last: leave a last, smaller batch out? A batch norm learns badly from one of few rows.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show it? None: in a notebook and a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
