@@ -38,6 +38,10 @@ class Fit:
     origin: Any = None
     stopped: str = ""
 
+    def interrupt(self) -> None:
+        """End it after the step that is running: what Ctrl-C does."""
+        self.stopped = "Ctrl-C"
+
 
 class Callback:
     """Base class of what is hung into :meth:`nn.Model.fit`: override what you need.
@@ -56,7 +60,7 @@ class Callback:
         """Before the first epoch."""
 
     def on_step_end(self, fit: Fit) -> None:
-        """After an update of the parameters."""
+        """After an update of the parameters. ``fit.stopped = "..."`` ends the epoch and the training."""
 
     def on_epoch_end(self, fit: Fit) -> None:
         """After an epoch. ``fit.stopped = "..."`` ends the training."""

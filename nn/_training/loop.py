@@ -19,6 +19,7 @@ from ..metrics import METRICS
 from .callbacks import Callback, Checkpoint, Fit
 from .data import Batch, Casts, Rows, Stream
 from .history import History
+from .interrupt import first_interrupt
 from .progress import Progress, progress_for
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def train(
             rows.converted(casts.inputs)
     shown = progress_for(progress, epochs=epochs, done=fit.epoch, steps=data.steps(batch_size, drop_last))
     try:
-        while fit.epoch < fit.epochs and not fit.stopped:
-            batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
-            _run_epoch(fit, step, batches, held, shown)
+        with first_interrupt(fit.interrupt):
+            while fit.epoch < fit.epochs and not fit.stopped:
+                batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
+                _run_epoch(fit, step, batches, held, shown)
         model.history.stopped = fit.stopped
         for callback in fit.callbacks:
             callback.on_fit_end(fit)
@@ -80,15 +82,9 @@ def train(
 def _run_epoch(fit: Fit, step: Callable[..., Any], batches: Any, held: Rows | Stream | None, shown: Progress) -> None:
     model, began = fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
-    try:
-        sums = _Sums(model)
-        model.train()
-        _run_steps(fit, step, batches, sums, shown)
-    except KeyboardInterrupt:
-        # The optimiser has finished its step: parameters and state are of one and the same update.
-        fit.stopped = "Ctrl-C"
-        if not sums.count:
-            return
+    sums = _Sums(model)
+    model.train()
+    _run_steps(fit, step, batches, sums, shown)
     fit.row = sums.means()
     if held is not None:
         fit.row.update({f"val_{name}": value for name, value in model._evaluated(held, 1024).items()})
@@ -137,6 +133,8 @@ def _run_steps(fit: Fit, step: Callable[..., Any], batches: Any, sums: _Sums, sh
         for callback in watching:
             callback.on_step_end(fit)
         shown.step(loss)
+        if fit.stopped:
+            return
 
 
 def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:

@@ -131,8 +131,8 @@ class Model(Module):
     ) -> History:
         """Train for some epochs, on top of those before. Afterwards the model is in evaluation mode.
 
-        Ctrl-C ends the running epoch after the last complete step, and the training with it; the epoch is evaluated
-        and enters the history, and ``fit`` returns.
+        Ctrl-C ends the epoch after the step that is running, and the training with it; the epoch is evaluated and
+        enters the history, and ``fit`` returns. A second Ctrl-C is a KeyboardInterrupt at once.
 
         Args:
             X: inputs, shape (samples, ...); an array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
