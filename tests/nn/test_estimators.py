@@ -29,6 +29,7 @@ def quick(**options):
     return nn.FNNClassifier(**{"hidden_dims": (16,), "lr": 0.02, "epochs": 30, "random_state": 0, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ESTIMATORS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_check_estimator_passes_without_an_expected_failure(kind):
@@ -39,6 +40,7 @@ def test_check_estimator_passes_without_an_expected_failure(kind):
     assert sum(result["status"] == "skipped" for result in results) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
