@@ -1,0 +1,186 @@
+"""Early stopping, and trainings that are interrupted and go on."""
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+from .test_fit import Recorder, assert_same, data
+
+
+class Scripted(nn.Callback):
+    """Puts figures into the history's rows, as if they had been measured."""
+
+    def __init__(self, name, figures):
+        self.name, self.figures = name, figures
+
+    def on_epoch_end(self, fit):
+        fit.row[self.name] = self.figures[fit.epoch - 1]
+
+
+def trained(stop, name, figures):
+    X, y = data(16)
+    model = nn.Model(nn.MLP([4, 3], rng=0), optimizer="sgd", rng=0)
+    weights = []
+    keep = nn.Callback()
+    keep.on_epoch_end = lambda fit: weights.append(fit.model.network.state_dict())
+    model.fit(X, y, epochs=len(figures), callbacks=[Scripted(name, figures), keep, stop])
+    return model, weights
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "figures", "epochs", "best"),
+    [
+        ({"patience": 2}, "val_loss", [3, 2, 1, 1.5, 1.2, 0.5], 5, 3),
+        ({"patience": 1}, "val_loss", [3, 2, 1, 0.5], 4, 4),
+        ({"patience": 2, "min_delta": 0.6}, "val_loss", [3, 2, 1.5, 1.0, 0.9, 0.8], 6, 4),
+        ({"patience": 2, "mode": "max"}, "val_loss", [3, 4, 5, 1, 2, 9], 5, 3),
+        ({"patience": 2, "monitor": "val_accuracy"}, "val_accuracy", [0.5, 0.9, 0.7, 0.8, 0.95], 4, 2),
+        ({"patience": 1, "monitor": "val_r2"}, "val_r2", [-3.0, -1.0, -2.0, 0.5], 3, 2),
+        ({"patience": 2, "monitor": "x"}, "x", [float("nan"), 1.0, float("nan"), float("nan"), 0.0], 4, 2),
+    ],
+)
+def test_it_stops_and_takes_the_best_weights(options, name, figures, epochs, best):
+    model, weights = trained(nn.EarlyStopping(**options), name, figures)
+    assert len(model.history) == epochs
+    assert model.history.stopped == ("early stopping" if epochs < len(figures) or best < epochs - 1 else "")
+    np.testing.assert_equal(model.network.state_dict(), weights[best - 1])
+
+
+def test_the_last_weights_stay_if_wanted():
+    model, weights = trained(nn.EarlyStopping(patience=2, restore_best=False), "val_loss", [1, 2, 3, 4])
+    np.testing.assert_equal(model.network.state_dict(), weights[2])
+
+
+def test_a_figure_that_is_not_there_is_named():
+    X, y = data(16)
+    with pytest.raises(
+        KeyError, match=r"'val_loss' is not among loss, lr, grad_norm, seconds; give fit validation_data"
+    ):
+        nn.Model(nn.MLP([4, 3], rng=0)).fit(X, y, callbacks=[nn.EarlyStopping()])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: nn.EarlyStopping(patience=0), "patience must be at least 1, got 0"),
+        (lambda: nn.EarlyStopping(min_delta=-1.0), "min_delta"),
+        (lambda: nn.EarlyStopping(mode="least"), "mode is 'auto', 'min' or 'max', got 'least'"),
+        (lambda: nn.Checkpoint("a.npz", every=0), "every must be at least 1, got 0"),
+    ],
+)
+def test_refusals(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+# --- going on -------------------------------------------------------------------------------------------
+
+
+class PowerCut(Exception):
+    pass
+
+
+def cut(fit):
+    raise PowerCut
+
+
+def run(path, *, epochs=8, at=None, every=1, patience=5, stopped=None):
+    """One program that trains, with everything in it that has a state."""
+    X, y = data(60)
+    network = nn.Sequential(nn.Standardize(4).fit(X), nn.MLP([4, 8, 3], norm="batch", dropout=0.3, rng=1))
+    model = nn.Model(
+        network,
+        optimizer={"name": "adamw", "lr": 0.02},
+        schedule={"name": "plateau", "patience": 0},
+        metrics=["accuracy"],
+        rng=1,
+    )
+    act = (lambda fit: fit.interrupt()) if stopped else cut
+    callbacks = [nn.EarlyStopping(patience=patience), Recorder(act, at=at)]
+    if path is not None:
+        callbacks.insert(0, nn.Checkpoint(path, every=every, resume=True))
+    try:
+        model.fit(X, y, epochs=epochs, batch_size=16, validation_split=0.2, callbacks=callbacks, compile=True)
+    except PowerCut:
+        return None
+    return model
+
+
+def assert_same_run(a, b):
+    assert_same(a, b)
+    assert a.history.columns.keys() == b.history.columns.keys()
+    for name, column in a.history.columns.items():
+        if name != "seconds":
+            assert column == b.history[name], name
+    assert a.history.gradients == b.history.gradients
+    np.testing.assert_equal(a.optimizer.state_dict(), b.optimizer.state_dict())
+    assert a.schedule.state_dict() == b.schedule.state_dict()
+    assert a.rng.bit_generator.state == b.rng.bit_generator.state
+
+
+@pytest.mark.promise("H7")
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize(("every", "at"), [(1, 10), (3, 11), (3, 2)])
+def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path, suffix, every, at):
+    path = tmp_path / f"run{suffix}"
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    assert run(path, every=every, at=at) is None
+    assert path.exists() == (at >= 3 * every)
+    assert_same_run(run(path, every=every), run(None))
+
+
+def test_cut_off_again_and_again(tmp_path):
+    path = tmp_path / "run.npz"
+    for at in (4, 5, 7):
+        assert run(path, at=at) is None
+    assert_same_run(run(path), run(None))
+
+
+def test_a_training_that_has_ended_is_not_run_again(tmp_path):
+    path = tmp_path / "run.npz"
+    first = run(path, patience=1, epochs=40)
+    assert first.history.stopped == "early stopping"
+    written = path.read_bytes()
+    assert_same_run(run(path, patience=1, epochs=40, at=1), first)  # no step is made, or the power is cut
+    assert path.read_bytes() == written
+
+
+def test_after_ctrl_c_it_goes_on(tmp_path):
+    path = tmp_path / "run.npz"
+    part = run(path, at=7, stopped=True)
+    assert part.history.stopped == "Ctrl-C"
+    assert len(part.history) == 3
+    whole = run(path)
+    assert len(whole.history) == 8
+    assert whole.history["loss"][:3] == part.history["loss"]
+
+
+def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
+    path = tmp_path / "run.npz"
+    X, y = data(16)
+    nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0).fit(X, y, epochs=1, callbacks=[nn.Checkpoint(path)])
+    model = nn.Model(nn.MLP([4, 6, 3], rng=0), rng=0)
+    before = model.state_dict()
+    with pytest.raises(tg.CheckpointError, match=r"network.layers.0.W: shape \(4, 5\), expected \(4, 6\)"):
+        model.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+    np.testing.assert_equal(model.state_dict(), before)
+    same = nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0)
+    with pytest.raises(ValueError, match=r"holds a training with 0 other callbacks, expected one with 1"):
+        same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True), nn.EarlyStopping("loss")])
+    nn.save(path, same)
+    with pytest.raises(ValueError, match="holds no training, expected one with 0 other callbacks"):
+        same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+
+
+def test_a_checkpoint_is_a_file_of_the_model(tmp_path):
+    path = tmp_path / "run.npz"
+    model = run(path, epochs=3)
+    loaded = nn.load(path).model
+    assert loaded.history["loss"] == model.history["loss"]
+    X, y = data(60)
+    for each in (model, loaded):
+        each.fit(X, y, epochs=2, batch_size=16, validation_split=0.2)
+    assert_same_run(loaded, model)
