@@ -1,4 +1,4 @@
-"""RMSprop, Adagrad and Adadelta: steps divided by the size of the gradients so far."""
+"""Steps divided by the size that gradients have had: RMSprop, Adagrad, Adadelta."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 import tensorgrad as tg
 
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require, require_eps, require_rates
 from .parts import Run
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
 
 class RMSprop(Optimizer):
-    """The gradient over the root of a running mean of its square (Tieleman and Hinton, 2012, lecture 6e).
+    """Steps divided by the root of a running mean of the squared gradient (Hinton, 2012, lecture 6e).
 
-    ``v = alpha * v + (1 - alpha) * g**2``, ``p -= lr * g / (sqrt(v) + eps)``. The same as PyTorch's.
+    ``p -= lr * g / (sqrt(s) + eps)`` with ``s = alpha * s + (1 - alpha) * g²``. The same as PyTorch's.
 
     Args:
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         alpha: weight of the old running mean, in [0, 1).
         eps: added to the root.
+        momentum: weight of the old step in a running sum of steps, in [0, 1).
+        centered: divide by the running standard deviation (Graves, 2013): s less the square of the running mean of g.
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        momentum: weight of the old running sum of steps, in [0, 1); 0 for none.
-        centered: subtract the square of a running mean of the gradient from v.
-        skip_nonfinite: let a step with a gradient that is not finite change nothing, instead of raising.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
         ValueError: an option is out of range; no parameters, or one twice.
@@ -37,7 +37,7 @@ class RMSprop(Optimizer):
 
     >>> import nn
     >>> w = nn.Parameter([1.0, 1.0])
-    >>> optimizer = nn.RMSprop([w], lr=0.01)
+    >>> optimizer = nn.RMSprop([w], lr=0.01, alpha=0.99)
     >>> w.grad = [1e-3, 1e3]
     >>> optimizer.step()
     >>> w.data.round(3)
@@ -51,67 +51,64 @@ class RMSprop(Optimizer):
         *,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        weight_decay: float = 0.0,
         skip_nonfinite: bool = False,
     ) -> None:
-        options = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-        }
-        super().__init__(params, options, skip_nonfinite=skip_nonfinite)
+        options = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum, "centered": centered}
+        super().__init__(params, {**options, "weight_decay": weight_decay}, skip_nonfinite=skip_nonfinite)
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("RMSprop", group)
+        require_eps("RMSprop", group)
         for name in ("alpha", "momentum"):
             require("RMSprop", name, group[name], 0 <= group[name] < 1, "in [0, 1)")
-        require("RMSprop", "eps", group["eps"], group["eps"] >= 0, "a number of at least 0")
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
-        names = ["v", *(["mean"] if group["centered"] else []), *(["momentum"] if group["momentum"] else [])]
-        return dict.fromkeys(names, 0.0)
+        used = {"square_avg": True, "grad_avg": group["centered"], "momentum": group["momentum"]}
+        return {name: 0.0 for name, wanted in used.items() if wanted}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
-        keep, take = tg.host(lambda: (group["alpha"], 1 - group["alpha"]))
-        lr, eps, inertia = tg.host(lambda: (group["lr"], group["eps"], group["momentum"]))
+        keep, take, eps, lr, weight = tg.host(
+            lambda: (group["alpha"], 1 - group["alpha"], group["eps"], group["lr"], group["momentum"])
+        )
 
-        def update(g: Any, u: Any, w: Any, v: Any, mean: Any = None, momentum: Any = None) -> None:
-            average_square_in(v, g, keep, take, u)
-            if mean is None:
-                np.sqrt(v, out=u)
+        def update(g: Any, u: Any, w: Any, square_avg: Any, grad_avg: Any = None, momentum: Any = None) -> None:
+            average_square_in(square_avg, g, keep, take, u)
+            if grad_avg is None:
+                np.sqrt(square_avg, out=u)
             else:
-                average_in(mean, g, keep, take, u)
-                np.multiply(mean, mean, out=u)
-                np.subtract(v, u, out=u)
+                average_in(grad_avg, g, keep, take, u)
+                np.multiply(grad_avg, grad_avg, out=u)
+                np.subtract(square_avg, u, out=u)
+                np.maximum(u, 0, out=u)  # a constant gradient has no variance, but it is rounded
                 np.sqrt(u, out=u)
             np.add(u, eps, out=u)
             np.divide(g, u, out=u)
             if momentum is not None:
-                np.multiply(momentum, inertia, out=momentum)
+                np.multiply(momentum, weight, out=momentum)
                 np.add(momentum, u, out=momentum)
-                u[...] = momentum
-            np.multiply(u, lr, out=u)
+            np.multiply(u if momentum is None else momentum, lr, out=u)
 
         return update
 
 
 class Adagrad(Optimizer):
-    """The gradient over the root of the sum of all its squares so far (Duchi et al., 2011).
+    """Steps divided by the root of the sum of all squared gradients so far (Duchi et al., 2011).
+
+    ``p -= lr_t * g / (sqrt(s) + eps)`` with ``s += g²`` and ``lr_t = lr / (1 + (t - 1) * lr_decay)``, t being the
+    number of updates. The same as PyTorch's.
 
     Args:
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
-        lr_decay: in step t, from 1, the rate is ``lr / (1 + (t - 1) * lr_decay)``.
-        weight_decay: g is the gradient plus ``weight_decay * p``.
-        initial_accumulator_value: what the sum of squares starts from.
+        lr_decay: how fast the learning rate falls with the updates.
         eps: added to the root.
-        skip_nonfinite: let a step with a gradient that is not finite change nothing, instead of raising.
+        initial_accumulator_value: where s starts from.
+        weight_decay: g is the gradient plus ``weight_decay * p``.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
         ValueError: an option is out of range; no parameters, or one twice.
@@ -120,10 +117,11 @@ class Adagrad(Optimizer):
     >>> import nn
     >>> w = nn.Parameter([1.0])
     >>> optimizer = nn.Adagrad([w], lr=0.1)
-    >>> w.grad = [3.0]
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([0.9])
+    >>> for _ in range(2):
+    ...     w.grad = [3.0]
+    ...     optimizer.step()  # 0.1, then 0.1 / sqrt(2)
+    >>> w.data.round(3)
+    array([0.829])
     """
 
     def __init__(
@@ -132,31 +130,28 @@ class Adagrad(Optimizer):
         lr: float = 1e-2,
         *,
         lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        initial_accumulator_value: float = 0.0,
+        weight_decay: float = 0.0,
         skip_nonfinite: bool = False,
     ) -> None:
-        options = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
+        options = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay}
+        options["initial_accumulator_value"] = initial_accumulator_value
         super().__init__(params, options, skip_nonfinite=skip_nonfinite)
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adagrad", group)
-        for name in ("lr_decay", "initial_accumulator_value", "eps"):
+        require_eps("Adagrad", group)
+        for name in ("lr_decay", "initial_accumulator_value"):
             require("Adagrad", name, group[name], group[name] >= 0, "a number of at least 0")
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        lr = tg.host(lambda: group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"]))
-        eps = tg.host(lambda: group["eps"])
+        eps, lr = tg.host(
+            lambda: (group["eps"], group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
+        )
 
         def update(g: Any, u: Any, w: Any, sum: Any) -> None:
             np.multiply(g, g, out=u)
@@ -170,15 +165,18 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps in the units of the parameters: running means of steps over those of gradients (Zeiler, 2012).
+    """Steps in proportion to those made before, divided by the size of gradients (Zeiler, 2012, algorithm 1).
+
+    ``d = g * sqrt(a + eps) / sqrt(s + eps)`` and ``p -= lr * d``, with running means s of g² and a of d². The same as
+    PyTorch's.
 
     Args:
         params: parameters, or groups: dicts of "params" and options of their own.
-        lr: a factor of the steps.
+        lr: a factor on the step.
         rho: weight of the old running means, in [0, 1).
-        eps: added to both means before their roots; without it nothing would ever move.
+        eps: added under the roots; the first steps are about its root.
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        skip_nonfinite: let a step with a gradient that is not finite change nothing, instead of raising.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
         ValueError: an option is out of range; no parameters, or one twice.
@@ -186,11 +184,11 @@ class Adadelta(Optimizer):
 
     >>> import nn
     >>> w = nn.Parameter([1.0])
-    >>> optimizer = nn.Adadelta([w])
-    >>> w.grad = [1.0]
+    >>> optimizer = nn.Adadelta([w], rho=0.75)
+    >>> w.grad = [8.0]
     >>> optimizer.step()
-    >>> w.data.round(4)
-    array([0.9968])
+    >>> w.data  # 0.001 / sqrt(0.25)
+    array([0.998])
     """
 
     def __init__(
@@ -208,25 +206,25 @@ class Adadelta(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adadelta", group)
+        require_eps("Adadelta", group)
         require("Adadelta", "rho", group["rho"], 0 <= group["rho"] < 1, "in [0, 1)")
-        require("Adadelta", "eps", group["eps"], group["eps"] > 0, "positive")
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
-        return {"v": 0.0, "steps": 0.0}
+        return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
         keep, take, eps, lr = tg.host(lambda: (group["rho"], 1 - group["rho"], group["eps"], group["lr"]))
 
-        def update(g: Any, u: Any, w: Any, v: Any, steps: Any) -> None:
-            average_square_in(v, g, keep, take, u)
-            np.add(v, eps, out=w)
+        def update(g: Any, u: Any, w: Any, square_avg: Any, acc_delta: Any) -> None:
+            average_square_in(square_avg, g, keep, take, u)
+            np.add(square_avg, eps, out=w)
             np.sqrt(w, out=w)
-            np.add(steps, eps, out=u)
+            np.add(acc_delta, eps, out=u)
             np.sqrt(u, out=u)
             np.divide(u, w, out=u)
             np.multiply(u, g, out=u)
-            average_square_in(steps, u, keep, take, w)
+            average_square_in(acc_delta, u, keep, take, w)
             np.multiply(u, lr, out=u)
 
         return update

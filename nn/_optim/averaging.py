@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,92 +11,136 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .. import _running as running
 from .._module import Module
+from .optimizer import require
 
 __all__ = ["ExponentialMovingAverage"]
 
 
 class ExponentialMovingAverage:
-    """A running mean of a model's parameters, which often does better than the last of them (Polyak, 1992).
+    """An exponential moving average of a model's weights, which often predict better than the last ones.
 
-    It starts from the parameters as they are; buffers, such as running statistics, are taken over as they are.
+    ``a = decay * a + (1 - decay) * w`` at every :meth:`update`; the first takes the weights as they are. Buffers, such
+    as running means, are not averaged but copied.
 
     Args:
-        model: the model.
-        decay: weight of the old mean, in [0, 1).
+        model: whose parameters are averaged.
+        decay: weight of the old average, in [0, 1].
+
+    Attributes:
+        decay: may be changed between updates.
+        updates: how many there were.
+        averages: arrays by the dotted paths of parameters and buffers.
 
     Raises:
         ValueError: decay is out of range.
 
-    >>> import nn
-    >>> model = nn.Linear(1, 1, rng=0)
+    >>> import numpy as np, nn
+    >>> model = nn.Linear(1, 1, bias=False, dtype=np.float64)
     >>> average = nn.ExponentialMovingAverage(model, decay=0.5)
-    >>> model.b.data[...] = 1.0
-    >>> average.update()
+    >>> for weight in (1.0, 2.0, 4.0):
+    ...     model.W.data[...] = weight
+    ...     average.update()
     >>> with average.applied():
-    ...     print(model.b.data)
-    [0.5]
-    >>> model.b.data
-    array([1.], dtype=float32)
+    ...     print(model([[1.0]]).item())
+    2.75
+    >>> model([[1.0]]).item()
+    4.0
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"ExponentialMovingAverage: decay must be in [0, 1), got {decay!r}")
+        require("ExponentialMovingAverage", "decay", decay, 0 <= decay <= 1, "in [0, 1]")
         self.model = model
-        self.decay = float(decay)
-        self.mean = model.state_dict()
+        self.decay = decay
+        self.updates = 0
+        self.averages: dict[str, Any] = model.state_dict()
+        self._structure = -1  # of the model, when the pairs were made
+        self._pairs: list[tuple[tg.Tensor, Any, bool]] = []  # tensors and their averages; is it a parameter?
 
     def update(self) -> None:
-        """Take in the parameters as they are: after a step of the optimiser."""
-        learned = {name for name, _ in self.model.named_parameters()}
-        for name, tensor in self._tensors().items():
-            mean, data = self.mean[name], tensor.data
-            if name in learned:
-                mean *= self.decay
-                mean += (1 - self.decay) * data
-            else:
-                mean[...] = data
+        """Take the weights of now into the average, after the optimiser's step; also in a compiled step.
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Within, the model has the averaged parameters; after, its own, whatever happens."""
-        own = self.model.state_dict()
-        try:
-            self.copy_to(self.model)
-            yield
-        finally:
-            self.model.load_state_dict(own)
+        Raises GraphError if parameters were added, removed or cast since the average was made.
+        """
+        structure = tg.watch(running.members, "changes")
+        if structure != self._structure or any(tensor.dtype != a.dtype for tensor, a, _ in self._pairs):
+            parameters = {name for name, _ in self.model.named_parameters()}
+            known = self._known(self.model)
+            self._pairs = [(tensor, self.averages[name], name in parameters) for name, tensor in known.items()]
+            self._structure = structure
+        keep, take = tg.host(self._weights)
+        with tg.uninterrupted():
+            for tensor, own, is_parameter in self._pairs:
+                average, now = tg.array_of(own), tg.array_of(tensor)
+                if is_parameter:
+                    np.multiply(average, keep, out=average)
+                    np.add(average, now * take, out=average)
+                else:
+                    np.copyto(average, now)
+            tg.host(self._count)
+
+    def _weights(self) -> tuple[float, float]:
+        return (self.decay, 1.0 - self.decay) if self.updates else (0.0, 1.0)
+
+    def _count(self) -> None:
+        self.updates += 1
 
     def copy_to(self, model: Module) -> None:
-        """Give the averaged parameters to a model that was built the same way."""
-        model.load_state_dict(self.mean)
+        """Write the average into a model of the same structure, for good.
+
+        Raises GraphError if the model has other parameters.
+        """
+        self._write(self._known(model), self.averages)
+
+    @contextmanager
+    def applied(self) -> Iterator[Module]:
+        """The model has the averaged weights in a ``with`` block, and its own again after it.
+
+        Raises GraphError if parameters were added, removed or cast since the average was made.
+        """
+        known = self._known(self.model)
+        before = {name: tensor.data.copy() for name, tensor in known.items()}
+        try:
+            self._write(known, self.averages)
+            yield self.model
+        finally:
+            self._write(known, before)
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of the mean, by path."""
-        return {name: array.copy() for name, array in self.mean.items()}
+        """Copies of the averages, their decay and the number of updates."""
+        return {"decay": self.decay, "updates": self.updates, "averages": copy.deepcopy(self.averages)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave.
 
-        Raises ValueError where names, shapes or dtypes do not fit; nothing was changed.
+        Raises ValueError for other names, shapes or dtypes; nothing was changed then.
         """
-        wrong = [name for name in self.mean.keys() | state.keys() if not _alike(self.mean.get(name), state.get(name))]
-        if wrong:
+        given = {name: np.asarray(array) for name, array in state["averages"].items()}
+        if _facts(given) != _facts(self.averages):
+            differing = sorted({name for name, *_ in _facts(given) ^ _facts(self.averages)})
             raise ValueError(
-                f"ExponentialMovingAverage.load_state_dict: {', '.join(sorted(wrong))} do not fit the model"
+                f"ExponentialMovingAverage.load_state_dict: nothing was loaded: names, shapes or dtypes differ in "
+                f"{', '.join(differing)}"
             )
-        for name, array in self.mean.items():
-            array[...] = state[name]
+        self.decay, self.updates = float(state["decay"]), int(state["updates"])
+        for name, array in given.items():
+            self.averages[name][...] = array
 
-    def _tensors(self) -> dict[str, tg.Tensor]:
-        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        if tensors.keys() != self.mean.keys():
+    def _known(self, model: Module) -> dict[str, tg.Tensor]:
+        tensors = model._state()
+        if differing := _facts(tensors) ^ _facts(self.averages):
             raise tg.GraphError(
-                "ExponentialMovingAverage: the model has got or lost parameters; make the average after changing it"
+                "ExponentialMovingAverage: the model is not as it was averaged: names, shapes or dtypes differ in "
+                f"{', '.join(sorted({name for name, *_ in differing}))}; make the average after changing the model"
             )
         return tensors
 
+    def _write(self, tensors: Mapping[str, tg.Tensor], arrays: Mapping[str, Any]) -> None:
+        with tg.uninterrupted():
+            for name, tensor in tensors.items():
+                tg.writes_to(tensor, by="ExponentialMovingAverage")[...] = arrays[name]
 
-def _alike(a: Any, b: Any) -> bool:
-    return a is not None and b is not None and a.shape == np.shape(b) and a.dtype == np.asarray(b).dtype
+
+def _facts(arrays: Mapping[str, Any]) -> set[tuple[str, Any, Any]]:
+    return {(name, array.shape, array.dtype) for name, array in arrays.items()}

@@ -1,49 +1,53 @@
-"""L-BFGS, by SciPy."""
+"""L-BFGS, by SciPy: ``pip install "tensorgrad-np[special]"``."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 import tensorgrad as tg
 
-from .optimizer import Optimizer, ParamGroup, R, Rule, require
-from .parts import Run
+from .optimizer import Optimizer, ParamGroup, require
 
 __all__ = ["LBFGS"]
 
+R = TypeVar("R")
+
 
 class LBFGS(Optimizer):
-    """L-BFGS with a line search, ``scipy.optimize.minimize(method="L-BFGS-B")``: extra ``special``.
+    """Steps along directions that know the curvature, with a search along each (Byrd et al., 1995).
 
-    For few data and all of them at once, since the loss must be the same function at each call. A step is a whole
-    minimisation of up to ``max_iter`` iterations, which begins without curvature; it is best to give one step many.
+    For losses without noise: of all the data, or of one large batch a step. Each :meth:`step` runs SciPy's L-BFGS-B
+    from where the parameters are, in float64, and begins its history anew; no state is kept between steps. There is no
+    learning rate.
 
     Args:
-        params: parameters, all in one group.
-        max_iter: iterations a step.
-        max_eval: evaluations a step; None for ``max_iter * 5 // 4``.
-        tolerance_grad: end where no element of the gradient is larger.
-        tolerance_change: end where the loss changes by a smaller share.
-        history_size: pairs of steps and changes of the gradient that stand for the curvature.
+        params: parameters, in one group.
+        max_iter: directions a step.
+        max_eval: evaluations of the loss a step, about; by default a quarter more than ``max_iter``.
+        tolerance_grad: a step ends where no element of the gradient is larger.
+        tolerance_change: a step ends where the loss falls by less, relative to itself or to 1.
+        history_size: so many pairs of steps and changes of gradients make the curvature.
+        skip_nonfinite: a loss or a gradient that is not finite is no error: the step changes nothing.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter; a step without a closure.
+        ValueError: an option is out of range; no parameters, or one twice; several groups.
+        TypeError: something that is no parameter.
 
     >>> import nn
-    >>> w = nn.Parameter([-1.5, 2.0])
+    >>> w = nn.Parameter([-1.0, 2.0])
     >>> optimizer = nn.LBFGS([w], max_iter=100)
     >>> def closure():
-    ...     optimizer.zero_grad()
     ...     loss = (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
     ...     loss.backward()
     ...     return loss
-    >>> _ = optimizer.step(closure)
-    >>> w.data.round(3)
+    >>> optimizer.step(closure).item()  # the loss before
+    104.0
+    >>> w.data.round(4)
     array([1., 1.])
     """
 
@@ -55,108 +59,124 @@ class LBFGS(Optimizer):
         max_eval: int | None = None,
         tolerance_grad: float = 1e-7,
         tolerance_change: float = 1e-9,
-        history_size: int = 10,
+        history_size: int = 100,
+        skip_nonfinite: bool = False,
     ) -> None:
-        options = {
-            "max_iter": max_iter,
-            "max_eval": max_eval,
-            "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change,
-            "history_size": history_size,
-        }
-        super().__init__(params, options)
-        require("LBFGS", "params", self.param_groups, len(self.param_groups) == 1, "in one group")
+        options: dict[str, Any] = {"max_iter": max_iter, "max_eval": max_eval, "history_size": history_size}
+        options |= {"tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change}
+        super().__init__(params, options, skip_nonfinite=skip_nonfinite)
+        if len(self.param_groups) > 1:
+            raise ValueError(
+                f"LBFGS: params must be in one group, got {len(self.param_groups)}: a direction is of all of them; "
+                "write model.parameters()"
+            )
 
     def _check(self, group: ParamGroup) -> None:
-        for name in ("max_iter", "history_size"):
-            require("LBFGS", name, group[name], group[name] >= 1, "at least 1")
-        require(
-            "LBFGS", "max_eval", group["max_eval"], group["max_eval"] is None or group["max_eval"] >= 1, "at least 1"
-        )
+        for name in ("max_iter", "max_eval", "history_size"):
+            value = group[name]
+            fine = (name == "max_eval" and value is None) or (isinstance(value, int) and value >= 1)
+            require("LBFGS", name, value, fine, "an integer of at least 1")
         for name in ("tolerance_grad", "tolerance_change"):
             require("LBFGS", name, group[name], group[name] >= 0, "a number of at least 0")
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {}
 
-    def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        raise AssertionError("LBFGS has a step of its own")
-
-    def step(self, closure: Callable[[], R] | None = None) -> R:
-        """Minimise the loss that the closure computes.
+    def step(self, closure: Callable[[], R] | None = None) -> R | None:
+        """Run up to ``max_iter`` iterations, and leave the parameters at the best point that was met.
 
         Args:
-            closure: clears the gradients, computes the loss, goes back through it, and returns it.
+            closure: computes the loss, goes back through it, and returns it; called many times, with the gradients
+                of before forgotten.
 
         Returns:
-            The loss before the step.
+            What ``closure`` returned first.
 
         Raises:
-            NonFiniteError: the loss or a gradient is not finite. The parameters are the best that were found before.
             ImportError: SciPy is not installed.
-            TypeError: there is no closure.
+            TypeError: there is no closure, or it does not return a loss.
+            NonFiniteError: a loss or a gradient is NaN or infinite. No parameter was changed. With ``skip_nonfinite``
+                such a step is counted in ``skipped``, and changes nothing.
+            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
         """
         if closure is None:
-            raise TypeError(
-                "LBFGS.step: a closure is missing, which clears the gradients, computes the loss, goes back "
-                "through it and returns it; write optimizer.step(closure)"
-            )
+            raise TypeError("LBFGS.step: it needs a closure, which computes the loss, calls backward() and returns it")
         try:
-            from scipy.optimize import minimize
+            from scipy import optimize
         except ImportError as error:
-            raise ImportError("LBFGS needs SciPy: pip install 'tensorgrad-np[special]'") from error
+            raise ImportError('LBFGS needs SciPy: pip install "tensorgrad-np[special]"') from error
         (group,) = self.param_groups
         self._check(group)
-        search = _Search(group["params"], closure)
-        most = group["max_eval"] or group["max_iter"] * 5 // 4
+        for bucket in self._buckets:
+            bucket.require_known(self._by)
+        search = _Search(self, closure)
+        options = {
+            "maxiter": group["max_iter"],
+            "maxfun": group["max_eval"] or max(1, group["max_iter"] * 5 // 4),
+            "maxcor": group["history_size"],
+            "gtol": group["tolerance_grad"],
+            "ftol": group["tolerance_change"],
+        }
         try:
-            minimize(
-                search.at,
-                search.best,
-                jac=True,
-                method="L-BFGS-B",
-                options={
-                    "maxiter": group["max_iter"],
-                    "maxfun": most,
-                    "gtol": group["tolerance_grad"],
-                    "ftol": group["tolerance_change"],
-                    "maxcor": group["history_size"],
-                },
-            )
-        finally:
-            search.write(search.best)
+            optimize.minimize(search.evaluate, search.start, jac=True, method="L-BFGS-B", options=options)
+        except tg.NonFiniteError:
+            search.put(search.start)
+            if not self.skip_nonfinite:
+                raise
+            self.skipped += 1
+        except BaseException:
+            search.put(search.start)
+            raise
+        else:
+            search.put(search.best)
         return search.first
 
 
 class _Search:
-    """The parameters end to end, and the best that were met."""
+    """The loss as a function of all parameters, end to end in float64."""
 
-    def __init__(self, params: list[Any], closure: Callable[[], Any]) -> None:
-        self._params = params
-        self._closure = closure
-        self._cuts = list(pairwise([0, *accumulate(param.size for param in params)]))
-        self.best = np.concatenate([param.data.ravel() for param in params]).astype(np.float64)
+    def __init__(self, optimizer: LBFGS, closure: Callable[[], Any]) -> None:
+        self.optimizer = optimizer
+        self.closure = closure
+        self.params = optimizer.param_groups[0]["params"]
+        self.places = list(pairwise(accumulate((param.size for param in self.params), initial=0)))
+        self.start = np.concatenate([param.data for param in self.params], axis=None).astype(np.float64)
+        self.best, self.least = self.start, math.inf
         self.first: Any = None
-        self._least = np.inf
+        self.calls = 0
 
-    def write(self, x: Any) -> None:
-        for param, (a, b) in zip(self._params, self._cuts, strict=True):
-            tg.writes_to(param, by="optimizer.step() of LBFGS")[...] = x[a:b].reshape(param.shape)
+    def put(self, x: Any) -> None:
+        """Write a point into the parameters."""
+        with tg.uninterrupted():
+            for param, (a, b) in zip(self.params, self.places, strict=True):
+                tg.writes_to(param, by="optimizer.step() of LBFGS")[...] = x[a:b].reshape(param.shape)
 
-    def at(self, x: Any) -> tuple[float, Any]:
-        self.write(x)
-        loss = self._closure()
-        value = float(loss.item() if isinstance(loss, tg.Tensor) else loss)
-        gradient = np.zeros(len(x))
-        for param, (a, b) in zip(self._params, self._cuts, strict=True):
-            if param.grad is not None:
-                gradient[a:b] = np.ravel(tg.array_of(param.grad))
-                if not np.isfinite(gradient[a:b]).all():
-                    raise tg.NonFiniteError(f"LBFGS.step: the gradient of {param.name!r} holds NaN or infinity")
-        if not np.isfinite(value):
-            raise tg.NonFiniteError(f"LBFGS.step: the loss is {value}")
-        if self.first is None:
+    def evaluate(self, x: Any) -> tuple[float, Any]:
+        """The loss and the gradient at a point."""
+        self.put(x)
+        self.optimizer.zero_grad()
+        loss = self.closure()
+        self.calls += 1
+        if self.calls == 1:
             self.first = loss
-        if value < self._least:
-            self._least, self.best = value, np.array(x)
+        if loss is None:
+            raise TypeError("LBFGS.step: the closure must return the loss, got None")
+        value = loss.item() if isinstance(loss, tg.Tensor) else float(loss)
+        if not math.isfinite(value):
+            raise tg.NonFiniteError(
+                f"LBFGS.step: the loss is {value} at evaluation {self.calls} of the step; no parameter was changed"
+            )
+        gradient = np.zeros_like(x)
+        for i, (param, (a, b)) in enumerate(zip(self.params, self.places, strict=True)):
+            if param.grad is None:
+                continue
+            gradient[a:b] = np.ravel(tg.array_of(param.grad))
+            if bad := int(np.count_nonzero(~np.isfinite(gradient[a:b]))):
+                raise tg.NonFiniteError(
+                    f"LBFGS.step: the gradient of {param.name or f'parameter {i}'!r}, shape {param.shape}, holds NaN "
+                    f"or infinity in {bad} of {param.size} places at evaluation {self.calls} of the step; no parameter "
+                    "was changed"
+                )
+        if value < self.least:
+            self.best, self.least = np.array(x), value
         return value, gradient

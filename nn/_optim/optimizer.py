@@ -14,7 +14,7 @@ import tensorgrad as tg
 from .._module import Module
 from .parts import Bucket, Run
 
-__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_rates"]
+__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_eps", "require_rates"]
 
 R = TypeVar("R")
 Rule = Callable[..., None]
@@ -28,7 +28,7 @@ _SWITCHES = (
 class ParamGroup(dict[str, Any]):
     """Parameters ("params") and the options they are updated with, which may be changed between steps."""
 
-    base_lr: float | None = None  # the learning rate that schedules start from; set by the first of them
+    scheduled: tuple[float | None, float] = (None, 0.0)  # the learning rate a schedule has set, and its base
 
     @property
     def branches(self) -> tuple[bool, ...]:
@@ -120,13 +120,18 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The learning rate of the first group; assigning sets it for all groups."""
-        return self.param_groups[0]["lr"]
+        return self._rated()[0]["lr"]
 
     @lr.setter
     def lr(self, value: float) -> None:
         require(type(self).__name__, "lr", value, 0 <= value < math.inf, "a finite number of at least 0")
-        for group in self.param_groups:
+        for group in self._rated():
             group["lr"] = value
+
+    def _rated(self) -> list[ParamGroup]:
+        if "lr" not in self.param_groups[0]:
+            raise AttributeError(f"{type(self).__name__} has no learning rate: it searches along each direction")
+        return self.param_groups
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters: ``grad`` is None."""
@@ -306,7 +311,7 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
     wrong = [
         f"[{name!r}]: {entry[name]!r}, expected a number"
         for name in numbers
-        if not isinstance(entry[name], int | float)
+        if not isinstance(entry[name], int | float | np.number)
     ]
     for name in slots:
         array = np.asarray(entry[name])
@@ -348,3 +353,8 @@ def require_betas(me: str, betas: Any) -> None:
     """Raise ValueError unless the weights of two running means are in [0, 1)."""
     fine = isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
     require(me, "betas", betas, fine, "two numbers in [0, 1)")
+
+
+def require_eps(me: str, group: ParamGroup) -> None:
+    """Raise ValueError unless what is added to a root is a number that is not negative."""
+    require(me, "eps", group["eps"], group["eps"] >= 0, "a number of at least 0")

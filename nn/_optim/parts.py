@@ -44,7 +44,7 @@ class Part:
         start, stop, shape = place.start, place.stop, place.shape
         self.pieces = [(i - first, place.rows) for i in place.members]
         self._scratch = [array[: stop - start].reshape(shape) for array in scratch]
-        self._state = {name: array[start:stop].reshape(shape) for name, array in bucket.state.items()}
+        self._state = {name: bucket.state[name][start:stop].reshape(shape) for name in bucket.used}
         self._updates = [self._scratch[0]]
         if len(place.members) > 1:
             cuts = pairwise(offset - start for offset in bucket.offsets[place.members.start : place.members.stop + 1])
@@ -77,7 +77,6 @@ class Run:
         places = list(_cut(bucket, start, stop))
         scratch = [np.empty(max(place.stop - place.start for place in places), bucket.dtype) for _ in range(3)]
         self.params = bucket.params[start:stop]
-        self.known = [(param, param.shape) for param in self.params]
         self.parts = [Part(bucket, place, scratch, start) for place in places]
         self._numbers = bucket.numbers
         self._start, self._stop = start, stop
@@ -103,6 +102,7 @@ class Bucket:
         initial: the history of a parameter at first: no updates ("t"), and the numbers that an optimiser adds.
         numbers: the history of each parameter, by name.
         state: arrays by name, of all parameters end to end; made when they are first needed.
+        used: the names of those that the options of now need.
     """
 
     def __init__(self, group: ParamGroup, params: list[Any], numbers: Mapping[str, float]) -> None:
@@ -113,17 +113,21 @@ class Bucket:
         self.initial = {"t": 0, **numbers}
         self.numbers: dict[str, list[Any]] = {name: [value] * len(params) for name, value in self.initial.items()}
         self.state: dict[str, Any] = {}
+        self.used: tuple[str, ...] = ()
+        self._known = [(param, param.shape) for param in self.params]
         self._runs: dict[tuple[int, int], Run] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runs": {}}  # a copy has views of its own state
 
     def allocate(self, slots: Mapping[str, float]) -> None:
-        """Make the arrays of state that are missing, filled with the value they start from."""
-        for name in slots:
-            if name not in self.state:
-                self.state[name] = np.full(self.offsets[-1], slots[name], self.dtype)
-                self._runs.clear()
+        """Use these arrays of state; make those that are missing, filled with the value they start from."""
+        if self.used != tuple(slots):
+            for name in slots:
+                if name not in self.state:
+                    self.state[name] = np.full(self.offsets[-1], slots[name], self.dtype)
+            self.used = tuple(slots)
+            self._runs.clear()
 
     @property
     def breaks(self) -> tuple[int, ...]:
@@ -135,16 +139,8 @@ class Bucket:
         return tuple(i for i in range(1, len(histories)) if histories[i] != histories[i - 1])
 
     def ready(self, slots: Mapping[str, float], by: str) -> Iterator[tuple[Run, list[Any]]]:
-        """What can be updated, with the gradients.
-
-        Raises GraphError for a parameter that was replaced or cast since the optimiser was made.
-        """
-        for param in self.params:
-            if getattr(param, "held", 1) == 0:
-                raise tg.GraphError(
-                    f"{by}: parameter {param.name!r} was replaced in its module since the "
-                    "optimiser was made, and the new one is not known; make the optimiser after changing the model"
-                )
+        """What can be updated, with the gradients. Raises what :meth:`require_known` does."""
+        self.require_known(by)
         gradients = [param.grad for param in self.params]
         edges = [0, *tg.watch(self, "breaks"), len(gradients)]
         if missing := [i for i, gradient in enumerate(gradients) if gradient is None]:
@@ -156,11 +152,16 @@ class Bucket:
             run = self._runs.get((start, stop))
             if run is None:
                 run = self._runs[start, stop] = Run(self, start, stop)
-            self._require_unchanged(run, by)
             yield run, [tg.array_of(gradient) for gradient in gradients[start:stop]]
 
-    def _require_unchanged(self, run: Run, by: str) -> None:
-        for param, shape in run.known:
+    def require_known(self, by: str) -> None:
+        """Raise GraphError for a parameter that was replaced or cast since the optimiser was made."""
+        for param, shape in self._known:
+            if getattr(param, "held", 1) == 0:
+                raise tg.GraphError(
+                    f"{by}: parameter {param.name!r} was replaced in its module since the "
+                    "optimiser was made, and the new one is not known; make the optimiser after changing the model"
+                )
             data = param.data
             if data.shape != shape or data.dtype != self.dtype:
                 raise tg.GraphError(

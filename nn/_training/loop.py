@@ -14,7 +14,7 @@ import tensorgrad as tg
 from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
 from .._optim.lbfgs import LBFGS
-from .._optim.schedules import ReduceLROnPlateau
+from .._optim.plateau import ReduceLROnPlateau
 from ..metrics import METRICS
 from .callbacks import Callback, Checkpoint, Fit
 from .data import Batch, Casts, Rows, Stream

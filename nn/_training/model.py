@@ -15,10 +15,9 @@ from .._losses import LOSSES
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
-from .._optim import OPTIMIZERS
-from .._optim.groups import no_decay
+from .._optim.grouping import no_decay
 from .._optim.optimizer import Optimizer
-from .._optim.schedules import SCHEDULES
+from .._optim.registry import OPTIMIZERS, SCHEDULES
 from ..metrics import METRICS
 from .callbacks import Callback
 from .data import Casts, Rows, source

@@ -1,193 +1,291 @@
-"""Learning rates over time, beside closed forms and PyTorch's."""
-
+import json
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 import nn
 
-PEERS = [
-    ("StepLR", {"step_size": 7, "gamma": 0.5}),
-    ("MultiStepLR", {"milestones": [3, 10, 10, 50], "gamma": 0.3}),
-    ("ExponentialLR", {"gamma": 0.97}),
-    ("CosineAnnealingLR", {"T_max": 30}),
-    ("CosineAnnealingLR", {"T_max": 17, "eta_min": 0.001}),
-    ("CosineAnnealingWarmRestarts", {"T_0": 10}),
-    ("CosineAnnealingWarmRestarts", {"T_0": 5, "T_mult": 2, "eta_min": 0.001}),
-    ("LinearLR", {}),
-    ("LinearLR", {"start_factor": 0.1, "end_factor": 0.5, "total_iters": 40}),
-    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 200}),
-    ("OneCycleLR", {"max_lr": [0.5, 0.1], "total_steps": 150, "anneal_strategy": "linear", "pct_start": 0.1}),
-    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 101, "cycle_momentum": False, "div_factor": 10.0}),
+# (name, arguments, steps that PyTorch allows or that its recursion stays close for)
+SCHEDULES = [
+    ("StepLR", {"step_size": 7}, 300),
+    ("StepLR", {"step_size": 30, "gamma": 0.7}, 300),
+    ("MultiStepLR", {"milestones": [3, 50, 50, 120], "gamma": 0.5}, 300),
+    ("ExponentialLR", {"gamma": 0.97}, 300),
+    ("CosineAnnealingLR", {"T_max": 50}, 300),
+    ("CosineAnnealingLR", {"T_max": 300, "eta_min": 0.001}, 300),
+    ("CosineAnnealingWarmRestarts", {"T_0": 40}, 300),
+    ("CosineAnnealingWarmRestarts", {"T_0": 10, "T_mult": 2, "eta_min": 0.001}, 300),
+    ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 3}, 300),
+    ("LinearLR", {}, 300),
+    ("LinearLR", {"start_factor": 0.01, "end_factor": 0.5, "total_iters": 100}, 300),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 300}, 299),
+    ("OneCycleLR", {"max_lr": [0.3, 0.1], "total_steps": 300, "pct_start": 0.4, "anneal_strategy": "linear"}, 299),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 250, "three_phase": True, "div_factor": 10.0}, 249),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 101, "pct_start": 0.0, "cycle_momentum": False}, 100),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 50, "base_momentum": 0.5, "final_div_factor": 10.0}, 49),
 ]
+NAMES = list(dict.fromkeys(name for name, *_ in SCHEDULES))
 
 
-def optimizers(torch, kind="SGD", **options):
-    ours = [nn.Parameter([0.0]), nn.Parameter([0.0])]
-    theirs = [torch.zeros(1, requires_grad=True) for _ in range(2)]
-    groups = lambda params: [{"params": params[:1]}, {"params": params[1:], "lr": 0.03}]
-    return getattr(nn, kind)(groups(ours), lr=0.1, **options), getattr(torch.optim, kind)(
-        groups(theirs), lr=0.1, **options
-    )
+def optimizer(kind=nn.SGD, **options):
+    groups = [{"params": [nn.Parameter([1.0])]}, {"params": [nn.Parameter([2.0])], "lr": 0.02}]
+    return kind(groups, lr=0.1, **options)
 
 
-def rates(optimizer):
-    return [(g["lr"], g.get("momentum"), g.get("betas", (None,))[0]) for g in optimizer.param_groups]
-
-
-def assert_alike(ours, theirs):
-    for own, other in zip(rates(ours), rates(theirs), strict=True):
-        for a, b in zip(own, other, strict=True):
-            assert (a is None) == (b is None)
-            if a is not None:
-                assert a == pytest.approx(b, rel=1e-11, abs=1e-14)
+def arguments(name, options):
+    """As positional and keyword arguments, which both take."""
+    return {"total_steps": 300, "max_lr": 0.3, **options} if name == "OneCycleLR" else options
 
 
 @pytest.mark.peer
-@pytest.mark.filterwarnings("ignore:Detected call of")
-@pytest.mark.parametrize("kind", [("SGD", {"momentum": 0.9}), ("AdamW", {})])
-@pytest.mark.parametrize(("name", "options"), PEERS)
-def test_rates_and_momenta_equal_pytorch(name, options, kind):
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+@pytest.mark.parametrize(("name", "options", "steps"), SCHEDULES)
+def test_rates_equal_pytorch(name, options, steps, kind):
     torch = pytest.importorskip("torch")
-    ours, theirs = optimizers(torch, kind[0], **kind[1])
+    ours = optimizer(getattr(nn, kind))
+    groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.02}]
+    theirs = getattr(torch.optim, kind)(groups, lr=0.1)
     schedule = getattr(nn, name)(ours, **options)
     peer = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
-    for _ in range(options.get("total_steps", 301) - 1):
-        assert_alike(ours, theirs)
-        assert schedule.get_last_lr() == [group["lr"] for group in ours.param_groups]
-        schedule.step()
-        peer.step()
-    assert_alike(ours, theirs)
+    for _ in range(steps + 1):
+        np.testing.assert_allclose(schedule.get_last_lr(), peer.get_last_lr(), rtol=1e-12, atol=1e-12)
+        for group, other in zip(ours.param_groups, theirs.param_groups, strict=True):
+            for key in ("momentum", "betas"):
+                if key in group:
+                    np.testing.assert_allclose(group[key], other[key], rtol=1e-12)
+        if schedule.last_epoch < steps:
+            schedule.step()
+            peer.step()
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("mode", ["min", "max"])
-@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
-def test_plateaus_equal_pytorch(mode, threshold_mode):
-    torch = pytest.importorskip("torch")
-    ours, theirs = optimizers(torch)
-    options = {"mode": mode, "factor": 0.7, "patience": 3, "threshold": 0.02, "threshold_mode": threshold_mode}
-    more = {"cooldown": 2, "min_lr": 0.004}
-    schedule = nn.ReduceLROnPlateau(ours, **options, **more)
-    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, eps=0.0, **options, **more)
-    rng = np.random.default_rng(0)
-    for i in range(300):
-        figure = (1 if mode == "min" else -1) * math.exp(-i / 60) + 0.05 * rng.normal()
-        schedule.step(figure)
-        peer.step(figure)
-        assert_alike(ours, theirs)
-    assert ours.lr < 0.1
-
-
-@pytest.mark.peer
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 def test_a_sequence_equals_pytorch():
     torch = pytest.importorskip("torch")
-    from torch.optim import lr_scheduler
+    ours = optimizer()
+    theirs = torch.optim.SGD([{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.02}], lr=0.1)
 
-    ours, theirs = optimizers(torch)
-    warm, down = nn.LinearLR(ours, 0.1, total_iters=5), nn.CosineAnnealingLR(ours, T_max=20)
-    schedule = nn.SequentialLR([warm, down, nn.ExponentialLR(ours, 0.9)], milestones=[5, 25])
-    parts = [
-        lr_scheduler.LinearLR(theirs, 0.1, total_iters=5),
-        lr_scheduler.CosineAnnealingLR(theirs, T_max=20),
-        lr_scheduler.ExponentialLR(theirs, 0.9),
-    ]
-    peer = lr_scheduler.SequentialLR(theirs, parts, milestones=[5, 25])
-    for _ in range(40):
-        assert_alike(ours, theirs)
-        theirs.step()
+    def made(module, of):
+        parts = [
+            module.LinearLR(of, start_factor=0.1, total_iters=20),
+            module.CosineAnnealingLR(of, T_max=100, eta_min=1e-3),
+            module.ExponentialLR(of, gamma=0.9),
+        ]
+        return module.SequentialLR(of, parts, milestones=[20, 120])
+
+    schedule, peer = made(nn, ours), made(torch.optim.lr_scheduler, theirs)
+    for _ in range(200):
+        np.testing.assert_allclose(schedule.get_last_lr(), peer.get_last_lr(), rtol=1e-12, atol=1e-12)
         schedule.step()
         peer.step()
 
 
-def test_closed_forms():
-    optimizer = nn.SGD([nn.Parameter([0.0])], lr=2.0)
-    schedule = nn.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.5)
-    for t in range(11):
-        assert optimizer.lr == pytest.approx(0.5 + 1.5 * (1 + math.cos(math.pi * t / 10)) / 2, rel=1e-14)
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 3},
+        {"mode": "max", "patience": 2, "factor": 0.5, "threshold": 0.05},
+        {"threshold_mode": "abs", "threshold": 0.1, "patience": 1, "cooldown": 4, "min_lr": [1e-3, 1e-2]},
+        {"mode": "max", "threshold_mode": "abs", "threshold": 0.2, "patience": 0, "factor": 0.9, "min_lr": 0.01},
+    ],
+)
+def test_plateaus_equal_pytorch(options):
+    torch = pytest.importorskip("torch")
+    ours = optimizer()
+    theirs = torch.optim.SGD([{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.02}], lr=0.1)
+    schedule = nn.ReduceLROnPlateau(ours, **options)
+    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    rng = np.random.default_rng(0)
+    metrics = [*(rng.normal(size=60) * 0.3 - np.arange(60) / 30), math.nan, *rng.normal(size=20)]
+    seen = set()
+    for metric in metrics:
+        schedule.step(metric)
+        peer.step(metric)
+        assert schedule.get_last_lr() == peer.get_last_lr()
+        assert (schedule.best, schedule.num_bad_epochs) == (peer.best, peer.num_bad_epochs)
+        seen.add(schedule.get_last_lr()[0])
+    assert len(seen) > 2
+
+
+def test_a_plateau_takes_a_tensor():
+    given = optimizer()
+    schedule = nn.ReduceLROnPlateau(given, patience=0)
+    loss = nn.Parameter([2.0]).sum()
+    schedule.step(loss)
+    schedule.step(loss)
+    assert given.lr == pytest.approx(0.01)
+
+
+def made(name, options, of):
+    if name == "SequentialLR":
+        parts = [nn.LinearLR(of, total_iters=4), nn.OneCycleLR(of, 0.3, 20), nn.StepLR(of, 3)]
+        return nn.SequentialLR(of, parts, milestones=[4, 15])
+    return getattr(nn, name)(of, **options)
+
+
+@pytest.mark.parametrize(("name", "options", "steps"), [*SCHEDULES, ("SequentialLR", {}, 30)])
+@pytest.mark.promise("H7")
+def test_resuming_goes_on_alike(name, options, steps):
+    """Through JSON, with other settings in the schedule that takes over; the optimiser's state before or after it."""
+    whole = optimizer()
+    schedule = made(name, options, whole)
+    for _ in range(10):
         schedule.step()
+    saved, state = json.loads(json.dumps(schedule.state_dict())), whole.state_dict()
+    expected = []
+    for _ in range(min(steps, 30) - 10):
+        schedule.step()
+        expected.append(schedule.get_last_lr())
+    for optimizer_first in (False, True):
+        other = optimizer()
+        resumed = made(name, options, other)
+        if optimizer_first:
+            other.load_state_dict(state)
+        resumed.load_state_dict(saved)
+        if not optimizer_first:
+            other.load_state_dict(state)
+        for lrs in expected:
+            resumed.step()
+            assert resumed.get_last_lr() == lrs
+    assert pickle.loads(pickle.dumps(schedule)).get_last_lr() == schedule.get_last_lr()
 
 
-MADE = {
-    "StepLR": lambda o: nn.StepLR(o, 3),
-    "MultiStepLR": lambda o: nn.MultiStepLR(o, [2, 5]),
-    "ExponentialLR": lambda o: nn.ExponentialLR(o, 0.9),
-    "CosineAnnealingLR": lambda o: nn.CosineAnnealingLR(o, 9),
-    "CosineAnnealingWarmRestarts": lambda o: nn.CosineAnnealingWarmRestarts(o, 4, 2),
-    "LinearLR": lambda o: nn.LinearLR(o, 0.2, total_iters=8),
-    "OneCycleLR": lambda o: nn.OneCycleLR(o, 1.0, 30),
-    "SequentialLR": lambda o: nn.SequentialLR([nn.LinearLR(o, 0.2), nn.ExponentialLR(o, 0.9)], [4]),
-    "ReduceLROnPlateau": lambda o: nn.ReduceLROnPlateau(o, patience=1),
-}
+def test_settings_come_with_the_state():
+    schedule = nn.StepLR(optimizer(), step_size=2, gamma=0.5)
+    for _ in range(3):
+        schedule.step()
+    other = optimizer()
+    nn.StepLR(other, step_size=100).load_state_dict(schedule.state_dict())
+    assert other.lr == schedule.get_last_lr()[0] == 0.05
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_a_state_goes_on_where_it_was(name):
-    def made():
-        optimizer = nn.SGD([nn.Parameter([0.0])], lr=0.1, momentum=0.9)
-        return optimizer, MADE[name](optimizer)
-
-    figures = iter([3.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0] * 2)
-
-    def step(*schedules):
-        figure = [next(figures)] if name == "ReduceLROnPlateau" else []
-        for schedule in schedules:
-            schedule.step(*figure)
-
-    (optimizer, schedule), (other, resumed) = made(), made()
-    for _ in range(5):
-        step(schedule)
+def test_a_plateau_resumes():
+    schedule = nn.ReduceLROnPlateau(optimizer(), patience=1)
+    for metric in (1.0, 2.0):
+        schedule.step(metric)
+    other = optimizer()
+    resumed = nn.ReduceLROnPlateau(other, patience=1)
     resumed.load_state_dict(schedule.state_dict())
-    other.load_state_dict(optimizer.state_dict())
-    assert resumed.state_dict() == schedule.state_dict()
-    for _ in range(6):
-        step(schedule, resumed)
-        assert rates(other) == rates(optimizer)
-    with pytest.raises(ValueError, match="got the attributes"):
-        resumed.load_state_dict({"steps": 3})
+    resumed.step(2.0)
+    assert other.lr == pytest.approx(0.01)
 
 
-def test_two_schedules_start_from_the_rate_at_first():
-    optimizer = nn.SGD([nn.Parameter([0.0])], lr=1.0)
-    nn.LinearLR(optimizer, 0.1)
-    assert optimizer.lr == pytest.approx(0.1)
-    assert nn.ExponentialLR(optimizer, 0.5).base_lrs == [1.0]
+@pytest.mark.parametrize(("name", "options"), [*((n, o) for n, o, _ in SCHEDULES), ("SequentialLR", {})])
+def test_a_state_that_does_not_fit_changes_nothing(name, options):
+    schedule = made(name, options, optimizer())
+    before = schedule.state_dict()
+    for bad in (
+        {**before, "last_epoch": 5, "rate": 1},
+        {**before, "last_epoch": 5, "base_lrs": [0.1]},
+        {key: value for key, value in before.items() if key != "base_lrs"},
+    ):
+        with pytest.raises(ValueError, match=f"{name}.load_state_dict: nothing was loaded"):
+            schedule.load_state_dict(bad)
+        assert schedule.state_dict() == before
+
+
+def test_a_sequence_looks_at_all_parts_before_it_takes_any():
+    schedule = made("SequentialLR", {}, optimizer())
+    before = schedule.state_dict()
+    bad = schedule.state_dict()
+    bad["schedulers"][0]["last_epoch"] = 3
+    del bad["schedulers"][2]["gamma"]
+    with pytest.raises(ValueError, match=r"StepLR.load_state_dict: nothing was loaded"):
+        schedule.load_state_dict(bad)
+    with pytest.raises(ValueError, match="2 schedulers, expected 3"):
+        schedule.load_state_dict({**before, "schedulers": before["schedulers"][:2]})
+    assert schedule.state_dict() == before
+
+
+def test_schedules_start_from_the_rate_of_the_optimiser():
+    """Whatever a schedule before has set; but a rate that was set by hand is the new one."""
+    given = optimizer()
+    for _ in range(2):
+        schedule = nn.ExponentialLR(given, gamma=0.5)
+        assert given.lr == 0.1
+        schedule.step()
+        assert given.lr == 0.05
+    given.lr = 0.3
+    assert nn.StepLR(given, step_size=1).base_lrs == [0.3, 0.3]
+
+
+def test_a_schedule_can_bring_the_rate_to_zero():
+    w = nn.Parameter([1.0])
+    given = nn.AdamW([w], lr=0.1)
+    schedule = nn.CosineAnnealingLR(given, T_max=2)
+    for _ in range(4):
+        w.grad = [1.0]
+        given.step()
+        schedule.step()
+    assert given.lr == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
-    ("make", "text"),
+    ("name", "options", "text"),
     [
-        (lambda o: nn.StepLR(o, 0), "StepLR: step_size must be at least 1, got 0"),
-        (lambda o: nn.StepLR([], 1), "StepLR: optimizer must be an Optimizer"),
-        (lambda o: nn.MultiStepLR(o, [3, 1]), "milestones must be in ascending order"),
-        (lambda o: nn.ExponentialLR(o, -1.0), "gamma"),
-        (lambda o: nn.CosineAnnealingLR(o, 0), "T_max"),
-        (lambda o: nn.CosineAnnealingWarmRestarts(o, 2.5), "T_0 must be an integer"),
-        (lambda o: nn.CosineAnnealingWarmRestarts(o, 2, 0), "T_mult"),
-        (lambda o: nn.LinearLR(o, 0.0), "start_factor"),
-        (lambda o: nn.LinearLR(o, total_iters=0), "total_iters"),
-        (lambda o: nn.OneCycleLR(o, 1.0, 0), "total_steps"),
-        (lambda o: nn.OneCycleLR(o, [1.0, 2.0], 5), "max_lr"),
-        (lambda o: nn.OneCycleLR(o, 1.0, 5, anneal_strategy="cosine"), "anneal_strategy"),
-        (lambda o: nn.OneCycleLR(o, 1.0, 5), "cycle_momentum must be False"),
-        (lambda o: nn.SequentialLR([nn.StepLR(o, 1)], []), "two or more schedules"),
-        (lambda o: nn.SequentialLR([nn.StepLR(o, 1), nn.ReduceLROnPlateau(o)], [1]), "that count steps"),
-        (lambda o: nn.SequentialLR([nn.StepLR(o, 1), nn.StepLR(o, 1)], [1, 2]), "1 steps in ascending order"),
-        (lambda o: nn.ReduceLROnPlateau(o, "least"), "mode"),
-        (lambda o: nn.ReduceLROnPlateau(o, factor=1.0), "factor"),
+        ("StepLR", {"step_size": 0}, "step_size"),
+        ("StepLR", {"step_size": 2.5}, "step_size"),
+        ("StepLR", {"step_size": 2, "gamma": -1.0}, "gamma"),
+        ("MultiStepLR", {"milestones": [3, 1]}, "milestones"),
+        ("MultiStepLR", {"milestones": [0.5]}, "milestones"),
+        ("ExponentialLR", {"gamma": math.nan}, "gamma"),
+        ("ExponentialLR", {"gamma": math.inf}, "gamma"),
+        ("CosineAnnealingLR", {"T_max": 0}, "T_max"),
+        ("CosineAnnealingLR", {"T_max": 5, "eta_min": -1.0}, "eta_min"),
+        ("CosineAnnealingWarmRestarts", {"T_0": 0}, "T_0"),
+        ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 0}, "T_mult"),
+        ("LinearLR", {"start_factor": 0.0}, "start_factor"),
+        ("LinearLR", {"end_factor": 1.5}, "end_factor"),
+        ("LinearLR", {"total_iters": 0}, "total_iters"),
+        ("OneCycleLR", {"max_lr": -1.0}, "max_lr"),
+        ("OneCycleLR", {"max_lr": [0.1, 0.2, 0.3]}, "max_lr"),
+        ("OneCycleLR", {"total_steps": 0}, "total_steps"),
+        ("OneCycleLR", {"pct_start": 1.5}, "pct_start"),
+        ("OneCycleLR", {"anneal_strategy": "exp"}, "anneal_strategy"),
+        ("OneCycleLR", {"base_momentum": 1.0}, "base_momentum"),
+        ("OneCycleLR", {"div_factor": 0.0}, "div_factor"),
+        ("ReduceLROnPlateau", {"mode": "best"}, "mode"),
+        ("ReduceLROnPlateau", {"factor": 1.0}, "factor"),
+        ("ReduceLROnPlateau", {"patience": -1}, "patience"),
+        ("ReduceLROnPlateau", {"cooldown": 0.5}, "cooldown"),
+        ("ReduceLROnPlateau", {"threshold_mode": "both"}, "threshold_mode"),
+        ("ReduceLROnPlateau", {"min_lr": [0.1]}, "min_lr"),
     ],
 )
-def test_bad_arguments_are_refused(make, text):
-    with pytest.raises(ValueError, match=text):
-        make(nn.SGD([nn.Parameter([0.0])], lr=0.1))
+def test_bad_arguments_are_refused(name, options, text):
+    given = optimizer()
+    with pytest.raises(ValueError, match=f"{name}: {text} must be .*got"):
+        getattr(nn, name)(given, **arguments(name, options))
+    assert [group["lr"] for group in given.param_groups] == [0.1, 0.02]
 
 
-def test_a_cycle_ends():
-    optimizer = nn.AdamW([nn.Parameter([0.0])])
-    schedule = nn.OneCycleLR(optimizer, 1.0, 3)
+def test_what_a_schedule_cannot_be_made_of():
+    given = optimizer()
+    with pytest.raises(TypeError, match="StepLR: optimizer must be an Optimizer, got float"):
+        nn.StepLR(0.1, step_size=2)
+    with pytest.raises(AttributeError, match="LBFGS has no learning rate"):
+        nn.StepLR(nn.LBFGS([nn.Parameter([1.0])]), step_size=2)
+    with pytest.raises(ValueError, match="cycle_momentum must be False with Adagrad"):
+        nn.OneCycleLR(optimizer(nn.Adagrad), 0.1, 10)
+    parts = [nn.StepLR(given, 2), nn.StepLR(given, 3)]
+    with pytest.raises(ValueError, match="milestones must be one fewer than the 2 schedulers"):
+        nn.SequentialLR(given, parts, [1, 2])
+    with pytest.raises(ValueError, match=r"schedulers\[1\] is a StepLR of another optimiser"):
+        nn.SequentialLR(given, [parts[0], nn.StepLR(optimizer(), 2)], [1])
+    with pytest.raises(TypeError, match=r"schedulers\[0\] must be .*got ReduceLROnPlateau"):
+        nn.SequentialLR(given, [nn.ReduceLROnPlateau(given), parts[0]], [1])
+
+
+def test_one_cycle_ends():
+    given = optimizer()
+    schedule = nn.OneCycleLR(given, 1.0, total_steps=3, anneal_strategy="linear")
     for _ in range(3):
         schedule.step()
-    with pytest.raises(ValueError, match="cycle of 3 steps"):
+    assert given.lr == pytest.approx(1 / 25 / 1e4)
+    with pytest.raises(ValueError, match="step 4, after the last of total_steps=3"):
         schedule.step()
+    assert schedule.last_epoch == 3

@@ -7,6 +7,7 @@ from typing import Any
 from .._layers.activations import PReLU
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
+from .._parameter import Parameter
 
 __all__ = ["no_decay"]
 
@@ -14,25 +15,22 @@ _UNDECAYED = (BatchNorm, LayerNorm, RMSNorm, GroupNorm, PReLU)
 
 
 def no_decay(model: Module) -> list[dict[str, Any]]:
-    """The parameters in two groups for an optimiser: weights, and those that should not decay.
+    """The parameters of a model in two groups for an optimiser: those that decay, and those that do not.
 
-    The second has ``weight_decay`` 0: biases and all else of fewer than two axes, the parameters of norms, and the
-    slopes of PReLU. A group without members is left out.
+    Biases, slopes and scales, which have fewer than two axes, do not, nor do the parameters of norms and of PReLU:
+    their group has ``weight_decay`` 0. A group that would be empty is left out.
 
-    Raises:
-        ValueError: the model has no parameters.
+    Raises ValueError for a model without parameters.
 
     >>> import nn
     >>> model = nn.MLP([4, 8, 3], norm="batch", rng=0)
-    >>> optimizer = nn.AdamW(nn.no_decay(model), lr=1e-3, weight_decay=0.01)
-    >>> [[p.name for p in group["params"]] for group in optimizer.param_groups]
-    [['layers.0.W', 'layers.3.W'], ['layers.1.gamma', 'layers.1.beta', 'layers.3.b']]
-    >>> [group["weight_decay"] for group in optimizer.param_groups]
-    [0.01, 0.0]
+    >>> optimizer = nn.AdamW(nn.no_decay(model), lr=1e-3, weight_decay=0.1)
+    >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
+    [(2, 0.1), (3, 0.0)]
     """
     exempt = {id(p) for module in model.modules() if isinstance(module, _UNDECAYED) for p in module.parameters()}
-    weights: list[Any] = []
-    others: list[Any] = []
+    weights: list[Parameter] = []
+    others: list[Parameter] = []
     for parameter in model.parameters():
         (others if parameter.ndim < 2 or id(parameter) in exempt else weights).append(parameter)
     if not weights and not others:

@@ -1,0 +1,195 @@
+"""Kin of Adam: NAdam, with Nesterov's momentum, and RAdam, which is careful with its first steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .moments import average_in, average_square_in
+from .optimizer import Optimizer, ParamGroup, Rule, require, require_betas, require_eps, require_rates
+from .parts import Run
+
+__all__ = ["NAdam", "RAdam"]
+
+
+class NAdam(Optimizer):
+    """Adam that looks ahead as Nesterov's momentum does (Dozat, 2016). The same as PyTorch's.
+
+    Args:
+        params: parameters, or groups: dicts of "params" and options of their own.
+        lr: learning rate.
+        betas: weights of the old running means, in [0, 1).
+        eps: added to the root.
+        weight_decay: added to the gradient as ``weight_decay * p``.
+        momentum_decay: how fast the momentum of step t, ``beta1 * (1 - 0.96**(t * momentum_decay) / 2)``, comes up to
+            beta1.
+        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, and not the gradient.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+
+    Raises:
+        ValueError: an option is out of range; no parameters, or one twice.
+        TypeError: something that is no parameter.
+
+    >>> import nn
+    >>> w = nn.Parameter([1.0, 1.0])
+    >>> optimizer = nn.NAdam([w], lr=0.1)
+    >>> w.grad = [1e-3, 1e3]
+    >>> optimizer.step()
+    >>> w.data.round(3)
+    array([0.894, 0.894])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        skip_nonfinite: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
+        options["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, options, numbers={"mu_product": 1.0}, skip_nonfinite=skip_nonfinite)
+
+    def _check(self, group: ParamGroup) -> None:
+        _check_adam("NAdam", group)
+        decay = group["momentum_decay"]
+        require("NAdam", "momentum_decay", decay, decay >= 0, "a number of at least 0")
+
+    def _slots(self, group: ParamGroup) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0}
+
+    def _rule(self, group: ParamGroup, run: Run) -> Rule:
+        def numbers() -> tuple[float, ...]:
+            beta1, beta2 = group["betas"]
+            t = run.number("t") + 1
+            mu, ahead = (beta1 * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
+            product = run.number("mu_product") * mu
+            run.advance(mu_product=product)
+            root = math.sqrt(1 - beta2**t)
+            now, then = (1 - mu) / (1 - product), ahead / (1 - product * ahead)
+            return beta1, 1 - beta1, beta2, 1 - beta2, then / now, group["eps"] * root, group["lr"] * now * root
+
+        keep1, take1, keep2, take2, share, eps, rate = tg.host(numbers)
+
+        def update(g: Any, u: Any, w: Any, m: Any, v: Any) -> None:
+            average_in(m, g, keep1, take1, u)
+            average_square_in(v, g, keep2, take2, u)
+            np.sqrt(v, out=w)
+            np.add(w, eps, out=w)
+            np.multiply(m, share, out=u)
+            np.add(u, g, out=u)
+            np.divide(u, w, out=u)
+            np.multiply(u, rate, out=u)
+
+        return update
+
+
+class RAdam(Optimizer):
+    """Adam whose first steps, while v is a mean of too few, are plain ones (Liu et al., 2020). The same as PyTorch's.
+
+    Args:
+        params: parameters, or groups: dicts of "params" and options of their own.
+        lr: learning rate.
+        betas: weights of the old running means, in [0, 1).
+        eps: added to the root.
+        weight_decay: added to the gradient as ``weight_decay * p``.
+        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, and not the gradient.
+        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+
+    Raises:
+        ValueError: an option is out of range; no parameters, or one twice.
+        TypeError: something that is no parameter.
+
+    >>> import nn
+    >>> w = nn.Parameter([1.0])
+    >>> optimizer = nn.RAdam([w], lr=0.1)
+    >>> w.grad = [2.0]
+    >>> optimizer.step()
+    >>> w.data  # 0.1 * 2: not yet divided by a root
+    array([0.8])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        skip_nonfinite: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, options, skip_nonfinite=skip_nonfinite)
+
+    def _check(self, group: ParamGroup) -> None:
+        _check_adam("RAdam", group)
+
+    def _slots(self, group: ParamGroup) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0}
+
+    def _rule(self, group: ParamGroup, run: Run) -> Rule:
+        rectified = tg.watch(_Next(group, run), "rectified")
+
+        def numbers() -> tuple[float, ...]:
+            beta1, beta2 = group["betas"]
+            rate = group["lr"] * _rectification(group, run.number("t") + 1) / (1 - beta1 ** run.advance())
+            return beta1, 1 - beta1, beta2, 1 - beta2, group["eps"], rate
+
+        keep1, take1, keep2, take2, eps, rate = tg.host(numbers)
+
+        def update(g: Any, u: Any, w: Any, m: Any, v: Any) -> None:
+            average_in(m, g, keep1, take1, u)
+            average_square_in(v, g, keep2, take2, u)
+            if rectified:
+                np.sqrt(v, out=u)
+                np.add(u, eps, out=u)
+                np.divide(m, u, out=u)
+            np.multiply(u if rectified else m, rate, out=u)
+
+        return update
+
+
+class _Next:
+    """The next step of a run: a compiled one is traced again when it turns out to be of the other kind."""
+
+    def __init__(self, group: ParamGroup, run: Run) -> None:
+        self._group, self._run = group, run
+
+    @property
+    def rectified(self) -> bool:
+        return _length(self._group, self._run.number("t") + 1) > 5
+
+
+def _length(group: ParamGroup, t: int) -> float:
+    """Of how many gradients v is about a mean: rho_t in the paper."""
+    beta2 = group["betas"][1]
+    return 2 / (1 - beta2) - 1 - 2 * t * beta2**t / (1 - beta2**t)
+
+
+def _rectification(group: ParamGroup, t: int) -> float:
+    """What a step is multiplied by: r_t in the paper, with the correction of v's start at zero; else 1."""
+    beta2 = group["betas"][1]
+    most, length = 2 / (1 - beta2) - 1, _length(group, t)
+    if length <= 5:
+        return 1.0
+    ratio = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+    return math.sqrt(ratio) * math.sqrt(1 - beta2**t)
+
+
+def _check_adam(me: str, group: ParamGroup) -> None:
+    require_rates(me, group)
+    require_betas(me, group["betas"])
+    require_eps(me, group)

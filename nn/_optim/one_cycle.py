@@ -1,0 +1,122 @@
+"""One cycle of the learning rate, up and down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from .optimizer import Optimizer, require
+from .scheduler import LRScheduler, along_cosine, require_count, require_factor
+
+__all__ = ["OneCycleLR"]
+
+
+class OneCycleLR(LRScheduler):
+    """Up from ``max_lr / div_factor`` to ``max_lr``, and down to far below where it began (Smith and Topin, 2018).
+
+    The optimiser's own learning rates are not used. Momentum (beta1 of Adam and its kin) goes the other way.
+
+    Args:
+        optimizer: whose learning rates are set.
+        max_lr: the highest rate; one number, or one for each group.
+        total_steps: steps in all; another one is an error.
+        pct_start: the share of them on the way up, in [0, 1].
+        anneal_strategy: along a cosine ("cos"), or a straight line ("linear").
+        cycle_momentum: change the momentum, too?
+        base_momentum: the momentum at the highest rate.
+        max_momentum: the momentum at the beginning and at the end.
+        div_factor: how many times smaller than the highest rate is the first?
+        final_div_factor: how many times smaller than the first is the last?
+        three_phase: come down as long as up, to where it began, and then to the end?
+
+    Raises:
+        ValueError: an argument is out of range; the optimiser has no momentum to change; one step too many.
+
+    >>> import nn
+    >>> optimizer = nn.SGD([nn.Parameter([1.0])], momentum=0.9)
+    >>> schedule = nn.OneCycleLR(optimizer, 1.0, total_steps=5, pct_start=0.6, anneal_strategy="linear")
+    >>> for _ in range(5):
+    ...     print(round(optimizer.lr, 3), round(optimizer.param_groups[0]["momentum"], 3))
+    ...     schedule.step()
+    0.04 0.95
+    0.52 0.9
+    1.0 0.85
+    0.5 0.9
+    0.0 0.95
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int,
+        *,
+        pct_start: float = 0.3,
+        anneal_strategy: Literal["cos", "linear"] = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ) -> None:
+        me = "OneCycleLR"
+        super().__init__(optimizer)
+        groups = optimizer.param_groups
+        rates = [max_lr] * len(groups) if isinstance(max_lr, int | float) else list(max_lr)
+        require(me, "max_lr", max_lr, len(rates) == len(groups), f"one number, or {len(groups)}, as there are groups")
+        for lr in rates:
+            require_factor(me, "max_lr", lr)
+        require_count(me, "total_steps", total_steps)
+        require_factor(me, "pct_start", pct_start, 0, 1)
+        require(me, "anneal_strategy", anneal_strategy, anneal_strategy in ("cos", "linear"), "'cos' or 'linear'")
+        for name, momentum in {"base_momentum": base_momentum, "max_momentum": max_momentum}.items():
+            require(me, name, momentum, 0 <= momentum < 1, "in [0, 1)")
+        for name, factor in {"div_factor": div_factor, "final_div_factor": final_div_factor}.items():
+            require(me, name, factor, 0 < factor < math.inf, "a finite number above 0")
+        able = "momentum" in groups[0] or "betas" in groups[0]
+        expected = f"False with {type(optimizer).__name__}, which has no momentum"
+        require(me, "cycle_momentum", cycle_momentum, able or not cycle_momentum, expected)
+        self.max_lrs = rates
+        self.total_steps = total_steps
+        self.pct_start = pct_start
+        self.anneal_strategy = anneal_strategy
+        self.cycle_momentum = cycle_momentum
+        self.base_momentum = base_momentum
+        self.max_momentum = max_momentum
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+        self.three_phase = three_phase
+        self._set(0)
+
+    def _set(self, epoch: int) -> None:
+        if epoch > self.total_steps:
+            raise ValueError(f"OneCycleLR: this is step {epoch}, after the last of total_steps={self.total_steps}")
+        super()._set(epoch)
+        if not self.cycle_momentum:
+            return
+        low, high = self.base_momentum, self.max_momentum
+        momentum = self._between([high, low, high, high], epoch)
+        for group in self.optimizer.param_groups:
+            if "momentum" in group:
+                group["momentum"] = momentum
+            else:
+                group["betas"] = (momentum, group["betas"][1])
+
+    def _lr(self, position: int, base: float, epoch: int) -> float:
+        top = self.max_lrs[position]
+        first = top / self.div_factor
+        last = first / self.final_div_factor
+        return self._between([first, top, first, last] if self.three_phase else [first, top, last], epoch)
+
+    def _between(self, values: list[float], epoch: int) -> float:
+        """Where a value is that goes from the first of these to the last, turning where the phases end."""
+        peak, end = self.pct_start * self.total_steps - 1, float(self.total_steps - 1)
+        ends = [0.0, peak, 2 * peak, end] if self.three_phase else [0.0, peak, end]
+        i = next((i for i in range(1, len(ends) - 1) if epoch <= ends[i]), len(ends) - 1)
+        start, stop = ends[i - 1 : i + 1]
+        share = min(1.0, (epoch - start) / (stop - start)) if stop > start else 1.0
+        if self.anneal_strategy == "cos":
+            return along_cosine(values[i - 1], values[i], share)
+        return values[i - 1] + (values[i] - values[i - 1]) * share

@@ -1,0 +1,111 @@
+"""A learning rate that falls when nothing gets better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tensorgrad as tg
+
+from .optimizer import Optimizer, require
+from .scheduler import Scheduler, require_factor
+
+__all__ = ["ReduceLROnPlateau"]
+
+
+class ReduceLROnPlateau(Scheduler):
+    """Multiply the learning rate by a factor when a metric has not got better for a while. As PyTorch's.
+
+    Args:
+        optimizer: whose learning rates are set.
+        mode: is a lower metric better ("min"), or a higher one ("max")?
+        factor: what the rate is multiplied by, in [0, 1).
+        patience: so many steps without a better metric are let pass.
+        threshold: how much better counts.
+        threshold_mode: as a share of the best ("rel"), or as it is ("abs").
+        cooldown: so many steps after the rate fell do not count.
+        min_lr: the lowest rate; one number, or one for each group.
+        eps: a rate that would fall by less stays.
+
+    Attributes:
+        best: the best metric so far.
+        num_bad_epochs: steps since then.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    >>> import nn
+    >>> optimizer = nn.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = nn.ReduceLROnPlateau(optimizer, patience=1)
+    >>> for loss in (0.5, 0.4, 0.4, 0.4):
+    ...     schedule.step(loss)
+    ...     print(optimizer.lr, end=" ")
+    1.0 1.0 1.0 0.1
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        me = "ReduceLROnPlateau"
+        super().__init__(optimizer)
+        groups = optimizer.param_groups
+        require(me, "mode", mode, mode in ("min", "max"), "'min' or 'max'")
+        require(me, "factor", factor, 0 <= factor < 1, "in [0, 1)")
+        for name, steps in {"patience": patience, "cooldown": cooldown}.items():
+            require(me, name, steps, isinstance(steps, int) and steps >= 0, "an integer of at least 0")
+        require_factor(me, "threshold", threshold)
+        require(me, "threshold_mode", threshold_mode, threshold_mode in ("rel", "abs"), "'rel' or 'abs'")
+        lowest = [min_lr] * len(groups) if isinstance(min_lr, int | float) else list(min_lr)
+        require(me, "min_lr", min_lr, len(lowest) == len(groups), f"one number, or {len(groups)}, as there are groups")
+        for lr in lowest:
+            require_factor(me, "min_lr", lr)
+        require_factor(me, "eps", eps)
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.min_lrs = lowest
+        self.eps = eps
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = 0
+        self.cooldown_counter = 0
+
+    def step(self, metric: Any) -> None:
+        """Take note of a metric, a number or a Tensor of one; NaN is no better than anything."""
+        value = metric.item() if isinstance(metric, tg.Tensor) else float(metric)
+        self.last_epoch += 1
+        better = self._is_better(value)
+        if better:
+            self.best = value
+        self.num_bad_epochs = 0 if better else self.num_bad_epochs + 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter = self.cooldown
+            self.num_bad_epochs = 0
+
+    def _is_better(self, value: float) -> bool:
+        sign = 1 if self.mode == "max" else -1
+        if self.threshold_mode == "abs":
+            return sign * value > sign * self.best + self.threshold
+        return sign * value > sign * self.best * (1 + sign * self.threshold)
+
+    def _reduce(self) -> None:
+        for group, lowest in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            lr = max(group["lr"] * self.factor, lowest)
+            if group["lr"] - lr > self.eps:
+                group["lr"] = lr
