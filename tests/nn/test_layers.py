@@ -349,7 +349,7 @@ def ones(*shape):
         (lambda: nn.Embedding(5, 2)([[0, 5]]), IndexError, r"index 5 at position \(0, 1\)"),
         (lambda: nn.Embedding(5, 2)([0.5]), tg.DTypeError, "expected integers, got float64"),
         (lambda: nn.MultiheadAttention(5, 2), ValueError, "num_heads=2 does not divide embed_dim=5"),
-        (lambda: nn.MultiheadAttention(4, 2, 1.0), ValueError, r"MultiheadAttention: p, .*\[0, 1\), got 1.0"),
+        (lambda: nn.MultiheadAttention(4, 2, 1.0), ValueError, r"MultiheadAttention: dropout, .*\[0, 1\), got 1.0"),
         (lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 5)), tg.ShapeError, r"^query_proj: .*5 != 4"),
         (
             lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 4), mask=np.ones((2, 3, 4), bool)),
