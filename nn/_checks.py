@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from math import isfinite
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-__all__ = ["count", "number"]
+import tensorgrad as tg
+
+__all__ = ["count", "floating", "number"]
 
 
 def count(op: str, name: str, value: int, least: int = 1) -> int:
@@ -24,3 +28,11 @@ def number(op: str, name: str, value: float, least: float | None = None) -> floa
         at_least = "" if least is None else f" of at least {least:g}"
         raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
     return float(value)
+
+
+def floating(op: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype, if it is of floating point. Raises DTypeError."""
+    wanted = np.dtype(dtype)
+    if wanted.kind != "f":
+        raise tg.DTypeError(f"{op}: dtype must be of floating point, got {wanted}; write np.float32 or np.float64")
+    return wanted

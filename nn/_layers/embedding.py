@@ -54,7 +54,7 @@ class Embedding(Module):
         self.num_embeddings = count("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = count("Embedding", "embedding_dim", embedding_dim)
         rows = self.num_embeddings
-        if padding_idx is not None and not -rows <= padding_idx < rows:
+        if padding_idx is not None and not -rows <= count("Embedding", "padding_idx", padding_idx, -rows) < rows:
             raise ValueError(f"Embedding: padding_idx {padding_idx} is out of range for {rows} rows")
         self.padding_idx = None if padding_idx is None else int(padding_idx) % rows
         table = drawn("Embedding", (rows, self.embedding_dim), init, dtype, rng)

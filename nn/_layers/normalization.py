@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from .. import functional
-from .._checks import count, number
+from .._checks import count, floating, number
 from .._module import Module
 from .._parameter import Parameter
 
@@ -31,7 +31,7 @@ class BatchNorm(Module):
     Args:
         num_features: length of the second axis of x.
         momentum: the weight of the old running value, in [0, 1]; PyTorch's ``momentum`` is one minus this.
-        eps: added to the variance.
+        eps: added to the variance. With 0, a constant feature gives beta and no gradient.
         affine: learn gamma (from 1) and beta (from 0)?
         unbiased: keep the running variance with n - 1 below the line (as PyTorch does), not n?
         dtype: of parameters and running statistics.
@@ -64,15 +64,16 @@ class BatchNorm(Module):
     ) -> None:
         super().__init__()
         self.num_features = count("BatchNorm", "num_features", num_features)
-        if not 0 <= momentum <= 1:
+        self.momentum = number("BatchNorm", "momentum", momentum, 0)
+        if self.momentum > 1:
             raise ValueError(f"BatchNorm: momentum, the weight of the old value, is in [0, 1], got {momentum!r}")
-        self.momentum = float(momentum)
         self.eps = number("BatchNorm", "eps", eps, 0)
         self.unbiased = unbiased
-        self.gamma = Parameter(np.ones(num_features, dtype), name="gamma") if affine else None
-        self.beta = Parameter(np.zeros(num_features, dtype), name="beta") if affine else None
-        self.register_buffer("running_mean", np.zeros(num_features, dtype))
-        self.register_buffer("running_var", np.ones(num_features, dtype))
+        dtype = floating("BatchNorm", dtype)
+        self.gamma = Parameter(np.ones(self.num_features, dtype), name="gamma") if affine else None
+        self.beta = Parameter(np.zeros(self.num_features, dtype), name="beta") if affine else None
+        self.register_buffer("running_mean", np.zeros(self.num_features, dtype))
+        self.register_buffer("running_var", np.ones(self.num_features, dtype))
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         return functional.batch_norm(

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from .._checks import count
+from .._checks import count, floating
 from .._module import Module
 from ..functional._shared import _operand
 
@@ -49,6 +49,7 @@ class Standardize(Module):
     def __init__(self, num_features: int, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__()
         self.num_features = count("Standardize", "num_features", num_features)
+        dtype = floating("Standardize", dtype)
         self.register_buffer("mean", np.zeros(self.num_features, dtype))
         self.register_buffer("scale", np.zeros(self.num_features, dtype))  # 0 until it is fitted
 
@@ -63,6 +64,7 @@ class Standardize(Module):
             The layer.
 
         Raises:
+            DTypeError: X does not hold real numbers.
             NonFiniteError: X holds NaN or infinity; it says where first. The old statistics stay.
             ShapeError: X has no rows or another number of features.
             ValueError: a mean or scale has no number in the layer's dtype.
@@ -71,7 +73,7 @@ class Standardize(Module):
         >>> nn.Standardize(1).fit(np.array([[1.0], [2.0], [3.0]])).mean.data.tolist()
         [2.0]
         """
-        X = _operand(X)
+        X = X.data if isinstance(X, tg.Tensor) else _operand(X)
         shape = tuple(X.shape)
         self._check(shape)
         if not prod((shape[0], *shape[2:])):
@@ -149,7 +151,10 @@ def _chunks(X: Any, shape: tuple[int, ...]) -> Iterator[Any]:
     """A few rows at a time as float64, further axes as further rows."""
     step = max(1, _CHUNK // prod(shape[1:]))
     for start in range(0, shape[0], step):
-        chunk = np.asarray(X[start : start + step], np.float64)
+        part = np.asarray(X[start : start + step])
+        if part.dtype.kind not in "biufO":
+            raise tg.DTypeError(f"Standardize: fit needs real numbers, got X of dtype {part.dtype}")
+        chunk = part.astype(np.float64, copy=False)
         wrong = ~np.isfinite(chunk)
         if wrong.any():
             row, feature, *_ = np.argwhere(wrong)[0].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,8 @@ def checked_reduction(reduction: str, op: str, *, batchmean: bool = False) -> st
     return reduction
 
 
-def checked_probability(p: float, op: str) -> float:
+def checked_probability(p: float, op: str, name: str = "p") -> float:
     """The probability of dropping, if it is in [0, 1). Raises ValueError."""
-    if not 0 <= p < 1:
-        raise ValueError(f"{op}: p, the probability of dropping, must be in [0, 1), got {p!r}")
+    if not isinstance(p, Real) or isinstance(p, bool) or not 0 <= p < 1:
+        raise ValueError(f"{op}: {name}, the probability of dropping, must be in [0, 1), got {p!r}")
     return float(p)

@@ -80,7 +80,7 @@ def dropout(
 ) -> tg.Tensor:
     """Set each element to 0 with probability p and scale the others by ``1 / (1 - p)``.
 
-    Shape and dtype as x. Not in training, x as it is. Raises ValueError for p outside [0, 1).
+    Shape and dtype as x. Not in training, x as it is. Raises ValueError for p outside [0, 1), DTypeError for integers.
 
     >>> import numpy as np, nn
     >>> sorted(set(nn.functional.dropout(np.ones(100), 0.75, rng=0).data.tolist()))
@@ -88,6 +88,8 @@ def dropout(
     """
     p = checked_probability(p, "dropout")
     given = x if isinstance(x, tg.Tensor) else tg.Tensor(x)
+    if given.dtype.kind not in "fc":
+        raise tg.DTypeError(f"dropout: expected x of floating point, got {given.dtype}; write x.astype(np.float32)")
     if not training or p == 0:
         return given
     generator = np.random.default_rng(rng)
@@ -123,7 +125,7 @@ def batch_norm(
         beta: shape (features,); None for 0.
         training: use the mean and the (biased) variance of the batch.
         momentum: weight of the old running value.
-        eps: added to the variance.
+        eps: added to the variance. With 0, a constant feature gives beta and no gradient.
         unbiased: does the running variance divide by n - 1?
 
     Raises:
@@ -139,21 +141,33 @@ def batch_norm(
     further = len(given.shape) - 2
     if training:
         axes = (0, *range(2, 2 + further))
-        mean = tg.mean(given, axis=axes)
-        centred = tg.subtract(given, _laid(mean, further))
+        # Counted from its first number, a constant feature is 0, and not what the rounding of a mean leaves.
+        base = tg.array_of(given)[(slice(1), slice(None)) + (slice(1),) * further] * 1.0
+        moved = tg.subtract(given, base)
+        offset = tg.mean(moved, axis=axes)
+        centred = moved - _laid(offset, further)
         var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
             n = prod((given.shape[0], *given.shape[2:]))
-            factor = n / (n - 1) if unbiased else 1.0
-            _blend((running_mean, running_var), (mean, var), momentum, factor)
+            mean = base.reshape(-1) + tg.array_of(offset)
+            correction = n / (n - 1) if unbiased else 1.0
+            _blend((running_mean, running_var), (mean, tg.array_of(var)), momentum, correction)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
         # The graph saves what is computed from the running statistics, never their memory, which changes.
         centred, var = tg.subtract(given, _laid(running_mean, further)), running_var
-    inverse: Any = 1.0 if gamma is None else gamma
-    result = centred * _laid(inverse / tg.sqrt(tg.add(var, eps)), further)
+    factor = (1.0 if gamma is None else gamma) / _deviation(var, eps)
+    result = centred * _laid(factor, further)
     return result if beta is None else result + _laid(beta, further)
+
+
+def _deviation(var: Any, eps: float) -> Any:
+    """``sqrt(var + eps)``; infinity, so that nothing is left of a feature, where that is 0."""
+    if eps:
+        return tg.sqrt(tg.add(var, eps))
+    flat = tg.equal(var, 0)
+    return tg.where(flat, np.inf, tg.sqrt(tg.where(flat, 1.0, var)))
 
 
 def _laid(statistic: Any, further: int) -> Any:
@@ -174,10 +188,10 @@ def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training
         )
 
 
-def _blend(running: tuple[Any, Any], batch: tuple[tg.Tensor, tg.Tensor], momentum: float, factor: float) -> None:
+def _blend(running: tuple[Any, Any], batch: tuple[Any, Any], momentum: float, factor: float) -> None:
     """Move the running statistics towards the batch's, if those are finite."""
     memories = [tg.writes_to(statistic, by="BatchNorm.forward") for statistic in running]
-    blended = _blended(*memories, *map(tg.array_of, batch), momentum=momentum, factor=factor, path=running_path())
+    blended = _blended(*(*memories, *batch), momentum=momentum, factor=factor, path=running_path())
     for memory, value in zip(memories, blended, strict=True):
         memory[...] = value
 

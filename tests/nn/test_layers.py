@@ -1,0 +1,188 @@
+"""Layers without a peer: what they compute, show and refuse; dropout, the penalty."""
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+from nn._layers.activations import ACTIVATIONS
+
+# --- what needs no peer ---------------------------------------------------------------------------------
+
+
+def test_every_activation_can_be_made_by_name_and_keeps_shape_and_dtype():
+    assert set(ACTIVATIONS) == {
+        *("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"),
+        *("softsign", "mish", "hardtanh", "sigmoid", "tanh", "prelu"),
+    }
+    pytest.importorskip("scipy")
+    x = np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3)
+    for make in ACTIVATIONS.values():
+        y = make()(x)
+        assert (y.shape, y.dtype) == (x.shape, x.dtype)
+        assert getattr(nn, make.__name__) is make
+
+
+def test_self_attention_is_the_default_and_needs_a_batch_of_sequences():
+    layer = nn.MultiheadAttention(4, 2, dtype=np.float64, rng=0)
+    x, other = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
+    np.testing.assert_array_equal(layer(x).data, layer(x, x, x).data)
+    np.testing.assert_array_equal(layer(x, other).data, layer(x, other, other).data)
+    past = np.tri(5, dtype=bool)
+    changed = x.copy()
+    changed[:, 3:] += 1
+    before, after = layer(x, mask=past).data, layer(changed, mask=past).data
+    np.testing.assert_array_equal(before[:, :3], after[:, :3])
+    assert (before[:, 3:] != after[:, 3:]).any()
+
+
+def test_attention_drops_weights_in_training_only():
+    first, second = (nn.MultiheadAttention(4, 2, dropout=0.5, rng=3) for _ in range(2))
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    a, b = first(x).data, first(x).data
+    np.testing.assert_array_equal(a, second(x).data)
+    assert (a != b).any()
+    np.testing.assert_array_equal(first.eval()(x).data, first(x).data)
+
+
+def test_a_residual_adds_and_its_gradient_has_both_ways():
+    inner = nn.Linear(3, 3, dtype=np.float64, rng=0)
+    x = tg.Tensor(np.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
+    y = nn.Residual(inner)(x)
+    np.testing.assert_allclose(y.data, x.data + x.data @ inner.W.data, rtol=1e-15)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad, np.tile(1 + inner.W.data.sum(axis=1), (4, 1)), rtol=1e-14)
+    wide = nn.Residual(nn.Linear(3, 5, rng=0), nn.Linear(3, 5, bias=False, rng=1))
+    assert [name for name, _ in wide.named_parameters()] == ["module.W", "module.b", "shortcut.W"]
+    assert wide(np.ones((4, 3), np.float32)).shape == (4, 5)
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: nn.Sequential(nn.Residual(nn.Linear(3, 1)))(ones(4, 3)),
+            tg.ShapeError,
+            r"^0: .*Residual: x has shape \(4, 3\) and the module's result \(4, 1\)",
+        ),
+        (
+            lambda: nn.Residual(nn.Linear(3, 2), nn.Linear(3, 1))(ones(4, 3)),
+            tg.ShapeError,
+            r"the shortcut's result has shape \(4, 1\) and the module's result \(4, 2\)",
+        ),
+        (lambda: nn.Residual(nn.ReLU), TypeError, "Residual: module must be a Module, got <class"),
+        (lambda: nn.Residual(nn.ReLU(), 3), TypeError, "Residual: shortcut must be a Module, got 3"),
+        (lambda: nn.Residual(None), TypeError, "Residual: module must be a Module, got None"),
+        (
+            lambda: nn.Conv2d(3, 4, 3)(ones(2, 5, 6, 6)),
+            tg.ShapeError,
+            r"Conv2d\(in=3.*x has 5 channels, weight expects 3",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3)(ones(3, 6, 6)), tg.ShapeError, r"batch, channels, height, width.*write x\[None\]"),
+        (lambda: nn.Conv1d(3, 4, 0), ValueError, "Conv1d: kernel_size is an integer of at least 1"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), ValueError, "Conv2d: kernel_size .*2 axes"),
+        (
+            lambda: nn.Conv2d(3, 4, 3, padding="full"),
+            ValueError,
+            "Conv2d: padding is 'same', 'valid' or numbers, got 'full'",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), ValueError, "Conv2d: groups=2 does not divide in_channels=3"),
+        (lambda: nn.Conv1d(4, 3, 3, groups=2), ValueError, "Conv1d: groups=2 does not divide out_channels=3"),
+        (lambda: nn.Conv1d(4, 0, 3), ValueError, "Conv1d: out_channels must be an integer of at least 1, got 0"),
+        (lambda: nn.Conv2d(1, 1, 3, l2=-1.0), ValueError, "Conv2d: l2 must be a finite number of at least 0, got -1.0"),
+        (
+            lambda: nn.Linear(2, 2, l1="much"),
+            ValueError,
+            "Linear: l1 must be a finite number of at least 0, got 'much'",
+        ),
+        (lambda: nn.Linear(2, True), ValueError, "Linear: out_features must be an integer of at least 1, got True"),
+        (lambda: nn.MaxPool2d(0), ValueError, "MaxPool2d: kernel_size"),
+        (lambda: nn.AvgPool1d(2)(ones(3, 4)), tg.ShapeError, r"batch, channels, length"),
+        (lambda: nn.Flatten(2)(ones(3, 4)), tg.ShapeError, r"axes 2 to -1 in x, got shape \(3, 4\)"),
+        (lambda: nn.LayerNorm(3)(ones(4, 5)), tg.ShapeError, r"ends in normalized_shape \(3,\)"),
+        (lambda: nn.LayerNorm(0), ValueError, "LayerNorm: normalized_shape must be an integer of at least 1, got 0"),
+        (lambda: nn.RMSNorm(()), ValueError, "RMSNorm: normalized_shape must have at least one axis"),
+        (lambda: nn.RMSNorm(3, eps=-1), ValueError, "RMSNorm: eps must be a finite number of at least 0, got -1"),
+        (lambda: nn.GroupNorm(2, 3), ValueError, "GroupNorm: num_groups=2 does not divide num_channels=3"),
+        (lambda: nn.GroupNorm(2, 4)(ones(3, 6)), tg.ShapeError, r"weight has shape \(4,\), expected \(6,\)"),
+        (lambda: nn.Embedding(5, 2, 5), ValueError, "Embedding: padding_idx 5 is out of range for 5 rows"),
+        (lambda: nn.Embedding(5, 2)([[0, 5]]), IndexError, r"index 5 at position \(0, 1\)"),
+        (lambda: nn.Embedding(5, 2)([0.5]), tg.DTypeError, "expected integers, got float64"),
+        (lambda: nn.MultiheadAttention(5, 2), ValueError, "num_heads=2 does not divide embed_dim=5"),
+        (lambda: nn.MultiheadAttention(4, 2, 1.0), ValueError, r"MultiheadAttention: dropout, .*\[0, 1\), got 1.0"),
+        (lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 5)), tg.ShapeError, r"^query_proj: .*5 != 4"),
+        (
+            lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 4), mask=np.ones((2, 3, 4), bool)),
+            tg.ShapeError,
+            r"attn_mask has shape \(2, 1, 3, 4\), expected one that broadcasts to the scores', \(2, 2, 3, 3\)",
+        ),
+        (lambda: nn.PReLU(3)(ones(2, 4)), tg.ShapeError, "3"),
+        (lambda: nn.GELU("erf"), ValueError, "GELU: approximate is 'none' or 'tanh', got 'erf'"),
+        (lambda: nn.Softplus(0.0), ValueError, "Softplus: beta must be positive, got 0.0"),
+        (lambda: nn.Hardtanh(1, 1), ValueError, "Hardtanh: min_val must be below max_val, got 1 and 1"),
+        (lambda: nn.ELU(float("nan")), ValueError, "ELU: alpha must be a finite number, got nan"),
+        (lambda: nn.LeakyReLU("0.1"), ValueError, "LeakyReLU: negative_slope must be a finite number, got '0.1'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+# --- dropout --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("G11")
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, np.nan])
+def test_a_dropout_probability_outside_its_range_is_refused(p):
+    with pytest.raises(ValueError, match=r"Dropout: p, the probability of dropping, must be in \[0, 1\), got"):
+        nn.Dropout(p)
+
+
+@pytest.mark.promise("G11")
+def test_dropout_is_reproducible_by_its_seed_eager_and_compiled():
+    x = np.ones((50, 40), np.float32)
+    layers = [nn.Dropout(0.3, rng=7), nn.Dropout(0.3, rng=np.random.default_rng(7)), nn.Dropout(0.3, rng=7)]
+    compiled = tg.compile(lambda x: layers[2](x))
+    first, second = ([layers[0](x).data, layers[1](x).data, compiled(x).data] for _ in range(2))
+    for masks in (first, second):
+        np.testing.assert_array_equal(masks[0], masks[1])
+        np.testing.assert_array_equal(masks[0], masks[2])
+    assert (first[0] != second[0]).any()
+    assert (first[0] != nn.Dropout(0.3, rng=8)(x).data).any()
+    assert set(np.unique(first[0])) == {np.float32(0), np.float32(1 / 0.7)}
+
+
+# --- penalty --------------------------------------------------------------------------------------------
+
+
+def test_the_penalty_is_the_sum_over_weights_and_so_is_its_gradient():
+    shared = nn.Linear(3, 3, l2=0.5, dtype=np.float64, rng=1)
+    model = nn.Sequential(
+        nn.Conv1d(2, 3, 2, l1=0.1, l2=0.2, dtype=np.float64, rng=0), nn.Linear(3, 3, rng=2), shared, nn.ReLU(), shared
+    )
+    for parameter in model.parameters():
+        parameter.data[parameter.data == 0] = 7  # biases, which must not count
+    first, second = model[0].W.data, shared.W.data
+    value = nn.penalty(model)
+    want = 0.1 * np.abs(first).sum() + 0.2 * (first**2).sum() + 0.5 * (second**2).sum()
+    assert value.item() == pytest.approx(want, rel=1e-14)
+    value.backward()
+    np.testing.assert_allclose(model[0].W.grad, 0.1 * np.sign(first) + 0.4 * first, rtol=1e-14)
+    np.testing.assert_allclose(shared.W.grad, second, rtol=1e-14)
+    assert model[0].b.grad is model[1].W.grad is shared.b.grad is None
+
+
+def test_no_penalty_is_none_and_a_changed_one_is_noticed_by_a_compiled_step():
+    model = nn.Sequential(nn.Linear(2, 2, rng=0), nn.BatchNorm(2))
+    assert nn.penalty(model) is None
+    model[0].l2 = 1.0
+    step = tg.compile(lambda: nn.penalty(model))
+    assert step().item() == pytest.approx(float((model[0].W.data ** 2).sum()), rel=1e-6)
+    model[0].l2 = 3.0
+    assert step().item() == pytest.approx(3 * float((model[0].W.data ** 2).sum()), rel=1e-6)
+    assert (repr(model[0]), repr(nn.Linear(1, 1))) == ("Linear(in=2, out=2, l2=3)", "Linear(in=1, out=1)")
