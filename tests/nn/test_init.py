@@ -72,6 +72,42 @@ def test_kernels_count_their_elements(family, kind):
     assert abs(plain.var() / variance - 1) < 5 * np.sqrt(2 / plain.size)
 
 
+@pytest.mark.peer
+@pytest.mark.parametrize("shape", [(6, 3, 5), (8, 2, 3, 4), (4, 4, 1, 1)])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "selu"])
+def test_the_spread_of_a_kernel_is_that_of_pytorch(shape, activation):
+    """Beside the numbers it computes from: the same draws, divided by plain ones."""
+    torch = pytest.importorskip("torch")
+    n_in, n_out = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+    gain = torch.nn.init.calculate_gain(activation)
+    drawn = {"dtype": np.float64, "rng": 0}
+    plain = np.random.default_rng(0).standard_normal(shape)
+    even = np.random.default_rng(0).uniform(-1, 1, shape)
+    for name, start, want in (
+        ("he_normal", plain, gain / np.sqrt(n_in)),
+        ("lecun_normal", plain, gain / np.sqrt(n_in)),
+        ("glorot_normal", plain, gain * np.sqrt(2 / (n_in + n_out))),
+        ("he_uniform", even, gain * np.sqrt(3 / n_in)),
+        ("lecun_uniform", even, gain * np.sqrt(3 / n_in)),
+        ("glorot_uniform", even, gain * np.sqrt(6 / (n_in + n_out))),
+    ):
+        got = getattr(nn.init, name)(shape, gain=activation, **drawn)
+        np.testing.assert_allclose(got, want * start, rtol=1e-13, atol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["he_normal", "glorot_uniform", "orthogonal", "truncated_normal", "normal", "uniform"])
+def test_layers_hand_over_their_shape_dtype_and_generator(name):
+    for make, shape in (
+        (nn.Linear, (3, 4)),
+        (lambda *_, **options: nn.Conv1d(4, 6, 3, groups=2, **options), (6, 2, 3)),
+        (lambda *_, **options: nn.Conv2d(2, 3, (3, 2), **options), (3, 2, 3, 2)),
+        (nn.Embedding, (3, 4)),
+    ):
+        layer = make(3, 4, init={"name": name}, dtype=np.float64, rng=5)
+        want = getattr(nn.init, name)(shape, dtype=np.float64, rng=5)
+        np.testing.assert_array_equal(layer.W.data, want)
+
+
 # --- gains ----------------------------------------------------------------------------------------------
 
 
@@ -142,6 +178,27 @@ def test_orthogonal_matrices_are_uniformly_distributed():
         nn.init.orthogonal((3,))
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_deep_network_keeps_its_scale_as_the_family_promises(activation):
+    """The mean square of 30 layers' outputs, with the gain, within a factor; without, thousands of times off."""
+    x = np.random.default_rng(0).normal(size=(200, 128))
+    spread = {}
+    for gain in (activation, 0.5):
+        model = nn.Sequential(
+            *(
+                module
+                for seed in range(30)
+                for module in (
+                    nn.Linear(128, 128, init={"name": "orthogonal", "gain": gain}, dtype=np.float64, rng=seed),
+                    ACTIVATIONS[activation](),
+                )
+            )
+        )
+        spread[gain] = float((model(x).data ** 2).mean())
+    assert 0.05 < spread[activation] < 20
+    assert spread[0.5] < 1e-4 * spread[activation]
+
+
 # --- plain distributions --------------------------------------------------------------------------------
 
 
@@ -165,6 +222,22 @@ def test_plain_distributions(name, options, reference):
     assert stats.kstest(draws.ravel(), reference(stats).cdf).pvalue > 1e-4
     one = getattr(nn.init, name)((), rng=0, **options)
     assert (one.shape, one.dtype) == ((), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"), [(0.0, 1.0, -2.0, 2.0), (1.0, 0.5, 1.5, 4.0), (0.0, 1.0, 2.0, 2.5)]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_truncated_normal_stays_in_its_interval_with_the_mean_of_the_formula(mean, std, low, high, dtype):
+    draws = nn.init.truncated_normal((200_000,), mean=mean, std=std, low=low, high=high, dtype=dtype, rng=0)
+    assert low <= draws.min() < draws.max() <= high
+    a, b = (low - mean) / std, (high - mean) / std
+    density = [math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) for z in (a, b)]
+    share = (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2))) / 2
+    shift = (density[0] - density[1]) / share
+    variance = std**2 * (1 + (a * density[0] - b * density[1]) / share - shift**2)
+    assert abs(draws.mean(dtype=np.float64) - (mean + std * shift)) < 5 * math.sqrt(variance / draws.size)
+    assert draws.var(dtype=np.float64) == pytest.approx(variance, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,12 @@ def ones(*shape):
         (lambda: nn.GroupNorm(2, 3), ValueError, "GroupNorm: num_groups=2 does not divide num_channels=3"),
         (lambda: nn.GroupNorm(2, 4)(ones(3, 6)), tg.ShapeError, r"weight has shape \(4,\), expected \(6,\)"),
         (lambda: nn.Embedding(5, 2, 5), ValueError, "Embedding: padding_idx 5 is out of range for 5 rows"),
+        (lambda: nn.Embedding(5, 2, 1.5), ValueError, "Embedding: padding_idx must be an integer .*, got 1.5"),
+        (
+            lambda: nn.Embedding(5, 2, -6),
+            ValueError,
+            "Embedding: padding_idx must be an integer of at least -5, got -6",
+        ),
         (lambda: nn.Embedding(5, 2)([[0, 5]]), IndexError, r"index 5 at position \(0, 1\)"),
         (lambda: nn.Embedding(5, 2)([0.5]), tg.DTypeError, "expected integers, got float64"),
         (lambda: nn.MultiheadAttention(5, 2), ValueError, "num_heads=2 does not divide embed_dim=5"),
@@ -137,10 +143,34 @@ def test_what_does_not_fit_is_refused_by_name(call, error, text):
 
 
 @pytest.mark.promise("G11")
-@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, np.nan])
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, np.nan, "0.5", None, True])
 def test_a_dropout_probability_outside_its_range_is_refused(p):
     with pytest.raises(ValueError, match=r"Dropout: p, the probability of dropping, must be in \[0, 1\), got"):
         nn.Dropout(p)
+    with pytest.raises(ValueError, match=r"MultiheadAttention: dropout, the probability .* in \[0, 1\), got"):
+        nn.MultiheadAttention(4, 2, p)
+    with pytest.raises(ValueError, match=r"dropout: p, the probability .* in \[0, 1\), got"):
+        nn.functional.dropout([1.0], p)
+
+
+def test_dropout_refuses_integers_in_training_and_in_evaluation():
+    for layer in (nn.Dropout(0.5), nn.Dropout(0.5).eval()):
+        with pytest.raises(tg.DTypeError, match=r"dropout: expected x of floating point, got int64; write x.astype"):
+            layer(np.ones(3, np.int64))
+
+
+@pytest.mark.promise("G11")
+def test_dropout_keeps_the_mean_drops_the_share_and_passes_the_same_mask_back():
+    x = tg.Tensor(np.ones(40_000), requires_grad=True)
+    layer = nn.Dropout(0.3, rng=0)
+    y = layer(x)
+    dropped = y.data == 0
+    assert abs(dropped.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / x.size)
+    np.testing.assert_allclose(y.data[~dropped], 1 / 0.7, rtol=1e-15)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, y.data)
+    np.testing.assert_array_equal(layer.eval()(x).data, x.data)
+    np.testing.assert_array_equal(nn.Dropout(0)(x).data, x.data)
 
 
 @pytest.mark.promise("G11")
