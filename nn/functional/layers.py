@@ -149,7 +149,7 @@ def batch_norm(
         var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
             n = prod((given.shape[0], *given.shape[2:]))
-            mean = base.reshape(-1) + tg.array_of(offset)
+            mean = tg.array_of(tg.reshape(base, (-1,))) + tg.array_of(offset)
             correction = n / (n - 1) if unbiased else 1.0
             _blend((running_mean, running_var), (mean, tg.array_of(var)), momentum, correction)
     else:
