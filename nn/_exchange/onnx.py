@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .._evaluation import evaluating
+from .._files.atomic import replace_file
 from .._layers import activations as act
 from .._layers.containers import Residual, Sequential
 from .._layers.dropout import Dropout
@@ -75,7 +74,8 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
         producer_version=tg.__version__,
     )
     onnx.checker.check_model(proto, full_check=True)
-    _write(Path(path), proto.SerializeToString())
+    content = proto.SerializeToString()
+    replace_file(os.fspath(path), lambda file: file.write(content))
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
@@ -125,18 +125,3 @@ def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype
         shape = getattr(first, attribute)
         input_shape = shape if isinstance(shape, tuple) else (shape,)
     return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else dtype)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file whole, or leave it as it is."""
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
