@@ -76,7 +76,7 @@ def test_kernels_count_their_elements(family, kind):
 @pytest.mark.parametrize("shape", [(6, 3, 5), (8, 2, 3, 4), (4, 4, 1, 1)])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "selu"])
 def test_the_spread_of_a_kernel_is_that_of_pytorch(shape, activation):
-    """Beside the numbers it computes from: the same draws, divided by plain ones."""
+    """The same draws, scaled by the gain and the fans that PyTorch computes."""
     torch = pytest.importorskip("torch")
     n_in, n_out = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
     gain = torch.nn.init.calculate_gain(activation)
@@ -180,7 +180,7 @@ def test_orthogonal_matrices_are_uniformly_distributed():
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_deep_network_keeps_its_scale_as_the_family_promises(activation):
-    """The mean square of 30 layers' outputs, with the gain, within a factor; without, thousands of times off."""
+    """The mean square behind 30 layers stays within a factor of 20 with the gain, and is lost without."""
     x = np.random.default_rng(0).normal(size=(200, 128))
     spread = {}
     for gain in (activation, 0.5):
