@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 __all__ = ["uninterrupted"]
 
-# The functions that signal.signal and getsignal wrap: what turns handlers into members of an enum takes longer than all
-# the rest, 7 us a step.
-_set_handler: Any = getattr(signal.signal, "__wrapped__", signal.signal)
-_current_handler: Any = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+# `signal` wraps these to turn handlers into members of an enum, which takes longer than all the rest: 7 us a step.
+_raw: Any = sys.modules.get("_signal", signal)
 
 
 class uninterrupted:
@@ -30,10 +29,10 @@ class uninterrupted:
         self._signal: tuple[int, FrameType | None] | None = None
         self._handler: Any = None
         if threading.current_thread() is threading.main_thread():
-            handler = _current_handler(signal.SIGINT)
+            handler = _raw.getsignal(signal.SIGINT)
             if callable(handler):
                 self._handler = handler
-                _set_handler(signal.SIGINT, self._later)
+                _raw.signal(signal.SIGINT, self._later)
 
     def _later(self, number: int, frame: FrameType | None) -> None:
         self._signal = (number, frame)
@@ -42,6 +41,6 @@ class uninterrupted:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._handler is not None:
-            _set_handler(signal.SIGINT, self._handler)
+            _raw.signal(signal.SIGINT, self._handler)
             if self._signal is not None:
                 self._handler(*self._signal)
