@@ -1,8 +1,9 @@
 """``FNNClassifier.fit`` beside scikit-learn's ``MLPClassifier``, with the same layers, batch size and epochs.
 
 Both get the digits in float32, standardised, ReLU, Adam with a learning rate of 0.001 and no penalty; neither stops
-early. One thread, the two in alternation in one process after a short fit of each. Figures are seconds of ``fit``
-(minimum and median), the ratio of the two and the accuracy on a quarter that was held out.
+early. The third is ``nn.Model.fit`` on the same network without compiling its steps, which ``FNNClassifier`` does. One
+thread, all in alternation in one process after a short fit of each. Figures are seconds of ``fit`` (minimum and
+median), the ratio to scikit-learn and the accuracy on a quarter that was held out.
 
     python benchmarks/estimator.py [--repeats 7] [--epochs 20]
 """
@@ -34,13 +35,28 @@ SIZES: tuple[tuple[tuple[int, ...], int], ...] = (
 )
 
 
+class Eager:
+    """``Model.fit`` as a classifier."""
+
+    def __init__(self, hidden: tuple[int, ...], batch: int, epochs: int) -> None:
+        self._model = nn.Model(nn.MLP([64, *hidden, 10], rng=0), optimizer={"name": "adam", "lr": 1e-3}, rng=0)
+        self._options: dict[str, Any] = {"batch_size": batch, "epochs": epochs, "progress": False}
+
+    def fit(self, X: Any, y: Any) -> None:
+        self._model.fit(X, y, **self._options)
+
+    def score(self, X: Any, y: Any) -> float:
+        return nn.metrics.accuracy(self._model.predict(X), y)
+
+
 def classifiers(hidden: tuple[int, ...], batch: int, epochs: int) -> dict[str, Any]:
     """The peers, made alike."""
     return {
         "scikit-learn": MLPClassifier(
             hidden, batch_size=batch, max_iter=epochs, alpha=0.0, tol=0.0, n_iter_no_change=epochs, random_state=0
         ),
-        "tensorgrad": nn.FNNClassifier(hidden, batch_size=batch, epochs=epochs, random_state=0),
+        "FNNClassifier": nn.FNNClassifier(hidden, batch_size=batch, epochs=epochs, random_state=0),
+        "Model, eager": Eager(hidden, batch, epochs),
     }
 
 

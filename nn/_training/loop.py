@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -58,17 +58,18 @@ def train(
         data, held = data.split(split, model.rng)
         if fit.epoch:
             model.rng.bit_generator.state = now
-    step = _stepper(model, compile)
     casts = Casts(model.network)
     for rows in (data, held):
         if isinstance(rows, Rows):
             rows.converted(casts.inputs)
     shown = progress_for(progress, epochs=epochs, done=fit.epoch, steps=data.steps(batch_size, drop_last))
+    parameters = list(model.network.named_parameters())
+    running = _Running(fit, _stepper(model, compile), casts, parameters, held, shown)
     try:
         with first_interrupt(fit.interrupt):
             while fit.epoch < fit.epochs and not fit.stopped:
                 batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
-                _run_epoch(fit, step, batches, held, shown)
+                _run_epoch(running, batches)
         model.history.stopped = fit.stopped
         for callback in fit.callbacks:
             callback.on_fit_end(fit)
@@ -79,16 +80,26 @@ def train(
     return model.history
 
 
-def _run_epoch(fit: Fit, step: Callable[..., Any], batches: Any, held: Rows | Stream | None, shown: Progress) -> None:
-    model, began = fit.model, time.perf_counter()
+class _Running(NamedTuple):
+    """A fit, and what it needs in every epoch."""
+
+    fit: Fit
+    step: Callable[..., tuple[Any, Any]]
+    casts: Casts
+    parameters: list[tuple[str, Any]]
+    held: Rows | Stream | None
+    shown: Progress
+
+
+def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
+    fit, model, began = running.fit, running.fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
-    sums = _Sums(model)
     model.train()
-    _run_steps(fit, step, batches, sums, shown)
-    fit.row = sums.means()
-    if held is not None:
-        fit.row.update({f"val_{name}": value for name, value in model._evaluated(held, 1024).items()})
-    norms = _gradient_norms(model)
+    fit.row = _run_steps(running, batches)
+    if running.held is not None:
+        scores = model._evaluated(running.held, 1024)
+        fit.row |= {f"val_{name}": value for name, value in scores.items()}
+    norms = _norms(running.parameters)
     fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
     model.history.append(fit.row, norms)
     if model.schedule is not None and model.schedule_every == "epoch":
@@ -96,7 +107,7 @@ def _run_epoch(fit: Fit, step: Callable[..., Any], batches: Any, held: Rows | St
     fit.epoch += 1
     for callback in fit.callbacks:
         callback.on_epoch_end(fit)
-    shown.epoch(model.history)
+    running.shown.epoch(model.history)
 
 
 class _Sums:
@@ -118,10 +129,11 @@ class _Sums:
         return {name: total / self.count for name, total in self._totals.items()}
 
 
-def _run_steps(fit: Fit, step: Callable[..., Any], batches: Any, sums: _Sums, shown: Progress) -> None:
-    model = fit.model
+def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
+    """Go through the batches. Returns the means of loss and metrics."""
+    fit, step, casts = running.fit, running.step, running.casts
+    model, sums = fit.model, _Sums(fit.model)
     watching = [c for c in fit.callbacks if type(c).on_step_end is not Callback.on_step_end]
-    casts = Casts(model.network)
     per_step = model.schedule is not None and model.schedule_every == "step"
     for batch in batches:
         given = (casts.inputs(batch.X), casts.targets(batch.y))
@@ -132,9 +144,10 @@ def _run_steps(fit: Fit, step: Callable[..., Any], batches: Any, sums: _Sums, sh
             _step_schedule(model.schedule, {"loss": loss})
         for callback in watching:
             callback.on_step_end(fit)
-        shown.step(loss)
+        running.shown.step(loss)
         if fit.stopped:
-            return
+            break
+    return sums.means()
 
 
 def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
@@ -178,10 +191,6 @@ def _step_schedule(schedule: Any, row: dict[str, float]) -> None:
         schedule.step()
 
 
-def _gradient_norms(model: Model) -> dict[str, float]:
+def _norms(parameters: list[tuple[str, Any]]) -> dict[str, float]:
     with np.errstate(all="ignore"):
-        return {
-            name: float(np.linalg.norm(tg.array_of(p.grad)))
-            for name, p in model.network.named_parameters()
-            if p.grad is not None
-        }
+        return {name: float(np.linalg.norm(tg.array_of(p.grad))) for name, p in parameters if p.grad is not None}
