@@ -105,7 +105,8 @@ class _FNN(BaseEstimator):
             if not kept.any():
                 raise ValueError("sample_weight: all weights are 0, so nothing is left to learn from")
             X, y, weight = X[kept], y[kept], weight[kept] / weight[kept].mean()
-        if len(X) == 1 and any(isinstance(module, BatchNorm) for module in self.model_.modules()):
+        norms = any(isinstance(module, BatchNorm) for module in self.model_.modules())
+        if len(X) == 1 and norms:
             raise ValueError("n_samples=1: a batch norm cannot tell the variance of one sample; give more")
         held, callbacks = None, []
         if early:
@@ -117,6 +118,7 @@ class _FNN(BaseEstimator):
             sample_weight=weight,
             epochs=epochs,
             batch_size=self.batch_size,
+            drop_last=norms,
             validation_data=held,
             callbacks=callbacks,
             progress=None if self.verbose else False,
@@ -159,7 +161,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
     Args:
         hidden_dims: width of each hidden layer; an entry may be an :class:`nn.Layer` or a dict of its fields.
         activation: as in :class:`nn.Layer`.
-        norm: likewise.
+        norm: likewise. With a batch norm, the rows that are left over after whole batches are left out of an epoch.
         dropout: likewise.
         init: likewise.
         l1: likewise.
