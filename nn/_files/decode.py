@@ -21,6 +21,16 @@ from .values import Unsaved, decoded
 
 __all__ = ["Decoder", "load_optimizer"]
 
+# The largest numbers in the states of NumPy's bit generators; the smallest is 0. NumPy believes the positions.
+_LARGEST = {
+    "buffer_pos": 4,
+    "has_uint32": 1,
+    "inc": 2**128 - 1,
+    "pos": 624,
+    "state": 2**128 - 1,
+    "uinteger": 2**32 - 1,
+}
+
 
 class Decoder:
     """Makes what is asked for, and what that refers to; each object once.
@@ -109,6 +119,7 @@ class Decoder:
         if seed is not None and seed["pool_size"] != 4:
             raise ValueError(f"pool_size of a seed is 4, got {seed['pool_size']!r}")
         bits = getattr(np.random, name)(0 if seed is None else np.random.SeedSequence(**seed))
+        _require_state("the state", state, bits.state)
         bits.state = state
         return np.random.Generator(bits)
 
@@ -147,6 +158,25 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: M
             saved[name] = group[name]
     optimizer.load_state_dict({**state, "param_groups": groups})
     vars(optimizer).update(attributes)
+
+
+def _require_state(name: str, given: Any, like: Any) -> None:
+    """Raise ValueError unless a piece of a bit generator's state is such as another one, and in range."""
+    if type(given) is not type(like):
+        raise ValueError(f"{name} of a generator is of type {type(given).__name__}, expected {type(like).__name__}")
+    if isinstance(like, dict):
+        if given.keys() != like.keys():
+            raise ValueError(f"{name} of a generator has {list(given)}, expected {list(like)}")
+        for key in like:
+            _require_state(key, given[key], like[key])
+    elif isinstance(like, np.ndarray):
+        if (given.dtype, given.shape) != (like.dtype, like.shape):
+            raise ValueError(f"{name} of a generator is of {given.dtype} and shape {given.shape}")
+    elif isinstance(like, int):
+        if not 0 <= given <= _LARGEST[name]:
+            raise ValueError(f"{name} of a generator is {given}, expected 0 to {_LARGEST[name]}")
+    elif given != like:
+        raise ValueError(f"{name} of a generator is {given!r}, expected {like!r}")
 
 
 def _require_module(module: Module) -> None:

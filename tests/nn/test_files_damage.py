@@ -370,6 +370,58 @@ def test_malformed_headers(path, monkeypatch, old, new, reason):
     refusal(path, reason)
 
 
+STATES = {
+    "before the buffer": (
+        "MT19937",
+        rb'\["pos",\d+\]',
+        b'["pos",-1000000]',
+        "pos of a generator is -1000000, expected 0 to",
+    ),
+    "behind the buffer": ("MT19937", rb'\["pos",\d+\]', b'["pos",625]', "pos of a generator is 625, expected 0 to 624"),
+    "a bool": ("MT19937", rb'\["pos",\d+\]', b'["pos",true]', "pos of a generator is of type bool, expected int"),
+    "a list": (
+        "MT19937",
+        rb'\["key",\{"object":\d+\}',
+        b'["key",[1]',
+        "key of a generator is of type list, expected ndarray",
+    ),
+    "before it": (
+        "Philox",
+        rb'"buffer_pos",4',
+        b'"buffer_pos",-9999',
+        "buffer_pos of a generator is -9999, expected 0 to 4",
+    ),
+    "behind it": ("Philox", rb'"buffer_pos",4', b'"buffer_pos",5', "buffer_pos of a generator is 5, expected 0 to 4"),
+    "a short buffer": (
+        "Philox",
+        rb'\["buffer",\{"object":\d+\}',
+        b'["buffer",{"object":2}',
+        r"buffer of a generator is of uint64 and shape \(2,\)",
+    ),
+    "a flag": ("SFC64", rb'"has_uint32",0', b'"has_uint32",2', "has_uint32 of a generator is 2, expected 0 to 1"),
+    "half a number": ("PCG64", rb'"uinteger",\d+', b'"uinteger",4294967296', "uinteger of a generator is 4294967296"),
+    "a large state": ("PCG64", rb'\["state",\d+\]', b'["state",%d]' % 2**128, "state of a generator is"),
+    "a float": ("PCG64DXSM", rb'\["inc",\d+\]', b'["inc",0.5]', "inc of a generator is of type float, expected int"),
+    "no field": ("PCG64DXSM", rb',\["uinteger",\d+\]', b"", "the state of a generator has"),
+    "another one's": ("PCG64", rb'"bit_generator","PCG64"', b'"bit_generator","PCG64DXSM"', "expected 'PCG64'"),
+}
+
+
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize(("kind", "old", "new", "reason"), STATES.values(), ids=STATES)
+def test_states_of_generators_that_numpy_would_believe(tmp_path, monkeypatch, kind, old, new, reason):
+    """A position outside the buffer makes NumPy read memory of others."""
+    model = nn.Dropout(0.5, rng=np.random.Generator(getattr(np.random, kind)(1)))
+    path = tmp_path / "m.npz"
+    nn.save(path, model)
+    nn.load(path, model)
+    forge(monkeypatch, old, new)
+    nn.save(path, model)
+    for given in ([], [model]):
+        with pytest.raises(tg.CheckpointError, match=reason):
+            nn.load(path, *given)
+
+
 @pytest.mark.promise("L2")
 def test_a_header_that_is_no_utf8(tmp_path, monkeypatch):
     """SAFETENSORS has the case for the other format."""
