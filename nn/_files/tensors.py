@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -188,8 +189,8 @@ def strict_json(source: Source, text: bytes) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise source.fail(f"the header has the key {next(k for k in keys if keys.count(k) > 1)!r} twice")
+            counts = Counter(key for key, _ in pairs)
+            raise source.fail(f"the header has the key {next(key for key in counts if counts[key] > 1)!r} twice")
         return found
 
     def refused(constant: str) -> Any:

@@ -275,6 +275,15 @@ def test_malformed_safetensors(tmp_path, content, reason):
     assert model.a.data.tolist() == [1, 1]
 
 
+@pytest.mark.promise("L2")
+def test_a_key_twice_among_very_many(tmp_path):
+    """Comparing each with each would take minutes."""
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(raw(b'{%s,"199999":1}' % b",".join(b'"%d":1' % i for i in range(200_000))))
+    with pytest.raises(tg.CheckpointError, match="the key '199999' twice"):
+        nn.load(path)
+
+
 def test_this_safetensors_file_is_good(tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(raw({"a": A, "__metadata__": {}}, struct.pack("<2f", 3.0, 4.0)))
