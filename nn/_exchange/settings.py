@@ -1,15 +1,23 @@
-"""What a live PyTorch model says beside its arrays: momentum, eps, probabilities, arguments of activations."""
+"""What a live PyTorch model says beside its arrays: momentum, eps, strides, arguments of activations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import functional
 from .._layers import activations as act
 from .._layers.attention import MultiheadAttention
+from .._layers.containers import Sequential
+from .._layers.convolution import Conv1d, Conv2d
 from .._layers.dropout import Dropout
+from .._layers.embedding import Embedding
+from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
 from .._module import Module
+from ..functional._spatial import reach
+from ..functional.convolution import _padding
 from .layouts import layers
 
 __all__ = ["Change", "differing"]
@@ -23,12 +31,21 @@ class Change(NamedTuple):
     value: Any
 
 
-# The attributes to read, by their names here, with PyTorch's. A kind without any is told apart from others.
+# The attributes to take over, by their names here, with PyTorch's. A kind without any is told apart from others.
 _SETTINGS: dict[type[Module], dict[str, str]] = {
+    AvgPool1d: {},
+    AvgPool2d: {},
     BatchNorm: {"momentum": "momentum", "eps": "eps"},
+    Conv1d: {},
+    Conv2d: {},
     Dropout: {"p": "p"},
+    Embedding: {},
+    Flatten: {"start_axis": "start_dim", "end_axis": "end_dim"},
     GroupNorm: {"eps": "eps"},
     LayerNorm: {"eps": "eps"},
+    Linear: {},
+    MaxPool1d: {},
+    MaxPool2d: {},
     MultiheadAttention: {"dropout": "dropout"},
     RMSNorm: {"eps": "eps"},
     act.ELU: {"alpha": "alpha"},
@@ -48,6 +65,34 @@ _SETTINGS: dict[type[Module], dict[str, str]] = {
     act.Tanh: {},
 }
 
+# What decides which model it is, and must be equal. Both call it alike.
+_CONVOLUTION = ("stride", "dilation", "groups")
+_POOL = ("kernel_size", "stride", "padding")
+_EQUAL: dict[type[Module], tuple[str, ...]] = {
+    AvgPool1d: (*_POOL, "count_include_pad"),
+    AvgPool2d: (*_POOL, "count_include_pad"),
+    Conv1d: _CONVOLUTION,
+    Conv2d: _CONVOLUTION,
+    Embedding: ("padding_idx",),
+    GroupNorm: ("num_groups", "num_channels"),
+    LayerNorm: ("normalized_shape",),
+    MaxPool1d: (*_POOL, "dilation"),
+    MaxPool2d: (*_POOL, "dilation"),
+    MultiheadAttention: ("num_heads",),
+    RMSNorm: ("normalized_shape",),
+}
+# What PyTorch's layers can do otherwise, and those here cannot.
+_ALWAYS = {
+    "add_zero_attn": False,
+    "ceil_mode": False,
+    "divisor_override": None,
+    "max_norm": None,
+    "padding_mode": "zeros",
+    "return_indices": False,
+}
+# PyTorch's modules without tensors that may stand where there is none here.
+_HARMLESS = {"Identity", "ModuleDict", "ModuleList", "Sequential", "Loss"}
+
 
 def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[list[Change], list[str]]:
     """What to change in the modules of a model, and what of PyTorch's modules they cannot take over."""
@@ -55,16 +100,22 @@ def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[li
     others = dict(source.named_modules(remove_duplicate=False))
     changes: list[Change] = []
     wrong: list[str] = []
+    places: set[str] = set()
     for path, module in layers(model):
-        kind = next((kind for kind in type(module).__mro__ if kind in _SETTINGS), None)
         full = f"{path}." if path else ""
+        if not full.startswith(here):
+            continue
         place = (there + full[len(here) :]).rstrip(".")
-        other = others.get(place) if full.startswith(here) else None
+        if not isinstance(module, Sequential):
+            places.add(place)
+        kind = next((kind for kind in type(module).__mro__ if kind in _SETTINGS), None)
+        other = others.get(place)
         if kind is None or other is None:
             continue
-        if kind.__name__ not in {base.__name__.lstrip("_") for base in type(other).__mro__}:
+        if kind.__name__ not in _names(other):
             wrong.append(f"{place}: is a {type(other).__name__}, expected a {kind.__name__}")
             continue
+        wrong += [f"{place}.{text}" for text in _unequal(kind, module, other)]
         for name, theirs in _SETTINGS[kind].items():
             try:
                 changes.append(Change(module, name, _taken_over(kind, name, getattr(other, theirs))))
@@ -72,7 +123,48 @@ def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[li
                 wrong.append(f"{place}.{theirs}: {error}")
         if kind is BatchNorm:
             changes.append(Change(module, "unbiased", True))
-    return changes, wrong
+    return changes, wrong + _without_place(others, places)
+
+
+def _names(other: Any) -> set[str]:
+    """The names of a class of PyTorch's and its bases."""
+    return {base.__name__.lstrip("_") for base in type(other).__mro__}
+
+
+def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
+    """What of a PyTorch layer is another layer's."""
+    for name in _EQUAL.get(kind, ()):
+        ours, theirs = getattr(module, name), getattr(other, name)
+        if isinstance(ours, tuple) and isinstance(theirs, int):
+            theirs = (theirs,) * len(ours)
+        if ours != theirs:
+            yield f"{name}: is {theirs!r}, expected {ours!r}"
+    for name, ours in _ALWAYS.items():
+        if getattr(other, name, ours) != ours:
+            yield f"{name}: is {getattr(other, name)!r}, expected {ours!r}"
+    if isinstance(module, Conv1d | Conv2d) and _padded(module, other.padding) != _padded(module, module.padding):
+        yield f"padding: is {other.padding!r}, expected {module.padding!r}"
+    if kind is act.Softplus and other.threshold < 20:
+        yield f"threshold: is {other.threshold!r}, expected 20 at least: beyond it PyTorch has a straight line"
+
+
+def _padded(layer: Conv1d | Conv2d, padding: Any) -> Any:
+    """The zeros before and behind each axis."""
+    if isinstance(padding, str) and padding == "same" and any(step != 1 for step in layer.stride):
+        return None
+    return _padding("from_torch", padding, reach(layer.kernel_size, layer.dilation), layer.stride)
+
+
+def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
+    """PyTorch's modules that compute something where there is nothing here; names tell of those with tensors."""
+    return [
+        f"{place}: is a {type(other).__name__}, and here is nothing at its place"
+        for place, other in others.items()
+        if place not in places
+        and not any(True for _ in other.children())
+        and not other.state_dict()
+        and not _HARMLESS & _names(other)
+    ]
 
 
 def _taken_over(kind: type[Module], name: str, value: Any) -> Any:
