@@ -64,16 +64,24 @@ class Decoder:
         """What a piece of JSON describes.
 
         Raises:
-            Unsaved: something was no data when it was saved.
+            Unsaved: something was no data when it was saved; nothing that was begun is kept.
         """
-        result = decoded(given, self._referent)
-        while self._empty or self._optimizers:
-            if self._empty:
-                entry, shell = self._empty.popleft()
-                self._fill(entry, shell)
-            else:
-                entry, shell = self._optimizers.popleft()
-                self._make_optimizer(entry, shell)
+        count = len(self._made)
+        try:
+            result = decoded(given, self._referent)
+            while self._empty or self._optimizers:
+                if self._empty:
+                    entry, shell = self._empty.popleft()
+                    self._fill(entry, shell)
+                else:
+                    entry, shell = self._optimizers.popleft()
+                    self._make_optimizer(entry, shell)
+        except Unsaved:
+            self._empty.clear()
+            self._optimizers.clear()
+            for position in list(self._made)[count:]:
+                del self._made[position]
+            raise
         return result
 
     def fresh(self, reference: Any) -> Any:
@@ -106,7 +114,8 @@ class Decoder:
         )
         cls: Any = registry().get(name)
         if cls is None or issubclass(cls, Optimizer) != ("optimizer" in entry):
-            raise ValueError(f"nn has no class {name!r} to rebuild; install the tensorgrad that has written the file")
+            error = Unsaved if "optimizer" in entry else ValueError
+            raise error(f"nn has no class {name!r} to rebuild; install the tensorgrad that has written the file")
         shell = cls.__new__(cls)
         waiting.append((entry, shell))
         return shell

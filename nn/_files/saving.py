@@ -25,7 +25,8 @@ class Loaded(NamedTuple):
 
     Attributes:
         model: the model, in the mode (training or not) it was saved in.
-        optimizer: the optimiser that was saved beside it, of this model's parameters; or None.
+        optimizer: the optimiser that was saved beside it, of this model's parameters; or None. Also None where only
+            ``model=`` was given, and the optimiser cannot be rebuilt, because its class is your own, say.
         extra: what the caller added; or None.
     """
 
@@ -102,13 +103,14 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         model: built the same way as the one that was saved. Its parameters, buffers, generators, optimisers and
             histories take over the file's, in place; its other attributes stay. Needed where the file holds classes of
             your own. A .safetensors file of another program, which has tensors and nothing else, needs it too.
-        optimizer: the same for the optimiser.
+        optimizer: the same for the optimiser. Where it is needed and only ``model`` is given, the model is loaded, and
+            the result's optimizer is None.
 
     Raises:
         ValueError: the path has another ending.
         CheckpointError: the file is damaged, or does not fit ``model`` or ``optimizer``: then all that is missing,
             unexpected, of another shape or dtype is listed, and nothing was changed. Or the file holds what only
-            ``model=`` can bring.
+            ``model=`` or ``optimizer=`` can bring.
         TypeError: ``optimizer`` without ``model``.
         OSError: the file cannot be read.
 
@@ -165,6 +167,10 @@ def _loaded(
         pairs.append(Pair("optimizer", header["optimizer"], optimizer))
     changes, wrong = changes_of_objects(decoder, pairs)
     _require_fit(source, unequal + wrong, model)
+    try:
+        decoder.value(header["optimizer"])
+    except Unsaved:
+        header["optimizer"] = None  # nobody has asked for it
     result = _with_the_rest(source, header, decoder, model)
     for change in changes:
         change()

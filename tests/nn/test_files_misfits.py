@@ -59,14 +59,30 @@ def test_an_own_optimizer_needs_itself(path):
     optimizer = OwnSGD(model.parameters(), momentum=0.5)
     train(model, optimizer)
     nn.save(path, model, optimizer)
+    with pytest.raises(tg.CheckpointError, match=r"class OwnSGD is not one of nn's; write .*optimizer="):
+        nn.load(path)
     other = nn.MLP([4, 3], rng=1)
-    before = bits(other.state_dict())
-    for given in ([], [other]):
-        with pytest.raises(tg.CheckpointError, match=r"class OwnSGD is not one of nn's; write .*optimizer="):
-            nn.load(path, *given)
-    assert bits(other.state_dict()) == before
+    assert nn.load(path, other) == (other, None, None)
+    require_equal([model], [other])
+    other = nn.MLP([4, 3], rng=1)
     loaded = nn.load(path, other, OwnSGD(other.parameters()))
     require_equal((model, optimizer), loaded[:2])
+
+
+def test_an_optimizer_that_is_lost_half_way_is_no_part_of_the_extra(path):
+    model = nn.MLP([4, 3], rng=0)
+    optimizer = nn.SGD(model.parameters())
+    optimizer.noted = len
+    nn.save(path, model, optimizer, {"epoch": 1})
+    other = nn.MLP([4, 3], rng=1)
+    assert nn.load(path, other) == (other, None, {"epoch": 1})
+    require_equal([model], [other])
+    nn.save(path, model, optimizer, {"schedule": nn.StepLR(optimizer, 2)})
+    with pytest.raises(tg.CheckpointError, match=r"optimizer\.noted: len is a function or a class.*optimizer="):
+        nn.load(path, other)
+    given = nn.SGD(other.parameters())
+    with pytest.raises(tg.CheckpointError, match=r"optimizer: .*len is a function"):
+        nn.load(path, other, given)
 
 
 @pytest.mark.promise("L9")
