@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 __all__ = ["replace_file"]
 
+_written: set[str] = set()  # temporary files of this process
+
 
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file beside ``path``, bring it to the disk, and give it that name.
@@ -35,8 +37,10 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
 def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
-    temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    name = f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    temporary = os.path.join(os.path.dirname(target), name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    _written.add(name)
     try:
         with open(os.open(temporary, flags, 0o666), "wb") as file:
             if mode is not None and hasattr(os, "fchmod"):
@@ -49,6 +53,8 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    finally:
+        _written.discard(name)
     _sync_folder(os.path.dirname(target))
 
 
@@ -75,14 +81,17 @@ def _remove_strays(target: str) -> None:
     pattern = re.compile(re.escape(_start(target)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
     for name in os.listdir(folder):
         found = pattern.fullmatch(name)
-        if found and not _runs(int(found[1])):
+        if found and not _is_written(name, int(found[1])):
             with contextlib.suppress(OSError):  # another process was faster; or, on Windows, its writer has it open
                 os.unlink(os.path.join(folder, name))
 
 
-def _runs(process: int) -> bool:
+def _is_written(name: str, process: int) -> bool:
+    """Does a process still write this temporary file?"""
+    if process == os.getpid():
+        return name in _written  # a dead process may have had our number: in a container, each is number 1
     if os.name == "nt":
-        return process == os.getpid()  # there is no harmless signal, and a file that is open cannot be removed
+        return False  # there is no harmless signal, and a file that is open cannot be removed
     try:
         os.kill(process, 0)
     except ProcessLookupError:
