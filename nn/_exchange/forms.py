@@ -63,7 +63,7 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> str:
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> str:
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = [_learned_or(graph, layer, name, name == "gamma", (layer.num_features,)) for name in names]
-    return graph.add("BatchNormalization", x.name, *arrays, epsilon=layer.eps)
+    return graph.add("BatchNormalization", x.name, *arrays, epsilon=_epsilon(layer.eps))
 
 
 def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:
@@ -79,16 +79,22 @@ def _learned_or(graph: Graph, layer: Module, name: str, number: float, shape: tu
 
 
 def _rms_norm(graph: Graph, layer: RMSNorm, x: Value) -> str:
-    eps = float(np.finfo(graph.dtype).eps) if layer.eps is None else _epsilon(layer.eps)
-    result = graph.add("Div", x.name, _root_mean_square(graph, x.name, range(-len(layer.normalized_shape), 0), eps))
+    wide = np.promote_types(graph.dtype, np.float32)
+    eps = float(np.finfo(wide).eps) if layer.eps is None else _epsilon(layer.eps)
+    values = _cast(graph, x.name, graph.dtype, wide)
+    normal = graph.add("Div", values, _root_mean_square(graph, values, range(-len(layer.normalized_shape), 0), eps))
+    result = _cast(graph, normal, wide, graph.dtype)
     return result if layer.gamma is None else graph.add("Mul", result, graph.tensor("gamma", layer.gamma))
 
 
 def _group_norm(graph: Graph, layer: GroupNorm, x: Value) -> str:
-    parts = graph.reshape(x.name, (layer.num_groups, math.prod(x.shape[1:]) // layer.num_groups))
+    wide = np.promote_types(graph.dtype, np.float32)
+    values = _cast(graph, x.name, graph.dtype, wide)
+    parts = graph.reshape(values, (layer.num_groups, math.prod(x.shape[1:]) // layer.num_groups))
     centred = graph.add("Sub", parts, graph.add("ReduceMean", parts, axes=[-1], keepdims=1))
     spread = _root_mean_square(graph, centred, [-1], _epsilon(layer.eps))
-    result = graph.reshape(graph.add("Div", centred, spread), x.shape[1:])
+    normal = graph.reshape(graph.add("Div", centred, spread), x.shape[1:])
+    result = _cast(graph, normal, wide, graph.dtype)
     laid = (layer.num_channels, *(1,) * (len(x.shape) - 2))
     if layer.gamma is not None:
         result = graph.add("Mul", result, graph.tensor("gamma", layer.gamma, laid))
@@ -96,8 +102,16 @@ def _group_norm(graph: Graph, layer: GroupNorm, x: Value) -> str:
 
 
 def _root_mean_square(graph: Graph, x: str, axes: Iterable[int], eps: float) -> str:
+    """Of numbers in float32 or float64: float16 has no squares of large or small ones."""
     mean = graph.add("ReduceMean", graph.add("Mul", x, x), axes=list(axes), keepdims=1)
-    return graph.add("Sqrt", graph.add("Add", mean, graph.constant(eps)))
+    added = graph.constant(eps, np.promote_types(graph.dtype, np.float32))
+    return graph.add("Sqrt", graph.add("Add", mean, added))
+
+
+def _cast(graph: Graph, x: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+    from onnx.helper import np_dtype_to_tensor_dtype
+
+    return x if old == new else graph.add("Cast", x, to=np_dtype_to_tensor_dtype(new))
 
 
 def _epsilon(eps: float) -> float:

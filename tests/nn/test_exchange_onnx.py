@@ -215,6 +215,28 @@ def test_without_eps_a_constant_sample_gives_zero(model, tmp_path):
     assert error(session, model, np.array([[1, 2, 4]], np.float32)) <= TOLERANCE
 
 
+def test_batch_norm_without_eps(tmp_path):
+    model = nn.BatchNorm(2, eps=0.0)
+    model.running_var.data[...] = [0.0, 4.0]
+    proto, session = exported(model, tmp_path)
+    assert proto.graph.node[0].attribute[0].f > 0
+    (got,) = session.run(None, {"input": np.array([[0, 3]], np.float32)})
+    np.testing.assert_array_equal(got, [[0.0, 1.5]])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    "model", [nn.RMSNorm(4), nn.RMSNorm(4, eps=0.0), nn.GroupNorm(2, 4, eps=0.0), nn.GroupNorm(2, 4)]
+)
+def test_float16_as_wide_as_here(model, scale, tmp_path):
+    model = model.to(np.float16)
+    x = (np.array([[1, 2, 3, -4], [0, 0, 0, 0]]) * scale).astype(np.float16)
+    _, session = exported(model, tmp_path)
+    (got,) = session.run(None, {"input": x})
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, model(x).data, rtol=4e-3, atol=0)
+
+
 def test_every_layer_of_nn_has_a_form():
     containers = {"Module", "MLP", "Model", "Sequential"}  # among the models
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
