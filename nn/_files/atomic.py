@@ -67,6 +67,8 @@ def _mode(target: str) -> int | None:
         raise IsADirectoryError(errno.EISDIR, "is a folder", target)
     if not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "is no regular file, and would be replaced by one", target)
+    if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
     return stat.S_IMODE(mode)
 
 

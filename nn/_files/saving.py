@@ -60,7 +60,7 @@ def save(
         ValueError: the path ends otherwise.
         TypeError: model, optimizer or extra is something else.
         DTypeError: the format does not have the dtype of a parameter.
-        OSError: the file cannot be written; the old one is as it was.
+        OSError: the file cannot be written, or is there and may not be written to; the old one is as it was.
 
     >>> import nn, os, tempfile
     >>> model = nn.MLP([2, 8, 1], norm="batch", rng=0)

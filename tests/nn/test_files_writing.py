@@ -128,14 +128,16 @@ except OSError as error:
 @pytest.mark.promise("L6")
 @posix
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
-def test_a_folder_that_may_not_be_written_to(suffix):
+@pytest.mark.parametrize(("folder_mode", "mode"), [(0o555, 0o666), (0o777, 0o444)], ids=["folder", "file"])
+def test_what_may_not_be_written_to(suffix, folder_mode, mode):
     if suffix == "safetensors":
         pytest.importorskip("safetensors")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         path = os.path.join(folder, f"model.{suffix}")
         nn.save(path, nn.Linear(2, 1, rng=0))
         old = Path(path).read_bytes()
-        os.chmod(folder, 0o555)
+        os.chmod(path, mode)
+        os.chmod(folder, folder_mode)
         program = f"""
 import os, nn
 if {suffix == "safetensors"}:
