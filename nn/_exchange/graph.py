@@ -56,13 +56,7 @@ class Graph:
 
     def module(self, module: Module, x: Value, path: str) -> Value:
         """Add what a module at a path does to a value."""
-        form = self._form(module)
-        if form is None:
-            where = f"{path!r}, a {type(module).__name__}," if path else type(module).__name__
-            raise TypeError(
-                f"to_onnx: {where} has no ONNX form; a model can be exported if it is made of nn's own layers and "
-                "containers, such as nn.Sequential, with their own forward methods"
-            )
+        form = self.form(module, path)
         example = tg.array_of(module(x.example))
         outer, self.path = self.path, path
         name = form(self, module, x)
@@ -73,12 +67,20 @@ class Graph:
         """Add what a module does that the running one holds under a name."""
         return self.module(module, x, _joined(self.path, name))
 
-    def _form(self, module: Module) -> Form | None:
-        """The form of a module's class, or of a base of it, unless it computes something else than that."""
-        for kind in type(module).__mro__:
-            if issubclass(kind, Module) and kind in self.forms:
-                return self.forms[kind] if type(module).forward is kind.forward else None
-        return None
+    def form(self, module: Module, path: str) -> Form:
+        """The form of a module's class, or of a base of it, unless it computes something else than that.
+
+        Raises:
+            TypeError: there is none.
+        """
+        kind = next((k for k in type(module).__mro__ if issubclass(k, Module) and k in self.forms), None)
+        if kind is None or type(module).forward is not kind.forward:
+            where = f"{path!r}, a {type(module).__name__}," if path else type(module).__name__
+            raise TypeError(
+                f"to_onnx: {where} has no ONNX form; a model can be exported if it is made of nn's own layers and "
+                "containers, such as nn.Sequential, with their own forward methods"
+            )
+        return self.forms[kind]
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node, and give the name of its result."""

@@ -44,7 +44,7 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
 
     Raises:
         DTypeError: the model's weights are not all of one dtype.
-        TypeError: the model has a module that has no ONNX form; it says which.
+        TypeError: the model has a module that has no ONNX form; it says which. Or an argument is something else.
         ValueError: input_shape is needed.
         ShapeError: input_shape does not fit the model.
         ImportError: onnx is not installed.
@@ -57,13 +57,15 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
     ...     [node.op_type for node in onnx.load(path).graph.node]
     ['MatMul', 'BatchNormalization', 'Relu', 'Gemm']
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"to_onnx: model must be a Module, got {type(model).__name__}; write to_onnx(model, path)")
     try:
         import onnx
     except ImportError as error:
         raise ImportError("to_onnx needs onnx; write: pip install 'tensorgrad-np[onnx]'") from error
     dtype = _dtype(model)
-    x = Value("input", _example(model, input_shape, dtype))
     graph = Graph(FORMS, dtype)
+    x = Value("input", _example(graph, model, input_shape))
     with evaluating(model):
         result = graph.module(model, x, "")
     proto = onnx.helper.make_model(
@@ -112,16 +114,21 @@ def _first(model: Module) -> Module | None:
     return None if isinstance(network, _KEEP_SHAPE) else network
 
 
-def _example(model: Module, input_shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> Any:
+def _example(graph: Graph, model: Module, input_shape: tuple[int, ...] | None) -> Any:
     """A batch of one sample of zeros."""
     first = _first(model)
     if input_shape is None:
         attribute = next((_FEATURES[kind] for kind in type(first).__mro__ if kind in _FEATURES), None)
         if attribute is None:
+            for path, module in model.named_modules():
+                if module is first:
+                    graph.form(module, path)
             raise ValueError(
                 f"to_onnx: the shape of a sample does not follow from {model if first is None else first!r}; write "
                 "input_shape=(...), without the batch axis"
             )
         shape = getattr(first, attribute)
         input_shape = shape if isinstance(shape, tuple) else (shape,)
-    return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else dtype)
+    if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) for n in input_shape):
+        raise TypeError(f"to_onnx: input_shape is a tuple of lengths, without the batch axis, got {input_shape!r}")
+    return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else graph.dtype)

@@ -38,10 +38,15 @@ def to_torch(model: Module) -> dict[str, NDArray[Any]]:
     Momentum, eps and the like are no part of a state_dict: build PyTorch's ``BatchNorm`` with
     ``momentum=1 - ours.momentum``.
 
+    Raises:
+        TypeError: model is something else.
+
     >>> import nn
     >>> {name: array.shape for name, array in nn.to_torch(nn.MLP([2, 3, 1])).items()}
     {'0.weight': (3, 2), '0.bias': (3,), '2.weight': (1, 3), '2.bias': (1,)}
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"to_torch: model must be a Module of nn, got {type(model).__name__}")
     return {entry.name: entry.packed() for entry in entries(model)}
 
 
@@ -62,13 +67,17 @@ def from_torch(model: M, source: Any) -> M:
     Raises:
         ValueError: names, shapes, dtypes, layers or settings do not fit. It lists all that is wrong, and nothing was
             changed.
-        TypeError: source is neither.
+        TypeError: source is neither, or model is no module of nn.
 
     >>> import numpy as np, nn
     >>> layer = nn.Linear(2, 1, dtype=np.float64)
     >>> nn.from_torch(layer, {"weight": np.array([[1.0, 2.0]]), "bias": np.array([0.5])})([[1.0, 1.0]]).data
     array([[3.5]])
     """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"from_torch: model must be a Module of nn, got {type(model).__name__}; write from_torch(model, source)"
+        )
     live = hasattr(source, "named_modules")
     state = source.state_dict() if live else source
     if isinstance(source, Module):

@@ -72,6 +72,8 @@ def save(
     >>> optimizer.lr, extra
     (0.01, {'epoch': 3})
     """
+    if isinstance(path, Module):
+        raise TypeError("nn.save: the path comes first; write nn.save(path, model)")
     name = os.fspath(path)
     file_format = _format_of(name, "nn.save")
     _require(model, Module, "nn.save: model must be a Module")
@@ -102,7 +104,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         path: the file.
         model: built the same way as the one that was saved. Its parameters, buffers, generators, optimisers and
             histories take over the file's, in place; its other attributes stay. Needed where the file holds classes of
-            your own. A .safetensors file of another program, which has tensors and nothing else, needs it too.
+            your own. A .safetensors file of another program, which has tensors and notes at most, needs it too.
         optimizer: the same for the optimiser. Where it is needed and only ``model`` is given, the model is loaded, and
             the result's optimizer is None.
 
@@ -124,6 +126,8 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
     ...     nn.save(path, Net())
     ...     net = nn.load(path, model=Net()).model
     """
+    if isinstance(path, Module):
+        raise TypeError("nn.load: the path comes first; write nn.load(path, model)")
     name = os.fspath(path)
     file_format = _format_of(name, "nn.load")
     if model is not None:

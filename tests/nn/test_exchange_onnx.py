@@ -311,6 +311,10 @@ class Twice(nn.Linear):
         (nn.Sequential(nn.Linear(2, 2), Half()), {}, TypeError, "'1', a Half, has no ONNX form"),
         (nn.Sequential(nn.Tanh(), Twice(2, 2)), {}, TypeError, "'1', a Twice, has no ONNX form"),
         (Twice(2, 2), {}, TypeError, "to_onnx: Twice has no ONNX form"),
+        (Half(), {}, TypeError, "to_onnx: Half has no ONNX form"),
+        (nn.Sequential(nn.Tanh(), Half()), {}, TypeError, "'1', a Half, has no ONNX form"),
+        (nn.Linear(2, 2), {"input_shape": 2}, TypeError, "input_shape is a tuple of lengths, .*, got 2"),
+        (nn.Linear(2, 2), {"input_shape": ("2",)}, TypeError, "input_shape is a tuple of lengths"),
         (nn.Tanh(), {}, ValueError, r"does not follow from Tanh\(\); write input_shape="),
         (nn.Sequential(nn.ReLU(), nn.Embedding(3, 2)), {}, ValueError, r"from Embedding\(3, 2\); write input_shape="),
         (nn.MultiheadAttention(4, 2), {"input_shape": (4,)}, tg.ShapeError, r"write input_shape=\(length, 4\)"),
@@ -332,6 +336,12 @@ def test_what_has_no_form_is_named_and_nothing_written(model, kwargs, kind, mess
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
     assert all(module.training for module in model.modules())
+
+
+def test_swapped_arguments(tmp_path):
+    with pytest.raises(TypeError, match=r"model must be a Module, got str; write to_onnx\(model, path\)"):
+        nn.to_onnx(str(tmp_path / "model.onnx"), nn.Linear(2, 2))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

@@ -125,6 +125,10 @@ def test_what_is_no_state_dict_is_refused():
         nn.from_torch(mlp(), "weights.pt")
     with pytest.raises(TypeError, match=r"got a model of nn; write model\.load_state_dict"):
         nn.from_torch(mlp(), mlp())
+    with pytest.raises(TypeError, match=r"got dict; write from_torch\(model, source\)"):
+        nn.from_torch({}, mlp())
+    with pytest.raises(TypeError, match="to_torch: model must be a Module of nn, got int"):
+        nn.to_torch(3)
 
 
 def test_a_graph_from_before_notices_the_new_weights():

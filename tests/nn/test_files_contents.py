@@ -154,7 +154,7 @@ def test_the_package_opens_the_safetensors(tmp_path):
     }
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": "np", "author": "me"}])
 def test_files_of_the_package_are_loaded(tmp_path, metadata):
     package = pytest.importorskip("safetensors.numpy")
     file = tmp_path / "m.safetensors"

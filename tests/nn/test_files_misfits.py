@@ -170,6 +170,10 @@ def test_wrong_arguments(tmp_path):
             nn.save(tmp_path / "m.npz", *arguments)
     with pytest.raises(TypeError, match="model must be a Module or None, got type"):
         nn.load(tmp_path / "m.npz", Net)
+    for function in (nn.save, nn.load):
+        name = f"nn.{function.__name__}"
+        with pytest.raises(TypeError, match=rf"{name}: the path comes first; write {name}\(path, model\)"):
+            function(model, tmp_path / "m.npz")
     assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError):
         nn.load(tmp_path / "m.npz")
