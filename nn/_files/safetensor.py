@@ -21,6 +21,7 @@ from .tensors import (
     Spec,
     checked_array,
     parsed,
+    require_header_length,
     require_shape,
     sealed,
     storable,
@@ -43,7 +44,7 @@ def write(file: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     Raises:
         ImportError: the package is missing.
         DTypeError: the format has no such dtype.
-        ValueError: the format has no such name.
+        ValueError: the format has no such name, or the header is too long.
     """
     try:
         from safetensors.numpy import save
@@ -63,7 +64,9 @@ def write(file: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, np.nda
             raise tg.DTypeError(
                 f"nn.save: tensor {name!r} is of {array.dtype}, unknown to the format .safetensors; save as .npz"
             )
-    file.write(save(stored, {FORMAT: text.decode("ascii"), _DIGEST: digest}))
+    content = save(stored, {FORMAT: text.decode("ascii"), _DIGEST: digest})
+    require_header_length(int.from_bytes(content[:8], "little"))
+    file.write(content)
 
 
 def _is_text(name: str) -> bool:

@@ -57,7 +57,7 @@ def save(
             tuples and dicts of them.
 
     Raises:
-        ValueError: the path ends otherwise.
+        ValueError: the path ends otherwise, or attributes and extra are longer than 16 MiB, arrays apart.
         TypeError: model, optimizer or extra is something else.
         DTypeError: the format does not have the dtype of a parameter.
         OSError: the file cannot be written, or is there and may not be written to; the old one is as it was.
@@ -97,8 +97,8 @@ def save(
 def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
     """Read a file of :func:`save`; the model and the optimiser are built anew, or those given take over its state.
 
-    No code in a file is run, whoever has written it, and nothing is allocated that the file is too small for. Every
-    tensor must have the checksum it was saved with.
+    No code in a file is run, whoever has written it. Memory is taken for tensors that the file has the bytes of, and
+    for a header of 16 MiB at most. Every tensor must have the checksum it was saved with.
 
     Args:
         path: the file.

@@ -23,6 +23,7 @@ __all__ = [
     "byte_view",
     "checked_array",
     "parsed",
+    "require_header_length",
     "require_shape",
     "sealed",
     "storable",
@@ -33,7 +34,7 @@ _PLAIN = ("|b1", "|i1", "|u1")
 _WIDE = ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 # Written little-endian; read in both byte orders.
 DTYPES = {name: np.dtype(name) for name in (*_PLAIN, *(order + name for order in "<>" for name in _WIDE))}
-HEADER_LIMIT = 100_000_000  # bytes; safetensors has the same
+HEADER_LIMIT = 2**24  # bytes, of which JSON makes objects of up to 25 times the size
 FORMAT, VERSION = "tensorgrad.nn", 1
 
 
@@ -146,11 +147,17 @@ def sealed(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
             tensors[name]["layout"] = layout
     whole = {"format": FORMAT, "version": VERSION, "tensors": tensors, **header}
     text = json.dumps(whole, allow_nan=False, separators=(",", ":")).encode("ascii")
-    if len(text) > HEADER_LIMIT:
-        raise ValueError(
-            f"nn.save: attributes and extra come to {len(text):,} bytes, expected {HEADER_LIMIT:,} at most"
-        )
+    require_header_length(len(text))
     return text, hashlib.sha256(text).hexdigest()
+
+
+def require_header_length(length: int) -> None:
+    """Raise ValueError where a header is longer than what is read again."""
+    if length > HEADER_LIMIT:
+        raise ValueError(
+            f"nn.save: attributes and extra come to {length:,} bytes, expected {HEADER_LIMIT:,} at most; long lists "
+            "belong into arrays"
+        )
 
 
 def _layout(array: np.ndarray[Any, Any]) -> list[int] | None:

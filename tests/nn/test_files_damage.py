@@ -158,7 +158,7 @@ def crc_changed(content):
 
 
 def claimed_size(content):
-    return content[:22] + struct.pack("<L", 99_999_999) + content[26:]
+    return content[:22] + struct.pack("<L", 9_999_999) + content[26:]
 
 
 NPZ = {
@@ -290,6 +290,40 @@ def test_this_safetensors_file_is_good(tmp_path):
     model = nn.Module()
     model.a = nn.Parameter(np.ones(2, np.float32))
     assert nn.load(path, model).model.a.data.tolist() == [3, 4]
+
+
+@pytest.mark.promise("L3")
+def test_no_more_of_a_header_is_read_than_16_mebibytes(path):
+    """JSON makes objects of 25 times the size of the shortest lists."""
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("header.json", bytes(2**24 + 1))
+    else:
+        path.write_bytes(raw(b" " * (2**24 + 1)))
+    refusal(path, "claims a header of 16,777,217 bytes, expected 16,777,216 at most")
+
+
+@pytest.mark.parametrize("text", ["x" * 2**24, '"' * 2**22], ids=["long", "longer when it is quoted"])
+def test_no_header_is_written_that_is_not_read(path, text):
+    if text[0] == '"' and path.suffix == ".npz":
+        nn.save(path, small_model(), extra={"text": text})
+        assert nn.load(path).extra == {"text": text}
+        return
+    with pytest.raises(ValueError, match=r"attributes and extra come to [0-9,]+ bytes, expected 16,777,216 at most"):
+        nn.save(path, small_model(), extra={"text": text})
+    assert not path.exists()
+
+
+@pytest.mark.promise("L3")
+def test_a_model_of_10000_tensors_with_its_optimizer_has_such_a_header(path):
+    model = nn.Module()
+    model.list = [nn.Parameter(np.float32(i)) for i in range(10_000)]
+    optimizer = nn.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = np.float32(1)
+    optimizer.step()
+    nn.save(path, model, optimizer)
+    assert len(nn.load(path).optimizer.param_groups[0]["params"]) == 10_000
 
 
 # Changes to the header of nn.save, which gets the right checksum again.
