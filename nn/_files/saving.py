@@ -15,7 +15,7 @@ from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
 from .tensors import Source
 from .values import Unsaved
 
-__all__ = ["Loaded", "load", "save"]
+__all__ = ["Loaded", "extra_of", "load", "save"]
 
 _FORMATS = {".npz": npz, ".safetensors": safetensor}
 
@@ -143,6 +143,17 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         if model is None:
             return _rebuilt(source, header, decoder)
         return _loaded(source, header, decoder, model, optimizer)
+
+
+def extra_of(path: str | os.PathLike[str]) -> Any:
+    """What was saved as ``extra``, without the model. Raises as :func:`load` does."""
+    name = os.fspath(path)
+    with open(name, "rb") as file:
+        source = Source(file, name)
+        with source.suspected("is no file of nn.save"):
+            header, arrays = _format_of(name, "nn.load").read(source)
+    with source.suspected("the header describes no model"):
+        return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
 
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:

@@ -99,12 +99,11 @@ class History:
         if not len(self):
             raise ValueError("history.plot: there is no epoch yet; call fit first")
         own = [name for name in self.columns if not name.startswith("val_") and name not in ("lr", "seconds")]
-        figure, panels = plt.subplots(
-            1, len(own) + 1, figsize=(3.6 * (len(own) + 1), 3.2), layout="constrained", squeeze=False
-        )
+        own += ["lr"] if "lr" in self.columns else []
+        figure, panels = plt.subplots(1, len(own), figsize=(3.6 * len(own), 3.2), layout="constrained", squeeze=False)
         epochs = range(1, len(self) + 1)
         mark = "o" if len(self) == 1 else None
-        for axes, name in zip(panels[0], [*own, "lr"], strict=True):
+        for axes, name in zip(panels[0], own, strict=True):
             axes.plot(epochs, self[name], color="#2f6fb3", marker=mark, label="training")
             if f"val_{name}" in self.columns:
                 axes.plot(epochs, self[f"val_{name}"], "--", color="#d1495b", marker=mark, label="validation")

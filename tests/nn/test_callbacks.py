@@ -150,12 +150,10 @@ def test_a_training_that_has_ended_is_not_run_again(tmp_path):
 
 def test_after_ctrl_c_it_goes_on(tmp_path):
     path = tmp_path / "run.npz"
-    part = run(path, at=7, stopped=True)
+    part = run(path, at=7, stopped=True)  # in the third epoch
     assert part.history.stopped == "Ctrl-C"
     assert len(part.history) == 3
-    whole = run(path)
-    assert len(whole.history) == 8
-    assert whole.history["loss"][:3] == part.history["loss"]
+    assert_same_run(run(path), run(None))
 
 
 def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
@@ -168,11 +166,26 @@ def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
         model.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
     np.testing.assert_equal(model.state_dict(), before)
     same = nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0)
-    with pytest.raises(ValueError, match=r"holds a training with 0 other callbacks, expected one with 1"):
+    before = same.state_dict()
+    words = r"holds a training with the callbacks \[\], expected one with \['EarlyStopping'\]"
+    with pytest.raises(tg.CheckpointError, match=words):
         same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True), nn.EarlyStopping("loss")])
-    nn.save(path, same)
-    with pytest.raises(ValueError, match="holds no training, expected one with 0"):
-        same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+    for extra in (None, {"epoch": 3}, {"callbacks": []}):
+        nn.save(path, nn.Model(nn.MLP([4, 5, 3], rng=1), rng=1), extra=extra)
+        with pytest.raises(tg.CheckpointError, match="holds no training, expected one with"):
+            same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+    np.testing.assert_equal(same.state_dict(), before)
+    assert len(same.history) == 0
+
+
+def test_a_path_that_will_not_do_is_refused_before_the_training(tmp_path):
+    with pytest.raises(ValueError, match=r"Checkpoint: path must end with \.npz or \.safetensors"):
+        nn.Checkpoint("run.pt")
+    X, y = data(16)
+    model = nn.Model(nn.MLP([4, 3], rng=0), rng=0)
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        model.fit(X, y, callbacks=[nn.Checkpoint(tmp_path / "nowhere" / "run.npz")])
+    assert len(model.history) == 0
 
 
 def test_a_checkpoint_is_a_file_of_the_model(tmp_path):

@@ -112,7 +112,7 @@ def test_a_bar_in_a_terminal(capfd):
     fit(progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "3/3" in err.split("\r")[-1]  # one batch of two rows an epoch
+    assert "6/6" in err.split("\r")[-1]
     assert "loss=" in err
 
 

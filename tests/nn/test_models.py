@@ -55,6 +55,21 @@ def test_an_output_layer_may_be_described_too():
     assert model.layers[2].l2 == 0.1
 
 
+def test_keywords_fill_in_what_a_dict_leaves_out_and_a_layer_is_taken_as_it_is():
+    model = nn.MLP(
+        [4, {"units": 8}, {"units": 6, "activation": "selu"}, nn.Layer(5), 3], norm="batch", activation="tanh", rng=0
+    )
+    assert kinds(model) == [
+        *("Linear", "BatchNorm", "Tanh", "Linear", "BatchNorm", "SELU"),
+        *("Linear", "ReLU", "Linear"),
+    ]
+
+
+@pytest.mark.parametrize("last", [3, {"units": 3}, nn.Layer(3)])
+def test_the_last_layer_has_no_activation_unless_it_says_so(last):
+    assert kinds(nn.MLP([4, nn.Layer(8), last], rng=0)) == ["Linear", "ReLU", "Linear"]
+
+
 def test_only_a_batch_norm_makes_a_bias_needless():
     norms = ["batch", "layer", "rms", {"name": "group", "num_groups": 2}, None]
     model = nn.MLP([4, *[8] * 5, 3], norm=norms, rng=0)
@@ -97,6 +112,9 @@ def test_weights_are_drawn_for_the_activation(activation, variance):
         ({"sizes": [4, 2.5, 1]}, r"sizes\[1\]: units must be an integer of at least 1, got 2.5"),
         ({"sizes": [4, True, 1]}, r"sizes\[1\]: units"),
         ({"sizes": [0, 2]}, r"sizes\[0\], the number of inputs, must be an integer"),
+        ({"sizes": 4}, "sizes needs at least an input and an output, got 4"),
+        ({"sizes": [4, 2, 1], "activation": nn.ReLU()}, r"activation is made for each layer.*write ReLU"),
+        ({"sizes": [4, 2, 1], "norm": {"name": "batch", "num_features": 3}}, "'num_features' is given already"),
         ({"sizes": "4-2"}, "sizes needs at least an input and an output"),
         (
             {"sizes": [4, {"width": 2}, 1]},
@@ -125,7 +143,7 @@ def test_a_mistake_is_named_by_layer_and_field(arguments, text):
 
 
 def test_a_layer_says_what_is_wrong_when_it_is_made():
-    with pytest.raises(ValueError, match="activation 'rleu' is not one of relu"):
+    with pytest.raises(ValueError, match="activation 'rleu' is not one of auto, relu"):
         nn.Layer(units=3, activation="rleu")
 
 
@@ -160,6 +178,8 @@ def test_a_model_from_json():
         ({"schedule_every": "batch"}, ValueError, "schedule_every is 'epoch' or 'step', got 'batch'"),
         ({"metrics": ["acuracy"]}, ValueError, "metrics lists some of accuracy"),
         ({"metrics": "accuracy"}, ValueError, "metrics lists some of"),
+        ({"loss": {"name": "mse", "reduction": "sum"}}, ValueError, "loss must be a mean.*got reduction='sum'"),
+        ({"loss": "bce", "metrics": ["accuracy"]}, ValueError, "accuracy takes logits"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm must be positive"),
         ({"clip_value": -1.0}, ValueError, "clip_value must be positive"),
     ],
