@@ -457,6 +457,31 @@ def test_state_is_made_for_options_in_use():
     np.testing.assert_equal(fresh.state_dict(), state)
 
 
+@pytest.mark.promise("H7")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", {"momentum": 0.9}), ("RMSprop", {"momentum": 0.9, "centered": True}), ("Adam", {"amsgrad": True})],
+)
+def test_options_switched_on_since_the_last_step_are_resumed(name, options, tmp_path):
+    model = nn.Linear(2, 1, rng=0)
+    params = list(model.parameters())
+    optimizer = getattr(nn, name)(params)
+    for p in params:
+        p.grad = np.ones(p.shape, p.dtype)
+    optimizer.step()
+    optimizer.param_groups[0].update(options)
+    nn.save(tmp_path / "model.npz", model, optimizer)
+    loaded = nn.load(tmp_path / "model.npz")
+    others = list(loaded.model.parameters())
+    loaded.optimizer.load_state_dict(optimizer.state_dict())
+    for opt, members in ((optimizer, params), (loaded.optimizer, others)):
+        for p in members:
+            p.grad = np.full(p.shape, 3, p.dtype)
+        opt.step()
+    for p, q in zip(params, others, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "off"),
     [
