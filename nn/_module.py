@@ -144,7 +144,8 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
         old = state.get(name)
-        members = holds(value, _KINDS) or holds(old, _KINDS)
+        is_buffer = name in state.get("_buffers", ())
+        members = is_buffer or holds(value, _KINDS) or holds(old, _KINDS)
         if members:
             self._require_init()
         if isinstance(old, Parameter) and value is not None and not isinstance(value, Parameter):
@@ -152,7 +153,7 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter, got {type(value).__name__}, which would not be learned; "
                 f"write nn.Parameter(...) for another one, or its values in place, .data[...] = ..."
             )
-        if name in state.get("_buffers", ()):
+        if is_buffer:
             value = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
             value.name = name
         if isinstance(value, Parameter):

@@ -285,3 +285,14 @@ def test_a_replaced_member_is_noticed_by_a_compiled_step():
     setattr(model.layers, "1", nn.Tanh())
     model.layers[2].W = nn.Parameter(np.ones((3, 2), np.float32))
     assert step(X).item() == model(X).sum().item()
+
+
+def test_a_replaced_buffer_is_noticed_by_a_compiled_step():
+    norm = nn.BatchNorm(2).eval()
+    X = np.ones((4, 2), np.float32)
+    step = tg.compile(lambda X: norm(X).sum())
+    step(X)
+    norm.running_mean = np.full(2, 5, np.float32)
+    assert step(X).item() == norm(X).sum().item()
+    norm.register_buffer("running_mean", np.full(2, 7, np.float32))
+    assert step(X).item() == norm(X).sum().item()
