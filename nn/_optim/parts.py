@@ -71,13 +71,18 @@ class Part:
 
 
 class Run:
-    """Neighbouring parameters with a gradient and the same history: what is updated together."""
+    """Neighbouring parameters with a gradient and the same history: what is updated together.
+
+    Attributes:
+        least: the dtype's smallest normal number; a smaller eps could be rounded to 0, and divide by it.
+    """
 
     def __init__(self, bucket: Bucket, start: int, stop: int) -> None:
         places = list(_cut(bucket, start, stop))
         scratch = [np.empty(max(place.stop - place.start for place in places), bucket.dtype) for _ in range(3)]
         self.params = bucket.params[start:stop]
         self.parts = [Part(bucket, place, scratch, start) for place in places]
+        self.least = float(np.finfo(bucket.dtype).tiny)
         self._numbers = bucket.numbers
         self._start, self._stop = start, stop
 

@@ -53,6 +53,18 @@ def test_adam_counts_updates():
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_no_gradient_is_no_step_in_float16(name, options):
+    """An eps that float16 rounds to 0 does not divide by it, and a square that vanishes makes no giant step."""
+    w = nn.Parameter([0.0, 0.0], dtype=np.float16)
+    optimizer = getattr(nn, name)([w], lr=0.01, **options)
+    for _ in range(3):
+        w.grad = np.array([0, 1e-4], np.float16)
+        optimizer.step()
+    assert w.data[0] == 0
+    assert abs(w.data[1]) < 0.1
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_float32_stays_float32_and_the_array_its_own(name, options):
     params = parameters(dtype=np.float32)
     arrays = [p.data for p in params]
