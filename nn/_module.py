@@ -329,7 +329,7 @@ class Module:
             strict: names that are missing or unexpected are an error, not just reported.
 
         Raises:
-            ValueError: names, shapes or dtypes do not fit. It lists all that is wrong, and nothing was
+            ValueError: names, shapes or dtypes do not fit, or an own array is read-only. It lists all that is wrong, and nothing was
                 changed.
         """
         own = self._state()
@@ -345,6 +345,8 @@ class Module:
                 wrong.append(f"{name}: shape {array.shape}, expected {tensor.shape}")
             elif array.dtype != tensor.dtype:
                 wrong.append(f"{name}: dtype {array.dtype}, expected {tensor.dtype} (cast with .to() first)")
+            elif not tensor.data.flags.writeable:
+                wrong.append(f"{name}: the array to write to is read-only")
         if wrong:
             raise ValueError(
                 f"load_state_dict: {len(wrong)} of the names do not fit {type(self).__name__}, nothing was "

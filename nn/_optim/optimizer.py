@@ -153,6 +153,7 @@ class Optimizer:
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
             GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; a compiled step
                 that would have to decide whether to skip.
+            ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
         jobs = []

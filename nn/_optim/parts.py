@@ -160,7 +160,7 @@ class Bucket:
             yield run, [tg.array_of(gradient) for gradient in gradients[start:stop]]
 
     def require_known(self, by: str) -> None:
-        """Raise GraphError for a parameter that was replaced or cast since the optimiser was made."""
+        """Raise GraphError for a parameter that was replaced or cast since, ValueError for one that is read-only."""
         for param, shape in self._known:
             if getattr(param, "held", 1) == 0:
                 raise tg.GraphError(
@@ -173,6 +173,11 @@ class Bucket:
                     f"{by}: parameter {param.name or ''!r} was of shape {shape} and {self.dtype} when the "
                     f"optimiser was made, and is {data.shape} and {data.dtype} now; make the optimiser after "
                     "changing the model"
+                )
+            if not data.flags.writeable:
+                raise ValueError(
+                    f"{by}: the array of parameter {param.name or ''!r} is read-only, no parameter was changed; "
+                    "give it one of its own, parameter.data = parameter.data.copy()"
                 )
 
 

@@ -165,6 +165,20 @@ def test_a_gradient_that_is_not_finite_changes_nothing(name, options, value):
     np.testing.assert_equal(optimizer.state_dict(), state)
 
 
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_read_only_parameter_changes_nothing(name, options):
+    params = parameters()
+    optimizer = getattr(nn, name)(params, **options)
+    stepped(optimizer, params)
+    weights, state = [p.data.copy() for p in params], optimizer.state_dict()
+    params[2].data.flags.writeable = False
+    with pytest.raises(ValueError, match=rf"{name}.step: the array of parameter 'p2' is read-only"):
+        optimizer.step()
+    for p, w in zip(params, weights, strict=True):
+        np.testing.assert_array_equal(p.data, w)
+    np.testing.assert_equal(optimizer.state_dict(), state)
+
+
 def test_large_finite_gradients_pass():
     w = nn.Parameter(np.zeros(3, np.float32))
     w.grad = np.full(3, 1e30, np.float32)  # its square overflows float32
