@@ -250,7 +250,8 @@ def test_metrics_of_an_epoch_are_weighted_and_batches_without_weight_have_none()
     assert model.evaluate(X, y, sample_weight=weight)["accuracy"] == pytest.approx(expected)
     batches = [(X[:4], y[:4], weight[:4]), (X[4:8], y[4:8], weight[4:8]), (X[8:], y[8:], np.ones(4))]
     mixed = [*batches[:2], (X[8:], y[8:])]  # without weights, all have 1
-    assert model.evaluate(mixed)["accuracy"] == model.evaluate(batches)["accuracy"]
+    for order in (slice(None), slice(None, None, -1)):
+        assert model.evaluate(mixed[order])["accuracy"] == model.evaluate(batches[order])["accuracy"]
 
 
 def test_weights_need_a_loss_with_a_reduction():
