@@ -37,10 +37,16 @@ class _Loss(Module):
         return {name: tg.watch(self, name) for name in self.options}
 
     def _hold_weight(self, name: str, weight: tg.TensorLike | None) -> None:
-        if weight is None:
-            setattr(self, name, None)
-        else:
-            self.register_buffer(name, weight)
+        setattr(self, name, weight)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("weight", "pos_weight"):  # a buffer, or None
+            held = name in self._buffers
+            if held and value is None:
+                delattr(self, name)
+            elif not held and value is not None:
+                return self.register_buffer(name, value)
+        super().__setattr__(name, value)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)

@@ -63,7 +63,7 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> str:
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> str:
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = [_learned_or(graph, layer, name, name == "gamma", (layer.num_features,)) for name in names]
-    return graph.add("BatchNormalization", x.name, *arrays, epsilon=layer.eps)
+    return graph.add("BatchNormalization", x.name, *arrays, epsilon=_epsilon(layer.eps))
 
 
 def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:
@@ -79,7 +79,8 @@ def _learned_or(graph: Graph, layer: Module, name: str, number: float, shape: tu
 
 
 def _rms_norm(graph: Graph, layer: RMSNorm, x: Value) -> str:
-    eps = float(np.finfo(graph.dtype).eps) if layer.eps is None else _epsilon(layer.eps)
+    wide = np.promote_types(graph.dtype, np.float32)  # what is float16 is computed in float32
+    eps = float(np.finfo(wide).eps) if layer.eps is None else _epsilon(layer.eps)
     result = graph.add("Div", x.name, _root_mean_square(graph, x.name, range(-len(layer.normalized_shape), 0), eps))
     return result if layer.gamma is None else graph.add("Mul", result, graph.tensor("gamma", layer.gamma))
 

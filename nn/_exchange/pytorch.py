@@ -56,7 +56,8 @@ def from_torch(model: M, source: Any) -> M:
         source: a state_dict (names to tensors, or arrays), or a live ``torch.nn.Module``. A state_dict holds arrays
             only. Of a live one the settings are taken over too, by path: eps, dropout's p, the arguments of
             activations, and BatchNorm's momentum, which is the weight of the new value in PyTorch and of the old
-            one here (0.1 becomes 0.9).
+            one here (0.1 becomes 0.9). What decides how a layer computes, such as a stride or a number of heads, must
+            be equal, and no layer of PyTorch's may be missing here.
 
     Raises:
         ValueError: names, shapes, dtypes or settings do not fit. It lists all that is wrong, and nothing was changed.

@@ -15,6 +15,9 @@ from typing import BinaryIO
 __all__ = ["replace_file"]
 
 
+_writing: set[str] = set()  # the temporary files of this process
+
+
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file beside ``path``, bring it to the disk, and give it that name.
 
@@ -36,6 +39,7 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
     temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    _writing.add(temporary)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(temporary, flags, 0o666), "wb") as file:
@@ -49,6 +53,8 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    finally:
+        _writing.discard(temporary)
     _sync_folder(os.path.dirname(target))
 
 
@@ -61,6 +67,8 @@ def _mode(target: str) -> int | None:
         raise IsADirectoryError(errno.EISDIR, "is a folder", target)
     if not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "is no regular file, and would be replaced by one", target)
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "is write-protected", target)
     return stat.S_IMODE(mode)
 
 
@@ -75,14 +83,17 @@ def _remove_strays(target: str) -> None:
     pattern = re.compile(re.escape(_start(target)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
     for name in os.listdir(folder):
         found = pattern.fullmatch(name)
-        if found and not _runs(int(found[1])):
+        path = os.path.join(folder, name)
+        # A file with our own number that nobody here writes is of a process that had the number before: the first of a
+        # container has always the same.
+        if found and path not in _writing and (int(found[1]) == os.getpid() or not _runs(int(found[1]))):
             with contextlib.suppress(OSError):  # another process was faster; or, on Windows, its writer has it open
-                os.unlink(os.path.join(folder, name))
+                os.unlink(path)
 
 
 def _runs(process: int) -> bool:
     if os.name == "nt":
-        return process == os.getpid()  # there is no harmless signal, and a file that is open cannot be removed
+        return False  # there is no harmless signal, and a file that is open cannot be removed
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -21,6 +21,9 @@ from .values import Unsaved, decoded
 
 __all__ = ["Decoder", "load_optimizer"]
 
+# The largest values of what tells a bit generator where it is: in its words, in its buffer, in a word.
+_BOUNDS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
+
 
 class Decoder:
     """Makes what is asked for, and what that refers to; each object once.
@@ -108,6 +111,7 @@ class Decoder:
         seed, state = (decoded(entry[key], self._referent) for key in ("seed", "state"))
         if seed is not None and seed["pool_size"] != 4:
             raise ValueError(f"pool_size of a seed is 4, got {seed['pool_size']!r}")
+        _require_in_bounds(state)
         bits = getattr(np.random, name)(0 if seed is None else np.random.SeedSequence(**seed))
         bits.state = state
         return np.random.Generator(bits)
@@ -132,6 +136,13 @@ class Decoder:
         ]
         shell.__init__(groups, **arguments)
         load_optimizer(shell, state, decoded(entry["attributes"], self._referent))
+
+
+def _require_in_bounds(state: Any) -> None:
+    """Raise ValueError where a generator would read outside of its memory: NumPy does not look."""
+    for name, value in (*state.items(), *state["state"].items()):
+        if name in _BOUNDS and not (type(value) is int and 0 <= value <= _BOUNDS[name]):
+            raise ValueError(f"{name} of a generator is an integer from 0 to {_BOUNDS[name]}, got {value!r}")
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:

@@ -13,8 +13,19 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .tensors import DTYPES, FORMAT, HEADER_LIMIT, Source, Spec, checked_array, parsed, require_shape, sealed, storable
-from .tensors import strict_json as strict_json
+from .tensors import (
+    DTYPES,
+    FORMAT,
+    HEADER_LIMIT,
+    Source,
+    Spec,
+    checked_array,
+    parsed,
+    require_shape,
+    sealed,
+    storable,
+    strict_json,
+)
 
 __all__ = ["read", "write"]
 
@@ -83,8 +94,8 @@ def read(source: Source) -> tuple[dict[str, Any] | None, dict[str, np.ndarray[An
     if metadata.keys() == {FORMAT, _DIGEST}:
         header, ours = parsed(source, metadata[FORMAT].encode("utf-8"), metadata[_DIGEST])
         specs = _agreed(source, specs, ours)
-    elif metadata.keys() - {"format"}:
-        raise source.fail(f"{_METADATA} has {sorted(metadata)}, neither what nn.save writes nor 'format' alone")
+    elif metadata.keys() & {FORMAT, _DIGEST}:
+        raise source.fail(f"{_METADATA} has {sorted(metadata)}, not what nn.save writes")
     arrays = {
         name: checked_array(source, name, spec, source.array(name, spec, starts[name])) for name, spec in specs.items()
     }

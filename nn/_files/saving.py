@@ -71,6 +71,8 @@ def save(
     >>> optimizer.lr, extra
     (0.01, {'epoch': 3})
     """
+    if isinstance(path, Module):
+        raise TypeError("nn.save: path must come first; write nn.save(path, model)")
     name = os.fspath(path)
     file_format = _format_of(name, "nn.save")
     _require(model, Module, "nn.save: model must be a Module")
@@ -94,7 +96,7 @@ def save(
 def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
     """Read a file of :func:`save`; the model and the optimiser are built anew, or those given take over its state.
 
-    No code in a file is run, whoever has written it, and nothing is allocated that the file is too small for. Every
+    No code in a file is run, whoever has written it, and no tensor is allocated that the file is too small for. Every
     tensor must have the checksum it was saved with.
 
     Args:

@@ -186,10 +186,11 @@ def strict_json(source: Source, text: bytes) -> Any:
     """JSON without doubtful parts: UTF-8, each key once, finite numbers."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise source.fail(f"the header has the key {next(k for k in keys if keys.count(k) > 1)!r} twice")
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise source.fail(f"the header has the key {key!r} twice")
+            found[key] = value
         return found
 
     def refused(constant: str) -> Any:

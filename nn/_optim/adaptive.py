@@ -25,7 +25,7 @@ class RMSprop(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         alpha: weight of the old running mean, in [0, 1).
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         momentum: weight of the old step in a running sum of steps, in [0, 1).
         centered: divide by the running standard deviation (Graves, 2013): s less the square of the running mean of g.
         weight_decay: g is the gradient plus ``weight_decay * p``.
@@ -71,9 +71,8 @@ class RMSprop(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
-        keep, take, eps, lr, weight = tg.host(
-            lambda: (group["alpha"], 1 - group["alpha"], group["eps"], group["lr"], group["momentum"])
-        )
+        keep, take, lr, weight = tg.host(lambda: (group["alpha"], 1 - group["alpha"], group["lr"], group["momentum"]))
+        eps = tg.host(lambda: max(group["eps"], run.least))
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, grad_avg: Any = None, momentum: Any = None) -> None:
             average_square_in(square_avg, g, keep, take, u)
@@ -105,7 +104,7 @@ class Adagrad(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         lr_decay: how fast the learning rate falls with the updates.
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         initial_accumulator_value: where s starts from.
         weight_decay: g is the gradient plus ``weight_decay * p``.
         skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
@@ -150,7 +149,7 @@ class Adagrad(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         eps, lr = tg.host(
-            lambda: (group["eps"], group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
+            lambda: (max(group["eps"], run.least), group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
         )
 
         def update(g: Any, u: Any, w: Any, sum: Any) -> None:

@@ -153,6 +153,7 @@ class Optimizer:
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
             GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; a compiled step
                 that would have to decide whether to skip.
+            ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
         jobs = []
@@ -243,11 +244,13 @@ class Optimizer:
         indices = self._indices()
         state: dict[int, dict[str, Any]] = {}
         for bucket in self._buckets:
-            slots = [name for name in self._slots(bucket.group) if name in bucket.state]
+            slots = self._slots(bucket.group)
             for k, (param, (a, b)) in enumerate(zip(bucket.params, pairwise(bucket.offsets), strict=True)):
                 if bucket.numbers["t"][k]:
                     numbers = {name: values[k] for name, values in bucket.numbers.items()}
-                    arrays = {name: bucket.state[name][a:b].reshape(param.shape).copy() for name in slots}
+                    arrays = {name: np.full(param.shape, start, param.dtype) for name, start in slots.items()}
+                    for name in slots.keys() & bucket.state.keys():  # others were switched on since the last step
+                        arrays[name][...] = bucket.state[name][a:b].reshape(param.shape)
                     state[indices[id(param)]] = {**numbers, **arrays}
         groups = [{**group, "params": [indices[id(p)] for p in group["params"]]} for group in self.param_groups]
         return {"state": dict(sorted(state.items())), "param_groups": groups}

@@ -6,7 +6,7 @@ import pytest
 import nn
 import tensorgrad as tg
 
-from .test_fit import Recorder, assert_same, data
+from .fits import Recorder, assert_same, data
 
 
 class Scripted(nn.Callback):

@@ -51,15 +51,49 @@ def test_temporary_files_of_the_dead_are_removed(path):
     dead = re.sub(r"-\d+-", f"-{process.pid}-", stray)
     assert dead != stray
     kept = {
-        "of a process that runs": stray,
+        "of a process that runs": re.sub(r"-\d+-", f"-{os.getppid()}-", stray),
         "of another host": re.sub(r"[0-9a-f]{8}-\d", "00000000-1", dead, count=1),
         "of another file": f".x{dead[1:]}",
         "something else": dead.removesuffix(".tmp"),
     }
-    for name in (dead, *kept.values()):
+    # The stray has our own number, which a process before us had: nobody writes it now.
+    for name in (dead, stray, *kept.values()):
         (path.parent / name).write_bytes(b"half")
     nn.save(path, model)
     assert {p.name for p in path.parent.iterdir()} == {path.name, *kept.values()}
+
+
+@posix
+def test_what_is_being_written_is_no_stray(path):
+    """Two threads save to one path at once."""
+    model = nn.Linear(200, 200, rng=0)
+    errors = []
+
+    def save():
+        try:
+            for _ in range(20):
+                nn.save(path, model)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    nn.load(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@posix
+def test_a_write_protected_file_is_not_replaced(path, monkeypatch):
+    nn.save(path, nn.Linear(2, 1, rng=0))
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write to everything
+    with pytest.raises(PermissionError, match="is write-protected"):
+        nn.save(path, nn.Linear(2, 1, rng=1))
+    assert path.read_bytes() == before
 
 
 def _temporary_names(path, model):

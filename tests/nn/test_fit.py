@@ -6,42 +6,7 @@ import pytest
 import nn
 import tensorgrad as tg
 
-
-def data(rows=50, classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(rows, 4)).astype(np.float32)
-    return X, (X @ rng.normal(size=(4, classes))).argmax(axis=1)
-
-
-def made(rng=0, **options):
-    network = nn.MLP([4, 8, 3], norm="batch", dropout=0.2, rng=rng)
-    return nn.Model(network, **{"optimizer": {"name": "adamw", "lr": 0.01}, "rng": rng, **options})
-
-
-def assert_same(a, b):
-    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
-        np.testing.assert_array_equal(x, y, err_msg=name)
-
-
-class Recorder(nn.Callback):
-    """Ends a training after some steps, if asked, and remembers what was called."""
-
-    def __init__(self, act=None, at=None):
-        self.calls, self.act, self.at, self.steps = [], act, at, 0
-
-    def on_fit_begin(self, fit):
-        self.calls.append("begin")
-
-    def on_step_end(self, fit):
-        self.steps += 1
-        if self.steps == self.at:
-            self.act(fit)
-
-    def on_epoch_end(self, fit):
-        self.calls.append(fit.epoch)
-
-    def on_fit_end(self, fit):
-        self.calls.append("end")
+from .fits import Recorder, assert_same, data, made
 
 
 @pytest.mark.parametrize("compile", [False, True])
@@ -113,6 +78,19 @@ def test_history_and_mode_afterwards():
     assert np.isnan(history["val_loss"][2:]).all()
 
 
+def test_weights_are_factors_of_the_samples_losses():
+    """One step of gradient descent on all data: the gradient is the weighted mean of each sample's."""
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(6, 2)), rng.normal(size=(6, 1)), rng.uniform(size=6)
+    network = nn.Linear(2, 1, bias=False, dtype=np.float64, rng=0)
+    W = network.W.data.copy()
+    model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 0.1}, rng=0)
+    model.fit(X, y, epochs=1, batch_size=6, sample_weight=weight)
+    errors = X @ W - y
+    np.testing.assert_allclose(network.W.data, W - 0.1 * 2 * X.T @ (weight[:, None] * errors) / 6, rtol=1e-12)
+    np.testing.assert_allclose(model.history["loss"], [np.mean(weight[:, None] * errors**2)], rtol=1e-12)
+
+
 def test_a_penalty_enters_the_gradient_and_not_the_loss():
     X, y = np.zeros((4, 2)), np.zeros((4, 1))
     network = nn.Linear(2, 1, l1=0.5, l2=2.0, dtype=np.float64, rng=0)
@@ -120,6 +98,97 @@ def test_a_penalty_enters_the_gradient_and_not_the_loss():
     model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 0.1}, rng=0)
     assert model.fit(X, y, epochs=1, batch_size=4)["loss"] == [0.0]
     np.testing.assert_allclose(network.W.data, W - 0.1 * (0.5 * np.sign(W) + 4 * W), rtol=1e-12)
+
+
+def test_a_split_holds_out_what_it_does_not_train_on():
+    seen = []
+
+    class Watch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(np.zeros(1))
+
+        def forward(self, x):
+            seen.append((self.training, x[:, 0].copy()))
+            return x * self.w
+
+    X = np.arange(40.0).reshape(-1, 1)
+    nn.Model(Watch(), loss="mse", rng=0).fit(X, X, epochs=2, batch_size=8, validation_split=0.25)
+    trained = {v for training, x in seen if training for v in x}
+    held = {v for training, x in seen if not training for v in x}
+    assert len(trained) == 30
+    assert len(held) == 10
+    assert trained | held == set(range(40))
+    # Every epoch has every row once.
+    rows = np.concatenate([x for training, x in seen if training])
+    assert sorted(rows) == sorted([*trained] * 2)
+
+
+class OnDisk:
+    """Gives rows in ascending order only, as HDF5 files do, and never all of them."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype, self.largest = array, array.shape, array.dtype, 0
+
+    def __len__(self):
+        return len(self._array)
+
+    def __getitem__(self, rows):
+        if isinstance(rows, np.ndarray):
+            assert (np.diff(rows) > 0).all()
+        part = self._array[rows]
+        self.largest = max(self.largest, len(part))
+        return part
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("the whole of it is read")
+
+
+def test_data_on_disk_is_read_a_batch_at_a_time(tmp_path):
+    X, y = data(64)
+    np.save(tmp_path / "X.npy", X)
+    mapped, stand_in, plain = np.load(tmp_path / "X.npy", mmap_mode="r"), OnDisk(X), made()
+    plain.fit(X, y, epochs=2, batch_size=16, validation_split=0.25)
+    for given in (mapped, stand_in):
+        model = made()
+        model.fit(given, y, epochs=2, batch_size=16, validation_split=0.25)
+        assert_same(model, plain)
+    assert stand_in.largest == 16
+
+
+def test_streams_of_batches():
+    X, y = data(32)
+    batches = [(X[i : i + 8], y[i : i + 8]) for i in range(0, 32, 8)]
+
+    def generate():
+        yield from batches
+
+    models = [made(), made(), made()]
+    models[0].fit(X, y, epochs=3, batch_size=8, shuffle=False)
+    models[1].fit(generate, epochs=3)
+    models[2].fit(batches, epochs=3, validation_data=(X, y))
+    assert_same(models[0], models[1])
+    assert_same(models[0], models[2])
+    with pytest.raises(ValueError, match="the stream of batches is empty; a generator runs once, so give the function"):
+        made().fit(generate(), epochs=2)
+    weighted = made()
+    weighted.fit([(X, y, np.ones(32))], epochs=1)
+
+
+def test_tensors_lists_and_one_odd_row():
+    X, y = data(33)
+    plain, listed, tensors = made(), made(), made()
+    plain.fit(X, y, epochs=1, batch_size=16)  # 16 and 17 rows
+    listed.fit(X.tolist(), y.tolist(), epochs=1, batch_size=16)
+    tensors.fit(tg.Tensor(X), tg.Tensor(y), epochs=1, batch_size=16)
+    assert_same(plain, listed)
+    assert_same(plain, tensors)
+    steps = Recorder()
+    made().fit(X, y, epochs=2, batch_size=16, callbacks=[steps])
+    assert steps.steps == 4
+    steps = Recorder()
+    made().fit(X[:30], y[:30], epochs=1, batch_size=16, drop_last=True, callbacks=[steps])
+    assert steps.steps == 1
 
 
 def test_gradients_are_clipped_by_value_and_then_by_norm():
@@ -186,59 +255,6 @@ def test_a_gradient_that_is_not_finite_leaves_the_step_before(compile):
     assert_same(model.network, twin.network)
 
 
-# --- how it ends ----------------------------------------------------------------------------------------
-
-
-def test_callbacks_are_called_in_order_and_may_end_it():
-    X, y = data(32)
-    watch = Recorder()
-    made().fit(X, y, epochs=2, callbacks=[watch])
-    assert watch.calls == ["begin", 1, 2, "end"]
-
-    def stop(fit):
-        fit.stopped = "enough"
-
-    watch = Recorder(stop, at=5)
-    history = made().fit(X, y, epochs=9, batch_size=8, callbacks=[watch])
-    assert watch.calls == ["begin", 1, 2, "end"]
-    assert watch.steps == 5
-    assert history.stopped == "enough"
-
-
-def test_a_bound_that_is_changed_on_the_way_holds_in_a_compiled_step():
-    class Tighter(nn.Callback):
-        def on_epoch_end(self, fit):
-            fit.model.clip_norm = 1e-3
-
-    X, y = data()
-    models = [made(clip_norm=1.0) for _ in range(2)]
-    for model, compile in zip(models, (False, True), strict=True):
-        model.fit(X, y, epochs=3, callbacks=[Tighter()], compile=compile)
-    assert models[0].history["grad_norm"] == models[1].history["grad_norm"]
-    assert models[1].history["grad_norm"][-1] <= 1.001e-3
-
-
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
-@pytest.mark.filterwarnings("ignore:backward.. starts from a loss")
-def test_a_compiled_step_names_the_parameter_too():
-    X, y = data(8)
-    X[3] = np.nan
-    model = nn.Model(nn.MLP([4, 8, 3], rng=0), rng=0)
-    before = model.state_dict()
-    with pytest.raises(tg.NonFiniteError, match=r"AdamW.step: the gradient of 'network.layers"):
-        model.fit(X, y, epochs=1, compile=True)
-    np.testing.assert_equal(model.state_dict(), before)
-
-
-def test_a_hook_set_on_an_object_is_called():
-    X, y = data(32)
-    calls = []
-    callback = nn.Callback()
-    callback.on_step_end = lambda fit: calls.append(fit.epoch)
-    made().fit(X, y, epochs=1, batch_size=8, callbacks=callback)
-    assert len(calls) == 4
-
-
 # --- use and refusals -----------------------------------------------------------------------------------
 
 
@@ -252,6 +268,15 @@ def test_predict_and_evaluate_leave_the_mode_alone():
     assert model.evaluate(X, y, batch_size=7)["loss"] == pytest.approx(model.evaluate(X, y)["loss"], rel=1e-6)
     assert [module.training for module in model.modules()] == modes
     assert not isinstance(whole, tg.Tensor)
+
+
+def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
+    network = nn.Sequential(nn.Embedding(5, 3, rng=0), nn.Flatten(), nn.Linear(6, 2, rng=0))
+    model = nn.Model(network, rng=0)
+    X = np.array([[0, 1], [2, 3], [4, 0], [1, 1]])
+    model.fit(X, np.array([0, 1, 0, 1]), epochs=1)
+    assert model.predict(X).shape == (4, 2)
+    assert nn.Model(nn.MLP([2, 2], rng=0)).predict(X).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -304,6 +329,13 @@ def test_an_optimiser_of_other_parameters_is_refused():
     model = made(optimizer=nn.Adam(nn.Linear(2, 2).parameters()))
     with pytest.raises(ValueError, match="the optimiser has none of the network's parameters"):
         model.fit(X, y)
+
+
+def test_weights_need_a_loss_with_a_reduction():
+    model = made(loss=lambda prediction, target: prediction.sum())
+    X, y = data(8)
+    with pytest.raises(TypeError, match="sample weights need a loss of nn, which has a reduction"):
+        model.fit(X, y, sample_weight=np.ones(8))
 
 
 def test_a_loss_of_ones_own_must_be_a_tensor():

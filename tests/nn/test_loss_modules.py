@@ -119,6 +119,15 @@ def test_a_compiled_step_follows_the_options_and_the_weights():
         compiled(np.full(6, -1))
 
 
+def test_a_compiled_step_follows_weights_that_are_replaced():
+    loss = nn.CrossEntropyLoss()
+    compiled = tg.compile(lambda labels: loss(LOGITS, labels))
+    for weight in (None, WEIGHT, [1.0, 2.0, 3.0], None, WEIGHT):
+        loss.weight = weight
+        assert compiled(LABELS).item() == nn.CrossEntropyLoss(weight)(LOGITS, LABELS).item()
+        assert list(loss.state_dict()) == ([] if weight is None else ["weight"])
+
+
 def test_options_are_held_as_plain_values():
     module = nn.CrossEntropyLoss(label_smoothing=np.float32(0.5), ignore_index=np.int64(3))
     assert type(module.label_smoothing) is float

@@ -53,6 +53,18 @@ def test_adam_counts_updates():
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_no_gradient_is_no_step_in_float16(name, options):
+    """An eps that float16 rounds to 0 does not divide by it, and a square that vanishes makes no giant step."""
+    w = nn.Parameter([0.0, 0.0], dtype=np.float16)
+    optimizer = getattr(nn, name)([w], lr=0.01, **options)
+    for _ in range(3):
+        w.grad = np.array([0, 1e-4], np.float16)
+        optimizer.step()
+    assert w.data[0] == 0
+    assert abs(w.data[1]) < 0.1
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_float32_stays_float32_and_the_array_its_own(name, options):
     params = parameters(dtype=np.float32)
     arrays = [p.data for p in params]
@@ -150,6 +162,20 @@ def test_a_gradient_that_is_not_finite_changes_nothing(name, options, value):
         optimizer.step()
     for key, array in model.state_dict().items():
         np.testing.assert_array_equal(array, weights[key])
+    np.testing.assert_equal(optimizer.state_dict(), state)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_read_only_parameter_changes_nothing(name, options):
+    params = parameters()
+    optimizer = getattr(nn, name)(params, **options)
+    stepped(optimizer, params)
+    weights, state = [p.data.copy() for p in params], optimizer.state_dict()
+    params[2].data.flags.writeable = False
+    with pytest.raises(ValueError, match=rf"{name}.step: the array of parameter 'p2' is read-only"):
+        optimizer.step()
+    for p, w in zip(params, weights, strict=True):
+        np.testing.assert_array_equal(p.data, w)
     np.testing.assert_equal(optimizer.state_dict(), state)
 
 
@@ -455,6 +481,31 @@ def test_state_is_made_for_options_in_use():
     fresh = nn.SGD(params)
     fresh.load_state_dict(state)
     np.testing.assert_equal(fresh.state_dict(), state)
+
+
+@pytest.mark.promise("H7")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", {"momentum": 0.9}), ("RMSprop", {"momentum": 0.9, "centered": True}), ("Adam", {"amsgrad": True})],
+)
+def test_options_switched_on_since_the_last_step_are_resumed(name, options, tmp_path):
+    model = nn.Linear(2, 1, rng=0)
+    params = list(model.parameters())
+    optimizer = getattr(nn, name)(params)
+    for p in params:
+        p.grad = np.ones(p.shape, p.dtype)
+    optimizer.step()
+    optimizer.param_groups[0].update(options)
+    nn.save(tmp_path / "model.npz", model, optimizer)
+    loaded = nn.load(tmp_path / "model.npz")
+    others = list(loaded.model.parameters())
+    loaded.optimizer.load_state_dict(optimizer.state_dict())
+    for opt, members in ((optimizer, params), (loaded.optimizer, others)):
+        for p in members:
+            p.grad = np.full(p.shape, 3, p.dtype)
+        opt.step()
+    for p, q in zip(params, others, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
 
 
 @pytest.mark.parametrize(

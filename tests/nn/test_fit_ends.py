@@ -1,4 +1,4 @@
-"""Ctrl-C during Model.fit, and other threads."""
+"""How a training ends: by a callback, by Ctrl-C."""
 
 import signal
 import threading
@@ -8,7 +8,23 @@ import pytest
 
 import nn
 
-from .test_fit import Recorder, assert_same, data, made
+from .fits import Recorder, assert_same, data, made
+
+
+def test_callbacks_are_called_in_order_and_may_end_it():
+    X, y = data(32)
+    watch = Recorder()
+    made().fit(X, y, epochs=2, callbacks=[watch])
+    assert watch.calls == ["begin", 1, 2, "end"]
+
+    def stop(fit):
+        fit.stopped = "enough"
+
+    watch = Recorder(stop, at=5)
+    history = made().fit(X, y, epochs=9, batch_size=8, callbacks=[watch])
+    assert watch.calls == ["begin", 1, 2, "end"]
+    assert watch.steps == 5
+    assert history.stopped == "enough"
 
 
 @pytest.mark.promise("J4")
