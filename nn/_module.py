@@ -329,8 +329,8 @@ class Module:
             strict: names that are missing or unexpected are an error, not just reported.
 
         Raises:
-            ValueError: names, shapes or dtypes do not fit, or an own array is read-only. It lists all that is wrong, and nothing was
-                changed.
+            ValueError: names, shapes or dtypes do not fit, or an own array is read-only. It lists all that is
+                wrong, and nothing was changed.
         """
         own = self._state()
         given = {

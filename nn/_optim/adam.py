@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
 from .parts import Run
 
 __all__ = ["Adam", "AdamW"]
@@ -64,7 +65,7 @@ class Adam(Optimizer):
         me = type(self).__name__
         require_rates(me, group)
         require_betas(me, group["betas"])
-        require_eps(me, group)
+        number(me, "eps", group["eps"], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0, "v_max": 0.0} if group["amsgrad"] else {"m": 0.0, "v": 0.0}

@@ -9,8 +9,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_rates, require_within
 from .parts import Run
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
@@ -61,9 +62,9 @@ class RMSprop(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("RMSprop", group)
-        require_eps("RMSprop", group)
+        number("RMSprop", "eps", group["eps"], 0)
         for name in ("alpha", "momentum"):
-            require("RMSprop", name, group[name], 0 <= group[name] < 1, "in [0, 1)")
+            require_within("RMSprop", name, group[name], below=1)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         used = {"square_avg": True, "grad_avg": group["centered"], "momentum": group["momentum"]}
@@ -140,9 +141,9 @@ class Adagrad(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adagrad", group)
-        require_eps("Adagrad", group)
+        number("Adagrad", "eps", group["eps"], 0)
         for name in ("lr_decay", "initial_accumulator_value"):
-            require("Adagrad", name, group[name], group[name] >= 0, "a number of at least 0")
+            number("Adagrad", name, group[name], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
@@ -205,8 +206,8 @@ class Adadelta(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adadelta", group)
-        require_eps("Adadelta", group)
-        require("Adadelta", "rho", group["rho"], 0 <= group["rho"] < 1, "in [0, 1)")
+        number("Adadelta", "eps", group["eps"], 0)
+        require_within("Adadelta", "rho", group["rho"], below=1)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"square_avg": 0.0, "acc_delta": 0.0}

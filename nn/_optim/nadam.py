@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_betas, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
 from .parts import Run
 
 __all__ = ["NAdam", "RAdam"]
@@ -62,8 +63,7 @@ class NAdam(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         _check_adam("NAdam", group)
-        decay = group["momentum_decay"]
-        require("NAdam", "momentum_decay", decay, decay >= 0, "a number of at least 0")
+        number("NAdam", "momentum_decay", group["momentum_decay"], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
@@ -193,4 +193,4 @@ def _rectification(group: ParamGroup, t: int) -> float:
 def _check_adam(me: str, group: ParamGroup) -> None:
     require_rates(me, group)
     require_betas(me, group["betas"])
-    require_eps(me, group)
+    number(me, "eps", group["eps"], 0)

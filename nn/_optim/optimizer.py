@@ -11,10 +11,11 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .._module import Module
 from .parts import Bucket, Run
 
-__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_eps", "require_rates"]
+__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_rates", "require_within"]
 
 R = TypeVar("R")
 Rule = Callable[..., None]
@@ -102,7 +103,8 @@ class Optimizer:
             members = [members] if isinstance(members, tg.Tensor) else list(members)
             if not members:
                 raise ValueError(f"{me}: params of a group is empty")
-            groups.append(ParamGroup({**defaults, **item, "params": members}))
+            options = {key: _plain(value) for key, value in {**defaults, **item}.items() if key != "params"}
+            groups.append(ParamGroup({"params": members, **options}))
         seen: set[int] = set()
         for i, param in enumerate(param for group in groups for param in group["params"]):
             if not isinstance(param, tg.Tensor):
@@ -124,9 +126,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        require(type(self).__name__, "lr", value, 0 <= value < math.inf, "a finite number of at least 0")
+        lr = number(type(self).__name__, "lr", value, 0)
         for group in self._rated():
-            group["lr"] = value
+            group["lr"] = lr
 
     def _rated(self) -> list[ParamGroup]:
         if "lr" not in self.param_groups[0]:
@@ -339,6 +341,13 @@ def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, 
     raise AssertionError("a gradient that is not finite was found, and is not there")
 
 
+def _plain(option: Any) -> Any:
+    """Numbers of NumPy as Python's, which do not compute in their own precision."""
+    if isinstance(option, tuple | list):
+        return tuple(map(_plain, option))
+    return option.item() if isinstance(option, np.generic) else option
+
+
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:
     """Raise ValueError for an option, unless the condition holds."""
     if not condition:
@@ -348,16 +357,19 @@ def require(me: str, name: str, value: Any, condition: Any, expected: str) -> No
 def require_rates(me: str, group: ParamGroup) -> None:
     """Raise ValueError unless the learning rate and the weight decay are finite and not negative."""
     for name in ("lr", "weight_decay"):
-        value = group[name]
-        require(me, name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")
+        number(me, name, group[name], 0)
 
 
 def require_betas(me: str, betas: Any) -> None:
     """Raise ValueError unless the weights of two running means are in [0, 1)."""
-    fine = isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
-    require(me, "betas", betas, fine, "two numbers in [0, 1)")
+    require(me, "betas", betas, isinstance(betas, tuple | list) and len(betas) == 2, "two numbers in [0, 1)")
+    for beta in betas:
+        require_within(me, "betas", beta, below=1)
 
 
-def require_eps(me: str, group: ParamGroup) -> None:
-    """Raise ValueError unless what is added to a root is a number that is not negative."""
-    require(me, "eps", group["eps"], group["eps"] >= 0, "a number of at least 0")
+def require_within(me: str, name: str, value: Any, *, most: float = math.inf, below: float = math.inf) -> float:
+    """The value as a float, if it is a finite number from 0 on, of at most so much or below it. Raises ValueError."""
+    given = number(me, name, value)
+    expected = f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})"
+    require(me, name, value, 0 <= given <= most and given < below, expected)
+    return given

@@ -271,11 +271,37 @@ def test_bad_options_are_refused(name, option, value):
         ("LBFGS", {"max_eval": 1.5}, "max_eval"),
         ("LBFGS", {"history_size": None}, "history_size"),
         ("LBFGS", {"tolerance_grad": -1.0}, "tolerance_grad"),
+        ("LBFGS", {"tolerance_change": "1"}, "tolerance_change"),
+        ("LBFGS", {"max_iter": True}, "max_iter"),
+        ("SGD", {"lr": "0.1"}, "lr"),
+        ("SGD", {"lr": None}, "lr"),
+        ("SGD", {"weight_decay": True}, "weight_decay"),
+        ("SGD", {"momentum": "0.9"}, "momentum"),
+        ("SGD", {"dampening": None}, "dampening"),
+        ("Adam", {"betas": ("a", "b")}, "betas"),
+        ("Adam", {"betas": (0.9, None)}, "betas"),
+        ("Adam", {"betas": None}, "betas"),
+        ("Adam", {"eps": np.inf}, "eps"),
+        ("RMSprop", {"alpha": "x"}, "alpha"),
+        ("Adagrad", {"lr_decay": np.inf}, "lr_decay"),
+        ("Adadelta", {"rho": None}, "rho"),
+        ("NAdam", {"momentum_decay": "x"}, "momentum_decay"),
     ],
 )
 def test_bad_options_of_one_are_refused(name, options, text):
     with pytest.raises(ValueError, match=f"{name}: {text}"):
         getattr(nn, name)(parameters(), **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_may_be_numpy_numbers(name):
+    """float16 holds these options exactly, so that the steps are equal to the bit."""
+    for kind in (np.float16, np.float32, np.float64):
+        params, others = parameters(), parameters()
+        stepped(getattr(nn, name)(params, lr=0.25, weight_decay=0.5), params)
+        stepped(getattr(nn, name)(others, lr=kind(0.25), weight_decay=kind(0.5)), others)
+        for p, q in zip(params, others, strict=True):
+            np.testing.assert_array_equal(p.data, q.data)
 
 
 def used_up():
