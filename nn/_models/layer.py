@@ -116,10 +116,15 @@ class Layer:
         """How the weights are drawn: ``init``, or what is usual for the activation."""
         if self.init is not None:
             return self.init
-        name = self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
+        name = self._activation_name
         if name is None:
             return "lecun_normal"
         return _USUAL_INIT.get(name, "he_normal") if isinstance(name, str) else "he_normal"
+
+    @property
+    def _activation_name(self) -> Any:
+        """The name; None for no activation, or the function that makes it."""
+        return self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
 
     def build(self, features: int, *, dtype: DTypeLike, rng: np.random.Generator) -> list[Module]:
         """The modules, for so many features that enter; weights and dropout draw from ``rng``."""
@@ -139,7 +144,7 @@ class Layer:
         if norm is not None:
             modules.append(norm)
         if self.activation is not None:
-            learned = self.activation is PReLU or self.activation == "prelu"
+            learned = self._activation_name in ("prelu", PReLU)
             modules.append(made(self.activation, ACTIVATIONS, "activation", **({"dtype": dtype} if learned else {})))
         if self.dropout:
             modules.append(Dropout(self.dropout, rng=rng))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorgrad as tg
 
+from .._checks import count, number
 from .._files.saving import _format_of, extra_of, load, save
 
 if TYPE_CHECKING:
@@ -109,15 +110,11 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be at least 1, got {patience!r}")
-        if not min_delta >= 0:
-            raise ValueError(f"EarlyStopping: min_delta must not be negative, got {min_delta!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode is 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
+        self.patience = count("EarlyStopping", "patience", patience)
+        self.min_delta = number("EarlyStopping", "min_delta", min_delta, 0)
         self.mode = mode
         self.restore_best = restore_best
         self.on_fit_begin(None)
@@ -172,7 +169,7 @@ class Checkpoint(Callback):
     Raises:
         ValueError: the path ends otherwise, or ``every`` is less than 1.
         FileNotFoundError: there is no such folder; before the training begins.
-        CheckpointError: the file does not fit the model or the other callbacks; nothing was changed.
+        CheckpointError: the file does not fit the model, or the other callbacks that have a state; nothing was changed.
 
     >>> import tempfile, numpy as np, nn
     >>> def train(epochs):
@@ -187,11 +184,9 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
-        if every < 1:
-            raise ValueError(f"Checkpoint: every must be at least 1, got {every!r}")
         self.path = os.fspath(path)
         _format_of(self.path, "Checkpoint")
-        self.every = every
+        self.every = count("Checkpoint", "every", every)
         self.resume = resume
 
     def on_fit_begin(self, fit: Fit) -> None:
@@ -205,11 +200,11 @@ class Checkpoint(Callback):
             return
         others = self._others(fit)
         kinds = [type(callback).__name__ for callback in others]
-
         saved = extra_of(self.path)
         found = saved.get("callbacks") if isinstance(saved, dict) and "epoch" in saved else None
         if found is None or [kind for kind, _ in found] != kinds:
-            what = "no training" if found is None else f"a training with the callbacks {[kind for kind, _ in found]}"
+            kept = [kind for kind, _ in found or []]
+            what = "no training" if found is None else f"a training with the callbacks {kept}"
             raise tg.CheckpointError(
                 f"Checkpoint: {self.path!r} holds {what}, expected one with {kinds}; remove the file to begin anew"
             )
@@ -225,4 +220,6 @@ class Checkpoint(Callback):
         save(self.path, fit.model, extra={"epoch": fit.epoch, "stopped": fit.stopped, "callbacks": states})
 
     def _others(self, fit: Fit) -> list[Callback]:
-        return [callback for callback in fit.callbacks if not isinstance(callback, Checkpoint)]
+        """Those that have something to keep; the rest may come and go."""
+        plain = Callback.state_dict
+        return [callback for callback in fit.callbacks if getattr(callback.state_dict, "__func__", None) is not plain]

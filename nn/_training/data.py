@@ -120,9 +120,10 @@ class Stream:
             if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
                 kind = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
                 raise TypeError(f"{self._by}: a batch is (X, y) or (X, y, sample_weight), got {kind}")
-            batch = Batch(_array(item[0]), _array(item[1]), _array(item[2]) if len(item) == 3 else None)
-            _check_weight(batch.weight, len(batch.X), self._by)
-            yield batch
+            if item[1] is None:
+                raise TypeError(f"{self._by}: y of a batch is None; write (X, X) where the inputs are the targets")
+            rows = Rows(item[0], item[1], item[2] if len(item) == 3 else None, by=f"{self._by}, a batch")
+            yield Batch(rows.X, rows.y, rows.weight)
         if not found:
             hint = "; a generator runs once, so give the function that makes it" if self._used_up else ""
             raise ValueError(f"{self._by}: the stream of batches is empty{hint}")
@@ -170,6 +171,8 @@ def _check_weight(weight: Any, rows: int, by: str) -> None:
         return
     if weight.shape != (rows,):
         raise tg.ShapeError(f"{by}: sample_weight has shape {weight.shape}, expected ({rows},): one for each row")
+    if weight.dtype.kind not in "biuf":
+        raise tg.DTypeError(f"{by}: sample_weight must be numbers, got {weight.dtype}")
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError(
             f"{by}: sample_weight holds NaN, infinity or a negative number, expected factors of at least 0"

@@ -39,10 +39,11 @@ class History:
         """Add an epoch."""
         epochs = len(self)
         for table, new in ((self.columns, row), (self.gradients, gradients or {})):
-            for name in new:
+            values = {name: float(value) for name, value in new.items()}
+            for name in values:
                 table.setdefault(name, [math.nan] * epochs)
             for name, column in table.items():
-                column.append(float(new.get(name, math.nan)))
+                column.append(values.get(name, math.nan))
 
     def __len__(self) -> int:
         """The number of epochs."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
 from .._optim.grouping import no_decay
+from .._optim.lbfgs import LBFGS
 from .._optim.optimizer import Optimizer
 from .._optim.registry import OPTIMIZERS, SCHEDULES
 from .._optim.scheduler import Scheduler
 from ..metrics import METRICS
 from .callbacks import Callback
-from .data import Casts, Rows, source
+from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
 
@@ -97,7 +99,7 @@ class Model(Module):
             raise ValueError(f"Model: schedule_every is 'epoch' or 'step', got {schedule_every!r}")
         self.schedule = self._schedule(schedule)
         self.schedule_every = schedule_every
-        if isinstance(metrics, str) or any(name not in METRICS for name in metrics):
+        if not isinstance(metrics, list | tuple) or any(name not in [*METRICS] for name in metrics):
             raise ValueError(f"Model: metrics lists some of {', '.join(METRICS)}, got {metrics!r}")
         if "accuracy" in metrics and isinstance(self.loss, BCELoss):
             raise ValueError(
@@ -105,8 +107,10 @@ class Model(Module):
             )
         self.metrics = list(metrics)
         for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if bound is not None and not bound > 0:
+            if bound is not None and not (isinstance(bound, Real) and bound > 0):
                 raise ValueError(f"Model: {name} must be positive or None, got {bound!r}")
+            if bound is not None and isinstance(self.optimizer, LBFGS):
+                raise ValueError(f"Model: {name} changes the gradient that LBFGS searches along; leave it out")
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.history = History()
@@ -143,7 +147,7 @@ class Model(Module):
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Sequence[Any] | Callable[[], Iterable[Any]] | None = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
         shuffle: bool = True,
@@ -164,7 +168,8 @@ class Model(Module):
             y: targets, with as many rows; None where X gives batches.
             epochs: how many times the data is gone through.
             batch_size: rows a step. A last batch of one row joins the one before.
-            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch.
+            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
+                returns batches of them.
             validation_split: instead, the share of the rows that is held out, drawn at random; of as many rows the
                 same in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
@@ -193,11 +198,6 @@ class Model(Module):
         data = source(X, y, sample_weight, by="fit")
         if validation_split and not isinstance(data, Rows):
             raise TypeError("fit: batches cannot be split; give validation_data")
-        held = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or not 2 <= len(validation_data) <= 3:
-                raise TypeError("fit: validation_data is (X, y) or (X, y, sample_weight)")
-            held = source(*validation_data, *(None,) * (3 - len(validation_data)), by="validation_data")
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -206,7 +206,7 @@ class Model(Module):
         return train(
             self,
             data,
-            held,
+            None if validation_data is None else _validation(validation_data),
             split=validation_split,
             epochs=int(epochs),
             batch_size=int(batch_size),
@@ -289,5 +289,19 @@ class Model(Module):
             return {}
         prediction, target, weight = zip(*outputs, strict=True)
         given = (np.concatenate(prediction), np.concatenate(target))
-        joined = None if weight[0] is None else np.concatenate(weight)
+        joined = None
+        if any(part is not None for part in weight):
+            parts = zip(weight, target, strict=True)
+            joined = np.concatenate([np.ones(len(y)) if part is None else part for part, y in parts])
         return {name: METRICS[name](*given, sample_weight=joined) for name in self.metrics}
+
+
+def _validation(given: Any) -> Rows | Stream:
+    if callable(given):
+        return source(given, None, None, by="validation_data")
+    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
+        kind = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
+        raise TypeError(
+            f"fit: validation_data is (X, y) or (X, y, sample_weight), or a function that returns batches, got {kind}"
+        )
+    return source(*given, *(None,) * (3 - len(given)), by="validation_data")

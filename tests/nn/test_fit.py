@@ -191,6 +191,20 @@ def test_tensors_lists_and_one_odd_row():
     assert steps.steps == 1
 
 
+def test_gradients_are_clipped_by_value_and_then_by_norm():
+    X, y = np.full((4, 2), 100.0), np.zeros((4, 1))
+    for options, step in [
+        ({"clip_value": 0.5}, [0.5, 0.5]),
+        ({"clip_norm": 1.0}, [0.5**0.5, 0.5**0.5]),
+        ({"clip_value": 0.5, "clip_norm": 0.1}, [0.1 * 0.5**0.5, 0.1 * 0.5**0.5]),
+    ]:
+        network = nn.Linear(2, 1, bias=False, init={"name": "constant", "value": 1.0}, dtype=np.float64)
+        model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 1.0}, rng=0, **options)
+        history = model.fit(X, y, epochs=1)
+        np.testing.assert_allclose(network.W.data[:, 0], 1 - np.array(step), rtol=1e-5)
+        np.testing.assert_allclose(history["grad_norm"], [np.hypot(*step)], rtol=1e-5)
+
+
 def test_schedules():
     X, y = data(32)
     by_epoch = made(schedule={"name": "step", "step_size": 1, "gamma": 0.5})
@@ -202,6 +216,8 @@ def test_schedules():
     plateau.schedule.step = given.append
     history = plateau.fit(X, y, epochs=2, validation_split=0.25)
     assert given == history["val_loss"]
+    given.clear()
+    assert plateau.fit(X, y, epochs=2)["loss"][2:] == given  # without validation data
 
 
 def test_lbfgs_fits_all_at_once():
@@ -220,7 +236,8 @@ def test_lbfgs_fits_all_at_once():
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
-def test_a_gradient_that_is_not_finite_leaves_the_step_before():
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_gradient_that_is_not_finite_leaves_the_step_before(compile):
     X, y = data(32)
     X[20] = np.inf
     model = nn.Model(nn.MLP([4, 8, 3], rng=0), rng=0)
@@ -228,10 +245,14 @@ def test_a_gradient_that_is_not_finite_leaves_the_step_before():
     twin.fit(X[:16], y[:16], epochs=1, batch_size=8, shuffle=False)
     starts = pytest.warns(RuntimeWarning, match="starts from a loss that is nan")
     with starts, pytest.raises(tg.NonFiniteError, match=r"AdamW.step: the gradient of 'layers"):
-        model.fit(X, y, epochs=1, batch_size=8, shuffle=False)
+        model.fit(X, y, epochs=1, batch_size=8, shuffle=False, compile=compile)
     assert_same(model.network, twin.network)
+    np.testing.assert_equal(model.optimizer.state_dict(), twin.optimizer.state_dict())
     assert not model.training
-    model.fit(X[:16], y[:16], epochs=1)
+    assert all(p.grad is None for p in model.parameters())
+    for each in (model, twin):
+        each.fit(X[:16], y[:16], epochs=1, batch_size=8, shuffle=False)
+    assert_same(model.network, twin.network)
 
 
 # --- use and refusals -----------------------------------------------------------------------------------
@@ -287,6 +308,10 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
         ({"validation_split": 1.0}, ValueError, "validation_split must be in"),
         ({"validation_split": 0.99}, ValueError, "leaves none to train on"),
         ({"validation_split": 0.5, "validation_data": (1, 2)}, ValueError, "not both"),
+        ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data is .*, got 4 values"),
+        ({"validation_data": (np.zeros((2, 4)), [1])}, tg.ShapeError, r"validation_data: expected as many rows"),
+        ({"X": [(np.zeros((8, 4)), [1] * 4)], "y": None}, tg.ShapeError, "fit, a batch: expected as many rows in each"),
+        ({"X": [(np.zeros((8, 4)), None)], "y": None}, TypeError, r"y of a batch is None; write \(X, X\)"),
     ],
 )
 def test_refusals(arguments, error, text):
@@ -311,3 +336,9 @@ def test_weights_need_a_loss_with_a_reduction():
     X, y = data(8)
     with pytest.raises(TypeError, match="sample weights need a loss of nn, which has a reduction"):
         model.fit(X, y, sample_weight=np.ones(8))
+
+
+def test_a_loss_of_ones_own_must_be_a_tensor():
+    X, y = data(8)
+    with pytest.raises(TypeError, match="the loss must give a Tensor, got float32"):
+        made(loss=lambda prediction, target: prediction.data.mean()).fit(X, y)
