@@ -12,7 +12,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .._evaluation import evaluating
-from .._losses import LOSSES, BCELoss
+from .._losses import LOSSES, BCELoss, GaussianNLLLoss
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
@@ -91,6 +91,8 @@ class Model(Module):
         if not isinstance(self.network, Module):
             raise TypeError(f"Model: network must be a Module or a dict of an MLP's arguments, got {network!r}")
         self.loss = loss if callable(loss) and not isinstance(loss, type) else made(loss, LOSSES, "loss")
+        if isinstance(self.loss, GaussianNLLLoss):
+            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of prediction and target")
         reduction = getattr(self.loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise ValueError(f"Model: loss must be a mean over the batch, got reduction={reduction!r}")

@@ -191,6 +191,7 @@ def test_a_model_from_json():
         ({"metrics": "accuracy"}, ValueError, "metrics lists some of"),
         ({"loss": {"name": "mse", "reduction": "sum"}}, ValueError, "loss must be a mean.*got reduction='sum'"),
         ({"loss": "bce", "metrics": ["accuracy"]}, ValueError, "accuracy takes logits"),
+        ({"loss": "gaussian_nll"}, ValueError, "gaussian_nll takes a mean and a variance"),
         ({"network": {"sizes": [2, 0]}}, ValueError, r"MLP: sizes\[1\]: units"),
         ({"network": {"sizes": [2, 2], "actvation": "relu"}}, TypeError, "'actvation'"),
         ({"schedule": nn.StepLR(nn.SGD(nn.Linear(3, 2).parameters()), 1)}, ValueError, "of another optimiser"),
