@@ -11,7 +11,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .._checks import number
+from .._checks import count, number
 from .._module import Module
 from .parts import Bucket, Run
 
@@ -283,7 +283,15 @@ class Optimizer:
     def _misfits(self, state: Mapping[str, Any]) -> list[str]:
         """What of a state does not fit, in words."""
         indices = self._indices()
+        if not isinstance(state, Mapping) or not {"param_groups", "state"} <= set(state):
+            return [
+                f"got {list(state) if isinstance(state, Mapping) else state!r}, expected 'state' and 'param_groups'"
+            ]
         groups, entries = state["param_groups"], state["state"]
+        if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+            return [f"state: {entries!r}, expected a dict of dicts"]
+        if not all(isinstance(group, Mapping) and "params" in group for group in groups):
+            return [f"param_groups: {groups!r}, expected dicts with 'params'"]
         own = [[indices[id(p)] for p in group["params"]] for group in self.param_groups]
         if [list(group["params"]) for group in groups] != own:
             return [f"param_groups: parameters {[list(g['params']) for g in groups]}, expected {own}"]
@@ -313,11 +321,12 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
     """What of one parameter's state does not fit, in words."""
     if set(entry) != {*numbers, *slots}:
         return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
-    wrong = [
-        f"[{name!r}]: {entry[name]!r}, expected a number"
-        for name in numbers
-        if not isinstance(entry[name], int | float | np.number)
-    ]
+    wrong = []
+    for name in numbers:
+        try:
+            count("state", name, entry[name], 0) if name == "t" else number("state", name, entry[name], 0)
+        except ValueError as error:
+            wrong.append(f"[{name!r}]: {error}")
     for name in slots:
         array = np.asarray(entry[name])
         if (array.shape, array.dtype) != (param.shape, param.dtype):

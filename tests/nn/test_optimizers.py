@@ -118,6 +118,18 @@ def test_a_state_that_does_not_fit_changes_nothing():
         optimizer.load_state_dict(bad)
     for text in ("state[0]['m']: (3, 4) float64", "state[1]['v']: (3,) float32", "state[9]: no such"):
         assert text in str(caught.value)
+    for part, value, text in (
+        ("state", {**before["state"], 0: {**before["state"][0], "t": -1}}, "t must be an integer of at least 0"),
+        ("state", {**before["state"], 0: {**before["state"][0], "t": 1.5}}, "t must be an integer of at least 0"),
+        ("state", {0: 1}, "expected a dict of dicts"),
+        ("param_groups", [{**before["param_groups"][0], "lr": "x"}], "lr must be a finite number"),
+        ("param_groups", [{**before["param_groups"][0], "betas": None}], "betas must be"),
+        ("param_groups", [{"lr": 1.0}], "expected dicts with 'params'"),
+    ):
+        with pytest.raises(ValueError, match=f"nothing was loaded:\n.*{text}"):
+            optimizer.load_state_dict({**before, part: value})
+        with pytest.raises(ValueError, match="expected 'state' and 'param_groups'"):
+            optimizer.load_state_dict({key: value for key, value in before.items() if key != part})
     with pytest.raises(ValueError, match="parameters"):
         optimizer.load_state_dict(nn.Adam(params[:2]).state_dict())
     with pytest.raises(ValueError, match="options"):
