@@ -214,7 +214,9 @@ class Adadelta(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
-        keep, take, eps, lr = tg.host(lambda: (group["rho"], 1 - group["rho"], group["eps"], group["lr"]))
+        keep, take, eps, lr = tg.host(
+            lambda: (group["rho"], 1 - group["rho"], max(group["eps"], run.least), group["lr"])
+        )
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, acc_delta: Any) -> None:
             average_square_in(square_avg, g, keep, take, u)

@@ -104,6 +104,8 @@ class ReduceLROnPlateau(Scheduler):
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "max" else -1
+        if math.isinf(self.best):  # a share of infinity is no number
+            return sign * value > sign * self.best
         if self.threshold_mode == "abs":
             return sign * value > sign * self.best + self.threshold
         return sign * value > sign * self.best * (1 + sign * self.threshold)

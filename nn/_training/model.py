@@ -92,7 +92,7 @@ class Model(Module):
             raise TypeError(f"Model: network must be a Module or a dict of an MLP's arguments, got {network!r}")
         self.loss = loss if callable(loss) and not isinstance(loss, type) else made(loss, LOSSES, "loss")
         if isinstance(self.loss, GaussianNLLLoss):
-            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of prediction and target")
+            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of one prediction")
         reduction = getattr(self.loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise ValueError(f"Model: loss must be a mean over the batch, got reduction={reduction!r}")

@@ -358,3 +358,10 @@ def test_one_cycle_ends():
     with pytest.raises(ValueError, match="step 4, after the last of total_steps=3"):
         schedule.step()
     assert schedule.last_epoch == 3
+
+
+def test_a_plateau_sees_the_first_figure_whatever_the_threshold():
+    optimizer = nn.SGD([nn.Parameter([0.0])], lr=1.0)
+    schedule = nn.ReduceLROnPlateau(optimizer, threshold=1.0, patience=1)
+    schedule.step(1.0)
+    assert schedule.best == 1.0
