@@ -11,13 +11,20 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "number"]
+__all__ = ["count", "floating", "integer", "number"]
 
 
 def count(op: str, name: str, value: int, least: int = 1) -> int:
     """The value as an int, if it is an integer of at least so much. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def integer(op: str, name: str, value: int) -> int:
+    """The value as an int, if it is an integer, negative or not. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{op}: {name} must be an integer, got {value!r}")
     return int(value)
 
 
