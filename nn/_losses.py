@@ -9,6 +9,7 @@ import tensorgrad as tg
 from . import functional
 from ._checks import integer, number
 from ._module import Module
+from ._parameter import Parameter
 
 __all__ = [
     "LOSSES",
@@ -49,7 +50,7 @@ class _Loss(Module):
             held = name in self._buffers
             if held and value is None:
                 delattr(self, name)
-            elif not held and value is not None:
+            elif not (held or value is None or isinstance(value, Parameter)):
                 return self.register_buffer(name, value)
         super().__setattr__(name, value)
 

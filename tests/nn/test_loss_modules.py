@@ -126,6 +126,9 @@ def test_a_compiled_step_follows_weights_that_are_replaced():
         loss.weight = weight
         assert compiled(LABELS).item() == nn.CrossEntropyLoss(weight)(LOGITS, LABELS).item()
         assert list(loss.state_dict()) == ([] if weight is None else ["weight"])
+    learned = nn.CrossEntropyLoss()
+    learned.weight = nn.Parameter(WEIGHT)
+    assert [name for name, _ in learned.named_parameters()] == list(learned.state_dict()) == ["weight"]
 
 
 @pytest.mark.parametrize(
