@@ -30,8 +30,8 @@ def integer(op: str, name: str, value: int) -> int:
 
 def number(op: str, name: str, value: float, least: float | None = None) -> float:
     """The value as a float, if it is a finite number of at least so much. Raises ValueError."""
-    fits = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-    if not fits or (least is not None and value < least):
+    real = type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))  # a float in no time
+    if not (real and isfinite(value)) or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
         raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
     return float(value)

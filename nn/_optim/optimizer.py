@@ -379,6 +379,6 @@ def require_betas(me: str, betas: Any) -> None:
 def require_within(me: str, name: str, value: Any, *, most: float = math.inf, below: float = math.inf) -> float:
     """The value as a float, if it is a finite number from 0 on, of at most so much or below it. Raises ValueError."""
     given = number(me, name, value)
-    expected = f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})"
-    require(me, name, value, 0 <= given <= most and given < below, expected)
+    if not 0 <= given <= most or given >= below:
+        require(me, name, value, False, f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})")
     return given
