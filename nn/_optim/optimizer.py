@@ -284,13 +284,13 @@ class Optimizer:
         """What of a state does not fit, in words."""
         indices = self._indices()
         if not isinstance(state, Mapping) or not {"param_groups", "state"} <= set(state):
-            return [
-                f"got {list(state) if isinstance(state, Mapping) else state!r}, expected 'state' and 'param_groups'"
-            ]
+            got = list(state) if isinstance(state, Mapping) else type(state).__name__
+            return [f"got {got}, expected 'state' and 'param_groups'"]
         groups, entries = state["param_groups"], state["state"]
         if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
-            return [f"state: {entries!r}, expected a dict of dicts"]
-        if not all(isinstance(group, Mapping) and "params" in group for group in groups):
+            return ["state: expected a dict of dicts"]
+        listed = isinstance(groups, list | tuple)
+        if not listed or not all(isinstance(group, Mapping) and "params" in group for group in groups):
             return [f"param_groups: {groups!r}, expected dicts with 'params'"]
         own = [[indices[id(p)] for p in group["params"]] for group in self.param_groups]
         if [list(group["params"]) for group in groups] != own:
@@ -379,6 +379,6 @@ def require_betas(me: str, betas: Any) -> None:
 def require_within(me: str, name: str, value: Any, *, most: float = math.inf, below: float = math.inf) -> float:
     """The value as a float, if it is a finite number from 0 on, of at most so much or below it. Raises ValueError."""
     given = number(me, name, value)
-    expected = f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})"
-    require(me, name, value, 0 <= given <= most and given < below, expected)
+    if not 0 <= given <= most or given >= below:
+        require(me, name, value, False, f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})")
     return given

@@ -208,6 +208,22 @@ def test_sequential_refuses_a_class_and_says_how():
         nn.Sequential(nn.Linear(2, 2), nn.ReLU)
 
 
+def test_a_slice_of_a_sequential_has_the_same_modules():
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh(), nn.Linear(2, 4, rng=0))
+    x = np.ones((5, 3), np.float32)
+    head = model[:2]
+    assert type(head) is nn.Sequential
+    assert list(head) == [model[0], model[1]]
+    np.testing.assert_array_equal(model[-1](head(x)).data, model(x).data)
+    assert list(model[::-1]) == list(model)[::-1]
+    assert len(model[3:]) == 0
+
+
+def test_bias_may_be_given_by_position():
+    assert nn.Linear(3, 2, False).b is None
+    assert list(nn.Linear(3, 2, True).state_dict()) == ["W", "b"]
+
+
 def test_mlp_layers_come_in_order():
     model = nn.MLP([4, 8, 8, 2], norm="batch", activation="tanh", dropout=0.2)
     kinds = [type(m).__name__ for m in model.layers]

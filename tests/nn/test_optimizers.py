@@ -124,6 +124,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
         ("state", {0: 1}, "expected a dict of dicts"),
         ("param_groups", [{**before["param_groups"][0], "lr": "x"}], "lr must be a finite number"),
         ("param_groups", [{**before["param_groups"][0], "betas": None}], "betas must be"),
+        ("param_groups", None, "expected dicts with 'params'"),
         ("param_groups", [{"lr": 1.0}], "expected dicts with 'params'"),
     ):
         with pytest.raises(ValueError, match=f"nothing was loaded:\n.*{text}"):
