@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "number"]
+__all__ = ["count", "floating", "integer", "number"]
 
 
 def count(op: str, name: str, value: int, least: int = 1) -> int:
@@ -21,10 +21,17 @@ def count(op: str, name: str, value: int, least: int = 1) -> int:
     return int(value)
 
 
+def integer(op: str, name: str, value: int) -> int:
+    """The value as an int, if it is an integer, negative or not. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{op}: {name} must be an integer, got {value!r}")
+    return int(value)
+
+
 def number(op: str, name: str, value: float, least: float | None = None) -> float:
     """The value as a float, if it is a finite number of at least so much. Raises ValueError."""
-    fits = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-    if not fits or (least is not None and value < least):
+    real = type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))  # a float in no time
+    if not (real and isfinite(value)) or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
         raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
     return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -83,7 +84,8 @@ class _FNN(BaseEstimator):
     def _make(self, X: Any, outputs: int) -> Model:
         """A new model for the features of X."""
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=2)
-        sizes = [X.shape[1], *self.hidden_dims, outputs]
+        hidden = [self.hidden_dims] if isinstance(self.hidden_dims, Integral) else self.hidden_dims
+        sizes = [X.shape[1], *hidden, outputs]
         layers = {name: getattr(self, name) for name in ("activation", "norm", "dropout", "init", "l1", "l2")}
         network: Any = MLP(sizes, **layers, dtype=X.dtype, rng=int(seeds[0]))
         if self.standardize:
@@ -91,6 +93,8 @@ class _FNN(BaseEstimator):
         return Model(network, loss=self._loss, optimizer=self._optimizer(), clip_norm=self.clip_norm, rng=int(seeds[1]))
 
     def _optimizer(self) -> dict[str, Any]:
+        if not isinstance(self.optimizer, str | Mapping):
+            raise ValueError(f"optimizer must be a name, or a dict of name and options, got {self.optimizer!r}")
         given = {"name": self.optimizer} if isinstance(self.optimizer, str) else dict(self.optimizer)
         name = str(given.get("name")).lower()
         options: dict[str, Any] = {} if name == "lbfgs" else {"lr": self.lr, "weight_decay": self.weight_decay}
@@ -108,7 +112,7 @@ class _FNN(BaseEstimator):
         norms = any(isinstance(module, BatchNorm) for module in self.model_.modules())
         if len(X) == 1 and norms:
             raise ValueError("n_samples=1: a batch norm cannot tell the variance of one sample; give more")
-        held, callbacks = None, []
+        held, callbacks, optimizer = None, [], self.model_.optimizer
         if early:
             X, y, weight, *held = self._held(X, y, weight)
             callbacks = [EarlyStopping(patience=self.patience)]
@@ -118,11 +122,11 @@ class _FNN(BaseEstimator):
             sample_weight=weight,
             epochs=epochs,
             batch_size=self.batch_size,
-            drop_last=norms,
+            drop_last=norms and epochs > 1,  # in one epoch, what is left out is never seen
             validation_data=held,
             callbacks=callbacks,
             progress=None if self.verbose else False,
-            compile=not isinstance(self.model_.optimizer, LBFGS),
+            compile=epochs > 1 and not isinstance(optimizer, LBFGS) and not optimizer.skip_nonfinite,
         )
         self.loss_curve_ = list(self.model_.history["loss"])
         self.n_iter_ = len(self.model_.history)
@@ -168,7 +172,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
         l2: likewise.
         standardize: give the features mean 0 and variance 1, with the statistics of the data that the model is made
             for; they are its first layer.
-        optimizer: a name, as in :class:`nn.Model`, such as "SGD", "Adam" or "AdamW"; or a dict of name and options.
+        optimizer: a name, as in :class:`nn.Model`, in any case, such as "AdamW"; or a dict of name and options.
         lr: learning rate.
         beta_1: weight of the old mean of the gradients, in Adam and its kin.
         beta_2: likewise, of their squares.

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import tensorgrad as tg
 
 from . import functional
+from ._checks import integer, number
 from ._module import Module
+from ._parameter import Parameter
 
 __all__ = [
     "LOSSES",
@@ -37,10 +39,20 @@ class _Loss(Module):
         return {name: tg.watch(self, name) for name in self.options}
 
     def _hold_weight(self, name: str, weight: tg.TensorLike | None) -> None:
-        if weight is None:
-            setattr(self, name, None)
-        else:
-            self.register_buffer(name, weight)
+        if isinstance(weight, str):
+            raise ValueError(
+                f"{type(self).__name__}: {name} must be numbers, got {weight!r}; is it meant as reduction={weight!r}?"
+            )
+        setattr(self, name, weight)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("weight", "pos_weight"):  # a buffer, or None
+            held = name in self._buffers
+            if held and value is None:
+                delattr(self, name)
+            elif not (held or value is None or isinstance(value, Parameter)):
+                return self.register_buffer(name, value)
+        super().__setattr__(name, value)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
@@ -85,7 +97,9 @@ class HuberLoss(_Loss):
 
     def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.delta = float(delta)
+        self.delta = number("HuberLoss", "delta", delta)
+        if self.delta <= 0:
+            raise ValueError(f"HuberLoss: delta must be positive, got {delta!r}")
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
         return functional.huber_loss(prediction, target, **self._held())
@@ -103,7 +117,7 @@ class SmoothL1Loss(_Loss):
 
     def __init__(self, *, beta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.beta = float(beta)
+        self.beta = number("SmoothL1Loss", "beta", beta, 0)
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
         return functional.smooth_l1_loss(prediction, target, **self._held())
@@ -147,8 +161,10 @@ class CrossEntropyLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._hold_weight("weight", weight)
-        self.label_smoothing = float(label_smoothing)
-        self.ignore_index = None if ignore_index is None else int(ignore_index)
+        self.label_smoothing = number("CrossEntropyLoss", "label_smoothing", label_smoothing, 0)
+        if self.label_smoothing > 1:
+            raise ValueError(f"CrossEntropyLoss: label_smoothing must be in [0, 1], got {label_smoothing!r}")
+        self.ignore_index = None if ignore_index is None else integer("CrossEntropyLoss", "ignore_index", ignore_index)
 
     def forward(self, logits: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
         return functional.cross_entropy(logits, labels, weight=self.weight, **self._held())
@@ -172,7 +188,7 @@ class NLLLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._hold_weight("weight", weight)
-        self.ignore_index = None if ignore_index is None else int(ignore_index)
+        self.ignore_index = None if ignore_index is None else integer("NLLLoss", "ignore_index", ignore_index)
 
     def forward(self, log_probabilities: tg.TensorLike, labels: tg.TensorLike) -> tg.Tensor:
         return functional.nll_loss(log_probabilities, labels, weight=self.weight, **self._held())
@@ -247,7 +263,7 @@ class GaussianNLLLoss(_Loss):
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.full = full
-        self.eps = float(eps)
+        self.eps = number("GaussianNLLLoss", "eps", eps, 0)
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike, var: tg.TensorLike) -> tg.Tensor:
         return functional.gaussian_nll_loss(prediction, target, var, **self._held())

@@ -144,7 +144,8 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
         old = state.get(name)
-        members = holds(value, _KINDS) or holds(old, _KINDS)
+        is_buffer = name in state.get("_buffers", ())
+        members = is_buffer or holds(value, _KINDS) or holds(old, _KINDS)
         if members:
             self._require_init()
         if isinstance(old, Parameter) and value is not None and not isinstance(value, Parameter):
@@ -152,7 +153,7 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter, got {type(value).__name__}, which would not be learned; "
                 f"write nn.Parameter(...) for another one, or its values in place, .data[...] = ..."
             )
-        if name in state.get("_buffers", ()):
+        if is_buffer:
             value = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
             value.name = name
         if isinstance(value, Parameter):
@@ -328,8 +329,8 @@ class Module:
             strict: names that are missing or unexpected are an error, not just reported.
 
         Raises:
-            ValueError: names, shapes or dtypes do not fit. It lists all that is wrong, and nothing was
-                changed.
+            ValueError: names, shapes or dtypes do not fit, or an own array is read-only. It lists all that is
+                wrong, and nothing was changed.
         """
         own = self._state()
         given = {
@@ -344,6 +345,8 @@ class Module:
                 wrong.append(f"{name}: shape {array.shape}, expected {tensor.shape}")
             elif array.dtype != tensor.dtype:
                 wrong.append(f"{name}: dtype {array.dtype}, expected {tensor.dtype} (cast with .to() first)")
+            elif not tensor.data.flags.writeable:
+                wrong.append(f"{name}: the array to write to is read-only")
         if wrong:
             raise ValueError(
                 f"load_state_dict: {len(wrong)} of the names do not fit {type(self).__name__}, nothing was "

@@ -34,7 +34,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from ._checks import number
+from ._checks import floating, number
 
 __all__ = [
     "Init",
@@ -74,13 +74,14 @@ def he_normal(shape: Shape, *, gain: Gain = "relu", dtype: DTypeLike = np.float3
     Raises:
         ShapeError: the shape has fewer than two axes, or an empty one.
         ValueError: gain is no name and no positive number.
+        DTypeError: dtype is not of floating point, here and in the others.
 
     >>> import nn
     >>> round(float(nn.init.he_normal((1000, 100), rng=0).var()), 4)
     0.002
     """
     n_in, _ = _fans(shape, "he_normal")
-    return _normal(shape, _squared(gain, "he_normal") / n_in, dtype, rng)
+    return _normal(shape, _squared(gain, "he_normal") / n_in, floating("he_normal", dtype), rng)
 
 
 def he_uniform(shape: Shape, *, gain: Gain = "relu", dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -91,7 +92,7 @@ def he_uniform(shape: Shape, *, gain: Gain = "relu", dtype: DTypeLike = np.float
     True
     """
     n_in, _ = _fans(shape, "he_uniform")
-    return _uniform(shape, _squared(gain, "he_uniform") / n_in, dtype, rng)
+    return _uniform(shape, _squared(gain, "he_uniform") / n_in, floating("he_uniform", dtype), rng)
 
 
 def glorot_normal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -102,7 +103,7 @@ def glorot_normal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float
     0.002
     """
     variance = 2 * _squared(gain, "glorot_normal") / sum(_fans(shape, "glorot_normal"))
-    return _normal(shape, variance, dtype, rng)
+    return _normal(shape, variance, floating("glorot_normal", dtype), rng)
 
 
 def glorot_uniform(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -113,7 +114,7 @@ def glorot_uniform(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.floa
     True
     """
     variance = 2 * _squared(gain, "glorot_uniform") / sum(_fans(shape, "glorot_uniform"))
-    return _uniform(shape, variance, dtype, rng)
+    return _uniform(shape, variance, floating("glorot_uniform", dtype), rng)
 
 
 def lecun_normal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -124,7 +125,7 @@ def lecun_normal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float3
     0.001
     """
     n_in, _ = _fans(shape, "lecun_normal")
-    return _normal(shape, _squared(gain, "lecun_normal") / n_in, dtype, rng)
+    return _normal(shape, _squared(gain, "lecun_normal") / n_in, floating("lecun_normal", dtype), rng)
 
 
 def lecun_uniform(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -135,7 +136,7 @@ def lecun_uniform(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float
     True
     """
     n_in, _ = _fans(shape, "lecun_uniform")
-    return _uniform(shape, _squared(gain, "lecun_uniform") / n_in, dtype, rng)
+    return _uniform(shape, _squared(gain, "lecun_uniform") / n_in, floating("lecun_uniform", dtype), rng)
 
 
 def orthogonal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -155,7 +156,7 @@ def orthogonal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32,
     draws = np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(draws)
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0) * math.sqrt(_squared(gain, "orthogonal"))
-    return (q if rows >= columns else q.T).reshape(shape).astype(dtype)
+    return (q if rows >= columns else q.T).reshape(shape).astype(floating("orthogonal", dtype))
 
 
 def normal(
@@ -168,7 +169,7 @@ def normal(
     0.1
     """
     mean, std = number("normal", "mean", mean), number("normal", "std", std, 0)
-    return np.asarray(np.random.default_rng(rng).normal(mean, std, shape), dtype)
+    return np.asarray(np.random.default_rng(rng).normal(mean, std, shape), floating("normal", dtype))
 
 
 def uniform(
@@ -181,7 +182,7 @@ def uniform(
     True
     """
     low, high = _interval("uniform", low, high)
-    return np.asarray(np.random.default_rng(rng).uniform(low, high, shape), dtype)
+    return np.asarray(np.random.default_rng(rng).uniform(low, high, shape), floating("uniform", dtype))
 
 
 def truncated_normal(
@@ -228,7 +229,7 @@ def truncated_normal(
     values = np.asarray(generator.normal(mean, std, shape))
     while (outside := (values < low) | (values > high)).any():
         values[outside] = generator.normal(mean, std, np.count_nonzero(outside))
-    return values.astype(dtype)
+    return values.astype(floating("truncated_normal", dtype))
 
 
 def constant(shape: Shape, *, value: float, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -238,7 +239,7 @@ def constant(shape: Shape, *, value: float, dtype: DTypeLike = np.float32, rng: 
     >>> nn.init.constant((3,), value=0.5)
     array([0.5, 0.5, 0.5], dtype=float32)
     """
-    return np.full(shape, number("constant", "value", value), dtype)
+    return np.full(shape, number("constant", "value", value), floating("constant", dtype))
 
 
 def zeros(shape: Shape, *, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
@@ -248,7 +249,7 @@ def zeros(shape: Shape, *, dtype: DTypeLike = np.float32, rng: Seed = None) -> A
     >>> nn.init.zeros((3,))
     array([0., 0., 0.], dtype=float32)
     """
-    return np.zeros(shape, dtype)
+    return np.zeros(shape, floating("zeros", dtype))
 
 
 # Squares of gains. The first five are PyTorch's (`calculate_gain`), of which relu and linear keep the mean square

@@ -31,7 +31,8 @@ def accuracy(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight:
 
     Raises:
         ShapeError: the shapes do not fit, or the batch is empty.
-        ValueError: weights are negative or add up to nothing.
+        ValueError: labels beside one logit are other than 0 and 1 (or -1 and 1); weights are negative or add up to
+            nothing.
 
     >>> import nn
     >>> nn.metrics.accuracy([[0.1, 2.0], [3.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [1, 0, 0, 1])
@@ -45,8 +46,22 @@ def accuracy(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight:
     binary = shape[1:] in ((), (1,))
     if labels.shape != shape[:1] + shape[2:] and not (binary and labels.shape == (shape[0], 1)):
         raise tg.ShapeError(_misfit(labels, shape, "accuracy"))
-    hits = (scores > 0).reshape(-1) == labels.reshape(-1) if binary else np.argmax(scores, axis=1) == labels
+    if binary:
+        hits = (scores > 0).reshape(-1) == _positive(labels.reshape(-1))
+    else:
+        hits = np.argmax(scores, axis=1) == labels
     return float(_mean(_flat(hits), sample_weight, "accuracy").mean())
+
+
+def _positive(labels: Any) -> Any:
+    """Which labels of two classes are the second: 1, not 0 or -1."""
+    known = np.unique(labels)
+    if not (np.isin(known, (0, 1)).all() or np.isin(known, (-1, 1)).all()):
+        raise ValueError(
+            f"accuracy: beside one logit a row, labels are 0 and 1, or -1 and 1, got {known[:5].tolist()}; for labels "
+            "that were predicted, write np.mean(predicted == labels)"
+        )
+    return labels == 1
 
 
 def mae(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight: tg.TensorLike | None = None) -> float:

@@ -1,4 +1,8 @@
-"""What a live PyTorch model says beside its arrays: momentum, eps, strides, arguments of activations."""
+"""What a live PyTorch model says beside its arrays.
+
+Momentum, eps, probabilities and arguments of activations are taken over; what decides how a layer computes, such as a
+stride, must be equal.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +162,7 @@ def _padded(layer: Conv1d | Conv2d, padding: Any) -> Any:
 def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
     """PyTorch's modules that compute something where there is nothing here; names tell of those with tensors."""
     return [
-        f"{place}: is a {type(other).__name__}, and here is nothing at its place"
+        f"{place}: is a {type(other).__name__}, and there is nothing here at that path"
         for place, other in others.items()
         if place not in places
         and not any(True for _ in other.children())

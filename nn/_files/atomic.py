@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 __all__ = ["replace_file"]
 
-_written: set[str] = set()  # temporary files of this process
+
+_writing: set[str] = set()  # the temporary files of this process
 
 
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
@@ -37,10 +38,9 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
 def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
-    name = f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    temporary = os.path.join(os.path.dirname(target), name)
+    temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    _writing.add(temporary)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    _written.add(name)
     try:
         with open(os.open(temporary, flags, 0o666), "wb") as file:
             if mode is not None and hasattr(os, "fchmod"):
@@ -54,7 +54,7 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
             os.unlink(temporary)
         raise
     finally:
-        _written.discard(name)
+        _writing.discard(temporary)
     _sync_folder(os.path.dirname(target))
 
 
@@ -68,7 +68,7 @@ def _mode(target: str) -> int | None:
     if not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "is no regular file, and would be replaced by one", target)
     if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+        raise PermissionError(errno.EACCES, "is write-protected", target)
     return stat.S_IMODE(mode)
 
 
@@ -83,15 +83,15 @@ def _remove_strays(target: str) -> None:
     pattern = re.compile(re.escape(_start(target)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
     for name in os.listdir(folder):
         found = pattern.fullmatch(name)
-        if found and not _is_written(name, int(found[1])):
+        path = os.path.join(folder, name)
+        # A file with our own number that nobody here writes is of a process that had the number before: the first of a
+        # container has always the same.
+        if found and path not in _writing and (int(found[1]) == os.getpid() or not _runs(int(found[1]))):
             with contextlib.suppress(OSError):  # another process was faster; or, on Windows, its writer has it open
-                os.unlink(os.path.join(folder, name))
+                os.unlink(path)
 
 
-def _is_written(name: str, process: int) -> bool:
-    """Does a process still write this temporary file?"""
-    if process == os.getpid():
-        return name in _written  # a dead process may have had our number: in a container, each is number 1
+def _runs(process: int) -> bool:
     if os.name == "nt":
         return False  # there is no harmless signal, and a file that is open cannot be removed
     try:

@@ -171,9 +171,12 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: M
 
 def _require_state(name: str, given: Any, like: Any) -> None:
     """Raise ValueError unless a piece of a bit generator's state is such as another one, and in range."""
-    if type(given) is not type(like):
+    if isinstance(like, int):
+        if type(given) is not int or not 0 <= given <= _LARGEST[name]:
+            raise ValueError(f"{name} of a generator is an integer from 0 to {_LARGEST[name]}, got {given!r}")
+    elif type(given) is not type(like):
         raise ValueError(f"{name} of a generator is of type {type(given).__name__}, expected {type(like).__name__}")
-    if isinstance(like, dict):
+    elif isinstance(like, dict):
         if given.keys() != like.keys():
             raise ValueError(f"{name} of a generator has {list(given)}, expected {list(like)}")
         for key in like:
@@ -181,9 +184,6 @@ def _require_state(name: str, given: Any, like: Any) -> None:
     elif isinstance(like, np.ndarray):
         if (given.dtype, given.shape) != (like.dtype, like.shape):
             raise ValueError(f"{name} of a generator is of {given.dtype} and shape {given.shape}")
-    elif isinstance(like, int):
-        if not 0 <= given <= _LARGEST[name]:
-            raise ValueError(f"{name} of a generator is {given}, expected 0 to {_LARGEST[name]}")
     elif given != like:
         raise ValueError(f"{name} of a generator is {given!r}, expected {like!r}")
 

@@ -15,7 +15,7 @@ from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
 from .tensors import Source
 from .values import Unsaved
 
-__all__ = ["Loaded", "load", "save"]
+__all__ = ["Loaded", "extra_of", "load", "save"]
 
 _FORMATS = {".npz": npz, ".safetensors": safetensor}
 
@@ -73,7 +73,7 @@ def save(
     (0.01, {'epoch': 3})
     """
     if isinstance(path, Module):
-        raise TypeError("nn.save: the path comes first; write nn.save(path, model)")
+        raise TypeError("nn.save: path must come first; write nn.save(path, model)")
     name = os.fspath(path)
     file_format = _format_of(name, "nn.save")
     _require(model, Module, "nn.save: model must be a Module")
@@ -127,7 +127,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
     ...     net = nn.load(path, model=Net()).model
     """
     if isinstance(path, Module):
-        raise TypeError("nn.load: the path comes first; write nn.load(path, model)")
+        raise TypeError("nn.load: path must come first; write nn.load(path, model)")
     name = os.fspath(path)
     file_format = _format_of(name, "nn.load")
     if model is not None:
@@ -149,6 +149,17 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         if model is None:
             return _rebuilt(source, header, decoder)
         return _loaded(source, header, decoder, model, optimizer)
+
+
+def extra_of(path: str | os.PathLike[str]) -> Any:
+    """What was saved as ``extra``, without the model. Raises as :func:`load` does."""
+    name = os.fspath(path)
+    with open(name, "rb") as file:
+        source = Source(file, name)
+        with source.suspected("is no file of nn.save"):
+            header, arrays = _format_of(name, "nn.load").read(source)
+    with source.suspected("the header describes no model"):
+        return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
 
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -194,10 +193,11 @@ def strict_json(source: Source, text: bytes) -> Any:
     """JSON without doubtful parts: UTF-8, each key once, finite numbers."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            raise source.fail(f"the header has the key {next(key for key in counts if counts[key] > 1)!r} twice")
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise source.fail(f"the header has the key {key!r} twice")
+            found[key] = value
         return found
 
     def refused(constant: str) -> Any:

@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from .._checks import count, number
+from .._checks import count, integer, number
 from .._module import Module
 from .._parameter import Parameter
 
@@ -278,7 +278,7 @@ class Softmax(Module):
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis = integer(type(self).__name__, "axis", axis)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         return tg.softmax(x, axis=tg.watch(self, "axis"))

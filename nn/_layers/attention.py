@@ -37,7 +37,8 @@ class MultiheadAttention(Module):
     ``forward(query, key=None, value=None, *, mask=None)``: the key is the query by default, the value the key. The mask
     broadcasts to (N, L, S) and holds for all heads: booleans, True where a query may see a key, or numbers that are
     added to the scores. ``np.tri(L, dtype=bool)`` lets a query see what came before, and
-    ``present[:, None, :]`` hides the keys that only fill up a sequence.
+    ``present[:, None, :]`` hides the keys that only fill up a sequence. It returns one Tensor, not a pair with the
+    weights as PyTorch's does.
 
     Raises:
         ShapeError: an input has another number of features, or the mask does not broadcast.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import tensorgrad as tg
 
@@ -14,7 +14,7 @@ __all__ = ["Residual", "Sequential"]
 
 
 class Sequential(Module):
-    """Modules one after the other, named "0", "1", ...
+    """Modules one after the other, named "0", "1", ...; a slice of it is a Sequential of the same modules.
 
     >>> import numpy as np, nn
     >>> nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh())(np.ones((4, 3))).shape
@@ -26,6 +26,7 @@ class Sequential(Module):
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
                 hint = f"; write {module.__name__}()" if isinstance(module, type) else ""
+                hint = "; write Sequential(*modules)" if isinstance(module, list | tuple) else hint
                 raise TypeError(f"Sequential: argument {i} must be a Module, got {module!r}{hint}")
             setattr(self, str(i), module)
 
@@ -40,8 +41,13 @@ class Sequential(Module):
     def __iter__(self) -> Iterator[Module]:
         return (value for name, value in self.__dict__.items() if name.isdecimal())
 
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+    def __getitem__(self, index: int | slice) -> Module:
+        found = list(self)[index]
+        return Sequential(*found) if isinstance(found, list) else found
 
 
 class Residual(Module):

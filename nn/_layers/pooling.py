@@ -7,6 +7,7 @@ from math import prod
 import tensorgrad as tg
 
 from .. import functional
+from .._checks import integer
 from .._module import Module
 from ..functional._shared import _operand
 from ..functional._spatial import Lengths, each
@@ -25,6 +26,8 @@ class _Pool(Module):
         self.kernel_size = each(kernel_size, self._axes, op, "kernel_size")
         self.stride = self.kernel_size if stride is None else each(stride, self._axes, op, "stride")
         self.padding = each(padding, self._axes, op, "padding", 0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+            raise ValueError(f"{op}: padding is at most half of kernel_size={kernel_size!r}, got {padding!r}")
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -85,12 +88,12 @@ class MaxPool2d(_MaxPool):
     Args:
         kernel_size: of a window. An integer, here and below, or one for each axis.
         stride: from one window to the next; None for the kernel size.
-        padding: so much of minus infinity on each side, at most half a window.
+        padding: so much of minus infinity on each side, at most half of kernel_size.
         dilation: from one element of a window to the next.
 
     Raises:
         ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half a window.
+        ValueError: a number is too small, or padding larger than half of kernel_size.
 
     >>> import numpy as np, nn
     >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
@@ -119,12 +122,12 @@ class AvgPool2d(_AvgPool):
     Args:
         kernel_size: of a window. An integer, here and below, or one for each axis.
         stride: from one window to the next; None for the kernel size.
-        padding: so many zeros on each side, at most half a window.
+        padding: so many zeros on each side, at most half of kernel_size.
         count_include_pad: are those zeros counted in a mean?
 
     Raises:
         ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half a window.
+        ValueError: a number is too small, or padding larger than half of kernel_size.
 
     >>> import numpy as np, nn
     >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
@@ -151,8 +154,8 @@ class Flatten(Module):
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
         super().__init__()
-        self.start_axis = start_axis
-        self.end_axis = end_axis
+        self.start_axis = integer("Flatten", "start_axis", start_axis)
+        self.end_axis = integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         given = _operand(x)

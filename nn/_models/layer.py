@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -39,7 +40,7 @@ _USUAL_INIT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Layer:
     """One layer of an :class:`nn.MLP`: Linear, norm, activation and dropout, in this order.
 
@@ -49,7 +50,7 @@ class Layer:
     Args:
         units: number of features that leave it.
         activation: "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign",
-            "hardtanh", "sigmoid" or "tanh"; None for none.
+            "hardtanh", "sigmoid" or "tanh"; None for none. "auto" is "relu" in a hidden layer, and none in the last.
         norm: "batch", "layer", "rms" or "group" (which needs ``num_groups``), or a function
             ``(num_features, dtype=)``; None for none. Before a batch norm the Linear has no bias, which the batch's
             mean would take out again.
@@ -63,7 +64,7 @@ class Layer:
         ValueError: a field is out of range, or names what there is not.
 
     >>> import nn
-    >>> nn.MLP([4, nn.Layer(units=8, activation="selu", l2=1e-4), nn.Layer(units=3, activation=None)])
+    >>> nn.MLP([4, nn.Layer(8, activation="selu", l2=1e-4), nn.Layer(3)])
     MLP(
       (layers): Sequential(
         (0): Linear(in=4, out=8, l2=0.0001)
@@ -74,7 +75,8 @@ class Layer:
     """
 
     units: int
-    activation: Spec | None = "relu"
+    _: KW_ONLY
+    activation: Spec | None = "auto"
     norm: Spec | None = None
     dropout: float = 0.0
     init: str | Mapping[str, Any] | Initializer | None = None
@@ -84,13 +86,13 @@ class Layer:
     def __post_init__(self) -> None:
         if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
             raise ValueError(f"units must be an integer of at least 1, got {self.units!r}")
-        for field, table in (("activation", ACTIVATIONS), ("norm", _NORMS)):
+        for field, table in (("activation", {"auto": None, **ACTIVATIONS}), ("norm", _NORMS)):
             _check_spec(getattr(self, field), table, field)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout, the probability of dropping, must be in [0, 1), got {self.dropout!r}")
         for field in ("l1", "l2"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
                 raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
         if self.init is not None:
             resolved(self.init)
@@ -105,15 +107,24 @@ class Layer:
             raise ValueError(f"units is missing in {dict(description)}")
         return cls(**description)
 
+    def placed(self, *, last: bool) -> Self:
+        """With the activation that "auto" stands for at its place."""
+        return replace(self, activation=None if last else "relu") if self.activation == "auto" else self
+
     @property
     def initializer(self) -> Any:
         """How the weights are drawn: ``init``, or what is usual for the activation."""
         if self.init is not None:
             return self.init
-        name = self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
+        name = self._activation_name
         if name is None:
             return "lecun_normal"
         return _USUAL_INIT.get(name, "he_normal") if isinstance(name, str) else "he_normal"
+
+    @property
+    def _activation_name(self) -> Any:
+        """The name; None for no activation, or the function that makes it."""
+        return self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
 
     def build(self, features: int, *, dtype: DTypeLike, rng: np.random.Generator) -> list[Module]:
         """The modules, for so many features that enter; weights and dropout draw from ``rng``."""
@@ -133,7 +144,7 @@ class Layer:
         if norm is not None:
             modules.append(norm)
         if self.activation is not None:
-            learned = self.activation is PReLU or self.activation == "prelu"
+            learned = self._activation_name in ("prelu", PReLU)
             modules.append(made(self.activation, ACTIVATIONS, "activation", **({"dtype": dtype} if learned else {})))
         if self.dropout:
             modules.append(Dropout(self.dropout, rng=rng))
@@ -159,6 +170,8 @@ def made(spec: Spec, table: Mapping[str, Callable[..., Any]], field: str, *given
         make: Callable[..., Any] = table[spec]
     elif isinstance(spec, Mapping):
         make = table[spec["name"]]
+        if taken := options.keys() & spec.keys():
+            raise ValueError(f"{field} {spec!r}: {min(taken)!r} is given already; leave it out")
         options.update({key: value for key, value in spec.items() if key != "name"})
     else:
         make = spec
@@ -169,6 +182,11 @@ def made(spec: Spec, table: Mapping[str, Callable[..., Any]], field: str, *given
 
 
 def _check_spec(spec: Any, table: Mapping[str, Any], field: str) -> None:
+    if isinstance(spec, Module):
+        kind = type(spec).__name__
+        raise ValueError(
+            f"{field} is made for each layer, got the module {spec!r}; write {kind}, a name, or a function"
+        )
     if spec is None or callable(spec):
         return
     name = spec.get("name") if isinstance(spec, Mapping) else spec

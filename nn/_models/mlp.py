@@ -24,8 +24,9 @@ class MLP(Module):
     """A multi-layer perceptron: Linear, norm, activation and dropout a hidden layer; then a bare Linear.
 
     A keyword holds for all hidden layers, or is a list with an entry for each. A layer may also be described by
-    itself, as an :class:`nn.Layer` or as a dict of its fields, in place of its number of features. All of it may come
-    from JSON: ``nn.MLP(**json.load(file))``.
+    itself, in place of its number of features: as a dict of fields of :class:`nn.Layer`, where keywords fill in those
+    that are missing, or as an :class:`nn.Layer`, which is taken as it is. All of it may come from JSON:
+    ``nn.MLP(**json.load(file))``.
 
     Args:
         sizes: numbers of features, input and output included: ``[64, 128, 10]`` has one hidden layer. All but
@@ -72,7 +73,7 @@ class MLP(Module):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(sizes, str | Mapping) or len(sizes) < 2:
+        if isinstance(sizes, str | Mapping) or not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(f"MLP: sizes needs at least an input and an output, got {sizes!r}")
         features, *described = sizes
         if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
@@ -95,18 +96,20 @@ def _layers(described: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[L
         if isinstance(value, list | tuple) and len(value) != hidden:
             raise ValueError(f"MLP: {name} lists {len(value)}, expected one for each of the {hidden} hidden layers")
     alike = {name: value for name, value in keywords.items() if not isinstance(value, list | tuple)}
-    layer = _placed(1, Layer, units=1, **alike)
+    layer = _placed(1, Layer, 1, **alike).placed(last=False)
     for i, given in enumerate(described):
+        if i < hidden:
+            own: dict[str, Any] = {name: value if name in alike else value[i] for name, value in keywords.items()}
+        else:
+            own = {name: alike[name] for name in ("l1", "l2") if name in alike}
+            own |= {"activation": None, "init": layer.initializer}
         if isinstance(given, Layer):
             layer = given
         elif isinstance(given, Mapping):
-            layer = _placed(i + 1, Layer.of, given)
-        elif i < hidden:
-            own = {name: value if name in alike else value[i] for name, value in keywords.items()}
-            layer = _placed(i + 1, Layer, units=given, **own)
+            layer = _placed(i + 1, Layer.of, {**own, **given})
         else:
-            penalties = {name: alike[name] for name in ("l1", "l2") if name in alike}
-            layer = _placed(i + 1, Layer, units=given, activation=None, init=layer.initializer, **penalties)
+            layer = _placed(i + 1, Layer, given, **own)
+        layer = layer.placed(last=i == hidden)
         yield layer
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
 from .parts import Run
 
 __all__ = ["Adam", "AdamW"]
@@ -27,7 +28,7 @@ class Adam(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``; :class:`AdamW` decays the weights
             themselves.
         amsgrad: divide by the root of the largest v so far (Reddi et al., 2018); kept as ``v_max``.
@@ -64,13 +65,13 @@ class Adam(Optimizer):
         me = type(self).__name__
         require_rates(me, group)
         require_betas(me, group["betas"])
-        require_eps(me, group)
+        number(me, "eps", group["eps"], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0, "v_max": 0.0} if group["amsgrad"] else {"m": 0.0, "v": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        keep1, take1, keep2, take2, eps, rate = tg.host(lambda: _numbers(group, run.advance()))
+        keep1, take1, keep2, take2, eps, rate = tg.host(lambda: _numbers(group, run.advance(), run.least))
 
         def update(g: Any, u: Any, w: Any, m: Any, v: Any, v_max: Any = None) -> None:
             average_in(m, g, keep1, take1, u)
@@ -125,11 +126,12 @@ class AdamW(Adam):
         return True
 
 
-def _numbers(group: ParamGroup, t: int) -> tuple[float, ...]:
+def _numbers(group: ParamGroup, t: int, least: float) -> tuple[float, ...]:
     """Weights of the means, and eps and rate as of step t.
 
     The corrections of the means are two numbers: ``lr * m̂ / (sqrt(v̂) + eps) = rate * m / (sqrt(v) + eps * root)``.
     """
     beta1, beta2 = group["betas"]
     root = math.sqrt(1 - beta2**t)
-    return beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, group["lr"] * root / (1 - beta1**t)
+    eps = max(group["eps"] * root, least)
+    return beta1, 1 - beta1, beta2, 1 - beta2, eps, group["lr"] * root / (1 - beta1**t)

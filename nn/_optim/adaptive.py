@@ -9,8 +9,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_rates, require_within
 from .parts import Run
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
@@ -25,7 +26,7 @@ class RMSprop(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         alpha: weight of the old running mean, in [0, 1).
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         momentum: weight of the old step in a running sum of steps, in [0, 1).
         centered: divide by the running standard deviation (Graves, 2013): s less the square of the running mean of g.
         weight_decay: g is the gradient plus ``weight_decay * p``.
@@ -61,9 +62,9 @@ class RMSprop(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("RMSprop", group)
-        require_eps("RMSprop", group)
+        number("RMSprop", "eps", group["eps"], 0)
         for name in ("alpha", "momentum"):
-            require("RMSprop", name, group[name], 0 <= group[name] < 1, "in [0, 1)")
+            require_within("RMSprop", name, group[name], below=1)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         used = {"square_avg": True, "grad_avg": group["centered"], "momentum": group["momentum"]}
@@ -71,9 +72,8 @@ class RMSprop(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
-        keep, take, eps, lr, weight = tg.host(
-            lambda: (group["alpha"], 1 - group["alpha"], group["eps"], group["lr"], group["momentum"])
-        )
+        keep, take, lr, weight = tg.host(lambda: (group["alpha"], 1 - group["alpha"], group["lr"], group["momentum"]))
+        eps = tg.host(lambda: max(group["eps"], run.least))
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, grad_avg: Any = None, momentum: Any = None) -> None:
             average_square_in(square_avg, g, keep, take, u)
@@ -105,7 +105,7 @@ class Adagrad(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         lr_decay: how fast the learning rate falls with the updates.
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         initial_accumulator_value: where s starts from.
         weight_decay: g is the gradient plus ``weight_decay * p``.
         skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
@@ -141,16 +141,16 @@ class Adagrad(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adagrad", group)
-        require_eps("Adagrad", group)
+        number("Adagrad", "eps", group["eps"], 0)
         for name in ("lr_decay", "initial_accumulator_value"):
-            require("Adagrad", name, group[name], group[name] >= 0, "a number of at least 0")
+            number("Adagrad", name, group[name], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         eps, lr = tg.host(
-            lambda: (group["eps"], group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
+            lambda: (max(group["eps"], run.least), group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
         )
 
         def update(g: Any, u: Any, w: Any, sum: Any) -> None:
@@ -206,15 +206,17 @@ class Adadelta(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("Adadelta", group)
-        require_eps("Adadelta", group)
-        require("Adadelta", "rho", group["rho"], 0 <= group["rho"] < 1, "in [0, 1)")
+        number("Adadelta", "eps", group["eps"], 0)
+        require_within("Adadelta", "rho", group["rho"], below=1)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         tg.host(run.advance)
-        keep, take, eps, lr = tg.host(lambda: (group["rho"], 1 - group["rho"], group["eps"], group["lr"]))
+        keep, take, eps, lr = tg.host(
+            lambda: (group["rho"], 1 - group["rho"], max(group["eps"], run.least), group["lr"])
+        )
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, acc_delta: Any) -> None:
             average_square_in(square_avg, g, keep, take, u)

@@ -12,8 +12,9 @@ import numpy as np
 import tensorgrad as tg
 
 from .. import _running as running
+from .._checks import count
 from .._module import Module
-from .optimizer import require
+from .optimizer import require_within
 
 __all__ = ["ExponentialMovingAverage"]
 
@@ -50,9 +51,8 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        require("ExponentialMovingAverage", "decay", decay, 0 <= decay <= 1, "in [0, 1]")
         self.model = model
-        self.decay = decay
+        self.decay = require_within("ExponentialMovingAverage", "decay", decay, most=1)
         self.updates = 0
         self.averages: dict[str, Any] = model.state_dict()
         self._structure = -1  # of the model, when the pairs were made
@@ -114,16 +114,21 @@ class ExponentialMovingAverage:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave.
 
-        Raises ValueError for other names, shapes or dtypes; nothing was changed then.
+        Raises ValueError for other names, shapes or dtypes, or numbers out of range; nothing was changed then.
         """
+        me = "ExponentialMovingAverage.load_state_dict: nothing was loaded"
+        if not isinstance(state, Mapping) or set(state) != {"averages", "decay", "updates"}:
+            got = sorted(map(str, state)) if isinstance(state, Mapping) else repr(state)
+            raise ValueError(f"{me}: got {got}, expected ['averages', 'decay', 'updates']")
+        decay = require_within(me, "decay", state["decay"], most=1)
+        updates = count(me, "updates", state["updates"], 0)
+        if not isinstance(state["averages"], Mapping):
+            raise ValueError(f"{me}: averages must be arrays by name, got {state['averages']!r}")
         given = {name: np.asarray(array) for name, array in state["averages"].items()}
         if _facts(given) != _facts(self.averages):
             differing = sorted({name for name, *_ in _facts(given) ^ _facts(self.averages)})
-            raise ValueError(
-                f"ExponentialMovingAverage.load_state_dict: nothing was loaded: names, shapes or dtypes differ in "
-                f"{', '.join(differing)}"
-            )
-        self.decay, self.updates = float(state["decay"]), int(state["updates"])
+            raise ValueError(f"{me}: names, shapes or dtypes differ in {', '.join(differing)}")
+        self.decay, self.updates = decay, updates
         for name, array in given.items():
             self.averages[name][...] = array
 

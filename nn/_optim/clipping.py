@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 
 import tensorgrad as tg
+
+from .._module import Module
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -16,7 +19,7 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 def clip_grad_norm_(
     parameters: Iterable[tg.Tensor] | tg.Tensor,
     max_norm: float,
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     *,
     error_if_nonfinite: bool = True,
 ) -> float:
@@ -25,7 +28,7 @@ def clip_grad_norm_(
     Args:
         parameters: those without a gradient are left alone.
         max_norm: the bound.
-        norm_type: p of the p-norm; ``inf`` for the largest absolute value.
+        norm_type: p of the p-norm; infinity, also as "inf", for the largest absolute value.
         error_if_nonfinite: raise where the norm is NaN or infinite; else gradients become NaN or 0, as in
             PyTorch.
 
@@ -34,7 +37,8 @@ def clip_grad_norm_(
 
     Raises:
         NonFiniteError: the norm is NaN or infinite. No gradient was changed.
-        ValueError: ``max_norm`` is negative or NaN, ``norm_type`` is not positive.
+        ValueError: ``max_norm`` is no number of at least 0, ``norm_type`` none above 0.
+        TypeError: something that is no parameter.
 
     >>> import nn
     >>> w = nn.Parameter([0.0, 0.0])
@@ -44,17 +48,17 @@ def clip_grad_norm_(
     >>> w.grad.round(3)
     array([0.6, 0.8])
     """
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must be a number of at least 0, got {max_norm!r}")
-    if not norm_type > 0:
-        raise ValueError(f"clip_grad_norm_: norm_type must be positive, got {norm_type!r}")
-    owners = _with_gradient(parameters)
+    _require_bound("clip_grad_norm_", "max_norm", max_norm)
+    order = math.inf if norm_type == "inf" else norm_type
+    if not _is_number(order) or not order > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type must be a number above 0, or 'inf', got {norm_type!r}")
+    owners = _with_gradient("clip_grad_norm_", parameters)
     gradients = [tg.writes_to(p.grad, by="clip_grad_norm_") for p in owners]
     if not gradients:
         return 0.0
     names = tuple(p.name or f"parameter {i}" for i, p in enumerate(owners))
     known = names if error_if_nonfinite else None
-    norm, scale = _norm_and_scale(*gradients, order=float(norm_type), max_norm=float(max_norm), names=known)
+    norm, scale = _norm_and_scale(*gradients, order=float(order), max_norm=float(max_norm), names=known)
     with np.errstate(invalid="ignore"):
         for gradient in gradients:
             np.multiply(gradient, scale, out=gradient)
@@ -64,7 +68,7 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Iterable[tg.Tensor] | tg.Tensor, clip_value: float) -> None:
     """Bound every element of all gradients to ``[-clip_value, clip_value]``, in place. NaN stays NaN.
 
-    Raises ValueError for a ``clip_value`` that is negative or NaN.
+    Raises ValueError for a ``clip_value`` that is no number of at least 0, TypeError for what is no parameter.
 
     >>> import nn
     >>> w = nn.Parameter([0.0, 0.0])
@@ -73,16 +77,29 @@ def clip_grad_value_(parameters: Iterable[tg.Tensor] | tg.Tensor, clip_value: fl
     >>> w.grad
     array([-1. ,  0.5])
     """
-    if not clip_value >= 0:
-        raise ValueError(f"clip_grad_value_: clip_value must be a number of at least 0, got {clip_value!r}")
-    for p in _with_gradient(parameters):
+    _require_bound("clip_grad_value_", "clip_value", clip_value)
+    for p in _with_gradient("clip_grad_value_", parameters):
         gradient = tg.writes_to(p.grad, by="clip_grad_value_")
         np.maximum(gradient, -clip_value, out=gradient)
         np.minimum(gradient, clip_value, out=gradient)
 
 
-def _with_gradient(parameters: Iterable[tg.Tensor] | tg.Tensor) -> list[tg.Tensor]:
-    given = [parameters] if isinstance(parameters, tg.Tensor) else parameters
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _require_bound(op: str, name: str, value: Any) -> None:
+    if not _is_number(value) or not value >= 0:  # infinity is a bound, too
+        raise ValueError(f"{op}: {name} must be a number of at least 0, got {value!r}")
+
+
+def _with_gradient(op: str, parameters: Iterable[tg.Tensor] | tg.Tensor) -> list[tg.Tensor]:
+    if isinstance(parameters, Module):
+        raise TypeError(f"{op}: parameters must be parameters, got {parameters.brief()}; write model.parameters()")
+    given = [parameters] if isinstance(parameters, tg.Tensor) else list(parameters)
+    for i, p in enumerate(given):
+        if not isinstance(p, tg.Tensor):
+            raise TypeError(f"{op}: parameters[{i}] must be a Parameter, got {type(p).__name__}")
     return [p for p in given if p.grad is not None]
 
 

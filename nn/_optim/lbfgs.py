@@ -11,7 +11,8 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .optimizer import Optimizer, ParamGroup, require
+from .._checks import count, number
+from .optimizer import Optimizer, ParamGroup
 
 __all__ = ["LBFGS"]
 
@@ -73,11 +74,10 @@ class LBFGS(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         for name in ("max_iter", "max_eval", "history_size"):
-            value = group[name]
-            fine = (name == "max_eval" and value is None) or (isinstance(value, int) and value >= 1)
-            require("LBFGS", name, value, fine, "an integer of at least 1")
+            if name != "max_eval" or group[name] is not None:
+                count("LBFGS", name, group[name])
         for name in ("tolerance_grad", "tolerance_change"):
-            require("LBFGS", name, group[name], group[name] >= 0, "a number of at least 0")
+            number("LBFGS", name, group[name], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {}

@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import number
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_betas, require_eps, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
 from .parts import Run
 
 __all__ = ["NAdam", "RAdam"]
@@ -24,7 +25,7 @@ class NAdam(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``.
         momentum_decay: how fast the momentum of step t, ``beta1 * (1 - 0.96**(t * momentum_decay) / 2)``, comes up to
             beta1.
@@ -62,8 +63,7 @@ class NAdam(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         _check_adam("NAdam", group)
-        decay = group["momentum_decay"]
-        require("NAdam", "momentum_decay", decay, decay >= 0, "a number of at least 0")
+        number("NAdam", "momentum_decay", group["momentum_decay"], 0)
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
@@ -77,7 +77,8 @@ class NAdam(Optimizer):
             run.advance(mu_product=product)
             root = math.sqrt(1 - beta2**t)
             now, then = (1 - mu) / (1 - product), ahead / (1 - product * ahead)
-            return beta1, 1 - beta1, beta2, 1 - beta2, then / now, group["eps"] * root, group["lr"] * now * root
+            eps = max(group["eps"] * root, run.least)
+            return beta1, 1 - beta1, beta2, 1 - beta2, then / now, eps, group["lr"] * now * root
 
         keep1, take1, keep2, take2, share, eps, rate = tg.host(numbers)
 
@@ -101,7 +102,7 @@ class RAdam(Optimizer):
         params: parameters, or groups: dicts of "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
-        eps: added to the root.
+        eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``.
         decoupled_weight_decay: decay the weights, as :class:`AdamW` does, and not the gradient.
         skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
@@ -146,7 +147,7 @@ class RAdam(Optimizer):
         def numbers() -> tuple[float, ...]:
             beta1, beta2 = group["betas"]
             rate = group["lr"] * _rectification(group, run.number("t") + 1) / (1 - beta1 ** run.advance())
-            return beta1, 1 - beta1, beta2, 1 - beta2, group["eps"], rate
+            return beta1, 1 - beta1, beta2, 1 - beta2, max(group["eps"], run.least), rate
 
         keep1, take1, keep2, take2, eps, rate = tg.host(numbers)
 
@@ -192,4 +193,4 @@ def _rectification(group: ParamGroup, t: int) -> float:
 def _check_adam(me: str, group: ParamGroup) -> None:
     require_rates(me, group)
     require_betas(me, group["betas"])
-    require_eps(me, group)
+    number(me, "eps", group["eps"], 0)

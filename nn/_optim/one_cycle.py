@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from .optimizer import Optimizer, require
-from .scheduler import LRScheduler, along_cosine, require_count, require_factor
+from .._checks import count, number
+from .optimizer import Optimizer, require, require_within
+from .scheduler import LRScheduler, along_cosine, checked_rates
 
 __all__ = ["OneCycleLR"]
 
@@ -61,24 +61,8 @@ class OneCycleLR(LRScheduler):
         final_div_factor: float = 1e4,
         three_phase: bool = False,
     ) -> None:
-        me = "OneCycleLR"
         super().__init__(optimizer)
-        groups = optimizer.param_groups
-        rates = [max_lr] * len(groups) if isinstance(max_lr, int | float) else list(max_lr)
-        require(me, "max_lr", max_lr, len(rates) == len(groups), f"one number, or {len(groups)}, as there are groups")
-        for lr in rates:
-            require_factor(me, "max_lr", lr)
-        require_count(me, "total_steps", total_steps)
-        require_factor(me, "pct_start", pct_start, 0, 1)
-        require(me, "anneal_strategy", anneal_strategy, anneal_strategy in ("cos", "linear"), "'cos' or 'linear'")
-        for name, momentum in {"base_momentum": base_momentum, "max_momentum": max_momentum}.items():
-            require(me, name, momentum, 0 <= momentum < 1, "in [0, 1)")
-        for name, factor in {"div_factor": div_factor, "final_div_factor": final_div_factor}.items():
-            require(me, name, factor, 0 < factor < math.inf, "a finite number above 0")
-        able = "momentum" in groups[0] or "betas" in groups[0]
-        expected = f"False with {type(optimizer).__name__}, which has no momentum"
-        require(me, "cycle_momentum", cycle_momentum, able or not cycle_momentum, expected)
-        self.max_lrs = rates
+        self.max_lrs: Any = max_lr
         self.total_steps = total_steps
         self.pct_start = pct_start
         self.anneal_strategy = anneal_strategy
@@ -88,11 +72,34 @@ class OneCycleLR(LRScheduler):
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
         self.three_phase = three_phase
-        self._set(0)
+        self._start()
 
-    def _set(self, epoch: int) -> None:
+    def _check(self) -> None:
+        super()._check()
+        me = "OneCycleLR"
+        self.max_lrs = checked_rates(self, "max_lr", self.max_lrs)
+        self.total_steps = count(me, "total_steps", self.total_steps)
+        self._require_step(self.last_epoch)
+        self.pct_start = require_within(me, "pct_start", self.pct_start, most=1)
+        fine = self.anneal_strategy in ("cos", "linear")
+        require(me, "anneal_strategy", self.anneal_strategy, fine, "'cos' or 'linear'")
+        self.base_momentum = require_within(me, "base_momentum", self.base_momentum, below=1)
+        self.max_momentum = require_within(me, "max_momentum", self.max_momentum, below=1)
+        self.div_factor = number(me, "div_factor", self.div_factor)
+        self.final_div_factor = number(me, "final_div_factor", self.final_div_factor)
+        for name, factor in {"div_factor": self.div_factor, "final_div_factor": self.final_div_factor}.items():
+            require(me, name, factor, factor > 0, "a finite number above 0")
+        group = self.optimizer.param_groups[0]
+        able = "momentum" in group or "betas" in group
+        expected = f"False with {type(self.optimizer).__name__}, which has no momentum"
+        require(me, "cycle_momentum", self.cycle_momentum, able or not self.cycle_momentum, expected)
+
+    def _require_step(self, epoch: int) -> None:
         if epoch > self.total_steps:
             raise ValueError(f"OneCycleLR: this is step {epoch}, after the last of total_steps={self.total_steps}")
+
+    def _set(self, epoch: int) -> None:
+        self._require_step(epoch)
         super()._set(epoch)
         if not self.cycle_momentum:
             return

@@ -11,10 +11,11 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import count, number
 from .._module import Module
 from .parts import Bucket, Run
 
-__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_eps", "require_rates"]
+__all__ = ["Optimizer", "ParamGroup", "Rule", "require", "require_betas", "require_rates", "require_within"]
 
 R = TypeVar("R")
 Rule = Callable[..., None]
@@ -102,7 +103,8 @@ class Optimizer:
             members = [members] if isinstance(members, tg.Tensor) else list(members)
             if not members:
                 raise ValueError(f"{me}: params of a group is empty")
-            groups.append(ParamGroup({**defaults, **item, "params": members}))
+            options = {key: _plain(value) for key, value in {**defaults, **item}.items() if key != "params"}
+            groups.append(ParamGroup({"params": members, **options}))
         seen: set[int] = set()
         for i, param in enumerate(param for group in groups for param in group["params"]):
             if not isinstance(param, tg.Tensor):
@@ -124,9 +126,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        require(type(self).__name__, "lr", value, 0 <= value < math.inf, "a finite number of at least 0")
+        lr = number(type(self).__name__, "lr", value, 0)
         for group in self._rated():
-            group["lr"] = value
+            group["lr"] = lr
 
     def _rated(self) -> list[ParamGroup]:
         if "lr" not in self.param_groups[0]:
@@ -153,6 +155,7 @@ class Optimizer:
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
             GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; a compiled step
                 that would have to decide whether to skip.
+            ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
         jobs = []
@@ -243,11 +246,13 @@ class Optimizer:
         indices = self._indices()
         state: dict[int, dict[str, Any]] = {}
         for bucket in self._buckets:
-            slots = [name for name in self._slots(bucket.group) if name in bucket.state]
+            slots = self._slots(bucket.group)
             for k, (param, (a, b)) in enumerate(zip(bucket.params, pairwise(bucket.offsets), strict=True)):
                 if bucket.numbers["t"][k]:
                     numbers = {name: values[k] for name, values in bucket.numbers.items()}
-                    arrays = {name: bucket.state[name][a:b].reshape(param.shape).copy() for name in slots}
+                    arrays = {name: np.full(param.shape, start, param.dtype) for name, start in slots.items()}
+                    for name in slots.keys() & bucket.state.keys():  # others were switched on since the last step
+                        arrays[name][...] = bucket.state[name][a:b].reshape(param.shape)
                     state[indices[id(param)]] = {**numbers, **arrays}
         groups = [{**group, "params": [indices[id(p)] for p in group["params"]]} for group in self.param_groups]
         return {"state": dict(sorted(state.items())), "param_groups": groups}
@@ -278,7 +283,15 @@ class Optimizer:
     def _misfits(self, state: Mapping[str, Any]) -> list[str]:
         """What of a state does not fit, in words."""
         indices = self._indices()
+        if not isinstance(state, Mapping) or not {"param_groups", "state"} <= set(state):
+            got = list(state) if isinstance(state, Mapping) else type(state).__name__
+            return [f"got {got}, expected 'state' and 'param_groups'"]
         groups, entries = state["param_groups"], state["state"]
+        if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+            return ["state: expected a dict of dicts"]
+        listed = isinstance(groups, list | tuple)
+        if not listed or not all(isinstance(group, Mapping) and "params" in group for group in groups):
+            return [f"param_groups: {groups!r}, expected dicts with 'params'"]
         own = [[indices[id(p)] for p in group["params"]] for group in self.param_groups]
         if [list(group["params"]) for group in groups] != own:
             return [f"param_groups: parameters {[list(g['params']) for g in groups]}, expected {own}"]
@@ -308,11 +321,12 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
     """What of one parameter's state does not fit, in words."""
     if set(entry) != {*numbers, *slots}:
         return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
-    wrong = [
-        f"[{name!r}]: {entry[name]!r}, expected a number"
-        for name in numbers
-        if not isinstance(entry[name], int | float | np.number)
-    ]
+    wrong = []
+    for name in numbers:
+        try:
+            count("state", name, entry[name], 0) if name == "t" else number("state", name, entry[name], 0)
+        except ValueError as error:
+            wrong.append(f"[{name!r}]: {error}")
     for name in slots:
         array = np.asarray(entry[name])
         if (array.shape, array.dtype) != (param.shape, param.dtype):
@@ -336,6 +350,13 @@ def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, 
     raise AssertionError("a gradient that is not finite was found, and is not there")
 
 
+def _plain(option: Any) -> Any:
+    """Numbers of NumPy as Python's, which do not compute in their own precision."""
+    if isinstance(option, tuple | list):
+        return tuple(map(_plain, option))
+    return option.item() if isinstance(option, np.generic) else option
+
+
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:
     """Raise ValueError for an option, unless the condition holds."""
     if not condition:
@@ -345,16 +366,19 @@ def require(me: str, name: str, value: Any, condition: Any, expected: str) -> No
 def require_rates(me: str, group: ParamGroup) -> None:
     """Raise ValueError unless the learning rate and the weight decay are finite and not negative."""
     for name in ("lr", "weight_decay"):
-        value = group[name]
-        require(me, name, value, math.isfinite(value) and value >= 0, "a finite number of at least 0")
+        number(me, name, group[name], 0)
 
 
 def require_betas(me: str, betas: Any) -> None:
     """Raise ValueError unless the weights of two running means are in [0, 1)."""
-    fine = isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
-    require(me, "betas", betas, fine, "two numbers in [0, 1)")
+    require(me, "betas", betas, isinstance(betas, tuple | list) and len(betas) == 2, "two numbers in [0, 1)")
+    for beta in betas:
+        require_within(me, "betas", beta, below=1)
 
 
-def require_eps(me: str, group: ParamGroup) -> None:
-    """Raise ValueError unless what is added to a root is a number that is not negative."""
-    require(me, "eps", group["eps"], group["eps"] >= 0, "a number of at least 0")
+def require_within(me: str, name: str, value: Any, *, most: float = math.inf, below: float = math.inf) -> float:
+    """The value as a float, if it is a finite number from 0 on, of at most so much or below it. Raises ValueError."""
+    given = number(me, name, value)
+    if not 0 <= given <= most or given >= below:
+        require(me, name, value, False, f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})")
+    return given

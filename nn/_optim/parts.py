@@ -71,13 +71,18 @@ class Part:
 
 
 class Run:
-    """Neighbouring parameters with a gradient and the same history: what is updated together."""
+    """Neighbouring parameters with a gradient and the same history: what is updated together.
+
+    Attributes:
+        least: the dtype's smallest normal number; a smaller eps could be rounded to 0, and divide by it.
+    """
 
     def __init__(self, bucket: Bucket, start: int, stop: int) -> None:
         places = list(_cut(bucket, start, stop))
         scratch = [np.empty(max(place.stop - place.start for place in places), bucket.dtype) for _ in range(3)]
         self.params = bucket.params[start:stop]
         self.parts = [Part(bucket, place, scratch, start) for place in places]
+        self.least = float(np.finfo(bucket.dtype).tiny)
         self._numbers = bucket.numbers
         self._start, self._stop = start, stop
 
@@ -155,7 +160,7 @@ class Bucket:
             yield run, [tg.array_of(gradient) for gradient in gradients[start:stop]]
 
     def require_known(self, by: str) -> None:
-        """Raise GraphError for a parameter that was replaced or cast since the optimiser was made."""
+        """Raise GraphError for a parameter that was replaced or cast since, ValueError for one that is read-only."""
         for param, shape in self._known:
             if getattr(param, "held", 1) == 0:
                 raise tg.GraphError(
@@ -168,6 +173,11 @@ class Bucket:
                     f"{by}: parameter {param.name or ''!r} was of shape {shape} and {self.dtype} when the "
                     f"optimiser was made, and is {data.shape} and {data.dtype} now; make the optimiser after "
                     "changing the model"
+                )
+            if not data.flags.writeable:
+                raise ValueError(
+                    f"{by}: the array of parameter {param.name or ''!r} is read-only, no parameter was changed; "
+                    "give it one of its own, parameter.data = parameter.data.copy()"
                 )
 
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import tensorgrad as tg
 
-from .optimizer import Optimizer, require
-from .scheduler import Scheduler, require_factor
+from .._checks import count, number
+from .optimizer import Optimizer, require, require_within
+from .scheduler import Scheduler, checked_rates
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -56,31 +57,34 @@ class ReduceLROnPlateau(Scheduler):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        me = "ReduceLROnPlateau"
         super().__init__(optimizer)
-        groups = optimizer.param_groups
-        require(me, "mode", mode, mode in ("min", "max"), "'min' or 'max'")
-        require(me, "factor", factor, 0 <= factor < 1, "in [0, 1)")
-        for name, steps in {"patience": patience, "cooldown": cooldown}.items():
-            require(me, name, steps, isinstance(steps, int) and steps >= 0, "an integer of at least 0")
-        require_factor(me, "threshold", threshold)
-        require(me, "threshold_mode", threshold_mode, threshold_mode in ("rel", "abs"), "'rel' or 'abs'")
-        lowest = [min_lr] * len(groups) if isinstance(min_lr, int | float) else list(min_lr)
-        require(me, "min_lr", min_lr, len(lowest) == len(groups), f"one number, or {len(groups)}, as there are groups")
-        for lr in lowest:
-            require_factor(me, "min_lr", lr)
-        require_factor(me, "eps", eps)
         self.mode = mode
         self.factor = factor
         self.patience = patience
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = lowest
+        self.min_lrs: Any = min_lr
         self.eps = eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
+        self._check()
+
+    def _check(self) -> None:
+        super()._check()
+        me = "ReduceLROnPlateau"
+        require(me, "mode", self.mode, self.mode in ("min", "max"), "'min' or 'max'")
+        self.factor = require_within(me, "factor", self.factor, below=1)
+        self.patience = count(me, "patience", self.patience, 0)
+        self.cooldown = count(me, "cooldown", self.cooldown, 0)
+        self.threshold = number(me, "threshold", self.threshold, 0)
+        require(me, "threshold_mode", self.threshold_mode, self.threshold_mode in ("rel", "abs"), "'rel' or 'abs'")
+        self.min_lrs = checked_rates(self, "min_lr", self.min_lrs)
+        self.eps = number(me, "eps", self.eps, 0)
+        require(me, "best", self.best, isinstance(self.best, float) and not math.isnan(self.best), "a float")
+        self.num_bad_epochs = count(me, "num_bad_epochs", self.num_bad_epochs, 0)
+        self.cooldown_counter = count(me, "cooldown_counter", self.cooldown_counter, 0)
 
     def step(self, metric: Any) -> None:
         """Take note of a metric, a number or a Tensor of one; NaN is no better than anything."""
@@ -100,6 +104,8 @@ class ReduceLROnPlateau(Scheduler):
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "max" else -1
+        if math.isinf(self.best):  # a share of infinity is no number
+            return sign * value > sign * self.best
         if self.threshold_mode == "abs":
             return sign * value > sign * self.best + self.threshold
         return sign * value > sign * self.best * (1 + sign * self.threshold)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Self
 
+import numpy as np
+
+from .._checks import count, number
 from .optimizer import Optimizer, require
 
-__all__ = ["LRScheduler", "Scheduler", "along_cosine", "require_count", "require_factor", "require_milestones"]
+__all__ = ["LRScheduler", "Scheduler", "along_cosine", "checked_milestones", "checked_rates"]
 
 
 class Scheduler:
@@ -45,19 +48,30 @@ class Scheduler:
         A schedule by the number of steps sets the learning rates as of then. Raises ValueError for a state that does
         not fit; nothing was changed then.
         """
-        self._require_fit(state)
-        self._take(state)
+        self._take(self._with(state))
 
-    def _require_fit(self, state: Mapping[str, Any]) -> None:
+    def _with(self, state: Mapping[str, Any]) -> Self:
+        """A copy that has another state. Raises ValueError for one that does not fit."""
         own = set(vars(self)) - {"optimizer"}
-        if set(state) != own:
-            self._refuse(sorted(state), sorted(own))
+        if not isinstance(state, Mapping) or set(state) != own:
+            self._refuse(sorted(map(str, state)) if isinstance(state, Mapping) else repr(state), sorted(own))
+        other = copy.copy(self)
+        vars(other).update(copy.deepcopy(dict(state)))
+        try:
+            other._check()
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded: {error}") from error
+        return other
+
+    def _check(self) -> None:
+        """Bring settings and progress into their plain form. Raises ValueError for one out of range."""
+        self.last_epoch = count(type(self).__name__, "last_epoch", self.last_epoch, 0)
 
     def _refuse(self, got: Any, expected: Any) -> NoReturn:
         raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded: got {got}, expected {expected}")
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(copy.deepcopy(dict(state)))
+    def _take(self, other: Self) -> None:
+        vars(self).update(vars(other))
 
 
 class LRScheduler(Scheduler):
@@ -67,7 +81,7 @@ class LRScheduler(Scheduler):
     with every :meth:`step`. What it starts from are the rates the optimiser was made with, also where another schedule
     has changed them since. A rate that was set by hand meanwhile is overwritten at the next step.
 
-    A subclass defines ``_lr``.
+    A subclass defines ``_lr``, and ``_check`` for its settings; when it has set them, it calls ``_start``.
 
     Attributes:
         optimizer: whose learning rates are set.
@@ -81,6 +95,11 @@ class LRScheduler(Scheduler):
         for group in optimizer.param_groups:
             scheduled, base = group.scheduled
             self.base_lrs.append(base if group["lr"] == scheduled else group["lr"])
+
+    def _start(self) -> None:
+        """Check the settings, and set what holds before the first step."""
+        self._check()
+        self._set(0)
 
     def step(self) -> None:
         """Set the learning rates for the next step. Call it after the optimiser's."""
@@ -98,14 +117,13 @@ class LRScheduler(Scheduler):
         """The learning rate of the group at a position, which starts from ``base``, after so many steps."""
         raise NotImplementedError(f"{type(self).__name__} must define _lr")
 
-    def _require_fit(self, state: Mapping[str, Any]) -> None:
-        super()._require_fit(state)
-        if len(state["base_lrs"]) != len(self.base_lrs):
-            self._refuse(f"{len(state['base_lrs'])} groups", len(self.base_lrs))
+    def _check(self) -> None:
+        super()._check()
+        self.base_lrs = checked_rates(self, "base_lrs", self.base_lrs)
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        super()._take(state)
-        self._set(self.last_epoch)
+    def _take(self, other: Self) -> None:
+        other._set(other.last_epoch)
+        super()._take(other)
 
 
 def along_cosine(first: float, last: float, share: float) -> float:
@@ -113,18 +131,18 @@ def along_cosine(first: float, last: float, share: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
-def require_count(me: str, name: str, value: Any) -> None:
-    """Raise ValueError unless a number of steps is an integer of at least 1."""
-    require(me, name, value, isinstance(value, int) and value >= 1, "an integer of at least 1")
+def checked_rates(schedule: Scheduler, name: str, rates: Any) -> list[float]:
+    """A learning rate for each group, given so or as one number for all. Raises ValueError."""
+    me, groups = type(schedule).__name__, len(schedule.optimizer.param_groups)
+    each = list(rates) if isinstance(rates, list | tuple | np.ndarray) else [rates] * groups
+    require(me, name, rates, len(each) == groups, f"one number, or {groups}, as there are groups")
+    return [number(me, name, rate, 0) for rate in each]
 
 
-def require_factor(me: str, name: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
-    """Raise ValueError unless a number is finite and in a range."""
-    expected = f"in [{low}, {high}]" if high < math.inf else f"a finite number of at least {low}"
-    require(me, name, value, low <= value <= high and value < math.inf, expected)
-
-
-def require_milestones(me: str, milestones: list[Any]) -> None:
-    """Raise ValueError unless numbers of steps are integers of at least 1, in order."""
-    whole = all(isinstance(m, int) and m >= 1 for m in milestones)
-    require(me, "milestones", milestones, whole and milestones == sorted(milestones), "integers from 1 on, in order")
+def checked_milestones(me: str, milestones: Any) -> list[int]:
+    """Numbers of steps as plain ones. Raises ValueError unless they are integers of at least 1, in order."""
+    expected = "integers from 1 on, in order"
+    require(me, "milestones", milestones, isinstance(milestones, Iterable), expected)
+    whole = [count(me, "milestones", m) for m in milestones]
+    require(me, "milestones", whole, whole == sorted(whole), expected)
+    return whole

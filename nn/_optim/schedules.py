@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import Any
 
-from .optimizer import Optimizer, require
-from .scheduler import LRScheduler, along_cosine, require_count, require_factor, require_milestones
+from .._checks import count, number
+from .optimizer import Optimizer, require, require_within
+from .scheduler import LRScheduler, along_cosine, checked_milestones
 
 __all__ = [
     "CosineAnnealingLR",
@@ -39,12 +41,15 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        require_count("StepLR", "step_size", step_size)
-        require_factor("StepLR", "gamma", gamma)
         super().__init__(optimizer)
         self.step_size = step_size
         self.gamma = gamma
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.step_size = count("StepLR", "step_size", self.step_size)
+        self.gamma = number("StepLR", "gamma", self.gamma, 0)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return base * self.gamma ** (epoch // self.step_size)
@@ -71,13 +76,15 @@ class MultiStepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
-        given = list(milestones)
-        require_milestones("MultiStepLR", given)
-        require_factor("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer)
-        self.milestones = given
+        self.milestones: Any = milestones
         self.gamma = gamma
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.milestones = checked_milestones("MultiStepLR", self.milestones)
+        self.gamma = number("MultiStepLR", "gamma", self.gamma, 0)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return base * self.gamma ** bisect_right(self.milestones, epoch)
@@ -103,10 +110,13 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
-        require_factor("ExponentialLR", "gamma", gamma)
         super().__init__(optimizer)
         self.gamma = gamma
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.gamma = number("ExponentialLR", "gamma", self.gamma, 0)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return base * self.gamma**epoch
@@ -133,12 +143,15 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        require_count("CosineAnnealingLR", "T_max", T_max)
-        require_factor("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer)
         self.T_max = T_max
         self.eta_min = eta_min
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.T_max = count("CosineAnnealingLR", "T_max", self.T_max)
+        self.eta_min = number("CosineAnnealingLR", "eta_min", self.eta_min, 0)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return along_cosine(base, self.eta_min, epoch / self.T_max)
@@ -166,14 +179,17 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> None:
-        require_count("CosineAnnealingWarmRestarts", "T_0", T_0)
-        require_count("CosineAnnealingWarmRestarts", "T_mult", T_mult)
-        require_factor("CosineAnnealingWarmRestarts", "eta_min", eta_min)
         super().__init__(optimizer)
         self.T_0 = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.T_0 = count("CosineAnnealingWarmRestarts", "T_0", self.T_0)
+        self.T_mult = count("CosineAnnealingWarmRestarts", "T_mult", self.T_mult)
+        self.eta_min = number("CosineAnnealingWarmRestarts", "eta_min", self.eta_min, 0)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         length = self.T_0
@@ -209,14 +225,18 @@ class LinearLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
     ) -> None:
-        require("LinearLR", "start_factor", start_factor, 0 < start_factor <= 1, "in (0, 1]")
-        require_factor("LinearLR", "end_factor", end_factor, 0, 1)
-        require_count("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer)
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
-        self._set(0)
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.start_factor = number("LinearLR", "start_factor", self.start_factor)
+        require("LinearLR", "start_factor", self.start_factor, 0 < self.start_factor <= 1, "in (0, 1]")
+        self.end_factor = require_within("LinearLR", "end_factor", self.end_factor, most=1)
+        self.total_iters = count("LinearLR", "total_iters", self.total_iters)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         share = min(epoch, self.total_iters) / self.total_iters

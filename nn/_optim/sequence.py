@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from .optimizer import Optimizer, require
-from .scheduler import LRScheduler, require_milestones
+from .scheduler import LRScheduler, checked_milestones
 
 __all__ = ["SequentialLR"]
 
@@ -45,13 +45,16 @@ class SequentialLR(LRScheduler):
                 )
             if schedule.optimizer is not optimizer:
                 raise ValueError(f"{me}: schedulers[{i}] is a {type(schedule).__name__} of another optimiser")
-        given = list(milestones)
-        fine = len(given) == len(schedulers) - 1
-        require(me, "milestones", milestones, fine, f"one fewer than the {len(schedulers)} schedulers")
-        require_milestones(me, given)
         self.schedulers = list(schedulers)
-        self.milestones = given
-        self._set(0)
+        self.milestones: Any = milestones
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.milestones = checked_milestones("SequentialLR", self.milestones)
+        fine = len(self.milestones) == len(self.schedulers) - 1
+        expected = f"one fewer than the {len(self.schedulers)} schedulers"
+        require("SequentialLR", "milestones", self.milestones, fine, expected)
 
     def _set(self, epoch: int) -> None:
         i = bisect_right(self.milestones, epoch)
@@ -63,15 +66,17 @@ class SequentialLR(LRScheduler):
         own = {"last_epoch": self.last_epoch, "base_lrs": [*self.base_lrs], "milestones": [*self.milestones]}
         return {**own, "schedulers": [schedule.state_dict() for schedule in self.schedulers]}
 
-    def _require_fit(self, state: Mapping[str, Any]) -> None:
-        super()._require_fit(state)
-        given = state["schedulers"]
-        if len(given) != len(self.schedulers):
-            self._refuse(f"{len(given)} schedulers", len(self.schedulers))
-        for schedule, part in zip(self.schedulers, given, strict=True):
-            schedule._require_fit(part)
+    def _with(self, state: Mapping[str, Any]) -> Self:
+        named = isinstance(state, Mapping) and "schedulers" in state
+        given = state["schedulers"] if named else self.schedulers
+        if not isinstance(given, list) or len(given) != len(self.schedulers):
+            self._refuse(f"{len(given)} schedulers" if isinstance(given, list) else repr(given), len(self.schedulers))
+        other = super()._with(state)
+        other.schedulers = [schedule._with(part) for schedule, part in zip(self.schedulers, given, strict=True)]
+        return other
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        for schedule, part in zip(self.schedulers, state["schedulers"], strict=True):
+    def _take(self, other: Self) -> None:
+        for schedule, part in zip(self.schedulers, other.schedulers, strict=True):
             schedule._take(part)
-        super()._take({name: value for name, value in state.items() if name != "schedulers"})
+        other.schedulers = self.schedulers
+        super()._take(other)

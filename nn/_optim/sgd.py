@@ -10,7 +10,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .moments import average_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_rates
+from .optimizer import Optimizer, ParamGroup, Rule, require, require_rates, require_within
 from .parts import Run
 
 __all__ = ["SGD"]
@@ -66,9 +66,8 @@ class SGD(Optimizer):
 
     def _check(self, group: ParamGroup) -> None:
         require_rates("SGD", group)
-        momentum, dampening = group["momentum"], group["dampening"]
-        require("SGD", "momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
-        require("SGD", "dampening", dampening, 0 <= dampening <= 1, "in [0, 1]")
+        momentum = require_within("SGD", "momentum", group["momentum"], below=1)
+        dampening = require_within("SGD", "dampening", group["dampening"], most=1)
         fine = not group["nesterov"] or (momentum and not dampening)
         require("SGD", "nesterov", group["nesterov"], fine, "False without momentum, or with dampening")
 

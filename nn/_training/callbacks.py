@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._files.saving import load, save
+import tensorgrad as tg
+
+from .._checks import count, number
+from .._files.saving import _format_of, extra_of, load, save
 
 if TYPE_CHECKING:
     from .model import Model
@@ -26,7 +30,6 @@ class Fit:
         epochs: how many it runs, at most.
         epoch: how many are complete.
         row: what the history got of the last one.
-        origin: the state of the model's generator when it began.
         stopped: why it is to end before its time; "" while it goes on.
     """
 
@@ -35,7 +38,6 @@ class Fit:
     epochs: int
     epoch: int = 0
     row: dict[str, float] = field(default_factory=dict)
-    origin: Any = None
     stopped: str = ""
 
     def interrupt(self) -> None:
@@ -108,15 +110,11 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be at least 1, got {patience!r}")
-        if not min_delta >= 0:
-            raise ValueError(f"EarlyStopping: min_delta must not be negative, got {min_delta!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode is 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
+        self.patience = count("EarlyStopping", "patience", patience)
+        self.min_delta = number("EarlyStopping", "min_delta", min_delta, 0)
         self.mode = mode
         self.restore_best = restore_best
         self.on_fit_begin(None)
@@ -157,14 +155,21 @@ class EarlyStopping(Callback):
 class Checkpoint(Callback):
     """Save the training after every so many epochs, so that it can go on after a crash, bit for bit.
 
-    The file is that of :func:`nn.save`: ``nn.load(path).model`` is the model as of then. It holds also the state of
-    the other callbacks, and is never half-written.
+    The file is that of :func:`nn.save`: ``nn.load(path).model`` is the model as of then, with the weights of the last
+    epoch. It holds also the state of the other callbacks, and is never half-written. An epoch that Ctrl-C has cut short
+    is not saved: a resumption does the whole of it.
 
     Args:
         path: ends in ".npz" or ".safetensors".
         every: number of epochs between two savings.
         resume: go on from the file, if there is one: the same program, run again, ends as one that was never
-            interrupted.
+            interrupted. What the file holds goes before what the program says, the learning rate for one; a training
+            that has ended is not run again. Remove the file to begin anew.
+
+    Raises:
+        ValueError: the path ends otherwise, or ``every`` is less than 1.
+        FileNotFoundError: there is no such folder; before the training begins.
+        CheckpointError: the file does not fit the model, or the other callbacks that have a state; nothing was changed.
 
     >>> import tempfile, numpy as np, nn
     >>> def train(epochs):
@@ -179,32 +184,42 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
-        if every < 1:
-            raise ValueError(f"Checkpoint: every must be at least 1, got {every!r}")
         self.path = os.fspath(path)
-        self.every = every
+        _format_of(self.path, "Checkpoint")
+        self.every = count("Checkpoint", "every", every)
         self.resume = resume
+
+    def on_fit_begin(self, fit: Fit) -> None:
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "Checkpoint: there is no such folder", folder)
 
     def restore(self, fit: Fit) -> None:
         """Go on from the file, if that is wanted and there is one."""
         if not self.resume or not os.path.exists(self.path):
             return
-        saved = load(self.path, model=fit.model).extra
-        others = [callback for callback in fit.callbacks if callback is not self]
-        if saved is None or len(saved["callbacks"]) != len(others):
-            count = "no training" if saved is None else f"a training with {len(saved['callbacks'])} other callbacks"
-            raise ValueError(
-                f"Checkpoint: {self.path!r} holds {count}, expected one with {len(others)}; remove the file"
+        others = self._others(fit)
+        kinds = [type(callback).__name__ for callback in others]
+        saved = extra_of(self.path)
+        found = saved.get("callbacks") if isinstance(saved, dict) and "epoch" in saved else None
+        if found is None or [kind for kind, _ in found] != kinds:
+            kept = [kind for kind, _ in found or []]
+            what = "no training" if found is None else f"a training with the callbacks {kept}"
+            raise tg.CheckpointError(
+                f"Checkpoint: {self.path!r} holds {what}, expected one with {kinds}; remove the file to begin anew"
             )
-        fit.epoch, fit.stopped, fit.origin = saved["epoch"], saved["stopped"], saved["origin"]
-        for callback, state in zip(others, saved["callbacks"], strict=True):
+        load(self.path, model=fit.model)
+        fit.epoch, fit.stopped = saved["epoch"], saved["stopped"]
+        for callback, (_, state) in zip(others, saved["callbacks"], strict=True):
             callback.load_state_dict(state)
 
     def on_epoch_end(self, fit: Fit) -> None:
-        if fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped:
+        if fit.stopped == "Ctrl-C" or (fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped):
             return
-        others = [callback.state_dict() for callback in fit.callbacks if callback is not self]
-        # A training that was interrupted goes on; one that has ended by itself does not.
-        stopped = "" if fit.stopped == "Ctrl-C" else fit.stopped
-        state = {"epoch": fit.epoch, "stopped": stopped, "origin": fit.origin, "callbacks": others}
-        save(self.path, fit.model, extra=state)
+        states = [(type(callback).__name__, callback.state_dict()) for callback in self._others(fit)]
+        save(self.path, fit.model, extra={"epoch": fit.epoch, "stopped": fit.stopped, "callbacks": states})
+
+    def _others(self, fit: Fit) -> list[Callback]:
+        """Those that have something to keep; the rest may come and go."""
+        plain = Callback.state_dict
+        return [callback for callback in fit.callbacks if getattr(callback.state_dict, "__func__", None) is not plain]

@@ -32,7 +32,7 @@ class Casts:
         self._chooses = any(isinstance(module, Embedding) for module in network.modules())
 
     def inputs(self, X: Any) -> Any:
-        """In the network's dtype; integers stay what they are where they choose rows of an Embedding."""
+        """In the network's dtype; integers stay what they are where the network has an Embedding."""
         return X if self._chooses and X.dtype.kind in "iu" else X.astype(self.dtype, copy=False)
 
     def targets(self, y: Any) -> Any:
@@ -59,6 +59,7 @@ class Rows:
             raise tg.ShapeError(f"{by}: expected as many rows in each, got the shapes {shapes}")
         if not len(self.X):
             raise tg.ShapeError(f"{by}: X has no rows (shape {self.X.shape})")
+        _check_weight(self.weight, len(self.X), by)
 
     def __len__(self) -> int:
         return len(self.X) if self.indices is None else len(self.indices)
@@ -119,7 +120,10 @@ class Stream:
             if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
                 kind = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
                 raise TypeError(f"{self._by}: a batch is (X, y) or (X, y, sample_weight), got {kind}")
-            yield Batch(_array(item[0]), _array(item[1]), _array(item[2]) if len(item) == 3 else None)
+            if item[1] is None:
+                raise TypeError(f"{self._by}: y of a batch is None; write (X, X) where the inputs are the targets")
+            rows = Rows(item[0], item[1], item[2] if len(item) == 3 else None, by=f"{self._by}, a batch")
+            yield Batch(rows.X, rows.y, rows.weight)
         if not found:
             hint = "; a generator runs once, so give the function that makes it" if self._used_up else ""
             raise ValueError(f"{self._by}: the stream of batches is empty{hint}")
@@ -156,7 +160,23 @@ def _array(value: Any) -> Any:
         return value.data
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
-    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+    # What is on disk has NumPy's dtypes; arrays of other libraries have their own, and are in memory.
+    return (
+        value if hasattr(value, "shape") and isinstance(getattr(value, "dtype", None), np.dtype) else np.asarray(value)
+    )
+
+
+def _check_weight(weight: Any, rows: int, by: str) -> None:
+    if weight is None:
+        return
+    if weight.shape != (rows,):
+        raise tg.ShapeError(f"{by}: sample_weight has shape {weight.shape}, expected ({rows},): one for each row")
+    if weight.dtype.kind not in "biuf":
+        raise tg.DTypeError(f"{by}: sample_weight must be numbers, got {weight.dtype}")
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise ValueError(
+            f"{by}: sample_weight holds NaN, infinity or a negative number, expected factors of at least 0"
+        )
 
 
 def _taken(array: Any, rows: Any) -> Any:
@@ -173,6 +193,6 @@ def _edges(count: int, size: int, drop_last: bool) -> list[int]:
     if drop_last and count >= size:
         return list(range(0, count + 1, size))
     edges = [*range(0, count, size), count]
-    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
+    if size > 1 and len(edges) > 2 and edges[-1] - edges[-2] == 1:
         del edges[-2]
     return edges

@@ -39,10 +39,11 @@ class History:
         """Add an epoch."""
         epochs = len(self)
         for table, new in ((self.columns, row), (self.gradients, gradients or {})):
-            for name in new:
+            values = {name: float(value) for name, value in new.items()}
+            for name in values:
                 table.setdefault(name, [math.nan] * epochs)
             for name, column in table.items():
-                column.append(float(new.get(name, math.nan)))
+                column.append(values.get(name, math.nan))
 
     def __len__(self) -> int:
         """The number of epochs."""
@@ -99,12 +100,11 @@ class History:
         if not len(self):
             raise ValueError("history.plot: there is no epoch yet; call fit first")
         own = [name for name in self.columns if not name.startswith("val_") and name not in ("lr", "seconds")]
-        figure, panels = plt.subplots(
-            1, len(own) + 1, figsize=(3.6 * (len(own) + 1), 3.2), layout="constrained", squeeze=False
-        )
+        own += ["lr"] if "lr" in self.columns else []
+        figure, panels = plt.subplots(1, len(own), figsize=(3.6 * len(own), 3.2), layout="constrained", squeeze=False)
         epochs = range(1, len(self) + 1)
         mark = "o" if len(self) == 1 else None
-        for axes, name in zip(panels[0], [*own, "lr"], strict=True):
+        for axes, name in zip(panels[0], own, strict=True):
             axes.plot(epochs, self[name], color="#2f6fb3", marker=mark, label="training")
             if f"val_{name}" in self.columns:
                 axes.plot(epochs, self[f"val_{name}"], "--", color="#d1495b", marker=mark, label="validation")

@@ -15,7 +15,6 @@ from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
 from .._optim.lbfgs import LBFGS
 from .._optim.plateau import ReduceLROnPlateau
-from ..metrics import METRICS
 from .callbacks import Callback, Checkpoint, Fit
 from .data import Batch, Casts, Rows, Stream
 from .history import History
@@ -43,28 +42,24 @@ def train(
     compile: bool,
 ) -> History:
     """Run :meth:`nn.Model.fit`, whose arguments these are, checked."""
+    step = _stepper(model, compile)
+    casts = Casts(model.network)
+    for rows in (data, held):
+        if isinstance(rows, Rows):
+            rows.converted(casts.inputs)
+    if split and isinstance(data, Rows):
+        data, held = data.split(split, np.random.default_rng(model.split_seed()))
+    shown = progress_for(progress, epochs=epochs, steps=data.steps(batch_size, drop_last))
     # Checkpoints last: what they keep of the other callbacks is of the same epoch.
     fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
-    fit.origin = model.rng.bit_generator.state
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint):
             callback.restore(fit)
-    if split and isinstance(data, Rows):
-        # Held out is the same after a resumption: drawn from the generator as it was when the training began.
-        now, model.rng.bit_generator.state = model.rng.bit_generator.state, fit.origin
-        data, held = data.split(split, model.rng)
-        if fit.epoch:
-            model.rng.bit_generator.state = now
-    casts = Casts(model.network)
-    for rows in (data, held):
-        if isinstance(rows, Rows):
-            rows.converted(casts.inputs)
-    shown = progress_for(progress, epochs=epochs, done=fit.epoch, steps=data.steps(batch_size, drop_last))
-    parameters = list(model.network.named_parameters())
-    running = _Running(fit, _stepper(model, compile), casts, parameters, held, shown)
+    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
+    shown.begin(fit.epoch)
     try:
         with first_interrupt(fit.interrupt):
             while fit.epoch < fit.epochs and not fit.stopped:
@@ -111,29 +106,32 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
 
 
 class _Sums:
-    """Losses and metrics of the training batches of an epoch, as they come."""
+    """Losses and predictions of the training batches of an epoch, as they come."""
 
     def __init__(self, model: Model) -> None:
-        self._metrics = [(name, METRICS[name]) for name in model.metrics]
-        self._totals = dict.fromkeys(("loss", *model.metrics), 0.0)
-        self.count = 0
+        self._model = model
+        self._loss = self._count = 0.0
+        self._outputs: list[tuple[Any, Any, Any]] = []
 
     def add(self, loss: float, output: Any, batch: Batch) -> None:
-        rows = len(batch.y)
-        self.count += rows
-        self._totals["loss"] += loss * rows
-        for name, metric in self._metrics:
-            self._totals[name] += metric(output.data, batch.y, sample_weight=batch.weight) * rows
+        count = self._model.counted(batch.y)
+        self._loss += loss * count
+        self._count += count
+        if self._model.metrics:
+            self._outputs.append(
+                (np.array(output.data), batch.y, batch.weight)
+            )  # a compiled step writes to its own anew
 
     def means(self) -> dict[str, float]:
-        return {name: total / self.count for name, total in self._totals.items()}
+        """The mean loss, and the metrics of all predictions together."""
+        return {"loss": self._loss / self._count, **self._model.measured(self._outputs)}
 
 
 def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
     """Go through the batches. Returns the means of loss and metrics."""
     fit, step, casts = running.fit, running.step, running.casts
     model, sums = fit.model, _Sums(fit.model)
-    watching = [c for c in fit.callbacks if type(c).on_step_end is not Callback.on_step_end]
+    watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for batch in batches:
         given = (casts.inputs(batch.X), casts.targets(batch.y))
@@ -156,6 +154,12 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
     It returns the batch's loss without the penalty, and what the network gave.
     """
     network, optimizer = model.network, model.optimizer
+    learned = {id(p) for p in network.parameters() if p.requires_grad}
+    if learned and not learned & {id(p) for group in optimizer.param_groups for p in group["params"]}:
+        raise ValueError(
+            "fit: the optimiser has none of the network's parameters; make it for those, "
+            f"nn.{type(optimizer).__name__}(model.network.parameters())"
+        )
     if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
         kind = type(optimizer).__name__
         raise ValueError(f"fit: compile=True needs an optimiser that always does the same, got {kind}; leave it out")
@@ -172,16 +176,27 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
             extra = penalty(network) if penalised else None
             total = loss if extra is None else loss + extra
             total.backward()
-            if model.clip_value is not None:
-                clip_grad_value_(network.parameters(), model.clip_value)
-            if model.clip_norm is not None:
-                clip_grad_norm_(network.parameters(), model.clip_norm)
+            clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
+            if clip_value is not None:
+                clip_grad_value_(network.parameters(), clip_value)
+            if clip_norm is not None:
+                clip_grad_norm_(network.parameters(), clip_norm)
             return total
 
         optimizer.step(closure)
         return kept[0], kept[1]
 
-    return tg.compile(step) if compiled else step
+    if not compiled:
+        return step
+    quick = tg.compile(step)
+
+    def attempt(*given: Any) -> tuple[Any, Any]:
+        try:
+            return quick(*given)
+        except tg.NonFiniteError:
+            return step(*given)  # mends what can be mended, or says which parameter it is
+
+    return attempt
 
 
 def _step_schedule(schedule: Any, row: dict[str, float]) -> None:

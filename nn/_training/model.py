@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,18 @@ import numpy as np
 import tensorgrad as tg
 
 from .._evaluation import evaluating
-from .._losses import LOSSES
+from .._losses import LOSSES, BCELoss, GaussianNLLLoss
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
 from .._optim.grouping import no_decay
+from .._optim.lbfgs import LBFGS
 from .._optim.optimizer import Optimizer
 from .._optim.registry import OPTIMIZERS, SCHEDULES
+from .._optim.scheduler import Scheduler
 from ..metrics import METRICS
 from .callbacks import Callback
-from .data import Casts, Rows, source
+from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
 
@@ -30,12 +33,13 @@ __all__ = ["Model"]
 class Model(Module):
     """A network, its loss and its optimiser: what can be fitted to data.
 
-    ``loss``, ``optimizer``, ``schedule`` and ``metrics`` are given by name, by name and options
+    ``loss``, ``optimizer`` and ``schedule`` are given by name, by name and options
     (``{"name": "adamw", "lr": 1e-3}``), or as objects; so a model may come from JSON: ``nn.Model(**json.load(file))``.
     Used as a function, it is its network.
 
     Args:
-        network: any Module, or the arguments of an :class:`nn.MLP` as a dict.
+        network: any Module, or the arguments of an :class:`nn.MLP` as a dict. Integer inputs reach it as real numbers,
+            unless it has an :class:`nn.Embedding`.
         loss: "mse", "l1", "huber", "smooth_l1", "cross_entropy", "nll", "bce", "bce_with_logits", "kl_div", "hinge", or
             a function (prediction, target) that returns a scalar Tensor. What :func:`nn.penalty` gives is added.
         optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
@@ -43,10 +47,11 @@ class Model(Module):
         schedule: of the learning rate: a name such as "cosine", or a function of the optimiser, such as
             ``functools.partial(nn.StepLR, step_size=10)``.
         schedule_every: "epoch" or "step".
-        metrics: names in :mod:`nn.metrics`, computed beside the loss.
+        metrics: names in :mod:`nn.metrics`, of all predictions of an epoch.
         clip_norm: an upper bound on the norm of all gradients together.
         clip_value: a bound on each element of the gradients.
-        rng: generator or seed: of the order of the samples, and of what is held out for validation.
+        rng: generator or seed: of the order of the samples, of what is held out for validation, and of a network that
+            is given as a dict without a seed of its own.
 
     Attributes:
         history: a row an epoch, of all calls of :meth:`fit`.
@@ -81,31 +86,56 @@ class Model(Module):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         super().__init__()
-        self.network = MLP(**network) if isinstance(network, Mapping) else network
+        self.rng = np.random.default_rng(rng)
+        self.network = MLP(**{"rng": self.rng, **network}) if isinstance(network, Mapping) else network
         if not isinstance(self.network, Module):
             raise TypeError(f"Model: network must be a Module or a dict of an MLP's arguments, got {network!r}")
-        self.loss = loss if callable(loss) else made(loss, LOSSES, "loss")
+        self.loss = loss if callable(loss) and not isinstance(loss, type) else made(loss, LOSSES, "loss")
+        if isinstance(self.loss, GaussianNLLLoss):
+            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of one prediction")
+        reduction = getattr(self.loss, "reduction", "mean")
+        if reduction not in ("mean", "batchmean"):
+            raise ValueError(f"Model: loss must be a mean over the batch, got reduction={reduction!r}")
         self.optimizer = optimizer if isinstance(optimizer, Optimizer) else self._optimizer(optimizer)
         if schedule_every not in ("epoch", "step"):
             raise ValueError(f"Model: schedule_every is 'epoch' or 'step', got {schedule_every!r}")
-        self.schedule = None if schedule is None else made(schedule, SCHEDULES, "schedule", self.optimizer)
+        self.schedule = self._schedule(schedule)
         self.schedule_every = schedule_every
-        if isinstance(metrics, str) or any(name not in METRICS for name in metrics):
+        if not isinstance(metrics, list | tuple) or any(name not in [*METRICS] for name in metrics):
             raise ValueError(f"Model: metrics lists some of {', '.join(METRICS)}, got {metrics!r}")
+        if "accuracy" in metrics and isinstance(self.loss, BCELoss):
+            raise ValueError(
+                "Model: accuracy takes logits; write loss='bce_with_logits' and leave the last sigmoid out"
+            )
         self.metrics = list(metrics)
         for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if bound is not None and not bound > 0:
+            if bound is not None and not (isinstance(bound, Real) and bound > 0):
                 raise ValueError(f"Model: {name} must be positive or None, got {bound!r}")
+            if bound is not None and isinstance(self.optimizer, LBFGS):
+                raise ValueError(f"Model: {name} changes the gradient that LBFGS searches along; leave it out")
         self.clip_norm = clip_norm
         self.clip_value = clip_value
-        self.rng = np.random.default_rng(rng)
         self.history = History()
+        self._split_seed: int | None = None
 
     def _optimizer(self, spec: Spec) -> Any:
         optimizer = made(spec, OPTIMIZERS, "optimizer", list(self.network.parameters()))
         if any(group.get("weight_decay") for group in optimizer.param_groups):
             return made(spec, OPTIMIZERS, "optimizer", no_decay(self.network))
         return optimizer
+
+    def _schedule(self, spec: Any) -> Any:
+        if spec is None or not isinstance(spec, Scheduler):
+            return None if spec is None else made(spec, SCHEDULES, "schedule", self.optimizer)
+        if spec.optimizer is not self.optimizer:
+            raise ValueError("Model: schedule is of another optimiser; give the model that optimiser, too")
+        return spec
+
+    def split_seed(self) -> int:
+        """Of what is held out for validation: the same in every fit, so that nothing is trained on before."""
+        if self._split_seed is None:
+            self._split_seed = int(self.rng.integers(2**32))
+        return self._split_seed
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.network(*args, **kwargs)
@@ -119,7 +149,7 @@ class Model(Module):
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Sequence[Any] | Callable[[], Iterable[Any]] | None = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
         shuffle: bool = True,
@@ -140,8 +170,10 @@ class Model(Module):
             y: targets, with as many rows; None where X gives batches.
             epochs: how many times the data is gone through.
             batch_size: rows a step. A last batch of one row joins the one before.
-            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch.
-            validation_split: instead, the share of the rows that is held out, drawn at random.
+            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
+                returns batches of them.
+            validation_split: instead, the share of the rows that is held out, drawn at random; of as many rows the
+                same in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
             shuffle: in another order each epoch?
             drop_last: leave a last, smaller batch out? A batch norm learns badly from one of few rows.
@@ -168,19 +200,21 @@ class Model(Module):
         data = source(X, y, sample_weight, by="fit")
         if validation_split and not isinstance(data, Rows):
             raise TypeError("fit: batches cannot be split; give validation_data")
-        held = None
-        if validation_data is not None:
-            held = source(*validation_data, *(None,) * (3 - len(validation_data)), by="validation_data")
+        callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+                raise TypeError(f"fit: callbacks lists objects of nn.Callback, got {callback!r}{hint}")
         return train(
             self,
             data,
-            held,
+            None if validation_data is None else _validation(validation_data),
             split=validation_split,
             epochs=int(epochs),
             batch_size=int(batch_size),
             shuffle=shuffle,
             drop_last=drop_last,
-            callbacks=list(callbacks),
+            callbacks=callbacks,
             progress=progress,
             compile=compile,
         )
@@ -210,38 +244,66 @@ class Model(Module):
         return self._evaluated(source(X, y, sample_weight, by="evaluate"), batch_size)
 
     def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
-        outputs, targets, weights, losses, count = [], [], [], 0.0, 0
-        casts = Casts(self.network)
+        casts, outputs, losses, count = Casts(self.network), [], 0.0, 0.0
         with evaluating(self):
             for batch in data.batches(batch_size):
-                output, y = self.network(casts.inputs(batch.X)), casts.targets(batch.y)
-                losses += float(self.loss_of(output, y, batch.weight).data) * len(y)
-                count += len(y)
-                if self.metrics:
-                    outputs.append(output.data)
-                    targets.append(batch.y)
-                    weights.append(batch.weight)
-        result = {"loss": losses / count}
-        if self.metrics:
-            prediction, target = np.concatenate(outputs), np.concatenate(targets)
-            weight = None if weights[0] is None else np.concatenate(weights)
-            result.update({name: METRICS[name](prediction, target, sample_weight=weight) for name in self.metrics})
-        return result
+                output, counted = self.network(casts.inputs(batch.X)), self.counted(batch.y)
+                outputs.append((output.data, batch.y, batch.weight))
+                if counted:  # or all labels are ignored
+                    losses += self.loss_of(output, casts.targets(batch.y), batch.weight).item() * counted
+                    count += counted
+        return {"loss": losses / count, **self.measured(outputs)}
 
     # --- what the loop needs ---------------------------------------------------------------------------
 
     def loss_of(self, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
         """The loss of a batch; with weights, the mean of the samples' losses times their weights.
 
-        Raises TypeError where the loss cannot be taken a sample at a time.
+        Raises TypeError where the loss cannot be taken a sample at a time, or is no Tensor.
         """
         if weight is None:
-            return self.loss(output, y)
+            loss = self.loss(output, y)
+            if not isinstance(loss, tg.Tensor):
+                raise TypeError(f"Model: the loss must give a Tensor, got {type(loss).__name__}")
+            return loss
         if not hasattr(self.loss, "reduction"):
             raise TypeError(f"sample weights need a loss of nn, which has a reduction; got {self.loss!r}")
-        loss = copy.copy(self.loss)
-        loss.reduction = "none"
-        each = loss(output, y)
+        single = copy.copy(self.loss)
+        single.reduction = "none"
+        each = single(output, y)
         if each.ndim > 1:
-            each = tg.mean(each, axis=tuple(range(1, each.ndim)))
-        return tg.mean(each * weight.astype(each.dtype, copy=False))
+            over = tg.sum if self.loss.reduction == "batchmean" else tg.mean
+            each = over(each, axis=tuple(range(1, each.ndim)))
+        return tg.sum(each * weight.astype(each.dtype, copy=False)) / self.counted(y)
+
+    def counted(self, y: Any) -> float:
+        """What the mean of the loss divides by: the samples, with their class weights, without ignored ones."""
+        weight, ignored = getattr(self.loss, "weight", None), getattr(self.loss, "ignore_index", None)
+        if (weight is None and ignored is None) or y.dtype.kind not in "iu":
+            return len(y)
+        kept = y[y != ignored] if ignored is not None else y
+        share = y.size / len(y)  # of labels of more than one axis
+        return float(kept.size if weight is None else weight.data[kept].sum()) / share
+
+    def measured(self, outputs: list[tuple[Any, Any, Any]]) -> dict[str, float]:
+        """The metrics of predictions, targets and weights of batches, all together."""
+        if not self.metrics:
+            return {}
+        prediction, target, weight = zip(*outputs, strict=True)
+        given = (np.concatenate(prediction), np.concatenate(target))
+        joined = None
+        if any(part is not None for part in weight):
+            parts = zip(weight, target, strict=True)
+            joined = np.concatenate([np.ones(len(y)) if part is None else part for part, y in parts])
+        return {name: METRICS[name](*given, sample_weight=joined) for name in self.metrics}
+
+
+def _validation(given: Any) -> Rows | Stream:
+    if callable(given):
+        return source(given, None, None, by="validation_data")
+    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
+        kind = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
+        raise TypeError(
+            f"fit: validation_data is (X, y) or (X, y, sample_weight), or a function that returns batches, got {kind}"
+        )
+    return source(*given, *(None,) * (3 - len(given)), by="validation_data")

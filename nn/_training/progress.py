@@ -17,6 +17,9 @@ __all__ = ["Progress", "progress_for"]
 class Progress(Protocol):
     """Told of every step and epoch of a training."""
 
+    def begin(self, done: int) -> None:
+        """Before the first step; so many epochs are complete."""
+
     def step(self, loss: float) -> None:
         """After an update."""
 
@@ -28,6 +31,9 @@ class Progress(Protocol):
 
 
 class _Silent:
+    def begin(self, done: int) -> None:
+        pass
+
     def step(self, loss: float) -> None:
         pass
 
@@ -41,11 +47,13 @@ class _Silent:
 class _Bar:
     """tqdm's bar over all steps, on standard error."""
 
-    def __init__(self, tqdm: Any, epochs: int, done: int, steps: int | None) -> None:
+    def __init__(self, tqdm: Any, epochs: int, steps: int | None) -> None:
+        self._tqdm, self._epochs, self._steps = tqdm, epochs, steps
         self._per_epoch = steps is None
-        total, initial = (epochs, done) if steps is None else (epochs * steps, done * steps)
-        self._bar = tqdm(total=total, initial=initial, unit="epoch" if steps is None else "step", dynamic_ncols=True)
-        self._epochs = epochs
+
+    def begin(self, done: int) -> None:
+        each, unit = (1, "epoch") if self._steps is None else (self._steps, "step")
+        self._bar = self._tqdm(total=self._epochs * each, initial=done * each, unit=unit, dynamic_ncols=True)
 
     def step(self, loss: float) -> None:
         if not self._per_epoch:
@@ -66,13 +74,16 @@ class _Display:
 
     INTERVAL = 0.25  # seconds between two drawings
 
-    def __init__(self, display: Any, HTML: Any, epochs: int, done: int, steps: int | None) -> None:
-        self._HTML = HTML
-        self._epochs, self._done, self._steps = epochs, done, steps
+    def __init__(self, display: Any, HTML: Any, epochs: int, steps: int | None) -> None:
+        self._display, self._HTML = display, HTML
+        self._epochs, self._steps = epochs, steps
         self._history = History()
         self._in_epoch = 0
+
+    def begin(self, done: int) -> None:
+        self._done = done
         self._began = self._drawn = time.monotonic()
-        self._handle = display(self._html(), display_id=True)
+        self._handle = self._display(self._html(), display_id=True)
 
     def step(self, loss: float) -> None:
         self._in_epoch += 1
@@ -138,13 +149,12 @@ def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: i
     return f'<svg width="{width}" height="{height}" role="img" aria-label="{label}">{"".join(lines)}</svg>'
 
 
-def progress_for(wanted: bool | None, *, epochs: int, done: int, steps: int | None) -> Progress:
+def progress_for(wanted: bool | None, *, epochs: int, steps: int | None) -> Progress:
     """What shows a training: nothing, or what fits the place it runs in.
 
     Args:
         wanted: True, False, or None: in a notebook and in a terminal, where the packages for it are there.
         epochs: how many there are.
-        done: how many are complete.
         steps: the number of batches of an epoch, if it is known.
 
     Raises:
@@ -155,7 +165,7 @@ def progress_for(wanted: bool | None, *, epochs: int, done: int, steps: int | No
     if _in_notebook():
         from IPython.display import HTML, display
 
-        return _Display(display, HTML, epochs, done, steps)
+        return _Display(display, HTML, epochs, steps)
     if wanted is None and not sys.stderr.isatty():
         return _Silent()
     try:
@@ -164,7 +174,7 @@ def progress_for(wanted: bool | None, *, epochs: int, done: int, steps: int | No
         if wanted is None:
             return _Silent()
         raise ImportError("progress=True needs tqdm: pip install 'tensorgrad-np[notebook]'") from error
-    return _Bar(tqdm, epochs, done, steps)
+    return _Bar(tqdm, epochs, steps)
 
 
 def _in_notebook() -> bool:

@@ -147,12 +147,17 @@ def test_what_does_not_fit_is_refused():
     del bad["averages"]["layers.3.b"]
     with pytest.raises(ValueError, match=r"nothing was loaded: .* layers.0.W, layers.3.b"):
         average.load_state_dict(bad)
+    for name, value in (("decay", 5.0), ("decay", "x"), ("updates", -1), ("updates", 1.5), ("averages", None)):
+        with pytest.raises(ValueError, match=f"nothing was loaded: {name} must be"):
+            average.load_state_dict({**before, name: value})
+        with pytest.raises(ValueError, match="nothing was loaded: got"):
+            average.load_state_dict({key: v for key, v in before.items() if key != name})
     np.testing.assert_equal(average.state_dict(), before)
     with pytest.raises(tg.GraphError, match=r"differ in .*layers.0.W"):
         average.copy_to(nn.MLP([3, 5, 3], norm="batch", dtype=np.float64))
     net.to(np.float32)
     with pytest.raises(tg.GraphError, match="make the average after changing the model"):
         average.update()
-    for decay in (-0.1, 1.5, np.nan):
-        with pytest.raises(ValueError, match="decay must be in"):
+    for decay in (-0.1, 1.5, np.nan, "x", None, True):
+        with pytest.raises(ValueError, match="decay must be"):
             nn.ExponentialMovingAverage(net, decay=decay)

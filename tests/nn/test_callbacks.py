@@ -6,7 +6,7 @@ import pytest
 import nn
 import tensorgrad as tg
 
-from .test_fit import Recorder, assert_same, data
+from .fits import Recorder, assert_same, data
 
 
 class Scripted(nn.Callback):
@@ -34,6 +34,7 @@ def trained(stop, name, figures):
     [
         ({"patience": 2}, "val_loss", [3, 2, 1, 1.5, 1.2, 0.5], 5, 3),
         ({"patience": 1}, "val_loss", [3, 2, 1, 0.5], 4, 4),
+        ({"patience": 2}, "val_loss", [1, 1, 1, 0.5], 3, 1),
         ({"patience": 2, "min_delta": 0.6}, "val_loss", [3, 2, 1.5, 1.0, 0.9, 0.8], 6, 4),
         ({"patience": 2, "mode": "max"}, "val_loss", [3, 4, 5, 1, 2, 9], 5, 3),
         ({"patience": 2, "monitor": "val_accuracy"}, "val_accuracy", [0.5, 0.9, 0.7, 0.8, 0.95], 4, 2),
@@ -46,6 +47,19 @@ def test_it_stops_and_takes_the_best_weights(options, name, figures, epochs, bes
     assert len(model.history) == epochs
     assert model.history.stopped == ("early stopping" if epochs < len(figures) or best < epochs - 1 else "")
     np.testing.assert_equal(model.network.state_dict(), weights[best - 1])
+
+
+def test_the_best_running_statistics_come_back_too():
+    X, y = data(16)
+    network = nn.MLP([4, 5, 3], norm="batch", rng=0)
+    kept = []
+    keep = nn.Callback()
+    keep.on_epoch_end = lambda fit: kept.append(fit.model.network.state_dict())
+    callbacks = [Scripted("val_loss", [2, 1, 3, 3, 3]), keep, nn.EarlyStopping(patience=3)]
+    nn.Model(network, rng=0).fit(X, y, epochs=5, callbacks=callbacks)
+    name = "layers.1.running_mean"
+    np.testing.assert_array_equal(network.state_dict()[name], kept[1][name])
+    assert (kept[1][name] != kept[4][name]).all()
 
 
 def test_the_last_weights_stay_if_wanted():
@@ -64,10 +78,11 @@ def test_a_figure_that_is_not_there_is_named():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: nn.EarlyStopping(patience=0), "patience must be at least 1, got 0"),
-        (lambda: nn.EarlyStopping(min_delta=-1.0), "min_delta"),
+        (lambda: nn.EarlyStopping(patience=0), "patience must be an integer of at least 1, got 0"),
+        (lambda: nn.EarlyStopping(patience=2.5), "patience must be an integer of at least 1, got 2.5"),
+        (lambda: nn.EarlyStopping(min_delta=-1.0), "min_delta must be a finite number of at least 0, got -1.0"),
         (lambda: nn.EarlyStopping(mode="least"), "mode is 'auto', 'min' or 'max', got 'least'"),
-        (lambda: nn.Checkpoint("a.npz", every=0), "every must be at least 1, got 0"),
+        (lambda: nn.Checkpoint("a.npz", every=0), "every must be an integer of at least 1, got 0"),
     ],
 )
 def test_refusals(make, text):
@@ -76,6 +91,17 @@ def test_refusals(make, text):
 
 
 # --- going on -------------------------------------------------------------------------------------------
+
+
+class Own(nn.Module):
+    """A class that no file can rebuild, with a generator of its own."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.body = nn.MLP([4, 6, 3], norm="batch", dropout=0.3, rng=rng)
+
+    def forward(self, x):
+        return self.body(x)
 
 
 class PowerCut(Exception):
@@ -116,7 +142,8 @@ def assert_same_run(a, b):
             assert column == b.history[name], name
     assert a.history.gradients == b.history.gradients
     np.testing.assert_equal(a.optimizer.state_dict(), b.optimizer.state_dict())
-    assert a.schedule.state_dict() == b.schedule.state_dict()
+    assert (a.schedule is None) == (b.schedule is None)
+    assert a.schedule is None or a.schedule.state_dict() == b.schedule.state_dict()
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
 
 
@@ -130,6 +157,38 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path, suffix, 
     assert run(path, every=every, at=at) is None
     assert path.exists() == (at >= 3 * every)
     assert_same_run(run(path, every=every), run(None))
+
+
+class Mean(nn.Callback):
+    """The mean of the losses, which goes on too."""
+
+    def __init__(self):
+        self.losses = []
+
+    def on_epoch_end(self, fit):
+        self.losses.append(fit.row["loss"])
+
+    def state_dict(self):
+        return {"losses": list(self.losses)}
+
+    def load_state_dict(self, state):
+        self.losses = list(state["losses"])
+
+
+def test_a_callback_of_ones_own_goes_on_and_others_may_come(tmp_path):
+    X, y = data(48)
+
+    def fit(epochs, *others):
+        model, mean = nn.Model(nn.MLP([4, 3], rng=0), rng=0), Mean()
+        model.fit(X, y, epochs=epochs, callbacks=[*others, nn.Checkpoint(tmp_path / "run.npz", resume=True), mean])
+        assert mean.losses == model.history["loss"]
+
+    fit(2)
+    fit(4, Recorder())
+    with pytest.raises(
+        tg.CheckpointError, match=r"callbacks \['Mean'\], expected one with \['EarlyStopping', 'Mean'\]"
+    ):
+        fit(6, nn.EarlyStopping("loss"))
 
 
 def test_cut_off_again_and_again(tmp_path):
@@ -148,14 +207,58 @@ def test_a_training_that_has_ended_is_not_run_again(tmp_path):
     assert path.read_bytes() == written
 
 
-def test_after_ctrl_c_it_goes_on(tmp_path):
+@pytest.mark.promise("H7")
+@pytest.mark.parametrize("at", [1, 7, 9, 24])  # an epoch has 3 steps
+@pytest.mark.parametrize("every", [1, 3])
+def test_after_ctrl_c_it_ends_as_one_that_was_not_interrupted(tmp_path, at, every):
     path = tmp_path / "run.npz"
-    part = run(path, at=7, stopped=True)
+    part = run(path, at=at, every=every, stopped=True)
     assert part.history.stopped == "Ctrl-C"
-    assert len(part.history) == 3
-    whole = run(path)
-    assert len(whole.history) == 8
-    assert whole.history["loss"][:3] == part.history["loss"]
+    assert len(part.history) == -(-at // 3)
+    assert_same_run(run(path, every=every), run(None))
+
+
+def test_what_stops_itself_within_an_epoch_has_ended(tmp_path):
+    X, y = data(48)
+
+    def fit(at):
+        act = Recorder(lambda fit: setattr(fit, "stopped", "enough"), at=at)
+        model = nn.Model(nn.MLP([4, 3], rng=0), rng=0)
+        model.fit(X, y, epochs=5, batch_size=16, callbacks=[act, nn.Checkpoint(tmp_path / "run.npz", resume=True)])
+        return model
+
+    first = fit(4)
+    assert_same_run(fit(2), first)
+    assert (first.history.stopped, len(first.history)) == ("enough", 2)
+
+
+@pytest.mark.promise("H7")
+def test_a_stream_a_network_of_ones_own_and_one_generator_for_all_go_on(path):
+    X, y = data(48)
+
+    def fit(path, at=None):
+        rng = np.random.default_rng(3)
+        model = nn.Model(
+            Own(rng),
+            optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9},
+            schedule={"name": "one_cycle", "max_lr": 0.2, "total_steps": 18},
+            schedule_every="step",
+            rng=rng,
+        )
+
+        def batches():
+            for rows in np.split(model.rng.permutation(48), 3):
+                yield X[rows], y[rows], np.linspace(0, 1, 16)
+
+        callbacks = [Recorder(cut, at=at)] if path is None else [Recorder(cut, at=at), nn.Checkpoint(path, resume=True)]
+        try:
+            model.fit(batches, epochs=6, callbacks=callbacks)
+        except PowerCut:
+            return None
+        return model
+
+    assert fit(path, at=8) is None
+    assert_same_run(fit(path), fit(None))
 
 
 def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
@@ -168,11 +271,30 @@ def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
         model.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
     np.testing.assert_equal(model.state_dict(), before)
     same = nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0)
-    with pytest.raises(ValueError, match=r"holds a training with 0 other callbacks, expected one with 1"):
+    before = same.state_dict()
+    words = r"holds a training with the callbacks \[\], expected one with \['EarlyStopping'\]"
+    with pytest.raises(tg.CheckpointError, match=words):
         same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True), nn.EarlyStopping("loss")])
-    nn.save(path, same)
-    with pytest.raises(ValueError, match="holds no training, expected one with 0"):
+    for extra in (None, {"epoch": 3}, {"callbacks": []}):
+        nn.save(path, nn.Model(nn.MLP([4, 5, 3], rng=1), rng=1), extra=extra)
+        with pytest.raises(tg.CheckpointError, match="holds no training, expected one with"):
+            same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(tg.CheckpointError):
         same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
+    np.testing.assert_equal(same.state_dict(), before)
+    assert same.rng.bit_generator.state == nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0).rng.bit_generator.state
+    assert len(same.history) == 0
+
+
+def test_a_path_that_will_not_do_is_refused_before_the_training(tmp_path):
+    with pytest.raises(ValueError, match=r"Checkpoint: path must end with \.npz or \.safetensors"):
+        nn.Checkpoint("run.pt")
+    X, y = data(16)
+    model = nn.Model(nn.MLP([4, 3], rng=0), rng=0)
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        model.fit(X, y, callbacks=[nn.Checkpoint(tmp_path / "nowhere" / "run.npz")])
+    assert len(model.history) == 0
 
 
 def test_a_checkpoint_is_a_file_of_the_model(tmp_path):

@@ -57,6 +57,31 @@ def test_clipping_refuses_a_bound(bound):
         nn.clip_grad_value_(parameters(), bound)
 
 
+@pytest.mark.parametrize("bound", ["1", None, True, [1.0]])
+def test_clipping_refuses_what_is_no_number(bound):
+    for clip, name in ((nn.clip_grad_norm_, "max_norm"), (nn.clip_grad_value_, "clip_value")):
+        with pytest.raises(ValueError, match=rf"{clip.__name__}: {name} must be a number .*got"):
+            clip(parameters(), bound)
+    with pytest.raises(ValueError, match="norm_type must be a number above 0"):
+        nn.clip_grad_norm_(parameters(), 1.0, bound if bound is not True else "two")
+
+
+def test_clipping_says_what_it_wants():
+    model = nn.Linear(2, 1, rng=0)
+    for clip in (nn.clip_grad_norm_, nn.clip_grad_value_):
+        with pytest.raises(TypeError, match=r"got Linear 2→1; write model.parameters\(\)"):
+            clip(model, 1.0)
+        with pytest.raises(TypeError, match=r"parameters\[0\] must be a Parameter, got ndarray"):
+            clip([np.ones(2)], 1.0)
+
+
+def test_the_largest_element_is_a_norm_by_name():
+    w = nn.Parameter(np.zeros(2))
+    w.grad = np.array([-8.0, 2.0])
+    assert nn.clip_grad_norm_(w, np.int64(4), "inf") == 8.0
+    np.testing.assert_allclose(w.grad, [-4.0, 1.0], rtol=1e-6)
+
+
 def test_clipping_values():
     w = nn.Parameter(np.zeros(4))
     w.grad = np.array([-5.0, -0.5, np.nan, np.inf])

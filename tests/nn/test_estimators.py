@@ -225,7 +225,7 @@ def test_standardize_is_the_first_layer_and_is_saved(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"activation": "rleu"}, r"sizes\[1\]: activation 'rleu' is not one of relu"),
+        ({"activation": "rleu"}, r"sizes\[1\]: activation 'rleu' is not one of auto, relu"),
         ({"hidden_dims": (8, 8), "dropout": [0.1]}, "dropout lists 1, expected one for each of the 2 hidden layers"),
         ({"hidden_dims": (0,)}, r"sizes\[1\]: units must be an integer"),
         ({"optimizer": "adom"}, "optimizer 'adom' is not one of sgd"),
@@ -240,6 +240,30 @@ def test_standardize_is_the_first_layer_and_is_saved(tmp_path):
 def test_bad_arguments_are_named(options, text):
     with pytest.raises(ValueError, match=text):
         quick(**options).fit(*iris())
+
+
+def test_one_width_and_any_case_of_a_name():
+    X, y = iris()
+    one, listed = quick(hidden_dims=16, optimizer="AdamW").fit(X, y), quick(optimizer="adamw").fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), listed.predict_proba(X))
+    skipping = quick(optimizer={"name": "adam", "skip_nonfinite": True}).fit(X, y)
+    assert skipping.model_.optimizer.skipped == 0
+    for wrong in (None, nn.Adam):
+        with pytest.raises(ValueError, match="optimizer must be a name, or a dict of name and options"):
+            quick(optimizer=wrong).fit(X, y)
+
+
+def test_partial_fit_leaves_no_row_out():
+    X, y = iris()
+    seen = []
+    online = quick(norm="batch", batch_size=32)
+    online.partial_fit(X[:5], y[:5], classes=[0, 1, 2])
+    online.model_.network.layers[0].forward = lambda x, own=online.model_.network.layers[0].forward: (
+        seen.append(len(x)),
+        own(x),
+    )[1]
+    online.partial_fit(X[:63], y[:63])
+    assert sum(seen) == 63
 
 
 def test_scikit_learn_knows_what_they_are():

@@ -172,7 +172,7 @@ def test_wrong_arguments(tmp_path):
         nn.load(tmp_path / "m.npz", Net)
     for function in (nn.save, nn.load):
         name = f"nn.{function.__name__}"
-        with pytest.raises(TypeError, match=rf"{name}: the path comes first; write {name}\(path, model\)"):
+        with pytest.raises(TypeError, match=rf"{name}: path must come first; write {name}\(path, model\)"):
             function(model, tmp_path / "m.npz")
     assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError):

@@ -56,10 +56,34 @@ def test_temporary_files_of_the_dead_are_removed(path):
         "of another file": f".x{dead[1:]}",
         "something else": dead.removesuffix(".tmp"),
     }
-    for name in (stray, dead, *kept.values()):
+    # The stray has our own number, which a process before us had: nobody writes it now.
+    for name in (dead, stray, *kept.values()):
         (path.parent / name).write_bytes(b"half")
     nn.save(path, model)
     assert {p.name for p in path.parent.iterdir()} == {path.name, *kept.values()}
+
+
+@posix
+def test_what_is_being_written_is_no_stray(path):
+    """Two threads save to one path at once."""
+    model = nn.Linear(200, 200, rng=0)
+    errors = []
+
+    def save():
+        try:
+            for _ in range(20):
+                nn.save(path, model)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    nn.load(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def _temporary_names(path, model):
@@ -128,8 +152,12 @@ except OSError as error:
 @pytest.mark.promise("L6")
 @posix
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
-@pytest.mark.parametrize(("folder_mode", "mode"), [(0o555, 0o666), (0o777, 0o444)], ids=["folder", "file"])
-def test_what_may_not_be_written_to(suffix, folder_mode, mode):
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "reason"),
+    [(0o555, 0o666, "Permission denied"), (0o777, 0o444, "is write-protected")],
+    ids=["folder", "file"],
+)
+def test_what_may_not_be_written_to(suffix, folder_mode, mode, reason):
     if suffix == "safetensors":
         pytest.importorskip("safetensors")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
@@ -150,7 +178,7 @@ except OSError as error:
     print(type(error).__name__, error)
 """
         run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert run.stdout == f"PermissionError [Errno {errno.EACCES}] Permission denied: {path!r}\n"
+        assert run.stdout == f"PermissionError [Errno {errno.EACCES}] {reason}: {path!r}\n"
         assert Path(path).read_bytes() == old
         assert os.listdir(folder) == [f"model.{suffix}"]
 

@@ -1,50 +1,12 @@
 """Model.fit: what it computes, what it takes, how it ends."""
 
-import signal
-import threading
-
 import numpy as np
 import pytest
 
 import nn
 import tensorgrad as tg
 
-
-def data(rows=50, classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(rows, 4)).astype(np.float32)
-    return X, (X @ rng.normal(size=(4, classes))).argmax(axis=1)
-
-
-def made(rng=0, **options):
-    network = nn.MLP([4, 8, 3], norm="batch", dropout=0.2, rng=rng)
-    return nn.Model(network, **{"optimizer": {"name": "adamw", "lr": 0.01}, "rng": rng, **options})
-
-
-def assert_same(a, b):
-    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
-        np.testing.assert_array_equal(x, y, err_msg=name)
-
-
-class Recorder(nn.Callback):
-    """Ends a training after some steps, if asked, and remembers what was called."""
-
-    def __init__(self, act=None, at=None):
-        self.calls, self.act, self.at, self.steps = [], act, at, 0
-
-    def on_fit_begin(self, fit):
-        self.calls.append("begin")
-
-    def on_step_end(self, fit):
-        self.steps += 1
-        if self.steps == self.at:
-            self.act(fit)
-
-    def on_epoch_end(self, fit):
-        self.calls.append(fit.epoch)
-
-    def on_fit_end(self, fit):
-        self.calls.append("end")
+from .fits import Recorder, assert_same, data, made
 
 
 @pytest.mark.parametrize("compile", [False, True])
@@ -229,6 +191,20 @@ def test_tensors_lists_and_one_odd_row():
     assert steps.steps == 1
 
 
+def test_gradients_are_clipped_by_value_and_then_by_norm():
+    X, y = np.full((4, 2), 100.0), np.zeros((4, 1))
+    for options, step in [
+        ({"clip_value": 0.5}, [0.5, 0.5]),
+        ({"clip_norm": 1.0}, [0.5**0.5, 0.5**0.5]),
+        ({"clip_value": 0.5, "clip_norm": 0.1}, [0.1 * 0.5**0.5, 0.1 * 0.5**0.5]),
+    ]:
+        network = nn.Linear(2, 1, bias=False, init={"name": "constant", "value": 1.0}, dtype=np.float64)
+        model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 1.0}, rng=0, **options)
+        history = model.fit(X, y, epochs=1)
+        np.testing.assert_allclose(network.W.data[:, 0], 1 - np.array(step), rtol=1e-5)
+        np.testing.assert_allclose(history["grad_norm"], [np.hypot(*step)], rtol=1e-5)
+
+
 def test_schedules():
     X, y = data(32)
     by_epoch = made(schedule={"name": "step", "step_size": 1, "gamma": 0.5})
@@ -240,6 +216,8 @@ def test_schedules():
     plateau.schedule.step = given.append
     history = plateau.fit(X, y, epochs=2, validation_split=0.25)
     assert given == history["val_loss"]
+    given.clear()
+    assert plateau.fit(X, y, epochs=2)["loss"][2:] == given  # without validation data
 
 
 def test_lbfgs_fits_all_at_once():
@@ -258,7 +236,8 @@ def test_lbfgs_fits_all_at_once():
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
-def test_a_gradient_that_is_not_finite_leaves_the_step_before():
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_gradient_that_is_not_finite_leaves_the_step_before(compile):
     X, y = data(32)
     X[20] = np.inf
     model = nn.Model(nn.MLP([4, 8, 3], rng=0), rng=0)
@@ -266,94 +245,14 @@ def test_a_gradient_that_is_not_finite_leaves_the_step_before():
     twin.fit(X[:16], y[:16], epochs=1, batch_size=8, shuffle=False)
     starts = pytest.warns(RuntimeWarning, match="starts from a loss that is nan")
     with starts, pytest.raises(tg.NonFiniteError, match=r"AdamW.step: the gradient of 'layers"):
-        model.fit(X, y, epochs=1, batch_size=8, shuffle=False)
+        model.fit(X, y, epochs=1, batch_size=8, shuffle=False, compile=compile)
     assert_same(model.network, twin.network)
-    assert not model.training
-    model.fit(X[:16], y[:16], epochs=1)
-
-
-# --- how it ends ----------------------------------------------------------------------------------------
-
-
-def test_callbacks_are_called_in_order_and_may_end_it():
-    X, y = data(32)
-    watch = Recorder()
-    made().fit(X, y, epochs=2, callbacks=[watch])
-    assert watch.calls == ["begin", 1, 2, "end"]
-
-    def stop(fit):
-        fit.stopped = "enough"
-
-    watch = Recorder(stop, at=5)
-    history = made().fit(X, y, epochs=9, batch_size=8, callbacks=[watch])
-    assert watch.calls == ["begin", 1, 2, "end"]
-    assert watch.steps == 5
-    assert history.stopped == "enough"
-
-
-@pytest.mark.promise("J4")
-@pytest.mark.parametrize("compile", [False, True])
-def test_ctrl_c_ends_the_epoch_after_a_whole_step(compile):
-    X, y = data(64)
-    handler = signal.getsignal(signal.SIGINT)
-    interrupt = Recorder(lambda fit: signal.raise_signal(signal.SIGINT), at=6)
-    model, twin = made(), made()
-    history = model.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[interrupt], compile=compile)
-    assert history.stopped == "Ctrl-C"
-    assert len(history) == 2
-    assert np.isfinite(history["val_loss"]).all()
-    assert signal.getsignal(signal.SIGINT) is handler
-
-    def stop(fit):
-        fit.stopped = "here"
-
-    twin.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[Recorder(stop, at=6)])
-    assert_same(model, twin)
     np.testing.assert_equal(model.optimizer.state_dict(), twin.optimizer.state_dict())
-    assert model.fit(X, y, epochs=1).stopped == ""
-
-
-@pytest.mark.promise("J4")
-def test_ctrl_c_at_any_moment():
-    X, y = data(2000)
-    rng = np.random.default_rng(0)
-    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        for _ in range(15):
-            model = made()
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.001, 0.03))
-            history = model.fit(X, y, epochs=1000, batch_size=32)
-            assert history.stopped == "Ctrl-C"
-            counts = {entry["t"] for entry in model.optimizer.state_dict()["state"].values()}
-            assert len(counts) == 1
-            assert len(history) == -(-counts.pop() // 63)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def test_a_second_ctrl_c_is_at_once():
-    X, y = data(64)
-
-    def twice(fit):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-    model = made()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, y, epochs=3, batch_size=16, callbacks=[Recorder(twice, at=6)])
-    assert len(model.history) == 1
     assert not model.training
-
-
-def test_it_runs_in_a_thread():
-    X, y = data()
-    model, twin = made(), made()
-    thread = threading.Thread(target=lambda: model.fit(X, y, epochs=2))
-    thread.start()
-    thread.join()
-    twin.fit(X, y, epochs=2)
-    assert_same(model, twin)
+    assert all(p.grad is None for p in model.parameters())
+    for each in (model, twin):
+        each.fit(X[:16], y[:16], epochs=1, batch_size=8, shuffle=False)
+    assert_same(model.network, twin.network)
 
 
 # --- use and refusals -----------------------------------------------------------------------------------
@@ -385,6 +284,11 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
     [
         ({"y": np.zeros(3, int)}, tg.ShapeError, r"as many rows in each, got the shapes X \(8, 4\), y \(3,\)"),
         ({"sample_weight": np.ones(3)}, tg.ShapeError, r"sample_weight \(3,\)"),
+        ({"sample_weight": np.ones((8, 1))}, tg.ShapeError, r"sample_weight has shape \(8, 1\), expected \(8,\)"),
+        ({"sample_weight": -np.ones(8)}, ValueError, "sample_weight holds NaN, infinity or a negative number"),
+        ({"callbacks": [nn.EarlyStopping]}, TypeError, r"callbacks lists objects.*write EarlyStopping\(\)"),
+        ({"callbacks": [print]}, TypeError, "callbacks lists objects of nn.Callback"),
+        ({"validation_data": np.zeros((8, 4))}, TypeError, r"validation_data is \(X, y\) or"),
         ({"X": np.zeros((0, 4)), "y": np.zeros(0, int)}, tg.ShapeError, r"X has no rows \(shape \(0, 4\)\)"),
         ({"X": 3.0}, tg.ShapeError, "X is one number"),
         ({"y": None}, TypeError, r"y is missing; write fit\(X, y\)"),
@@ -404,6 +308,10 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
         ({"validation_split": 1.0}, ValueError, "validation_split must be in"),
         ({"validation_split": 0.99}, ValueError, "leaves none to train on"),
         ({"validation_split": 0.5, "validation_data": (1, 2)}, ValueError, "not both"),
+        ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data is .*, got 4 values"),
+        ({"validation_data": (np.zeros((2, 4)), [1])}, tg.ShapeError, r"validation_data: expected as many rows"),
+        ({"X": [(np.zeros((8, 4)), [1] * 4)], "y": None}, tg.ShapeError, "fit, a batch: expected as many rows in each"),
+        ({"X": [(np.zeros((8, 4)), None)], "y": None}, TypeError, r"y of a batch is None; write \(X, X\)"),
     ],
 )
 def test_refusals(arguments, error, text):
@@ -416,8 +324,21 @@ def test_refusals(arguments, error, text):
     np.testing.assert_equal(model.state_dict(), before)
 
 
+def test_an_optimiser_of_other_parameters_is_refused():
+    X, y = data(8)
+    model = made(optimizer=nn.Adam(nn.Linear(2, 2).parameters()))
+    with pytest.raises(ValueError, match="the optimiser has none of the network's parameters"):
+        model.fit(X, y)
+
+
 def test_weights_need_a_loss_with_a_reduction():
     model = made(loss=lambda prediction, target: prediction.sum())
     X, y = data(8)
     with pytest.raises(TypeError, match="sample weights need a loss of nn, which has a reduction"):
         model.fit(X, y, sample_weight=np.ones(8))
+
+
+def test_a_loss_of_ones_own_must_be_a_tensor():
+    X, y = data(8)
+    with pytest.raises(TypeError, match="the loss must give a Tensor, got float32"):
+        made(loss=lambda prediction, target: prediction.data.mean()).fit(X, y)

@@ -2,6 +2,8 @@
 
 import builtins
 import math
+import os
+import subprocess
 import sys
 import types
 
@@ -76,6 +78,31 @@ def test_the_plot(tmp_path):
         nn.History().plot()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+def test_what_has_no_logarithm_is_drawn(value, tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    history = nn.History()
+    for row in ({"loss": value, "lr": math.nan, "grad_norm": value}, {"loss": 1.0, "lr": math.nan, "grad_norm": value}):
+        history.append(row)
+    figure = history.plot()
+    figure.savefig(tmp_path / "curves.png")
+    matplotlib.pyplot.close(figure)
+
+
+def test_a_history_of_ones_own_has_the_columns_it_has():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    history = nn.History()
+    history.append({"loss": 1.0})
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        history.append({"loss": 2.0, "note": "bad"})
+    assert history.columns == {"loss": [1.0]}
+    figure = history.plot()
+    assert [axes.get_title() for axes in figure.axes] == ["loss"]
+    matplotlib.pyplot.close(figure)
+
+
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
@@ -112,7 +139,7 @@ def test_a_bar_in_a_terminal(capfd):
     fit(progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "3/3" in err.split("\r")[-1]  # one batch of two rows an epoch
+    assert "6/6" in err.split("\r")[-1]
     assert "loss=" in err
 
 
@@ -174,6 +201,37 @@ def test_a_notebook_shows_one_output_whose_last_state_is_the_end(monkeypatch):
     assert "value='3.000' max='3'" in last
     assert fit(progress=False)
     assert len(outputs) == 1
+
+
+def test_a_real_terminal_gets_a_bar_and_a_pipe_none():
+    pytest.importorskip("tqdm")
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    code = "import nn, numpy as np\nnn.Model(nn.MLP([2, 2], rng=0), rng=0).fit(np.eye(2), np.array([0, 1]), epochs=3)"
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    try:
+        subprocess.run([sys.executable, "-c", code], stderr=terminal, check=True, timeout=60)
+        shown = os.read(controller, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert "3/3" in shown
+    assert "loss=" in shown
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60).stderr == b""
+
+
+def test_losses_that_are_nan_are_shown():
+    history = nn.History()
+    shown = []
+    display = progress._Display(lambda html, display_id: Handle(), shown.append, 2, None)
+    display.begin(0)
+    for _ in range(2):
+        history.append({"loss": math.nan, "val_loss": math.inf})
+        display.epoch(history)
+    display.close()
+    assert "epoch 2 of 2" in shown[-1]
+    assert "<b>nan</b>" in shown[-1]
+    assert "<b>inf</b>" in shown[-1]
 
 
 def test_the_curve():

@@ -284,3 +284,11 @@ def test_a_dict_is_a_name_and_its_options():
 def test_a_dict_that_does_not_fit_names_its_field(init, text):
     with pytest.raises(ValueError, match=text):
         nn.init.resolved(init)
+
+
+@pytest.mark.parametrize("name", nn.init._BY_NAME)
+@pytest.mark.parametrize("dtype", [np.int64, bool, "complex64"])
+def test_a_dtype_that_is_not_of_floating_point_is_refused(name, dtype):
+    options = {"value": 1.5} if name == "constant" else {}
+    with pytest.raises(tg.DTypeError, match=f"{name}: dtype must be of floating point, got"):
+        getattr(nn.init, name)((3, 2), dtype=dtype, **options)

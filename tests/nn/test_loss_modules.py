@@ -119,6 +119,40 @@ def test_a_compiled_step_follows_the_options_and_the_weights():
         compiled(np.full(6, -1))
 
 
+def test_a_compiled_step_follows_weights_that_are_replaced():
+    loss = nn.CrossEntropyLoss()
+    compiled = tg.compile(lambda labels: loss(LOGITS, labels))
+    for weight in (None, WEIGHT, [1.0, 2.0, 3.0], None, WEIGHT):
+        loss.weight = weight
+        assert compiled(LABELS).item() == nn.CrossEntropyLoss(weight)(LOGITS, LABELS).item()
+        assert list(loss.state_dict()) == ([] if weight is None else ["weight"])
+    learned = nn.CrossEntropyLoss()
+    learned.weight = nn.Parameter(WEIGHT)
+    assert [name for name, _ in learned.named_parameters()] == list(learned.state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "text"),
+    [
+        (nn.HuberLoss, {"delta": 0.0}, "delta must be positive, got 0.0"),
+        (nn.HuberLoss, {"delta": "x"}, "delta must be a finite number, got 'x'"),
+        (nn.SmoothL1Loss, {"beta": -1.0}, "beta must be a finite number of at least 0, got -1.0"),
+        (nn.SmoothL1Loss, {"beta": None}, "beta must be"),
+        (nn.GaussianNLLLoss, {"eps": -1e-6}, "eps must be"),
+        (nn.GaussianNLLLoss, {"eps": np.nan}, "eps must be"),
+        (nn.CrossEntropyLoss, {"label_smoothing": -0.1}, "label_smoothing must be"),
+        (nn.CrossEntropyLoss, {"label_smoothing": 1.5}, r"label_smoothing must be in \[0, 1\], got 1.5"),
+        (nn.CrossEntropyLoss, {"ignore_index": 1.5}, "ignore_index must be an integer, got 1.5"),
+        (nn.NLLLoss, {"ignore_index": "1"}, "ignore_index must be an integer, got '1'"),
+        (nn.NLLLoss, {"ignore_index": True}, "ignore_index must be an integer, got True"),
+        (nn.CrossEntropyLoss, {"weight": "sum"}, "weight must be numbers, got 'sum'; .*reduction='sum'"),
+    ],
+)
+def test_options_out_of_range_are_refused(cls, options, text):
+    with pytest.raises(ValueError, match=f"^{cls.__name__}: {text}"):
+        cls(**options)
+
+
 def test_options_are_held_as_plain_values():
     module = nn.CrossEntropyLoss(label_smoothing=np.float32(0.5), ignore_index=np.int64(3))
     assert type(module.label_smoothing) is float

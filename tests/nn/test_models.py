@@ -55,13 +55,34 @@ def test_an_output_layer_may_be_described_too():
     assert model.layers[2].l2 == 0.1
 
 
+def test_keywords_fill_in_what_a_dict_leaves_out_and_a_layer_is_taken_as_it_is():
+    model = nn.MLP(
+        [4, {"units": 8}, {"units": 6, "activation": "selu"}, nn.Layer(5), 3], norm="batch", activation="tanh", rng=0
+    )
+    assert kinds(model) == [
+        *("Linear", "BatchNorm", "Tanh", "Linear", "BatchNorm", "SELU"),
+        *("Linear", "ReLU", "Linear"),
+    ]
+
+
+@pytest.mark.parametrize("last", [3, {"units": 3}, nn.Layer(3)])
+def test_the_last_layer_has_no_activation_unless_it_says_so(last):
+    assert kinds(nn.MLP([4, nn.Layer(8), last], rng=0)) == ["Linear", "ReLU", "Linear"]
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    model = nn.MLP(np.array([4, 8, 3]), dropout=np.float32(0.5), l2=np.float64(0.1), norm="layer", rng=0)
+    nn.save(tmp_path / "model.npz", model)
+    assert repr(nn.load(tmp_path / "model.npz").model) == repr(model)
+
+
 def test_only_a_batch_norm_makes_a_bias_needless():
     norms = ["batch", "layer", "rms", {"name": "group", "num_groups": 2}, None]
     model = nn.MLP([4, *[8] * 5, 3], norm=norms, rng=0)
     assert [m.b is not None for m in model.layers if isinstance(m, nn.Linear)] == [False, True, True, True, True, True]
 
 
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, None])
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, None, {"name": "prelu", "num_parameters": 8}, nn.PReLU])
 @pytest.mark.parametrize("norm", [None, "batch", "layer", "rms", {"name": "group", "num_groups": 4}])
 def test_every_activation_and_norm_trains(activation, norm):
     if activation == "gelu":
@@ -70,6 +91,7 @@ def test_every_activation_and_norm_trains(activation, norm):
     model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 0.01}, rng=0)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(16, 3))
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float64)}
     losses = model.fit(X, X[:, :2], epochs=5, batch_size=16)["loss"]
     assert losses[-1] < losses[0]
 
@@ -97,7 +119,14 @@ def test_weights_are_drawn_for_the_activation(activation, variance):
         ({"sizes": [4, 2.5, 1]}, r"sizes\[1\]: units must be an integer of at least 1, got 2.5"),
         ({"sizes": [4, True, 1]}, r"sizes\[1\]: units"),
         ({"sizes": [0, 2]}, r"sizes\[0\], the number of inputs, must be an integer"),
+        ({"sizes": 4}, "sizes needs at least an input and an output, got 4"),
+        ({"sizes": [4, 2, 1], "activation": nn.ReLU()}, r"activation is made for each layer.*write ReLU"),
+        ({"sizes": [4, 2, 1], "norm": {"name": "batch", "num_features": 3}}, "'num_features' is given already"),
         ({"sizes": "4-2"}, "sizes needs at least an input and an output"),
+        ({"sizes": None}, "sizes needs at least an input and an output, got None"),
+        ({"sizes": [4]}, r"sizes needs at least an input and an output, got \[4\]"),
+        ({"sizes": {"units": 4}}, "sizes needs at least an input and an output"),
+        ({"sizes": [4, 5, 2, 1], "dropout": [0.0, "a"]}, r"sizes\[2\]: dropout, the probability.*got 'a'"),
         (
             {"sizes": [4, {"width": 2}, 1]},
             r"sizes\[1\]: 'width' is no field of a layer; write one of units, activation",
@@ -125,7 +154,7 @@ def test_a_mistake_is_named_by_layer_and_field(arguments, text):
 
 
 def test_a_layer_says_what_is_wrong_when_it_is_made():
-    with pytest.raises(ValueError, match="activation 'rleu' is not one of relu"):
+    with pytest.raises(ValueError, match="activation 'rleu' is not one of auto, relu"):
         nn.Layer(units=3, activation="rleu")
 
 
@@ -160,6 +189,17 @@ def test_a_model_from_json():
         ({"schedule_every": "batch"}, ValueError, "schedule_every is 'epoch' or 'step', got 'batch'"),
         ({"metrics": ["acuracy"]}, ValueError, "metrics lists some of accuracy"),
         ({"metrics": "accuracy"}, ValueError, "metrics lists some of"),
+        ({"loss": {"name": "mse", "reduction": "sum"}}, ValueError, "loss must be a mean.*got reduction='sum'"),
+        ({"loss": "bce", "metrics": ["accuracy"]}, ValueError, "accuracy takes logits"),
+        ({"loss": "gaussian_nll"}, ValueError, "gaussian_nll takes a mean and a variance"),
+        ({"network": {"sizes": [2, 0]}}, ValueError, r"MLP: sizes\[1\]: units"),
+        ({"network": {"sizes": [2, 2], "actvation": "relu"}}, TypeError, "'actvation'"),
+        ({"schedule": nn.StepLR(nn.SGD(nn.Linear(3, 2).parameters()), 1)}, ValueError, "of another optimiser"),
+        ({"metrics": None}, ValueError, "metrics lists some of accuracy, .*got None"),
+        ({"metrics": [["accuracy"]]}, ValueError, "metrics lists some of"),
+        ({"clip_norm": "1"}, ValueError, "clip_norm must be positive or None, got '1'"),
+        ({"clip_norm": 1.0, "optimizer": "lbfgs"}, ValueError, "clip_norm changes the gradient that LBFGS searches"),
+        ({"schedule": {"name": "exponential", "gamma": 0.9}, "optimizer": "lbfgs"}, AttributeError, "no learning rate"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm must be positive"),
         ({"clip_value": -1.0}, ValueError, "clip_value must be positive"),
     ],
@@ -172,6 +212,15 @@ def test_a_models_mistakes_are_named(arguments, error, text):
 def test_without_decay_there_is_one_group():
     assert len(nn.Model(nn.MLP([2, 2], rng=0), optimizer="adam").optimizer.param_groups) == 1
     assert len(nn.Model(nn.MLP([2, 2], rng=0), optimizer="adamw").optimizer.param_groups) == 2
+
+
+def test_a_schedule_may_be_an_object():
+    network = nn.Linear(2, 1, rng=0)
+    optimizer = nn.SGD(network.parameters(), lr=0.5)
+    schedule = nn.StepLR(optimizer, 1, 0.5)
+    model = nn.Model(network, loss="mse", optimizer=optimizer, schedule=schedule, rng=0)
+    assert model.schedule is schedule
+    assert model.fit(np.eye(2), np.ones((2, 1)), epochs=2)["lr"] == [0.5, 0.25]
 
 
 def test_objects_and_functions_are_taken_as_they_are():

@@ -135,6 +135,7 @@ def test_loading_lists_all_that_is_wrong_and_changes_nothing():
     state = nn.MLP([3, 4, 2], norm="batch", rng=1).state_dict()
     del state["layers.3.b"]
     state["layers.9.W"] = np.ones(3)
+    model.layers[3].W.data.flags.writeable = False
     state["layers.0.W"] = state["layers.0.W"].T
     state["layers.1.gamma"] = state["layers.1.gamma"].astype(np.float64)
     with pytest.raises(ValueError, match="nothing was loaded") as caught:
@@ -144,6 +145,7 @@ def test_loading_lists_all_that_is_wrong_and_changes_nothing():
         "unexpected: layers.9.W",
         "layers.0.W: shape (4, 3), expected (3, 4)",
         "layers.1.gamma: dtype float64, expected float32",
+        "layers.3.W: the array to write to is read-only",
     ):
         assert text in str(caught.value)
     for name, array in model.state_dict().items():
@@ -204,6 +206,22 @@ def test_summary_counts_a_shared_parameter_once():
 def test_sequential_refuses_a_class_and_says_how():
     with pytest.raises(TypeError, match=r"argument 1 .* write ReLU\(\)"):
         nn.Sequential(nn.Linear(2, 2), nn.ReLU)
+
+
+def test_a_slice_of_a_sequential_has_the_same_modules():
+    model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh(), nn.Linear(2, 4, rng=0))
+    x = np.ones((5, 3), np.float32)
+    head = model[:2]
+    assert type(head) is nn.Sequential
+    assert list(head) == [model[0], model[1]]
+    np.testing.assert_array_equal(model[-1](head(x)).data, model(x).data)
+    assert list(model[::-1]) == list(model)[::-1]
+    assert len(model[3:]) == 0
+
+
+def test_bias_may_be_given_by_position():
+    assert nn.Linear(3, 2, False).b is None
+    assert list(nn.Linear(3, 2, True).state_dict()) == ["W", "b"]
 
 
 def test_mlp_layers_come_in_order():
@@ -285,3 +303,14 @@ def test_a_replaced_member_is_noticed_by_a_compiled_step():
     setattr(model.layers, "1", nn.Tanh())
     model.layers[2].W = nn.Parameter(np.ones((3, 2), np.float32))
     assert step(X).item() == model(X).sum().item()
+
+
+def test_a_replaced_buffer_is_noticed_by_a_compiled_step():
+    norm = nn.BatchNorm(2).eval()
+    X = np.ones((4, 2), np.float32)
+    step = tg.compile(lambda X: norm(X).sum())
+    step(X)
+    norm.running_mean = np.full(2, 5, np.float32)
+    assert step(X).item() == norm(X).sum().item()
+    norm.register_buffer("running_mean", np.full(2, 7, np.float32))
+    assert step(X).item() == norm(X).sum().item()

@@ -53,6 +53,18 @@ def test_adam_counts_updates():
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_no_gradient_is_no_step_in_float16(name, options):
+    """An eps that float16 rounds to 0 does not divide by it, and a square that vanishes makes no giant step."""
+    w = nn.Parameter([0.0, 0.0], dtype=np.float16)
+    optimizer = getattr(nn, name)([w], lr=0.01, **options)
+    for _ in range(3):
+        w.grad = np.array([0, 1e-4], np.float16)
+        optimizer.step()
+    assert w.data[0] == 0
+    assert abs(w.data[1]) < 0.1
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_float32_stays_float32_and_the_array_its_own(name, options):
     params = parameters(dtype=np.float32)
     arrays = [p.data for p in params]
@@ -106,6 +118,19 @@ def test_a_state_that_does_not_fit_changes_nothing():
         optimizer.load_state_dict(bad)
     for text in ("state[0]['m']: (3, 4) float64", "state[1]['v']: (3,) float32", "state[9]: no such"):
         assert text in str(caught.value)
+    for part, value, text in (
+        ("state", {**before["state"], 0: {**before["state"][0], "t": -1}}, "t must be an integer of at least 0"),
+        ("state", {**before["state"], 0: {**before["state"][0], "t": 1.5}}, "t must be an integer of at least 0"),
+        ("state", {0: 1}, "expected a dict of dicts"),
+        ("param_groups", [{**before["param_groups"][0], "lr": "x"}], "lr must be a finite number"),
+        ("param_groups", [{**before["param_groups"][0], "betas": None}], "betas must be"),
+        ("param_groups", None, "expected dicts with 'params'"),
+        ("param_groups", [{"lr": 1.0}], "expected dicts with 'params'"),
+    ):
+        with pytest.raises(ValueError, match=f"nothing was loaded:\n.*{text}"):
+            optimizer.load_state_dict({**before, part: value})
+        with pytest.raises(ValueError, match="expected 'state' and 'param_groups'"):
+            optimizer.load_state_dict({key: value for key, value in before.items() if key != part})
     with pytest.raises(ValueError, match="parameters"):
         optimizer.load_state_dict(nn.Adam(params[:2]).state_dict())
     with pytest.raises(ValueError, match="options"):
@@ -150,6 +175,20 @@ def test_a_gradient_that_is_not_finite_changes_nothing(name, options, value):
         optimizer.step()
     for key, array in model.state_dict().items():
         np.testing.assert_array_equal(array, weights[key])
+    np.testing.assert_equal(optimizer.state_dict(), state)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_read_only_parameter_changes_nothing(name, options):
+    params = parameters()
+    optimizer = getattr(nn, name)(params, **options)
+    stepped(optimizer, params)
+    weights, state = [p.data.copy() for p in params], optimizer.state_dict()
+    params[2].data.flags.writeable = False
+    with pytest.raises(ValueError, match=rf"{name}.step: the array of parameter 'p2' is read-only"):
+        optimizer.step()
+    for p, w in zip(params, weights, strict=True):
+        np.testing.assert_array_equal(p.data, w)
     np.testing.assert_equal(optimizer.state_dict(), state)
 
 
@@ -245,11 +284,37 @@ def test_bad_options_are_refused(name, option, value):
         ("LBFGS", {"max_eval": 1.5}, "max_eval"),
         ("LBFGS", {"history_size": None}, "history_size"),
         ("LBFGS", {"tolerance_grad": -1.0}, "tolerance_grad"),
+        ("LBFGS", {"tolerance_change": "1"}, "tolerance_change"),
+        ("LBFGS", {"max_iter": True}, "max_iter"),
+        ("SGD", {"lr": "0.1"}, "lr"),
+        ("SGD", {"lr": None}, "lr"),
+        ("SGD", {"weight_decay": True}, "weight_decay"),
+        ("SGD", {"momentum": "0.9"}, "momentum"),
+        ("SGD", {"dampening": None}, "dampening"),
+        ("Adam", {"betas": ("a", "b")}, "betas"),
+        ("Adam", {"betas": (0.9, None)}, "betas"),
+        ("Adam", {"betas": None}, "betas"),
+        ("Adam", {"eps": np.inf}, "eps"),
+        ("RMSprop", {"alpha": "x"}, "alpha"),
+        ("Adagrad", {"lr_decay": np.inf}, "lr_decay"),
+        ("Adadelta", {"rho": None}, "rho"),
+        ("NAdam", {"momentum_decay": "x"}, "momentum_decay"),
     ],
 )
 def test_bad_options_of_one_are_refused(name, options, text):
     with pytest.raises(ValueError, match=f"{name}: {text}"):
         getattr(nn, name)(parameters(), **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_may_be_numpy_numbers(name):
+    """float16 holds these options exactly, so that the steps are equal to the bit."""
+    for kind in (np.float16, np.float32, np.float64):
+        params, others = parameters(), parameters()
+        stepped(getattr(nn, name)(params, lr=0.25, weight_decay=0.5), params)
+        stepped(getattr(nn, name)(others, lr=kind(0.25), weight_decay=kind(0.5)), others)
+        for p, q in zip(params, others, strict=True):
+            np.testing.assert_array_equal(p.data, q.data)
 
 
 def used_up():
@@ -455,6 +520,31 @@ def test_state_is_made_for_options_in_use():
     fresh = nn.SGD(params)
     fresh.load_state_dict(state)
     np.testing.assert_equal(fresh.state_dict(), state)
+
+
+@pytest.mark.promise("H7")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", {"momentum": 0.9}), ("RMSprop", {"momentum": 0.9, "centered": True}), ("Adam", {"amsgrad": True})],
+)
+def test_options_switched_on_since_the_last_step_are_resumed(name, options, tmp_path):
+    model = nn.Linear(2, 1, rng=0)
+    params = list(model.parameters())
+    optimizer = getattr(nn, name)(params)
+    for p in params:
+        p.grad = np.ones(p.shape, p.dtype)
+    optimizer.step()
+    optimizer.param_groups[0].update(options)
+    nn.save(tmp_path / "model.npz", model, optimizer)
+    loaded = nn.load(tmp_path / "model.npz")
+    others = list(loaded.model.parameters())
+    loaded.optimizer.load_state_dict(optimizer.state_dict())
+    for opt, members in ((optimizer, params), (loaded.optimizer, others)):
+        for p in members:
+            p.grad = np.full(p.shape, 3, p.dtype)
+        opt.step()
+    for p, q in zip(params, others, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
 
 
 @pytest.mark.parametrize(

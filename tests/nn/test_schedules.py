@@ -188,6 +188,36 @@ def test_a_state_that_does_not_fit_changes_nothing(name, options):
         assert schedule.state_dict() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "bad", "text"),
+    [
+        ("StepLR", {"step_size": 3}, {"step_size": 0}, "step_size"),
+        ("StepLR", {"step_size": 3}, {"gamma": "x"}, "gamma"),
+        ("StepLR", {"step_size": 3}, {"last_epoch": -1}, "last_epoch"),
+        ("StepLR", {"step_size": 3}, {"base_lrs": ["x", 0.1]}, "base_lrs"),
+        ("StepLR", {"step_size": 3}, {"base_lrs": None}, "base_lrs"),
+        ("MultiStepLR", {"milestones": [2]}, {"milestones": 2}, "milestones"),
+        ("OneCycleLR", {}, {"last_epoch": 301}, "after the last of total_steps=300"),
+        ("OneCycleLR", {}, {"max_lrs": [0.1]}, "max_lr"),
+        ("ReduceLROnPlateau", {}, {"min_lrs": [0.1]}, "min_lr"),
+        ("ReduceLROnPlateau", {}, {"patience": 2.5}, "patience"),
+        ("ReduceLROnPlateau", {}, {"best": None}, "best"),
+        ("SequentialLR", {}, {"milestones": [1]}, "milestones"),
+        ("SequentialLR", {}, {"schedulers": 3}, "got 3, expected 3"),
+        ("SequentialLR", {}, {"last_epoch": "1"}, "last_epoch"),
+    ],
+)
+def test_settings_out_of_range_are_not_loaded(name, options, bad, text):
+    schedule = made(name, arguments(name, options), optimizer())
+    before, lrs = schedule.state_dict(), schedule.get_last_lr()
+    for state in ({**before, **bad}, {k: v for k, v in before.items() if k not in bad}, None):
+        with pytest.raises(ValueError, match=rf"{name}.load_state_dict: nothing was loaded: .*"):
+            schedule.load_state_dict(state)
+    with pytest.raises(ValueError, match=text):
+        schedule.load_state_dict({**before, **bad})
+    assert (schedule.state_dict(), schedule.get_last_lr()) == (before, lrs)
+
+
 def test_a_sequence_looks_at_all_parts_before_it_takes_any():
     schedule = made("SequentialLR", {}, optimizer())
     before = schedule.state_dict()
@@ -254,6 +284,20 @@ def test_a_schedule_can_bring_the_rate_to_zero():
         ("ReduceLROnPlateau", {"cooldown": 0.5}, "cooldown"),
         ("ReduceLROnPlateau", {"threshold_mode": "both"}, "threshold_mode"),
         ("ReduceLROnPlateau", {"min_lr": [0.1]}, "min_lr"),
+        ("ReduceLROnPlateau", {"min_lr": "0.1"}, "min_lr"),
+        ("ReduceLROnPlateau", {"threshold": math.inf}, "threshold"),
+        ("ReduceLROnPlateau", {"factor": None}, "factor"),
+        ("ReduceLROnPlateau", {"patience": True}, "patience"),
+        ("StepLR", {"step_size": True}, "step_size"),
+        ("StepLR", {"step_size": 2, "gamma": "x"}, "gamma"),
+        ("MultiStepLR", {"milestones": 3}, "milestones"),
+        ("MultiStepLR", {"milestones": "12"}, "milestones"),
+        ("LinearLR", {"start_factor": "x"}, "start_factor"),
+        ("LinearLR", {"end_factor": None}, "end_factor"),
+        ("OneCycleLR", {"max_lr": "x"}, "max_lr"),
+        ("OneCycleLR", {"max_lr": True}, "max_lr"),
+        ("OneCycleLR", {"max_momentum": "x"}, "max_momentum"),
+        ("OneCycleLR", {"final_div_factor": None}, "final_div_factor"),
     ],
 )
 def test_bad_arguments_are_refused(name, options, text):
@@ -261,6 +305,31 @@ def test_bad_arguments_are_refused(name, options, text):
     with pytest.raises(ValueError, match=f"{name}: {text} must be .*got"):
         getattr(nn, name)(given, **arguments(name, options))
     assert [group["lr"] for group in given.param_groups] == [0.1, 0.02]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "plain"),
+    [
+        ("StepLR", (np.int64(3), np.float32(0.5)), (3, 0.5)),
+        ("MultiStepLR", (np.array([1, 2]), np.float64(0.5)), ([1, 2], 0.5)),
+        ("CosineAnnealingLR", (np.int32(5),), (5,)),
+        ("OneCycleLR", (np.float32(0.5), np.int64(10)), (0.5, 10)),
+        ("OneCycleLR", (np.array([0.5, 0.25]), 10), ([0.5, 0.25], 10)),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(name, ours, plain):
+    one, two = (getattr(nn, name)(optimizer(), *args) for args in (ours, plain))
+    assert json.dumps(one.state_dict()) == json.dumps(two.state_dict())
+    for _ in range(4):
+        one.step()
+        two.step()
+        assert one.get_last_lr() == two.get_last_lr()
+
+
+def test_a_plateau_takes_numbers_of_numpy():
+    schedule = nn.ReduceLROnPlateau(optimizer(), patience=np.int64(1), min_lr=np.float32(0.5))
+    assert schedule.state_dict()["min_lrs"] == [0.5, 0.5]
+    assert type(schedule.state_dict()["patience"]) is int
 
 
 def test_what_a_schedule_cannot_be_made_of():
@@ -289,3 +358,10 @@ def test_one_cycle_ends():
     with pytest.raises(ValueError, match="step 4, after the last of total_steps=3"):
         schedule.step()
     assert schedule.last_epoch == 3
+
+
+def test_a_plateau_sees_the_first_figure_whatever_the_threshold():
+    optimizer = nn.SGD([nn.Parameter([0.0])], lr=1.0)
+    schedule = nn.ReduceLROnPlateau(optimizer, threshold=1.0, patience=1)
+    schedule.step(1.0)
+    assert schedule.best == 1.0

@@ -1,0 +1,134 @@
+"""How a training ends: by a callback, by Ctrl-C."""
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import nn
+
+from .fits import Recorder, assert_same, data, made
+
+
+def test_callbacks_are_called_in_order_and_may_end_it():
+    X, y = data(32)
+    watch = Recorder()
+    made().fit(X, y, epochs=2, callbacks=[watch])
+    assert watch.calls == ["begin", 1, 2, "end"]
+
+    def stop(fit):
+        fit.stopped = "enough"
+
+    watch = Recorder(stop, at=5)
+    history = made().fit(X, y, epochs=9, batch_size=8, callbacks=[watch])
+    assert watch.calls == ["begin", 1, 2, "end"]
+    assert watch.steps == 5
+    assert history.stopped == "enough"
+
+
+@pytest.mark.promise("J4")
+@pytest.mark.parametrize("compile", [False, True])
+def test_ctrl_c_ends_the_epoch_after_a_whole_step(compile):
+    X, y = data(64)
+    handler = signal.getsignal(signal.SIGINT)
+    interrupt = Recorder(lambda fit: signal.raise_signal(signal.SIGINT), at=6)
+    model, twin = made(), made()
+    history = model.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[interrupt], compile=compile)
+    assert history.stopped == "Ctrl-C"
+    assert len(history) == 2
+    assert np.isfinite(history["val_loss"]).all()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    def stop(fit):
+        fit.stopped = "here"
+
+    twin.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[Recorder(stop, at=6)])
+    assert_same(model, twin)
+    np.testing.assert_equal(model.optimizer.state_dict(), twin.optimizer.state_dict())
+    assert model.fit(X, y, epochs=1).stopped == ""
+
+
+class Alarm(nn.Callback):
+    """Ctrl-C, some time after the first step."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def on_step_end(self, fit):
+        if self.seconds:
+            signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        self.seconds = 0.0
+
+
+@pytest.mark.promise("J4")
+@pytest.mark.parametrize("compile", [False, True])
+def test_ctrl_c_at_any_moment(compile):
+    X, y = data(300)
+    rng = np.random.default_rng(0)
+    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    arguments = {"epochs": 10_000, "batch_size": 32, "validation_split": 0.2, "compile": compile}
+
+    def stop(fit):
+        fit.stopped = "here"
+
+    try:
+        for _ in range(12):
+            model, twin = made(schedule="plateau"), made(schedule="plateau")
+            history = model.fit(X, y, callbacks=[Alarm(rng.uniform(1e-4, 0.02))], **arguments)
+            assert history.stopped == "Ctrl-C"
+            (steps,) = {entry["t"] for entry in model.optimizer.state_dict()["state"].values()}
+            assert len(history) == -(-steps // 8)
+            twin.fit(X, y, callbacks=[Recorder(stop, at=steps)], **arguments)
+            assert_same(model, twin)
+            np.testing.assert_equal(model.optimizer.state_dict(), twin.optimizer.state_dict())
+            assert history["val_loss"] == twin.history["val_loss"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_in_the_evaluation_or_a_callback_ends_it_after_the_epoch():
+    X, y = data(32)
+    for place in ("loss", "callback"):
+        model = made()
+        if place == "loss":
+            loss = model.loss
+
+            def interrupting(output, target, loss=loss, model=model):
+                if not model.training:
+                    signal.raise_signal(signal.SIGINT)
+                return loss(output, target)
+
+            model.loss = interrupting
+            history = model.fit(X, y, epochs=5, validation_data=(X, y))
+        else:
+            callback = nn.Callback()
+            callback.on_epoch_end = lambda fit: signal.raise_signal(signal.SIGINT)
+            history = model.fit(X, y, epochs=5, validation_data=(X, y), callbacks=[callback])
+        assert (history.stopped, len(history)) == ("Ctrl-C", 1)
+        assert np.isfinite(history["val_loss"][0])
+
+
+def test_a_second_ctrl_c_is_at_once():
+    X, y = data(64)
+
+    def twice(fit):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    model = made()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y, epochs=3, batch_size=16, callbacks=[Recorder(twice, at=6)])
+    assert len(model.history) == 1
+    assert not model.training
+
+
+def test_it_runs_in_a_thread():
+    X, y = data()
+    model, twin = made(), made()
+    thread = threading.Thread(target=lambda: model.fit(X, y, epochs=2))
+    thread.start()
+    thread.join()
+    twin.fit(X, y, epochs=2)
+    assert_same(model, twin)
