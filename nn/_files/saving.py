@@ -138,10 +138,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
             raise TypeError(
                 "nn.load: an optimizer is loaded together with its model; write nn.load(path, model, optimizer)"
             )
-    with open(name, "rb") as file:
-        source = Source(file, name)
-        with source.suspected("is no file of nn.save"):
-            header, arrays = file_format.read(source)
+    source, header, arrays = _read(name, file_format)
     with source.suspected("the header describes no model"):
         if header is None:
             return _loaded_arrays(source, arrays, model, optimizer)
@@ -154,12 +151,17 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
 def extra_of(path: str | os.PathLike[str]) -> Any:
     """What was saved as ``extra``, without the model. Raises as :func:`load` does."""
     name = os.fspath(path)
+    source, header, arrays = _read(name, _format_of(name, "nn.load"))
+    with source.suspected("the header describes no model"):
+        return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
+
+
+def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
+    """The file, its header (None where another program has written it) and its arrays."""
     with open(name, "rb") as file:
         source = Source(file, name)
         with source.suspected("is no file of nn.save"):
-            header, arrays = _format_of(name, "nn.load").read(source)
-    with source.suspected("the header describes no model"):
-        return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
+            return source, *file_format.read(source)
 
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:

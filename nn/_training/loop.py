@@ -20,6 +20,7 @@ from .data import Batch, Casts, Rows, Stream
 from .history import History
 from .interrupt import first_interrupt
 from .progress import Progress, progress_for
+from .scores import Scores
 
 if TYPE_CHECKING:
     from .model import Model
@@ -105,39 +106,17 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
     running.shown.epoch(model.history)
 
 
-class _Sums:
-    """Losses and predictions of the training batches of an epoch, as they come."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._loss = self._count = 0.0
-        self._outputs: list[tuple[Any, Any, Any]] = []
-
-    def add(self, loss: float, output: Any, batch: Batch) -> None:
-        count = self._model.counted(batch.y)
-        self._loss += loss * count
-        self._count += count
-        if self._model.metrics:
-            self._outputs.append(
-                (np.array(output.data), batch.y, batch.weight)
-            )  # a compiled step writes to its own anew
-
-    def means(self) -> dict[str, float]:
-        """The mean loss, and the metrics of all predictions together."""
-        return {"loss": self._loss / self._count, **self._model.measured(self._outputs)}
-
-
 def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
     """Go through the batches. Returns the means of loss and metrics."""
     fit, step, casts = running.fit, running.step, running.casts
-    model, sums = fit.model, _Sums(fit.model)
+    model, scores = fit.model, Scores(fit.model)
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for batch in batches:
         given = (casts.inputs(batch.X), casts.targets(batch.y))
         result, output = step(*given) if batch.weight is None else step(*given, batch.weight)
         loss = result.item()
-        sums.add(loss, output, batch)
+        scores.add(loss, output, batch)
         if per_step:
             _step_schedule(model.schedule, {"loss": loss})
         for callback in watching:
@@ -145,7 +124,7 @@ def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
         running.shown.step(loss)
         if fit.stopped:
             break
-    return sums.means()
+    return scores.means()
 
 
 def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:

@@ -26,6 +26,7 @@ from .callbacks import Callback
 from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
+from .scores import Scores
 
 __all__ = ["Model"]
 
@@ -244,15 +245,14 @@ class Model(Module):
         return self._evaluated(source(X, y, sample_weight, by="evaluate"), batch_size)
 
     def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
-        casts, outputs, losses, count = Casts(self.network), [], 0.0, 0.0
+        casts, scores = Casts(self.network), Scores(self)
         with evaluating(self):
             for batch in data.batches(batch_size):
-                output, counted = self.network(casts.inputs(batch.X)), self.counted(batch.y)
-                outputs.append((output.data, batch.y, batch.weight))
-                if counted:  # or all labels are ignored
-                    losses += self.loss_of(output, casts.targets(batch.y), batch.weight).item() * counted
-                    count += counted
-        return {"loss": losses / count, **self.measured(outputs)}
+                output, loss = self.network(casts.inputs(batch.X)), 0.0
+                if self.counted(batch.y):  # or all labels are ignored
+                    loss = self.loss_of(output, casts.targets(batch.y), batch.weight).item()
+                scores.add(loss, output, batch)
+        return scores.means()
 
     # --- what the loop needs ---------------------------------------------------------------------------
 
@@ -284,18 +284,6 @@ class Model(Module):
         kept = y[y != ignored] if ignored is not None else y
         share = y.size / len(y)  # of labels of more than one axis
         return float(kept.size if weight is None else weight.data[kept].sum()) / share
-
-    def measured(self, outputs: list[tuple[Any, Any, Any]]) -> dict[str, float]:
-        """The metrics of predictions, targets and weights of batches, all together."""
-        if not self.metrics:
-            return {}
-        prediction, target, weight = zip(*outputs, strict=True)
-        given = (np.concatenate(prediction), np.concatenate(target))
-        joined = None
-        if any(part is not None for part in weight):
-            parts = zip(weight, target, strict=True)
-            joined = np.concatenate([np.ones(len(y)) if part is None else part for part, y in parts])
-        return {name: METRICS[name](*given, sample_weight=joined) for name in self.metrics}
 
 
 def _validation(given: Any) -> Rows | Stream:

@@ -1,0 +1,48 @@
+"""Losses and metrics of many batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..metrics import METRICS
+from .data import Batch
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Scores"]
+
+
+class Scores:
+    """Losses, and where metrics are wanted predictions, of batches as they come."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._loss = self._count = 0.0
+        self._outputs: list[tuple[Any, Any, Any]] = []
+
+    def add(self, loss: float, output: Any, batch: Batch) -> None:
+        """Add a batch: its mean loss, and what the network gave."""
+        count = self._model.counted(batch.y)
+        self._loss += loss * count
+        self._count += count
+        if self._model.metrics:
+            # A copy: a compiled step may write to its own memory anew.
+            self._outputs.append((np.array(output.data), batch.y, batch.weight))
+
+    def means(self) -> dict[str, float]:
+        """The mean loss, and the metrics of all predictions together."""
+        return {"loss": self._loss / self._count, **self._measured()}
+
+    def _measured(self) -> dict[str, float]:
+        if not self._model.metrics:
+            return {}
+        prediction, target, weight = zip(*self._outputs, strict=True)
+        given = (np.concatenate(prediction), np.concatenate(target))
+        joined = None
+        if any(part is not None for part in weight):
+            parts = zip(weight, target, strict=True)
+            joined = np.concatenate([np.ones(len(y)) if part is None else part for part, y in parts])
+        return {name: METRICS[name](*given, sample_weight=joined) for name in self._model.metrics}
