@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .record import Handle, TensorLike, handle
-from .staging import array_of
+from .engine.record import Handle, TensorLike, handle
+from .engine.staging import array_of
 from .tensor import Tensor, from_numpy
 
 __all__ = ["arange", "asarray", "empty", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros"]

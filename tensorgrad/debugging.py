@@ -9,11 +9,11 @@ from zlib import crc32
 
 import numpy as np
 
-from .arrays import finite
+from .engine.arrays import finite
+from .engine.frames import place, user_frame
+from .engine.graph import Freed, Node, elementwise, extra, saved_for_backward, sources
+from .engine.mode import Mode, Switch
 from .errors import InplaceError, NonFiniteError
-from .frames import place, user_frame
-from .graph import Freed, Node, elementwise, extra, saved_for_backward, sources
-from .mode import Mode, Switch
 
 __all__ = ["debug"]
 
@@ -44,7 +44,7 @@ class debug(Switch):
 
 
 class _Debugger:
-    """What the engine calls while debug mode is on (:class:`tensorgrad.mode.Debugger`)."""
+    """What the engine calls while debug mode is on (:class:`tensorgrad.engine.mode.Debugger`)."""
 
     def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
         """Raise NonFiniteError for the first NaN, and for an infinity that came from finite numbers."""

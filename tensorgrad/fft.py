@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import ops
+from .engine.record import TensorLike, record
+from .engine.shapes import normalised_axes
 from .errors import ShapeError
 from .ops.complexes import refuse_complex
 from .ops.reductions import narrow
 from .ops.views import shaped
-from .record import TensorLike, record
-from .shapes import normalised_axes
 
 if TYPE_CHECKING:
     from .tensor import Tensor

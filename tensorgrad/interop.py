@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from . import fft, linalg, ops, special
-from .record import Handle
-from .staging import array_of
+from .engine.record import Handle
+from .engine.staging import array_of
 
 __all__ = ["array_function", "array_ufunc", "exported"]
 

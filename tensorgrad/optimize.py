@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from .engine.mode import no_grad
+from .engine.record import handle
+from .engine.staging import writes_to
 from .errors import NonFiniteError, ShapeError
 from .functional import curvature, floating, mapped, matched, parameters, same, value_and_grad
-from .mode import no_grad
-from .record import handle
-from .staging import writes_to
 from .tensor import Tensor
 
 __all__ = ["minimize"]

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import ops
+from .engine.record import Handle, TensorLike, handle, operand, record
+from .engine.shapes import broadcast_error, normalised_axis
+from .engine.staging import array_of, host, indivisible
 from .ops.complexes import refuse_complex
 from .ops.sampling import require_rng
 from .ops.shaping import lengths
 from .ops.views import shaped
-from .record import Handle, TensorLike, handle, operand, record
-from .shapes import broadcast_error, normalised_axis
-from .staging import array_of, host, indivisible
 
 if TYPE_CHECKING:
     from .tensor import Tensor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .engine.frames import place
+from .engine.graph import Constant, Cut, Freed, Leaf, behind
 from .errors import GraphError
-from .frames import place
-from .graph import Constant, Cut, Freed, Leaf, behind
 from .tensor import Tensor
 
 __all__ = ["why_no_grad"]

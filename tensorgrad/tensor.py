@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import interop, ops, walk
+from . import interop, ops
+from .engine import walk
+from .engine.frames import place
+from .engine.graph import Constant, Cut, Leaf, Node, extra
+from .engine.mode import current, enable_grad
+from .engine.readings import ARRAYS, TENSORS
+from .engine.record import Handle, TensorLike, as_array, checked, handle, operand, results_are
+from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
-from .frames import place
-from .graph import Constant, Cut, Leaf, Node, extra
-from .mode import current, enable_grad
 from .ops.methods import Methods
-from .readings import ARRAYS, TENSORS
-from .record import Handle, TensorLike, as_array, checked, handle, operand, results_are
-from .staging import array_of
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy"]
 
@@ -54,7 +55,7 @@ class Tensor(Methods):
     Attributes:
         data: the ndarray. A recorded graph notices a direct write to it only in :class:`debug mode
             <tensorgrad.debug>`; :func:`tensorgrad.writes_to` gives it to be written to with notice.
-        node: the record behind this Tensor (:class:`tensorgrad.graph.Node`), None for an unused constant.
+        node: the record behind this Tensor (:class:`tensorgrad.engine.graph.Node`), None for an unused constant.
 
     Raises:
         DTypeError: for data that holds no numbers; for ``requires_grad`` with integers or booleans.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tensorgrad.record import Handle
+from tensorgrad.engine.record import Handle
 
 
 def unwrapped(tree: Any) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad.engine.record import record
 from tensorgrad.errors import DTypeError, GraphError, InplaceError, ShapeError
-from tensorgrad.record import record
 
 
 def leaf(*values, **how):

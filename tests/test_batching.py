@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad import walk
 from tensorgrad.batching import Batched, new_level
+from tensorgrad.engine import walk
+from tensorgrad.engine.readings import ARRAYS, TENSORS
+from tensorgrad.engine.record import handle
+from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
 from tensorgrad.functional.crossing import left, share
-from tensorgrad.readings import ARRAYS, TENSORS
-from tensorgrad.record import handle
-from tensorgrad.writes import tick
 from tests.ops.cases import Sample
 from tests.test_readings import ROWS, listed, same, seeds
 
@@ -322,7 +322,7 @@ def test_rules_that_know_ndarrays_only_and_hooks_see_one_row() -> None:
     def scaled(xp: Any, g: Any) -> Any:
         return np.asarray(g) * 2
 
-    close(tg.jacobian(lambda x: tg.record.record("twice", lambda a: 2 * a, (x,), (scaled,)))(X[0]), 2 * np.eye(4))
+    close(tg.jacobian(lambda x: tg.engine.record.record("twice", lambda a: 2 * a, (x,), (scaled,)))(X[0]), 2 * np.eye(4))
 
 
 def test_an_error_in_a_rule_is_raised() -> None:
@@ -330,7 +330,7 @@ def test_an_error_in_a_rule_is_raised() -> None:
         raise ZeroDivisionError("wrong")
 
     with pytest.raises(ZeroDivisionError, match="wrong"):
-        tg.jacobian(lambda x: tg.record.record("wrong", lambda a: 2 * a, (x,), (wrong,)))(X[0])
+        tg.jacobian(lambda x: tg.engine.record.record("wrong", lambda a: 2 * a, (x,), (wrong,)))(X[0])
 
 
 def test_in_a_compiled_step() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import DTypeError, GraphError
-from tensorgrad.record import record
+from tensorgrad.engine.record import record
 from tensorgrad.testing import GradcheckError, gradcheck, gradgradcheck
 
 from .ops.cases import CASES as ALL

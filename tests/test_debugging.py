@@ -9,9 +9,9 @@ import pytest
 
 import nn
 import tensorgrad as tg
+from tensorgrad.engine.mode import current
+from tensorgrad.engine.record import record
 from tensorgrad.errors import InplaceError, NonFiniteError
-from tensorgrad.mode import current
-from tensorgrad.record import record
 
 HERE = r"test_debugging\.py:\d+"
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad import walk
-from tensorgrad.frames import source_line
-from tensorgrad.record import record
+from tensorgrad.engine import walk
+from tensorgrad.engine.frames import source_line
+from tensorgrad.engine.record import record
 
 
 def chain(x, length):

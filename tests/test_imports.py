@@ -13,24 +13,16 @@ ROOT = Path(tg.__file__).parent.parent
 # Each may import those before it, at any place in the file. A package's own files may import each other, in a
 # way that the test for cycles accepts.
 LAYERS = [
-    {"errors", "interrupts"},
-    {"mode", "shapes", "frames", "writes"},
-    {"graph"},
-    {"walk"},
-    {"record"},
-    {"staging"},
-    {"windows"},
-    {"convolutions"},
-    {"arrays", "batching"},
+    {"errors"},
+    {"engine"},
+    {"batching"},
     {"debugging", "ops"},
     {"fft", "linalg", "special"},
     {"random"},
-    {"interop", "readings"},
+    {"interop"},
     {"tensor"},
     {"creation", "functional", "reasons"},
-    {"optimize"},
-    {"differences"},
-    {"testing"},
+    {"optimize", "testing"},
     {"viz"},
     {"compiler"},
 ]
@@ -124,6 +116,7 @@ def test_no_cycles():
         for module, path in known.items()
     }
     for package in (
+        "tensorgrad.engine",
         "tensorgrad.ops",
         "tensorgrad.linalg",
         "tensorgrad.functional",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad.engine.record import record
 from tensorgrad.errors import DTypeError
-from tensorgrad.record import record
 from tensorgrad.testing import GradcheckError, gradcheck, gradgradcheck
 
 RNG = np.random.default_rng(20)

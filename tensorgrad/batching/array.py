@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.record import Handle
 from ..errors import Unbatchable
-from ..record import Handle
 from . import functions, indices
 from .layout import aligned, level_of, opened, treated
 

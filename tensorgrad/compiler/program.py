@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.record import Handle
 from ..errors import GraphError
-from ..record import Handle
 from .trace import Instruction, Trace
 from .traced import Variable
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.interrupts import uninterrupted
+from ..engine.mode import current, tracing
+from ..engine.record import Handle, handle
+from ..engine.writes import written
 from ..errors import GraphError
-from ..interrupts import uninterrupted
-from ..mode import current, tracing
-from ..record import Handle, handle
-from ..writes import written
 from .program import Program
 from .trace import Gradient, Trace
 from .traced import TracedArray, TracedNumber, Variable, mapped

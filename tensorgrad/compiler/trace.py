@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import Leaf
+from ..engine.mode import current
+from ..engine.record import Handle
 from ..errors import GraphError
-from ..graph import Leaf
-from ..mode import current
-from ..record import Handle
 from .traced import TracedArray, TracedNumber, Variable, leaves, mapped, value_of, variable_of
 
 __all__ = ["Gradient", "Instruction", "Trace"]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.record import Handle
 from ..errors import GraphError
-from ..record import Handle
 
 if TYPE_CHECKING:
     from .trace import Trace

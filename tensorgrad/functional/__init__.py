@@ -15,10 +15,10 @@ from .nests import mapped as mapped
 from .nests import matched as matched
 from .nests import parameters as parameters
 from .nests import same as same
-from .samples import per_sample_grad as per_sample_grad
-from .samples import vmap as vmap
 from .transforms import grad as grad
 from .transforms import hessian as hessian
 from .transforms import jacobian as jacobian
 from .transforms import stop_gradient as stop_gradient
 from .transforms import value_and_grad as value_and_grad
+from .vmap import per_sample_grad as per_sample_grad
+from .vmap import vmap as vmap

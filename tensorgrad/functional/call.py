@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops, walk
+from .. import ops
+from ..engine import walk
+from ..engine.graph import Leaf, Node
+from ..engine.mode import current, enable_grad
+from ..engine.readings import ARRAYS, TENSORS
+from ..engine.record import handle
 from ..errors import DTypeError, ShapeError
-from ..graph import Leaf, Node
-from ..mode import current, enable_grad
-from ..readings import ARRAYS, TENSORS
-from ..record import handle
 from ..tensor import Tensor, separated
 from .nests import floating, leaves, mapped, parameters, same
 

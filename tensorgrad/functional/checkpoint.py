@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..engine.graph import Leaf, Node
+from ..engine.mode import current, enable_grad
+from ..engine.record import Handle, handle, record
+from ..engine.writes import tick
 from ..errors import GraphError
-from ..graph import Leaf, Node
-from ..mode import current, enable_grad
-from ..record import Handle, handle, record
 from ..tensor import Tensor
-from ..writes import tick
 from .call import fresh_tensor, name_of, named, pulled_back
 from .joint import Joint
 from .nests import leaves, mapped, same

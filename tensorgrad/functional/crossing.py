@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..batching import Batched
-from ..graph import Node
-from ..record import Handle, record
+from ..engine.graph import Node
+from ..engine.record import Handle, record
 
 __all__ = ["Shared", "entered", "left", "share"]
 

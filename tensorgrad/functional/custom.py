@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
+from ..engine.record import Handle, operand, record
+from ..engine.shapes import sum_to_shape
+from ..engine.staging import indivisible
 from ..errors import DTypeError, GraphError, ShapeError
-from ..graph import elementwise
-from ..record import Handle, operand, record
-from ..shapes import sum_to_shape
-from ..staging import indivisible
 from ..tensor import Tensor
 from .call import name_of
 from .joint import Joint

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..graph import Rule
+from ..engine.graph import Rule
 
 __all__ = ["Joint"]
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..graph import Leaf, Node
-from ..mode import current, enable_grad
-from ..record import handle
-from ..staging import array_of
+from ..engine.graph import Leaf, Node
+from ..engine.mode import current, enable_grad
+from ..engine.record import handle
+from ..engine.staging import array_of
 from ..tensor import Tensor
 from .call import Call, name_of, pulled_back
 from .nests import fitting, mapped, matched

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.record import handle
 from ..errors import DTypeError, ShapeError
-from ..record import handle
 from ..tensor import Tensor
 
 __all__ = ["fitting", "floating", "leaves", "mapped", "matched", "parameters", "same"]

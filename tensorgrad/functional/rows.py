@@ -10,11 +10,11 @@ import numpy as np
 
 from .. import ops
 from ..batching import Batched, new_level, together
-from ..graph import Node
-from ..mode import current
-from ..record import handle
+from ..engine.graph import Node
+from ..engine.mode import current
+from ..engine.record import handle
+from ..engine.writes import tick
 from ..tensor import Tensor
-from ..writes import tick
 from .crossing import left, share
 
 __all__ = ["jacobian_rows"]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..engine.record import handle
+from ..engine.staging import array_of
 from ..errors import GraphError
-from ..record import handle
-from ..staging import array_of
 from ..tensor import Tensor
 from .call import Argnums, Call, name_of, named
 from .nests import mapped

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import ops
+from ..engine.record import Handle, TensorLike, record
+from ..engine.staging import indivisible
 from ..ops.reductions import wide
-from ..record import Handle, TensorLike, record
-from ..staging import indivisible
 from .matrices import diagonal, narrowed, real_only, square, transposed
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from .. import ops
+from ..engine.mode import current
+from ..engine.record import TensorLike, handle, record
+from ..engine.staging import array_of
 from ..errors import GraphError
-from ..mode import current
 from ..ops.reductions import wide
-from ..record import TensorLike, handle, record
-from ..staging import array_of
 from .matrices import below, diagonal, guarded, matrices, narrowed, real_only, square, transposed
 
 if TYPE_CHECKING:

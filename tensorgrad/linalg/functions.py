@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
+from ..engine.record import Handle, TensorLike, record
+from ..engine.staging import indivisible
 from ..errors import ShapeError
 from ..ops.reductions import wide
 from ..ops.views import no_gradient, shaped
-from ..record import Handle, TensorLike, record
-from ..staging import indivisible
 from .factoring import svdvals
 from .matrices import diagonal, guarded, matrices, narrowed, square, transposed
 from .norms import matrix_norm

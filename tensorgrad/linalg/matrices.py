@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.staging import indivisible
 from ..errors import DTypeError, ShapeError
 from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
-from ..staging import indivisible
 
 __all__ = ["below", "diagonal", "guarded", "matrices", "mixed", "narrowed", "real_only", "square", "transposed"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
+from ..engine.record import TensorLike, record
+from ..engine.shapes import Axis, normalised_axes
 from ..errors import ShapeError
 from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
-from ..record import TensorLike, record
-from ..shapes import Axis, normalised_axes
 from .factoring import svdvals
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import ops
+from ..engine.record import Handle, TensorLike, record
+from ..engine.shapes import broadcast_error, normalised_axes
+from ..engine.staging import indivisible
 from ..errors import ShapeError
 from ..ops.reductions import wide
 from ..ops.views import shaped
-from ..record import Handle, TensorLike, record
-from ..shapes import broadcast_error, normalised_axes
-from ..staging import indivisible
 from .matrices import below, diagonal, guarded, matrices, mixed, narrowed, real_only, square, transposed
 
 if TYPE_CHECKING:

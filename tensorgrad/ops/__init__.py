@@ -1,4 +1,4 @@
-"""The operations: one family a file. As a namespace, the counterpart for Tensors of ``tensorgrad.arrays``."""
+"""The operations: one family a file. As a namespace, the counterpart for Tensors of ``tensorgrad.engine.arrays``."""
 
 from .activations import gelu as gelu
 from .activations import glu as glu
@@ -92,7 +92,7 @@ from .differences import diff as diff
 from .differences import ediff1d as ediff1d
 from .differences import gradient as gradient
 from .differences import trapezoid as trapezoid
-from .einstein import einsum as einsum
+from .einsum import einsum as einsum
 from .exponential import exp as exp
 from .exponential import exp2 as exp2
 from .exponential import expm1 as expm1

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, number, quiet, record, unary
+from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
-from ..record import TensorLike, number, quiet, record, unary
-from ..shapes import normalised_axis
 from .arithmetic import multiply, negative
 from .complexes import real_only, refuse_complex
 from .reductions import narrow, wide

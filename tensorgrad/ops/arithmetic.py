@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import Handle, TensorLike, binary, operand, quiet, record, unary
 from ..errors import DTypeError
-from ..record import Handle, TensorLike, binary, operand, quiet, record, unary
 from .complexes import real_only
 from .views import no_gradient
 

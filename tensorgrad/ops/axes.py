@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike
+from ..engine.shapes import normalised_axes, normalised_axis
 from ..errors import ShapeError
-from ..record import TensorLike
-from ..shapes import normalised_axes, normalised_axis
 from .views import shaped, view
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import Handle, TensorLike, operand, record
+from ..engine.shapes import broadcast_error
 from ..errors import DTypeError
-from ..record import Handle, TensorLike, operand, record
-from ..shapes import broadcast_error
 from .selection import where
 from .shaping import astype
 from .views import no_gradient, shaped

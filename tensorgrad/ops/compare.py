@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..mode import current
-from ..record import Handle, TensorLike, failed, operand
-from ..staging import array_of
+from ..engine.mode import current
+from ..engine.record import Handle, TensorLike, failed, operand
+from ..engine.staging import array_of
 from .complexes import refuse_complex
 
 __all__ = [

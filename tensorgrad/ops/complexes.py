@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, unary
 from ..errors import DTypeError
-from ..record import TensorLike, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.record import TensorLike, record
+from ..engine.shapes import broadcast_error, normalised_axes, normalised_axis
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..shapes import broadcast_error, normalised_axes, normalised_axis
 from .arithmetic import multiply, subtract
 from .axes import moveaxis
 from .complexes import conj

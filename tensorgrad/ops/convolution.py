@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from .. import convolutions
-from .. import windows as arrays
+from ..engine import convolutions
+from ..engine import windows as arrays
+from ..engine.record import TensorLike, record
+from ..engine.windows import Grid, Lengths, Padding, Shape, grid
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..windows import Grid, Lengths, Padding, Shape, grid
 from .views import shaped, view
 
 if TYPE_CHECKING:

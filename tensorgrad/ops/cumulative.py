@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..shapes import normalised_axis
 from .complexes import real_only
 from .nan import filled
 from .reductions import narrow, wide

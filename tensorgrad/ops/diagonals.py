@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axes
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..shapes import normalised_axes
 from .reductions import sum
 from .shaping import ravel
 from .views import shaped, view

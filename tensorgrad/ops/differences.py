@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import Handle, TensorLike, operand, record
+from ..engine.shapes import normalised_axes, normalised_axis
 from ..errors import DTypeError, ShapeError
-from ..record import Handle, TensorLike, operand, record
-from ..shapes import normalised_axes, normalised_axis
 from .arithmetic import add, divide, multiply, positive, subtract
 from .indexing import getitem
 from .joining import concatenate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, binary, quiet, unary
+from ..engine.record import TensorLike, binary, quiet, unary
 from .complexes import real_only
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import lifted, numbers
-from ..arrays import scatter as scatter_arrays
+from ..engine.arrays import lifted, numbers
+from ..engine.arrays import scatter as scatter_arrays
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axis
+from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
-from ..record import TensorLike, record
-from ..shapes import normalised_axis
-from ..staging import array_of, indivisible
 from .keys import checked_index, index_array, taken_apart, together, with_index
 from .shaping import ravel
 from .views import no_gradient, shaped, view

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..engine.graph import Rule
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
-from ..graph import Rule
-from ..record import TensorLike, record
-from ..shapes import normalised_axis
 from .axes import transpose
 from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
 from .views import shaped

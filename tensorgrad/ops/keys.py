@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import Rule
+from ..engine.mode import current
+from ..engine.record import Handle, as_array
 from ..errors import DTypeError
-from ..graph import Rule
-from ..mode import current
-from ..record import Handle, as_array
 
 __all__ = ["checked_index", "index_array", "taken_apart", "together", "with_index"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..record import TensorLike
-from ..shapes import Axis, normalised_axes, normalised_axis
+from ..engine.record import TensorLike
+from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from .compare import array_operand, compared
 from .complexes import refuse_complex
 from .reductions import Reduced

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
+from ..engine.frames import place, user_frame
+from ..engine.graph import Leaf
+from ..engine.mode import current
+from ..engine.record import Handle, TensorLike, operand
+from ..engine.shapes import broadcast_error
+from ..engine.staging import array_of, writes_to
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
-from ..frames import place, user_frame
-from ..graph import Leaf
-from ..mode import current
-from ..record import Handle, TensorLike, operand
-from ..shapes import broadcast_error
-from ..staging import array_of, writes_to
 from .views import is_view
 from .writing import write_recorded
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import Handle, TensorLike, record
-from ..shapes import Axis
+from ..engine.record import Handle, TensorLike, record
+from ..engine.shapes import Axis
 from .logic import isnan
 from .reductions import Reduced, extremum, narrow, product_over, wide
 from .selection import where

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..engine.record import TensorLike, record
+from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..staging import array_of, indivisible
 from .arithmetic import add, divide, multiply, remainder, sqrt, subtract
 from .axes import flip, transpose
 from .complexes import conj, refuse_complex

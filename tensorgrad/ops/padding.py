@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.record import Handle, TensorLike, record
+from ..engine.shapes import normalised_axis
 from ..errors import DTypeError, ShapeError
-from ..record import Handle, TensorLike, record
-from ..shapes import normalised_axis
 from .arithmetic import add, multiply
 from .indexing import getitem
 from .joining import concatenate

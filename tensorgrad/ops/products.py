@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, record
+from ..engine.shapes import broadcast_error
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..shapes import broadcast_error
 from .arithmetic import multiply
 from .axes import moveaxis
 from .shaping import reshape

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import Handle, TensorLike, record
+from ..engine.shapes import Axis
 from ..errors import DTypeError
-from ..record import Handle, TensorLike, record
-from ..shapes import Axis
 from .complexes import refuse_complex
 from .reductions import Reduced, wide
 from .views import no_gradient, shaped

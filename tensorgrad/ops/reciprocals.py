@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, quiet, unary
+from ..engine.record import TensorLike, quiet, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, operand, record, unary
+from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
-from ..record import TensorLike, operand, record, unary
-from ..shapes import normalised_axis
 from .complexes import real_only
 from .sampling import drawn
 from .shaping import reshape

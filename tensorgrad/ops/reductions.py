@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.record import TensorLike, record
+from ..engine.shapes import Axis, normalised_axes, normalised_axis
+from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from ..record import TensorLike, record
-from ..shapes import Axis, normalised_axes, normalised_axis
-from ..staging import array_of, indivisible
 from .arithmetic import divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
-from ..record import TensorLike, record
-from ..shapes import normalised_axis
-from ..staging import host
+from ..engine.arrays import numbers
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axis
+from ..engine.staging import host
 from .activations import softmax
 from .arithmetic import add, divide
 from .views import shaped

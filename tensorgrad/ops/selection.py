@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, binary, record
+from ..engine.record import TensorLike, binary, record
 from .arithmetic import positive
 from .complexes import real_only, refuse_complex
 

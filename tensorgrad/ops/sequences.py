@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, record
-from ..shapes import broadcast_error
+from ..engine.record import TensorLike, record
+from ..engine.shapes import broadcast_error
 from .arithmetic import multiply
 from .joining import stack
 from .reductions import product_over

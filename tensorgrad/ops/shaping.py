@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.record import TensorLike, record
+from ..engine.shapes import broadcast_error, normalised_axes
 from ..errors import DTypeError, ShapeError
-from ..record import TensorLike, record
-from ..shapes import broadcast_error, normalised_axes
 from .views import shaped, view
 
 if TYPE_CHECKING:

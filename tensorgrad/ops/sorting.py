@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..engine.record import Handle, TensorLike, record
+from ..engine.shapes import normalised_axis
+from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from ..record import Handle, TensorLike, record
-from ..shapes import normalised_axis
-from ..staging import array_of, indivisible
 from .complexes import refuse_complex
 from .indexing import getitem
 from .keys import index_array

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.record import TensorLike
+from ..engine.shapes import normalised_axis
+from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
-from ..record import TensorLike
-from ..shapes import normalised_axis
-from ..staging import array_of, indivisible
 from .axes import moveaxis
 from .indexing import gathered, getitem, rearranged
 from .joining import joined

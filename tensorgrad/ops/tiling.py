@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.record import TensorLike, record
+from ..engine.shapes import normalised_axis
+from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
-from ..record import TensorLike, record
-from ..shapes import normalised_axis
-from ..staging import array_of, indivisible
 from .indexing import gathered
 from .keys import index_array
 from .reductions import wide

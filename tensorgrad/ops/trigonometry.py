@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..record import TensorLike, binary, quiet, record, unary
-from ..shapes import normalised_axis
+from ..engine.record import TensorLike, binary, quiet, record, unary
+from ..engine.shapes import normalised_axis
 from .complexes import real_only
 from .views import shaped
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import Leaf, Node, Rule, extra
-from ..record import Handle, operand, record
-from ..writes import memory
+from ..engine.graph import Leaf, Node, Rule, extra
+from ..engine.record import Handle, operand, record
+from ..engine.writes import memory
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import numbers
+from ..engine.arrays import numbers
+from ..engine.frames import place, user_frame
+from ..engine.graph import Leaf, Node, extra, getter
+from ..engine.mode import current
+from ..engine.record import Handle, TensorLike, constant, handle, operand, record
+from ..engine.shapes import broadcast_error, normalised_axis
+from ..engine.staging import array_of, indivisible
+from ..engine.writes import written
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
-from ..frames import place, user_frame
-from ..graph import Leaf, Node, extra, getter
-from ..mode import current
-from ..record import Handle, TensorLike, constant, handle, operand, record
-from ..shapes import broadcast_error, normalised_axis
-from ..staging import array_of, indivisible
-from ..writes import written
 from .arithmetic import add
 from .indexing import scatter
 from .keys import checked_index, index_array, taken_apart, together, with_index

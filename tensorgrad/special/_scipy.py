@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import Rule
 from ..errors import GraphError
-from ..graph import Rule
 from ..ops.complexes import refuse_complex
 
 __all__ = ["no_closed_form", "scipy"]

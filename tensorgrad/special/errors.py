@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..record import TensorLike, unary
+from ..engine.record import TensorLike, unary
 from ._scipy import scipy
 
 if TYPE_CHECKING:

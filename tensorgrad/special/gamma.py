@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import elementwise
+from ..engine.graph import elementwise
+from ..engine.record import TensorLike, binary, record, unary
+from ..engine.staging import indivisible
 from ..ops.complexes import real_only
 from ..ops.views import shaped
-from ..record import TensorLike, binary, record, unary
-from ..staging import indivisible
 from ._scipy import no_closed_form, scipy
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.record import Handle, record
+from ..engine.staging import indivisible
 from ..errors import GraphError
-from ..record import Handle, record
-from ..staging import indivisible
 from ._scipy import scipy
 
 __all__ = ["gamma_slope"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..engine.record import TensorLike, binary, unary
 from ..ops.complexes import real_only
-from ..record import TensorLike, binary, unary
 from ._scipy import scipy
 
 if TYPE_CHECKING:

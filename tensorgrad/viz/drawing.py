@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import Freed, Node
+from ..engine.mode import record_graph
+from ..engine.readings import ARRAYS
+from ..engine.record import constant
+from ..engine.walk import backward as walk
 from ..errors import GraphError
-from ..graph import Freed, Node
-from ..mode import record_graph
-from ..readings import ARRAYS
-from ..record import constant
 from ..tensor import Tensor
-from ..walk import backward as walk
 from .dot import dot_text, finished
 from .model import Card, Cluster, Picture, nodes_of, picture_of, summary_of
 from .render import INSTALL, render

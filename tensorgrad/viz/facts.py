@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..frames import source_line
-from ..graph import Freed, Node, Summary, getter
-from ..record import Handle
+from ..engine.frames import source_line
+from ..engine.graph import Freed, Node, Summary, getter
+from ..engine.record import Handle
 from .style import heat, number
 
 __all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statistics", "where"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..graph import Freed, Leaf, Node, Summary, behind, elementwise
-from ..shapes import Shape
+from ..engine.graph import Freed, Leaf, Node, Summary, behind, elementwise
+from ..engine.shapes import Shape
 from .facts import Gradient, array_given, data_of, shown, size_text, statistics, where
 from .style import NONE, number, shape_text, short
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import tensorgrad as tg
-from tensorgrad.graph import Leaf, Node
+from tensorgrad.engine.graph import Leaf, Node
 
 from .cases import GROUPS, Case
 

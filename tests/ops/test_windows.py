@@ -38,7 +38,7 @@ def test_convolution_is_blocked_without_a_trace(monkeypatch):
     g = rng.normal(size=(5, 3, 3, 3))
     results = []
     for size in (1, 2**10, 2**18):
-        monkeypatch.setattr("tensorgrad.convolutions._BLOCK", size)
+        monkeypatch.setattr("tensorgrad.engine.convolutions._BLOCK", size)
         leaves = tg.Tensor(x, requires_grad=True), tg.Tensor(w, requires_grad=True)
         out = tg.conv(*leaves)
         out.backward(g)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import DTypeError
+from ..errors import DTypeError
 from .frames import LIBRARY
 from .graph import Constant, Cut, Node, Rule, Summary, elementwise, getter
 from .mode import Mode, current
@@ -25,7 +25,7 @@ from .shapes import broadcast_error
 from .writes import tick
 
 if TYPE_CHECKING:
-    from .tensor import Tensor
+    from ..tensor import Tensor
 
 __all__ = ["Handle", "TensorLike", "binary", "handle", "number", "operand", "quiet", "record", "results_are", "unary"]
 
@@ -258,7 +258,7 @@ def record(
 ) -> Tensor:
     """Compute ``forward(*arrays)`` and, where a gradient may be needed, record it.
 
-    ``rules[i]`` gives the gradient for ``inputs[i]``: see :mod:`tensorgrad.graph` for what it is called with.
+    ``rules[i]`` gives the gradient for ``inputs[i]``: see :mod:`tensorgrad.engine.graph` for what it is called with.
     Rules and forward close over static facts only (a shape, an axis, an index), never over an array.
     """
     mode = current()

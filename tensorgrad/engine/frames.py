@@ -6,6 +6,7 @@ worked out when they are shown.
 
 from __future__ import annotations
 
+import os
 from types import CodeType, FrameType
 
 __all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
@@ -14,7 +15,7 @@ __all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
 class _Library(dict[str, bool]):
     """Is a file part of the library? Worked out once a file."""
 
-    folders: tuple[str, ...] = (__file__.rpartition("frames.py")[0],)
+    folders: tuple[str, ...] = (os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),)
 
     def __missing__(self, filename: str) -> bool:
         self[filename] = inside = filename.startswith(self.folders)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import ShapeError
+from ..errors import ShapeError
 from .staging import indivisible
 
 __all__ = ["Grid", "grid", "overlap_add", "strided_windows"]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from . import writes
-from .errors import DTypeError, GraphError, InplaceError, ShapeError
 from .frames import place, user_frame
 from .graph import Freed, Node, Rule, Summary, elementwise, saved_for_backward, sources
 from .mode import current

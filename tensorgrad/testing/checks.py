@@ -12,6 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.frames import place
+from ..engine.graph import Leaf, Node
+from ..engine.mode import current, enable_grad
+from ..engine.record import Handle, handle
+from ..engine.shapes import sum_to_shape
+from ..engine.writes import memory, tick
+from ..errors import DTypeError, ShapeError
+from ..functional import fresh_tensor, pulled_back
+from ..tensor import Tensor
 from .differences import (
     GradcheckError,
     Method,
@@ -24,15 +33,6 @@ from .differences import (
     results_of,
     shown,
 )
-from .errors import DTypeError, ShapeError
-from .frames import place
-from .functional import fresh_tensor, pulled_back
-from .graph import Leaf, Node
-from .mode import current, enable_grad
-from .record import Handle, handle
-from .shapes import sum_to_shape
-from .tensor import Tensor
-from .writes import memory, tick
 
 __all__ = ["Check", "GradcheckError", "gradcheck", "gradgradcheck"]
 

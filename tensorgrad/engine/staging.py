@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from .errors import Unbatchable
+from ..errors import Unbatchable
 from .mode import current
 from .record import Handle
 from .writes import written

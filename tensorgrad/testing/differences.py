@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .mode import no_grad
-from .record import handle
-from .tensor import Tensor
+from ..engine.mode import no_grad
+from ..engine.record import handle
+from ..tensor import Tensor
 
 __all__ = [
     "GradcheckError",

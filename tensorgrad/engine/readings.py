@@ -1,6 +1,6 @@
 """How a backward walk reads the rules: on arrays, for numbers, or on Tensors, for a graph of its own.
 
-Arrays are NumPy's, a compiler's traced ones, or another library's: see :mod:`tensorgrad.arrays`.
+Arrays are NumPy's, a compiler's traced ones, or another library's: see :mod:`tensorgrad.engine.arrays`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import fft, linalg, ops, special
+from .. import fft, linalg, ops, special
+from ..errors import NonFiniteError
 from .arrays import array_functions, dead, finite, numbers
-from .errors import NonFiniteError
 from .graph import Node, Rule
 from .mode import current
 from .record import Handle, handle

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ShapeError
+from ..errors import ShapeError
 
 __all__ = ["broadcast_error", "normalised_axes", "normalised_axis", "sum_to_shape"]
 

@@ -19,7 +19,7 @@ A rule uses operators and ``xp.*`` alone, so that it can be read with NumPy's fu
 with tensorgrad's own on Tensors (any order of derivative), and on any array class that speaks NumPy's
 protocols: the compiler's traced arrays, or another library's. It returns ``g`` itself, a view of it, or a
 fresh array; never a saved array. Broadcasting and dtypes are the engine's business: a gradient is summed over
-the axes its input was broadcast along and cast to its input's dtype in one place, :func:`tensorgrad.walk.fitted`.
+the axes its input was broadcast along and cast to its input's dtype in one place, ``fitted`` in ``walk``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import GraphError
+from ..errors import GraphError
 from .frames import place, user_frame
 from .mode import Scope, current
 from .writes import tick

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.graph import Rule
+from ..engine.record import TensorLike, record
 from ..errors import ShapeError
-from ..graph import Rule
-from ..record import TensorLike, record
 from .views import shaped, view
 
 if TYPE_CHECKING:

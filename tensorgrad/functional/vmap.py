@@ -10,14 +10,14 @@ import numpy as np
 
 from .. import ops
 from ..batching import Batched, new_level
+from ..engine.graph import Node
+from ..engine.mode import current, no_grad
+from ..engine.record import handle
+from ..engine.shapes import normalised_axis
+from ..engine.writes import tick
 from ..errors import ShapeError, Unbatchable
-from ..graph import Node
-from ..mode import current, no_grad
 from ..ops.views import shaped
-from ..record import handle
-from ..shapes import normalised_axis
 from ..tensor import Tensor
-from ..writes import tick
 from .call import Argnums, name_of, named
 from .crossing import entered, left, share
 from .nests import mapped

@@ -1,0 +1,6 @@
+"""Checks of derivatives, for your own operations and functions: the gradient beside a numeric one."""
+
+from .checks import Check as Check
+from .checks import gradcheck as gradcheck
+from .checks import gradgradcheck as gradgradcheck
+from .differences import GradcheckError as GradcheckError
