@@ -14,20 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from . import ops
-from .engine.record import TensorLike, record
+from .engine.record import Tensor, TensorLike, record
 from .engine.shapes import normalised_axes
 from .errors import ShapeError
+from .ops import complexes
 from .ops.complexes import refuse_complex
 from .ops.reductions import narrow
 from .ops.views import shaped
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 __all__ = [
     "fft",
@@ -220,7 +217,7 @@ def hfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = No
     >>> tg.fft.hfft([1.0, 1.0])
     Tensor([2., 0.], dtype=float64)
     """
-    return _to_real("hfft", ops.conj(x), _length(n), (axis,), _swapped("hfft", norm))
+    return _to_real("hfft", complexes.conj(x), _length(n), (axis,), _swapped("hfft", norm))
 
 
 def ihfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
@@ -230,7 +227,7 @@ def ihfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = N
     >>> tg.fft.ihfft([2.0, 0.0]).real
     Tensor([1., 1.], dtype=float64)
     """
-    return ops.conj(_from_real("ihfft", x, _length(n), (axis,), _swapped("ihfft", norm)))
+    return complexes.conj(_from_real("ihfft", x, _length(n), (axis,), _swapped("ihfft", norm)))
 
 
 # --- along several axes ---------------------------------------------------------------------------------

@@ -8,38 +8,17 @@ operation for is an error that names it: history is never cut unnoticed, and no 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import fft, linalg, ops, special
 from .engine.record import Handle
 from .engine.staging import array_of
+from .namespaces import counterpart, tensor_functions
 
 __all__ = ["array_function", "array_ufunc", "exported"]
-
-# Where a function comes from, and where ours of the same name is.
-_HOMES: list[tuple[str, Any]] = [
-    ("numpy", ops),
-    ("numpy.linalg", linalg),
-    ("numpy.fft", fft),
-    ("numpy.lib.stride_tricks", ops),
-    ("scipy.special", special),
-]
-# NumPy's names for what has another one here.
-_RENAMED = {
-    "absolute": "abs",
-    "amax": "max",
-    "amin": "min",
-    "around": "round",
-    "conjugate": "conj",
-    "degrees": "rad2deg",
-    "mod": "remainder",
-    "radians": "deg2rad",
-}
 
 # What asks for facts that need no history.
 _FACTS: dict[Any, Callable[..., Any]] = {
@@ -77,13 +56,8 @@ def _memory(value: Any) -> Any:
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
     """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
-    name = getattr(function, "__name__", "")
-    for home, ours in _HOMES:
-        module = sys.modules.get(home)
-        if module is not None and getattr(module, name, None) is function:
-            operation = getattr(ours, _RENAMED.get(name, name), None)
-            return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
-    return None
+    operation = counterpart(function)
+    return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
 
 
 def _shown(function: Callable[..., Any]) -> str:
@@ -138,7 +112,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
                 f"tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
-    operation = getattr(ops, _METHODS.get((ufunc, method), ""), None)
+    operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
             f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "

@@ -7,21 +7,19 @@ ones stays. Every function takes the generator to draw from (or a seed); there i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from . import ops
-from .engine.record import Handle, TensorLike, handle, operand, record
+from .engine.record import Handle, Tensor, TensorLike, handle, operand, record
 from .engine.shapes import broadcast_error, normalised_axis
 from .engine.staging import array_of, host, indivisible
+from .ops import activations, arithmetic, indexing
 from .ops.complexes import refuse_complex
+from .ops.exponential import log
 from .ops.sampling import require_rng
 from .ops.shaping import lengths
 from .ops.views import shaped
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 __all__ = [
     "bernoulli",
@@ -84,7 +82,7 @@ def normal(
     >>> round(float(scale.grad), 6)
     0.634048
     """
-    return ops.add(loc, ops.multiply(scale, _draw("normal", "standard_normal", loc, scale, size, rng)))
+    return arithmetic.add(loc, arithmetic.multiply(scale, _draw("normal", "standard_normal", loc, scale, size, rng)))
 
 
 def uniform(
@@ -106,12 +104,14 @@ def uniform(
     >>> tg.random.uniform(10.0, 20.0, (2,), rng=0)
     Tensor([16.36961687, 12.69786714], dtype=float64)
     """
-    return ops.add(low, ops.multiply(ops.subtract(high, low), _draw("uniform", "random", low, high, size, rng)))
+    return arithmetic.add(
+        low, arithmetic.multiply(arithmetic.subtract(high, low), _draw("uniform", "random", low, high, size, rng))
+    )
 
 
 def _located(op: str, loc: TensorLike, scale: TensorLike, size: Any, rng: Generator | int) -> Tensor:
     """``loc + scale * standard``, of the distribution that NumPy's generators have under that name."""
-    return ops.add(loc, ops.multiply(scale, _draw(op, op, loc, scale, size, rng)))
+    return arithmetic.add(loc, arithmetic.multiply(scale, _draw(op, op, loc, scale, size, rng)))
 
 
 def laplace(
@@ -173,7 +173,7 @@ def exponential(scale: TensorLike = 1.0, size: int | tuple[int, ...] | None = No
     >>> tg.random.exponential(2.0, (2,), rng=0)
     Tensor([1.35986381, 2.0391942 ], dtype=float64)
     """
-    return ops.multiply(scale, _draw("exponential", "standard_exponential", scale, 1.0, size, rng))
+    return arithmetic.multiply(scale, _draw("exponential", "standard_exponential", scale, 1.0, size, rng))
 
 
 @indivisible
@@ -225,7 +225,7 @@ def gamma(
     """
     require_rng("gamma", rng)
     dtype, size = _asked("gamma", shape, scale, size)
-    return ops.multiply(scale, _standard_gamma("gamma", shape, size, dtype, rng))
+    return arithmetic.multiply(scale, _standard_gamma("gamma", shape, size, dtype, rng))
 
 
 def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, rng: Generator | int) -> Tensor:
@@ -256,9 +256,9 @@ def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, r
     dtype, whole = _asked(op, source, 1.0, (*(() if size is None else lengths(size, op)), *source.shape))
     # A seed stands for two streams: the same numbers for both would depend on one another.
     first, second = (rng, rng) if isinstance(rng, Generator) else ([int(rng), 0], [int(rng), 1])
-    larger = _standard_gamma(op, ops.add(source, 1.0), whole, dtype, first)
+    larger = _standard_gamma(op, arithmetic.add(source, 1.0), whole, dtype, first)
     power = host(lambda: np.random.default_rng(second).standard_exponential(whole).astype(dtype))
-    return ops.softmax(ops.subtract(ops.log(larger), ops.divide(power, source)), -1)
+    return activations.softmax(arithmetic.subtract(log(larger), arithmetic.divide(power, source)), -1)
 
 
 @indivisible
@@ -302,4 +302,4 @@ def permutation(x: TensorLike, /, axis: int = 0, *, rng: Generator | int) -> Ten
     source = shaped(np.arange(x) if isinstance(x, int | np.integer) else x, "permutation")
     axis = normalised_axis(axis, len(source.shape), "permutation")
     count = source.shape[axis]
-    return ops.take(source, host(lambda: np.random.default_rng(rng).permutation(count)), axis=axis)
+    return indexing.take(source, host(lambda: np.random.default_rng(rng).permutation(count)), axis=axis)

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import interop, ops
+from . import interop
 from .engine import walk
 from .engine.frames import place
 from .engine.graph import Constant, Cut, Leaf, Node, extra
 from .engine.mode import current, enable_grad
-from .engine.readings import ARRAYS, TENSORS
+from .engine.readings import ARRAYS
 from .engine.record import Handle, TensorLike, as_array, checked, handle, operand, results_are
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
+from .namespaces import TENSORS
+from .ops import arithmetic, axes, complexes
 from .ops.methods import Methods
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy"]
@@ -38,7 +40,7 @@ def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
     seen: set[int] = set()
     for node, g in gradients.items():
         if getattr(g.data, "base", None) is not None or id(g.data) in seen:
-            gradients[node] = g = ops.positive(g)
+            gradients[node] = g = arithmetic.positive(g)
         seen.add(id(g.data))
     return gradients
 
@@ -121,22 +123,22 @@ class Tensor(Methods):
     @property
     def T(self) -> Tensor:
         """The Tensor with its axes in reverse order."""
-        return ops.transpose(self)
+        return axes.transpose(self)
 
     @property
     def mT(self) -> Tensor:
         """The Tensor with its last two axes swapped."""
-        return ops.matrix_transpose(self)
+        return axes.matrix_transpose(self)
 
     @property
     def real(self) -> Tensor:
         """The real part, a copy."""
-        return ops.real(self)
+        return complexes.real(self)
 
     @property
     def imag(self) -> Tensor:
         """The imaginary part, a copy; zero for real numbers."""
-        return ops.imag(self)
+        return complexes.imag(self)
 
     @property
     def requires_grad(self) -> bool:

@@ -11,11 +11,12 @@ import pytest
 import tensorgrad as tg
 from tensorgrad.batching import Batched, new_level
 from tensorgrad.engine import walk
-from tensorgrad.engine.readings import ARRAYS, TENSORS
+from tensorgrad.engine.readings import ARRAYS
 from tensorgrad.engine.record import handle
 from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
 from tensorgrad.functional.crossing import left, share
+from tensorgrad.namespaces import TENSORS
 from tests.ops.cases import Sample
 from tests.test_readings import ROWS, listed, same, seeds
 
@@ -322,7 +323,9 @@ def test_rules_that_know_ndarrays_only_and_hooks_see_one_row() -> None:
     def scaled(xp: Any, g: Any) -> Any:
         return np.asarray(g) * 2
 
-    close(tg.jacobian(lambda x: tg.engine.record.record("twice", lambda a: 2 * a, (x,), (scaled,)))(X[0]), 2 * np.eye(4))
+    close(
+        tg.jacobian(lambda x: tg.engine.record.record("twice", lambda a: 2 * a, (x,), (scaled,)))(X[0]), 2 * np.eye(4)
+    )
 
 
 def test_an_error_in_a_rule_is_raised() -> None:

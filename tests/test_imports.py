@@ -19,6 +19,7 @@ LAYERS = [
     {"debugging", "ops"},
     {"fft", "linalg", "special"},
     {"random"},
+    {"namespaces"},
     {"interop"},
     {"tensor"},
     {"creation", "functional", "reasons"},

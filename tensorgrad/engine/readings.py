@@ -1,6 +1,7 @@
-"""How a backward walk reads the rules: on arrays, for numbers, or on Tensors, for a graph of its own.
+"""How a backward walk reads the rules, and mends gradients that are not finite.
 
-Arrays are NumPy's, a compiler's traced ones, or another library's: see :mod:`tensorgrad.engine.arrays`.
+Here for arrays: NumPy's, a compiler's traced ones, or another library's (see :mod:`tensorgrad.engine.arrays`).
+For Tensors, which gives the gradient a graph of its own, see :mod:`tensorgrad.namespaces`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import fft, linalg, ops, special
 from ..errors import NonFiniteError
 from .arrays import array_functions, dead, finite, numbers
-from .graph import Node, Rule
+from .graph import Rule
 from .mode import current
-from .record import Handle, handle
+from .record import Handle
 from .staging import indivisible
 from .walk import Reading
 
-__all__ = ["ARRAYS", "TENSORS"]
+__all__ = ["ARRAYS", "all_finite", "mender"]
 
 
 # A gradient that is exactly zero contributes zero, and so does a local derivative that is. Of an elementwise rule the
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
     return value.data if isinstance(value, Handle) else value
 
 
-def _mender(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
+def mender(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
     """How gradients are mended where rules are read with these functions; ``ones`` makes ones like a gradient."""
 
     def mended(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
@@ -83,38 +83,12 @@ def _require_finite(*gradients: Any) -> None:
         )
 
 
-def _finite_arrays(gradients: Iterable[Any]) -> bool:
+def all_finite(gradients: Iterable[Any]) -> bool:
+    """Are all these gradients finite? While a step is compiled, its program asks at every run, and raises."""
     if current().tracer is None:
         return all(map(finite, gradients))
     _require_finite(*gradients)  # a compiled step cannot walk twice
     return True
 
 
-def _wrapped(array: Any, source: Any) -> Any:
-    if not hasattr(array, "dtype"):
-        return array  # a Python scalar
-    return handle(array, source if isinstance(source, Node) else None)
-
-
-class _TensorFunctions:
-    """Attribute access to the operations, as ``array_functions`` has NumPy's: ``xp.exp``, ``xp.linalg.inv``."""
-
-    fft = fft
-    linalg = linalg
-    special = special
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(ops, name)
-        setattr(self, name, function)
-        return function
-
-
-tensor_functions = _TensorFunctions()
-
-ARRAYS = Reading(array_functions, None, _mender(array_functions, np.ones_like), _finite_arrays)
-TENSORS = Reading(
-    tensor_functions,
-    _wrapped,
-    _mender(tensor_functions, lambda g: handle(np.ones_like(g.data), None)),
-    lambda gradients: _finite_arrays(g.data for g in gradients),
-)
+ARRAYS = Reading(array_functions, None, mender(array_functions, np.ones_like), all_finite)

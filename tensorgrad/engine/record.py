@@ -24,10 +24,19 @@ from .mode import Mode, current
 from .shapes import broadcast_error
 from .writes import tick
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = ["Handle", "TensorLike", "binary", "handle", "number", "operand", "quiet", "record", "results_are", "unary"]
+__all__ = [
+    "Handle",
+    "Tensor",
+    "TensorLike",
+    "binary",
+    "handle",
+    "number",
+    "operand",
+    "quiet",
+    "record",
+    "results_are",
+    "unary",
+]
 
 P = ParamSpec("P")
 ndarray = np.ndarray
@@ -46,6 +55,11 @@ class Handle:
     node: Node | None
     _grad: Any
 
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor as Tensor  # the one arrow upwards, for annotations
+else:
+    Tensor = Handle
 
 TensorLike = Handle | ArrayLike
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..engine import walk
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
-from ..engine.readings import ARRAYS, TENSORS
+from ..engine.readings import ARRAYS
 from ..engine.record import handle
 from ..errors import DTypeError, ShapeError
+from ..namespaces import TENSORS
+from ..ops import arithmetic
 from ..tensor import Tensor, separated
 from .nests import floating, leaves, mapped, parameters, same
 
@@ -158,7 +159,7 @@ def _detached(path: str, leaf: Any) -> Any:
 def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
     """A Tensor equal to ``x`` with a node of its own: a leaf, or a recorded copy where ``x`` has history."""
     if recording and x.requires_grad:
-        return ops.positive(x)
+        return arithmetic.positive(x)
     result = x.detach()
     result.node = Leaf(result)
     return result

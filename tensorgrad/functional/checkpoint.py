@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
 from ..engine.record import Handle, handle, record
 from ..engine.writes import tick
 from ..errors import GraphError
+from ..ops import joining, shaping
 from ..tensor import Tensor
 from .call import fresh_tensor, name_of, named, pulled_back
 from .joint import Joint
@@ -82,7 +82,7 @@ class _Run:
             self.parts = list(found.values())  # all results with a gradient
             whole = self.parts
             if len(whole) > 1:
-                whole = [ops.concatenate([ops.reshape(out, (-1,)) for out in whole])]
+                whole = [joining.concatenate([shaping.reshape(out, (-1,)) for out in whole])]
             self.whole = whole[0] if whole else None  # the same as one Tensor
         own = {x.node for x in fresh if isinstance(x, Tensor)}
         self.others = [] if self.whole is None else _outside(self.whole.node, own, since)
@@ -126,7 +126,7 @@ class _Segment:
         if len(run.parts) > 1:
             ends = np.cumsum([out.size for out in run.parts]).tolist()
             pieces = [
-                ops.astype(ops.reshape(whole[end - out.size : end], out.shape), out.dtype)
+                shaping.astype(shaping.reshape(whole[end - out.size : end], out.shape), out.dtype)
                 for out, end in zip(run.parts, ends)
             ]
         own = {id(out): piece for out, piece in zip(run.parts, pieces)}

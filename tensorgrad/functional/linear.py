@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
 from ..engine.record import handle
 from ..engine.staging import array_of
+from ..ops import arithmetic, reductions
 from ..tensor import Tensor
 from .call import Call, name_of, pulled_back
 from .nests import fitting, mapped, matched
@@ -208,7 +208,7 @@ def _pulled(
             ((out, seed),) = pairs
             return pulled_back(out, seed, nodes, recorded)
         with enable_grad(), np.errstate(all="ignore"):
-            total = reduce(ops.add, (ops.sum(ops.multiply(out, seed)) for out, seed in pairs))
+            total = reduce(arithmetic.add, (reductions.sum(arithmetic.multiply(out, seed)) for out, seed in pairs))
         return pulled_back(total, handle(np.ones_like(total.data), None), nodes, recorded)
 
 

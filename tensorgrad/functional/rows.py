@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..batching import Batched, new_level, together
 from ..engine.graph import Node
 from ..engine.mode import current
 from ..engine.record import handle
 from ..engine.writes import tick
+from ..ops import joining
 from ..tensor import Tensor
 from .crossing import left, share
 
@@ -39,7 +39,7 @@ def _one_by_one(call: Any, out: Tensor) -> dict[Node, Tensor]:
         seed = np.zeros(out.size, dtype=out.dtype)
         seed[i] = 1
         found.append(call.pull(out, np.reshape(seed, out.shape)))
-    return {node: ops.stack([row[node] for row in found]) for node in (found[0] if found else ())}
+    return {node: joining.stack([row[node] for row in found]) for node in (found[0] if found else ())}
 
 
 def _in_batches(call: Any, out: Tensor, count: int) -> dict[Node, Tensor]:
@@ -62,7 +62,7 @@ def _in_batches(call: Any, out: Tensor, count: int) -> dict[Node, Tensor]:
                 whole[node] = np.zeros_like(part.data, shape=(out.size, *part.shape[1:]))
                 found[node] = [handle(whole[node], None)]
             whole[node][start : start + size] = part.data
-    return {node: parts[0] if len(parts) == 1 else ops.concatenate(parts) for node, parts in found.items()}
+    return {node: parts[0] if len(parts) == 1 else joining.concatenate(parts) for node, parts in found.items()}
 
 
 def _at_once(out: Tensor, nodes: set[Node]) -> int:

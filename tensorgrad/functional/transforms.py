@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..engine.record import handle
 from ..engine.staging import array_of
 from ..errors import GraphError
+from ..ops import shaping
 from ..tensor import Tensor
 from .call import Argnums, Call, name_of, named
 from .nests import mapped
@@ -129,7 +129,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
                 assert x.node is not None
                 shape = out.shape + x.shape
                 found = rows.get(x.node)
-                return handle(np.zeros(shape, dtype=x.dtype), None) if found is None else ops.reshape(found, shape)
+                return handle(np.zeros(shape, dtype=x.dtype), None) if found is None else shaping.reshape(found, shape)
 
             return call.rebuilt(shaped)
 

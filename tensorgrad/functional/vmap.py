@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..batching import Batched, new_level
 from ..engine.graph import Node
 from ..engine.mode import current, no_grad
@@ -16,6 +15,7 @@ from ..engine.record import handle
 from ..engine.shapes import normalised_axis
 from ..engine.writes import tick
 from ..errors import ShapeError, Unbatchable
+from ..ops import indexing, joining
 from ..ops.views import shaped
 from ..tensor import Tensor
 from .call import Argnums, name_of, named
@@ -152,7 +152,9 @@ def _at_once(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], s
 
 
 def _one_by_one(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
-    return _stacked([call([ops.getitem(x, (slice(None),) * axis + (i,)) for x, axis in samples]) for i in range(size)])
+    return _stacked(
+        [call([indexing.getitem(x, (slice(None),) * axis + (i,)) for x, axis in samples]) for i in range(size)]
+    )
 
 
 def _stacked(results: list[Any]) -> Any:
@@ -167,4 +169,4 @@ def _stacked(results: list[Any]) -> Any:
         if isinstance(first, list):
             return parts
         return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
-    return ops.stack(results) if isinstance(first, Tensor) else np.stack(results)
+    return joining.stack(results) if isinstance(first, Tensor) else np.stack(results)

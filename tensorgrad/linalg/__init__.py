@@ -1,11 +1,11 @@
 """Linear algebra: NumPy's ``np.linalg``, recorded, and the matrix functions of ``scipy.linalg``."""
 
-from ..ops import cross as cross
-from ..ops import matmul as matmul
-from ..ops import matrix_transpose as matrix_transpose
-from ..ops import outer as outer
-from ..ops import tensordot as tensordot
-from ..ops import vecdot as vecdot
+from ..ops.axes import matrix_transpose as matrix_transpose
+from ..ops.contractions import cross as cross
+from ..ops.contractions import tensordot as tensordot
+from ..ops.contractions import vecdot as vecdot
+from ..ops.products import matmul as matmul
+from ..ops.products import outer as outer
 from .determinants import SlogdetResult as SlogdetResult
 from .determinants import det as det
 from .determinants import slogdet as slogdet

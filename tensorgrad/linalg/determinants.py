@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import indivisible
+from ..ops import indexing
 from ..ops.reductions import wide
 from .matrices import diagonal, narrowed, real_only, square, transposed
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["SlogdetResult", "det", "slogdet"]
 
@@ -74,7 +71,7 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
         return xp.where(singular, infinite, g * transposed(xp, inverse))
 
     packed = record("slogdet", forward, (source,), (d_x,))
-    return SlogdetResult(ops.getitem(packed, (..., 0)), ops.getitem(packed, (..., 1)))
+    return SlogdetResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., 1)))
 
 
 # --- cofactors ------------------------------------------------------------------------------------------

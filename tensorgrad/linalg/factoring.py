@@ -7,20 +7,17 @@ in the other. Through a symmetric expression such as ``a @ a.T`` it is the same 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .. import ops
 from ..engine.mode import current
-from ..engine.record import TensorLike, handle, record
+from ..engine.record import Tensor, TensorLike, handle, record
 from ..engine.staging import array_of
 from ..errors import GraphError
+from ..ops import axes, indexing
 from ..ops.reductions import wide
 from .matrices import below, diagonal, guarded, matrices, narrowed, real_only, square, transposed
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "EighResult",
@@ -61,7 +58,7 @@ def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
     """
     source = real_only(square(x, "cholesky"), "cholesky")
     if upper:
-        return ops.swapaxes(cholesky(ops.swapaxes(source, -1, -2)), -1, -2)
+        return axes.swapaxes(cholesky(axes.swapaxes(source, -1, -2)), -1, -2)
     n = source.shape[-1]
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
@@ -123,10 +120,10 @@ def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
         return xp.concatenate([result, xp.matmul(q, d_rest)], axis=-1) if n > k else result
 
     packed = record("qr", forward, (source,), (d_x,))
-    right = ops.getitem(packed, (..., slice(m, None)))
+    right = indexing.getitem(packed, (..., slice(m, None)))
     if mode == "r":
         return right
-    return QRResult(ops.swapaxes(ops.getitem(packed, (..., slice(0, m))), -1, -2), right)
+    return QRResult(axes.swapaxes(indexing.getitem(packed, (..., slice(0, m))), -1, -2), right)
 
 
 # --- eigenvalues of symmetric matrices ------------------------------------------------------------------
@@ -178,7 +175,7 @@ def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
         return _one_triangle(xp, xp.matmul(xp.matmul(v, inner), transposed(xp, v)), lower)
 
     packed = record("eigh", forward, (source,), (d_x,))
-    return EighResult(ops.getitem(packed, (..., 0)), ops.getitem(packed, (..., slice(1, None))))
+    return EighResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., slice(1, None))))
 
 
 def _over(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...]) -> Any:
@@ -276,11 +273,11 @@ def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
         return result
 
     packed = record("svd", forward, (source,), (d_x,))
-    rows = ops.getitem(packed, (..., slice(m + 1, None), slice(None)))
+    rows = indexing.getitem(packed, (..., slice(m + 1, None), slice(None)))
     return SVDResult(
-        ops.getitem(packed, (..., slice(0, m), slice(None))),
-        ops.getitem(packed, (..., m, slice(None))),
-        ops.swapaxes(rows, -1, -2),
+        indexing.getitem(packed, (..., slice(0, m), slice(None))),
+        indexing.getitem(packed, (..., m, slice(None))),
+        axes.swapaxes(rows, -1, -2),
     )
 
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .. import ops
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import indivisible
 from ..errors import ShapeError
+from ..ops import arithmetic, indexing, products
 from ..ops.reductions import wide
 from ..ops.views import no_gradient, shaped
 from .factoring import svdvals
 from .matrices import diagonal, guarded, matrices, narrowed, square, transposed
 from .norms import matrix_norm
 from .solving import inv
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["cond", "expm", "matrix_power", "matrix_rank", "multi_dot", "sqrtm"]
 
@@ -63,7 +60,7 @@ def multi_dot(arrays: Sequence[TensorLike], /) -> Tensor:
         if first == last:
             return factors[first]
         cut = cuts[first, last]
-        return ops.matmul(product(first, cut), product(cut + 1, last))
+        return products.matmul(product(first, cut), product(cut + 1, last))
 
     return product(0, count - 1)
 
@@ -103,14 +100,14 @@ def matrix_power(x: TensorLike, n: int, /) -> Tensor:
     if n < 0:
         source, n = inv(source), -n
     if n == 1:
-        return ops.positive(source)
+        return arithmetic.positive(source)
     power: Any = source
     result: Any = None
     while n:
         if n & 1:
-            result = power if result is None else ops.matmul(result, power)
+            result = power if result is None else products.matmul(result, power)
         n >>= 1
-        power = ops.matmul(power, power) if n else power
+        power = products.matmul(power, power) if n else power
     return result
 
 
@@ -185,7 +182,7 @@ def expm(x: TensorLike, /) -> Tensor:
 
 def _recorded(op: str, function: Callable[[Any], Any], x: TensorLike) -> Tensor:
     source = square(x, op)
-    return _analytic(op, function, source if isinstance(source, Handle) else ops.positive(source))
+    return _analytic(op, function, source if isinstance(source, Handle) else arithmetic.positive(source))
 
 
 def _square_root(a: Any) -> Any:
@@ -251,11 +248,11 @@ def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
         raise ShapeError(f"cond: matrices of shape {source.shape} have no elements")
     if p in (None, 2, -2):
         values = svdvals(source)
-        largest, smallest = ops.getitem(values, (..., 0)), ops.getitem(values, (..., -1))
-        return ops.divide(smallest, largest) if p == -2 else ops.divide(largest, smallest)
+        largest, smallest = indexing.getitem(values, (..., 0)), indexing.getitem(values, (..., -1))
+        return arithmetic.divide(smallest, largest) if p == -2 else arithmetic.divide(largest, smallest)
     order: Any = p
     source = square(source, "cond")
-    return ops.multiply(matrix_norm(source, ord=order), matrix_norm(inv(source), ord=order))
+    return arithmetic.multiply(matrix_norm(source, ord=order), matrix_norm(inv(source), ord=order))
 
 
 def matrix_rank(x: TensorLike, /, tol: float | None = None) -> Any:

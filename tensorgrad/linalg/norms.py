@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .. import ops
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis, normalised_axes
 from ..errors import ShapeError
+from ..ops import arithmetic, reductions, shaping
+from ..ops.axes import moveaxis
 from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
 from .factoring import svdvals
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
@@ -88,20 +86,20 @@ def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: fl
     if ord in (None, "fro"):
         return _p_norm(op, x, axes, keepdims, 2)
     if ord in ("nuc", 2, -2):
-        values = svdvals(ops.moveaxis(x, axes, (-2, -1)))
+        values = svdvals(moveaxis(x, axes, (-2, -1)))
         if ord == "nuc":  # a value of exactly zero gets no gradient, so that there is none at zero
-            result = ops.sum(ops.abs(values), axis=-1)
+            result = reductions.sum(arithmetic.abs(values), axis=-1)
         else:
-            result = (ops.max if ord == 2 else ops.min)(ops.abs(values), axis=-1)
+            result = (reductions.max if ord == 2 else reductions.min)(arithmetic.abs(values), axis=-1)
         if keepdims:
-            result = ops.expand_dims(result, axes)
+            result = shaping.expand_dims(result, axes)
         return result
     if ord not in (1, -1, np.inf, -np.inf):
         raise ValueError(f"{op}: ord of a matrix is None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
     inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
-    sums = ops.sum(ops.abs(x), axis=inner, keepdims=True)
-    result = (ops.max if ord in (1, np.inf) else ops.min)(sums, axis=outer, keepdims=True)
-    return result if keepdims else ops.squeeze(result, axis=axes)
+    sums = reductions.sum(arithmetic.abs(x), axis=inner, keepdims=True)
+    result = (reductions.max if ord in (1, np.inf) else reductions.min)(sums, axis=outer, keepdims=True)
+    return result if keepdims else shaping.squeeze(result, axis=axes)
 
 
 def _count(op: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
@@ -117,11 +115,11 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     if isinstance(ord, str):
         raise ValueError(f"{op}: ord of a vector is a number, got {ord!r}")
     if ord == np.inf:
-        return ops.max(ops.abs(x), axis=axis, keepdims=keepdims)
+        return reductions.max(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == -np.inf:
-        return ops.min(ops.abs(x), axis=axis, keepdims=keepdims)
+        return reductions.min(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == 1:
-        return ops.sum(ops.abs(x), axis=axis, keepdims=keepdims)
+        return reductions.sum(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
         return _count(op, x, axis, keepdims)
     axes = normalised_axes(axis, len(x.shape), op)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes
 from ..engine.staging import indivisible
 from ..errors import ShapeError
+from ..ops import arithmetic, indexing, products, reductions, shaping
+from ..ops.axes import moveaxis
 from ..ops.reductions import wide
 from ..ops.views import shaped
 from .matrices import below, diagonal, guarded, matrices, mixed, narrowed, real_only, square, transposed
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["LstsqResult", "inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
 
@@ -258,9 +256,11 @@ def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqR
     solution = record("lstsq", forward, (x, y), (d_a, d_b))
     rank, values = found
     if x.shape[0] > x.shape[1] and _full(rank, x.shape[1]):
-        residuals = ops.sum(ops.square(ops.subtract(y, ops.matmul(x, solution))), axis=0, keepdims=vector)
+        residuals = reductions.sum(
+            arithmetic.square(arithmetic.subtract(y, products.matmul(x, solution))), axis=0, keepdims=vector
+        )
     else:
-        residuals = ops.reshape(ops.getitem(solution, slice(0, 0)), (0,))
+        residuals = shaping.reshape(indexing.getitem(solution, slice(0, 0)), (0,))
     return LstsqResult(solution, residuals, rank, values)
 
 
@@ -284,7 +284,7 @@ def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = 
     x, y = shaped(a, "tensorsolve"), shaped(b, "tensorsolve")
     if axes is not None:
         last = normalised_axes(axes, len(x.shape), "tensorsolve")
-        x = ops.moveaxis(x, last, tuple(range(len(x.shape) - len(last), len(x.shape))))
+        x = moveaxis(x, last, tuple(range(len(x.shape) - len(last), len(x.shape))))
     shape = x.shape[len(y.shape) :]
     count = prod(y.shape)
     if prod(shape) != count or prod(x.shape) != count * count:
@@ -292,7 +292,7 @@ def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = 
             f"tensorsolve: shape {x.shape} with b of shape {y.shape} makes no square system: the first "
             f"{len(y.shape)} axes have to hold as many elements as the others"
         )
-    return ops.reshape(solve(ops.reshape(x, (count, count)), ops.reshape(y, (count,))), shape)
+    return shaping.reshape(solve(shaping.reshape(x, (count, count)), shaping.reshape(y, (count,))), shape)
 
 
 def tensorinv(x: TensorLike, /, ind: int = 2) -> Tensor:
@@ -310,4 +310,4 @@ def tensorinv(x: TensorLike, /, ind: int = 2) -> Tensor:
         raise ShapeError(
             f"tensorinv: shape {source.shape} with ind={ind} makes no square matrix: {prod(rows)} by {prod(columns)}"
         )
-    return ops.reshape(inv(ops.reshape(source, (prod(rows), prod(columns)))), columns + rows)
+    return shaping.reshape(inv(shaping.reshape(source, (prod(rows), prod(columns)))), columns + rows)

@@ -1,265 +1,78 @@
-"""The operations: one family a file. As a namespace, the counterpart for Tensors of ``tensorgrad.engine.arrays``."""
+"""The operations: one family a file, whose ``__all__`` lists them; their public names are in ``tensorgrad``.
 
-from .activations import gelu as gelu
-from .activations import glu as glu
-from .activations import leaky_relu as leaky_relu
-from .activations import log_sigmoid as log_sigmoid
-from .activations import log_softmax as log_softmax
-from .activations import mish as mish
-from .activations import relu as relu
-from .activations import sigmoid as sigmoid
-from .activations import silu as silu
-from .activations import softmax as softmax
-from .activations import softmin as softmin
-from .activations import softplus as softplus
-from .activations import softsign as softsign
-from .activations import tanhshrink as tanhshrink
-from .arithmetic import abs as abs
-from .arithmetic import add as add
-from .arithmetic import cbrt as cbrt
-from .arithmetic import copysign as copysign
-from .arithmetic import divide as divide
-from .arithmetic import fabs as fabs
-from .arithmetic import float_power as float_power
-from .arithmetic import floor_divide as floor_divide
-from .arithmetic import fmod as fmod
-from .arithmetic import hypot as hypot
-from .arithmetic import ldexp as ldexp
-from .arithmetic import multiply as multiply
-from .arithmetic import negative as negative
-from .arithmetic import positive as positive
-from .arithmetic import power as power
-from .arithmetic import reciprocal as reciprocal
-from .arithmetic import remainder as remainder
-from .arithmetic import rsqrt as rsqrt
-from .arithmetic import sqrt as sqrt
-from .arithmetic import square as square
-from .arithmetic import subtract as subtract
-from .axes import flip as flip
-from .axes import fliplr as fliplr
-from .axes import flipud as flipud
-from .axes import matrix_transpose as matrix_transpose
-from .axes import moveaxis as moveaxis
-from .axes import permute_dims as permute_dims
-from .axes import rollaxis as rollaxis
-from .axes import rot90 as rot90
-from .axes import swapaxes as swapaxes
-from .axes import transpose as transpose
-from .branches import choose as choose
-from .branches import piecewise as piecewise
-from .branches import safe_where as safe_where
-from .branches import select as select
-from .compare import equal as equal
-from .compare import greater as greater
-from .compare import greater_equal as greater_equal
-from .compare import isfinite as isfinite
-from .compare import less as less
-from .compare import less_equal as less_equal
-from .compare import not_equal as not_equal
-from .complexes import angle as angle
-from .complexes import conj as conj
-from .complexes import imag as imag
-from .complexes import real as real
-from .contractions import cross as cross
-from .contractions import inner as inner
-from .contractions import kron as kron
-from .contractions import matvec as matvec
-from .contractions import tensordot as tensordot
-from .contractions import vander as vander
-from .contractions import vdot as vdot
-from .contractions import vecdot as vecdot
-from .contractions import vecmat as vecmat
-from .convolution import conv as conv
-from .convolution import conv_input as conv_input
-from .convolution import conv_weight as conv_weight
-from .convolution import overlap_add as overlap_add
-from .convolution import strided_windows as strided_windows
-from .cumulative import cummax as cummax
-from .cumulative import cummin as cummin
-from .cumulative import cumprod as cumprod
-from .cumulative import cumsum as cumsum
-from .cumulative import cumulative_prod as cumulative_prod
-from .cumulative import cumulative_sum as cumulative_sum
-from .cumulative import logcumsumexp as logcumsumexp
-from .cumulative import nancumsum as nancumsum
-from .diagonals import diag as diag
-from .diagonals import diagflat as diagflat
-from .diagonals import diagonal as diagonal
-from .diagonals import trace as trace
-from .diagonals import tril as tril
-from .diagonals import triu as triu
-from .differences import diff as diff
-from .differences import ediff1d as ediff1d
-from .differences import gradient as gradient
-from .differences import trapezoid as trapezoid
-from .einsum import einsum as einsum
-from .exponential import exp as exp
-from .exponential import exp2 as exp2
-from .exponential import expm1 as expm1
-from .exponential import i0 as i0
-from .exponential import log as log
-from .exponential import log1p as log1p
-from .exponential import log2 as log2
-from .exponential import log10 as log10
-from .exponential import logaddexp as logaddexp
-from .exponential import logaddexp2 as logaddexp2
-from .exponential import sinc as sinc
-from .exponential import xlog1py as xlog1py
-from .exponential import xlogy as xlogy
-from .indexing import compress as compress
-from .indexing import extract as extract
-from .indexing import getitem as getitem
-from .indexing import scatter as scatter
-from .indexing import take as take
-from .indexing import take_along_axis as take_along_axis
-from .joining import append as append
-from .joining import block as block
-from .joining import column_stack as column_stack
-from .joining import concat as concat
-from .joining import concatenate as concatenate
-from .joining import dstack as dstack
-from .joining import hstack as hstack
-from .joining import meshgrid as meshgrid
-from .joining import stack as stack
-from .joining import vstack as vstack
-from .logic import all as all
-from .logic import any as any
-from .logic import argmax as argmax
-from .logic import argmin as argmin
-from .logic import count_nonzero as count_nonzero
-from .logic import isinf as isinf
-from .logic import isnan as isnan
-from .logic import logical_and as logical_and
-from .logic import logical_not as logical_not
-from .logic import logical_or as logical_or
-from .logic import logical_xor as logical_xor
-from .logic import signbit as signbit
-from .nan import nanmax as nanmax
-from .nan import nanmean as nanmean
-from .nan import nanmin as nanmin
-from .nan import nanprod as nanprod
-from .nan import nanstd as nanstd
-from .nan import nansum as nansum
-from .nan import nanvar as nanvar
-from .numerics import convolve as convolve
-from .numerics import corrcoef as corrcoef
-from .numerics import correlate as correlate
-from .numerics import cov as cov
-from .numerics import interp as interp
-from .numerics import polyfit as polyfit
-from .numerics import polyval as polyval
-from .padding import pad as pad
-from .products import dot as dot
-from .products import matmul as matmul
-from .products import outer as outer
-from .quantiles import median as median
-from .quantiles import nanmedian as nanmedian
-from .quantiles import nanpercentile as nanpercentile
-from .quantiles import nanquantile as nanquantile
-from .quantiles import percentile as percentile
-from .quantiles import quantile as quantile
-from .reciprocals import arccot as arccot
-from .reciprocals import arccoth as arccoth
-from .reciprocals import arccsc as arccsc
-from .reciprocals import arccsch as arccsch
-from .reciprocals import arcsec as arcsec
-from .reciprocals import arcsech as arcsech
-from .reciprocals import cot as cot
-from .reciprocals import coth as coth
-from .reciprocals import csc as csc
-from .reciprocals import csch as csch
-from .reciprocals import sec as sec
-from .reciprocals import sech as sech
-from .rectifiers import celu as celu
-from .rectifiers import elu as elu
-from .rectifiers import hardshrink as hardshrink
-from .rectifiers import hardsigmoid as hardsigmoid
-from .rectifiers import hardswish as hardswish
-from .rectifiers import hardtanh as hardtanh
-from .rectifiers import prelu as prelu
-from .rectifiers import relu6 as relu6
-from .rectifiers import rrelu as rrelu
-from .rectifiers import selu as selu
-from .rectifiers import softshrink as softshrink
-from .rectifiers import threshold as threshold
-from .reductions import average as average
-from .reductions import logsumexp as logsumexp
-from .reductions import max as max
-from .reductions import mean as mean
-from .reductions import min as min
-from .reductions import prod as prod
-from .reductions import ptp as ptp
-from .reductions import std as std
-from .reductions import sum as sum
-from .reductions import var as var
-from .rounding import ceil as ceil
-from .rounding import floor as floor
-from .rounding import frac as frac
-from .rounding import heaviside as heaviside
-from .rounding import rint as rint
-from .rounding import round as round
-from .rounding import sign as sign
-from .rounding import straight_through_round as straight_through_round
-from .rounding import trunc as trunc
-from .rounding import zeros_like as zeros_like
-from .sampling import gumbel_softmax as gumbel_softmax
-from .selection import clip as clip
-from .selection import fmax as fmax
-from .selection import fmin as fmin
-from .selection import lerp as lerp
-from .selection import maximum as maximum
-from .selection import minimum as minimum
-from .selection import nan_to_num as nan_to_num
-from .selection import where as where
-from .sequences import add_sequence as add_sequence
-from .sequences import multiply_sequence as multiply_sequence
-from .shaping import astype as astype
-from .shaping import atleast_1d as atleast_1d
-from .shaping import atleast_2d as atleast_2d
-from .shaping import atleast_3d as atleast_3d
-from .shaping import broadcast_arrays as broadcast_arrays
-from .shaping import broadcast_to as broadcast_to
-from .shaping import expand_dims as expand_dims
-from .shaping import ravel as ravel
-from .shaping import reshape as reshape
-from .shaping import squeeze as squeeze
-from .sorting import argpartition as argpartition
-from .sorting import argsort as argsort
-from .sorting import nonzero as nonzero
-from .sorting import partition as partition
-from .sorting import searchsorted as searchsorted
-from .sorting import sort as sort
-from .sorting import topk as topk
-from .splitting import array_split as array_split
-from .splitting import delete as delete
-from .splitting import dsplit as dsplit
-from .splitting import hsplit as hsplit
-from .splitting import insert as insert
-from .splitting import split as split
-from .splitting import unstack as unstack
-from .splitting import vsplit as vsplit
-from .tiling import repeat as repeat
-from .tiling import resize as resize
-from .tiling import roll as roll
-from .tiling import sliding_window_view as sliding_window_view
-from .tiling import tile as tile
-from .trigonometry import arccos as arccos
-from .trigonometry import arccosh as arccosh
-from .trigonometry import arcsin as arcsin
-from .trigonometry import arcsinh as arcsinh
-from .trigonometry import arctan as arctan
-from .trigonometry import arctan2 as arctan2
-from .trigonometry import arctanh as arctanh
-from .trigonometry import cos as cos
-from .trigonometry import cosh as cosh
-from .trigonometry import deg2rad as deg2rad
-from .trigonometry import rad2deg as rad2deg
-from .trigonometry import sin as sin
-from .trigonometry import sinh as sinh
-from .trigonometry import tan as tan
-from .trigonometry import tanh as tanh
-from .trigonometry import unwrap as unwrap
-from .writing import fill_diagonal as fill_diagonal
-from .writing import put_along_axis as put_along_axis
-from .writing import scatter_add as scatter_add
-from .writing import setitem as setitem
+``methods`` gives them to Tensor as methods; ``views`` and ``keys`` hold what several families share.
+"""
+
+from types import ModuleType
+
+from . import activations as activations
+from . import arithmetic as arithmetic
+from . import axes as axes
+from . import branches as branches
+from . import compare as compare
+from . import complexes as complexes
+from . import contractions as contractions
+from . import convolution as convolution
+from . import cumulative as cumulative
+from . import diagonals as diagonals
+from . import differences as differences
+from . import einsum as einsum
+from . import exponential as exponential
+from . import indexing as indexing
+from . import joining as joining
+from . import logic as logic
+from . import nan as nan
+from . import numerics as numerics
+from . import padding as padding
+from . import products as products
+from . import quantiles as quantiles
+from . import reciprocals as reciprocals
+from . import rectifiers as rectifiers
+from . import reductions as reductions
+from . import rounding as rounding
+from . import sampling as sampling
+from . import selection as selection
+from . import sequences as sequences
+from . import shaping as shaping
+from . import sorting as sorting
+from . import splitting as splitting
+from . import tiling as tiling
+from . import trigonometry as trigonometry
+from . import writing as writing
+
+FAMILIES: tuple[ModuleType, ...] = (
+    activations,
+    arithmetic,
+    axes,
+    branches,
+    compare,
+    complexes,
+    contractions,
+    convolution,
+    cumulative,
+    diagonals,
+    differences,
+    einsum,
+    exponential,
+    indexing,
+    joining,
+    logic,
+    nan,
+    numerics,
+    padding,
+    products,
+    quantiles,
+    reciprocals,
+    rectifiers,
+    reductions,
+    rounding,
+    sampling,
+    selection,
+    sequences,
+    shaping,
+    sorting,
+    splitting,
+    tiling,
+    trigonometry,
+    writing,
+)

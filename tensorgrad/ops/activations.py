@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, number, quiet, record, unary
+from ..engine.record import Tensor, TensorLike, number, quiet, record, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .arithmetic import multiply, negative
@@ -15,9 +15,6 @@ from .complexes import real_only, refuse_complex
 from .reductions import narrow, wide
 from .splitting import split
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "gelu",

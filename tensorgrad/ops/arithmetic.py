@@ -7,17 +7,38 @@ selection.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, binary, operand, quiet, record, unary
+from ..engine.record import Handle, Tensor, TensorLike, binary, operand, quiet, record, unary
 from ..errors import DTypeError
 from .complexes import real_only
 from .views import no_gradient
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = [
+    "abs",
+    "add",
+    "cbrt",
+    "copysign",
+    "divide",
+    "fabs",
+    "float_power",
+    "floor_divide",
+    "fmod",
+    "hypot",
+    "ldexp",
+    "multiply",
+    "negative",
+    "positive",
+    "power",
+    "reciprocal",
+    "remainder",
+    "rsqrt",
+    "sqrt",
+    "square",
+    "subtract",
+]
 
 
 @binary(np.add, lambda xp, g: g, lambda xp, g: g)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike
+from ..engine.record import Tensor, TensorLike
 from ..engine.shapes import normalised_axes, normalised_axis
 from ..errors import ShapeError
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "flip",

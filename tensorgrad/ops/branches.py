@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, operand, record
+from ..engine.record import Handle, Tensor, TensorLike, operand, record
 from ..engine.shapes import broadcast_error
 from ..errors import DTypeError
 from .selection import where
 from .shaping import astype
 from .views import no_gradient, shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["choose", "piecewise", "safe_where", "select"]
 

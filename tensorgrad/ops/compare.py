@@ -12,17 +12,7 @@ from ..engine.record import Handle, TensorLike, failed, operand
 from ..engine.staging import array_of
 from .complexes import refuse_complex
 
-__all__ = [
-    "array_operand",
-    "compared",
-    "equal",
-    "greater",
-    "greater_equal",
-    "isfinite",
-    "less",
-    "less_equal",
-    "not_equal",
-]
+__all__ = ["equal", "greater", "greater_equal", "isfinite", "less", "less_equal", "not_equal"]
 
 
 def array_operand(value: Any, op: str) -> Any:

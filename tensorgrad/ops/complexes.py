@@ -20,17 +20,14 @@ also where NumPy compares them by real part, then imaginary part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, unary
+from ..engine.record import Tensor, TensorLike, unary
 from ..errors import DTypeError
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = ["angle", "conj", "imag", "real", "real_only", "refuse_complex"]
+__all__ = ["angle", "conj", "imag", "real"]
 
 
 def refuse_complex(op: str, *operands: Any) -> None:

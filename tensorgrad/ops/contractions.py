@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import numbers
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes, normalised_axis
 from ..errors import ShapeError
 from .arithmetic import multiply, subtract
@@ -19,9 +19,6 @@ from .indexing import getitem
 from .joining import concatenate
 from .shaping import ravel
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["cross", "inner", "kron", "matvec", "tensordot", "vander", "vdot", "vecdot", "vecmat"]
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..engine import convolutions
 from ..engine import windows as arrays
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.windows import Grid, Lengths, Padding, Shape, grid
 from ..errors import ShapeError
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["conv", "conv_input", "conv_weight", "overlap_add", "strided_windows"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .complexes import real_only
@@ -15,8 +15,7 @@ from .reductions import narrow, wide
 from .shaping import ravel
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumsum"]
 
 
 def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axes
 from ..errors import ShapeError
 from .reductions import sum
 from .shaping import ravel
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 

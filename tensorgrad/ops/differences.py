@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, operand, record
+from ..engine.record import Handle, Tensor, TensorLike, operand, record
 from ..engine.shapes import normalised_axes, normalised_axis
 from ..errors import DTypeError, ShapeError
 from .arithmetic import add, divide, multiply, positive, subtract
@@ -17,8 +17,7 @@ from .reductions import sum as sum_over
 from .shaping import astype, ravel, reshape
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = ["diff", "ediff1d", "gradient", "trapezoid"]
 
 
 Shape = tuple[int, ...]

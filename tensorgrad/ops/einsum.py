@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.graph import Rule
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..errors import ShapeError
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["einsum"]
 

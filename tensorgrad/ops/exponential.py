@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, binary, quiet, unary
+from ..engine.record import Tensor, TensorLike, binary, quiet, unary
 from .complexes import real_only
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = [
+    "exp",
+    "exp2",
+    "expm1",
+    "i0",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "sinc",
+    "xlog1py",
+    "xlogy",
+]
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)

@@ -5,13 +5,13 @@ How an index is taken apart is in :mod:`tensorgrad.ops.keys`, writing in :mod:`t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import lifted, numbers
 from ..engine.arrays import scatter as scatter_arrays
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
@@ -19,19 +19,7 @@ from .keys import checked_index, index_array, taken_apart, together, with_index
 from .shaping import ravel
 from .views import no_gradient, shaped, view
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = [
-    "compress",
-    "extract",
-    "gathered",
-    "getitem",
-    "rearranged",
-    "scatter",
-    "take",
-    "take_along_axis",
-]
+__all__ = ["compress", "extract", "getitem", "scatter", "take", "take_along_axis"]
 
 
 def getitem(x: TensorLike, key: Any, /) -> Tensor:

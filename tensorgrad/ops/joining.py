@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ..engine.graph import Rule
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .axes import transpose
 from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "append",
@@ -26,7 +23,6 @@ __all__ = [
     "concatenate",
     "dstack",
     "hstack",
-    "joined",
     "meshgrid",
     "stack",
     "vstack",

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..engine.frames import place, user_frame
 from ..engine.graph import Leaf
 from ..engine.mode import current
-from ..engine.record import Handle, TensorLike, operand
+from ..engine.record import Handle, Tensor, TensorLike, operand
 from ..engine.shapes import broadcast_error
 from ..engine.staging import array_of, writes_to
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
+from . import (
+    activations,
+    arithmetic,
+    compare,
+    complexes,
+    cumulative,
+    diagonals,
+    differences,
+    exponential,
+    indexing,
+    logic,
+    nan,
+    products,
+    quantiles,
+    reductions,
+    rounding,
+    selection,
+    shaping,
+    sorting,
+    splitting,
+    tiling,
+    trigonometry,
+    writing,
+)
+from . import axes as _axes
 from .views import is_view
 from .writing import write_recorded
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["Methods"]
 
@@ -80,162 +101,162 @@ class Methods(Handle):
     __slots__ = ()
 
     # Comparisons have no gradient and give plain boolean arrays.
-    __eq__ = ops.equal  # type: ignore[assignment]
-    __ne__ = ops.not_equal  # type: ignore[assignment]
-    __lt__ = ops.less
-    __le__ = ops.less_equal
-    __gt__ = ops.greater
-    __ge__ = ops.greater_equal
+    __eq__ = compare.equal  # type: ignore[assignment]
+    __ne__ = compare.not_equal  # type: ignore[assignment]
+    __lt__ = compare.less
+    __le__ = compare.less_equal
+    __gt__ = compare.greater
+    __ge__ = compare.greater_equal
 
-    __neg__ = ops.negative
-    __pos__ = ops.positive
-    __abs__ = ops.abs
-    __add__ = ops.add
-    __sub__ = ops.subtract
-    __mul__ = ops.multiply
-    __truediv__ = ops.divide
-    __floordiv__ = ops.floor_divide
-    __mod__ = ops.remainder
-    __pow__ = ops.power
-    __matmul__ = ops.matmul
-    __iadd__ = _augmented("+=", np.add, ops.add)
-    __isub__ = _augmented("-=", np.subtract, ops.subtract)
-    __imul__ = _augmented("*=", np.multiply, ops.multiply)
-    __itruediv__ = _augmented("/=", np.divide, ops.divide)
-    __ifloordiv__ = _augmented("//=", np.floor_divide, ops.floor_divide)
-    __imod__ = _augmented("%=", np.remainder, ops.remainder)
-    __ipow__ = _augmented("**=", np.power, ops.power)
-    __imatmul__ = _augmented("@=", np.matmul, ops.matmul)
-    __getitem__ = ops.getitem
-    __setitem__ = ops.setitem
+    __neg__ = arithmetic.negative
+    __pos__ = arithmetic.positive
+    __abs__ = arithmetic.abs
+    __add__ = arithmetic.add
+    __sub__ = arithmetic.subtract
+    __mul__ = arithmetic.multiply
+    __truediv__ = arithmetic.divide
+    __floordiv__ = arithmetic.floor_divide
+    __mod__ = arithmetic.remainder
+    __pow__ = arithmetic.power
+    __matmul__ = products.matmul
+    __iadd__ = _augmented("+=", np.add, arithmetic.add)
+    __isub__ = _augmented("-=", np.subtract, arithmetic.subtract)
+    __imul__ = _augmented("*=", np.multiply, arithmetic.multiply)
+    __itruediv__ = _augmented("/=", np.divide, arithmetic.divide)
+    __ifloordiv__ = _augmented("//=", np.floor_divide, arithmetic.floor_divide)
+    __imod__ = _augmented("%=", np.remainder, arithmetic.remainder)
+    __ipow__ = _augmented("**=", np.power, arithmetic.power)
+    __imatmul__ = _augmented("@=", np.matmul, products.matmul)
+    __getitem__ = indexing.getitem
+    __setitem__ = writing.setitem
 
     def __radd__(self, other: TensorLike) -> Tensor:
-        return ops.add(other, self)
+        return arithmetic.add(other, self)
 
     def __rsub__(self, other: TensorLike) -> Tensor:
-        return ops.subtract(other, self)
+        return arithmetic.subtract(other, self)
 
     def __rmul__(self, other: TensorLike) -> Tensor:
-        return ops.multiply(other, self)
+        return arithmetic.multiply(other, self)
 
     def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return ops.divide(other, self)
+        return arithmetic.divide(other, self)
 
     def __rfloordiv__(self, other: TensorLike) -> Tensor:
-        return ops.floor_divide(other, self)
+        return arithmetic.floor_divide(other, self)
 
     def __rmod__(self, other: TensorLike) -> Tensor:
-        return ops.remainder(other, self)
+        return arithmetic.remainder(other, self)
 
     def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
-        return ops.floor_divide(self, other), ops.remainder(self, other)
+        return arithmetic.floor_divide(self, other), arithmetic.remainder(self, other)
 
     def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
-        return ops.floor_divide(other, self), ops.remainder(other, self)
+        return arithmetic.floor_divide(other, self), arithmetic.remainder(other, self)
 
     def __rpow__(self, other: TensorLike) -> Tensor:
-        return ops.power(other, self)
+        return arithmetic.power(other, self)
 
     def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return ops.matmul(other, self)
+        return products.matmul(other, self)
 
-    abs = ops.abs
-    square = ops.square
-    sqrt = ops.sqrt
-    reciprocal = ops.reciprocal
-    exp = ops.exp
-    expm1 = ops.expm1
-    log = ops.log
-    log1p = ops.log1p
-    logaddexp = ops.logaddexp
-    logsumexp = ops.logsumexp
-    sin = ops.sin
-    cos = ops.cos
-    tan = ops.tan
-    sinh = ops.sinh
-    cosh = ops.cosh
-    tanh = ops.tanh
-    arcsin = ops.arcsin
-    arccos = ops.arccos
-    arctan = ops.arctan
-    arctan2 = ops.arctan2
-    arcsinh = ops.arcsinh
-    arccosh = ops.arccosh
-    arctanh = ops.arctanh
-    exp2 = ops.exp2
-    log2 = ops.log2
-    log10 = ops.log10
-    sinc = ops.sinc
-    rsqrt = ops.rsqrt
-    hypot = ops.hypot
-    fmod = ops.fmod
-    remainder = ops.remainder
-    sign = ops.sign
-    floor = ops.floor
-    ceil = ops.ceil
-    trunc = ops.trunc
-    frac = ops.frac
-    round = ops.round
-    clip = ops.clip
-    maximum = ops.maximum
-    minimum = ops.minimum
-    conj = ops.conj
+    abs = arithmetic.abs
+    square = arithmetic.square
+    sqrt = arithmetic.sqrt
+    reciprocal = arithmetic.reciprocal
+    exp = exponential.exp
+    expm1 = exponential.expm1
+    log = exponential.log
+    log1p = exponential.log1p
+    logaddexp = exponential.logaddexp
+    logsumexp = reductions.logsumexp
+    sin = trigonometry.sin
+    cos = trigonometry.cos
+    tan = trigonometry.tan
+    sinh = trigonometry.sinh
+    cosh = trigonometry.cosh
+    tanh = trigonometry.tanh
+    arcsin = trigonometry.arcsin
+    arccos = trigonometry.arccos
+    arctan = trigonometry.arctan
+    arctan2 = trigonometry.arctan2
+    arcsinh = trigonometry.arcsinh
+    arccosh = trigonometry.arccosh
+    arctanh = trigonometry.arctanh
+    exp2 = exponential.exp2
+    log2 = exponential.log2
+    log10 = exponential.log10
+    sinc = exponential.sinc
+    rsqrt = arithmetic.rsqrt
+    hypot = arithmetic.hypot
+    fmod = arithmetic.fmod
+    remainder = arithmetic.remainder
+    sign = rounding.sign
+    floor = rounding.floor
+    ceil = rounding.ceil
+    trunc = rounding.trunc
+    frac = rounding.frac
+    round = rounding.round
+    clip = selection.clip
+    maximum = selection.maximum
+    minimum = selection.minimum
+    conj = complexes.conj
 
-    sum = ops.sum
-    mean = ops.mean
-    prod = ops.prod
-    max = ops.max
-    min = ops.min
-    var = ops.var
-    std = ops.std
-    median = ops.median
-    quantile = ops.quantile
-    nansum = ops.nansum
-    nanmean = ops.nanmean
-    nan_to_num = ops.nan_to_num
-    any = ops.any
-    all = ops.all
-    count_nonzero = ops.count_nonzero
-    argmax = ops.argmax
-    argmin = ops.argmin
-    cumsum = ops.cumsum
-    cumprod = ops.cumprod
-    logcumsumexp = ops.logcumsumexp
-    diff = ops.diff
+    sum = reductions.sum
+    mean = reductions.mean
+    prod = reductions.prod
+    max = reductions.max
+    min = reductions.min
+    var = reductions.var
+    std = reductions.std
+    median = quantiles.median
+    quantile = quantiles.quantile
+    nansum = nan.nansum
+    nanmean = nan.nanmean
+    nan_to_num = selection.nan_to_num
+    any = logic.any
+    all = logic.all
+    count_nonzero = logic.count_nonzero
+    argmax = logic.argmax
+    argmin = logic.argmin
+    cumsum = cumulative.cumsum
+    cumprod = cumulative.cumprod
+    logcumsumexp = cumulative.logcumsumexp
+    diff = differences.diff
 
-    ravel = ops.ravel
-    flatten = ops.ravel
-    squeeze = ops.squeeze
-    swapaxes = ops.swapaxes
-    moveaxis = ops.moveaxis
-    expand_dims = ops.expand_dims
-    broadcast_to = ops.broadcast_to
-    flip = ops.flip
-    astype = ops.astype
-    split = ops.split
-    take = ops.take
-    repeat = ops.repeat
-    tile = ops.tile
-    roll = ops.roll
-    rot90 = ops.rot90
-    fliplr = ops.fliplr
-    flipud = ops.flipud
-    hsplit = ops.hsplit
-    vsplit = ops.vsplit
-    dsplit = ops.dsplit
+    ravel = shaping.ravel
+    flatten = shaping.ravel
+    squeeze = shaping.squeeze
+    swapaxes = _axes.swapaxes
+    moveaxis = _axes.moveaxis
+    expand_dims = shaping.expand_dims
+    broadcast_to = shaping.broadcast_to
+    flip = _axes.flip
+    astype = shaping.astype
+    split = splitting.split
+    take = indexing.take
+    repeat = tiling.repeat
+    tile = tiling.tile
+    roll = tiling.roll
+    rot90 = _axes.rot90
+    fliplr = _axes.fliplr
+    flipud = _axes.flipud
+    hsplit = splitting.hsplit
+    vsplit = splitting.vsplit
+    dsplit = splitting.dsplit
 
     # What ndarray writes in place under these names (sort, partition, resize), and PyTorch does not, is no method.
-    argsort = ops.argsort
-    argpartition = ops.argpartition
-    searchsorted = ops.searchsorted
-    nonzero = ops.nonzero
-    topk = ops.topk
-    diag = ops.diag
-    diagflat = ops.diagflat
-    diagonal = ops.diagonal
-    trace = ops.trace
-    tril = ops.tril
-    triu = ops.triu
+    argsort = sorting.argsort
+    argpartition = sorting.argpartition
+    searchsorted = sorting.searchsorted
+    nonzero = sorting.nonzero
+    topk = sorting.topk
+    diag = diagonals.diag
+    diagflat = diagonals.diagflat
+    diagonal = diagonals.diagonal
+    trace = diagonals.trace
+    tril = diagonals.tril
+    triu = diagonals.triu
 
     def compress(self, condition: TensorLike, axis: int | None = None) -> Tensor:
         """:func:`tensorgrad.compress`, with the condition as argument.
@@ -244,7 +265,7 @@ class Methods(Handle):
         >>> tg.Tensor([1.0, 2.0, 3.0]).compress([True, False, True])
         Tensor([1., 3.], dtype=float64)
         """
-        return ops.compress(condition, self, axis)
+        return indexing.compress(condition, self, axis)
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
         """:func:`tensorgrad.reshape`; the shape may be given as several integers.
@@ -253,7 +274,7 @@ class Methods(Handle):
         >>> tg.Tensor([[1.0, 2.0]]).reshape(2, 1).shape
         (2, 1)
         """
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
 
     def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor:
         """:func:`tensorgrad.transpose`; the axes may be given as several integers.
@@ -262,15 +283,13 @@ class Methods(Handle):
         >>> tg.Tensor([[1.0, 2.0]]).transpose(1, 0).shape
         (2, 1)
         """
-        if len(axes) == 1:
-            return ops.transpose(self, axes[0])  # type: ignore[arg-type]
-        return ops.transpose(self, axes or None)  # type: ignore[arg-type]
+        return _axes.transpose(self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[arg-type]
 
-    matmul = ops.matmul
-    dot = ops.dot
-    outer = ops.outer
+    matmul = products.matmul
+    dot = products.dot
+    outer = products.outer
 
-    relu = ops.relu
-    sigmoid = ops.sigmoid
-    softmax = ops.softmax
-    log_softmax = ops.log_softmax
+    relu = activations.relu
+    sigmoid = activations.sigmoid
+    softmax = activations.softmax
+    log_softmax = activations.log_softmax

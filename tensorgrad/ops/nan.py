@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from .logic import isnan
 from .reductions import Reduced, extremum, narrow, product_over, wide
 from .selection import where
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = ["filled", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
+__all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
 
 _sum: Any = np.add.reduce
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
 from .arithmetic import add, divide, multiply, remainder, sqrt, subtract
@@ -23,9 +23,6 @@ from .rounding import zeros_like
 from .selection import where
 from .shaping import expand_dims, reshape
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["convolve", "corrcoef", "correlate", "cov", "interp", "polyfit", "polyval"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ..engine.arrays import numbers
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import DTypeError, ShapeError
 from .arithmetic import add, multiply
@@ -19,9 +19,6 @@ from .reductions import max, mean, min, wide
 from .shaping import broadcast_to
 from .sorting import sort
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["pad"]
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error
 from ..errors import ShapeError
 from .arithmetic import multiply
 from .axes import moveaxis
 from .shaping import reshape
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["dot", "matmul", "outer"]
 

@@ -7,19 +7,16 @@ and is split evenly among elements that are equal to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..errors import DTypeError
 from .complexes import refuse_complex
 from .reductions import Reduced, wide
 from .views import no_gradient, shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
 

@@ -5,14 +5,13 @@ The rules with ``sqrt(x * x)`` where the books have ``abs(x)`` are right for com
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, quiet, unary
+from ..engine.record import Tensor, TensorLike, quiet, unary
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = ["arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "cot", "coth", "csc", "csch", "sec", "sech"]
 
 
 def _arccot(a: Any) -> Any:

@@ -7,20 +7,17 @@ inside. Which it is, each docstring says. NaN goes through all of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, operand, record, unary
+from ..engine.record import Tensor, TensorLike, operand, record, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .complexes import real_only
 from .sampling import drawn
 from .shaping import reshape
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "celu",

@@ -7,11 +7,11 @@ and the mean of integers is float64.
 from __future__ import annotations
 
 from math import prod as product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
@@ -21,26 +21,7 @@ from .complexes import real_only
 from .shaping import broadcast_to, reshape
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = [
-    "Reduced",
-    "average",
-    "extremum",
-    "logsumexp",
-    "max",
-    "mean",
-    "min",
-    "narrow",
-    "prod",
-    "product_over",
-    "ptp",
-    "std",
-    "sum",
-    "var",
-    "wide",
-]
+__all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
 
 Shape = tuple[int, ...]
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, binary, quiet, record, unary
+from ..engine.record import Tensor, TensorLike, binary, quiet, record, unary
 from .complexes import real_only
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = [
+    "ceil",
+    "floor",
+    "frac",
+    "heaviside",
+    "rint",
+    "round",
+    "sign",
+    "straight_through_round",
+    "trunc",
+    "zeros_like",
+]
 
 
 def _d_sign(xp: Any, g: Any, x: Any) -> Any:

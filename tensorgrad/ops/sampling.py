@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import numbers
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import host
 from .activations import softmax
 from .arithmetic import add, divide
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-__all__ = ["drawn", "gumbel_softmax", "require_rng"]
+__all__ = ["gumbel_softmax"]
 
 
 def require_rng(op: str, rng: Any) -> None:

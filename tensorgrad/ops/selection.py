@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, binary, record
+from ..engine.record import Tensor, TensorLike, binary, record
 from .arithmetic import positive
 from .complexes import real_only, refuse_complex
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = ["clip", "fmax", "fmin", "lerp", "maximum", "minimum", "nan_to_num", "where"]
 
 
 def _share(xp: Any, mine: Any, other: Any, out: Any) -> Any:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error
 from .arithmetic import multiply
 from .joining import stack
 from .reductions import product_over
 from .shaping import broadcast_to
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["add_sequence", "multiply_sequence"]
 

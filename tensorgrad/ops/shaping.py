@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes
 from ..errors import DTypeError, ShapeError
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "astype",
@@ -29,7 +26,6 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_to",
     "expand_dims",
-    "lengths",
     "ravel",
     "reshape",
     "squeeze",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from ..engine.record import Handle, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
@@ -17,9 +17,6 @@ from .indexing import getitem
 from .keys import index_array
 from .shaping import ravel
 from .views import no_gradient, shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["argpartition", "argsort", "nonzero", "partition", "searchsorted", "sort", "topk"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import numbers
-from ..engine.record import TensorLike
+from ..engine.record import Tensor, TensorLike
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
@@ -20,9 +20,6 @@ from .joining import joined
 from .keys import index_array
 from .shaping import astype, broadcast_to, ravel, reshape
 from .views import shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["array_split", "delete", "dsplit", "hsplit", "insert", "split", "unstack", "vsplit"]
 

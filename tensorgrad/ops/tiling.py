@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import numbers
-from ..engine.record import TensorLike, record
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
@@ -18,9 +18,6 @@ from .keys import index_array
 from .reductions import wide
 from .shaping import lengths, ravel
 from .views import shaped, view
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["repeat", "resize", "roll", "sliding_window_view", "tile"]
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..engine.record import TensorLike, binary, quiet, record, unary
+from ..engine.record import Tensor, TensorLike, binary, quiet, record, unary
 from ..engine.shapes import normalised_axis
 from .complexes import real_only
 from .views import shaped
 
-if TYPE_CHECKING:
-    from ..tensor import Tensor
+__all__ = [
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "rad2deg",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
+    "unwrap",
+]
 
 
 @unary(quiet(np.sin), lambda xp, g, x: g * xp.cos(x))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.graph import Leaf, Node, Rule, extra
-from ..engine.record import Handle, operand, record
+from ..engine.record import Handle, Tensor, operand, record
 from ..engine.writes import memory
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["is_view", "live_views", "no_gradient", "shaped", "view"]
 

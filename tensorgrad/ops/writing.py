@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..engine.arrays import numbers
 from ..engine.frames import place, user_frame
 from ..engine.graph import Leaf, Node, extra, getter
 from ..engine.mode import current
-from ..engine.record import Handle, TensorLike, constant, handle, operand, record
+from ..engine.record import Handle, Tensor, TensorLike, constant, handle, operand, record
 from ..engine.shapes import broadcast_error, normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..engine.writes import written
@@ -23,9 +23,6 @@ from .keys import checked_index, index_array, taken_apart, together, with_index
 from .shaping import broadcast_to
 from .tiling import resize
 from .views import is_view, live_views, shaped
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["fill_diagonal", "put_along_axis", "scatter_add", "setitem"]
 

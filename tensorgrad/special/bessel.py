@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..engine.record import TensorLike, binary, unary
+from ..engine.record import Tensor, TensorLike, binary, unary
 from ..ops.complexes import real_only
 from ._scipy import no_closed_form, scipy
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["i0", "i0e", "i1", "i1e", "iv", "ive", "j0", "j1", "jv"]
 

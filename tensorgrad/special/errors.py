@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from ..engine.record import TensorLike, unary
+from ..engine.record import Tensor, TensorLike, unary
 from ._scipy import scipy
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["erf", "erfc", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri"]
 

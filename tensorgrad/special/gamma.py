@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import math
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..engine.graph import elementwise
-from ..engine.record import TensorLike, binary, record, unary
+from ..engine.record import Tensor, TensorLike, binary, record, unary
 from ..engine.staging import indivisible
 from ..ops.complexes import real_only
 from ..ops.views import shaped
 from ._scipy import no_closed_form, scipy
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = [
     "beta",

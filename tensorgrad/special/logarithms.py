@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..engine.record import TensorLike, binary, unary
+from ..engine.record import Tensor, TensorLike, binary, unary
 from ..ops.complexes import real_only
 from ._scipy import scipy
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 __all__ = ["entr", "exp1", "expit", "logit", "rel_entr", "spence"]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 import tensorgrad as tg
 from tensorgrad.engine.graph import Leaf, Node
+from tensorgrad.namespaces import tensor_functions
 
 from .cases import GROUPS, Case
 
@@ -143,7 +144,7 @@ def first_sentence(case: Case) -> str:
         for part in case.name.split("."):
             found = getattr(found, part)
     except AttributeError:
-        found = getattr(tg.ops, case.name)
+        found = getattr(tensor_functions, case.name)
     text = (inspect.getdoc(found) or "").split("\n\n")[0]
     return " ".join(text.split()).replace("|", "\\|")
 

@@ -60,7 +60,7 @@ CASES: tuple[Case, ...] = (
         S(u(3), more=([],)),
         S(u(3), more=(slice(2, 2),)),
         S(u(2, 3), more=(True,)),
-        op=tg.ops.getitem,
+        op=tg.ops.indexing.getitem,
         method="complex",
         refusals=(
             R(lambda: tg.Tensor([1.0, 2.0])[2], IndexError, "getitem", "2", "(2,)"),
@@ -79,9 +79,9 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), more=((slice(None), ROW), (2, 3))),
         S(u(3), more=(MASK, (2, 3))),
         S(u(), more=(1, (3,))),
-        op=tg.ops.scatter,
+        op=tg.ops.indexing.scatter,
         method="complex",
-        refusals=(R(lambda: tg.ops.scatter(np.ones(1), [3], (2,)), IndexError, "scatter", "(2,)"),),
+        refusals=(R(lambda: tg.ops.indexing.scatter(np.ones(1), [3], (2,)), IndexError, "scatter", "(2,)"),),
     ),
     C(
         "setitem",
