@@ -14,22 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from .engine.record import Handle
-from .engine.staging import array_of
+from .engine.duck import FACTS
 from .namespaces import counterpart, tensor_functions
 
 __all__ = ["array_function", "array_ufunc", "exported"]
 
-# What asks for facts that need no history.
-_FACTS: dict[Any, Callable[..., Any]] = {
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
-    np.iscomplexobj: lambda a: a.dtype.kind == "c",
-    np.isrealobj: lambda a: a.dtype.kind != "c",
-    np.result_type: lambda *values: np.result_type(*(v.data.dtype if isinstance(v, Handle) else v for v in values)),
-    np.may_share_memory: lambda a, b, **more: np.may_share_memory(_memory(a), _memory(b), **more),
-    np.shares_memory: lambda a, b, **more: np.shares_memory(_memory(a), _memory(b), **more),
+# What needs no history.
+_ANSWERS: dict[Any, Callable[..., Any]] = {
+    **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
 }
@@ -47,10 +39,6 @@ _METHODS: dict[tuple[Any, str], str] = {
     (np.minimum, "accumulate"): "cummin",
     (np.logaddexp, "accumulate"): "logcumsumexp",
 }
-
-
-def _memory(value: Any) -> Any:
-    return array_of(value) if isinstance(value, Handle) else value
 
 
 @cache
@@ -134,8 +122,8 @@ def array_function(
     >>> np.concatenate([tg.Tensor([1.0]), [2.0]])
     Tensor([1., 2.], dtype=float64)
     """
-    facts = _FACTS.get(function)
-    return facts(*args, **kwargs) if facts is not None else _called(function, args, kwargs)
+    answer = _ANSWERS.get(function)
+    return answer(*args, **kwargs) if answer is not None else _called(function, args, kwargs)
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:

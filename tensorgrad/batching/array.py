@@ -8,14 +8,14 @@ they compute for all elements of the batch at once. How NumPy's functions treat 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.duck import DuckArray
 from ..engine.record import Handle
+from ..engine.trees import alike
 from ..errors import Unbatchable
 from . import functions, indices
 from .layout import aligned, level_of, opened, treated
@@ -23,13 +23,6 @@ from .layout import aligned, level_of, opened, treated
 __all__ = ["Batched", "new_level", "together"]
 
 new_level: Callable[[], int] = count(1).__next__
-
-# Methods of an ndarray that are NumPy's functions of the same name.
-_METHODS = {
-    *("all", "any", "argmax", "argmin", "argsort", "clip", "conj", "cumprod", "cumsum", "diagonal", "dot", "max"),
-    *("mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "squeeze", "std", "sum", "swapaxes", "take"),
-    *("trace", "var"),
-}
 
 
 def together(value: Any) -> Any:
@@ -43,7 +36,7 @@ def together(value: Any) -> Any:
     return value
 
 
-class Batched(NDArrayOperatorsMixin):
+class Batched(DuckArray):
     """Arrays of one shape, along the first axis of ``hidden``; ``shape`` is that of one of them.
 
     A batch within a batch has a higher ``level``, and for it the lower one is an array like any other. A plain array
@@ -54,7 +47,8 @@ class Batched(NDArrayOperatorsMixin):
     ((2,), array([ 3.,  7., 11.]))
     """
 
-    __slots__ = ("__weakref__", "hidden", "level")
+    __slots__ = ("hidden", "level")
+    kind = "a batch of arrays"
 
     def __init__(self, hidden: Any, level: int) -> None:
         self.hidden = hidden
@@ -73,16 +67,6 @@ class Batched(NDArrayOperatorsMixin):
         return self.hidden.dtype
 
     @property
-    def ndim(self) -> int:
-        """The number of axes of one element."""
-        return self.hidden.ndim - 1
-
-    @property
-    def size(self) -> int:
-        """The number of numbers in one element."""
-        return functions.product(self.shape)
-
-    @property
     def base(self) -> Any:
         """The array that owns the memory: never None, so that the engine does not add to it in place."""
         return self.hidden
@@ -92,10 +76,8 @@ class Batched(NDArrayOperatorsMixin):
         """All elements: see :func:`together`."""
         return together(self)
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of an array without axes")
-        return self.shape[0]
+    def _behind(self) -> Any:
+        return together(self)
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
@@ -131,7 +113,7 @@ class Batched(NDArrayOperatorsMixin):
     ) -> Any:
         if any(issubclass(kind, Handle) for kind in types):
             return NotImplemented
-        tell = functions.FACTS.get(function)
+        tell = functions.ANSWERS.get(function)
         if tell is not None:
             return tell(*args, **kwargs)
         level = level_of((args, kwargs))
@@ -163,31 +145,9 @@ class Batched(NDArrayOperatorsMixin):
         """A plain array, as one that can be indexed with this: without a copy, it cannot be written to."""
         return Batched(np.broadcast_to(array, (self.hidden.shape[0], *array.shape)), self.level)
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _METHODS:
-            raise AttributeError(f"a batch of arrays has no {name}; write the NumPy function, np.{name}(...)")
-        return partial(getattr(np, name), self)
-
     def astype(self, dtype: Any, copy: bool = True) -> Batched:
         """As ndarray.astype."""
         return Batched(self.hidden.astype(dtype, copy=copy), self.level)
-
-    def copy(self) -> Any:
-        """As ndarray.copy."""
-        return np.copy(self)
-
-    def reshape(self, *shape: Any) -> Any:
-        """As ndarray.reshape."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Any:
-        """As ndarray.transpose."""
-        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)
-
-    @property
-    def T(self) -> Any:
-        """As ndarray.T."""
-        return np.transpose(self)
 
     @property
     def real(self) -> Batched:
@@ -243,7 +203,7 @@ class Batched(NDArrayOperatorsMixin):
 def _wrapped(result: Any, level: int) -> Any:
     if isinstance(result, tuple | list):
         parts = [_wrapped(part, level) for part in result]
-        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+        return alike(result, parts)
     return Batched(result, level)
 
 
@@ -267,7 +227,7 @@ def _stacked(results: list[Any], level: int, function: Any) -> Any:
         return None
     if isinstance(first, tuple | list):
         parts = [_stacked(list(part), level, function) for part in zip(*results, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+        return alike(first, parts)
     shapes = {np.shape(part) for part in results}
     if len(shapes) > 1:
         raise Unbatchable(

@@ -13,21 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from ..engine.duck import FACTS
 from .layout import aligned, level_of, opened, spread
 
-__all__ = ["FACTS", "RULES", "product", "ufunc"]
+__all__ = ["ANSWERS", "RULES", "product", "ufunc"]
 
 Rule = Callable[..., Any]
 RULES: dict[Any, Rule] = {}
 
-# What asks for facts that are the same for all elements.
-FACTS: dict[Any, Rule] = {
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
-    np.result_type: lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs)),
-    np.iscomplexobj: lambda a: a.dtype.kind == "c",
-    np.isrealobj: lambda a: a.dtype.kind != "c",
+# What is the same for all elements.
+ANSWERS: dict[Any, Rule] = {
+    **FACTS,
     np.asarray: lambda a, dtype=None, **rest: np.asarray(a, dtype),  # like= a batch: one array for all elements
     np.arange: np.arange,
     np.eye: np.eye,

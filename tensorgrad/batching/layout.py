@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.trees import leaves, mapped
+
 __all__ = ["aligned", "level_of", "opened", "spread", "treated"]
 
 
@@ -17,22 +19,12 @@ def opened(value: Any, level: int) -> Any:
 
 def treated(tree: Any, level: int, change: Callable[[Any], Any]) -> Any:
     """Nested arguments with every batch of this level changed."""
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return kind(treated(item, level, change) for item in tree)
-    if kind is dict:
-        return {key: treated(item, level, change) for key, item in tree.items()}
-    return change(tree) if getattr(tree, "level", 0) == level else tree
+    return mapped(lambda leaf: change(leaf) if getattr(leaf, "level", 0) == level else leaf, tree)
 
 
 def level_of(tree: Any) -> int:
     """The highest level among nested arguments; 0 where there is no batch."""
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return max(map(level_of, tree), default=0)
-    if kind is dict:
-        return max(map(level_of, tree.values()), default=0)
-    return getattr(tree, "level", 0)
+    return max((getattr(leaf, "level", 0) for leaf in leaves(tree)), default=0)
 
 
 def aligned(level: int, values: Any, ndim: int = 0) -> list[Any]:

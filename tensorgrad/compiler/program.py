@@ -13,7 +13,7 @@ import numpy as np
 from ..engine.record import Handle
 from ..errors import GraphError
 from .trace import Instruction, Trace
-from .traced import Variable
+from .variables import Variable
 
 __all__ = ["Program"]
 

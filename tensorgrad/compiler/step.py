@@ -14,11 +14,13 @@ import numpy as np
 from ..engine.interrupts import uninterrupted
 from ..engine.mode import current, tracing
 from ..engine.record import Handle, handle
+from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
+from .array import TracedArray, TracedNumber
 from .program import Program
 from .trace import Gradient, Trace
-from .traced import TracedArray, TracedNumber, Variable, mapped
+from .variables import Variable
 
 __all__ = ["CompiledStep", "compile"]
 
@@ -135,10 +137,10 @@ class CompiledStep:
 def _key(tree: Any, leaves: list[Any]) -> Any:
     """What of the arguments a program depends on; collects the arrays and floats, which it takes as arguments."""
     kind = type(tree)
-    if isinstance(tree, tuple | list):
-        return (kind, *(_key(item, leaves) for item in tree))
-    if isinstance(tree, dict):
-        return (kind, *((name, _key(item, leaves)) for name, item in tree.items()))
+    parts = parts_of(tree)
+    if parts is not None:
+        names = tuple(tree) if isinstance(tree, dict) else ()
+        return (kind, names, *(_key(part, leaves) for part in parts))
     array = tree.data if isinstance(tree, Handle) else tree
     if isinstance(array, np.ndarray):
         leaves.append(array)
@@ -246,7 +248,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
             )
         return handle(traced, None)
 
-    inner_args, inner_kwargs = mapped((args, kwargs), enter)
+    inner_args, inner_kwargs = mapped(enter, (args, kwargs))
     run = None
     try:
         with tracing(trace):
@@ -279,7 +281,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
                 return lambda values: handle(np.asarray(values[place]), None)
             return lambda values: leaf
 
-        plan = mapped(returned, leave)
+        plan = mapped(leave, returned)
         for known in trace.gradients.values():
             g = getattr(known.owner, "_grad", None)
             if isinstance(g, Handle):
@@ -292,7 +294,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         first = tuple(variable.value for variable in outputs)
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
-        run = _Run(trace, program, lambda values: mapped(plan, lambda leaf: leaf(values)))
+        run = _Run(trace, program, lambda values: mapped(lambda leaf: leaf(values), plan))
         run.log()
         return run, run.result(first)
     finally:

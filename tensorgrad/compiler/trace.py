@@ -11,8 +11,10 @@ import numpy as np
 from ..engine.graph import Leaf
 from ..engine.mode import current
 from ..engine.record import Handle
+from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
-from .traced import TracedArray, TracedNumber, Variable, leaves, mapped, value_of, variable_of
+from .array import TracedArray, TracedNumber, value_of, variable_of
+from .variables import Variable
 
 __all__ = ["Gradient", "Instruction", "Trace"]
 
@@ -32,7 +34,7 @@ class Instruction:
     reads: list[Variable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        mapped((self.args, self.kwargs), lambda leaf: self.reads.append(leaf) if type(leaf) is Variable else None)
+        self.reads += [leaf for leaf in leaves((self.args, self.kwargs)) if type(leaf) is Variable]
 
 
 @dataclass(eq=False)
@@ -145,9 +147,9 @@ class Trace:
                 "an array of a compiled step was used after the step was traced; a compiled step keeps nothing but "
                 "what it returns: do not store its Tensors in attributes or globals"
             )
-        args, kwargs = mapped((args, kwargs), self._checked)
-        result = function(*mapped(args, value_of), **mapped(kwargs, value_of))
-        inner_args, inner_kwargs = mapped((args, kwargs), variable_of)
+        args, kwargs = mapped(self._checked, (args, kwargs))
+        result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
+        inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
         if writes is not None:
             outs: tuple[Any, ...] = ()
         elif isinstance(result, tuple | list):
@@ -179,7 +181,7 @@ class Trace:
         if writes is not None:
             return writes
         if isinstance(result, tuple | list):
-            return type(result)(*outs) if hasattr(result, "_fields") else type(result)(outs)
+            return alike(result, outs)
         return outs[0] if outs else None
 
     def _checked(self, leaf: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..errors import Unbatchable
 from .mode import current
 from .record import Handle
+from .trees import leaves
 from .writes import written
 
 __all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
@@ -65,11 +66,9 @@ def watch(owner: object, attribute: str) -> Any:
     return getattr(owner, attribute)
 
 
-def _with(protocol: str, tree: Any) -> Any:
-    """An array among nested arguments that has a method of this name, or None."""
-    if isinstance(tree, tuple | list):
-        return next((found for item in tree if (found := _with(protocol, item)) is not None), None)
-    return tree if hasattr(tree, protocol) else None
+def _with(protocol: str, arguments: Any) -> Any:
+    """The first array among nested arguments that has a method of this name, or None."""
+    return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
 def indivisible(function: Callable[P, R]) -> Callable[P, R]:

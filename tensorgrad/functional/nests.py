@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import handle
+from ..engine.trees import alike
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 
@@ -30,6 +31,13 @@ def same(path: str, leaf: Any) -> Any:
     return leaf
 
 
+def _parts_of(tree: Any) -> list[tuple[Any, Any]] | None:
+    """Key or index, and part, of a dict, list or tuple; None for a leaf."""
+    if isinstance(tree, dict):
+        return list(tree.items())
+    return list(enumerate(tree)) if isinstance(tree, list | tuple) else None
+
+
 def mapped(
     function: Callable[[str, Any], Any], tree: Any, path: str, module: Callable[[str, Any], Any] | None = None
 ) -> Any:
@@ -42,13 +50,9 @@ def mapped(
     """
     if tree is None:
         return None
-    if isinstance(tree, dict):
-        return {key: mapped(function, value, f"{path}[{key!r}]", module) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        parts = [mapped(function, value, f"{path}[{i}]", module) for i, value in enumerate(tree)]
-        if isinstance(tree, list):
-            return parts
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    parts = _parts_of(tree)
+    if parts is not None:
+        return alike(tree, [mapped(function, part, f"{path}[{key!r}]", module) for key, part in parts])
     learned = parameters(tree)
     if learned is None:
         return function(path, tree)
@@ -78,10 +82,8 @@ def matched(function: Callable[[str, Any, Any], Any], tree: Any, other: Any, pat
             raise ValueError(
                 f"{what} of {path} has {got}, expected {len(tree)} parts in a {type(tree).__name__}, as {path} itself"
             )
-        parts = [matched(function, a, b, f"{path}[{i}]", what) for i, (a, b) in enumerate(zip(tree, other))]
-        if isinstance(tree, list):
-            return parts
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        parts = zip(tree, other)
+        return alike(tree, [matched(function, a, b, f"{path}[{i}]", what) for i, (a, b) in enumerate(parts)])
     if tree is None:
         raise ValueError(f"{what} of {path} is {type(other).__name__}, expected None, as {path} itself")
     return function(path, tree, other)

@@ -13,6 +13,7 @@ from ..engine.graph import Node
 from ..engine.mode import current, no_grad
 from ..engine.record import handle
 from ..engine.shapes import normalised_axis
+from ..engine.trees import alike, parts_of
 from ..engine.writes import tick
 from ..errors import ShapeError, Unbatchable
 from ..ops import indexing, joining
@@ -162,11 +163,8 @@ def _stacked(results: list[Any]) -> Any:
     first = results[0]
     if first is None:
         return None
-    if isinstance(first, dict):
-        return {key: _stacked([result[key] for result in results]) for key in first}
-    if isinstance(first, list | tuple):
-        parts = [_stacked(list(part)) for part in zip(*results, strict=True)]
-        if isinstance(first, list):
-            return parts
-        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+    parts = parts_of(first)
+    if parts is not None:
+        columns = zip(*(parts_of(result) or () for result in results), strict=True)
+        return alike(first, [_stacked(list(column)) for column in columns])
     return joining.stack(results) if isinstance(first, Tensor) else np.stack(results)

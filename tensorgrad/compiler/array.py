@@ -8,69 +8,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.duck import FACTS, DuckArray
 from ..engine.record import Handle
+from ..engine.trees import leaves
 from ..errors import GraphError
+from .variables import Recorder, Variable
 
-if TYPE_CHECKING:
-    from .trace import Trace
-
-__all__ = ["TracedArray", "TracedNumber", "Variable", "leaves", "mapped", "value_of", "variable_of"]
-
-
-@dataclass(eq=False)
-class Variable:
-    """A value of the program: an argument, something captured from outside, or an instruction's result."""
-
-    number: int
-    kind: str  # "argument", "captured", "number" or "array"
-    value: Any  # what it was while tracing: gives shape, dtype and memory layout
-    root: Variable | None = None  # the variable whose memory this one views
-    source: Any = None  # of a captured one: the Tensor or ndarray
-    name: str = ""
-
-    def chain(self) -> list[Variable]:
-        """This variable, what it is a view of, and so on to the owner of the memory."""
-        links = [self]
-        while (root := links[-1].root) is not None:
-            links.append(root)
-        return links
-
-    @property
-    def owner(self) -> Variable:
-        """The variable that owns the memory."""
-        return self.chain()[-1]
-
-
-def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy of nested tuples, lists, dicts and slices with every leaf changed."""
-    if isinstance(tree, tuple):
-        parts = [mapped(item, change) for item in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
-    if isinstance(tree, list):
-        return [mapped(item, change) for item in tree]
-    if isinstance(tree, dict):
-        return {key: mapped(item, change) for key, item in tree.items()}
-    if isinstance(tree, slice):
-        return slice(*(mapped(item, change) for item in (tree.start, tree.stop, tree.step)))
-    return change(tree)
-
-
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of a nest, in order.
-
-    >>> leaves((1, [2, slice(3)]))
-    [1, 2, None, 3, None]
-    """
-    found: list[Any] = []
-    mapped(tree, found.append)
-    return found
+__all__ = ["TracedArray", "TracedNumber", "value_of", "variable_of"]
 
 
 def value_of(leaf: Any) -> Any:
@@ -97,7 +45,7 @@ class TracedNumber:
     __slots__ = ("trace", "variable")
     __traced_number__ = True  # to the engine it is a Python scalar, and weak
 
-    def __init__(self, trace: Trace, variable: Variable) -> None:
+    def __init__(self, trace: Recorder, variable: Variable) -> None:
         self.trace = trace
         self.variable = variable
 
@@ -150,30 +98,10 @@ class TracedNumber:
         return self.trace.call(function, (left, right), {})
 
 
-# NumPy functions that write into their first argument, and those that only tell about shapes and dtypes.
+# NumPy functions that write into their first argument.
 _WRITING = {np.copyto, np.put_along_axis, np.put, np.place, np.fill_diagonal}
-_TELLING = {np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.iscomplexobj, np.isrealobj}
 # Those whose result has a shape that depends on values.
 _BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
-# Methods of an ndarray that a traced one has, beside those it defines.
-_METHODS = {
-    *("all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max"),
-    *(
-        "mean",
-        "min",
-        "prod",
-        "ravel",
-        "repeat",
-        "round",
-        "squeeze",
-        "std",
-        "swapaxes",
-        "take",
-        "trace",
-        "transpose",
-        "var",
-    ),
-}
 # The short way to the same sum: what NumPy's own wrapper calls.
 _SHORT = {
     np.sum: np.add.reduce,
@@ -185,7 +113,7 @@ _SHORT = {
 }
 
 
-def _ufunc(trace: Trace, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _ufunc(trace: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if any(isinstance(value, Handle) for value in inputs):
         return NotImplemented  # a Tensor records the operation
     function = ufunc if method == "__call__" else getattr(ufunc, method)
@@ -201,12 +129,13 @@ def _ufunc(trace: Trace, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], 
     return trace.call(function, inputs, {**kwargs, "out": target}, writes=target)
 
 
-class TracedArray(NDArrayOperatorsMixin):
+class TracedArray(DuckArray):
     """An array whose operations are written down. Everything but its shape and dtype changes from run to run."""
 
-    __slots__ = ("__weakref__", "base", "trace", "variable")
+    __slots__ = ("base", "trace", "variable")
+    kind = "a traced array"
 
-    def __init__(self, trace: Trace, variable: Variable) -> None:
+    def __init__(self, trace: Recorder, variable: Variable) -> None:
         self.trace = trace
         self.variable = variable
         self.base: TracedArray | None = None
@@ -228,18 +157,8 @@ class TracedArray(NDArrayOperatorsMixin):
         """The NumPy dtype."""
         return self.value.dtype
 
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.value.size
-
-    def __len__(self) -> int:
-        return len(self.value)
+    def _behind(self) -> Any:
+        return self.value
 
     def __repr__(self) -> str:
         return f"<traced {self.dtype}{list(self.shape)}>"
@@ -254,8 +173,9 @@ class TracedArray(NDArrayOperatorsMixin):
     ) -> Any:
         if any(issubclass(kind, Handle) for kind in types):
             return NotImplemented
-        if function in _TELLING:
-            return function(*mapped(args, value_of), **mapped(kwargs, value_of))
+        tell = FACTS.get(function)
+        if tell is not None:
+            return tell(*args, **kwargs)
         if function in _WRITING:
             target = self.trace.lift(args[0])
             self.trace.call(function, (target, *args[1:]), kwargs, writes=target)
@@ -272,19 +192,8 @@ class TracedArray(NDArrayOperatorsMixin):
         return NotImplemented if isinstance(other, Handle) else self.trace.call(operator.pow, (self, other), {})
 
     def __getitem__(self, index: Any) -> Any:
-        masked = any(isinstance(i, TracedArray | np.ndarray) and i.dtype.kind == "b" for i in leaves((index,)))
+        masked = any(isinstance(i, TracedArray | np.ndarray) and i.dtype.kind == "b" for i in leaves(index))
         return self.trace.call(operator.getitem, (self, index), {}, fixed=masked)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _METHODS:
-            raise AttributeError(
-                f"a traced array has no {name}; write the NumPy function, np.{name}(...), or mark what "
-                f"needs more with @tg.indivisible"
-            )
-        return partial(self._method, getattr(np.ndarray, name))
-
-    def _method(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self.trace.call(function, (self, *args), kwargs)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.trace.call(operator.setitem, (self, index, value), {}, writes=self)
@@ -294,23 +203,6 @@ class TracedArray(NDArrayOperatorsMixin):
         if not copy and self.dtype == dtype:
             return self
         return self.trace.call(np.ndarray.astype, (self, np.dtype(dtype)), {})
-
-    def copy(self) -> Any:
-        """As ndarray.copy."""
-        return np.copy(self)
-
-    def reshape(self, *shape: Any) -> Any:
-        """As ndarray.reshape."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """As ndarray.sum."""
-        return np.sum(self, axis=axis, keepdims=keepdims)
-
-    @property
-    def T(self) -> Any:
-        """As ndarray.T."""
-        return np.transpose(self)
 
     # --- what cannot be known ---------------------------------------------------------------------------
 

@@ -1,0 +1,62 @@
+"""Trees: tuples, lists, dicts and slices, nested, with anything else as leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["alike", "leaves", "mapped", "parts_of"]
+
+
+def parts_of(tree: Any) -> Sequence[Any] | None:
+    """What a container holds, in order; None for a leaf.
+
+    >>> parts_of({"w": 1, "b": 2}), parts_of(slice(3)), parts_of(4.0)
+    ([1, 2], (None, 3, None), None)
+    """
+    if isinstance(tree, tuple | list):
+        return tree
+    if isinstance(tree, dict):
+        return list(tree.values())
+    if isinstance(tree, slice):
+        return (tree.start, tree.stop, tree.step)
+    return None
+
+
+def alike(tree: Any, parts: Iterable[Any]) -> Any:
+    """A container of the same kind, with other parts: a named tuple stays one, a dict keeps its keys.
+
+    >>> alike({"w": 1, "b": 2}, [3, 4])
+    {'w': 3, 'b': 4}
+    """
+    if isinstance(tree, dict):
+        return dict(zip(tree, parts, strict=True))
+    if isinstance(tree, slice):
+        return slice(*parts)
+    if isinstance(tree, list):
+        return list(parts)
+    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+
+
+def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with ``change(leaf)`` in place of each leaf.
+
+    >>> mapped(str, (1, [2, None]))
+    ('1', ['2', 'None'])
+    """
+    parts = parts_of(tree)
+    return change(tree) if parts is None else alike(tree, [mapped(change, part) for part in parts])
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """The leaves, in order.
+
+    >>> list(leaves((1, [2, slice(3)])))
+    [1, 2, None, 3, None]
+    """
+    parts = parts_of(tree)
+    if parts is None:
+        yield tree
+    else:
+        for part in parts:
+            yield from leaves(part)
