@@ -6,6 +6,14 @@
 >>> y.backward()
 >>> x.grad
 array(11.58385316)
+
+To read the house, in this order: ``engine/graph`` (what a node and a rule are), ``engine/record`` (forward: how a
+call becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``ops/arithmetic`` (what an
+operation looks like; every other family is like it), ``tensor`` (the class that users hold), ``engine/readings`` and
+``namespaces`` (one rule, read on arrays or on Tensors), ``functional/`` (grad, jacobian, vmap: functions of
+functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``viz/`` (drawings), and then
+``nn``, which uses the public names below and nothing else. Imports go one way: engine, ops, tensor, functional,
+compiler, nn.
 """
 
 # The array API standard's dtypes, constants and facts are NumPy's.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .engine.record import Handle, TensorLike, handle
+from .engine.record import Handle, TensorLike, tensor_of
 from .engine.staging import array_of
 from .tensor import Tensor, from_numpy
 
@@ -21,7 +21,7 @@ Shape = int | Sequence[int]
 
 
 def _made(array: Any, requires_grad: bool) -> Tensor:
-    result = handle(np.asarray(array), None)
+    result = tensor_of(np.asarray(array), None)
     if requires_grad:
         result.requires_grad = True
     return result
@@ -156,7 +156,7 @@ def linspace(
 
 def _like(function: Callable[..., Any], x: TensorLike, *rest: Any, dtype: DTypeLike | None) -> Tensor:
     array = array_of(x) if isinstance(x, Handle) else x
-    return handle(function(array, *rest, dtype=dtype), None)
+    return tensor_of(function(array, *rest, dtype=dtype), None)
 
 
 def ones_like(x: TensorLike, /, *, dtype: DTypeLike | None = None) -> Tensor:

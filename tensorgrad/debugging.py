@@ -40,7 +40,7 @@ class debug(Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, old.keep, old.tracer, _DEBUGGER)
+        return old.but(debug=_DEBUGGER)
 
 
 class _Debugger:

@@ -15,7 +15,7 @@ import numpy as np
 from . import fft, linalg, ops, special
 from .engine.graph import Node
 from .engine.readings import all_finite, mender
-from .engine.record import handle
+from .engine.record import tensor_of
 from .engine.walk import Reading
 
 __all__ = ["TENSORS", "counterpart", "tensor_functions"]
@@ -72,12 +72,12 @@ def counterpart(function: Callable[..., Any]) -> Any:
 def _wrapped(array: Any, source: Any) -> Any:
     if not hasattr(array, "dtype"):
         return array  # a Python scalar
-    return handle(array, source if isinstance(source, Node) else None)
+    return tensor_of(array, source if isinstance(source, Node) else None)
 
 
 TENSORS = Reading(
     tensor_functions,
     _wrapped,
-    mender(tensor_functions, lambda g: handle(np.ones_like(g.data), None)),
+    mender(tensor_functions, lambda g: tensor_of(np.ones_like(g.data), None)),
     lambda gradients: all_finite(g.data for g in gradients),
 )

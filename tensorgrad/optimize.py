@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .engine.mode import no_grad
-from .engine.record import handle
+from .engine.record import tensor_of
 from .engine.staging import writes_to
 from .errors import NonFiniteError, ShapeError
 from .functional import curvature, floating, mapped, matched, parameters, same, value_and_grad
@@ -159,7 +159,7 @@ class _Problem:
     def nested(self, x: Any) -> Any:
         """A flat vector as Tensors of the dtypes that were given."""
         parts = self.parts(x)
-        return mapped(lambda _, i: handle(parts[i].astype(self.dtypes[i]), None), self.tree, "")
+        return mapped(lambda _, i: tensor_of(parts[i].astype(self.dtypes[i]), None), self.tree, "")
 
     def bound(self, given: Any, default: float) -> Any:
         """A lower or an upper bound as a flat vector."""
@@ -191,7 +191,7 @@ class _Problem:
             for i, parameter in self.learned.items():
                 parameter.data = parts[i]
             with no_grad(), np.errstate(all="ignore"):
-                yield mapped(lambda *_: handle(next(plain), None), self.given, "", same)
+                yield mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
         finally:
             for parameter, data in before:
                 parameter.data = data
@@ -206,7 +206,7 @@ class _Problem:
         def put(path: str, leaf: Any) -> Tensor:
             i = next(plain)
             if not isinstance(leaf, Tensor):
-                return handle(parts[i].astype(self.dtypes[i]), None)
+                return tensor_of(parts[i].astype(self.dtypes[i]), None)
             writes_to(leaf, "minimize")[...] = parts[i]
             return leaf
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine.record import Handle, Tensor, TensorLike, handle, operand, record
+from .engine.record import Handle, Tensor, TensorLike, operand, record, tensor_of
 from .engine.shapes import broadcast_error, normalised_axis
 from .engine.staging import array_of, host, indivisible
 from .ops import activations, arithmetic, indexing
@@ -280,7 +280,7 @@ def bernoulli(p: TensorLike, size: int | tuple[int, ...] | None = None, *, rng: 
     _require_probability(array_of(given))
     drawn = _draw("bernoulli", "random", given, 0.0, size, rng)
     below = np.less(drawn, array_of(given))
-    return handle(below.astype(drawn.dtype), None)
+    return tensor_of(below.astype(drawn.dtype), None)
 
 
 @indivisible

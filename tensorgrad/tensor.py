@@ -21,7 +21,7 @@ from .engine.frames import place
 from .engine.graph import Constant, Cut, Leaf, Node, extra
 from .engine.mode import current, enable_grad
 from .engine.readings import ARRAYS
-from .engine.record import Handle, TensorLike, as_array, checked, handle, operand, results_are
+from .engine.record import Handle, TensorLike, as_array, checked, operand, set_result_class, tensor_of
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
@@ -249,7 +249,7 @@ class Tensor(Methods):
         node = self.node
         if node is not None:
             node = Cut("detach() was called", node, sys._getframe(1), "detach") if node.requires_grad else node
-        return handle(array_of(self), node if isinstance(node, Cut) else None)
+        return tensor_of(array_of(self), node if isinstance(node, Cut) else None)
 
     def numpy(self) -> Any:
         """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""
@@ -340,7 +340,7 @@ class Tensor(Methods):
         if create_graph:
             with enable_grad():
                 recorded = isinstance(gradient, Tensor) and gradient.requires_grad
-                start = gradient.astype(self.dtype) if recorded else handle(seed, None)  # type: ignore[union-attr]
+                start = gradient.astype(self.dtype) if recorded else tensor_of(seed, None)  # type: ignore[union-attr]
                 result = separated(walk.backward(node, start, TENSORS))
         else:
             result = walk.backward(node, seed, ARRAYS, release=not retain_graph)
@@ -509,7 +509,7 @@ class Tensor(Methods):
     __array_function__ = interop.array_function
 
 
-results_are(Tensor)
+set_result_class(Tensor)
 
 
 def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

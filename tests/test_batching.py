@@ -12,7 +12,7 @@ import tensorgrad as tg
 from tensorgrad.batching import Batched, new_level
 from tensorgrad.engine import walk
 from tensorgrad.engine.readings import ARRAYS
-from tensorgrad.engine.record import handle
+from tensorgrad.engine.record import tensor_of
 from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
 from tensorgrad.functional.crossing import left, share
@@ -81,10 +81,10 @@ def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
         if not result.requires_grad:
             continue
         seeds, level, begun = cotangents(result), new_level(), tick()
-        found = walk.backward(result.node, handle(Batched(seeds, level), None), TENSORS)
+        found = walk.backward(result.node, tensor_of(Batched(seeds, level), None), TENSORS)
         got = {node: left(g, 0, level, 3) for node, g in found.items()}
         share([g.node for g in got.values() if g.requires_grad], (), begun, level, 3)
-        each = [walk.backward(result.node, handle(seed, None), TENSORS) for seed in seeds]
+        each = [walk.backward(result.node, tensor_of(seed, None), TENSORS) for seed in seeds]
         expected = {node: tg.stack([g[node] for g in each]) for node in each[0]}
         second = []
         for gradients in (got, expected):

@@ -42,16 +42,24 @@ ALLOWED_AT_IMPORT = {"numpy", "tensorgrad", "cython_runtime"}  # the last one is
 
 
 class Imports(ast.NodeVisitor):
-    """All modules that a file imports, dotted, outside of TYPE_CHECKING blocks."""
+    """All modules that a file imports, dotted: ``found``, and those for annotations alone, ``typing_only``."""
 
     def __init__(self, path):
         self.package = path.relative_to(ROOT).parent.parts
         self.found = []
+        self.typing_only = []
         self.visit(ast.parse(path.read_text()))
 
     def visit_If(self, node):
         if "TYPE_CHECKING" not in ast.unparse(node.test):
             self.generic_visit(node)
+            return
+        found, self.found = self.found, self.typing_only
+        for statement in node.body:
+            self.visit(statement)
+        self.found = found
+        for statement in node.orelse:
+            self.visit(statement)
 
     def visit_Import(self, node):
         self.found += [(alias.name, ()) for alias in node.names]
@@ -108,6 +116,14 @@ def test_nn_imports_one_way(path):
         if imported.startswith("nn."):
             same_package = imported.split(".")[:2] == module.split(".")[:2]
             assert same_package or layer(imported) < layer(module), f"{module} imports {imported}"
+
+
+def test_the_engine_imports_nothing_but_the_errors():
+    for path in files("tensorgrad/engine"):
+        inside = [name for name, _ in Imports(path).found if name.startswith("tensorgrad")]
+        assert all(name.startswith(("tensorgrad.engine", "tensorgrad.errors")) for name in inside), path
+    upwards = [(dotted(path), name) for path in files("tensorgrad") for name, _ in Imports(path).typing_only]
+    assert upwards == [("tensorgrad.engine.record", "tensorgrad.tensor")]
 
 
 def test_no_cycles():

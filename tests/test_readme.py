@@ -47,3 +47,16 @@ def test_its_commands_are_in_the_makefile() -> None:
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_example_in_contributing_is_the_code() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    example = re.findall(r"^    (.*)$", text.partition("## Adding an operation")[2].partition("## ")[0], re.MULTILINE)
+    source, files = "", 0
+    for line in example:
+        if named := re.match(r"# (\S+\.py):", line):
+            source = (ROOT / named[1]).read_text(encoding="utf-8")
+            files += 1
+        else:
+            assert line in source
+    assert files == 3

@@ -13,13 +13,13 @@ import numpy as np
 
 from ..engine.interrupts import uninterrupted
 from ..engine.mode import current, tracing
-from ..engine.record import Handle, handle
+from ..engine.record import Handle, tensor_of
 from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
 from .program import Program
-from .trace import Gradient, Trace
+from .trace import LeafGradient, Trace
 from .variables import Variable
 
 __all__ = ["CompiledStep", "compile"]
@@ -84,8 +84,8 @@ class CompiledStep:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
-        self._runs: dict[Any, list[_Run]] = {}
-        self._latest: _Run | None = None
+        self._runs: dict[Any, list[_Replay]] = {}
+        self._latest: _Replay | None = None
         self._lock = threading.RLock()  # the buffers of a program serve one call at a time
         functools.update_wrapper(self, function)
 
@@ -160,7 +160,7 @@ def _key(tree: Any, leaves: list[Any]) -> Any:
     return (kind, number)
 
 
-class _Run:
+class _Replay:
     """One program, the conditions under which it holds, and how its results are handed out."""
 
     def __init__(self, trace: Trace, program: Program, result: Callable[[tuple[Any, ...]], Any]) -> None:
@@ -217,7 +217,7 @@ def _layout(array: Any) -> Any:
     return None if array is None else (type(array), array.shape, array.dtype, getattr(array, "strides", None))
 
 
-def _place_of(known: Gradient, program: Program) -> int | None:
+def _place_of(known: LeafGradient, program: Program) -> int | None:
     """Where among the results a leaf's new gradient is; -1 for None; None where the step leaves it alone."""
     now = getattr(known.owner, "_grad", None)
     if now is None:
@@ -227,7 +227,7 @@ def _place_of(known: Gradient, program: Program) -> int | None:
     return program.outputs.index(now.variable)
 
 
-def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Run, Any]:
+def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Replay, Any]:
     trace = Trace()
     arguments: list[Variable] = []
 
@@ -246,7 +246,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
                 "an argument of a compiled step must not require a gradient, because its .grad would be lost; "
                 "use the Tensor from outside the step, or pass it detached"
             )
-        return handle(traced, None)
+        return tensor_of(traced, None)
 
     inner_args, inner_kwargs = mapped(enter, (args, kwargs))
     run = None
@@ -278,7 +278,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
                 return lambda values: np.asarray(values[place])
             if isinstance(leaf, Handle) and isinstance(leaf.data, TracedArray):
                 place = output(leaf.data)
-                return lambda values: handle(np.asarray(values[place]), None)
+                return lambda values: tensor_of(np.asarray(values[place]), None)
             return lambda values: leaf
 
         plan = mapped(leave, returned)
@@ -294,7 +294,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         first = tuple(variable.value for variable in outputs)
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
-        run = _Run(trace, program, lambda values: mapped(lambda leaf: leaf(values), plan))
+        run = _Replay(trace, program, lambda values: mapped(lambda leaf: leaf(values), plan))
         run.log()
         return run, run.result(first)
     finally:

@@ -16,7 +16,7 @@ from ..errors import GraphError
 from .array import TracedArray, TracedNumber, value_of, variable_of
 from .variables import Variable
 
-__all__ = ["Gradient", "Instruction", "Trace"]
+__all__ = ["Instruction", "LeafGradient", "Trace"]
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Instruction:
 
 
 @dataclass(eq=False)
-class Gradient:
+class LeafGradient:
     """What a step does to a leaf's ``grad``."""
 
     owner: Any
@@ -54,7 +54,7 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
-        self.gradients: dict[int, Gradient] = {}
+        self.gradients: dict[int, LeafGradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
         self.comment = ""
         self.active = True
@@ -106,7 +106,7 @@ class Trace:
                 "a compiled step cannot go on from a gradient that has a graph of its own (create_graph=True); set "
                 "grad to None first"
             )
-        known = self.gradients[id(owner)] = Gradient(owner, needed, before, None)
+        known = self.gradients[id(owner)] = LeafGradient(owner, needed, before, None)
         if needed and before is not None:
             owner._grad = self.traced(before, "argument")
             known.variable = owner._grad.variable

@@ -18,7 +18,7 @@ from .record import Handle
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["array_functions", "basic", "dead", "finite", "numbers", "scatter"]
+__all__ = ["arange_like", "array_functions", "basic", "dead", "finite", "scatter"]
 
 
 def finite(array: Any) -> bool:
@@ -65,10 +65,10 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return result
 
 
-def numbers(count: int, like: Any) -> Any:
+def arange_like(count: int, like: Any) -> Any:
     """``np.arange(count)``, as an array of the same class as ``like``.
 
-    >>> numbers(3, np.zeros(2)).tolist()
+    >>> arange_like(3, np.zeros(2)).tolist()
     [0, 1, 2]
     """
     like = like.data if isinstance(like, Handle) else like

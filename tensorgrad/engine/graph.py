@@ -19,7 +19,7 @@ A rule uses operators and ``xp.*`` alone, so that it can be read with NumPy's fu
 with tensorgrad's own on Tensors (any order of derivative), and on any array class that speaks NumPy's
 protocols: the compiler's traced arrays, or another library's. It returns ``g`` itself, a view of it, or a
 fresh array; never a saved array. Broadcasting and dtypes are the engine's business: a gradient is summed over
-the axes its input was broadcast along and cast to its input's dtype in one place, ``fitted`` in ``walk``.
+the axes its input was broadcast along and cast to its input's dtype in one place, ``unbroadcast`` in ``walk``.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from .mode import Scope, current
 from .writes import tick
 
 __all__ = [
+    "ArraySummary",
     "Constant",
     "Cut",
     "Freed",
     "Leaf",
     "Node",
     "Rule",
-    "Summary",
     "behind",
     "elementwise",
     "extra",
@@ -65,7 +65,7 @@ class Node:
     ``inputs`` holds, in order, the nodes of Tensor inputs; a Python scalar stands for itself, and None for an
     input that is neither. ``rules`` and ``saved`` run along with it: no rule (None) where no gradient is
     needed. ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for
-    arrays, under ``record_graph()``, a :class:`Summary` of them. When a node is
+    arrays, under ``record_graph()``, a :class:`ArraySummary` of them. When a node is
     released, ``saved`` becomes a :class:`Freed`, and a node of an array also drops its ``inputs``.
     """
 
@@ -135,7 +135,7 @@ class Extra:
         self.views: list[weakref.ref[Any]] | None = None
 
 
-class Summary(NamedTuple):
+class ArraySummary(NamedTuple):
     """What is kept of an array's values or gradient for a drawing, under ``record_graph()``."""
 
     rms: float  # root mean square of the finite elements; 0 where there are none
@@ -149,11 +149,11 @@ class Summary(NamedTuple):
         return self.nan + self.inf
 
     @classmethod
-    def of(cls, array: Any) -> Summary:
+    def of(cls, array: Any) -> ArraySummary:
         """Summarise an array of any library.
 
-        >>> Summary.of(np.array([3.0, 4.0, np.nan]))
-        Summary(rms=3.5355339059327378, nan=1, inf=0, size=3)
+        >>> ArraySummary.of(np.array([3.0, 4.0, np.nan]))
+        ArraySummary(rms=3.5355339059327378, nan=1, inf=0, size=3)
         """
         sizes = np.abs(getattr(array, "whole", array)).astype(np.float64)  # of a batch of arrays, all of it
         finite = np.isfinite(sizes)

@@ -95,6 +95,15 @@ class Mode:
         self.debug = debug  # looks at every number that is computed
         self.plain = tracer is None and not keep and debug is None  # may an operation take the short way?
 
+    def but(self, **changes: Any) -> Mode:
+        """This setting, with some switches changed.
+
+        >>> Mode().but(grad=False).grad
+        False
+        """
+        switches = {"grad": self.grad, "scope": self.scope, "keep": self.keep, "tracer": self.tracer}
+        return Mode(**{**switches, "debug": self.debug, **changes})
+
 
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
 current = _mode.get
@@ -159,7 +168,7 @@ class scope(Switch):
         self._scope = Scope(path, title)
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, self._scope, old.keep, old.tracer, old.debug)
+        return old.but(scope=self._scope)
 
 
 class tracing(Switch):
@@ -170,7 +179,7 @@ class tracing(Switch):
         self._tracer = tracer
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, False, self._tracer)
+        return old.but(tracer=self._tracer, keep=False, debug=None)  # a trace has no numbers to look at
 
 
 class no_grad(Switch):
@@ -185,7 +194,7 @@ class no_grad(Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(False, old.scope, old.keep, old.tracer, old.debug)
+        return old.but(grad=False)
 
 
 class enable_grad(Switch):
@@ -200,7 +209,7 @@ class enable_grad(Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(True, old.scope, old.keep, old.tracer, old.debug)
+        return old.but(grad=True)
 
 
 class record_graph(Switch):
@@ -218,4 +227,4 @@ class record_graph(Switch):
     """
 
     def _changed(self, old: Mode) -> Mode:
-        return Mode(old.grad, old.scope, True, old.tracer, old.debug)
+        return old.but(keep=True)

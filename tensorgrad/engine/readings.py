@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import NonFiniteError
-from .arrays import array_functions, dead, finite, numbers
+from .arrays import arange_like, array_functions, dead, finite
 from .graph import Rule
 from .mode import current
 from .record import Handle
@@ -33,7 +33,7 @@ _STAND_INS = (0.61803, -1.32472)
 def _stand_ins(like: Any, number: float, apart: bool) -> Any:
     if not apart:
         return np.full_like(like, number)
-    order = np.reshape(numbers(math.prod(like.shape), like), like.shape)
+    order = np.reshape(arange_like(math.prod(like.shape), like), like.shape)
     return (number + np.cos(number * order * order)).astype(like.dtype)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DTypeError
 from .frames import LIBRARY
-from .graph import Constant, Cut, Node, Rule, Summary, elementwise, getter
+from .graph import ArraySummary, Constant, Cut, Node, Rule, elementwise, getter
 from .mode import Mode, current
 from .shapes import broadcast_error
 from .writes import tick
@@ -29,12 +29,12 @@ __all__ = [
     "Tensor",
     "TensorLike",
     "binary",
-    "handle",
-    "number",
     "operand",
     "quiet",
     "record",
-    "results_are",
+    "scalar_like",
+    "set_result_class",
+    "tensor_of",
     "unary",
 ]
 
@@ -66,13 +66,13 @@ TensorLike = Handle | ArrayLike
 _result_type: Any = Handle
 
 
-def results_are(cls: type[Handle]) -> None:
+def set_result_class(cls: type[Handle]) -> None:
     """Say of which class results are: :class:`tensorgrad.Tensor`, which is built on the operations."""
     global _result_type
     _result_type = cls
 
 
-def handle(data: Any, node: Node | None) -> Tensor:
+def tensor_of(data: Any, node: Node | None) -> Tensor:
     """A Tensor around an array, as it is."""
     result = _new(_result_type)
     result.data = data
@@ -121,37 +121,38 @@ def checked(array: Any, op: str) -> Any:
 
 # Python scalars as arrays without axes: NumPy takes those in half the time. Zeros are not kept, because 0.0 equals
 # -0.0, nor is NaN, which equals nothing.
-_numbers: dict[Any, dict[float, Any]] = {np.dtype(np.float64): {}, np.dtype(np.float32): {}}
-_MANY_NUMBERS = 256
+_scalars: dict[Any, dict[float, Any]] = {np.dtype(np.float64): {}, np.dtype(np.float32): {}}
+_MANY_SCALARS = 256
 
 
-def _number(value: Any, dtype: Any) -> Any:
-    """A Python number as a read-only array of a dtype, and remembered; other values as they are."""
-    known = _numbers.get(dtype)
+def scalar_like(value: Any, like: Any) -> Any:
+    """A Python number as the read-only 0-d array that is quickest to compute with beside an array.
+
+    Other values, and numbers beside anything but an array of float64 or float32, stay as they are.
+
+    >>> scalar_like(1.0, np.ones(2, np.float32)).dtype, scalar_like(1.0, [])
+    (dtype('float32'), 1.0)
+    """
+    if like.__class__ is not ndarray or value.__class__ is complex:  # 1 + 0j equals 1.0, and would be found as that
+        return value
+    try:
+        return _scalars[like.dtype][value]
+    except (KeyError, TypeError):
+        return _kept_scalar(value, like.dtype)
+
+
+def _kept_scalar(value: Any, dtype: Any) -> Any:
+    known = _scalars.get(dtype)
     if known is None or not (type(value) is float or type(value) is int) or value == 0 or value != value:
         return value
     array = np.array(value, dtype)
     if not np.isfinite(array):
         return value  # NumPy has something to say about it
     array.flags.writeable = False
-    if len(known) >= _MANY_NUMBERS:
+    if len(known) >= _MANY_SCALARS:
         known.clear()
     known[value] = array
     return array
-
-
-def number(value: float, like: Any) -> Any:
-    """A Python number as what is quickest to compute with, beside an array: see ``_numbers``.
-
-    >>> number(1.0, np.ones(2, np.float32)).dtype, number(1.0, [])
-    (dtype('float32'), 1.0)
-    """
-    if like.__class__ is not ndarray:
-        return value
-    try:
-        return _numbers[like.dtype][value]
-    except KeyError:
-        return _number(value, like.dtype)
 
 
 def constant(value: Any) -> Any:
@@ -163,7 +164,7 @@ def constant(value: Any) -> Any:
     return value if isinstance(value, int | float | complex) else None
 
 
-def failed(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
+def forward_error(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
     """The error to raise when NumPy refused the operands: ours, if it is about their shapes."""
     if isinstance(error, np.linalg.LinAlgError):
         return error
@@ -207,7 +208,7 @@ def quiet(forward: Callable[..., Any]) -> Callable[..., Any]:
     return silent
 
 
-def noted(
+def recorded(
     out: Any,
     shape: tuple[int, ...],
     op: str,
@@ -296,7 +297,7 @@ def record(
     try:
         out = forward(*arrays)
     except (ValueError, TypeError) as error:
-        raise failed(op, arrays, error) from error
+        raise forward_error(op, arrays, error) from error
     shape = out.shape
     if not shape and isinstance(out, np.generic):
         out = np.asarray(out)
@@ -318,10 +319,10 @@ def record(
             nodes[i] = constant(inputs[i])
             needed.append(None)
             saved.append(())
-    result = noted(out, shape, op, tuple(nodes), tuple(needed), tuple(saved), mode)
+    result = recorded(out, shape, op, tuple(nodes), tuple(needed), tuple(saved), mode)
     assert result.node is not None
     if mode.keep and shape:
-        result.node.value = Summary.of(out)
+        result.node.value = ArraySummary.of(out)
     if mode.debug is not None:
         mode.debug.recorded(result.node)
     return result
@@ -358,7 +359,7 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
                 saved = ((a,),)
             else:
                 saved = nothing if saves == "nothing" else (pick((a, out)),)
-            return noted(out, shape, op, (node,), rules, saved, mode)
+            return recorded(out, shape, op, (node,), rules, saved, mode)
 
         return operation  # type: ignore[return-value]
 
@@ -389,35 +390,25 @@ def binary(
             if isinstance(x, Handle):
                 a = x.data
                 p = x.node
-                if isinstance(y, Handle):
-                    b = y.data
-                    q = y.node
-                else:
-                    b = operand(y, op)
-                    if b.__class__ is not ndarray and a.__class__ is ndarray:
-                        try:
-                            b = _numbers[a.dtype][b]
-                        except (KeyError, TypeError):
-                            b = _number(b, a.dtype)
             else:
                 a = operand(x, op)
-                if isinstance(y, Handle):
-                    b = y.data
-                    q = y.node
-                    if a.__class__ is not ndarray and b.__class__ is ndarray:
-                        try:
-                            a = _numbers[b.dtype][a]
-                        except (KeyError, TypeError):
-                            a = _number(a, b.dtype)
+            if isinstance(y, Handle):
+                b = y.data
+                q = y.node
+            else:
+                b = operand(y, op)
+            if a.__class__ is not b.__class__:  # one of them may be a Python number
+                if a.__class__ is ndarray:
+                    b = scalar_like(b, a)
                 else:
-                    b = operand(y, op)
+                    a = scalar_like(a, b)
             try:
                 if loud is not None and a.__class__ is ndarray and (b.__class__ is ndarray or not hasattr(b, "dtype")):
                     out = _quiet.run(loud, a, b)
                 else:
                     out = forward(a, b)
             except (ValueError, TypeError) as error:
-                raise failed(op, (a, b), error) from error
+                raise forward_error(op, (a, b), error) from error
             shape = out.shape
             if not shape and isinstance(out, np.generic):
                 out = np.asarray(out)
@@ -440,7 +431,7 @@ def binary(
                 p = constant(x)
             else:
                 return unrecorded(out, (p, q), op, mode)
-            return noted(out, shape, op, (p, q), needed, saved, mode)
+            return recorded(out, shape, op, (p, q), needed, saved, mode)
 
         return operation  # type: ignore[return-value]
 

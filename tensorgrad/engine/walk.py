@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from . import writes
 from .frames import place, user_frame
-from .graph import Freed, Node, Rule, Summary, elementwise, saved_for_backward, sources
+from .graph import ArraySummary, Freed, Node, Rule, elementwise, saved_for_backward, sources
 from .mode import current
 from .shapes import sum_to_shape
 
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
     finite: Callable[[Iterable[Any]], bool]  # are all these gradients finite?
 
 
-def fitted(xp: Any, gradient: Any, like: Node, node: Node, rule: Rule) -> Any:
+def unbroadcast(xp: Any, gradient: Any, like: Node, node: Node, rule: Rule) -> Any:
     """A rule's gradient with the shape and dtype of its input, summed over broadcast axes and cast."""
     if gradient.shape != like.shape:
         try:
@@ -60,12 +60,12 @@ def _which(rule: Rule, parent: Node, node: Node) -> str:
     return f"the rule of {node.op} for input {position}"
 
 
-def _asked_in_vain(error: BaseException) -> bool:
+def _lacks_dtype(error: BaseException) -> bool:
     """Was it the walk itself that asked what a rule returned for its dtype, not a rule that failed?"""
     return isinstance(error, AttributeError) and error.__traceback__ is not None and not error.__traceback__.tb_next
 
 
-def _no_array(error: Any, node: Node, parent: Node, rule: Rule) -> TypeError:
+def _not_an_array(error: Any, node: Node, parent: Node, rule: Rule) -> TypeError:
     return TypeError(
         f"{_which(rule, parent, node)} gave {type(error.obj).__name__}, expected an array of shape "
         f"{parent.shape} (called at {place(node.code, node.lasti)})"
@@ -280,7 +280,7 @@ def _walk(
         if not node.shape:
             node.gradient = g if wrap is None else g.data
         elif keep:
-            node.gradient = Summary.of(g if wrap is None else g.data)
+            node.gradient = ArraySummary.of(g if wrap is None else g.data)
         if stops and node in stops:
             result[node] = g if wrap is not None else np.copy(g)
             missing -= 1
@@ -312,7 +312,7 @@ def _walk(
                 else:
                     r = rule(xp, g, *args)
                 if r.dtype is not parent.dtype or r.shape != parent.shape:
-                    r = fitted(xp, r, parent, node, rule)
+                    r = unbroadcast(xp, r, parent, node, rule)
                 if not parent.rules:
                     entry = leaves.get(parent)
                     if entry is None:
@@ -347,8 +347,8 @@ def _walk(
                         _add(entry, r, wrap)
         except BaseException as error:  # Ctrl-C, too
             error.add_note(f"in backward of {node.op}, called at {place(node.code, node.lasti)}")
-            if _asked_in_vain(error):
-                raise _no_array(error, node, parent, rule) from error
+            if _lacks_dtype(error):
+                raise _not_an_array(error, node, parent, rule) from error
             raise
         if visited is not None:
             visited.append(node)
@@ -365,7 +365,7 @@ def _walk(
         if not node.shape:
             node.gradient = g if wrap is None else g.data
         elif keep:
-            node.gradient = Summary.of(g if wrap is None else g.data)
+            node.gradient = ArraySummary.of(g if wrap is None else g.data)
         result[node] = g if wrap is not None or (fresh and node.shape and g.base is None) else np.copy(g)
     return result
 

@@ -13,7 +13,7 @@ from ..engine import walk
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
 from ..engine.readings import ARRAYS
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
 from ..ops import arithmetic
@@ -140,7 +140,7 @@ class Call:
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out`` for the fresh arguments that it depends on, given its own."""
         with self.standing_in():
-            return pulled_back(out, handle(seed, None), self.nodes, self.recorded)
+            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded)
 
     def given(self, tree: Any) -> Any:
         """A nest of results as it leaves the call: without history, unless that can be asked for."""
@@ -178,7 +178,7 @@ def pulled_back(
     if not recorded:
         arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
         return {
-            node: handle(np.asarray(g) if isinstance(g, np.generic) else g, None)
+            node: tensor_of(np.asarray(g) if isinstance(g, np.generic) else g, None)
             for node, g in arrays.items()
             if node in nodes
         }

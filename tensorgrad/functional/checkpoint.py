@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
-from ..engine.record import Handle, handle, record
+from ..engine.record import Handle, record, tensor_of
 from ..engine.writes import tick
 from ..errors import GraphError
 from ..ops import joining, shaping
@@ -119,7 +119,7 @@ class _Segment:
         self.others = [node.shape for node in run.others]
         self.print = _fingerprint(run.whole.data)
         result = run.whole.data
-        outside = [handle(_values(node), node) for node in run.others]
+        outside = [tensor_of(_values(node), node) for node in run.others]
         rules = Joint(self._gradients, result=False).rules(len(inputs) + len(outside))
         whole = record("checkpoint", lambda *_: result, (*inputs, *outside), rules)
         pieces = [whole]
@@ -136,11 +136,11 @@ class _Segment:
         """Arguments of their own for one run, from what was passed or saved."""
         fresh: list[Any] = []
         for value, need in zip(values, self.needs):
-            x = value if isinstance(value, Handle) else handle(value, None)
+            x = value if isinstance(value, Handle) else tensor_of(value, None)
             if need is None:
                 fresh.append(x.data)
             else:
-                fresh.append(fresh_tensor(x, recorded) if need else handle(x.data, None))  # type: ignore[arg-type]
+                fresh.append(fresh_tensor(x, recorded) if need else tensor_of(x.data, None))  # type: ignore[arg-type]
         return fresh
 
     def _filled(self, fresh: list[Any]) -> Any:
@@ -156,8 +156,8 @@ class _Segment:
         assert run.whole is not None
         nodes = [x.node if need else None for x, need in zip(fresh, self.needs)] + run.others
         targets = [node for node in nodes if node is not None]
-        found = pulled_back(run.whole, g if recorded else handle(g, None), targets, recorded, through=False)
-        zeros = [None if node is None else handle(np.zeros(node.shape, node.dtype), None) for node in nodes]
+        found = pulled_back(run.whole, g if recorded else tensor_of(g, None), targets, recorded, through=False)
+        zeros = [None if node is None else tensor_of(np.zeros(node.shape, node.dtype), None) for node in nodes]
         results = [zero if node is None else found.get(node, zero) for node, zero in zip(nodes, zeros)]
         return results if recorded else [None if r is None else r.data for r in results]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..ops import arithmetic, reductions
 from ..tensor import Tensor
@@ -103,7 +103,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
 
     def cotangent(path: str, out: Tensor) -> Tensor:
         # Its value is of no matter, as the pullback is linear in it, but a zero would be taken for a dead branch.
-        u = handle(np.ones_like(array_of(out)), None)
+        u = tensor_of(np.ones_like(array_of(out)), None)
         u.node = Leaf(u)
         pairs.append((out, u))
         return u
@@ -142,7 +142,7 @@ def curvature(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, tuple[Any, 
     """
     call = Call(f, tuple(range(len(primals))), primals, {})
     out = call.scalar("hvp")
-    gradients = _pulled(call, [(out, handle(np.ones_like(array_of(out)), None))], call.nodes, True)
+    gradients = _pulled(call, [(out, tensor_of(np.ones_like(array_of(out)), None))], call.nodes, True)
 
     def product(*tangents: Any) -> tuple[Any, ...]:
         along = _along(call, tangents, "the product")
@@ -209,7 +209,7 @@ def _pulled(
             return pulled_back(out, seed, nodes, recorded)
         with enable_grad(), np.errstate(all="ignore"):
             total = reduce(arithmetic.add, (reductions.sum(arithmetic.multiply(out, seed)) for out, seed in pairs))
-        return pulled_back(total, handle(np.ones_like(total.data), None), nodes, recorded)
+        return pulled_back(total, tensor_of(np.ones_like(total.data), None), nodes, recorded)
 
 
 def _or_zero(found: dict[Node, Tensor]) -> Callable[[str, Tensor], Tensor]:
@@ -217,6 +217,6 @@ def _or_zero(found: dict[Node, Tensor]) -> Callable[[str, Tensor], Tensor]:
 
     def of(path: str, x: Tensor) -> Tensor:
         g = found.get(x.node) if x.node is not None else None
-        return handle(np.zeros_like(array_of(x)), None) if g is None else g
+        return tensor_of(np.zeros_like(array_of(x)), None) if g is None else g
 
     return of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..engine.trees import alike
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
@@ -141,7 +141,7 @@ def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:
         raise DTypeError(f"{what} of {path} is of dtype {given.dtype}, expected {like.dtype}, that of {path}")
     if given.dtype == like.dtype:
         return given
-    return given.astype(like.dtype) if given.dtype.kind in "fc" else handle(given.data.astype(like.dtype), None)
+    return given.astype(like.dtype) if given.dtype.kind in "fc" else tensor_of(given.data.astype(like.dtype), None)
 
 
 def _as_float(leaf: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ..batching import Batched, new_level, together
 from ..engine.graph import Node
 from ..engine.mode import current
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..engine.writes import tick
 from ..ops import joining
 from ..tensor import Tensor
@@ -60,7 +60,7 @@ def _in_batches(call: Any, out: Tensor, count: int) -> dict[Node, Tensor]:
                 continue
             if not start:
                 whole[node] = np.zeros_like(part.data, shape=(out.size, *part.shape[1:]))
-                found[node] = [handle(whole[node], None)]
+                found[node] = [tensor_of(whole[node], None)]
             whole[node][start : start + size] = part.data
     return {node: parts[0] if len(parts) == 1 else joining.concatenate(parts) for node, parts in found.items()}
 

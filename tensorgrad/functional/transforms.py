@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import shaping
@@ -129,7 +129,9 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
                 assert x.node is not None
                 shape = out.shape + x.shape
                 found = rows.get(x.node)
-                return handle(np.zeros(shape, dtype=x.dtype), None) if found is None else shaping.reshape(found, shape)
+                return (
+                    tensor_of(np.zeros(shape, dtype=x.dtype), None) if found is None else shaping.reshape(found, shape)
+                )
 
             return call.rebuilt(shaped)
 

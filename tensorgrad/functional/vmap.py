@@ -11,7 +11,7 @@ import numpy as np
 from ..batching import Batched, new_level
 from ..engine.graph import Node
 from ..engine.mode import current, no_grad
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..engine.shapes import normalised_axis
 from ..engine.trees import alike, parts_of
 from ..engine.writes import tick
@@ -58,7 +58,7 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
 
         def note(path: str, leaf: Any, axis: int) -> int:
             x = shaped(leaf, "vmap")
-            x = x if isinstance(x, Tensor) else handle(x, None)
+            x = x if isinstance(x, Tensor) else tensor_of(x, None)
             at = normalised_axis(axis, len(x.shape), f"vmap ({path})")
             sizes.setdefault(x.shape[at], path)
             samples.append((x, at))

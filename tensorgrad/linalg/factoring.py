@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..engine.mode import current
-from ..engine.record import Tensor, TensorLike, handle, record
+from ..engine.record import Tensor, TensorLike, record, tensor_of
 from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import axes, indexing
@@ -247,7 +247,7 @@ def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
                 f"have no derivative; write full_matrices=False"
             )
         array = array_of(source)
-        return SVDResult(*(handle(narrowed(part, array), None) for part in _full_svd(wide(array))))
+        return SVDResult(*(tensor_of(narrowed(part, array), None) for part in _full_svd(wide(array))))
     k = min(m, n)
 
     # One node has the three results, one above the other: U, S, and Vh transposed.

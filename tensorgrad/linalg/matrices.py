@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.staging import indivisible
 from ..errors import DTypeError, ShapeError
 from ..ops.reductions import narrow, wide
@@ -75,7 +75,7 @@ def diagonal(n: int, like: Any) -> Any:
     >>> diagonal(2, np.zeros(1)).tolist()
     [[True, False], [False, True]]
     """
-    i = numbers(n, like)
+    i = arange_like(n, like)
     return i[:, None] == i
 
 
@@ -85,7 +85,7 @@ def below(n: int, like: Any) -> Any:
     >>> below(2, np.zeros(1)).tolist()
     [[False, False], [True, False]]
     """
-    i = numbers(n, like)
+    i = arange_like(n, like)
     return i[:, None] > i
 
 

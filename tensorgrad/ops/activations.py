@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, number, quiet, record, unary
+from ..engine.record import Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .arithmetic import multiply, negative
@@ -76,8 +76,8 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
 
 
 @unary(
-    quiet(lambda a: np.reciprocal(np.exp(-a) + number(1.0, a))),
-    lambda xp, g, out: g * (out * (number(1.0, out) - out)),
+    quiet(lambda a: np.reciprocal(np.exp(-a) + scalar_like(1.0, a))),
+    lambda xp, g, out: g * (out * (scalar_like(1.0, out) - out)),
 )
 def sigmoid(x: TensorLike, /) -> Tensor:
     """Logistic function, ``1 / (1 + exp(-x))``.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.mode import current
-from ..engine.record import Handle, TensorLike, failed, operand
+from ..engine.record import Handle, TensorLike, forward_error, operand
 from ..engine.staging import array_of
 from .complexes import refuse_complex
 
@@ -32,7 +32,7 @@ def compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> An
     try:
         return function(a, b)
     except (ValueError, TypeError) as error:
-        raise failed(op, (a, b), error) from error
+        raise forward_error(op, (a, b), error) from error
 
 
 def equal(x: TensorLike, y: TensorLike | None, /) -> Any:

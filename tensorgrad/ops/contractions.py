@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes, normalised_axis
 from ..errors import ShapeError
@@ -312,7 +312,7 @@ def vander(x: TensorLike, /, N: int | None = None, increasing: bool = False) -> 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         if count < 2:
             return xp.zeros_like(x)
-        degrees = numbers(count, x).astype(x.dtype)[1:]
+        degrees = arange_like(count, x).astype(x.dtype)[1:]
         below = xp.vander(x, count - 1, increasing)
         if increasing:
             return xp.sum(g[:, 1:] * degrees * below, axis=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import lifted, numbers
+from ..engine.arrays import arange_like, lifted
 from ..engine.arrays import scatter as scatter_arrays
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
@@ -189,10 +189,10 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         if picked[axis] == 1:  # nothing can be picked twice
-            along = np.reshape(numbers(length, y), column)
+            along = np.reshape(arange_like(length, y), column)
             return xp.where((y == along) | (y == along - length), g, 0)
         key = tuple(
-            y if i == axis else np.reshape(numbers(n, y) % m, (n,) + (1,) * (len(shape) - i - 1))
+            y if i == axis else np.reshape(arange_like(n, y) % m, (n,) + (1,) * (len(shape) - i - 1))
             for i, (m, n) in enumerate(zip(shape, g.shape))
         )
         return xp.scatter(g, key, shape)

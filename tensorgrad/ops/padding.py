@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import DTypeError, ShapeError
@@ -201,7 +201,7 @@ def _odd(x: Any, axis: int, pair: tuple[int, int], mode: str) -> Tensor:
     if n == 1:
         return even
     period = 2 * n - 2 if mode == "reflect" else 2 * n
-    places = numbers(n + sum(pair), x) - pair[0]
+    places = arange_like(n + sum(pair), x) - pair[0]
     rounds = places // period
     back = places - rounds * period >= n
     left = (slice(None),) * axis
@@ -241,7 +241,7 @@ def _computed(x: Any, axis: int, widths: tuple[int, int], mode: str, ends: Any, 
         shape = (*x.shape[:axis], width, *x.shape[axis + 1 :])
         if mode == "linear_ramp":
             edge = getitem(x, (*left, slice(0, 1) if first else slice(n - 1, n)))
-            steps = numbers(width, x) if first else width - 1 - numbers(width, x)
+            steps = arange_like(width, x) if first else width - 1 - arange_like(width, x)
             ramp = np.reshape(steps / width if width else steps, (width,) + (1,) * (len(shape) - axis - 1))
             ramp = ramp.astype(x.dtype)
             sides.append(add(multiply(edge, ramp), multiply(1 - ramp, end)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import host
@@ -76,7 +76,7 @@ def gumbel_softmax(
     column = (-1,) + (1,) * (len(source.shape) - axis - 1)
 
     def chosen(a: Any) -> Any:
-        places = np.reshape(numbers(a.shape[axis], a), column)
+        places = np.reshape(arange_like(a.shape[axis], a), column)
         return (places == np.expand_dims(np.argmax(a, axis=axis), axis)).astype(a.dtype)
 
     return record("straight_through", chosen, (soft,), (lambda xp, g: g,))

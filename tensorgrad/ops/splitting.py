@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.record import Tensor, TensorLike
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
@@ -122,7 +122,7 @@ def unstack(x: TensorLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 def _counted(obj: Any, x: Any, axis: int, op: str) -> Any:
     """Places along an axis, as an array: from an integer, a slice, or integers."""
     if isinstance(obj, slice):
-        return numbers(x.shape[axis], x)[obj]
+        return arange_like(x.shape[axis], x)[obj]
     return index_array(obj, op)
 
 
@@ -138,7 +138,7 @@ def _within(places: Any, length: int, op: str, last: int) -> Any:
 def _mingled(places: Any, length: int, count: int) -> Any:
     """The order that brings ``count`` elements behind ``length`` others before those at their places."""
     front = np.broadcast_to(np.ravel(_within(places, length, "insert", length)), (count,))
-    return np.argsort(np.concatenate([2 * numbers(length, places) + 1, 2 * front]), stable=True)
+    return np.argsort(np.concatenate([2 * arange_like(length, places) + 1, 2 * front]), stable=True)
 
 
 @indivisible

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
@@ -50,7 +50,7 @@ def tile(x: TensorLike, /, reps: int | Sequence[int]) -> Tensor:
 @indivisible
 def _spread(counts: Any, length: int) -> Any:
     """The index that repeats each of ``length`` elements as often as its count says."""
-    return np.repeat(numbers(length, counts), counts)
+    return np.repeat(arange_like(length, counts), counts)
 
 
 def repeat(x: TensorLike, /, repeats: TensorLike, axis: int | None = None) -> Tensor:

@@ -30,7 +30,7 @@ def shaped(value: Any, op: str) -> Any:
 # --- views ----------------------------------------------------------------------------------------------
 #
 # Writing to a result changes what its live views show, but not what they know of their history. So that a
-# write can find them and refuse, a view is noted, weakly, at the oldest result it can be traced to through
+# write can find them and refuse, a view is recorded, weakly, at the oldest result it can be traced to through
 # operations that may return views. Whether memory is really shared is asked of the arrays.
 
 _may_be_views = {
@@ -75,13 +75,13 @@ def _note(result: Tensor, x: Tensor) -> None:
     if memory(result.data) is not memory(x.data):
         return
     assert x.node is not None
-    noted = extra(_oldest(x.node))
-    if noted.views is None:
-        noted.views = []
-    noted.views.append(weakref.ref(result))
-    length = len(noted.views)
+    recorded = extra(_oldest(x.node))
+    if recorded.views is None:
+        recorded.views = []
+    recorded.views.append(weakref.ref(result))
+    length = len(recorded.views)
     if length >= 16 and length & (length - 1) == 0:  # now and then, so that the list stays in proportion
-        noted.views[:] = [ref for ref in noted.views if ref() is not None]
+        recorded.views[:] = [ref for ref in recorded.views if ref() is not None]
 
 
 def _oldest(node: Node) -> Node:
@@ -94,11 +94,11 @@ def _oldest(node: Node) -> Node:
 
 
 def live_views(tensor: Tensor) -> Iterator[Tensor]:
-    """The noted views that show the memory of a result, the result itself among them if it is one."""
+    """The recorded views that show the memory of a result, the result itself among them if it is one."""
     if tensor.node is None:
         return
-    noted = _oldest(tensor.node).extra
-    for ref in noted.views or () if noted is not None else ():
+    recorded = _oldest(tensor.node).extra
+    for ref in recorded.views or () if recorded is not None else ():
         other = ref()
         if other is not None and memory(other.data) is memory(tensor.data):
             yield other

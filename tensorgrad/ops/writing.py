@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import numbers
+from ..engine.arrays import arange_like
 from ..engine.frames import place, user_frame
 from ..engine.graph import Leaf, Node, extra, getter
 from ..engine.mode import current
-from ..engine.record import Handle, Tensor, TensorLike, constant, handle, operand, record
+from ..engine.record import Handle, Tensor, TensorLike, constant, operand, record, tensor_of
 from ..engine.shapes import broadcast_error, normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..engine.writes import written
@@ -39,7 +39,7 @@ def _selected(like: Any, key: Any, shape: tuple[int, ...]) -> Any:
 def _prevailing(like: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """Which of the values written at an index remain: of several for one element, the last."""
     writer = np.zeros_like(like, dtype=np.intp, shape=shape)
-    order = np.reshape(numbers(writer[key].size, like), writer[key].shape)
+    order = np.reshape(arange_like(writer[key].size, like), writer[key].shape)
     writer[key] = order
     return writer[key] == order
 
@@ -140,7 +140,7 @@ def put_along_axis(y: Tensor, indices: TensorLike, values: TensorLike, /, axis: 
             f"other axes have to agree or have length 1"
         )
     key = tuple(
-        places if i == axis else np.reshape(numbers(n, places), (n,) + (1,) * (len(shape) - i - 1))
+        places if i == axis else np.reshape(arange_like(n, places), (n,) + (1,) * (len(shape) - i - 1))
         for i, n in enumerate(shape)
     )
     _write(op, y, key, values)
@@ -164,7 +164,7 @@ def fill_diagonal(y: Tensor, value: TensorLike, /) -> None:
     length = min(shape)
     if shaped(value, "fill_diagonal").shape:
         value = resize(value, (length,))
-    _write("fill_diagonal", y, (numbers(length, y),) * len(shape), value)
+    _write("fill_diagonal", y, (arange_like(length, y),) * len(shape), value)
 
 
 def scatter_add(x: TensorLike, key: Any, values: TensorLike, /) -> Tensor:
@@ -201,7 +201,7 @@ def write_recorded(y: Tensor, other: TensorLike, operation: Callable[[Any, Any],
     """
     _refuse_to_write(op, y)
     old = y.node
-    result = operation(handle(np.copy(array_of(y)), old), other)
+    result = operation(tensor_of(np.copy(array_of(y)), old), other)
     if result.shape != y.shape:
         raise ShapeError(
             f"{op}: the result has shape {result.shape}, this Tensor {y.shape}, so it cannot be written in place; "

@@ -15,7 +15,7 @@ import numpy as np
 from ..engine.frames import place
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
-from ..engine.record import Handle, handle
+from ..engine.record import Handle, tensor_of
 from ..engine.shapes import sum_to_shape
 from ..engine.writes import memory, tick
 from ..errors import DTypeError, ShapeError
@@ -166,7 +166,7 @@ def gradgradcheck(
         recorded = current().grad
         with enable_grad():
             xs = [fresh_tensor(x, recorded) for x in values[:count]]
-            results = [handle(np.zeros_like(x.data), None) for x in xs]
+            results = [tensor_of(np.zeros_like(x.data), None) for x in xs]
             for out, g in zip(results_of(f(*xs)), values[count:], strict=True):
                 parts = pulled_back(out, g, [x.node for x in xs if x.node is not None], recorded)
                 for i, x in enumerate(xs):
@@ -249,7 +249,7 @@ def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> l
     for out, weight in zip(results, weights, strict=True):
         if out.dtype.kind not in "fc":
             raise DTypeError(f"gradcheck: f returned dtype {out.dtype}, expected floating point")
-        parts = pulled_back(out, handle(weight.astype(out.dtype), None), nodes, recorded=False)
+        parts = pulled_back(out, tensor_of(weight.astype(out.dtype), None), nodes, recorded=False)
         for i, node in enumerate(nodes):
             if node in parts:
                 total[i] = total[i] + parts[node].data

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..engine.mode import no_grad
-from ..engine.record import handle
+from ..engine.record import tensor_of
 from ..tensor import Tensor
 
 __all__ = [
@@ -53,7 +53,7 @@ def results_of(returned: Any) -> list[Tensor]:
 def evaluated(f: Callable[..., Any], points: list[Any]) -> list[Any]:
     """The arrays that f returns, without recording."""
     with no_grad():
-        return [out.data for out in results_of(f(*(handle(point.copy(order="K"), None) for point in points)))]
+        return [out.data for out in results_of(f(*(tensor_of(point.copy(order="K"), None) for point in points)))]
 
 
 def name_of(f: Callable[..., Any]) -> str:
@@ -173,8 +173,8 @@ def central_by_parts(
     """Central differences of ``L = Re(sum(weights * f))`` by real and imaginary parts, as ``dL/dx - i dL/dy``."""
 
     def of_parts(*parts: Tensor) -> list[Tensor]:
-        results = results_of(f(*(handle(whole, None) for whole in _joined([part.data for part in parts], points))))
-        return [handle(part, None) for part in _parted([out.data for out in results])]
+        results = results_of(f(*(tensor_of(whole, None) for whole in _joined([part.data for part in parts], points))))
+        return [tensor_of(part, None) for part in _parted([out.data for out in results])]
 
     of_parts.__name__ = f"{name_of(f)}, as a function of real and imaginary parts,"
     # Re(w z) is Re(w) Re(z) - Im(w) Im(z), so that the weights of the parts are those of the conjugate.

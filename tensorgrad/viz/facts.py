@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.frames import source_line
-from ..engine.graph import Freed, Node, Summary, getter
+from ..engine.graph import ArraySummary, Freed, Node, getter
 from ..engine.record import Handle
 from .style import heat, number
 
@@ -62,11 +62,11 @@ def data_of(value: Any) -> Any:
 
 def shown(gradient: Any) -> Gradient:
     """A gradient that is there: a scalar with its number, an array with its root mean square."""
-    if not isinstance(gradient, Summary) and not gradient.shape:
+    if not isinstance(gradient, ArraySummary) and not gradient.shape:
         value = gradient.item()
         size = abs(value)
         return Gradient(f"grad {number(value, 4)}", heat(size, not math.isfinite(size)), size)
-    about = gradient if isinstance(gradient, Summary) else Summary.of(gradient)
+    about = gradient if isinstance(gradient, ArraySummary) else ArraySummary.of(gradient)
     rms = about.rms
     if about.nonfinite:
         counts = (("NaN", about.nan), ("inf", about.inf))

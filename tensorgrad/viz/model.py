@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..engine.graph import Freed, Leaf, Node, Summary, behind, elementwise
+from ..engine.graph import ArraySummary, Freed, Leaf, Node, behind, elementwise
 from ..engine.shapes import Shape
 from .facts import Gradient, array_given, data_of, shown, size_text, statistics, where
 from .style import NONE, number, shape_text, short
@@ -163,7 +163,7 @@ class _Reader:
         place, line = self.places[called]
         count = math.prod(node.shape) * node.dtype.itemsize
         card.tip.append(f"{node.dtype} {shape_text(node.shape)}, {size_text(count)}")
-        if isinstance(value, Summary):
+        if isinstance(value, ArraySummary):
             missing = f", {value.nonfinite} of {value.size} not finite" if value.nonfinite else ""
             card.tip.append(f"values: rms {value.rms:.3g}{missing}")
         elif value is not None and value.shape:
@@ -173,9 +173,9 @@ class _Reader:
         gradient = card.gradient
         if gradient is not None:
             card.tip.append(f"{gradient.text}{': ' if gradient.details else ''}{gradient.details}")
-            size = value.rms if isinstance(value, Summary) else None
+            size = value.rms if isinstance(value, ArraySummary) else None
             if isinstance(node, Leaf) and value is not None and value.size and value.dtype.kind in "f":
-                size = Summary.of(value).rms
+                size = ArraySummary.of(value).rms
             if gradient.rms and size and math.isfinite(gradient.rms):
                 card.tip.append(f"|grad| / |value| {gradient.rms / size:.1e}")
         elif node.requires_grad and self.walked:
@@ -234,7 +234,7 @@ class _Reader:
         card = self.card("op", node.op, name=short(node.label or "", 24), shape=node.shape, path=path)
         card.root = node in self.roots
         value = data_of(node.value)
-        if value is not None and not isinstance(value, Summary) and not value.shape:
+        if value is not None and not isinstance(value, ArraySummary) and not value.shape:
             card.value = number(value.item())
         card.gradient = self.gradient(node)
         title = node.scope.title

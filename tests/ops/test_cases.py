@@ -26,7 +26,7 @@ def listed(result):
     return list(result) if isinstance(result, list | tuple) else [result]
 
 
-def gradients(case, sample, arrays, seeds=None):
+def gradients(case, sample, arrays):
     """The results, and the gradients of their (weighted) sum for the arrays."""
     leaves = [tg.from_numpy(a, requires_grad=True) for a in arrays]
     results = listed(sample.apply(case.op, leaves))

@@ -17,10 +17,6 @@ seed("elementwise")
 NAN = np.nan
 
 
-def between(low: float, high: float) -> Any:
-    return lambda *shape: u(*shape, low=low, high=high)
-
-
 def sequence(function: Any) -> Any:
     """A function of a sequence of arrays that broadcast."""
     return lambda *arrays: function(np.stack(np.broadcast_arrays(*arrays)), axis=0)
