@@ -1,4 +1,4 @@
-"""Layout programs: found without PATH, replaced when they fail, done without where there is none; save()."""
+"""Layout programs: found without PATH, replaced when they fail, optional; save()."""
 
 import os
 import subprocess
@@ -111,10 +111,10 @@ def test_without_a_program_save_says_what_to_install(drawing, tmp_path):
     [
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-            r"ended with status -11; trying the next one",
+            r"exited with status -11; trying the next one",
         ),
-        ("import sys; sys.exit('syntax error in line 3')", r"ended with status 1 \(syntax error in line 3\)"),
-        ("", r"ended with status 0"),
+        ("import sys; sys.exit('syntax error in line 3')", r"exited with status 1 \(syntax error in line 3\)"),
+        ("", r"exited with status 0"),
         ("import time; time.sleep(60)", r"took more than 0.5 s"),
     ],
     ids=["crash", "error", "silent", "slow"],
@@ -130,7 +130,7 @@ def test_a_failing_program_is_replaced_with_one_warning(monkeypatch, tmp_path, b
 
 
 @pytest.mark.usefixtures("none")
-def test_where_every_program_fails_the_text_remains(monkeypatch, tmp_path):
+def test_if_every_program_fails_the_text_remains(monkeypatch, tmp_path):
     monkeypatch.setenv("TENSORGRAD_DOT", str(tmp_path / "missing"))
     drawing = tg.draw(expression()[0])
     with pytest.warns(RuntimeWarning, match="missing could not be started"):

@@ -1,4 +1,4 @@
-"""The SVG: fit for any page, the same bytes every time, readable on white and on black."""
+"""The SVG: it works in any page, has the same bytes every time, and is readable on white and on black."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def test_any_name_gives_valid_xml_without_scripts(name, renderer):
 
 @pytest.mark.promise("L11")
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_any_name_gives_html_without_elements_of_its_own(name):
+def test_no_name_adds_elements_to_the_html(name):
     def tags(name):
         model = nn.Module()
         setattr(model, name, nn.Linear(2, 1))
@@ -87,7 +87,7 @@ def test_names_are_shown_as_they_are(renderer):
     assert any(tip.startswith(f"{name}: leaf") for tip in groups(svg, "node").values())
 
 
-# --- fit for any page -----------------------------------------------------------------------------------
+# --- in any page ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -159,7 +159,7 @@ def test_few_cards_run_from_left_to_right():
 
 
 def test_modules_stand_below_each_other():
-    """Without the invisible edges, 33 blocks are laid out as a staircase, thousands of points wide."""
+    """Without the invisible edges, 33 blocks would be laid out as a staircase, thousands of points wide."""
     drawing = tg.draw(mlp(blocks=33))
     assert len(drawing.picture.cards) > 160
     width, height = size(drawing.svg)
@@ -242,7 +242,7 @@ def test_free_text_has_contrast_on_light_and_dark_pages(page):
     assert contrast(style.FREE, over(page, style.CLUSTER_FILL)) >= 3.8
 
 
-def test_the_svg_uses_those_colours_alone():
+def test_the_svg_only_uses_those_colours():
     svg = tg.draw(mlp(), backward=True).svg
     pills = {colour for pill in style.PILLS.values() for colour in pill}
     named = pills | {style.INK, style.PAPER, style.FREE, style.NONE, style.CLUSTER_FILL[:7]}
