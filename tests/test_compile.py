@@ -1,4 +1,4 @@
-"""The compiled step: the same bits as the eager one, and an honest refusal where it cannot follow."""
+"""The compiled step: the same bits as the eager one, and an error where it cannot follow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def batches(count: int, size: int = 64, dtype: Any = np.float32) -> Iterator[tup
 
 
 class Training:
-    """A model, its optimiser and a step of both, eager and compiled."""
+    """A model, its optimiser and a training step, eager and compiled."""
 
     def __init__(self, optimizer: Callable[..., Any] = nn.AdamW, **settings: Any) -> None:
         settings = {"activation": "relu", "norm": "batch", "init": "he_normal", **settings}
@@ -74,7 +74,7 @@ def test_equal_bits_over_100_steps(optimizer: Any, settings: dict[str, Any]) -> 
 
 
 def test_the_learning_rate_matters() -> None:
-    """A planted mistake for the test above: a step that froze its learning rate would differ."""
+    """Show that the test above would fail if a step froze its learning rate."""
     eager, compiled = Training(), Training()
     for number, (X, y) in enumerate(batches(3)):
         eager.optimizer.lr = 1e-2 * 0.5**number
@@ -227,7 +227,7 @@ def test_what_cannot_be_followed_is_refused() -> None:
         tg.compile(rebinding)(x)
     assert isinstance(w.data, np.ndarray)  # put back
     tg.compile(storing)(x)
-    with pytest.raises(tg.GraphError, match="keeps nothing but what it returns"):
+    with pytest.raises(tg.GraphError, match="only the return value of a compiled step may be kept"):
         store[0] + 1
     with pytest.raises(tg.GraphError, match="must not require a gradient"):
         tg.compile(lambda t: t * 2)(w)
@@ -273,7 +273,7 @@ def test_too_many_programs_are_noticed() -> None:
     step = tg.compile(lambda x, n: x * n)
     for n in range(31):
         step(tg.Tensor([1.0]), n)
-    with pytest.warns(RuntimeWarning, match="passed as a float or an array"):
+    with pytest.warns(RuntimeWarning, match="pass a number that changes in every call as a float or an array"):
         step(tg.Tensor([1.0]), 31)
 
 
@@ -335,7 +335,7 @@ def test_gradients_add_up_and_may_come_from_outside() -> None:
             micro(np.full(2, float(count)))
         assert w.grad.tolist() == [10.0, 10.0]
         w.grad = None
-    assert micro.traces == 2  # the first of a sum, and the others
+    assert micro.traces == 2  # one for the first gradient of a sum, one for the others
 
     @tg.compile
     def update() -> None:
@@ -388,7 +388,7 @@ def test_a_shape_that_depends_on_values_is_noticed() -> None:
         drawn(tg.Tensor([1.0, 2.0, 3.0]))
 
 
-def test_a_tensor_that_is_made_in_the_step_is_made_anew() -> None:
+def test_a_tensor_that_is_created_in_the_step_is_created_in_every_run() -> None:
     def step(x: Any) -> Any:
         total = tg.Tensor(np.zeros(3))
         for i in range(3):
