@@ -1,8 +1,8 @@
 """NumPy's functions and operators on Tensors, DLPack, and the array API standard.
 
-``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` come here through NumPy's
-protocols (NEP 13 and 18), are looked up by name among tensorgrad's own, and recorded. What tensorgrad has no
-operation for is an error that names it: history is never cut unnoticed, and no array of objects ever made.
+``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` arrive here through NumPy's
+protocols (NEP 13 and 18); tensorgrad's operation of the same name is called, and recorded. A function without such an
+operation raises an error that names it: history is never cut silently, and object arrays are never made.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .namespaces import counterpart, tensor_functions
 
 __all__ = ["array_function", "array_ufunc", "exported"]
 
-# What needs no history.
+# Functions whose answers need no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
 }
 
-# A ufunc's methods that are operations of their own. NumPy's default axis is the first.
+# Methods of ufuncs that are operations here. NumPy's default axis is the first.
 _METHODS: dict[tuple[Any, str], str] = {
     (np.add, "reduce"): "sum",
     (np.multiply, "reduce"): "prod",
@@ -43,7 +43,7 @@ _METHODS: dict[tuple[Any, str], str] = {
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
+    """The operation for a function of NumPy or ``scipy.special``, and its signature; None if there is none."""
     operation = counterpart(function)
     return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
 
@@ -59,7 +59,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     found = _operation(function)
     if found is None:
         raise TypeError(
-            f"{_shown(function)} has no derivative rule in tensorgrad, so it takes no Tensor; write "
+            f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors; write "
             f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
             f"with tensorgrad's operations"
         )
@@ -70,7 +70,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     except TypeError as error:
         name = operation.__name__
         raise TypeError(
-            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; write "
+            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; call "
             f"tensorgrad.{name} with these parameters, or use .data for the values without history"
         ) from error
     return operation(*args, **kwargs)
@@ -82,7 +82,7 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and its arrays' and scalars' operators.
+    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and the operators of its arrays and scalars.
 
     >>> import numpy as np, tensorgrad as tg
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
@@ -90,22 +90,22 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     """
     if any(given is not None for given in kwargs.pop("out", ())):
         raise TypeError(
-            f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
-            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
+            f"{_shown(ufunc)} cannot write a Tensor to an ndarray, through out= or a += t, because its history would "
+            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values only"
         )
     if method == "__call__":
         if kwargs:
             raise TypeError(
-                f"{_shown(ufunc)} on a Tensor takes no {', '.join(f'{key}=' for key in kwargs)}; write "
+                f"{_shown(ufunc)} on a Tensor does not accept {', '.join(f'{key}=' for key in kwargs)}; write "
                 f"tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "
-            f"reduction of tensorgrad's, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the "
-            f"values without history"
+            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors; write one "
+            f"of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the values "
+            f"without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
     if len(inputs) == 1:
@@ -127,20 +127,20 @@ def array_function(
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:
-    """A DLPack capsule of an ndarray, or BufferError where another library would come to harm.
+    """A DLPack capsule of an ndarray. Raises BufferError where the array would be unsafe in another library.
 
-    PyTorch ends the interpreter at negative strides, and writes through arrays that are read-only.
+    PyTorch crashes the interpreter on negative strides, and writes to read-only arrays.
     """
     if copy:
         array = np.array(array, order="C")
     elif any(stride < 0 for stride in array.strides):
         raise BufferError(
-            f"this Tensor of shape {array.shape} has the strides {array.strides}, and what takes it through DLPack may "
-            f"not bear negative ones; write tg.asarray(t, copy=True) for a copy in order"
+            f"this Tensor of shape {array.shape} has the strides {array.strides}, and a DLPack consumer may not "
+            f"support negative strides; write tg.asarray(t, copy=True) for a contiguous copy"
         )
     elif not array.flags.writeable:
         raise BufferError(
-            f"this Tensor of shape {array.shape} is read-only, and what takes it through DLPack may write to it all "
-            f"the same; write tg.asarray(t, copy=True) for a copy"
+            f"this Tensor of shape {array.shape} is read-only, but a DLPack consumer may write to it anyway; "
+            f"write tg.asarray(t, copy=True) for a copy"
         )
     return array.__dlpack__(**{key: value for key, value in asked.items() if value is not None})
