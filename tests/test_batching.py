@@ -1,4 +1,4 @@
-"""Many at once: a fifth reading of every rule, in a batch; arrays in a batch; Jacobians by many rows."""
+"""Many at once: a fifth way of evaluating every rule, in a batch; arrays in a batch; Jacobians many rows at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tensorgrad.engine.readings import ARRAYS
 from tensorgrad.engine.record import tensor_of
 from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
-from tensorgrad.functional.crossing import left, share
+from tensorgrad.functional.crossing import leave_batch, share
 from tensorgrad.namespaces import TENSORS
 from tests.ops.cases import Sample
 from tests.test_readings import ROWS, listed, same, seeds
@@ -23,7 +23,7 @@ from tests.test_readings import ROWS, listed, same, seeds
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 4))
 A = RNG.normal(size=(6, 4))
-FIXED = [row for row in ROWS if not row.id.startswith("random.")]  # what is drawn is the same for all samples
+FIXED = [row for row in ROWS if not row.id.startswith("random.")]  # random draws are the same for all samples
 
 
 def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
@@ -33,7 +33,7 @@ def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where rows are gone through one by one."""
+    """Fail if rows are computed one by one."""
 
     def refused(*args: Any) -> Any:
         raise AssertionError("one by one")
@@ -43,7 +43,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_by_one(function: Callable[[], Any]) -> Any:
-    """With a Jacobian's rows gone through one by one."""
+    """Call a function with the rows of Jacobians computed one by one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "_at_once", lambda out, nodes: 1)
         return function()
@@ -70,19 +70,19 @@ def test_three_gradients_in_one_walk(op: Any, sample: Sample) -> None:
             assert (leaf.node in got) == (leaf.node in expected[0])
             if leaf.node in got:
                 assert got[leaf.node].dtype == leaf.dtype
-                close(left(got[leaf.node], 0, level, 3), np.stack([g[leaf.node] for g in expected]), 1e-13)
+                close(leave_batch(got[leaf.node], 0, level, 3), np.stack([g[leaf.node] for g in expected]), 1e-13)
 
 
 @pytest.mark.parametrize(("op", "sample"), ROWS)
 def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
-    """And the derivative of these gradients."""
+    """The gradients, and their derivatives."""
     leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
     for result in listed(sample.apply(op, leaves)):
         if not result.requires_grad:
             continue
         seeds, level, begun = cotangents(result), new_level(), tick()
         found = walk.backward(result.node, tensor_of(Batched(seeds, level), None), TENSORS)
-        got = {node: left(g, 0, level, 3) for node, g in found.items()}
+        got = {node: leave_batch(g, 0, level, 3) for node, g in found.items()}
         share([g.node for g in got.values() if g.requires_grad], (), begun, level, 3)
         each = [walk.backward(result.node, tensor_of(seed, None), TENSORS) for seed in seeds]
         expected = {node: tg.stack([g[node] for g in each]) for node in each[0]}
@@ -100,7 +100,7 @@ def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), FIXED)
 def test_vmap(op: Any, sample: Sample) -> None:
-    """Values, and gradients for the samples."""
+    """Values, and gradients with respect to the samples."""
     batches = [np.stack([a * (1 - 0.01 * i) for i in range(3)]) for a in sample.arrays]
 
     def f(*xs: Any) -> Any:
@@ -266,7 +266,7 @@ def test_a_jacobian_keeps_dtypes_and_nests(dtype: Any, at_once: None) -> None:
 
 @pytest.mark.parametrize("name", list(JACOBIANS)[:4])
 def test_a_recorded_jacobian_at_once(name: str, at_once: None) -> None:
-    """Its gradient, and the gradient of that, for the argument and for what the function sees from outside."""
+    """Its gradient, and the gradient of that, with respect to the argument and a Tensor from outside."""
 
     def gradients() -> list[Any]:
         x, w = tg.Tensor(X[0], requires_grad=True), tg.Tensor(A[:4], requires_grad=True)

@@ -1,4 +1,4 @@
-"""Debug mode: the first number that is not finite, and what was changed behind the engine's back."""
+"""Debug mode: the first number that is not finite, and writes behind the engine's back."""
 
 import asyncio
 import threading
@@ -21,20 +21,26 @@ def leaf(*values, dtype=np.float64):
 
 
 FORWARD = {
-    "log of zero": (lambda: tg.log(leaf(1.0, 0.0)), r"log gave 1 infinity .*\(2,\).*index \(1,\): log\(0\.0\) = -inf"),
-    "root of a negative": (lambda: tg.sqrt(leaf(-4.0, 1.0)), r"sqrt gave 1 NaN .*sqrt\(-4\.0\) = nan"),
+    "log of zero": (
+        lambda: tg.log(leaf(1.0, 0.0)),
+        r"log produced 1 infinity .*\(2,\).*index \(1,\): log\(0\.0\) = -inf",
+    ),
+    "root of a negative": (lambda: tg.sqrt(leaf(-4.0, 1.0)), r"sqrt produced 1 NaN .*sqrt\(-4\.0\) = nan"),
     "0 / 0 and 1 / 0": (
         lambda: leaf(0.0, 1.0) / np.zeros(2),
-        r"divide gave 1 NaN and 1 infinity .*divide\(0\.0, 0\.0\)",
+        r"divide produced 1 NaN and 1 infinity .*divide\(0\.0, 0\.0\)",
     ),
-    "overflow": (lambda: tg.exp(leaf(1.0, 1000.0)), r"exp gave 1 infinity .*from 1 to 1000"),
+    "overflow": (lambda: tg.exp(leaf(1.0, 1000.0)), r"exp produced 1 infinity .*from 1 to 1000"),
     "float16": (
         lambda: leaf(300.0, 2.0, dtype=np.float16) * leaf(300.0, 2.0, dtype=np.float16),
-        r"multiply gave 1 infinity .*from 2 to 300",
+        r"multiply produced 1 infinity .*from 2 to 300",
     ),
-    "a matrix": (lambda: tg.matmul(np.full((2, 2), 1e200), leaf(1e200, 1e200)), r"matmul gave 2 infinities .*\(0,\)"),
-    "NaN that was given": (lambda: leaf(1.0, np.nan) * 2.0, r"multiply gave 1 NaN .*came in with number 0"),
-    "without a graph": (lambda: tg.log(tg.Tensor([0.0])), r"log gave 1 infinity"),
+    "a matrix": (
+        lambda: tg.matmul(np.full((2, 2), 1e200), leaf(1e200, 1e200)),
+        r"matmul produced 2 infinities .*\(0,\)",
+    ),
+    "NaN in an input": (lambda: leaf(1.0, np.nan) * 2.0, r"multiply produced 1 NaN .*Number 0 .* already had NaN"),
+    "without a graph": (lambda: tg.log(tg.Tensor([0.0])), r"log produced 1 infinity"),
 }
 
 
@@ -42,7 +48,7 @@ FORWARD = {
 @pytest.mark.parametrize("case", FORWARD)
 def test_forward(case):
     f, words = FORWARD[case]
-    with np.errstate(over="ignore"):  # which NumPy has something to say about
+    with np.errstate(over="ignore"):  # about which NumPy warns
         f()
     with np.errstate(over="ignore"), tg.debug(), pytest.raises(NonFiniteError, match=words) as caught:
         f()
@@ -50,11 +56,11 @@ def test_forward(case):
 
 
 BACKWARD = {
-    "root at zero": (lambda x: tg.sqrt(x), r"backward of sqrt gave input 0 a gradient with 1 infinity .*index \(0,\)"),
-    "power at zero": (lambda x: x**0.5, r"backward of power gave input 0"),
-    "a rule of one's own": (
+    "root at zero": (lambda x: tg.sqrt(x), r"backward of sqrt for input 0 produced 1 infinity .*index \(0,\)"),
+    "power at zero": (lambda x: x**0.5, r"backward of power for input 0 produced"),
+    "a custom rule": (
         lambda x: record("mine", lambda a: a * 1, (x,), (lambda xp, g: g * np.nan,)),
-        r"backward of mine gave input 0 a gradient with 2 NaN",
+        r"backward of mine for input 0 produced 2 NaN",
     ),
 }
 
@@ -78,7 +84,7 @@ def test_an_infinity_that_was_given_is_passed_on():
         tg.softmax(scores)[0].backward()
 
 
-def test_a_gradient_that_is_mended_is_no_fault():
+def test_a_gradient_that_is_repaired_is_not_an_error():
     x = leaf(0.0, 4.0)
     with tg.debug():
         y = tg.where(x.data > 0, tg.sqrt(x), 0.0)
@@ -88,7 +94,7 @@ def test_a_gradient_that_is_mended_is_no_fault():
 
 @pytest.mark.promise("I1")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_is_said_once(value):
+def test_a_loss_that_is_not_finite_is_reported_once(value):
     x = leaf(1.0, 2.0)
     with pytest.warns(RuntimeWarning, match=rf"loss that is {value}, the result of sum, called at .*{HERE}") as said:
         (x * value).sum().backward()
@@ -116,7 +122,7 @@ WRITES = {
 
 @pytest.mark.promise("C2", "C4", "C6")
 @pytest.mark.parametrize("case", WRITES)
-def test_a_write_through_an_alias_is_found_out(case):
+def test_a_write_through_an_alias_is_detected(case):
     make, written, words = WRITES[case]
     a = np.array([1.0, 2.0, 3.0])
     with tg.debug():
@@ -129,7 +135,7 @@ def test_a_write_through_an_alias_is_found_out(case):
 
 
 @pytest.mark.promise("C4")
-def test_an_update_of_data_is_found_out():
+def test_an_update_of_data_is_detected():
     x = leaf(1.0, 2.0)
     with tg.debug():
         loss = (x * x).sum()
@@ -140,7 +146,7 @@ def test_an_update_of_data_is_found_out():
 
 
 @pytest.mark.promise("C3")
-def test_a_write_to_a_constant_is_found_out():
+def test_a_write_to_a_constant_is_detected():
     a = np.array([1.0, 2.0])
     x = leaf(3.0, 4.0)
     with tg.debug():
@@ -151,7 +157,7 @@ def test_a_write_to_a_constant_is_found_out():
 
 
 @pytest.mark.promise("C6")
-def test_a_lock_that_was_turned_back_does_not_help():
+def test_resetting_the_writeable_flag_does_not_help():
     a = np.array([1.0, 2.0])
     a.flags.writeable = False
     x = tg.from_numpy(a, requires_grad=True)
@@ -163,7 +169,7 @@ def test_a_lock_that_was_turned_back_does_not_help():
             loss.backward()
 
 
-def test_a_swap_of_two_elements_is_found_out():
+def test_a_swap_of_two_elements_is_detected():
     a = np.array([1.0, 2.0])
     x = tg.from_numpy(a, requires_grad=True)
     with tg.debug():
@@ -180,11 +186,11 @@ def test_what_was_left_alone_is_right():
     np.testing.assert_allclose(x.grad, 0.2 * np.exp(x.data * 0.1))
 
 
-# --- where it holds ---------------------------------------------------------------------------------------
+# --- when it is in effect ---------------------------------------------------------------------------------
 
 
 @pytest.mark.promise("I3")
-def test_off_it_leaves_operations_on_the_short_way():
+def test_when_off_operations_take_the_fast_path():
     assert current().plain
     assert current().debug is None
     with tg.debug():
@@ -193,7 +199,7 @@ def test_off_it_leaves_operations_on_the_short_way():
 
 
 @pytest.mark.promise("I3")
-def test_on_it_costs_about_as_much_again():
+def test_when_on_it_costs_about_as_much_again():
     rng = np.random.default_rng(0)
     model = nn.MLP([64, 128, 128, 10], norm="batch", rng=0)
     optimizer = nn.AdamW(model.parameters())
@@ -211,7 +217,7 @@ def test_on_it_costs_about_as_much_again():
         return time.process_time() - start
 
     off, on = np.min([(seconds(step), seconds(tg.debug()(step))) for _ in range(15)], axis=0)
-    assert on < 3 * off  # 1.7 times on a quiet machine
+    assert on < 3 * off  # 1.7 times as long on an idle machine
 
 
 @pytest.mark.promise("J2")

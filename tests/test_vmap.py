@@ -37,7 +37,7 @@ def test_axes_and_nests() -> None:
     close(tg.vmap(lambda x: x.data > 0)(A), A > 0)
 
 
-def test_what_is_seen_from_outside_is_the_same_for_all_samples() -> None:
+def test_outside_values_are_the_same_for_all_samples() -> None:
     w = tg.Tensor(A, requires_grad=True)
     v = tg.tanh(w)
     loss = (tg.vmap(lambda x: tg.tanh(v @ x))(X) ** 2).sum()
@@ -67,7 +67,7 @@ def test_derivatives_inside_and_outside() -> None:
         same(*outcomes, 1e-9)
 
 
-def test_a_batch_in_a_batch() -> None:
+def test_a_batch_of_batches() -> None:
     w = tg.Tensor(A[:4], requires_grad=True)
     pairs = tg.vmap(lambda a: tg.vmap(lambda b: (w @ a * b).sum())(X[:3]))(X)
     close(pairs, X @ w.data.T @ X[:3].T)
@@ -131,7 +131,7 @@ def test_no_samples_and_refusals() -> None:
         tg.vmap(lambda x: x, in_axes=None)(X)
     with pytest.raises(Unbatchable, match="differs within a batch of 2"):
         bool(Batched(np.array([0.0, 1.0]), new_level()))
-    with pytest.raises(Unbatchable, match="cannot be written into one array"):
+    with pytest.raises(Unbatchable, match="cannot be written to a single array"):
         np.add(Batched(np.ones((3, 2)), new_level()), 1.0, out=np.ones(2))
 
 
@@ -148,7 +148,7 @@ def test_drawn_and_recorded_for_drawings() -> None:
 
 
 def sample_loss(model: Any) -> Callable[..., Any]:
-    """The loss of one sample, of the parameters as a dict."""
+    """The loss of one sample, for parameters in a dict."""
     names = [name for name, _ in model.named_parameters()]
 
     def loss(p: Any, x: Any, label: Any) -> Any:
@@ -238,7 +238,7 @@ def test_a_module_as_parameters() -> None:
 
 
 @pytest.mark.peer
-def test_beside_torch() -> None:
+def test_against_torch() -> None:
     torch = pytest.importorskip("torch")
     F = torch.nn.functional
     model = nn.MLP([4, 8, 8, 3], rng=0)

@@ -1,7 +1,8 @@
-"""How a backward walk reads the rules, and mends gradients that are not finite.
+"""How a backward walk evaluates the rules, and repairs gradients that are not finite.
 
-Here for arrays: NumPy's, a compiler's traced ones, or another library's (see :mod:`tensorgrad.engine.arrays`).
-For Tensors, which gives the gradient a graph of its own, see :mod:`tensorgrad.namespaces`.
+This is the reading for arrays: NumPy's, a compiler's traced ones, or another library's (see
+:mod:`tensorgrad.engine.arrays`). For the one on Tensors, which gives the gradient a graph of its own, see
+:mod:`tensorgrad.namespaces`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from .record import Handle
 from .staging import indivisible
 from .walk import Reading
 
-__all__ = ["ARRAYS", "all_finite", "mender"]
+__all__ = ["ARRAYS", "all_finite", "make_repair"]
 
 
-# A gradient that is exactly zero contributes zero, and so does a local derivative that is. Of an elementwise rule the
-# local derivative is what it makes of ones. Of any other rule, a gradient is what it should be if it stays the same
-# whatever finite numbers stand in for those that are not finite: one for all, which leaves equal what was equal (the
-# largest element, and where it stands), or one for each, which leaves matrices regular.
+# A gradient that is exactly zero contributes zero, and so does a local derivative that is exactly zero. The local
+# derivative of an elementwise rule is the gradient it returns for ones. With any other rule, numbers that are not
+# finite are replaced with finite ones, twice: where both runs agree, those numbers did not matter, and the result
+# stands. The first attempt uses one number throughout, which keeps equal elements equal (the maximum, and where it
+# is); the second uses a different number for each element, which keeps matrices nonsingular.
 _STAND_INS = (0.61803, -1.32472)
 
 
@@ -41,10 +43,10 @@ def _plain(value: Any) -> Any:
     return value.data if isinstance(value, Handle) else value
 
 
-def mender(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
-    """How gradients are mended where rules are read with these functions; ``ones`` makes ones like a gradient."""
+def make_repair(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
+    """``Reading.repair`` for rules evaluated with these functions; ``ones(g)`` returns ones like a gradient."""
 
-    def mended(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
+    def repaired(rule: Rule, g: Any, args: tuple[Any, ...], gradient: Any, elementwise: bool) -> Any:
         if finite(_plain(gradient)):
             return gradient
         if elementwise:
@@ -71,7 +73,7 @@ def mender(functions: Any, ones: Callable[[Any], Any]) -> Callable[..., Any]:
                 break
         return gradient
 
-    return mended
+    return repaired
 
 
 @indivisible
@@ -79,16 +81,16 @@ def _require_finite(*gradients: Any) -> None:
     if not all(map(finite, gradients)):
         raise NonFiniteError(
             "a gradient in a compiled step is not finite; call its .function, the uncompiled step, with the "
-            "same arguments to see where it comes from"
+            "same arguments to see where this comes from"
         )
 
 
 def all_finite(gradients: Iterable[Any]) -> bool:
-    """Are all these gradients finite? While a step is compiled, its program asks at every run, and raises."""
+    """Whether all these gradients are finite; a compiled step checks this in every run, and raises."""
     if current().tracer is None:
         return all(map(finite, gradients))
     _require_finite(*gradients)  # a compiled step cannot walk twice
     return True
 
 
-ARRAYS = Reading(array_functions, None, mender(array_functions, np.ones_like), all_finite)
+ARRAYS = Reading(array_functions, None, make_repair(array_functions, np.ones_like), all_finite)
