@@ -1,4 +1,4 @@
-"""Complex Tensors: the convention of their gradients, dtypes, and what is refused."""
+"""Complex Tensors: the convention of their gradients, dtypes, and errors."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ Z = RNG.normal(size=(3, 4)) + 1j * RNG.normal(size=(3, 4))
 W = RNG.normal(size=(4, 3)) + 1j * RNG.normal(size=(4, 3))
 X = RNG.normal(size=(3, 4))
 
-# Real losses of complex inputs: ours is called with tg, PyTorch with torch.
+# Real losses of complex inputs, called with tg for ours and with torch for PyTorch's.
 LOSSES = {
     "squares": lambda xp, z, w: xp.sum(xp.abs(z) ** 2),
     "a part of a product": lambda xp, z, w: xp.sum(xp.real(xp.matmul(z, w))),
@@ -131,7 +131,7 @@ def test_a_complex_root_is_refused():
     assert z.grad == 2 * (2 + 1j)
     with pytest.raises(DTypeError, match=r"complex128, expected float64.*\.real"):
         z.real.backward(1j)
-    with pytest.raises(DTypeError, match=r"returned dtype complex128; write \.real"):
+    with pytest.raises(DTypeError, match=r"returned dtype complex128; take \.real"):
         tg.grad(lambda z: z * z)(1j)
 
 
@@ -145,7 +145,7 @@ def test_a_hook_and_an_accumulated_gradient():
     assert seen[0].dtype == np.complex128
 
 
-def test_nothing_of_a_zero_gradient_at_a_pole():
+def test_a_zero_gradient_at_a_pole_contributes_nothing():
     z = tg.Tensor([0j, 2j], requires_grad=True)
     out = tg.where(z.data != 0, 1 / z, 0)
     abs(out).sum().backward(create_graph=True)
@@ -200,7 +200,7 @@ def test_a_wrong_second_derivative_is_found():
         gradgradcheck(f, Z)
 
 
-def test_what_the_check_says_of_complex_numbers():
+def test_what_the_check_says_about_complex_numbers():
     with pytest.raises(ValueError, match=r'complex inputs or results.*method="central"'):
         gradcheck(tg.exp, Z, method="complex")
     with pytest.raises(DTypeError, match=r"complex64, expected float64 \(or complex128\)"):

@@ -105,7 +105,7 @@ def test_the_function_keeps_its_name():
 def test_an_outer_variable_is_not_confused_with_an_inner_one():
     x = tg.Tensor(3.0)
     close(tg.grad(lambda z: z * x)(x), 3.0)
-    # d/dx [x * d/dy (x + y)] = 1, and 2 where x and y are confused (Siskind and Pearlmutter 2005)
+    # d/dx [x * d/dy (x + y)] = 1, or 2 if x and y are confused (Siskind and Pearlmutter 2005)
     close(tg.grad(lambda x: x * tg.grad(lambda y: x + y)(1.0))(1.0), 1.0)
     # the same Tensor as both
     close(tg.grad(lambda x: tg.grad(lambda y: x * y)(x))(2.0), 1.0)
@@ -189,7 +189,7 @@ def test_results_do_not_share_memory():
         assert a.data.flags.writeable
 
 
-def test_a_write_to_the_argument_afterwards_is_no_matter():
+def test_a_write_to_the_argument_afterwards_has_no_effect():
     a = X.copy()
     w = tg.Tensor(1.0, requires_grad=True)
     g = tg.grad(lambda x: (w * x * x).sum())(a)
@@ -198,7 +198,7 @@ def test_a_write_to_the_argument_afterwards_is_no_matter():
     np.testing.assert_allclose(w.grad, 2 * X.sum())
 
 
-def test_the_graph_dies_with_the_call():
+def test_the_graph_is_freed_after_the_call():
     made = []
 
     def f(x):
@@ -365,7 +365,7 @@ def test_unused_because_f_returns_something_else():
 @pytest.mark.parametrize("transform", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian])
 @pytest.mark.parametrize("value", [3, True, np.arange(3), np.array([True]), np.int64(2)])
 def test_integers_cannot_be_differentiated(transform, value):
-    with pytest.raises(DTypeError, match=r"argument 1\['n'\] is of dtype (int|bool)"):
+    with pytest.raises(DTypeError, match=r"argument 1\['n'\] has dtype (int|bool)"):
         transform(lambda x, p: x, argnums=1)(1.0, {"n": value})
 
 

@@ -1,4 +1,4 @@
-"""Operations of the user's own: a NumPy function, with a function that gives its gradients beside it."""
+"""User-defined operations: a NumPy function, together with a function that returns its gradients."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["Differentiable", "differentiable"]
 
 
 def differentiable(function: Callable[..., Any]) -> Differentiable:
-    """Make an operation of a NumPy function whose gradients you give.
+    """Make an operation of a NumPy function, with gradients that you provide.
 
-    Tensors and arrays are passed by position; the function gets them as ndarrays (Python numbers as they are) and
-    returns one array. Keyword arguments are passed on as they are, to both functions.
+    Tensors and arrays are passed by position; the function gets them as ndarrays (Python numbers unchanged) and
+    returns one array. Keyword arguments are passed on unchanged, to both functions.
 
-    ``@f.backward`` takes the other one: from the gradient ``g`` of the result, the same inputs and the result, it
-    returns a tuple with one gradient for each input (an array alone where there is one input). None stands for the
-    gradient of an input that needs none. A gradient has the shape of its input, or that of the result, and is then
-    summed over the axes along which the input was broadcast. Nothing that was passed may be written to.
+    ``@f.backward`` decorates the second function: given the gradient ``g`` of the result, the same inputs and the
+    result, it returns a tuple with one gradient for each input (with a single input, an array will do). Return None
+    for an input that needs no gradient. A gradient has the shape of its input, or that of the result; the latter is
+    summed over the axes along which the input was broadcast. Neither function may write to its arguments.
 
-    For a derivative of higher order (``create_graph=True``, :func:`grad` of :func:`grad`) the backward function is
-    called with Tensors: if it is written with operators and functions that work on Tensors (``np.exp`` does), it is
-    differentiated in turn; otherwise it raises. A compiled step calls both functions as they are, at every run.
+    For higher derivatives (``create_graph=True``, :func:`grad` of :func:`grad`) the backward function is called with
+    Tensors: if it only uses operators and functions that work on Tensors (``np.exp`` does), it is differentiated in
+    turn; otherwise it raises. A compiled step calls both functions as they are, in every run.
     :func:`tensorgrad.testing.gradcheck` checks the gradients.
 
     Raises:
-        TypeError, ValueError, ShapeError, DTypeError, GraphError: for what one of the functions returned; the message
-            names the function, the input, what it got and what it expected.
+        TypeError, ValueError, ShapeError, DTypeError, GraphError: one of the functions returned something wrong; the
+            message names the function, the input, what was returned and what was expected.
 
     >>> import numpy as np, tensorgrad as tg
     >>> @tg.differentiable
@@ -70,26 +70,26 @@ class Differentiable:
         self._name = name_of(function)
 
     def backward(self, function: Callable[..., Any]) -> Differentiable:
-        """Take the function that gives the gradients; a decorator."""
+        """Set the function that returns the gradients; a decorator."""
         if not callable(function):
             raise TypeError(
-                f"{self._name}.backward is a decorator of the function that gives the gradients, "
+                f"{self._name}.backward is a decorator for the function that returns the gradients, "
                 f"got {type(function).__name__}"
             )
         self._backward = function
         return self
 
     def __call__(self, *inputs: Any, **facts: Any) -> Tensor:
-        """Compute the result, and record it where a gradient is needed."""
+        """Compute the result, and record it if a gradient is needed."""
         if self._backward is None:
             raise GraphError(f"{self._name} has no gradients yet; write them with @{self._name}.backward")
         for key, value in facts.items():
             if isinstance(value, Handle):
-                raise TypeError(f"{self._name}: the Tensor {key}= has to be passed by position to have a gradient")
+                raise TypeError(f"{self._name}: the Tensor {key}= must be passed by position to have a gradient")
         values = [x if isinstance(x, Handle) else operand(x, self._name) for x in inputs]
         needs = [isinstance(x, Tensor) and x.requires_grad for x in values]
         rules = _Rules(self._name, self._backward, facts, needs)
-        # Under another name where the engine knows more about an operation of that name than holds for this one.
+        # Renamed if the engine has an elementwise operation of this name, since this one may not be elementwise.
         op = f"{self._name} (custom)" if self._name in elementwise else self._name
         return record(op, partial(self._forward, facts), values, Joint(rules.gradients, result=True).rules(len(values)))
 
@@ -108,7 +108,7 @@ def _computed(name: str, function: Callable[..., Any], facts: dict[str, Any], *a
         out = np.asarray(out)
     if isinstance(out, Handle) or not (hasattr(out, "dtype") and hasattr(out, "shape")):
         advice = (
-            "what is computed with tensorgrad's operations needs no gradients of its own"
+            "a function that uses tensorgrad's operations needs no gradients of its own"
             if isinstance(out, Handle)
             else "stack several results into one"
         )
@@ -127,7 +127,7 @@ class _Rules:
         self.needs = needs
 
     def gradients(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
-        """One for each input that needs one, None for the others."""
+        """The gradient of each input that needs one, None for the others."""
         if not isinstance(g, Handle):
             found = _array_gradients(self, g, *saved)
             one_by_one = iter(found if isinstance(found, list) else [found])
@@ -136,25 +136,26 @@ class _Rules:
             return self.checked(g, saved)
         except Exception as error:
             error.add_note(
-                f"the backward of {self.name} was called with Tensors, for a derivative of its result: it has to be "
-                f"written with operators and functions that work on Tensors"
+                f"the backward of {self.name} was called with Tensors, to differentiate what it returns: it must only "
+                f"use operators and functions that work on Tensors"
             )
             raise
 
     def checked(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
-        """What the backward function returns, if it is what it should be."""
+        """What the backward function returns, after checking it."""
         count = len(self.needs)
         returned = self.backward(g, *saved, **self.facts)
         if count == 1 and not isinstance(returned, tuple | list):
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             raise TypeError(
-                f"the backward of {self.name} returned {_kind(returned)}, expected a tuple of {count} gradients, one "
-                f"for each input"
+                f"the backward of {self.name} returned {_kind(returned)}, expected a tuple with one gradient per input "
+                f"({count})"
             )
         if len(returned) != count:
             raise ValueError(
-                f"the backward of {self.name} returned {len(returned)} gradients, expected {count}, one for each input"
+                f"the backward of {self.name} returned a {type(returned).__name__} of length {len(returned)}, expected "
+                f"one gradient per input ({count})"
             )
         return [
             self._one(i, gradient, x, g) if need else None
@@ -163,10 +164,10 @@ class _Rules:
 
     def _one(self, i: int, gradient: Any, x: Any, g: Any) -> Any:
         what = f"the backward of {self.name} for input {i}"
-        expected = f"expected an array of shape {x.shape}, that of the input"
+        expected = f"expected an array of shape {x.shape}, the shape of the input"
         if gradient is None:
             raise GraphError(
-                f"{what} returned None, and that input requires a gradient; {expected}: zeros where the result does "
+                f"{what} returned None, but that input requires a gradient; {expected}: zeros if the result does "
                 f"not depend on it"
             )
         if isinstance(gradient, int | float) and x.shape == ():
@@ -175,16 +176,18 @@ class _Rules:
             raise TypeError(f"{what} returned {_kind(gradient)}, {expected}")
         if gradient.shape != x.shape:
             if gradient.shape != g.shape:
-                raise ShapeError(f"{what} returned shape {gradient.shape}, {expected} (or {g.shape}, the result's)")
+                raise ShapeError(
+                    f"{what} returned shape {gradient.shape}, {expected} (or {g.shape}, that of the result)"
+                )
             try:
                 sum_to_shape(np, np.broadcast_to(np.float64(0), gradient.shape), x.shape)
             except ShapeError as error:
                 raise ShapeError(f"{what} returned shape {gradient.shape}, {expected}") from error
         if gradient.dtype.kind not in ("fc" if "c" in (x.dtype.kind, g.dtype.kind) else "f"):
-            raise DTypeError(f"{what} returned dtype {gradient.dtype}, expected {x.dtype}, that of the input")
+            raise DTypeError(f"{what} returned dtype {gradient.dtype}, expected {x.dtype}, the dtype of the input")
         if isinstance(g, Handle) and not isinstance(gradient, Handle):
             raise GraphError(
-                f"{what} returned {_kind(gradient)}, expected a Tensor: what is computed on arrays cannot be "
+                f"{what} returned {_kind(gradient)}, expected a Tensor: a result computed on arrays cannot be "
                 f"differentiated again"
             )
         if isinstance(gradient, Handle) and not isinstance(g, Handle):
@@ -194,7 +197,7 @@ class _Rules:
 
 @indivisible
 def _array_gradients(rules: _Rules, g: Any, *saved: Any) -> Any:
-    """The gradients that are needed; one alone without a list, as a compiled step takes the results of a function."""
+    """The gradients that are needed; a single one is not in a list, because a compiled step expects it that way."""
     found = [gradient for gradient in rules.checked(g, saved) if gradient is not None]
     return found if len(found) > 1 else found[0]
 
