@@ -1,4 +1,4 @@
-"""The graph: how large it may be, how long it lives, and what is known of its nodes."""
+"""The graph: how large it can be, how long it lives, and what is known about its nodes."""
 
 import inspect
 import subprocess
@@ -88,7 +88,7 @@ def test_what_is_shared_is_visited_once():
 
 @pytest.mark.promise("A3")
 @pytest.mark.parametrize("length", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
-def test_a_large_graph_dies_without_recursion(length):
+def test_a_large_graph_is_freed_without_recursion(length):
     program = f"""
 import gc, time, tensorgrad as tg
 while gc.collect():
@@ -122,7 +122,7 @@ def test_memory_per_operation():
         y.backward()
         assert tracemalloc.get_traced_memory()[1] < 2_000 * 20_000
         del y
-        assert tracemalloc.get_traced_memory()[0] < 50 * 20_000  # given back, but for what Python keeps for new objects
+        assert tracemalloc.get_traced_memory()[0] < 50 * 20_000  # freed, except for what Python keeps for new objects
     finally:
         tracemalloc.stop()
 
@@ -172,8 +172,8 @@ def test_saved_arrays_are_freed_on_the_way(monkeypatch):
 
 
 @pytest.mark.parametrize("enough", [1, 4_000, 16_000])
-def test_a_careful_walk_goes_on_where_arrays_were_freed(monkeypatch, enough):
-    """A dead branch behind parts that are freed, with shared leaves, a fan-in across the front, a kept gradient."""
+def test_a_careful_walk_starts_where_arrays_were_freed(monkeypatch, enough):
+    """A dead branch beyond freed parts, with shared leaves, a fan-in across the front, and a retained gradient."""
 
     def gradients(size):
         monkeypatch.setattr(walk, "_ENOUGH", size)
@@ -194,11 +194,11 @@ def test_a_careful_walk_goes_on_where_arrays_were_freed(monkeypatch, enough):
         np.testing.assert_array_equal(got, want)
 
 
-# --- life -----------------------------------------------------------------------------------------------
+# --- lifetime -------------------------------------------------------------------------------------------
 
 
 class Model:
-    """Two layers and plain gradient descent: what a training step does to memory."""
+    """Two layers and plain gradient descent, to see what a training step does to memory."""
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -221,10 +221,10 @@ class Model:
 
 
 def growth(f, count):
-    """Bytes that each call of f leaves behind. The smallest object there is takes 16, one with a slot 40."""
+    """The bytes that each call of f leaves behind; the smallest possible object takes 16, one with a slot 40."""
     for _ in range(20):
         f()
-    # Python keeps deleted tuples for new ones; filled up, that store does not grow during the measurement.
+    # Python keeps deleted tuples for reuse; once that store is full, it does not grow during the measurement.
     spare = [tuple([None] * n) for n in range(1, 20) for _ in range(2000)]
     del spare
     tracemalloc.start()
@@ -306,7 +306,7 @@ def test_losses_may_be_kept():
     assert growth(keep, 300) < 2_000
 
 
-def test_a_result_dies_with_its_last_name(no_collector):
+def test_a_result_is_freed_with_its_last_reference(no_collector):
     x = tg.Tensor(np.ones(3), requires_grad=True)
     y = x * x
     z = y.sum()
@@ -399,7 +399,7 @@ def test_a_call_of_several_lines():
 
 
 def test_a_recorded_node_has_all_that_the_constructor_sets():
-    """``record`` makes its nodes without calling the constructor, which takes twice the time."""
+    """``record`` makes nodes without calling the constructor, which would take twice as long."""
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     recorded = (x * x).node
     made = Node("multiply", (), (), (), x.data, x.shape, None, -1, recorded.scope)

@@ -1,4 +1,4 @@
-"""Switches: what holds inside a block, in a decorated function, and in which thread or task."""
+"""Switches: their effect inside a block, in a decorated function, and in other threads and tasks."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and are committed with outputs that a code host shows."""
+"""The notebooks run from top to bottom, and are committed with outputs that code hosts can show."""
 
 from __future__ import annotations
 

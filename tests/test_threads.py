@@ -1,4 +1,4 @@
-"""Eight threads with graphs of their own, and Python switching between them as often as it can."""
+"""Eight threads with separate graphs, with Python switching between them as often as possible."""
 
 import sys
 import threading
