@@ -294,12 +294,7 @@ class Module:
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind != "f" or tensor.dtype == wanted:
                 continue
-            name, learned = tensor.name, tensor.requires_grad
-            tensor.requires_grad = False
-            tensor.node = None  # the record of the old dtype
-            tensor.data = tensor.data.astype(wanted)
-            tensor.requires_grad = learned
-            tensor.name = name
+            tg.replace_data(tensor, tensor.data.astype(wanted))
         return self
 
     # --- state -----------------------------------------------------------------------------------------

@@ -354,6 +354,7 @@ from .reasons import why_no_grad as why_no_grad
 from .tensor import Tensor as Tensor
 from .tensor import from_dlpack as from_dlpack
 from .tensor import from_numpy as from_numpy
+from .tensor import replace_data as replace_data
 from .viz import Drawing as Drawing
 from .viz import draw as draw
 

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from . import interop
 from .engine import walk
 from .engine.frames import place
-from .engine.graph import Constant, Cut, Leaf, Node, extra
+from .engine.graph import Constant, Cut, Leaf, Node, extra, no_owner
 from .engine.mode import current, enable_grad
 from .engine.readings import ARRAYS
 from .engine.record import Handle, TensorLike, as_array, checked, operand, set_result_class, tensor_of
@@ -28,7 +28,7 @@ from .namespaces import TENSORS
 from .ops import arithmetic, axes, complexes
 from .ops.methods import Methods
 
-__all__ = ["Tensor", "from_dlpack", "from_numpy"]
+__all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
@@ -551,3 +551,39 @@ def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = No
     Tensor([5., 0.], dtype=float64)
     """
     return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)
+
+
+def replace_data(tensor: Tensor, array: Any) -> None:
+    """Give a leaf another array, which may have another shape and dtype.
+
+    Its gradient is dropped, as it would no longer fit; ``requires_grad`` and the name stay. The array is not copied.
+    A graph that was recorded before keeps the old array.
+
+    Raises:
+        GraphError: the Tensor is a result.
+        DTypeError: the array is not of floating point, and the Tensor requires a gradient.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    >>> tg.replace_data(w, np.zeros(3, np.float32))
+    >>> w
+    Tensor([0., 0., 0.], dtype=float32, requires_grad=True, name='w')
+    """
+    if not tensor.is_leaf:
+        raise GraphError(
+            f"replace_data() takes a leaf, got {tensor._describe()}; write .detach() for a Tensor without history"
+        )
+    checked(array, "replace_data")
+    name, learned = tensor.name, tensor.requires_grad
+    if learned and array.dtype.kind not in "fc":
+        raise DTypeError(
+            f"only Tensors of floating point (or complex) dtype can require a gradient, got an array of {array.dtype}; "
+            f"write array.astype(np.float64) (or np.float32)"
+        )
+    if isinstance(tensor.node, Leaf):
+        tensor.node.owner = no_owner  # a graph that has the old array must not fill the gradient of the new one
+    tensor.requires_grad = False
+    tensor.node = None
+    tensor.data = array
+    tensor.requires_grad = learned
+    tensor.name = name

@@ -555,3 +555,20 @@ def test_remainders_by_operators():
         t //= 2
     assert t.data.tolist() == [1.0, 0.0]
     assert t.requires_grad
+
+
+def test_replace_data_keeps_the_leaf_and_drops_its_gradient():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    tg.replace_data(w, np.zeros(3, np.float32))
+    assert (w.shape, w.dtype, w.requires_grad, w.name, w.grad) == ((3,), np.float32, True, "w", None)
+    loss.backward()  # the graph has the old array, and its own leaf
+    assert w.grad is None
+    (w * 2.0).sum().backward()
+    np.testing.assert_array_equal(w.grad, np.full(3, 2.0, np.float32))
+    with pytest.raises(DTypeError, match="int64"):
+        tg.replace_data(w, np.zeros(3, int))
+    with pytest.raises(GraphError, match="takes a leaf"):
+        tg.replace_data(w * 2.0, np.zeros(3))
+    assert w.dtype == np.float32

@@ -50,6 +50,7 @@ __all__ = [
     "elementwise",
     "extra",
     "getter",
+    "no_owner",
     "saved_for_backward",
     "sources",
 ]
@@ -186,7 +187,7 @@ class Leaf(Node):
     def __init__(self, tensor: Any) -> None:
         super().__init__("leaf", (), (), (), tensor.data, tensor.data.shape, None, -1, current().scope)
         self.value = None  # the Tensor has it
-        self.owner = weakref.ref(tensor)
+        self.owner: Callable[[], Any] = weakref.ref(tensor)
 
 
 class Constant(Leaf):
@@ -200,8 +201,8 @@ class Constant(Leaf):
         self.cut = tensor.node if isinstance(tensor.node, Cut) else None
 
 
-def _nobody() -> Any:
-    """Stands for a weak reference to a Tensor that there is not."""
+def no_owner() -> Any:
+    """The weak reference of a leaf that has no Tensor."""
 
 
 class Cut(Leaf):
@@ -214,7 +215,7 @@ class Cut(Leaf):
         frame = user_frame(frame)
         Node.__init__(self, op, (), (), (), origin, origin.shape, frame.f_code, frame.f_lasti, current().scope)
         self.value = None
-        self.owner = _nobody  # type: ignore[assignment]
+        self.owner = no_owner
         self.why = why
         self.origin = weakref.ref(origin)  # where the history ended, while that is there
         self.before = (origin.op, origin.label, origin.code, origin.lasti)
