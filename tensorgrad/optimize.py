@@ -14,7 +14,7 @@ from .engine.mode import no_grad
 from .engine.record import tensor_of
 from .engine.staging import writes_to
 from .errors import NonFiniteError, ShapeError
-from .functional import curvature, floating, mapped, matched, parameters, same, value_and_grad
+from .functional import curvature, floating, in_kind, mapped, matched, parameters, same, value_and_grad
 from .tensor import Tensor
 
 __all__ = ["minimize"]
@@ -58,8 +58,8 @@ def minimize(
         options: SciPy's options of the method, such as ``maxiter=100``.
 
     Returns:
-        SciPy's ``OptimizeResult``. Its ``x`` is nested as ``start`` is: Tensors and modules themselves, and new Tensors
-        for arrays. Everything else in it is SciPy's, on a flat vector.
+        SciPy's ``OptimizeResult``. Its ``x`` is nested as ``start`` is: Tensors and modules themselves, new arrays for
+        arrays, and NumPy scalars for numbers. Everything else in it is SciPy's, on a flat vector.
 
     Raises:
         ImportError: SciPy is not installed.
@@ -71,8 +71,8 @@ def minimize(
     >>> def rosenbrock(p):
     ...     return (1 - p["x"]) ** 2 + 100 * (p["y"] - p["x"] ** 2) ** 2
     >>> found = tg.minimize(rosenbrock, {"x": -1.0, "y": 2.0})
-    >>> found.success, found.x["x"].item(), found.x["y"].item()
-    (True, 1.000, 1.000)
+    >>> found.success, found.x["x"], found.x["y"]
+    (True, np.float64(1.000), np.float64(1.000))
     """
     try:
         from scipy import optimize
@@ -203,10 +203,10 @@ class _Problem:
             writes_to(parameter, "minimize")[...] = parts[i]
         plain = iter([i for i in range(len(parts)) if i not in self.learned])
 
-        def put(path: str, leaf: Any) -> Tensor:
+        def put(path: str, leaf: Any) -> Any:
             i = next(plain)
             if not isinstance(leaf, Tensor):
-                return tensor_of(parts[i].astype(self.dtypes[i]), None)
+                return in_kind(leaf, tensor_of(parts[i].astype(self.dtypes[i]), None))
             writes_to(leaf, "minimize")[...] = parts[i]
             return leaf
 
@@ -244,7 +244,7 @@ class _Problem:
         """The Hessian at a point times a vector."""
         with self.at(x) as argument:
             if self._curved is None or not np.array_equal(self._curved[0], x):
-                self._curved = (np.array(x), curvature(self.loss, argument)[2])
+                self._curved = (np.array(x), curvature(self.loss, argument))
             tangents = self.parts(vector)
             return self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
 

@@ -247,7 +247,7 @@ def test_rows_at_once(name: str, limit: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(rows, "_BYTES", limit)
     monkeypatch.setattr(rows, "_FEWEST", 2)
     got = JACOBIANS[name](X[0])
-    assert not got.requires_grad
+    assert not getattr(got, "requires_grad", False)
     close(got, expected)
 
 
@@ -299,7 +299,7 @@ def test_a_hessian_of_200_parameters_at_once(at_once: None) -> None:
     eps = 1e-6
     for i in (0, 149, 160, 170, 199):
         step = eps * (np.arange(200) == i)
-        close(got.data[i], (tg.grad(loss)(p + step).data - tg.grad(loss)(p - step).data) / (2 * eps), 1e-7)
+        close(got[i], (tg.grad(loss)(p + step) - tg.grad(loss)(p - step)) / (2 * eps), 1e-7)
 
 
 def test_a_zero_cotangent_contributes_zero_in_every_row(at_once: None) -> None:
@@ -338,6 +338,6 @@ def test_an_error_in_a_rule_is_raised() -> None:
 
 def test_in_a_compiled_step() -> None:
     step = tg.compile(lambda x: tg.jacobian(curved)(x) + tg.vmap(lambda x: x.sum() * x)(tg.stack([x] * 6)))
-    expected = tg.jacobian(curved)(X[0]).data + X[0].sum() * X[0]
+    expected = tg.jacobian(curved)(X[0]) + X[0].sum() * X[0]
     for _ in range(3):
         close(step(tg.Tensor(X[0])), expected)

@@ -18,7 +18,7 @@ A = RNG.normal(size=(4, 4))
 
 
 def close(got, expected):
-    np.testing.assert_allclose(got.data, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(getattr(got, "detach", lambda: got)(), expected, rtol=1e-12, atol=1e-13)
 
 
 # --- values ---------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_value_and_grad():
     value, g = tg.value_and_grad(lambda x: (x * x).sum())(X)
     close(value, (X * X).sum())
     close(g, 2 * X)
-    assert not value.requires_grad
+    assert isinstance(value, np.float64)
 
 
 def test_keyword_arguments_are_passed_on():
@@ -60,7 +60,7 @@ def test_dtype_and_shape_are_the_arguments(dtype):
     assert g.dtype == dtype
     assert g.shape == (4,)
     assert tg.grad(lambda x: x * x)(np.float32(2)).dtype == np.float32
-    assert isinstance(tg.grad(lambda x: x * x)(2.0).data, np.ndarray)
+    assert isinstance(tg.grad(lambda x: x * x)(2.0), np.float64)
 
 
 DERIVATIVES_OF_EXP_SIN = [
@@ -185,8 +185,9 @@ def test_results_do_not_share_memory():
     x = tg.Tensor(X, requires_grad=True)
     for args in ((x, x), (X, X)):
         a, b = tg.grad(lambda a, b: (a + b).sum(), argnums=(0, 1))(*args)
-        assert not np.shares_memory(a.data, b.data)
-        assert a.data.flags.writeable
+        arrays = [g.data if isinstance(g, tg.Tensor) else g for g in (a, b)]
+        assert not np.shares_memory(*arrays)
+        assert all(array.flags.writeable for array in arrays)
 
 
 def test_a_write_to_the_argument_afterwards_is_no_matter():
@@ -215,7 +216,7 @@ def test_the_graph_dies_with_the_call():
         assert all(ref() is None for ref in made)
     finally:
         gc.enable()
-    assert not value.requires_grad
+    assert isinstance(value, np.float64)
 
 
 def test_threads_do_not_disturb_each_other():

@@ -19,7 +19,7 @@ Pair = namedtuple("Pair", "first second")
 
 
 def close(got, expected, rtol=1e-12):
-    np.testing.assert_allclose(got.data, expected, rtol=rtol, atol=1e-13)
+    np.testing.assert_allclose(getattr(got, "detach", lambda: got)(), expected, rtol=rtol, atol=1e-13)
 
 
 def f(x, scale=1.0):
@@ -53,7 +53,7 @@ def test_jvp_against_differences(function):
 
 
 def test_vjp_and_jvp_are_transposed_jacobians():
-    jacobian = tg.jacobian(f)(X).data
+    jacobian = tg.jacobian(f)(X)
     g = RNG.normal(size=4)
     _, pullback = tg.vjp(f, X)
     close(pullback(g)[0], g @ jacobian)
@@ -63,7 +63,7 @@ def test_vjp_and_jvp_are_transposed_jacobians():
 def test_linear_functions_are_linear_and_may_be_called_again():
     for function in (tg.linearize(f, X)[1], lambda t: tg.vjp(lambda x: A.T @ f(x), X)[1](t)[0]):
         u = RNG.normal(size=3)
-        close(function(2 * T - 3 * u), 2 * function(T).data - 3 * function(u).data)
+        close(function(2 * T - 3 * u), 2 * function(T) - 3 * function(u))
         close(function(np.zeros(3)), 0)
 
 
@@ -82,8 +82,8 @@ def test_linearize_runs_the_function_once():
 def test_hvp_is_the_product_with_the_hessian():
     g = lambda x: (f(x) ** 2).sum()
     (product,) = tg.hvp(g, (X,), (T,))
-    close(product, tg.hessian(g)(X).data @ T, rtol=1e-11)
-    close(product, tg.jvp(tg.grad(g), (X,), (T,))[1].data, rtol=1e-11)
+    close(product, tg.hessian(g)(X) @ T, rtol=1e-11)
+    close(product, tg.jvp(tg.grad(g), (X,), (T,))[1], rtol=1e-11)
 
 
 def test_hvp_of_several_arguments():
@@ -153,7 +153,7 @@ def test_nothing_touches_grad_and_nothing_is_recorded_without_need():
     assert not out.requires_grad
     assert not tangent.requires_grad
     assert tg.jvp(lambda x: w * x, (X,), (T,))[1].requires_grad
-    assert not tg.jvp(lambda x: 2 * x, (X,), (T,))[1].requires_grad
+    assert isinstance(tg.jvp(lambda x: 2 * x, (X,), (T,))[1], np.ndarray)
 
 
 # --- nests and modules ----------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_module_beside_other_arguments_and_frozen_parameters():
 
     gm, gx = tg.grad(loss, argnums=(0, 1))(model, X)
     assert list(gm) == ["layers.2.W", "layers.2.b"]
-    close(gx, tg.grad(lambda x: loss(model, x))(X).data)
+    close(gx.detach(), tg.grad(lambda x: loss(model, x))(X).detach())
     with pytest.raises(ValueError, match=r"argument 1\.layers\.2\.W is a parameter of another argument"):
         tg.grad(lambda a, b: loss(a, X), argnums=(0, 1))(model, model)
 
@@ -271,7 +271,7 @@ def test_aux():
     close(value, (X * X).sum())
     close(aux["y"], X * X)
     assert aux["word"] == "squares"
-    assert not aux["y"].requires_grad
+    assert isinstance(aux["y"], np.ndarray)
     close(gradient, 2 * X)
     gradient, aux = tg.grad(g, has_aux=True)(X)
     close(gradient, 2 * X)

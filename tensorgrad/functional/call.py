@@ -18,7 +18,7 @@ from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
 from ..ops import arithmetic
 from ..tensor import Tensor, separated
-from .nests import floating, leaves, mapped, parameters, same
+from .nests import floating, in_kind, leaves, mapped, parameters, same
 
 __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "named", "pulled_back"]
 
@@ -44,6 +44,7 @@ class Call:
         self.single = isinstance(argnums, int)
         self.positions = _positions(argnums, len(args))
         self.nodes: set[Node] = set()
+        self.kinds: dict[Node, Any] = {}  # each argument as it was given: what its derivatives are handed out like
         self.upstream = False  # did an argument come with history?
         self.learned: dict[int, tuple[Tensor, Tensor]] = {}  # parameters of modules, and what stands for each, by id
         recording = current().grad
@@ -54,6 +55,7 @@ class Call:
             assert x.node is not None
             self.upstream = self.upstream or not isinstance(x.node, Leaf)
             self.nodes.add(x.node)
+            self.kinds[x.node] = leaf
             return x
 
         def argument(path: str, leaf: Any) -> Tensor:
@@ -143,17 +145,40 @@ class Call:
             return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded)
 
     def given(self, tree: Any) -> Any:
-        """A nest of results as it leaves the call: without history, unless that can be asked for."""
-        return tree if self.recorded else mapped(_detached, tree, "", same)
+        """A nest of results as it leaves the call: in kind, and without history unless that can be asked for."""
+        return self.in_kind(tree if self.recorded else stop_gradient(tree))
+
+    def in_kind(self, tree: Any) -> Any:
+        """A nest of results in the kind of the arguments: Tensors, or arrays where no argument is a Tensor.
+
+        As from NumPy's functions, a result without axes is then a NumPy scalar.
+        """
+        like = next((kind for kind in self.kinds.values() if isinstance(kind, Tensor)), 0.0)
+        return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, tree, "", same)
 
     def rebuilt(self, function: Callable[[str, Tensor], Any]) -> Any:
-        """``function(path, fresh)`` for all fresh arguments, nested as the arguments are."""
-        results = tuple(mapped(function, self.trees[i], f"argument {i}") for i in self.positions)
+        """``function(path, fresh)`` for all fresh arguments, nested as the arguments are, each in its kind."""
+
+        def of(path: str, x: Tensor) -> Any:
+            result = function(path, x)
+            assert x.node is not None
+            return in_kind(self.kinds[x.node], result) if isinstance(result, Tensor) else result
+
+        results = tuple(mapped(of, self.trees[i], f"argument {i}") for i in self.positions)
         return results[0] if self.single else results
 
 
-def _detached(path: str, leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
+def stop_gradient(tree: Any) -> Any:
+    """The same values without history: what is computed from them has no derivative by what they came from.
+
+    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which stay as they are; for a module, gives a
+    dict of its parameters. Memory is shared, as by ``Tensor.detach``.
+
+    >>> import tensorgrad as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")
 
 
 def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
@@ -188,7 +213,7 @@ def pulled_back(
 
 
 def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
-    """Does any of the roots depend on a leaf that is not one of ``nodes``?"""
+    """Does any of the roots depend on a leaf that is not one of ``nodes``, and that somebody still holds?"""
     oldest = min((node.birth for node in nodes), default=0)
     stack = [node for node in roots if node is not None and node.requires_grad]
     seen = set(stack)
@@ -196,7 +221,11 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
         node = stack.pop()
         if node in nodes:
             continue
-        if isinstance(node, Leaf) or node.birth < oldest:
+        if isinstance(node, Leaf):
+            if node.owner() is not None or node.extra is not None:
+                return True
+            continue  # such as the argument of another transform that has returned
+        if node.birth < oldest:
             return True
         for parent in node.inputs:
             if isinstance(parent, Node) and parent.requires_grad and parent not in seen:

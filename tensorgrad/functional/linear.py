@@ -43,7 +43,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> import tensorgrad as tg
     >>> y, pullback = tg.vjp(lambda x, a: a * x, tg.Tensor([1.0, 2.0]), 3.0)
     >>> pullback(tg.Tensor([1.0, 10.0]))
-    (Tensor([ 3., 30.], dtype=float64), Tensor(21., dtype=float64))
+    (Tensor([ 3., 30.], dtype=float64), np.float64(21.0))
     """
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "vjp")
@@ -95,7 +95,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> import tensorgrad as tg
     >>> y, push = tg.linearize(tg.sin, 0.0)
     >>> push(1.0), push(-2.0)
-    (Tensor(1., dtype=float64), Tensor(-2., dtype=float64))
+    (np.float64(1.0), np.float64(-2.0))
     """
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "jvp")
@@ -116,7 +116,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         along = _along(call, tangents, "the linear function")
         recorded = _recorded(call, along.values())
         found = _pulled(call, _products(gradients, along), sources, recorded)
-        return mapped(_or_zero(found), cotangents, "")
+        return call.in_kind(mapped(_or_zero(found), cotangents, ""))
 
     return call.given(results), push
 
@@ -131,12 +131,12 @@ def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
     >>> tg.hvp(lambda x: (x**3).sum(), (tg.Tensor([1.0, 2.0]),), (tg.Tensor([1.0, 10.0]),))
     (Tensor([  6., 120.], dtype=float64),)
     """
-    _, _, product = curvature(f, *_tuple(primals, "primals", "hvp"))
+    product = curvature(f, *_tuple(primals, "primals", "hvp"))
     return product(*_tuple(tangents, "tangents", "hvp"))
 
 
-def curvature(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
-    """The value of ``f``, its gradients, and the function from tangents to the Hessian's product with them.
+def curvature(f: Callable[..., Any], *primals: Any) -> Callable[..., tuple[Any, ...]]:
+    """The function from tangents to the product of the Hessian of ``f`` with them.
 
     A Hessian is symmetric, so backward through the gradient gives the same as forward, for half of the work.
     """
@@ -149,7 +149,7 @@ def curvature(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, tuple[Any, 
         recorded = _recorded(call, along.values())
         return call.rebuilt(_or_zero(_pulled(call, _products(gradients, along), call.nodes, recorded)))
 
-    return call.given(out), call.given(call.rebuilt(_or_zero(gradients))), product
+    return product
 
 
 # --- helpers --------------------------------------------------------------------------------------------

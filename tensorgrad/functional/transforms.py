@@ -25,7 +25,7 @@ from .call import Argnums, Call, name_of, named
 from .nests import mapped
 from .rows import jacobian_rows
 
-__all__ = ["grad", "hessian", "jacobian", "stop_gradient", "value_and_grad"]
+__all__ = ["grad", "hessian", "jacobian", "value_and_grad"]
 
 
 def grad(
@@ -34,7 +34,9 @@ def grad(
     """The function that returns the gradient of ``f``, a function with a scalar result.
 
     An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of them, nested as you like.
-    Its gradient is a Tensor of the same shape and dtype, or the same nest of Tensors. A module (whatever has
+    Its gradient has the same shape and dtype and comes in kind: an array for an array, a NumPy scalar for a number, a
+    Tensor for a Tensor, nested as the argument is. A gradient with a history (``f`` uses a Tensor from outside that
+    requires a gradient, or the call stands inside another transform) stays a Tensor. A module (whatever has
     ``named_parameters()``, as ``nn.Module`` has) stands for its parameters: ``f`` gets it as it is, and its gradient is
     a dict by their names, without those that are frozen. As parameters require a gradient, that gradient is recorded;
     write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may use the
@@ -55,11 +57,11 @@ def grad(
 
     >>> import tensorgrad as tg
     >>> tg.grad(tg.tanh)(0.0)
-    Tensor(1., dtype=float64)
+    np.float64(1.0)
     >>> tg.grad(tg.grad(tg.grad(tg.tanh)))(0.0)
-    Tensor(-2., dtype=float64)
+    np.float64(-2.0)
     >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
-    Tensor(5., dtype=float64)
+    np.float64(5.0)
     """
     both = value_and_grad(f, argnums, allow_unused=allow_unused, has_aux=has_aux)
 
@@ -73,13 +75,14 @@ def grad(
 def value_and_grad(
     f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """The function that returns what ``f`` returns, and its gradient, for the price of the gradient.
+    """The function that returns what ``f`` returns and its gradient, for the price of the gradient.
 
     Arguments and errors are those of :func:`grad`. With ``has_aux=True`` the value is the pair that ``f`` returns.
+    Where no argument is a Tensor, what ``f`` returns comes as arrays and NumPy scalars, too, unless it has a history.
 
     >>> import tensorgrad as tg
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
-    (Tensor(15., dtype=float64), (Tensor(5., dtype=float64), Tensor(3., dtype=float64)))
+    (np.float64(15.0), (np.float64(5.0), np.float64(3.0)))
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -103,7 +106,7 @@ def value_and_grad(
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The function that returns all first derivatives of ``f``: a Tensor of shape ``out.shape + in.shape``.
+    """The function that returns all first derivatives of ``f``: of shape ``out.shape + in.shape``.
 
     One backward goes through many elements of the result at once, as many as fit into the processor's caches.
     Arguments are those of :func:`grad`. Where ``f`` returns a dict, list, tuple or module, so does the Jacobian
@@ -143,7 +146,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that returns all second derivatives of ``f``, a function with a scalar result.
 
-    For one argument, a Tensor of shape ``in.shape + in.shape``; for a tuple of positions or a nested
+    For one argument, of shape ``in.shape + in.shape``; for a tuple of positions or a nested
     argument, the block ``[i][j]`` is the derivative of gradient ``i`` by argument ``j``. Errors are those of
     :func:`grad`.
 
@@ -153,16 +156,3 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
             [ 0., 12.]], dtype=float64)
     """
     return named(jacobian(grad(f, argnums), argnums), f, "hessian")
-
-
-def stop_gradient(tree: Any) -> Any:
-    """The same values without history: what is computed from them has no derivative by what they came from.
-
-    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which stay as they are; for a module, gives a
-    dict of its parameters. Memory is shared, as by ``Tensor.detach``.
-
-    >>> import tensorgrad as tg
-    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
-    Tensor(3., dtype=float64)
-    """
-    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")

@@ -21,7 +21,7 @@ from ..ops.views import shaped
 from ..tensor import Tensor
 from .call import Argnums, name_of, named
 from .crossing import entered, left, share
-from .nests import mapped
+from .nests import in_kind, leaves, mapped, same
 from .transforms import grad
 
 __all__ = ["per_sample_grad", "vmap"]
@@ -35,6 +35,8 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
     Everything is computed for all samples at once; where ``f`` decides by values that differ within the batch, or uses
     what knows ndarrays only, it is called for one sample after the other instead, with the same result. Derivatives of
     any order pass through, inside ``f`` and outside. Random draws inside ``f`` are the same for all samples.
+
+    Results are Tensors where an argument is one or a result has a history, and arrays otherwise.
 
     Args:
         f: takes Tensors, or dicts, lists or tuples of them, and returns such. It must not keep or change anything
@@ -81,13 +83,9 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
             )
             return f(*given, **kwargs)
 
-        if current().tracer is None:
-            try:
-                return _at_once(call, samples, size)
-            except Unbatchable:
-                if not size:
-                    raise
-        return _one_by_one(call, samples, size)
+        like = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
+        returned = _computed(call, samples, size)
+        return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, returned, "", same)
 
     return named(batched, f, "vmap")
 
@@ -131,6 +129,16 @@ def _axes(in_axes: InAxes, given: int, name: str) -> tuple[int | None, ...]:
             f"{name}; got {in_axes!r}"
         )
     return axes
+
+
+def _computed(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
+    if current().tracer is None:
+        try:
+            return _at_once(call, samples, size)
+        except Unbatchable:
+            if not size:
+                raise
+    return _one_by_one(call, samples, size)
 
 
 def _at_once(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
