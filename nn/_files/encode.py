@@ -28,8 +28,8 @@ from .._members import named
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._parameter import Parameter
+from .header import DTYPES
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
-from .tensors import DTYPES
 from .values import encoded
 
 __all__ = ["Encoder", "members"]

@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .tensors import HEADER_LIMIT, Source, Spec, byte_view, checked_array, parsed, sealed, storable
+from .header import HEADER_LIMIT, parsed, sealed, storable
+from .source import Source, Spec, byte_view, checked_array
 
 __all__ = ["read", "write"]
 

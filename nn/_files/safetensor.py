@@ -13,20 +13,8 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .tensors import (
-    DTYPES,
-    FORMAT,
-    HEADER_LIMIT,
-    Source,
-    Spec,
-    checked_array,
-    parsed,
-    require_header_length,
-    require_shape,
-    sealed,
-    storable,
-    strict_json,
-)
+from .header import DTYPES, FORMAT, HEADER_LIMIT, parsed, require_header_length, sealed, storable
+from .source import Source, Spec, checked_array, require_shape, strict_json
 
 __all__ = ["read", "write"]
 

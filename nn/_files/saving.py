@@ -12,7 +12,7 @@ from .atomic import replace_file
 from .decode import Decoder
 from .encode import Encoder, members
 from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
-from .tensors import Source
+from .source import Source
 from .values import Unsaved
 
 __all__ = ["Loaded", "extra_of", "load", "save"]
