@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
-
-import tensorgrad as tg
 
 from .._evaluation import evaluating
 from .._losses import LOSSES, BCELoss, GaussianNLLLoss
@@ -26,7 +23,7 @@ from .callbacks import Callback
 from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
-from .scores import Scores
+from .scores import evaluated
 
 __all__ = ["Model"]
 
@@ -242,48 +239,7 @@ class Model(Module):
         >>> list(model.evaluate(np.ones((5, 3)), np.ones(5, int)))
         ['loss', 'accuracy']
         """
-        return self._evaluated(source(X, y, sample_weight, by="evaluate"), batch_size)
-
-    def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
-        casts, scores = Casts(self.network), Scores(self)
-        with evaluating(self):
-            for batch in data.batches(batch_size):
-                output, loss = self.network(casts.inputs(batch.X)), 0.0
-                if self.counted(batch.y):  # or all labels are ignored
-                    loss = self.loss_of(output, casts.targets(batch.y), batch.weight).item()
-                scores.add(loss, output, batch)
-        return scores.means()
-
-    # --- what the loop needs ---------------------------------------------------------------------------
-
-    def loss_of(self, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
-        """The loss of a batch; with weights, the mean of the samples' losses times their weights.
-
-        Raises TypeError where the loss cannot be taken a sample at a time, or is no Tensor.
-        """
-        if weight is None:
-            loss = self.loss(output, y)
-            if not isinstance(loss, tg.Tensor):
-                raise TypeError(f"Model: the loss must give a Tensor, got {type(loss).__name__}")
-            return loss
-        if not hasattr(self.loss, "reduction"):
-            raise TypeError(f"sample weights need a loss of nn, which has a reduction; got {self.loss!r}")
-        single = copy.copy(self.loss)
-        single.reduction = "none"
-        each = single(output, y)
-        if each.ndim > 1:
-            over = tg.sum if self.loss.reduction == "batchmean" else tg.mean
-            each = over(each, axis=tuple(range(1, each.ndim)))
-        return tg.sum(each * weight.astype(each.dtype, copy=False)) / self.counted(y)
-
-    def counted(self, y: Any) -> float:
-        """What the mean of the loss divides by: the samples, with their class weights, without ignored ones."""
-        weight, ignored = getattr(self.loss, "weight", None), getattr(self.loss, "ignore_index", None)
-        if (weight is None and ignored is None) or y.dtype.kind not in "iu":
-            return len(y)
-        kept = y[y != ignored] if ignored is not None else y
-        share = y.size / len(y)  # of labels of more than one axis
-        return float(kept.size if weight is None else weight.data[kept].sum()) / share
+        return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
 
 
 def _validation(given: Any) -> Rows | Stream:
