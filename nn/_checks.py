@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "integer", "number"]
+__all__ = ["count", "floating", "integer", "number", "probability"]
 
 
 def count(op: str, name: str, value: int, least: int = 1) -> int:
@@ -34,6 +34,13 @@ def number(op: str, name: str, value: float, least: float | None = None) -> floa
     if not (real and isfinite(value)) or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
         raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
+    return float(value)
+
+
+def probability(op: str, name: str, value: float) -> float:
+    """The probability of dropping as a float, if it is in [0, 1). Raises ValueError."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{op}: {name}, the probability of dropping, must be in [0, 1), got {value!r}")
     return float(value)
 
 

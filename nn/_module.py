@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
-from ._members import holds, named
+from ._members import holds, joined, named
 from ._parameter import Parameter
 from ._summary import Summary, summarised
 
@@ -201,7 +201,7 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            stack.extend(reversed([(_joined(path, name), child) for name, child in module.named_children()]))
+            stack.extend(reversed([(joined(path, name), child) for name, child in module.named_children()]))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly under this one, by name."""
@@ -221,7 +221,7 @@ class Module:
                 if id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
-                full = _joined(path, local)
+                full = joined(path, local)
                 # A name grows towards the outermost module and never shrinks; one the user chose stays.
                 if parameter.name is None or full.endswith(f".{parameter.name}"):
                     parameter.name = full
@@ -235,7 +235,7 @@ class Module:
                 buffer = module.__dict__[name]
                 if id(buffer) not in seen:
                     seen.add(id(buffer))
-                    yield _joined(path, name), buffer
+                    yield joined(path, name), buffer
 
     def modules(self) -> Iterator[Module]:
         """This module and all under it."""
@@ -391,7 +391,3 @@ class Module:
 
 
 _KINDS = (Parameter, Module)
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

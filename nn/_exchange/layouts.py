@@ -16,8 +16,8 @@ from .._layers.convolution import Conv1d, Conv2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from .._members import named
-from .._module import Module, _joined
+from .._members import joined, named
+from .._module import Module
 from .._parameter import Parameter
 from .wrappers import wrapped
 
@@ -76,12 +76,12 @@ def layers(model: Module, path: str = "") -> Iterator[Layer]:
         return
     for name, child in model.named_children():
         if not (isinstance(model, MultiheadAttention) and name in _PROJECTIONS):
-            yield from layers(child, _joined(path, name))
+            yield from layers(child, joined(path, name))
 
 
 def entries(model: Module) -> list[Entry]:
     """What a state_dict of PyTorch's holds for a model, in the order of the model's modules."""
-    found = [entry._replace(name=_joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
+    found = [entry._replace(name=joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
     taken: set[str] = set()
     for entry in found:
         if entry.name in taken:
