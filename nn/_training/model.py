@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._checks import count
 from .._evaluation import evaluating
 from .._losses import LOSSES, BCELoss, GaussianNLLLoss
 from .._models.layer import Spec, made
@@ -188,9 +189,7 @@ class Model(Module):
             NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
             ValueError, TypeError: an argument is out of range.
         """
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}")
+        epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
         if validation_split and validation_data is not None:
@@ -208,8 +207,8 @@ class Model(Module):
             data,
             None if validation_data is None else _validation(validation_data),
             split=validation_split,
-            epochs=int(epochs),
-            batch_size=int(batch_size),
+            epochs=epochs,
+            batch_size=batch_size,
             shuffle=shuffle,
             drop_last=drop_last,
             callbacks=callbacks,
