@@ -21,10 +21,10 @@ from .._module import Module
 from .._parameter import Parameter
 from .wrappers import wrapped
 
-__all__ = ["Entry", "Layer", "entries", "layers"]
+__all__ = ["Entry", "PlacedLayer", "entries", "layers"]
 
 
-class Layer(NamedTuple):
+class PlacedLayer(NamedTuple):
     """A module of the model, by the path that PyTorch's has."""
 
     path: str
@@ -67,9 +67,9 @@ _NAMES: dict[type[Module], dict[str, str]] = {
 _PROJECTIONS = ("query_proj", "key_proj", "value_proj")  # one after the other in PyTorch's in_proj
 
 
-def layers(model: Module, path: str = "") -> Iterator[Layer]:
+def layers(model: Module, path: str = "") -> Iterator[PlacedLayer]:
     """A model and all under it, one that is used twice at each of its places, by the paths that PyTorch's have."""
-    yield Layer(path, model)
+    yield PlacedLayer(path, model)
     inner = wrapped(model)
     if inner is not None:
         yield from layers(getattr(model, inner), path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .source import Source, Spec, byte_view, require_shape, strict_json
+from .source import Source, TensorSpec, byte_view, require_shape, strict_json
 
 __all__ = ["DTYPES", "FORMAT", "HEADER_LIMIT", "VERSION", "parsed", "require_header_length", "sealed", "storable"]
 
@@ -60,7 +60,7 @@ def _layout(array: np.ndarray[Any, Any]) -> list[int] | None:
     return axes if axes != list(range(array.ndim)) else None
 
 
-def parsed(source: Source, text: bytes, digest: str) -> tuple[dict[str, Any], dict[str, Spec]]:
+def parsed(source: Source, text: bytes, digest: str) -> tuple[dict[str, Any], dict[str, TensorSpec]]:
     """A header that is whole, and what it says about the tensors.
 
     Raises:
@@ -83,7 +83,7 @@ def parsed(source: Source, text: bytes, digest: str) -> tuple[dict[str, Any], di
     return header, {name: _spec(source, name, entry) for name, entry in tensors.items()}
 
 
-def _spec(source: Source, name: str, entry: Any) -> Spec:
+def _spec(source: Source, name: str, entry: Any) -> TensorSpec:
     if not isinstance(entry, dict) or entry.keys() - {"layout"} != {"dtype", "shape", "sha256"}:
         raise source.fail("the header says other things of it than dtype, shape and sha256", name)
     dtype, shape, digest, layout = entry["dtype"], entry["shape"], entry["sha256"], entry.get("layout")
@@ -94,7 +94,7 @@ def _spec(source: Source, name: str, entry: Any) -> Spec:
         raise source.fail(f"checksum {digest!r} is no text", name)
     if layout is not None and (not isinstance(layout, list) or sorted(layout) != list(range(len(shape)))):
         raise source.fail(f"layout {layout!r} does not order the axes of shape {shape}", name)
-    spec = Spec(DTYPES[dtype], tuple(shape), digest, layout)
+    spec = TensorSpec(DTYPES[dtype], tuple(shape), digest, layout)
     if spec.nbytes > source.size:
         raise source.fail(f"claims {spec.nbytes:,} bytes, and the whole file has {source.size:,}", name)
     return spec

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from .header import HEADER_LIMIT, parsed, sealed, storable
-from .source import Source, Spec, byte_view, checked_array
+from .source import Source, TensorSpec, byte_view, checked_array
 
 __all__ = ["read", "write"]
 
@@ -170,7 +170,7 @@ def _header_text(source: Source) -> bytes:
 
 
 def _tensor(
-    source: Source, name: str, spec: Spec, member: _Member, offset: int
+    source: Source, name: str, spec: TensorSpec, member: _Member, offset: int
 ) -> tuple[np.ndarray[Any, Any], _Member]:
     """A tensor and its ZIP member, whose sum is known now."""
     array_head = _array_head(spec.dtype, spec.shape)

@@ -14,10 +14,10 @@ import numpy as np
 
 import tensorgrad as tg
 
-__all__ = ["Source", "Spec", "byte_view", "checked_array", "require_shape", "strict_json"]
+__all__ = ["Source", "TensorSpec", "byte_view", "checked_array", "require_shape", "strict_json"]
 
 
-class Spec(NamedTuple):
+class TensorSpec(NamedTuple):
     """What a file says about a tensor.
 
     Attributes:
@@ -70,7 +70,7 @@ class Source:
         self.file.seek(start)
         return self.file.read(count)
 
-    def array(self, name: str, spec: Spec, start: int) -> np.ndarray[Any, Any]:
+    def array(self, name: str, spec: TensorSpec, start: int) -> np.ndarray[Any, Any]:
         """The tensor whose bytes begin there, as they are; whoever calls has compared its size with the file's."""
         try:
             array = np.empty(spec.shape, spec.dtype)
@@ -91,7 +91,7 @@ def byte_view(array: np.ndarray[Any, Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def checked_array(source: Source, name: str, spec: Spec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def checked_array(source: Source, name: str, spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The tensor as it was in memory, once its checksum is right.
 
     Raises:
