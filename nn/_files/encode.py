@@ -131,11 +131,7 @@ class Encoder:
         }
 
     def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
-        public = {
-            name: v
-            for name, v in vars(value).items()
-            if not name.startswith("_") and name not in ("param_groups", "slots")
-        }
+        public = {name: v for name, v in vars(value).items() if not name.startswith("_") and name != "param_groups"}
         arguments = arguments_of(type(value)) & public.keys()
         parts = {
             "params": [param for group in value.param_groups for param in group["params"]],

@@ -9,10 +9,7 @@ from .._checks import number
 
 __all__ = ["ParamGroup", "require", "require_betas", "require_rates", "require_within"]
 
-_SWITCHES = (
-    *("weight_decay", "decoupled_weight_decay", "momentum", "dampening", "nesterov"),
-    *("centered", "amsgrad"),
-)
+_SWITCHES = ["weight_decay", "decoupled_weight_decay", "momentum", "dampening", "nesterov", "centered", "amsgrad"]
 
 
 class ParamGroup(dict[str, Any]):

@@ -94,7 +94,7 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
     model.train()
     fit.row = _run_steps(running, batches)
     if running.held is not None:
-        scores = evaluated(model, running.held, 1024)
+        scores = evaluated(model, running.held)
         fit.row |= {f"val_{name}": value for name, value in scores.items()}
     norms = _norms(running.parameters)
     fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}

@@ -24,7 +24,7 @@ from .callbacks import Callback
 from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
-from .scores import evaluated
+from .scores import EVALUATION_ROWS, evaluated
 
 __all__ = ["Model"]
 
@@ -218,7 +218,7 @@ class Model(Module):
 
     # --- use -------------------------------------------------------------------------------------------
 
-    def predict(self, X: Any, *, batch_size: int = 1024) -> Any:
+    def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """What the network gives in evaluation mode, as an array, a batch at a time.
 
         >>> import numpy as np, nn
@@ -230,7 +230,9 @@ class Model(Module):
             outputs = [self.network(casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    def evaluate(self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = 1024) -> dict[str, float]:
+    def evaluate(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
+    ) -> dict[str, float]:
         """Loss and metrics in evaluation mode, over all samples.
 
         >>> import numpy as np, nn

@@ -14,7 +14,9 @@ from .weighing import counted, loss_of
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Scores", "evaluated"]
+__all__ = ["EVALUATION_ROWS", "Scores", "evaluated"]
+
+EVALUATION_ROWS = 1024  # a batch where nothing is recorded
 
 
 class Scores:
@@ -50,7 +52,7 @@ class Scores:
         return {name: METRICS[name](*given, sample_weight=joined) for name in self._model.metrics}
 
 
-def evaluated(model: Model, data: Rows | Stream, batch_size: int) -> dict[str, float]:
+def evaluated(model: Model, data: Rows | Stream, batch_size: int = EVALUATION_ROWS) -> dict[str, float]:
     """Loss and metrics of a model in evaluation mode, over all the data."""
     casts, scores = Casts(model.network), Scores(model)
     with evaluating(model):
