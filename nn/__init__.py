@@ -24,6 +24,7 @@ from . import metrics as metrics
 from ._exchange.onnx import to_onnx as to_onnx
 from ._exchange.pytorch import from_torch as from_torch
 from ._exchange.pytorch import to_torch as to_torch
+from ._files.registry import fill as _fill
 from ._files.saving import load as load
 from ._files.saving import save as save
 from ._layers.activations import ELU as ELU
@@ -108,6 +109,7 @@ from ._training.history import History as History
 from ._training.model import Model as Model
 
 _tg.hide_frames(__file__)
+_fill(globals())
 
 if _TYPE_CHECKING:
     from ._estimators import FNNClassifier as FNNClassifier

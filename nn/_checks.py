@@ -1,4 +1,4 @@
-"""Checks of arguments that layers and initialisers have in common."""
+"""Checks of arguments. A message begins with the operation, or with the argument where the operation is ""."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "integer", "number"]
+__all__ = ["count", "floating", "integer", "number", "probability"]
 
 
-def count(op: str, name: str, value: int, least: int = 1) -> int:
+def _by(op: str) -> str:
+    return f"{op}: " if op else ""
+
+
+def count(op: str, name: str, value: Any, least: int = 1) -> int:
     """The value as an int, if it is an integer of at least so much. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 
 def integer(op: str, name: str, value: int) -> int:
     """The value as an int, if it is an integer, negative or not. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{op}: {name} must be an integer, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be an integer, got {value!r}")
     return int(value)
 
 
@@ -33,7 +37,14 @@ def number(op: str, name: str, value: float, least: float | None = None) -> floa
     real = type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))  # a float in no time
     if not (real and isfinite(value)) or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
-        raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be a finite number{at_least}, got {value!r}")
+    return float(value)
+
+
+def probability(op: str, name: str, value: float) -> float:
+    """The probability of dropping as a float, if it is in [0, 1). Raises ValueError."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{_by(op)}{name}, the probability of dropping, must be in [0, 1), got {value!r}")
     return float(value)
 
 

@@ -10,6 +10,7 @@ from . import functional
 from ._checks import integer, number
 from ._module import Module
 from ._parameter import Parameter
+from .functional._shared import checked_reduction
 
 __all__ = [
     "LOSSES",
@@ -33,7 +34,7 @@ class _Loss(Module):
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = functional.checked_reduction(reduction, type(self).__name__, batchmean=self.batchmean)
+        self.reduction = checked_reduction(reduction, type(self).__name__, batchmean=self.batchmean)
 
     def _held(self) -> dict[str, Any]:
         return {name: tg.watch(self, name) for name in self.options}

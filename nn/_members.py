@@ -9,9 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["holds", "named"]
+__all__ = ["holds", "joined", "named"]
 
 T = TypeVar("T")
+
+
+def joined(path: str, name: str) -> str:
+    """The dotted path of a member of what has a path."""
+    return f"{path}.{name}" if path else name
 
 
 def holds(value: Any, kinds: tuple[type, ...]) -> bool:

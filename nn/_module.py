@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
-from ._members import holds, named
+from ._members import holds, joined, named
 from ._parameter import Parameter
-from ._summary import Summary, summarised
+from ._summary import ModelSummary, summarised
 
 __all__ = ["LoadReport", "Module"]
 
@@ -71,14 +71,14 @@ class Module:
         place = None if run is None else run.places.get(id(self))
         if run is not None and place is not None:
             return self._called(run, place, args, kwargs)
-        run = running.Run(self._known_places(), None, (self,)) if run is None else self._joins(run)
+        run = running.OuterCall(self._known_places(), None, (self,)) if run is None else self._joins(run)
         token = running.run.set(run)
         try:
             return self._called(run, run.places[id(self)], args, kwargs)
         finally:
             running.run.reset(token)
 
-    def _joins(self, run: running.Run) -> running.Run:
+    def _joins(self, run: running.OuterCall) -> running.OuterCall:
         """The run in which this module, which the running ones did not list when they began, is called."""
         for root in run.roots:
             places = root._known_places()
@@ -95,9 +95,11 @@ class Module:
                 f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "
                 f"dict in one, or freeze it, .requires_grad_(False)"
             )
-        return running.Run({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
+        return running.OuterCall({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
 
-    def _called(self, run: running.Run, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _called(
+        self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         token = running.path.set(place[0])
         try:
             with tg.scope(*place):
@@ -201,7 +203,7 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            stack.extend(reversed([(_joined(path, name), child) for name, child in module.named_children()]))
+            stack.extend(reversed([(joined(path, name), child) for name, child in module.named_children()]))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly under this one, by name."""
@@ -221,7 +223,7 @@ class Module:
                 if id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
-                full = _joined(path, local)
+                full = joined(path, local)
                 # A name grows towards the outermost module and never shrinks; one the user chose stays.
                 if parameter.name is None or full.endswith(f".{parameter.name}"):
                     parameter.name = full
@@ -235,7 +237,7 @@ class Module:
                 buffer = module.__dict__[name]
                 if id(buffer) not in seen:
                     seen.add(id(buffer))
-                    yield _joined(path, name), buffer
+                    yield joined(path, name), buffer
 
     def modules(self) -> Iterator[Module]:
         """This module and all under it."""
@@ -365,7 +367,7 @@ class Module:
         inner = "\n".join(lines).replace("\n", "\n  ")
         return f"{head[:-1]}\n  {inner}\n)"
 
-    def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> Summary:
+    def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> ModelSummary:
         """A table of the modules: path, type, output shape, parameters.
 
         Args:
@@ -386,7 +388,3 @@ class Module:
 
 
 _KINDS = (Parameter, Module)
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-__all__ = ["Places", "Run", "members", "path", "restructured", "run", "running_path", "say_where"]
+__all__ = ["OuterCall", "Places", "members", "path", "restructured", "run", "running_path", "say_where"]
 
 
 class Places(NamedTuple):
@@ -20,7 +20,7 @@ class Places(NamedTuple):
     table: Mapping[int, tuple[str, str]]
 
 
-class Run(NamedTuple):
+class OuterCall(NamedTuple):
     """One call of an outermost module."""
 
     places: Mapping[int, tuple[str, str]]
@@ -28,7 +28,7 @@ class Run(NamedTuple):
     roots: tuple[Any, ...]  # the outermost module, and those called in it that are no members of it
 
 
-run: ContextVar[Run | None] = ContextVar("nn_run", default=None)
+run: ContextVar[OuterCall | None] = ContextVar("nn_run", default=None)
 path: ContextVar[str] = ContextVar("nn_path", default="")
 
 

@@ -14,11 +14,11 @@ from ._evaluation import evaluating
 if TYPE_CHECKING:
     from ._module import Module
 
-__all__ = ["Row", "Summary", "summarised"]
+__all__ = ["ModelSummary", "Row", "summarised"]
 
 
 class Row(NamedTuple):
-    """One module of a :class:`Summary`."""
+    """One module of a :class:`ModelSummary`."""
 
     path: str
     kind: str
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     parameters: int
 
 
-class Summary:
+class ModelSummary:
     """The modules of a model, in a terminal as text and in a notebook as a table.
 
     Attributes:
@@ -68,7 +68,7 @@ class Summary:
         return f"<table>{foot}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def summarised(model: Module, input: Any) -> Summary:
+def summarised(model: Module, input: Any) -> ModelSummary:
     """The table of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
@@ -78,7 +78,7 @@ def summarised(model: Module, input: Any) -> Summary:
         count = sum(p.size for p in module.parameters())
         rows.append(Row(path or "(model)", module.brief(), shapes.get(path, ""), count))
     parameters = list(model.parameters())
-    return Summary(
+    return ModelSummary(
         rows,
         total=sum(p.size for p in parameters),
         learned=sum(p.size for p in parameters if p.requires_grad),
@@ -92,7 +92,7 @@ def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], objec
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    token = running.run.set(running.Run({}, observe, ()))
+    token = running.run.set(running.OuterCall({}, observe, ()))
     try:
         with evaluating(model):
             model(input)

@@ -14,8 +14,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .functional._shared import _array, _same_shape
-from .functional.labels import _misfit
+from .functional._shared import label_misfit, plain_array, require_same_shape
 
 __all__ = ["METRICS", "accuracy", "mae", "mse", "r2", "rmse"]
 
@@ -40,12 +39,12 @@ def accuracy(prediction: tg.TensorLike, target: tg.TensorLike, *, sample_weight:
     >>> nn.metrics.accuracy([2.0, -1.0], [1, 1])
     0.5
     """
-    scores, labels = _array(prediction), _array(target)
+    scores, labels = plain_array(prediction), plain_array(target)
     shape = scores.shape
     _require_batch(shape, "accuracy")
     binary = shape[1:] in ((), (1,))
     if labels.shape != shape[:1] + shape[2:] and not (binary and labels.shape == (shape[0], 1)):
-        raise tg.ShapeError(_misfit(labels, shape, "accuracy"))
+        raise tg.ShapeError(label_misfit(labels, shape, "accuracy"))
     if binary:
         hits = (scores > 0).reshape(-1) == _positive(labels.reshape(-1))
     else:
@@ -130,8 +129,8 @@ METRICS: dict[str, Callable[..., float]] = {"accuracy": accuracy, "mae": mae, "m
 
 def _errors(prediction: Any, target: Any, op: str) -> tuple[Any, Any]:
     """What the prediction is off by, and the target: shape (batch, outputs), float64."""
-    got, wanted = _array(prediction), _array(target)
-    _same_shape(got, wanted, op)
+    got, wanted = plain_array(prediction), plain_array(target)
+    require_same_shape(got, wanted, op)
     _require_batch(got.shape, op)
     wanted = _flat(np.asarray(wanted, np.float64))
     return _flat(np.asarray(got, np.float64)) - wanted, wanted
@@ -147,7 +146,7 @@ def _mean(values: Any, weight: Any, op: str) -> Any:
         raise tg.ShapeError(f"{op}: empty batch (shape {values.shape}) has no mean")
     if weight is None:
         return np.mean(values, axis=0)
-    factors = np.asarray(_array(weight), np.float64)
+    factors = np.asarray(plain_array(weight), np.float64)
     if factors.shape != values.shape[:1]:
         raise tg.ShapeError(
             f"{op}: sample_weight has shape {factors.shape}, expected {values.shape[:1]}: one for each sample"

@@ -162,6 +162,20 @@ def test_nn_imports_public_names_only(path):
                 assert not name.startswith("_")
 
 
+@pytest.mark.parametrize("path", files("nn"), ids=dotted)
+def test_names_that_others_import_have_no_underscore(path):
+    """A file that is private is named so; an underscore says that nobody else uses the name."""
+    for imported, names in Imports(path).found:
+        if imported.split(".")[0] in ("nn", "tensorgrad"):
+            folder = ROOT.joinpath(*imported.split("."))
+            private = [name for name in names if name.startswith("_") and not is_file(folder / name)]
+            assert not private, f"{dotted(path)} imports {', '.join(private)} of {imported}"
+
+
+def is_file(path):
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
 @pytest.mark.parametrize("path", files("tensorgrad") + files("nn"), ids=dotted)
 def test_no_star_imports(path):
     assert all("*" not in names for _, names in Imports(path).found)

@@ -21,8 +21,7 @@ from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
 from .._layers.standardize import Standardize
 from .._module import Module
-from ..functional._spatial import reach
-from ..functional.convolution import _padding
+from ..functional._spatial import paddings, reach
 from .graph import Form, Graph, Value
 from .wrappers import WRAPPED, wrapped
 
@@ -133,7 +132,7 @@ def _same(graph: Graph, layer: Module, x: Value) -> str:
 
 
 def _conv(graph: Graph, layer: Conv1d | Conv2d, x: Value) -> str:
-    pairs = _padding("to_onnx", layer.padding, reach(layer.kernel_size, layer.dilation), layer.stride)
+    pairs = paddings("to_onnx", layer.padding, reach(layer.kernel_size, layer.dilation), layer.stride)
     bias = () if layer.b is None else (graph.tensor("b", layer.b),)
     return graph.add(
         "Conv",

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from .._module import Module, _joined
+from .._members import joined
+from .._module import Module
 
 __all__ = ["Form", "Graph", "Value"]
 
@@ -65,7 +66,7 @@ class Graph:
 
     def child(self, name: str, module: Module, x: Value) -> Value:
         """Add what a module does that the running one holds under a name."""
-        return self.module(module, x, _joined(self.path, name))
+        return self.module(module, x, joined(self.path, name))
 
     def form(self, module: Module, path: str) -> Form:
         """The form of a module's class, or of a base of it, unless it computes something else than that.
@@ -96,7 +97,7 @@ class Graph:
         """A parameter or buffer of the running module, in its own or another shape, under its path."""
         key = (id(tensor), shape)
         if key not in self._known:
-            self._known[key] = self._unique(_joined(self.path, name))
+            self._known[key] = self._unique(joined(self.path, name))
             self._initializers[self._known[key]] = tensor.data if shape is None else tensor.data.reshape(shape)
         return self._known[key]
 

@@ -16,15 +16,15 @@ from .._layers.convolution import Conv1d, Conv2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from .._members import named
-from .._module import Module, _joined
+from .._members import joined, named
+from .._module import Module
 from .._parameter import Parameter
 from .wrappers import wrapped
 
-__all__ = ["Entry", "Layer", "entries", "layers"]
+__all__ = ["Entry", "PlacedLayer", "entries", "layers"]
 
 
-class Layer(NamedTuple):
+class PlacedLayer(NamedTuple):
     """A module of the model, by the path that PyTorch's has."""
 
     path: str
@@ -67,21 +67,21 @@ _NAMES: dict[type[Module], dict[str, str]] = {
 _PROJECTIONS = ("query_proj", "key_proj", "value_proj")  # one after the other in PyTorch's in_proj
 
 
-def layers(model: Module, path: str = "") -> Iterator[Layer]:
+def layers(model: Module, path: str = "") -> Iterator[PlacedLayer]:
     """A model and all under it, one that is used twice at each of its places, by the paths that PyTorch's have."""
-    yield Layer(path, model)
+    yield PlacedLayer(path, model)
     inner = wrapped(model)
     if inner is not None:
         yield from layers(getattr(model, inner), path)
         return
     for name, child in model.named_children():
         if not (isinstance(model, MultiheadAttention) and name in _PROJECTIONS):
-            yield from layers(child, _joined(path, name))
+            yield from layers(child, joined(path, name))
 
 
 def entries(model: Module) -> list[Entry]:
     """What a state_dict of PyTorch's holds for a model, in the order of the model's modules."""
-    found = [entry._replace(name=_joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
+    found = [entry._replace(name=joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
     taken: set[str] = set()
     for entry in found:
         if entry.name in taken:

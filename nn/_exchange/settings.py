@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .. import functional
+from .._checks import probability
 from .._layers import activations as act
 from .._layers.attention import MultiheadAttention
 from .._layers.containers import Sequential
@@ -20,8 +20,7 @@ from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
 from .._module import Module
-from ..functional._spatial import reach
-from ..functional.convolution import _padding
+from ..functional._spatial import paddings, reach
 from .layouts import layers
 
 __all__ = ["Change", "differing"]
@@ -156,7 +155,7 @@ def _padded(layer: Conv1d | Conv2d, padding: Any) -> Any:
     """The zeros before and behind each axis."""
     if isinstance(padding, str) and padding == "same" and any(step != 1 for step in layer.stride):
         return None
-    return _padding("from_torch", padding, reach(layer.kernel_size, layer.dilation), layer.stride)
+    return paddings("from_torch", padding, reach(layer.kernel_size, layer.dilation), layer.stride)
 
 
 def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
@@ -177,7 +176,7 @@ def _taken_over(kind: type[Module], name: str, value: Any) -> Any:
             raise ValueError("is None, a cumulative average, which BatchNorm here lacks; set a number")
         return 1.0 - value
     if name in ("p", "dropout"):
-        return functional.checked_probability(value, kind.__name__)
+        return probability(kind.__name__, "p", value)
     if name == "axis" and value is None:
         raise ValueError("is None, which PyTorch guesses an axis for; set a number")
     return value

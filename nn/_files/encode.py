@@ -28,8 +28,8 @@ from .._members import named
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._parameter import Parameter
+from .header import DTYPES
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
-from .tensors import DTYPES
 from .values import encoded
 
 __all__ = ["Encoder", "members"]
@@ -131,11 +131,7 @@ class Encoder:
         }
 
     def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
-        public = {
-            name: v
-            for name, v in vars(value).items()
-            if not name.startswith("_") and name not in ("param_groups", "slots")
-        }
+        public = {name: v for name, v in vars(value).items() if not name.startswith("_") and name != "param_groups"}
         arguments = arguments_of(type(value)) & public.keys()
         parts = {
             "params": [param for group in value.param_groups for param in group["params"]],

@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .tensors import HEADER_LIMIT, Source, Spec, byte_view, checked_array, parsed, sealed, storable
+from .header import HEADER_LIMIT, parsed, sealed, storable
+from .source import Source, TensorSpec, byte_view, checked_array
 
 __all__ = ["read", "write"]
 
@@ -169,7 +170,7 @@ def _header_text(source: Source) -> bytes:
 
 
 def _tensor(
-    source: Source, name: str, spec: Spec, member: _Member, offset: int
+    source: Source, name: str, spec: TensorSpec, member: _Member, offset: int
 ) -> tuple[np.ndarray[Any, Any], _Member]:
     """A tensor and its ZIP member, whose sum is known now."""
     array_head = _array_head(spec.dtype, spec.shape)

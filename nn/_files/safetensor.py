@@ -13,20 +13,8 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .tensors import (
-    DTYPES,
-    FORMAT,
-    HEADER_LIMIT,
-    Source,
-    Spec,
-    checked_array,
-    parsed,
-    require_header_length,
-    require_shape,
-    sealed,
-    storable,
-    strict_json,
-)
+from .header import DTYPES, FORMAT, HEADER_LIMIT, parsed, require_header_length, sealed, storable
+from .source import Source, TensorSpec, checked_array, require_shape, strict_json
 
 __all__ = ["read", "write"]
 
@@ -107,7 +95,7 @@ def read(source: Source) -> tuple[dict[str, Any] | None, dict[str, np.ndarray[An
     return header, arrays
 
 
-def _placed(source: Source, outer: Mapping[str, Any], start: int) -> tuple[dict[str, Spec], dict[str, int]]:
+def _placed(source: Source, outer: Mapping[str, Any], start: int) -> tuple[dict[str, TensorSpec], dict[str, int]]:
     """What the header says of the tensors, and where their bytes begin: one after the other, to the file's end."""
     specs, spans = {}, []
     for name, entry in outer.items():
@@ -119,7 +107,7 @@ def _placed(source: Source, outer: Mapping[str, Any], start: int) -> tuple[dict[
         require_shape(source, name, shape)
         if not isinstance(span, list) or len(span) != 2 or not all(type(n) is int for n in span):
             raise source.fail(f"data_offsets {str(span)[:200]} are no two numbers", name)
-        specs[name] = Spec(DTYPES[_NAMES[dtype]], tuple(shape), None, None)
+        specs[name] = TensorSpec(DTYPES[_NAMES[dtype]], tuple(shape), None, None)
         if span[1] - span[0] != specs[name].nbytes:
             raise source.fail(f"data_offsets {span} and {specs[name].nbytes} bytes of numbers do not agree", name)
         spans.append((span[0], span[1], name))
@@ -137,7 +125,7 @@ def _placed(source: Source, outer: Mapping[str, Any], start: int) -> tuple[dict[
     return specs, {name: start + first for first, _, name in spans}
 
 
-def _agreed(source: Source, outer: Mapping[str, Spec], ours: Mapping[str, Spec]) -> dict[str, Spec]:
+def _agreed(source: Source, outer: Mapping[str, TensorSpec], ours: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
     """What both headers say of the tensors."""
     if outer.keys() != ours.keys():
         raise source.fail(f"the two headers name other tensors: {sorted(outer.keys() ^ ours.keys())[:20]}")

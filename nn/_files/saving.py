@@ -12,10 +12,10 @@ from .atomic import replace_file
 from .decode import Decoder
 from .encode import Encoder, members
 from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
-from .tensors import Source
+from .source import Source
 from .values import Unsaved
 
-__all__ = ["Loaded", "extra_of", "load", "save"]
+__all__ = ["Loaded", "extra_of", "format_of", "load", "save"]
 
 _FORMATS = {".npz": npz, ".safetensors": safetensor}
 
@@ -75,7 +75,7 @@ def save(
     if isinstance(path, Module):
         raise TypeError("nn.save: path must come first; write nn.save(path, model)")
     name = os.fspath(path)
-    file_format = _format_of(name, "nn.save")
+    file_format = format_of(name, "nn.save")
     _require(model, Module, "nn.save: model must be a Module")
     if optimizer is not None:
         _require(optimizer, Optimizer, "nn.save: optimizer must be an Optimizer or None")
@@ -129,7 +129,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
     if isinstance(path, Module):
         raise TypeError("nn.load: path must come first; write nn.load(path, model)")
     name = os.fspath(path)
-    file_format = _format_of(name, "nn.load")
+    file_format = format_of(name, "nn.load")
     if model is not None:
         _require(model, Module, "nn.load: model must be a Module or None")
     if optimizer is not None:
@@ -151,7 +151,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
 def extra_of(path: str | os.PathLike[str]) -> Any:
     """What was saved as ``extra``, without the model. Raises as :func:`load` does."""
     name = os.fspath(path)
-    source, header, arrays = _read(name, _format_of(name, "nn.load"))
+    source, header, arrays = _read(name, format_of(name, "nn.load"))
     with source.suspected("the header describes no model"):
         return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
 
@@ -223,7 +223,8 @@ def _value(source: Source, decoder: Decoder, given: Any, hint: str) -> Any:
         raise source.fail(f"cannot be rebuilt from the file alone: {error}; write {hint}") from None
 
 
-def _format_of(name: str, by: str) -> Any:
+def format_of(name: str, by: str) -> Any:
+    """The format that a path stands for by its ending. Raises ValueError for another."""
     suffix = os.path.splitext(name)[1].lower()
     if suffix not in _FORMATS:
         raise ValueError(f"{by}: path must end with {' or '.join(_FORMATS)}, got {name!r}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .tensors import DTYPES
+from .header import DTYPES
 
 __all__ = ["Unsaved", "decoded", "encoded"]
 

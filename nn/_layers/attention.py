@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from .. import functional, init
-from .._checks import count
+from .._checks import count, probability
 from .._module import Module
 from .linear import Linear
 
@@ -65,7 +65,7 @@ class MultiheadAttention(Module):
         self.num_heads = count("MultiheadAttention", "num_heads", num_heads)
         if self.embed_dim % self.num_heads:
             raise ValueError(f"MultiheadAttention: num_heads={num_heads} does not divide embed_dim={embed_dim}")
-        self.dropout = functional.checked_probability(dropout, "MultiheadAttention", "dropout")
+        self.dropout = probability("MultiheadAttention", "dropout", dropout)
         self.rng = np.random.default_rng(rng)
         self.query_proj, self.key_proj, self.value_proj, self.out_proj = (
             Linear(self.embed_dim, self.embed_dim, bias=bias, init=init, dtype=dtype, rng=self.rng) for _ in range(4)

@@ -8,7 +8,7 @@ from typing import Any, overload
 import tensorgrad as tg
 
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 
 __all__ = ["Residual", "Sequential"]
 
@@ -74,7 +74,7 @@ class Residual(Module):
         self.shortcut = shortcut
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        around: Any = _operand(x) if self.shortcut is None else self.shortcut(x)
+        around: Any = operand(x) if self.shortcut is None else self.shortcut(x)
         through = self.module(x)
         if around.shape != through.shape:
             which = "x" if self.shortcut is None else "the shortcut's result"

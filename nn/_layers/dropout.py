@@ -7,6 +7,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .. import functional
+from .._checks import probability
 from .._module import Module
 
 __all__ = ["Dropout"]
@@ -31,7 +32,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__()
-        self.p = functional.checked_probability(p, "Dropout")
+        self.p = probability("Dropout", "p", p)
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:

@@ -9,7 +9,7 @@ import tensorgrad as tg
 from .. import functional
 from .._checks import integer
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 from ..functional._spatial import Lengths, each
 
 __all__ = ["AvgPool1d", "AvgPool2d", "Flatten", "MaxPool1d", "MaxPool2d"]
@@ -158,7 +158,7 @@ class Flatten(Module):
         self.end_axis = integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        given = _operand(x)
+        given = operand(x)
         shape, n = given.shape, len(given.shape)
         axes = tg.watch(self, "start_axis"), tg.watch(self, "end_axis")
         start, end = (axis + n if axis < 0 else axis for axis in axes)

@@ -13,7 +13,7 @@ import tensorgrad as tg
 
 from .._checks import count, floating
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 
 __all__ = ["Standardize"]
 
@@ -73,7 +73,7 @@ class Standardize(Module):
         >>> nn.Standardize(1).fit(np.array([[1.0], [2.0], [3.0]])).mean.data.tolist()
         [2.0]
         """
-        X = X.data if isinstance(X, tg.Tensor) else _operand(X)
+        X = X.data if isinstance(X, tg.Tensor) else operand(X)
         shape = tuple(X.shape)
         self._check(shape)
         if not prod((shape[0], *shape[2:])):
@@ -106,7 +106,7 @@ class Standardize(Module):
 
     def _laid(self, x: Any) -> tuple[Any, Any]:
         """Mean and scale as they broadcast to x."""
-        shape = tuple(_operand(x).shape)
+        shape = tuple(operand(x).shape)
         self._check(shape)
         _check_fitted(tg.array_of(self.scale))
         further = (self.num_features,) + (1,) * (len(shape) - 2)

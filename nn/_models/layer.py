@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._checks import count, number, probability
 from .._layers.activations import ACTIVATIONS, PReLU
 from .._layers.dropout import Dropout
 from .._layers.linear import Linear
@@ -18,7 +17,7 @@ from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
 from ..init import Initializer, resolved
 
-__all__ = ["Layer", "made"]
+__all__ = ["Layer", "Spec", "made"]
 
 # How a layer is given: by name, by name and options, or by what makes it.
 Spec = str | Mapping[str, Any] | Callable[..., Any]
@@ -84,16 +83,12 @@ class Layer:
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
-            raise ValueError(f"units must be an integer of at least 1, got {self.units!r}")
+        count("", "units", self.units)
         for field, table in (("activation", {"auto": None, **ACTIVATIONS}), ("norm", _NORMS)):
             _check_spec(getattr(self, field), table, field)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout, the probability of dropping, must be in [0, 1), got {self.dropout!r}")
+        probability("", "dropout", self.dropout)
         for field in ("l1", "l2"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-                raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
+            number("", field, getattr(self, field), 0)
         if self.init is not None:
             resolved(self.init)
 

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
+from .._checks import count
 from .._layers.containers import Sequential
 from .._module import Module
 from ..init import Initializer
@@ -76,8 +77,7 @@ class MLP(Module):
         if isinstance(sizes, str | Mapping) or not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(f"MLP: sizes needs at least an input and an output, got {sizes!r}")
         features, *described = sizes
-        if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
-            raise ValueError(f"MLP: sizes[0], the number of inputs, must be an integer of at least 1, got {features!r}")
+        features = count("MLP", "sizes[0], the number of inputs,", features)
         keywords = {"activation": activation, "norm": norm, "dropout": dropout, "init": init, "l1": l1, "l2": l2}
         rng = np.random.default_rng(rng)
         modules: list[Module] = []

@@ -10,8 +10,9 @@ import numpy as np
 import tensorgrad as tg
 
 from .._checks import number
+from .group import ParamGroup, require_rates, require_within
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require_rates, require_within
+from .optimizer import Optimizer, Rule
 from .parts import Run
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]

@@ -14,7 +14,7 @@ import tensorgrad as tg
 from .. import _running as running
 from .._checks import count
 from .._module import Module
-from .optimizer import require_within
+from .group import require_within
 
 __all__ = ["ExponentialMovingAverage"]
 

@@ -12,7 +12,8 @@ import numpy as np
 import tensorgrad as tg
 
 from .._checks import count, number
-from .optimizer import Optimizer, ParamGroup
+from .group import ParamGroup
+from .optimizer import Optimizer
 
 __all__ = ["LBFGS"]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .group import ParamGroup, require_betas, require_rates
 from .moments import average_in
-from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
+from .optimizer import Optimizer, Rule
 from .parts import Run
 
 __all__ = ["Lion"]

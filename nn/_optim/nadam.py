@@ -11,8 +11,9 @@ import numpy as np
 import tensorgrad as tg
 
 from .._checks import number
+from .group import ParamGroup, require_betas, require_rates
 from .moments import average_in, average_square_in
-from .optimizer import Optimizer, ParamGroup, Rule, require_betas, require_rates
+from .optimizer import Optimizer, Rule
 from .parts import Run
 
 __all__ = ["NAdam", "RAdam"]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from .._checks import count, number
-from .optimizer import Optimizer, require, require_within
+from .group import require, require_within
+from .optimizer import Optimizer
 from .scheduler import LRScheduler, along_cosine, checked_rates
 
 __all__ = ["OneCycleLR"]

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import tensorgrad as tg
 
-if TYPE_CHECKING:
-    from .optimizer import ParamGroup
+from .group import ParamGroup
 
 __all__ = ["Bucket", "Part", "Run"]
 

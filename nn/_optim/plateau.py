@@ -9,7 +9,8 @@ from typing import Any, Literal
 import tensorgrad as tg
 
 from .._checks import count, number
-from .optimizer import Optimizer, require, require_within
+from .group import require, require_within
+from .optimizer import Optimizer
 from .scheduler import Scheduler, checked_rates
 
 __all__ = ["ReduceLROnPlateau"]

@@ -10,7 +10,8 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from .._checks import count, number
-from .optimizer import Optimizer, require
+from .group import require
+from .optimizer import Optimizer
 
 __all__ = ["LRScheduler", "Scheduler", "along_cosine", "checked_milestones", "checked_rates"]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._checks import count, number
-from .optimizer import Optimizer, require, require_within
+from .group import require, require_within
+from .optimizer import Optimizer
 from .scheduler import LRScheduler, along_cosine, checked_milestones
 
 __all__ = [

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from .optimizer import Optimizer, require
+from .group import require
+from .optimizer import Optimizer
 from .scheduler import LRScheduler, checked_milestones
 
 __all__ = ["SequentialLR"]

@@ -9,8 +9,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .group import ParamGroup, require, require_rates, require_within
 from .moments import average_in
-from .optimizer import Optimizer, ParamGroup, Rule, require, require_rates, require_within
+from .optimizer import Optimizer, Rule
 from .parts import Run
 
 __all__ = ["SGD"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tensorgrad as tg
 
 from .._checks import count, number
-from .._files.saving import _format_of, extra_of, load, save
+from .._files.saving import extra_of, format_of, load, save
 
 if TYPE_CHECKING:
     from .model import Model
@@ -185,7 +185,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
         self.path = os.fspath(path)
-        _format_of(self.path, "Checkpoint")
+        format_of(self.path, "Checkpoint")
         self.every = count("Checkpoint", "every", every)
         self.resume = resume
 

@@ -20,7 +20,8 @@ from .data import Batch, Casts, Rows, Stream
 from .history import History
 from .interrupt import first_interrupt
 from .progress import Progress, progress_for
-from .scores import Scores
+from .scores import Scores, evaluated
+from .weighing import loss_of
 
 if TYPE_CHECKING:
     from .model import Model
@@ -93,7 +94,7 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
     model.train()
     fit.row = _run_steps(running, batches)
     if running.held is not None:
-        scores = model._evaluated(running.held, 1024)
+        scores = evaluated(model, running.held)
         fit.row |= {f"val_{name}": value for name, value in scores.items()}
     norms = _norms(running.parameters)
     fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
@@ -150,7 +151,7 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
         def closure() -> tg.Tensor:
             optimizer.zero_grad()
             output = network(X)
-            loss = model.loss_of(output, y, weight)
+            loss = loss_of(model.loss, output, y, weight)
             kept[:] = loss, output
             extra = penalty(network) if penalised else None
             total = loss if extra is None else loss + extra

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-import tensorgrad as tg
-
+from .._checks import count
 from .._evaluation import evaluating
 from .._losses import LOSSES, BCELoss, GaussianNLLLoss
 from .._models.layer import Spec, made
@@ -26,7 +24,7 @@ from .callbacks import Callback
 from .data import Casts, Rows, Stream, source
 from .history import History
 from .loop import train
-from .scores import Scores
+from .scores import EVALUATION_ROWS, evaluated
 
 __all__ = ["Model"]
 
@@ -191,9 +189,7 @@ class Model(Module):
             NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
             ValueError, TypeError: an argument is out of range.
         """
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}")
+        epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
         if validation_split and validation_data is not None:
@@ -211,8 +207,8 @@ class Model(Module):
             data,
             None if validation_data is None else _validation(validation_data),
             split=validation_split,
-            epochs=int(epochs),
-            batch_size=int(batch_size),
+            epochs=epochs,
+            batch_size=batch_size,
             shuffle=shuffle,
             drop_last=drop_last,
             callbacks=callbacks,
@@ -222,7 +218,7 @@ class Model(Module):
 
     # --- use -------------------------------------------------------------------------------------------
 
-    def predict(self, X: Any, *, batch_size: int = 1024) -> Any:
+    def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """What the network gives in evaluation mode, as an array, a batch at a time.
 
         >>> import numpy as np, nn
@@ -234,7 +230,9 @@ class Model(Module):
             outputs = [self.network(casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    def evaluate(self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = 1024) -> dict[str, float]:
+    def evaluate(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
+    ) -> dict[str, float]:
         """Loss and metrics in evaluation mode, over all samples.
 
         >>> import numpy as np, nn
@@ -242,48 +240,7 @@ class Model(Module):
         >>> list(model.evaluate(np.ones((5, 3)), np.ones(5, int)))
         ['loss', 'accuracy']
         """
-        return self._evaluated(source(X, y, sample_weight, by="evaluate"), batch_size)
-
-    def _evaluated(self, data: Any, batch_size: int) -> dict[str, float]:
-        casts, scores = Casts(self.network), Scores(self)
-        with evaluating(self):
-            for batch in data.batches(batch_size):
-                output, loss = self.network(casts.inputs(batch.X)), 0.0
-                if self.counted(batch.y):  # or all labels are ignored
-                    loss = self.loss_of(output, casts.targets(batch.y), batch.weight).item()
-                scores.add(loss, output, batch)
-        return scores.means()
-
-    # --- what the loop needs ---------------------------------------------------------------------------
-
-    def loss_of(self, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
-        """The loss of a batch; with weights, the mean of the samples' losses times their weights.
-
-        Raises TypeError where the loss cannot be taken a sample at a time, or is no Tensor.
-        """
-        if weight is None:
-            loss = self.loss(output, y)
-            if not isinstance(loss, tg.Tensor):
-                raise TypeError(f"Model: the loss must give a Tensor, got {type(loss).__name__}")
-            return loss
-        if not hasattr(self.loss, "reduction"):
-            raise TypeError(f"sample weights need a loss of nn, which has a reduction; got {self.loss!r}")
-        single = copy.copy(self.loss)
-        single.reduction = "none"
-        each = single(output, y)
-        if each.ndim > 1:
-            over = tg.sum if self.loss.reduction == "batchmean" else tg.mean
-            each = over(each, axis=tuple(range(1, each.ndim)))
-        return tg.sum(each * weight.astype(each.dtype, copy=False)) / self.counted(y)
-
-    def counted(self, y: Any) -> float:
-        """What the mean of the loss divides by: the samples, with their class weights, without ignored ones."""
-        weight, ignored = getattr(self.loss, "weight", None), getattr(self.loss, "ignore_index", None)
-        if (weight is None and ignored is None) or y.dtype.kind not in "iu":
-            return len(y)
-        kept = y[y != ignored] if ignored is not None else y
-        share = y.size / len(y)  # of labels of more than one axis
-        return float(kept.size if weight is None else weight.data[kept].sum()) / share
+        return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
 
 
 def _validation(given: Any) -> Rows | Stream:

@@ -3,8 +3,6 @@
 Activations are :mod:`tensorgrad`'s operations: ``tg.relu``, ``tg.softmax`` and so on.
 """
 
-from ._shared import checked_probability as checked_probability
-from ._shared import checked_reduction as checked_reduction
 from .attention import scaled_dot_product_attention as scaled_dot_product_attention
 from .convolution import conv1d as conv1d
 from .convolution import conv2d as conv2d

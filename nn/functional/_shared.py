@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from numbers import Real
+import math
 from typing import Any
 
 import numpy as np
 
 import tensorgrad as tg
 
+__all__ = [
+    "check_probabilities",
+    "checked_reduction",
+    "label_misfit",
+    "operand",
+    "plain_array",
+    "reduced",
+    "require_same_shape",
+    "subtracted",
+]
 
-def _array(value: Any) -> Any:
+
+def plain_array(value: Any) -> Any:
     """The array of a Tensor, an array or a list."""
     return tg.array_of(value if hasattr(value, "shape") else np.asarray(value))
 
 
-def _operand(value: Any) -> Any:
+def operand(value: Any) -> Any:
     """The value, if it has a shape; a list is made an array."""
     return value if hasattr(value, "shape") else np.asarray(value)
 
 
-def _difference(prediction: Any, target: Any, op: str) -> tg.Tensor:
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
+def subtracted(prediction: Any, target: Any, op: str) -> tg.Tensor:
+    """The prediction less the target. Raises ShapeError unless both have the same shape."""
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
     return tg.subtract(prediction, target)
 
 
-def _same_shape(prediction: Any, target: Any, op: str, *, names: tuple[str, str] = ("prediction", "target")) -> None:
+def require_same_shape(
+    prediction: Any, target: Any, op: str, *, names: tuple[str, str] = ("prediction", "target")
+) -> None:
+    """Raise ShapeError for two operands of different shapes."""
     if prediction.shape != target.shape:
         raise tg.ShapeError(
             f"{op}: {names[0]} has shape {prediction.shape} and {names[1]} {target.shape}, expected the same; write "
@@ -34,8 +49,20 @@ def _same_shape(prediction: Any, target: Any, op: str, *, names: tuple[str, str]
         )
 
 
+def label_misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
+    """The message for labels that are not one a row of scores of a shape."""
+    wanted = shape[:1] + shape[2:]
+    hint = "give both of the same batch"
+    if labels.shape == shape:
+        hint = "write labels.argmax(axis=1) for one-hot labels"
+    elif labels.size == math.prod(wanted):
+        hint = f"write labels.reshape{wanted}"
+    return f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; {hint}"
+
+
 @tg.indivisible
-def _check_probabilities(p: Any, *, op: str, instead: str) -> None:
+def check_probabilities(p: Any, *, op: str, instead: str) -> None:
+    """Raise ValueError for a number outside [0, 1]."""
     wrong = ~((p >= 0) & (p <= 1))
     if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
@@ -44,7 +71,8 @@ def _check_probabilities(p: Any, *, op: str, instead: str) -> None:
         )
 
 
-def _reduced(loss: tg.Tensor, reduction: str, op: str) -> tg.Tensor:
+def reduced(loss: tg.Tensor, reduction: str, op: str) -> tg.Tensor:
+    """The losses as a reduction wants them. Raises ValueError for an unknown one, ShapeError for the mean of none."""
     checked_reduction(reduction, op)
     if reduction == "none":
         return loss
@@ -61,10 +89,3 @@ def checked_reduction(reduction: str, op: str, *, batchmean: bool = False) -> st
         names = "'mean', 'sum', 'none' or 'batchmean'" if batchmean else "'mean', 'sum' or 'none'"
         raise ValueError(f"{op}: reduction is {names}, got {reduction!r}")
     return reduction
-
-
-def checked_probability(p: float, op: str, name: str = "p") -> float:
-    """The probability of dropping, if it is in [0, 1). Raises ValueError."""
-    if not isinstance(p, Real) or isinstance(p, bool) or not 0 <= p < 1:
-        raise ValueError(f"{op}: {name}, the probability of dropping, must be in [0, 1), got {p!r}")
-    return float(p)

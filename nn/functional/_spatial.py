@@ -9,7 +9,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 
 Lengths = int | tuple[int, ...]
 
@@ -18,7 +18,7 @@ _AXES = {1: "length", 2: "height, width"}
 
 def images(x: Any, count: int, op: str, name: str = "x") -> Any:
     """The operand, if it has a batch, channels and so many axes more. Raises ShapeError."""
-    given = _operand(x)
+    given = operand(x)
     if len(given.shape) != count + 2:
         single = f"; write {name}[None] for a single one" if len(given.shape) == count + 1 else ""
         raise tg.ShapeError(
@@ -52,6 +52,19 @@ def fitting(op: str, x: Any, spans: tuple[int, ...], padding: tuple[tuple[int, i
         raise tg.ShapeError(
             f"{op}: a window that spans {spans} does not fit into x of shape {x.shape}, padded to {padded}"
         )
+
+
+def paddings(op: str, padding: Any, spans: tuple[int, ...], strides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """How many zeros go before and after each axis. Raises ValueError."""
+    if isinstance(padding, str):
+        if padding not in ("same", "valid"):
+            raise ValueError(f"{op}: padding is 'same', 'valid' or numbers, got {padding!r}")
+        if padding == "valid":
+            return ((0, 0),) * len(spans)
+        if any(s != 1 for s in strides):
+            raise ValueError(f"{op}: padding='same' keeps the size with stride 1 only, got stride {strides}")
+        return tuple(((span - 1) // 2, span // 2) for span in spans)
+    return tuple((p, p) for p in each(padding, len(spans), op, "padding", 0))
 
 
 def columns(windows: Any, count: int) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand
+from ._shared import operand, plain_array
 from ._spatial import constant
 from .layers import dropout
 
@@ -51,7 +51,7 @@ def scaled_dot_product_attention(
     Tensor([[1.], [0.]], dtype=float64)
     """
     op = "scaled_dot_product_attention"
-    q, k, v = _operand(query), _operand(key), _operand(value)
+    q, k, v = operand(query), operand(key), operand(value)
     _check_shapes(op, q.shape, k.shape, v.shape)
     if is_causal and attn_mask is not None:
         raise ValueError(f"{op}: is_causal=True is a mask by itself; combine it with attn_mask, or leave one out")
@@ -62,7 +62,7 @@ def scaled_dot_product_attention(
         visible = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
         scores = tg.where(constant(visible, q), scores, -np.inf)
     elif attn_mask is not None:
-        scores, seen = _masked(op, scores, _operand(attn_mask))
+        scores, seen = _masked(op, scores, operand(attn_mask))
     weights = tg.softmax(scores, axis=-1)
     if seen is not None:
         weights = tg.where(seen, weights, 0.0)
@@ -81,7 +81,7 @@ def _masked(op: str, scores: tg.Tensor, mask: Any) -> tuple[tg.Tensor, Any]:
             f"{op}: attn_mask has shape {mask.shape}, expected one that broadcasts to the scores', {scores.shape} "
             "(..., queries, keys)"
         )
-    plain = _array(mask)
+    plain = plain_array(mask)
     visible = plain if plain.dtype.kind == "b" else plain != -np.inf
     if not mask.shape:
         visible = visible[None]

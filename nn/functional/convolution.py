@@ -6,12 +6,10 @@ from typing import Any
 
 import tensorgrad as tg
 
-from ._shared import _operand
-from ._spatial import Lengths, each, fitting, images, reach
+from ._shared import operand
+from ._spatial import Lengths, each, fitting, images, paddings, reach
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
-
-Pairs = tuple[tuple[int, int], ...]
 
 
 def conv1d(
@@ -143,7 +141,7 @@ def _convolved(
         )
     strides, dilations = each(stride, count, op, "stride"), each(dilation, count, op, "dilation")
     spans = reach(kernel.shape[2:], dilations)
-    pairs = _padding(op, padding, spans, strides)
+    pairs = paddings(op, padding, spans, strides)
     fitting(op, given, spans, pairs)
     result = tg.conv(given, kernel, stride=strides, dilation=dilations, padding=pairs, groups=groups)
     return _biased(op, result, bias, outputs)
@@ -187,7 +185,7 @@ def _transposed(
 
 
 def _operands(op: str, count: int, x: Any, weight: Any, groups: int) -> tuple[Any, Any]:
-    given, kernel = images(x, count, op), _operand(weight)
+    given, kernel = images(x, count, op), operand(weight)
     if len(kernel.shape) != count + 2:
         order = "channels, outputs / groups" if "transpose" in op else "outputs, channels / groups"
         raise tg.ShapeError(f"{op}: expected weight of {count + 2} axes ({order}, kernel), got shape {kernel.shape}")
@@ -196,22 +194,10 @@ def _operands(op: str, count: int, x: Any, weight: Any, groups: int) -> tuple[An
     return given, kernel
 
 
-def _padding(op: str, padding: Any, spans: tuple[int, ...], strides: tuple[int, ...]) -> Pairs:
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise ValueError(f"{op}: padding is 'same', 'valid' or numbers, got {padding!r}")
-        if padding == "valid":
-            return ((0, 0),) * len(spans)
-        if any(s != 1 for s in strides):
-            raise ValueError(f"{op}: padding='same' keeps the size with stride 1 only, got stride {strides}")
-        return tuple(((span - 1) // 2, span // 2) for span in spans)
-    return tuple((p, p) for p in each(padding, len(spans), op, "padding", 0))
-
-
 def _biased(op: str, result: tg.Tensor, bias: Any, outputs: int) -> tg.Tensor:
     if bias is None:
         return result
-    given = _operand(bias)
+    given = operand(bias)
     if given.shape != (outputs,):
         raise tg.ShapeError(f"{op}: bias has shape {given.shape}, expected {(outputs,)}: one for each output")
     return result + tg.reshape(given, (outputs, *(1,) * (len(result.shape) - 2)))

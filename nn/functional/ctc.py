@@ -8,7 +8,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand, _reduced, checked_reduction
+from ._shared import checked_reduction, operand, plain_array, reduced
 
 __all__ = ["ctc_loss"]
 
@@ -52,8 +52,8 @@ def ctc_loss(
     """
     op = "ctc_loss"
     checked_reduction(reduction, op)
-    given, spelt = _operand(log_probabilities), _array(labels)
-    lengths, counts = _array(input_lengths), _array(target_lengths)
+    given, spelt = operand(log_probabilities), plain_array(labels)
+    lengths, counts = plain_array(input_lengths), plain_array(target_lengths)
     for name, array in (("labels", spelt), ("input_lengths", lengths), ("target_lengths", counts)):
         if array.dtype.kind not in "iu" and array.shape != (0,):
             raise tg.DTypeError(f"{op}: {name} are integers, got {array.dtype}; write {name}.astype(np.int64)")
@@ -79,7 +79,7 @@ def ctc_loss(
 
     seen = tg.take_along_axis(given, places[None], axis=2)
     width = places.shape[1]
-    wall = np.full_like(_array(seen), -np.inf, shape=(batch, 2))
+    wall = np.full_like(plain_array(seen), -np.inf, shape=(batch, 2))
     alpha = tg.where(start, seen[0], -np.inf)
     for t in range(1, steps):
         walled = tg.concatenate([wall, alpha], axis=1)
@@ -91,10 +91,10 @@ def ctc_loss(
     ends = tg.take_along_axis(alpha, np.stack([2 * counts, np.maximum(2 * counts - 1, 0)], axis=1), axis=1)
     none = np.stack([counts < 0, counts == 0], axis=1)
     total = tg.logsumexp(tg.where(none, -np.inf, ends), axis=1)
-    loss = tg.where(_array(total) == -np.inf, 0.0, -total) if zero_infinity else -total
+    loss = tg.where(plain_array(total) == -np.inf, 0.0, -total) if zero_infinity else -total
     if reduction == "mean":
         loss = loss / np.maximum(counts, 1).astype(loss.dtype)
-    return loss[0] if single and reduction == "none" else _reduced(loss, reduction, op)
+    return loss[0] if single and reduction == "none" else reduced(loss, reduction, op)
 
 
 @tg.indivisible

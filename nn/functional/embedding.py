@@ -8,7 +8,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand
+from ._shared import operand, plain_array
 
 __all__ = ["embedding"]
 
@@ -33,7 +33,7 @@ def embedding(indices: Any, weight: tg.TensorLike, padding_idx: int | None = Non
     >>> nn.functional.embedding([2, 0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).data.tolist()
     [[5.0, 6.0], [1.0, 2.0]]
     """
-    rows, table = _array(indices), _operand(weight)
+    rows, table = plain_array(indices), operand(weight)
     if len(table.shape) != 2:
         raise tg.ShapeError(f"embedding: expected weight of shape (rows, features), got {table.shape}")
     if rows.dtype.kind not in "iu":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from ._shared import _array, _check_probabilities, _operand, _reduced, checked_reduction
+from ._shared import check_probabilities, checked_reduction, label_misfit, operand, plain_array, reduced
 
 __all__ = ["cross_entropy", "focal_loss", "multi_margin_loss", "nll_loss", "one_hot", "softmax_focal_loss"]
 
@@ -23,7 +22,7 @@ def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> 
     array([[0., 1., 0.],
            [1., 0., 0.]], dtype=float32)
     """
-    given = _array(labels)
+    given = plain_array(labels)
     _check_label_dtype(given, "one_hot")
     return _hot(given, classes=int(num_classes), op="one_hot").astype(dtype)
 
@@ -65,13 +64,13 @@ def cross_entropy(
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is in [0, 1], got {label_smoothing!r}")
-    given, target = _operand(logits), _operand(labels)
+    given, target = operand(logits), operand(labels)
     if target.dtype.kind == "f":
         _check_soft(given, target, ignore_index, op)
         log_p = tg.log_softmax(given, axis=1)
         share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
         loss = _spread(log_p, share, _class_weights(weight, log_p, op))
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     given, numbers = _checked_labels(given, target, op)
     log_p = tg.log_softmax(given, axis=1)
     if weight is None and ignore_index is None and not label_smoothing:
@@ -124,9 +123,9 @@ def focal_loss(
     """
     op = "focal_loss"
     given, labels = _checked_labels(probabilities, labels, op)
-    _check_probabilities(_array(given), op=op, instead="softmax_focal_loss")
+    check_probabilities(plain_array(given), op=op, instead="softmax_focal_loss")
     p = _own(given, labels, op)
-    return _reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
+    return reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
 
 
 def softmax_focal_loss(
@@ -141,7 +140,7 @@ def softmax_focal_loss(
     op = "softmax_focal_loss"
     given, labels = _checked_labels(logits, labels, op)
     log_p = _own(tg.log_softmax(given, axis=1), labels, op)
-    return _reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
+    return reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
 
 
 def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: str) -> tg.Tensor:
@@ -189,30 +188,20 @@ def multi_margin_loss(
     factors = _class_weights(weight, lacking, op)
     if factors is not None:
         lacking = lacking * tg.sum(tg.where(hot, factors, 0.0), axis=1, keepdims=True)
-    return _reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
+    return reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
 
 
 def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
-    scores, labels = _operand(scores), _array(labels)
+    scores, labels = operand(scores), plain_array(labels)
     shape = scores.shape
     _check_scores(shape, op)
     _check_label_dtype(labels, op)
     if labels.shape != shape[:1] + shape[2:]:
-        raise tg.ShapeError(_misfit(labels, shape, op))
+        raise tg.ShapeError(label_misfit(labels, shape, op))
     return scores, labels
-
-
-def _misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
-    wanted = shape[:1] + shape[2:]
-    hint = "give both of the same batch"
-    if labels.shape == shape:
-        hint = "write labels.argmax(axis=1) for one-hot labels"
-    elif labels.size == math.prod(wanted):
-        hint = f"write labels.reshape{wanted}"
-    return f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; {hint}"
 
 
 def _check_scores(shape: tuple[int, ...], op: str) -> None:
@@ -238,7 +227,7 @@ def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
         )
     if ignored is not None:
         raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; leave those rows out")
-    _check_distributions(_array(labels), op=op)
+    _check_distributions(plain_array(labels), op=op)
 
 
 @tg.indivisible
@@ -317,9 +306,9 @@ def _weighed(
         share = (1 - smoothing) * hot + smoothing / log_p.shape[1] * tg.sum(hot, axis=1, keepdims=True)
     loss = _spread(log_p, share, weight)
     if reduction != "mean":
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     total = tg.sum(hot if weight is None else hot * weight)
-    _check_total(_array(total), op=op)
+    _check_total(plain_array(total), op=op)
     return tg.sum(loss) / total
 
 
@@ -327,7 +316,7 @@ def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
     """Of each row, minus the sum of its log-probabilities, each times the share that its class has in the label."""
     factor = share if weight is None else tg.multiply(share, weight)
     # A class without a share is left out: its log-probability may be -inf, or NaN in a row that is ignored.
-    void = (_array(factor) == 0) & ~np.isfinite(_array(log_p))
+    void = (plain_array(factor) == 0) & ~np.isfinite(plain_array(log_p))
     return -tg.sum(tg.where(void, 0.0, log_p) * factor, axis=1)
 
 
@@ -335,7 +324,7 @@ def _class_weights(weight: Any, scores: Any, op: str) -> Any:
     """The weights in the dtype of the scores, if that is of floating point, along their second axis."""
     if weight is None:
         return None
-    weight, classes = _operand(weight), scores.shape[1]
+    weight, classes = operand(weight), scores.shape[1]
     if weight.shape != (classes,):
         raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one for each class")
     if scores.dtype.kind not in "iub":

@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import probability
 from .._running import running_path
-from ._shared import _operand, checked_probability
+from ._shared import operand
 
 __all__ = ["batch_norm", "bilinear", "dropout", "linear"]
 
@@ -49,7 +50,7 @@ def bilinear(
     Tensor([[63.5]], dtype=float64)
     """
     op = "bilinear"
-    first, second, kernel = _operand(x1), _operand(x2), _operand(weight)
+    first, second, kernel = operand(x1), operand(x2), operand(weight)
     if len(kernel.shape) != 3:
         raise tg.ShapeError(
             f"{op}: expected weight of shape (outputs, features of x1, features of x2), got {kernel.shape}"
@@ -61,9 +62,9 @@ def bilinear(
             f"{op}: x1 has shape {first.shape} and x2 {second.shape}, expected (..., {rows}) and (..., {columns}) with "
             f"the same axes before (weight of shape {kernel.shape})"
         )
-    if bias is not None and _operand(bias).shape != (outputs,):
+    if bias is not None and operand(bias).shape != (outputs,):
         raise tg.ShapeError(
-            f"{op}: bias has shape {_operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
+            f"{op}: bias has shape {operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
         )
     laid = tg.reshape(tg.transpose(kernel, (1, 0, 2)), (rows, outputs * columns))
     products = tg.reshape(tg.matmul(first, laid), (*batch, outputs, columns))
@@ -86,7 +87,7 @@ def dropout(
     >>> sorted(set(nn.functional.dropout(np.ones(100), 0.75, rng=0).data.tolist()))
     [0.0, 4.0]
     """
-    p = checked_probability(p, "dropout")
+    p = probability("dropout", "p", p)
     given = x if isinstance(x, tg.Tensor) else tg.Tensor(x)
     if given.dtype.kind not in "fc":
         raise tg.DTypeError(f"dropout: expected x of floating point, got {given.dtype}; write x.astype(np.float32)")
@@ -136,7 +137,7 @@ def batch_norm(
     >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0)
     Tensor([[-1.], [ 1.]], dtype=float64)
     """
-    given = _operand(x)
+    given = operand(x)
     _check_batch(given.shape, running_mean, gamma, training)
     further = len(given.shape) - 2
     if training:

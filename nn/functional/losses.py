@@ -9,7 +9,15 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _check_probabilities, _difference, _operand, _reduced, _same_shape, checked_reduction
+from ._shared import (
+    check_probabilities,
+    checked_reduction,
+    operand,
+    plain_array,
+    reduced,
+    require_same_shape,
+    subtracted,
+)
 
 __all__ = [
     "binary_cross_entropy",
@@ -34,8 +42,8 @@ def mse_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str
     >>> nn.functional.mse_loss([1.0, 2.0], [1.0, 4.0]).item()
     2.0
     """
-    difference = _difference(prediction, target, "mse_loss")
-    return _reduced(tg.square(difference), reduction, "mse_loss")
+    difference = subtracted(prediction, target, "mse_loss")
+    return reduced(tg.square(difference), reduction, "mse_loss")
 
 
 def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
@@ -45,7 +53,7 @@ def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str 
     >>> nn.functional.l1_loss([1.0, 2.0], [1.0, 4.0]).item()
     1.0
     """
-    return _reduced(tg.abs(_difference(prediction, target, "l1_loss")), reduction, "l1_loss")
+    return reduced(tg.abs(subtracted(prediction, target, "l1_loss")), reduction, "l1_loss")
 
 
 def huber_loss(
@@ -61,9 +69,9 @@ def huber_loss(
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
-    error = _difference(prediction, target, "huber_loss")
+    error = subtracted(prediction, target, "huber_loss")
     bounded = tg.clip(error, -delta, delta)
-    return _reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
+    return reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
 
 
 def smooth_l1_loss(
@@ -80,11 +88,11 @@ def smooth_l1_loss(
     op = "smooth_l1_loss"
     if not beta >= 0:
         raise ValueError(f"{op}: beta is not negative, got {beta!r}")
-    error = _difference(prediction, target, op)
+    error = subtracted(prediction, target, op)
     if beta == 0:
-        return _reduced(tg.abs(error), reduction, op)
+        return reduced(tg.abs(error), reduction, op)
     bounded = tg.clip(error, -beta, beta)
-    return _reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
+    return reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
 
 
 def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
@@ -99,19 +107,19 @@ def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: 
     0.693147
     """
     op = "binary_cross_entropy"
-    p, target = _operand(p), _operand(target)
-    _same_shape(p, target, op)
-    _check_probabilities(_array(p), op=op, instead="binary_cross_entropy_with_logits")
+    p, target = operand(p), operand(target)
+    require_same_shape(p, target, op)
+    check_probabilities(plain_array(p), op=op, instead="binary_cross_entropy_with_logits")
     log_p = _bounded(tg.log(p), p)
     log_q = _bounded(tg.log1p(tg.negative(p)), tg.subtract(1, p))
-    return _reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
+    return reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
 
 
 def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
     """The logarithm of p, at least -100; with the slope 1e12 where p is less than 1e-12."""
-    values = _array(p)
+    values = plain_array(p)
     least = max(1e-12, float(np.finfo(logarithm.dtype).tiny))  # float16 has nothing as small
-    steep = tg.subtract(p, values) / least + np.maximum(_array(logarithm), -100.0)
+    steep = tg.subtract(p, values) / least + np.maximum(plain_array(logarithm), -100.0)
     return tg.where(values < least, steep, logarithm)
 
 
@@ -138,17 +146,17 @@ def binary_cross_entropy_with_logits(
     [0.0, 10000.0]
     """
     op = "binary_cross_entropy_with_logits"
-    logits, target = _operand(logits), _operand(target)
-    _same_shape(logits, target, op)
+    logits, target = operand(logits), operand(target)
+    require_same_shape(logits, target, op)
     # Two softplus rather than one and a product: neither end cancels, and there is no kink at 0.
     positive = tg.softplus(tg.negative(logits)) * target
     if pos_weight is not None:
         positive = positive * _positive_weight(pos_weight, positive, op)
-    return _reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
+    return reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
 
 
 def _positive_weight(weight: Any, loss: tg.Tensor, op: str) -> tg.Tensor:
-    weight = _operand(weight)
+    weight = operand(weight)
     axes = len(weight.shape)
     if axes > len(loss.shape) or any(own not in (1, n) for own, n in zip(weight.shape, loss.shape[-axes:])):
         raise tg.ShapeError(f"{op}: pos_weight has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
@@ -182,14 +190,14 @@ def kl_div(
     """
     op = "kl_div"
     checked_reduction(reduction, op, batchmean=True)
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
-    none = _array(target) == (-np.inf if log_target else 0)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
+    none = plain_array(target) == (-np.inf if log_target else 0)
     target = tg.where(none, 0.0 if log_target else 1.0, target)
     difference = tg.subtract(target if log_target else tg.log(target), tg.where(none, 0.0, prediction))
     loss = tg.where(none, 0.0, (tg.exp(target) if log_target else target) * difference)
     if reduction != "batchmean":
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     if not loss.shape or not loss.shape[0]:
         raise tg.ShapeError(f"{op}: reduction='batchmean' divides by the length of the first axis, got {loss.shape}")
     return tg.sum(loss) / loss.shape[0]
@@ -221,18 +229,18 @@ def poisson_nll_loss(
     1.0
     """
     op = "poisson_nll_loss"
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
     if log_input:
         loss = tg.exp(prediction) - tg.multiply(target, prediction)
     else:
         loss = tg.subtract(prediction, target * tg.log(tg.add(prediction, eps)))
     if full:
-        many = _array(target) > 1
+        many = plain_array(target) > 1
         count = tg.where(many, target, 1.0)
         stirling = count * tg.log(count) - count + 0.5 * tg.log(2 * math.pi * count)
         loss = loss + tg.where(many, stirling, 0.0)
-    return _reduced(loss, reduction, op)
+    return reduced(loss, reduction, op)
 
 
 def gaussian_nll_loss(
@@ -264,8 +272,8 @@ def gaussian_nll_loss(
     1.346574
     """
     op = "gaussian_nll_loss"
-    difference = _difference(prediction, target, op)
-    spread = _operand(var)
+    difference = subtracted(prediction, target, op)
+    spread = operand(var)
     shape, given = difference.shape, spread.shape
     if given == shape[:-1] and given != shape:
         spread = tg.expand_dims(spread, -1)
@@ -274,11 +282,11 @@ def gaussian_nll_loss(
             f"{op}: var has shape {given}, expected {shape}, the shape of the prediction, or with its last axis 1 or "
             f"left out, or one number"
         )
-    values = _array(spread)
+    values = plain_array(spread)
     _check_variance(values)
     used = tg.add(spread, np.maximum(eps - values, 0))
     loss = 0.5 * (tg.log(used) + tg.square(difference) / used)
-    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, op)
+    return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, op)
 
 
 @tg.indivisible

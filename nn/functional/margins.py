@@ -11,7 +11,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand, _reduced, _same_shape
+from ._shared import operand, plain_array, reduced, require_same_shape
 
 __all__ = [
     "cosine_embedding_loss",
@@ -33,7 +33,7 @@ def hinge_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: s
     [0.5, 0.0, 1.0]
     """
     prediction, target = _signed(prediction, target, "hinge_loss")
-    return _reduced(tg.relu(1 - tg.multiply(target, prediction)), reduction, "hinge_loss")
+    return reduced(tg.relu(1 - tg.multiply(target, prediction)), reduction, "hinge_loss")
 
 
 def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
@@ -46,7 +46,7 @@ def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduct
     [0.0, 10000.0]
     """
     prediction, target = _signed(prediction, target, "soft_margin_loss")
-    return _reduced(tg.softplus(-tg.multiply(target, prediction)), reduction, "soft_margin_loss")
+    return reduced(tg.softplus(-tg.multiply(target, prediction)), reduction, "soft_margin_loss")
 
 
 def hinge_embedding_loss(
@@ -62,7 +62,9 @@ def hinge_embedding_loss(
     """
     op = "hinge_embedding_loss"
     prediction, target = _signed(prediction, target, op)
-    return _reduced(tg.where(_array(target) > 0, prediction, tg.relu(tg.subtract(margin, prediction))), reduction, op)
+    return reduced(
+        tg.where(plain_array(target) > 0, prediction, tg.relu(tg.subtract(margin, prediction))), reduction, op
+    )
 
 
 def margin_ranking_loss(
@@ -77,10 +79,10 @@ def margin_ranking_loss(
     [2.0, 0.0]
     """
     op = "margin_ranking_loss"
-    x1, x2 = _operand(x1), _operand(x2)
-    _same_shape(x1, x2, op, names=("x1", "x2"))
+    x1, x2 = operand(x1), operand(x2)
+    require_same_shape(x1, x2, op, names=("x1", "x2"))
     difference, target = _signed(tg.subtract(x1, x2), target, op)
-    return _reduced(tg.relu(margin - target * difference), reduction, op)
+    return reduced(tg.relu(margin - target * difference), reduction, op)
 
 
 def triplet_margin_loss(
@@ -114,9 +116,9 @@ def triplet_margin_loss(
     2.0
     """
     op = "triplet_margin_loss"
-    given, alike, other = _operand(anchor), _operand(positive), _operand(negative)
-    _same_shape(given, alike, op, names=("anchor", "positive"))
-    _same_shape(given, other, op, names=("anchor", "negative"))
+    given, alike, other = operand(anchor), operand(positive), operand(negative)
+    require_same_shape(given, alike, op, names=("anchor", "positive"))
+    require_same_shape(given, other, op, names=("anchor", "negative"))
     if not given.shape:
         raise tg.ShapeError(f"{op}: expected shape (..., features), got ()")
 
@@ -126,7 +128,7 @@ def triplet_margin_loss(
     near, far = distance(given, alike), distance(given, other)
     if swap:
         far = tg.minimum(far, distance(alike, other))
-    return _reduced(tg.relu(near - far + margin), reduction, op)
+    return reduced(tg.relu(near - far + margin), reduction, op)
 
 
 def cosine_embedding_loss(
@@ -150,19 +152,19 @@ def cosine_embedding_loss(
     [1.0, 1.0]
     """
     op = "cosine_embedding_loss"
-    a, b = _operand(x1), _operand(x2)
-    _same_shape(a, b, op, names=("x1", "x2"))
+    a, b = operand(x1), operand(x2)
+    require_same_shape(a, b, op, names=("x1", "x2"))
     if not a.shape:
         raise tg.ShapeError(f"{op}: expected shape (..., features), got ()")
     lengths = [tg.sqrt(tg.sum(tg.square(x), axis=-1) + 1e-12) for x in (a, b)]
     cosine, target = _signed(tg.sum(tg.multiply(a, b), axis=-1) / lengths[0] / lengths[1], target, op)
-    return _reduced(tg.where(_array(target) > 0, 1 - cosine, tg.relu(cosine - margin)), reduction, op)
+    return reduced(tg.where(plain_array(target) > 0, 1 - cosine, tg.relu(cosine - margin)), reduction, op)
 
 
 def _signed(prediction: Any, target: Any, op: str) -> tuple[Any, Any]:
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
-    _check_signs(_array(target), op=op)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
+    _check_signs(plain_array(target), op=op)
     return prediction, target
 
 

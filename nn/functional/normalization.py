@@ -13,7 +13,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 from ._spatial import narrow, wide
 
 __all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
@@ -184,7 +184,7 @@ def local_response_norm(
 
 
 def _last_axes(op: str, x: Any, normalized_shape: Any) -> tuple[Any, Shape, Shape]:
-    given = _operand(x)
+    given = operand(x)
     lengths = tuple(normalized_shape) if hasattr(normalized_shape, "__iter__") else (index(normalized_shape),)
     if not lengths or given.shape[-len(lengths) :] != lengths:
         raise tg.ShapeError(f"{op}: x has shape {given.shape}, expected one that ends in normalized_shape {lengths}")
@@ -192,7 +192,7 @@ def _last_axes(op: str, x: Any, normalized_shape: Any) -> tuple[Any, Shape, Shap
 
 
 def _channels(op: str, x: Any) -> Any:
-    given = _operand(x)
+    given = operand(x)
     if len(given.shape) < 2:
         raise tg.ShapeError(f"{op}: expected x of shape (batch, channels, ...), got {given.shape}")
     return given
@@ -230,12 +230,12 @@ def _in_groups(op: str, x: Any, groups: int, weight: Any, bias: Any, eps: float)
 def _affine(op: str, x: Any, normal: tg.Tensor, weight: Any, bias: Any, expected: Shape, laid: Shape) -> tg.Tensor:
     """Times the weight plus the bias, which have one shape and broadcast in another."""
     for name, given in (("weight", weight), ("bias", bias)):
-        if given is not None and _operand(given).shape != expected:
+        if given is not None and operand(given).shape != expected:
             raise tg.ShapeError(
-                f"{op}: {name} has shape {_operand(given).shape}, expected {expected} (x of shape {x.shape})"
+                f"{op}: {name} has shape {operand(given).shape}, expected {expected} (x of shape {x.shape})"
             )
     if weight is not None:
         normal = normal * tg.reshape(weight, laid)
     if bias is not None:
         normal = normal + tg.reshape(bias, laid)
-    return narrow(normal, x, *(None if given is None else _operand(given) for given in (weight, bias)))
+    return narrow(normal, x, *(None if given is None else operand(given) for given in (weight, bias)))

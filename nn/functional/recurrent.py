@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 
 __all__ = ["gru", "gru_cell", "lstm", "lstm_cell"]
 
@@ -46,7 +46,7 @@ def gru_cell(
     Tensor([[0.5]], dtype=float64)
     """
     op = "gru_cell"
-    given, hidden = _operand(x), _operand(h)
+    given, hidden = operand(x), operand(h)
     _check(op, 3, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh)
     return _gru_step(_projected(given, weight_ih, bias_ih), hidden, weight_hh, bias_hh)
 
@@ -84,7 +84,7 @@ def gru(
     ([0.5, 0.25], 0.25)
     """
     op = "gru"
-    given, hidden = _sequence(op, x, batch_first), _operand(h)
+    given, hidden = _sequence(op, x, batch_first), operand(h)
     _check(op, 3, given.shape[1:], hidden, weight_ih, weight_hh, bias_ih, bias_hh)
     inputs = _projected(given, weight_ih, bias_ih)
     states = _along(given.shape[0], lambda t, state: _gru_step(inputs[t], state, weight_hh, bias_hh), hidden)
@@ -121,7 +121,7 @@ def lstm_cell(
     Tensor([[0.5]], dtype=float64)
     """
     op = "lstm_cell"
-    given, hidden, cell = _operand(x), *_pair(op, state)
+    given, hidden, cell = operand(x), *_pair(op, state)
     _check(op, 4, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh, cell)
     return _lstm_step(_projected(given, weight_ih, bias_ih), (hidden, cell), weight_hh, bias_hh)
 
@@ -203,7 +203,7 @@ def _along(length: int, step: Callable[[int, Any], Any], state: Any) -> list[Any
 
 
 def _sequence(op: str, x: Any, batch_first: bool) -> Any:
-    given = _operand(x)
+    given = operand(x)
     order = "(batch, length, features)" if batch_first else "(length, batch, features)"
     if len(given.shape) != 3:
         raise tg.ShapeError(f"{op}: expected x of shape {order}, got {given.shape}")
@@ -215,7 +215,7 @@ def _sequence(op: str, x: Any, batch_first: bool) -> Any:
 def _pair(op: str, state: Any) -> tuple[Any, Any]:
     if not isinstance(state, tuple | list) or len(state) != 2:
         raise TypeError(f"{op}: state is a pair (hidden state, cell), got {type(state).__name__}")
-    return _operand(state[0]), _operand(state[1])
+    return operand(state[0]), operand(state[1])
 
 
 def _check(
@@ -241,8 +241,8 @@ def _check(
         ("bias_ih", bias_ih, (rows,)),
         ("bias_hh", bias_hh, (rows,)),
     ):
-        if given is not None and _operand(given).shape != expected:
+        if given is not None and operand(given).shape != expected:
             raise tg.ShapeError(
-                f"{op}: {what} has shape {_operand(given).shape}, expected {expected} (x of {batch} samples and "
+                f"{op}: {what} has shape {operand(given).shape}, expected {expected} (x of {batch} samples and "
                 f"{features} features, h of {hidden}, {gates} gates)"
             )

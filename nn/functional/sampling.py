@@ -10,7 +10,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 from ._spatial import Lengths, constant, each, fitting, images, narrow, reach, wide
 
 __all__ = ["fold", "grid_sample", "interpolate", "pixel_shuffle", "unfold"]
@@ -27,7 +27,7 @@ def pixel_shuffle(x: tg.TensorLike, upscale_factor: int) -> tg.Tensor:
     >>> nn.functional.pixel_shuffle(np.arange(4.0).reshape(1, 4, 1, 1), 2).data.tolist()
     [[[[0.0, 1.0], [2.0, 3.0]]]]
     """
-    given = _operand(x)
+    given = operand(x)
     r = index(upscale_factor)
     if r < 1:
         raise ValueError(f"pixel_shuffle: upscale_factor must be at least 1, got {upscale_factor!r}")
@@ -109,7 +109,7 @@ def fold(
     [[[[1.0, 2.0, 2.0, 1.0]]]]
     """
     op = "fold"
-    given = _operand(x)
+    given = operand(x)
     kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
     lengths = each(output_size, 2, op, "output_size")
     spans = reach(kernel, dilations)
@@ -171,7 +171,7 @@ def interpolate(
     [[[1.0, 1.5, 2.0]]]
     """
     op = "interpolate"
-    given = _operand(x)
+    given = operand(x)
     count = len(given.shape) - 2
     if count not in (1, 2) or 0 in given.shape[2:]:
         raise tg.ShapeError(
@@ -261,7 +261,7 @@ def grid_sample(
     2.0
     """
     op = "grid_sample"
-    given, places = images(x, 2, op), _operand(grid)
+    given, places = images(x, 2, op), operand(grid)
     if mode != "bilinear":
         raise ValueError(f"{op}: mode is 'bilinear', got {mode!r}")
     if padding_mode not in ("zeros", "border"):

@@ -159,6 +159,31 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path, suffix, 
     assert_same_run(run(path, every=every), run(None))
 
 
+def test_which_epochs_are_saved(tmp_path, monkeypatch):
+    """Every third, and the last; and, if it comes before, the one that ended the training itself."""
+    X, y = data(16)
+
+    def saved(**options):
+        epochs = []
+        monkeypatch.setattr("nn._training.callbacks.save", lambda path, model, extra: epochs.append(extra["epoch"]))
+        keep = nn.Checkpoint(tmp_path / "run.npz", every=3)
+        act = Recorder(lambda fit: setattr(fit, "stopped", "enough"), **options)
+        nn.Model(nn.MLP([4, 3], rng=0), rng=0).fit(X, y, epochs=7, batch_size=16, callbacks=[act, keep])
+        return epochs
+
+    assert saved() == [3, 6, 7]
+    assert saved(at=5) == [3, 5]
+    assert saved(at=6) == [3, 6]
+
+
+def test_early_stopping_has_a_state_before_a_training():
+    stop = nn.EarlyStopping()
+    state = stop.state_dict()
+    assert state == {"best": float("inf"), "waited": 0, "weights": None}
+    stop.load_state_dict(state)
+    assert stop.state_dict() == state
+
+
 class Mean(nn.Callback):
     """The mean of the losses, which goes on too."""
 

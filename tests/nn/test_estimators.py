@@ -149,6 +149,14 @@ def test_weights_of_zero_leave_samples_out():
         quick().fit(X, y, sample_weight=np.zeros(150))
 
 
+def test_a_class_weight_hides_no_negative_sample_weight():
+    """The product of a weight of -1 and the weight 0 or -2 of its class would pass."""
+    X, y = iris()
+    for factor in (0.0, -2.0):
+        with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+            quick(class_weight={0: factor, 1: 1, 2: 1}).fit(X, y, sample_weight=np.where(y == 0, -1.0, 1.0))
+
+
 def test_class_weights_move_the_border():
     rng = np.random.default_rng(0)
     X = np.r_[rng.normal(0, 1, (300, 2)), rng.normal(1, 1, (30, 2))]

@@ -14,7 +14,8 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from nn._files import npz, safetensor, tensors
+from nn._files import npz, registry, safetensor
+from nn._files.header import sealed
 
 FORMATS = ["npz", "safetensors"]
 
@@ -387,7 +388,7 @@ def forge(monkeypatch, old, new):
     """Let nn.save write another header."""
 
     def forged(header, arrays):
-        text, _ = tensors.sealed(header, arrays)
+        text, _ = sealed(header, arrays)
         changed = re.sub(old, lambda match: new, text, count=1)
         assert changed != text
         return changed, hashlib.sha256(changed).hexdigest()
@@ -402,6 +403,50 @@ def test_malformed_headers(path, monkeypatch, old, new, reason):
     forge(monkeypatch, old, new)
     saved(path)
     refusal(path, reason)
+
+
+class Mine(nn.Module):
+    """A class of the user's, who makes it a name of nn."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Parameter([1.0])
+
+    def forward(self, x):
+        return x * self.rate
+
+
+class Note(nn.History):
+    pass
+
+
+@pytest.mark.promise("L1", "L2")
+@pytest.mark.parametrize("name", ["Mine", "Linear"])
+def test_a_class_that_a_user_assigns_to_nn_is_not_rebuilt(path, monkeypatch, name):
+    """What a file may name was settled when nn was imported."""
+    kind = type(name, (Mine,), {})
+    monkeypatch.setattr(nn, name, kind, raising=False)
+    registry.fill(vars(nn))
+    assert getattr(nn, name) is kind
+    assert registry.registry().get(name) is not kind
+    model = nn.Sequential(kind())
+    nn.save(path, model)
+    refusal(path, f"alone: 0: the class {name} is not one of nn's")
+    assert nn.load(path, model).model is model
+
+
+@pytest.mark.promise("L1", "L2")
+@pytest.mark.parametrize(
+    ("kind", "key", "old"), [(Mine, "class", "Linear"), (Note, "class", "History"), (nn.SGD, "optimizer", "Adam")]
+)
+def test_a_file_that_names_what_a_user_assigned_to_nn(path, monkeypatch, kind, key, old):
+    """Nor does it help who has made the file: no such class is made without its constructor."""
+    fake = type("Mine", (kind,), {})
+    monkeypatch.setattr(nn, "Mine", fake, raising=False)
+    forge(monkeypatch, f'"{key}":"{old}"'.encode(), f'"{key}":"Mine"'.encode())
+    model = nn.Model(nn.Sequential(nn.Linear(2, 2)), optimizer="adam")
+    nn.save(path, model)
+    refusal(path, "nn has no class 'Mine' to rebuild")
 
 
 STATES = {

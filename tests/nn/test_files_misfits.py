@@ -116,6 +116,23 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changed(path):
     assert pair == (bits(other.state_dict()), bits(given.state_dict()), str(other.layers[3].rng.bit_generator.state))
 
 
+class Held(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.x = value
+
+
+@pytest.mark.promise("L9")
+@pytest.mark.parametrize("kinds", [(np.random.default_rng, nn.Parameter), (nn.Parameter, np.random.default_rng)])
+def test_a_generator_is_no_parameter(path, kinds):
+    """Each at the other's path: neither is loaded into the other."""
+    saved, given = (Held(kind([1, 2]) if kind is np.random.default_rng else kind([1.0, 2.0])) for kind in kinds)
+    nn.save(path, saved)
+    reason = r"x: no tensor, expected one of shape \(2,\)" if isinstance(given.x, tg.Tensor) else "x: no generator, exp"
+    with pytest.raises(tg.CheckpointError, match=reason):
+        nn.load(path, given)
+
+
 MISFITS = {
     "another order": (lambda m: nn.Adam(list(m.parameters())[::-1]), "optimizer: its parameter 0 is another one"),
     "other groups": (lambda m: nn.Adam([{"params": [p]} for p in m.parameters()]), "optimizer: .*nothing was loaded"),

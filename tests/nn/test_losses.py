@@ -209,6 +209,18 @@ def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
         assert F.cross_entropy(LOGITS, labels).item() == want
 
 
+def test_the_first_soft_label_that_is_no_distribution_is_named():
+    good = [0.25, 0.75]
+    with pytest.raises(ValueError, match=r"labels at position 2 are \[0.5, 0.75\], expected probabilities"):
+        F.cross_entropy(np.zeros((4, 2)), [good, good, [0.5, 0.75], [-1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"labels at position 3 are \[-1.0, 2.0\], expected probabilities"):
+        F.cross_entropy(np.zeros((4, 2)), [good, good, good, [-1.0, 2.0]])
+    places = np.full((3, 2, 4), 0.5)
+    places[1, :, 2] = 0.25, 0.5
+    with pytest.raises(ValueError, match=r"labels at position 1, 2 are \[0.25, 0.5\], expected probabilities"):
+        F.cross_entropy(np.zeros((3, 2, 4)), places)
+
+
 def test_second_order_of_cross_entropy_is_the_softmax_covariance():
     x = tg.Tensor(LOGITS[:1], requires_grad=True)
     F.cross_entropy(x, LABELS[:1]).backward(create_graph=True)

@@ -573,6 +573,24 @@ def test_options_may_be_switched_off_and_on(name, options, off):
     assert set(optimizer.state_dict()["state"][0]) > set(plain.state_dict()["state"][0])
 
 
+def test_a_state_of_groups_that_need_different_arrays_goes_round():
+    params = parameters()
+    optimizer = nn.Adam([{"params": params[:2]}, {"params": params[2:], "amsgrad": True}])
+    stepped(optimizer, params)
+    state = optimizer.state_dict()
+    assert [sorted(entry) for entry in state["state"].values()] == [["m", "t", "v"]] * 2 + [
+        ["m", "t", "v", "v_max"]
+    ] * 2
+    others = parameters(1)
+    fresh = nn.Adam([{"params": others[:2]}, {"params": others[2:], "amsgrad": True}])
+    fresh.load_state_dict(state)
+    np.testing.assert_equal(fresh.state_dict(), state)
+    one, two = state["state"][0], state["state"][3]
+    state["state"] |= {0: {**one, "v_max": one["v"]}, 3: {name: two[name] for name in ("t", "m", "v")}}
+    with pytest.raises(ValueError, match=r"state\[0\]: .*'v_max'.*\n.*state\[3\]: .*expected .*'v_max'"):
+        fresh.load_state_dict(state)
+
+
 def test_a_state_with_options_out_of_range_is_refused():
     params = parameters()
     optimizer = nn.SGD(params, lr=0.1)
