@@ -9,21 +9,49 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from .engine.duck import FACTS
+from .engine.record import Handle
+from .engine.staging import array_of
+from .engine.trees import leaves, mapped
 from .namespaces import counterpart, tensor_functions
 
 __all__ = ["array_function", "array_ufunc", "exported"]
+
+
+def arrays(tree: Any) -> Any:
+    """Nested arguments with the arrays of Tensors in their place."""
+    return mapped(lambda leaf: array_of(leaf) if isinstance(leaf, Handle) else leaf, tree)
+
+
+def _on_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*arrays(args), **arrays(kwargs))
+
+
+def _no_history(*trees: Any) -> bool:
+    """Can nothing be lost, because no Tensor among these has a history?"""
+    return not any(
+        isinstance(leaf, Handle) and leaf.node is not None and leaf.node.requires_grad for leaf in leaves(trees)
+    )
+
 
 # What needs no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
+    # Tests and positions: booleans and integers, which carry no gradient.
+    **{
+        function: partial(_on_arrays, function)
+        for function in (
+            *(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.argwhere, np.flatnonzero, np.iscomplex),
+            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.isin, np.histogram),
+        )
+    },
 }
 
 # A ufunc's methods that are operations of their own. NumPy's default axis is the first.
@@ -39,6 +67,9 @@ _METHODS: dict[tuple[Any, str], str] = {
     (np.minimum, "accumulate"): "cummin",
     (np.logaddexp, "accumulate"): "logcumsumexp",
 }
+
+
+_WAYS = {"__call__", "reduce", "accumulate"}  # which of a ufunc's ways to be called give Tensors
 
 
 @cache
@@ -58,6 +89,8 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     """Call tensorgrad's operation in place of NumPy's function."""
     found = _operation(function)
     if found is None:
+        if _no_history(args, kwargs):
+            return _on_arrays(function, *args, **kwargs)
         raise TypeError(
             f"{_shown(function)} has no derivative rule in tensorgrad, so it takes no Tensor; write "
             f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
@@ -68,6 +101,8 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        if _no_history(args, kwargs):
+            return _on_arrays(function, *args, **kwargs)
         name = operation.__name__
         raise TypeError(
             f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; write "
@@ -88,11 +123,16 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
     Tensor([2., 4.], dtype=float64)
     """
-    if any(given is not None for given in kwargs.pop("out", ())):
+    out = [given for given in kwargs.get("out", ()) if given is not None]
+    if not out:
+        kwargs.pop("out", None)
+    if any(isinstance(given, Handle) for given in out) or (out and not _no_history(inputs, kwargs)):
         raise TypeError(
             f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
             f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
         )
+    if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
+        return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
         if kwargs:
             raise TypeError(

@@ -18,14 +18,14 @@ from numpy.typing import DTypeLike
 from . import interop
 from .engine import walk
 from .engine.frames import place
-from .engine.graph import Constant, Cut, Leaf, Node, extra, no_owner
+from .engine.graph import Constant, Cut, Freed, Leaf, Node, extra, no_owner
 from .engine.mode import current, enable_grad
 from .engine.readings import ARRAYS
 from .engine.record import Handle, TensorLike, as_array, checked, operand, set_result_class, tensor_of
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
-from .ops import arithmetic, axes, complexes
+from .ops import arithmetic, axes, complexes, rounding
 from .ops.methods import Methods
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
@@ -238,6 +238,27 @@ class Tensor(Methods):
             )
         return array_of(self).item()
 
+    def tolist(self) -> Any:
+        """The elements as Python numbers, in nested lists: the values alone, as :meth:`item` gives them.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
+        """
+        return array_of(self).tolist()
+
+    def copy(self) -> Tensor:
+        """A Tensor on memory of its own, with the same history.
+
+        >>> import tensorgrad as tg
+        >>> t = tg.Tensor([1.0, 2.0])
+        >>> u = t.copy()
+        >>> u[0] = 5.0
+        >>> t
+        Tensor([1., 2.], dtype=float64)
+        """
+        return arithmetic.positive(self)
+
     def detach(self) -> Tensor:
         """A Tensor on the same memory, without history.
 
@@ -257,7 +278,8 @@ class Tensor(Methods):
         return self.data
 
     def _refuse_if_graph(self, what: str) -> None:
-        if self.requires_grad:
+        node = self.node
+        if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
             raise GraphError(
                 f"{what} would cut the graph unnoticed ({self._describe()}); write t.item() for a number, "
                 f"t.detach() or t.data for the values alone"
@@ -276,6 +298,13 @@ class Tensor(Methods):
     def __int__(self) -> int:
         self._refuse_if_graph("int(t)")
         return int(self.item())
+
+    def __complex__(self) -> complex:
+        self._refuse_if_graph("complex(t)")
+        return complex(self.item())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return rounding.round(self, ndigits or 0)
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":

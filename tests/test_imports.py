@@ -162,7 +162,7 @@ def test_nn_imports_public_names_only(path):
                 assert not name.startswith("_")
 
 
-@pytest.mark.parametrize("path", files("nn"), ids=dotted)
+@pytest.mark.parametrize("path", files("tensorgrad") + files("nn"), ids=dotted)
 def test_names_that_others_import_have_no_underscore(path):
     """A file that is private is named so; an underscore says that nobody else uses the name."""
     for imported, names in Imports(path).found:

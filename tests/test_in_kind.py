@@ -152,7 +152,9 @@ def test_scipy_solves_with_our_derivatives() -> None:
     np.testing.assert_allclose(best, [3.0, 1.3], rtol=1e-6)
     cubic = lambda x: x**3 - 2.0
     newton = optimize.root_scalar(cubic, x0=1.0, fprime=tg.grad(cubic), method="newton")
-    halley = optimize.root_scalar(cubic, x0=1.0, fprime=tg.grad(cubic), fprime2=tg.grad(tg.grad(cubic)), method="halley")
+    halley = optimize.root_scalar(
+        cubic, x0=1.0, fprime=tg.grad(cubic), fprime2=tg.grad(tg.grad(cubic)), method="halley"
+    )
     assert newton.root == pytest.approx(2 ** (1 / 3))
     assert halley.root == pytest.approx(2 ** (1 / 3))
     system = lambda x: tg.stack([x[0] ** 2 + x[1] ** 2 - 4, x[0] - x[1]])
