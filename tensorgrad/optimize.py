@@ -186,15 +186,15 @@ class _Problem:
         """The argument for the loss at a point; modules have its values for parameters meanwhile."""
         parts = self.parts(x)
         plain = iter([part for i, part in enumerate(parts) if i not in self.learned])
-        before = [(parameter, parameter.data) for parameter in self.learned.values()]
+        before = [(parameter, parameter._data) for parameter in self.learned.values()]
         try:
             for i, parameter in self.learned.items():
-                parameter.data = parts[i]
+                parameter._data = parts[i]
             with no_grad(), np.errstate(all="ignore"):
                 yield mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
         finally:
             for parameter, data in before:
-                parameter.data = data
+                parameter._data = data
 
     def written(self, x: Any) -> Any:
         """Write what was found into Tensors and parameters, and give it as the start was given."""

@@ -25,7 +25,7 @@ from .engine.record import Handle, TensorLike, as_array, checked, operand, set_r
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
-from .ops import arithmetic, axes, complexes, rounding
+from .ops import arithmetic, axes, complexes, joining, rounding
 from .ops.methods import Methods
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
@@ -86,12 +86,17 @@ class Tensor(Methods):
             source = data.data
         if not hasattr(source, "__array_function__"):
             source = as_array(source, "Tensor")
+            if isinstance(source, Handle):
+                raise GraphError(
+                    "Tensor([...]) makes a leaf, and would cut the history of the Tensors in the list; write "
+                    "tg.asarray([...]) or tg.stack([...]), which record"
+                )
         # Native byte order, where no dtype says otherwise.
         wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
         self._own(checked(np.copy(array_of(source)).astype(wanted, copy=False), "Tensor"), requires_grad, name)
 
     def _own(self, array: Any, requires_grad: bool, name: str | None) -> None:
-        self.data = array
+        self._data = array
         self.node = None
         if requires_grad:
             self.requires_grad = True
@@ -103,22 +108,22 @@ class Tensor(Methods):
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        return self.data.shape
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype."""
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self.data.shape)
+        return len(self._data.shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return self._data.size
 
     @property
     def T(self) -> Tensor:
@@ -282,7 +287,7 @@ class Tensor(Methods):
         if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
             raise GraphError(
                 f"{what} would cut the graph unnoticed ({self._describe()}); write t.item() for a number, "
-                f"t.detach() or t.data for the values alone"
+                f"t.detach() or t.data for the values alone, tg.asarray([...]) or tg.stack([...]) to gather Tensors"
             )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
@@ -538,7 +543,7 @@ class Tensor(Methods):
     __array_function__ = interop.array_function
 
 
-set_result_class(Tensor)
+set_result_class(Tensor, joining.stack_nest)
 
 
 def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
@@ -613,6 +618,6 @@ def replace_data(tensor: Tensor, array: Any) -> None:
         tensor.node.owner = no_owner  # a graph that has the old array must not fill the gradient of the new one
     tensor.requires_grad = False
     tensor.node = None
-    tensor.data = array
+    tensor._data = array
     tensor.requires_grad = learned
     tensor.name = name

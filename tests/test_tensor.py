@@ -572,3 +572,18 @@ def test_replace_data_keeps_the_leaf_and_drops_its_gradient():
     with pytest.raises(GraphError, match="takes a leaf"):
         tg.replace_data(w * 2.0, np.zeros(3))
     assert w.dtype == np.float32
+
+
+def test_data_takes_an_array_of_the_same_shape_and_dtype_alone():
+    w = tg.Tensor(np.ones((2, 3), np.float32), requires_grad=True, name="w")
+    w.data = np.zeros((2, 3), np.float32)
+    np.testing.assert_array_equal(w.data, 0)
+    with pytest.raises(ShapeError, match=r"'w' has shape \(2, 3\) and dtype float32, got shape \(3, 2\).*replace_data"):
+        w.data = np.zeros((3, 2), np.float32)
+    with pytest.raises(DTypeError, match=r"dtype float32, got shape \(2, 3\) and dtype float64.*replace_data"):
+        w.data = np.zeros((2, 3))
+    with pytest.raises(ShapeError, match="got list"):
+        w.data = [1.0]
+    constant = tg.Tensor([1.0])
+    constant.data = np.zeros(3, int)  # nothing depends on it
+    assert constant.shape == (3,)

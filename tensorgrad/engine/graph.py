@@ -185,7 +185,7 @@ class Leaf(Node):
     __slots__ = ("owner",)
 
     def __init__(self, tensor: Any) -> None:
-        super().__init__("leaf", (), (), (), tensor.data, tensor.data.shape, None, -1, current().scope)
+        super().__init__("leaf", (), (), (), tensor._data, tensor._data.shape, None, -1, current().scope)
         self.value = None  # the Tensor has it
         self.owner: Callable[[], Any] = weakref.ref(tensor)
 

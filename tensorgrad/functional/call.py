@@ -97,14 +97,14 @@ class Call:
     @contextmanager
     def standing_in(self) -> Iterator[None]:
         """Let the parameters of modules be the fresh Tensors for a while."""
-        before = [(parameter, parameter.data, parameter.node) for parameter, _ in self.learned.values()]
+        before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.learned.values()]
         try:
             for parameter, x in self.learned.values():
-                parameter.data, parameter.node = x.data, x.node
+                parameter._data, parameter.node = x._data, x.node
             yield
         finally:
             for parameter, data, node in before:
-                parameter.data, parameter.node = data, node
+                parameter._data, parameter.node = data, node
 
     def _stood_for(self, path: str, leaf: Any) -> Any:
         """What was returned, or what stood for it if it is a module's parameter."""

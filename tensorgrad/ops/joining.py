@@ -10,6 +10,7 @@ import numpy as np
 from ..engine.graph import Rule
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
+from ..engine.trees import leaves
 from ..errors import ShapeError
 from .axes import transpose
 from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
@@ -235,3 +236,15 @@ def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", 
         return tuple(spread)
     shape = np.broadcast_shapes(*(part.shape for part in spread))
     return tuple(broadcast_to(part, shape) for part in spread)
+
+
+def stack_nest(nest: Any) -> Any:
+    """A nested list of Tensors, arrays and numbers as one Tensor. Python numbers take the dtype of the rest."""
+    dtype = np.result_type(*(leaf.dtype if hasattr(leaf, "dtype") else leaf for leaf in leaves(nest)))
+
+    def stacked(part: Any) -> Any:
+        if isinstance(part, list | tuple):
+            return stack([stacked(inner) for inner in part])
+        return part if hasattr(part, "dtype") else np.asarray(part, dtype)
+
+    return stacked(nest)

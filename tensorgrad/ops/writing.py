@@ -80,7 +80,7 @@ def _write(op: str, y: Tensor, key: Any, value: TensorLike) -> None:
     if wanted:
         _refuse_to_write(op, y)
         if not (y.requires_grad and y.shape):
-            y.data = np.copy(array_of(y))
+            y._data = np.copy(array_of(y))
     frame = user_frame(sys._getframe(2))
     by = f"{op} at {place(frame.f_code, frame.f_lasti)}"
     array = array_of(y)
@@ -218,7 +218,7 @@ def write_recorded(y: Tensor, other: TensorLike, operation: Callable[[Any, Any],
         _put(op, array_of(y), Ellipsis, array_of(result))
         written(array_of(y), by)
     else:  # a constant may show another's memory, and a scalar's node has its value
-        y.data = array_of(result)
+        y._data = array_of(result)
     y.node = result.node
     assert y.node is not None
     _hand_over(y, old, y.node)
