@@ -107,6 +107,7 @@ from ._training.callbacks import EarlyStopping as EarlyStopping
 from ._training.callbacks import Fit as Fit
 from ._training.history import History as History
 from ._training.model import Model as Model
+from ._words import LAYERS as _LAYERS
 
 _tg.hide_frames(__file__)
 _fill(globals())
@@ -119,7 +120,7 @@ if _TYPE_CHECKING:
 def __getattr__(name: str) -> _Any:
     """The estimators, which need scikit-learn, when they are first asked for."""
     if name not in ("FNNClassifier", "FNNRegressor"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _tg.words.UnknownName("module nn", name, _LAYERS, lambda: globals())
     try:
         from . import _estimators
     except ModuleNotFoundError as error:

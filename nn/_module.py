@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,6 +14,7 @@ from . import _running as running
 from ._members import holds, joined, named
 from ._parameter import Parameter
 from ._summary import ModelSummary, summarised
+from ._words import MODULES
 
 __all__ = ["LoadReport", "Module"]
 
@@ -142,6 +143,13 @@ class Module:
             raise AttributeError(
                 f"{name}.__init__ has not called super().__init__(); write it as the first line of {name}.__init__"
             )
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":  # asked for by protocols, which expect a plain answer
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise tg.words.UnknownName(type(self).__name__, name, MODULES, lambda: dir(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
@@ -290,7 +298,13 @@ class Module:
         >>> nn.Linear(2, 1).to(np.float64).W.dtype
         dtype('float64')
         """
-        wanted = np.dtype(dtype)
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"to: got {dtype!r}, expected np.float32 or np.float64; there is no device to move to, because arrays "
+                f"are in the memory of the CPU"
+            ) from error
         if wanted.kind != "f":
             raise tg.DTypeError(f"to: parameters are of floating point, got {wanted}; write np.float32 or np.float64")
         for tensor in (*self.parameters(), *self.buffers()):

@@ -27,7 +27,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -35,6 +35,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from ._checks import floating, number
+from ._words import INITIALISERS
 
 __all__ = [
     "Init",
@@ -374,3 +375,7 @@ def _normal(shape: Shape, variance: float, dtype: DTypeLike, rng: Seed) -> Any:
 def _uniform(shape: Shape, variance: float, dtype: DTypeLike, rng: Seed) -> Any:
     limit = math.sqrt(3 * variance)
     return np.random.default_rng(rng).uniform(-limit, limit, shape).astype(dtype)
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+    __getattr__ = tg.words.unknown_name("nn.init", globals(), INITIALISERS)

@@ -16,6 +16,9 @@ functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one pro
 compiler, nn.
 """
 
+import sys
+from typing import TYPE_CHECKING
+
 # The array API standard's dtypes, constants and facts are NumPy's.
 from numpy import bool as bool
 from numpy import complex64 as complex64
@@ -46,6 +49,7 @@ from . import linalg as linalg
 from . import random as random
 from . import special as special
 from . import testing as testing
+from . import words as words
 from .compiler import compile as compile
 from .creation import arange as arange
 from .creation import asarray as asarray
@@ -363,3 +367,9 @@ acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
 atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __version__ = "0.1.0.dev0"
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+    for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
+        words.explain_keywords(_namespace)
+    del sys.modules[__name__].tensor  # the file: other libraries have a function of this name
+    __getattr__ = words.unknown_name("tensorgrad", globals(), words.FUNCTIONS)

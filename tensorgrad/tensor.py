@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,6 +27,7 @@ from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
 from .ops import arithmetic, axes, complexes, joining, rounding
 from .ops.methods import Methods
+from .words import METHODS, UnknownName
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
 
@@ -102,6 +103,13 @@ class Tensor(Methods):
             self.requires_grad = True
         if name is not None:
             self.name = name
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":  # asked for by protocols, which expect a plain answer
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise UnknownName(type(self).__name__, name, METHODS, lambda: dir(self))
 
     # --- what it is -------------------------------------------------------------------------------------
 

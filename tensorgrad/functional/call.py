@@ -251,6 +251,16 @@ def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:
     return positions
 
 
+def require_function(f: Any, by: str) -> None:
+    """Refuse what is not a function: most likely its result."""
+    if isinstance(f, Tensor) or not callable(f):
+        got = "a Tensor, a result" if isinstance(f, Tensor) else type(f).__name__
+        raise TypeError(
+            f"{by} takes a function, got {got}; write tg.{by}(f)(x) with x as the function's argument, or "
+            f"loss.backward() and x.grad for the gradient of a result"
+        )
+
+
 def name_of(f: Callable[..., Any]) -> str:
     """The name of a function, for messages."""
     return getattr(f, "__name__", None) or type(f).__name__

@@ -19,7 +19,7 @@ from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..ops import arithmetic, reductions
 from ..tensor import Tensor
-from .call import Call, name_of, pulled_back
+from .call import Call, name_of, pulled_back, require_function
 from .nests import fitting, mapped, matched
 
 __all__ = ["curvature", "hvp", "jvp", "linearize", "vjp"]
@@ -45,6 +45,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(tg.Tensor([1.0, 10.0]))
     (Tensor([ 3., 30.], dtype=float64), np.float64(21.0))
     """
+    require_function(f, "vjp")
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "vjp")
 
@@ -97,6 +98,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> push(1.0), push(-2.0)
     (np.float64(1.0), np.float64(-2.0))
     """
+    require_function(f, "linearize")
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "jvp")
     pairs: list[tuple[Tensor, Tensor]] = []
@@ -131,6 +133,7 @@ def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
     >>> tg.hvp(lambda x: (x**3).sum(), (tg.Tensor([1.0, 2.0]),), (tg.Tensor([1.0, 10.0]),))
     (Tensor([  6., 120.], dtype=float64),)
     """
+    require_function(f, "hvp")
     product = curvature(f, *_tuple(primals, "primals", "hvp"))
     return product(*_tuple(tangents, "tangents", "hvp"))
 

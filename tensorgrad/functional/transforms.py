@@ -21,7 +21,7 @@ from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import shaping
 from ..tensor import Tensor
-from .call import Argnums, Call, name_of, named
+from .call import Argnums, Call, name_of, named, require_function
 from .nests import mapped
 from .rows import jacobian_rows
 
@@ -63,6 +63,7 @@ def grad(
     >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
     np.float64(5.0)
     """
+    require_function(f, "grad")
     both = value_and_grad(f, argnums, allow_unused=allow_unused, has_aux=has_aux)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -84,6 +85,7 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
     (np.float64(15.0), (np.float64(5.0), np.float64(3.0)))
     """
+    require_function(f, "value_and_grad")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = Call(f, argnums, args, kwargs, has_aux)
@@ -120,6 +122,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     Tensor([[2., 0.],
             [0., 4.]], dtype=float64)
     """
+    require_function(f, "jacobian")
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         call = Call(f, argnums, args, kwargs)
@@ -155,4 +158,5 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     Tensor([[ 6.,  0.],
             [ 0., 12.]], dtype=float64)
     """
+    require_function(f, "hessian")
     return named(jacobian(grad(f, argnums), argnums), f, "hessian")

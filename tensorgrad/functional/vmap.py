@@ -19,7 +19,7 @@ from ..errors import ShapeError, Unbatchable
 from ..ops import indexing, joining
 from ..ops.views import shaped
 from ..tensor import Tensor
-from .call import Argnums, name_of, named
+from .call import Argnums, name_of, named, require_function
 from .crossing import entered, left, share
 from .nests import in_kind, leaves, mapped, same
 from .transforms import grad
@@ -52,6 +52,7 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
     >>> tg.vmap(lambda x, y: (x * y).sum())(tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([[1.0, 1.0], [0.0, 1.0]]))
     Tensor([3., 4.], dtype=float64)
     """
+    require_function(f, "vmap")
 
     def batched(*args: Any, **kwargs: Any) -> Any:
         axes = _axes(in_axes, len(args), name_of(f))
@@ -109,6 +110,7 @@ def per_sample_grad(f: Callable[..., Any], argnums: Argnums = 0, in_axes: InAxes
     Tensor([[ 2.,  0.],
             [ 6., 12.]], dtype=float64)
     """
+    require_function(f, "per_sample_grad")
 
     def gradients(*args: Any, **kwargs: Any) -> Any:
         axes = in_axes
