@@ -299,6 +299,8 @@ class Tensor(Methods):
             )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        if sys._getframe(1).f_code.co_name == "_matmul_dispatch":
+            return np.array(None)  # what SciPy does not know: it leaves sparse @ t to __rmatmul__
         self._refuse_if_graph("np.asarray(t)")
         if copy is None:
             return np.asarray(self.data, dtype=dtype)

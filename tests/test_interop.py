@@ -312,3 +312,29 @@ def test_no_array_of_objects_is_ever_made():
     for f in (lambda: np.array([t, 1.0], dtype=object), lambda: A * [t, t]):
         with pytest.raises((GraphError, TypeError, ValueError)):
             f()
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_array"])
+def test_products_with_sparse_matrices(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    dense = np.array([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]])
+    s = getattr(sparse, kind)(dense)
+    x = np.arange(1.0, 7.0).reshape(3, 2)
+    for f, plain, point in (
+        (lambda t: s @ t, lambda v: dense @ v, x),
+        (lambda t: s @ t, lambda v: dense @ v, x[:, 0]),
+        (lambda t: t @ s, lambda v: v @ dense, x),
+        (lambda t: t @ s, lambda v: v @ dense, x[0]),
+        (lambda t: tg.matmul(s, t), lambda v: dense @ v, np.stack([x, -x])),
+    ):
+        t = tg.Tensor(point, requires_grad=True)
+        out = f(t)
+        np.testing.assert_allclose(out.data, plain(point))
+        tg.testing.gradcheck(f, point)
+        tg.testing.gradgradcheck(lambda t, f=f: f(t * t), point)
+        step = tg.compile(tg.grad(lambda t, f=f: (f(t) ** 2).sum()))
+        np.testing.assert_allclose(step(point), tg.grad(lambda t, f=f: (f(t) ** 2).sum())(point))
+    np.testing.assert_allclose(tg.jacobian(lambda t: s @ t)(x[:, 0]), dense)
+    np.testing.assert_allclose((s @ tg.Tensor(x)), dense @ x)
+    with pytest.raises(ShapeError, match=r"matmul: shapes \(2, 3\) and \(2, 3\) do not fit"):
+        s @ tg.Tensor(dense, requires_grad=True)

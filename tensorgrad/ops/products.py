@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error
 from ..errors import ShapeError
 from .arithmetic import multiply
 from .axes import moveaxis
 from .shaping import reshape
+from .sparse import is_sparse, sparse_product
 from .views import shaped
 
 __all__ = ["dot", "matmul", "outer"]
@@ -107,12 +108,16 @@ def matmul(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Matrix product, ``x @ y``: (..., n, k) by (..., k, m) gives (..., n, m); batches broadcast.
 
     A vector stands for a row on the left and a column on the right, and its axis is left out of the result.
-    Raises ShapeError where the inner lengths differ.
+    Either may be a sparse matrix of SciPy's, which is a constant; the other gets its gradient. Raises ShapeError where
+    the inner lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.matmul([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     Tensor([3., 7.], dtype=float64)
     """
+    for factor in (x, y):
+        if not isinstance(factor, Handle | np.ndarray) and is_sparse(factor):
+            return sparse_product(x, y)
     return _product("matmul", np.matmul, shaped(x, "matmul"), shaped(y, "matmul"))
 
 
