@@ -48,6 +48,7 @@ from . import fft as fft
 from . import linalg as linalg
 from . import random as random
 from . import special as special
+from . import stats as stats
 from . import testing as testing
 from . import words as words
 from .compiler import compile as compile

@@ -18,7 +18,7 @@ LAYERS = [
     {"batching"},
     {"debugging", "ops"},
     {"fft", "linalg", "special"},
-    {"random"},
+    {"random", "stats"},
     {"namespaces"},
     {"interop"},
     {"tensor"},
