@@ -8,6 +8,7 @@ operation for is an error that names it: history is never cut unnoticed, and no 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -164,6 +165,31 @@ def array_function(
     """
     answer = _ANSWERS.get(function)
     return answer(*args, **kwargs) if answer is not None else _called(function, args, kwargs)
+
+
+def instead_of_scipys() -> str | None:
+    """Which function of ours to write for the one of SciPy's that is running; None where there is none."""
+    homes = {"tg": tensor_functions, "tg.linalg": tensor_functions.linalg, "tg.special": tensor_functions.special}
+    found = None
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        inside = frame.f_globals.get("__name__", "").startswith("scipy.")
+        if not inside and found is not None:
+            break
+        name = frame.f_code.co_name
+        if inside and name in ("pdf", "logpdf"):
+            name = f"{getattr(frame.f_locals.get('self'), 'name', '')}.{name}"
+            found = f"tg.stats.{name}" if name.partition(".")[0] in _DENSITIES else found
+        elif inside:  # the function, or the one that a wrapper of SciPy's is about to call
+            names = [name, *(f.__name__ for f in frame.f_locals.values() if inspect.isfunction(f))]
+            known = [{"cho_factor": "cholesky", "cho_solve": "solve"}.get(name, name) for name in names]
+            there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
+            found = next(there, found)
+    return found
+
+
+_DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:

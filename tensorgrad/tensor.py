@@ -293,9 +293,11 @@ class Tensor(Methods):
     def _refuse_if_graph(self, what: str) -> None:
         node = self.node
         if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
+            ours = interop.instead_of_scipys()
+            advice = f"write {ours}, which records" if ours is not None else "write t.item() for a number"
             raise GraphError(
-                f"{what} would cut the graph unnoticed ({self._describe()}); write t.item() for a number, "
-                f"t.detach() or t.data for the values alone, tg.asarray([...]) or tg.stack([...]) to gather Tensors"
+                f"{what} would cut the graph unnoticed ({self._describe()}); {advice}, t.detach() or t.data for the "
+                f"values alone, tg.asarray([...]) or tg.stack([...]) to gather Tensors"
             )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:

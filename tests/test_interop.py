@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.special
+import scipy.stats
 
 import tensorgrad as tg
 from tensorgrad.errors import GraphError, ShapeError
@@ -338,3 +340,19 @@ def test_products_with_sparse_matrices(kind):
     np.testing.assert_allclose((s @ tg.Tensor(x)), dense @ x)
     with pytest.raises(ShapeError, match=r"matmul: shapes \(2, 3\) and \(2, 3\) do not fit"):
         s @ tg.Tensor(dense, requires_grad=True)
+
+
+SCIPY = {
+    "tg.logsumexp": lambda t: scipy.special.logsumexp(t),
+    "tg.linalg.solve_triangular": lambda t: scipy.linalg.solve_triangular(np.eye(2) * t, V),
+    "tg.linalg.expm": lambda t: scipy.linalg.expm(np.eye(2) * t),
+    "tg.linalg.cholesky": lambda t: scipy.linalg.cho_factor(np.eye(2) * t * t),
+    "tg.stats.norm.logpdf": lambda t: scipy.stats.norm.logpdf(t),
+    "tg.stats.gamma.pdf": lambda t: scipy.stats.gamma.pdf(t, 2.0),
+}
+
+
+@pytest.mark.parametrize("ours", SCIPY)
+def test_where_scipy_would_cut_the_error_names_ours(ours):
+    with pytest.raises((GraphError, TypeError), match=rf"write {ours}, which records"):
+        SCIPY[ours](leaf())
