@@ -1,4 +1,4 @@
-"""Activation functions, each stable for numbers of any size."""
+"""Activation functions, numerically stable for numbers of any magnitude."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _relu(a: Any) -> Any:
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
-    # The same either way; a sign costs less of a few numbers, a comparison of many.
+    # The result is the same either way; sign is cheaper for small arrays, a comparison for large ones.
     return g * (xp.sign(out) if out.size < 4096 else out > 0)
 
 
@@ -61,7 +61,7 @@ def relu(x: TensorLike, /) -> Tensor:
 
 
 def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
-    """``x`` above 0 and ``alpha * x`` up to it, where the gradient is ``alpha``.
+    """``x`` above 0 and ``alpha * x`` elsewhere; the gradient at 0 is ``alpha``.
 
     >>> import tensorgrad as tg
     >>> tg.leaky_relu([-1.0, 2.0], alpha=0.1)
@@ -88,7 +88,7 @@ def sigmoid(x: TensorLike, /) -> Tensor:
     """
 
 
-# With out = softplus(x), the logistic function is exp(x - out): exact at both ends, at any order.
+# With out = softplus(x), the logistic function is exp(x - out): accurate at both ends, for derivatives of any order.
 
 
 @unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), lambda xp, g, x, out: g * xp.exp(x - out))
@@ -112,7 +112,7 @@ def log_sigmoid(x: TensorLike, /) -> Tensor:
 
 
 def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along an axis. An element of -inf gets 0; if all are, the result is NaN.
+    """``exp(x) / sum(exp(x))`` along an axis. An element of -inf gives 0; if all are -inf, the result is NaN.
 
     >>> import tensorgrad as tg
     >>> tg.softmax([0.0, 0.0, 1000.0])
@@ -136,7 +136,7 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """``log(softmax(x))`` along an axis, exact also where the softmax rounds to 0.
+    """``log(softmax(x))`` along an axis, accurate even where the softmax rounds to 0.
 
     >>> import tensorgrad as tg
     >>> tg.log_softmax([0.0, 1000.0])
@@ -194,8 +194,8 @@ def _mish(a: Any) -> Any:
         return narrow(w * (even / (even + 2)), a)
 
 
-# tanh(log(1 + e)) = n / (n + 2), with e = exp(x) and n = e (e + 2); its distance from 1 is 2 / (n + 2). Beyond
-# _FAR it is 1 to the last bit, and e stays small enough to be squared in float32.
+# tanh(log(1 + e)) = n / (n + 2), with e = exp(x) and n = e (e + 2); it differs from 1 by 2 / (n + 2). Beyond _FAR
+# it is 1 to the last bit; with x capped there, e is still small enough to be squared in float32.
 _FAR = 40
 
 
@@ -234,10 +234,10 @@ def _erf() -> Any:
 
 
 def gelu(x: TensorLike, /, approximate: str = "none") -> Tensor:
-    """``x`` times the probability that a standard normal number is below it (Hendrycks and Gimpel, 2016).
+    """``x`` times the probability that a standard normal variable is below x (Hendrycks and Gimpel, 2016).
 
-    ``approximate="none"`` takes the error function from SciPy; "tanh" is the authors' approximation, within
-    0.0005 of it, and needs none. Raises ValueError for any other, and ImportError without SciPy.
+    ``approximate="none"`` uses SciPy's error function; "tanh" is the authors' approximation, within 0.0005 of the
+    exact result, and does not need SciPy. Raises ValueError for any other value, and ImportError without SciPy.
 
     >>> import tensorgrad as tg
     >>> tg.gelu([-10000.0, 1.0], approximate="tanh")
@@ -253,7 +253,7 @@ def gelu(x: TensorLike, /, approximate: str = "none") -> Tensor:
 
         return record("gelu", exact, (source,), (_d_gelu,))
     if approximate != "tanh":
-        raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
     def near(a: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -307,7 +307,7 @@ def tanhshrink(x: TensorLike, /) -> Tensor:
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     """Gated linear unit: the first half along an axis times the :func:`sigmoid` of the second (Dauphin et al., 2017).
 
-    Raises ShapeError where the axis cannot be halved.
+    Raises ShapeError if the axis has an odd length.
 
     >>> import tensorgrad as tg
     >>> tg.glu([1.0, 2.0, 0.0, 1000.0])
@@ -317,8 +317,8 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "glu")
     if source.shape[axis] % 2:
         raise ShapeError(
-            f"glu: axis {axis} of shape {source.shape} has length {source.shape[axis]}, expected an even one: two "
-            f"halves"
+            f"glu: axis {axis} of shape {source.shape} has length {source.shape[axis]}, expected an even length to "
+            f"split in half"
         )
     values, gates = split(source, 2, axis)
     return multiply(values, sigmoid(gates))

@@ -1,8 +1,8 @@
-"""Arithmetic, one number at a time.
+"""Elementwise arithmetic.
 
-Every function takes Tensors, arrays, nested lists or Python scalars, broadcasts, and returns a Tensor. The dtype is
-NumPy's: Python scalars are weak, so float32 stays float32. The same goes for exponentials, trigonometry, rounding and
-selection.
+Every function takes Tensors, arrays, nested lists or Python scalars, broadcasts, and returns a Tensor. Dtypes follow
+NumPy's rules: Python scalars are weak, so float32 stays float32. The same goes for exponentials, trigonometry,
+rounding and selection.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    # y x^(y-1), which at y = 0 is 0 also for x = 0, where x^(y-1) is infinite.
-    # (Times 1, because booleans are not subtracted.)
+    # y x^(y-1): at y = 0 this is 0, even for x = 0, where x^(y-1) is infinite.
+    # (Times 1, because booleans cannot be subtracted.)
     return g * y * x ** (y * 1 - (y != 0))
 
 
 def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+    # x^y log(x): at x = 0, where log(x) is infinite, this is 0 for y >= 0 (the limit for y > 0).
     if out.dtype.kind == "c":
         return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
@@ -102,7 +102,7 @@ def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
 
-    At x = 0 the gradient for y is 0 if y >= 0, and -inf below.
+    At x = 0 the gradient for y is 0 if y >= 0, and -inf if y < 0.
 
     >>> import tensorgrad as tg
     >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
@@ -116,7 +116,7 @@ def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(quiet(np.float_power), _float_power_dx, _power_dy)
 def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Power, ``x ** y``, in float64 at least, also of integers; gradients as those of :func:`power`.
+    """Power, ``x ** y``, in at least float64, also for integers; the gradients are those of :func:`power`.
 
     >>> import tensorgrad as tg
     >>> tg.float_power([2, 4], -1)
@@ -150,7 +150,7 @@ def _d_abs(xp: Any, g: Any, x: Any) -> Any:
 
 @unary(np.absolute, _d_abs)
 def abs(x: TensorLike, /) -> Tensor:
-    """Absolute value, of a complex number its magnitude; the gradient at 0 is 0.
+    """Absolute value, or the magnitude of a complex number; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.abs([1.0, -2.0])
@@ -170,7 +170,7 @@ def square(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(np.sqrt), lambda xp, g, out: 0.5 * g / out)
 def sqrt(x: TensorLike, /) -> Tensor:
-    """Square root; the gradient at 0 is inf, and NaN below.
+    """Square root; the gradient is inf at 0, and NaN below.
 
     >>> import tensorgrad as tg
     >>> tg.sqrt([4.0, 9.0])
@@ -200,7 +200,7 @@ def rsqrt(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("cbrt", np.cbrt), lambda xp, g, out: g / (3 * out * out))
 def cbrt(x: TensorLike, /) -> Tensor:
-    """Cube root, of negative numbers too; the gradient at 0 is inf.
+    """Cube root, also of negative numbers; the gradient at 0 is inf.
 
     >>> import tensorgrad as tg
     >>> tg.cbrt([8.0, -27.0])
@@ -210,7 +210,7 @@ def cbrt(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("fabs", np.fabs), lambda xp, g, x: g * xp.sign(x))
 def fabs(x: TensorLike, /) -> Tensor:
-    """Absolute value of real numbers, of integers in floating point; the gradient at 0 is 0.
+    """Absolute value of real numbers, always in floating point; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.fabs([1, -2])
@@ -229,7 +229,7 @@ def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
     lambda xp, g, y, out: _d_hypot(xp, g, y, out),
 )
 def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``sqrt(x * x + y * y)`` without overflow; where both are 0 both gradients are 0.
+    """``sqrt(x * x + y * y)`` without overflow; where both are 0, both gradients are 0.
 
     >>> import tensorgrad as tg
     >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
@@ -243,7 +243,7 @@ def _d_copysign(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 @binary(real_only("copysign", np.copysign), _d_copysign, lambda xp, g: xp.zeros_like(g))
 def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The magnitude of x with the sign of y; its gradient is 0 for x at 0, and for y everywhere.
+    """The magnitude of x with the sign of y; the gradient for x is 0 at 0, that for y is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.copysign([1.0, -2.0], -1.0)
@@ -260,7 +260,7 @@ def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g: xp.zeros_like(g),
 )
 def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The integer below the quotient, ``x // y``; both gradients are 0 everywhere.
+    """The quotient rounded down, ``x // y``; both gradients are 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.floor_divide([7.0, -7.0], 2.0)
@@ -274,7 +274,7 @@ def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g, x, y: -g * xp.floor_divide(x, y),
 )
 def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x - y * floor(x / y)``, ``x % y``, with the sign of y; where it jumps the quotient counts as constant.
+    """``x % y``, that is ``x - y * floor(x / y)``, with the sign of y; at jumps, the quotient counts as constant.
 
     >>> import tensorgrad as tg
     >>> tg.remainder([7.0, -7.0], 3.0)
@@ -288,7 +288,7 @@ def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g, x, y, out: -g * xp.rint((x - out) / y),
 )
 def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x - y * trunc(x / y)``, with the sign of x; where it jumps the quotient counts as constant.
+    """``x - y * trunc(x / y)``, with the sign of x; at jumps, the quotient counts as constant.
 
     >>> import tensorgrad as tg
     >>> tg.fmod([7.0, -7.0], 3.0)
@@ -297,7 +297,7 @@ def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
-    """``x * 2**exponents``, of integer exponents, which get no gradient.
+    """``x * 2**exponents`` for integer exponents, which get no gradient.
 
     Raises DTypeError for other exponents.
 
@@ -308,7 +308,7 @@ def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
     powers: Any = exponents if isinstance(exponents, Handle) else operand(exponents, "ldexp")
     dtype = np.result_type(getattr(powers, "dtype", powers))
     if dtype.kind not in "iub":
-        raise DTypeError(f"ldexp: exponents are integers, got {dtype}; write x * tg.exp2(exponents)")
+        raise DTypeError(f"ldexp: exponents must be integers, got {dtype}; write x * tg.exp2(exponents)")
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return xp.ldexp(g, y)

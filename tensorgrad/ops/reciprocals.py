@@ -1,6 +1,6 @@
 """Reciprocals of the trigonometric and hyperbolic functions, and their inverses.
 
-The rules with ``sqrt(x * x)`` where the books have ``abs(x)`` are right for complex numbers too.
+Rules with ``sqrt(x * x)`` where textbooks have ``abs(x)`` are right for complex numbers, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "cot",
 
 
 def _arccot(a: Any) -> Any:
-    # arctan2 keeps the digits of small angles.
+    # arctan2 is accurate for small angles.
     return np.pi / 2 - np.arctan(a) if np.iscomplexobj(a) else np.arctan2(1, a)
 
 
@@ -105,7 +105,7 @@ def arcsec(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(_arccot), lambda xp, g, x: -g / (1 + x * x))
 def arccot(x: TensorLike, /) -> Tensor:
-    """Inverse cotangent in (0, pi), ``pi / 2 - arctan(x)``: without a jump at 0.
+    """Inverse cotangent in (0, pi), ``pi / 2 - arctan(x)``, without a jump at 0.
 
     >>> import tensorgrad as tg
     >>> tg.arccot([0.0, 1.0])

@@ -141,7 +141,7 @@ def _arctan2_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(real_only("arctan2", np.arctan2), _arctan2_dx, _arctan2_dy)
 def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Angle of the point whose height is ``x`` and whose abscissa is ``y``, in [-pi, pi]: NumPy's order.
+    """Angle of the point with ordinate ``x`` and abscissa ``y`` (NumPy's order), in [-pi, pi].
 
     At the origin both gradients are 0.
 
@@ -186,7 +186,7 @@ def arctanh(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("deg2rad", np.deg2rad), lambda xp, g: xp.deg2rad(g))
 def deg2rad(x: TensorLike, /) -> Tensor:
-    """Radians of an angle in degrees.
+    """Convert degrees to radians.
 
     >>> import tensorgrad as tg
     >>> tg.deg2rad([180.0])
@@ -196,7 +196,7 @@ def deg2rad(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("rad2deg", np.rad2deg), lambda xp, g: xp.rad2deg(g))
 def rad2deg(x: TensorLike, /) -> Tensor:
-    """Degrees of an angle in radians.
+    """Convert radians to degrees.
 
     >>> import math, tensorgrad as tg
     >>> tg.rad2deg([math.pi])
@@ -205,9 +205,9 @@ def rad2deg(x: TensorLike, /) -> Tensor:
 
 
 def unwrap(x: TensorLike, /, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Tensor:
-    """Angles along an axis without jumps: where neighbours differ by more, whole periods are taken off.
+    """Angles along an axis without jumps: at each jump between neighbours, whole periods are subtracted.
 
-    A jump is a difference larger than ``discont``, at least half a period. The gradient takes the periods for
+    A jump is a difference larger than ``discont``, at least half a period. The gradient treats the periods as
     constants.
 
     >>> import tensorgrad as tg

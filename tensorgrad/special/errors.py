@@ -26,7 +26,7 @@ def erf(x: TensorLike, /) -> Tensor:
 
 @unary(scipy("erfc"), lambda xp, g, x: -g * _TWO_OVER_ROOT_PI * xp.exp(-x * x))
 def erfc(x: TensorLike, /) -> Tensor:
-    """``1 - erf(x)``, exact also where it is small.
+    """``1 - erf(x)``, accurate even where it is small.
 
     >>> import tensorgrad as tg
     >>> tg.special.erfc([0.0, 10.0])
@@ -36,7 +36,7 @@ def erfc(x: TensorLike, /) -> Tensor:
 
 @unary(scipy("erfcx"), lambda xp, g, x, out: g * (2 * x * out - _TWO_OVER_ROOT_PI))
 def erfcx(x: TensorLike, /) -> Tensor:
-    """``exp(x²) erfc(x)``: the complementary error function without its fall.
+    """``exp(x²) erfc(x)``: the complementary error function, scaled so that it does not underflow.
 
     >>> import tensorgrad as tg
     >>> tg.special.erfcx([0.0, 100.0])
@@ -64,10 +64,10 @@ def ndtr(x: TensorLike, /) -> Tensor:
     """
 
 
-# The density over the distribution function, which both vanish to the left; their ratio is 1 / erfcx.
+# The density over the distribution function: both vanish to the left, but their ratio is a constant over erfcx.
 @unary(scipy("log_ndtr"), lambda xp, g, x: g * (2 / _ROOT_TWO_PI) / xp.special.erfcx(-_ROOT_HALF * x))
 def log_ndtr(x: TensorLike, /) -> Tensor:
-    """``log(ndtr(x))``, exact also far to the left.
+    """``log(ndtr(x))``, accurate even far to the left.
 
     >>> import tensorgrad as tg
     >>> tg.special.log_ndtr([0.0, -100.0])

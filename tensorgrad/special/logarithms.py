@@ -15,7 +15,7 @@ __all__ = ["entr", "exp1", "expit", "logit", "rel_entr", "spence"]
 def expit(x: TensorLike, /) -> Tensor:
     """Logistic function, ``1 / (1 + exp(-x))``: SciPy's name for :func:`tensorgrad.sigmoid`.
 
-    Its gradient is exact also where it rounds to 1.
+    Its gradient is accurate even where it rounds to 1.
 
     >>> import tensorgrad as tg
     >>> tg.special.expit([0.0, 1000.0])
@@ -35,7 +35,7 @@ def logit(x: TensorLike, /) -> Tensor:
 
 @unary(scipy("entr"), lambda xp, g, x: -g * (xp.log(x) + 1))
 def entr(x: TensorLike, /) -> Tensor:
-    """``-x log(x)``, at 0 its limit 0, with a gradient of inf; -inf below.
+    """``-x log(x)``; 0 at 0, with a gradient of inf, and -inf below.
 
     >>> import tensorgrad as tg
     >>> tg.special.entr([0.0, 0.5])
@@ -54,7 +54,7 @@ def _d_rel_entr_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(scipy("rel_entr"), _d_rel_entr_x, _d_rel_entr_y)
 def rel_entr(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x log(x / y)``, the summand of the relative entropy; 0 at x = 0, where the gradient for y is 0.
+    """``x log(x / y)``, a term of the relative entropy; 0 at x = 0, where the gradient for y is 0.
 
     >>> import tensorgrad as tg
     >>> tg.special.rel_entr([0.0, 0.5], 0.25)
@@ -73,7 +73,7 @@ def exp1(x: TensorLike, /) -> Tensor:
 
 
 def _d_spence(xp: Any, g: Any, x: Any) -> Any:
-    # log(x) / (1 - x). Around 1, where derivatives of the quotient cancel, its series in t = x - 1.
+    # log(x) / (1 - x). Near 1, where derivatives of the quotient suffer cancellation, its series in t = x - 1.
     t = x - 1
     near = xp.abs(t) < 0.02
     series = xp.zeros_like(t)

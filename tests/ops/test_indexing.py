@@ -294,7 +294,7 @@ def test_a_copy_by_a_shape_operation_is_no_view():
 
 def test_a_write_through_a_view_of_a_constant_would_be_lost():
     buffer, w = tg.Tensor(np.zeros((2, 3))), leaf(1.0)
-    with pytest.raises(InplaceError, match="shows the memory of another"):
+    with pytest.raises(InplaceError, match="shares the memory of another"):
         buffer[0][1] = w[0]
     buffer[0, 1] = w[0]
     buffer.sum().backward()

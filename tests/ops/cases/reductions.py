@@ -87,7 +87,7 @@ def quantile(name: str, oracle: Any, scale: float, lengths: tuple[int, ...] = ()
             R(lambda: op(np.ones(2), 1.5 * scale), ValueError, name, "between 0 and 1"),
             R(lambda: op(np.ones(2), 0.5, method="no"), ValueError, name, "'no'", "linear"),
             R(lambda: op(np.ones((2, 0)), 0.5, axis=1), ShapeError, name, "(2, 0)"),
-            R(lambda: op(np.ones(2), tg.Tensor(0.5)), DTypeError, name, "q is a plain number"),
+            R(lambda: op(np.ones(2), tg.Tensor(0.5)), DTypeError, name, "q must be a plain number"),
             R(lambda: op(np.array([1j]), 0.5), DTypeError, name, "complex128"),
             *out_of_axes(name, lambda x, axis: op(x, 0.5, axis=axis)),
         ),
