@@ -18,7 +18,7 @@ SOURCES := setup.cfg pyproject.toml
 # One thread per worker: the workers share the cores already, and sums keep their order.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format coverage bench test-lowest clean
+.PHONY: help demo test lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,7 @@ help:
 	@echo "make lint         linters and type checker only"
 	@echo "make format       rewrite the sources as the linters want them"
 	@echo "make coverage     the tests, with a report of what they miss"
+	@echo "make words        collect the messages that the tests provoke in build/words.md, for reading"
 	@echo "make bench        install the peers and run benchmarks/*.py"
 	@echo "make test-lowest  the tests on the oldest versions that setup.cfg allows"
 	@echo "make clean        remove build products, caches and the demo's pictures"
@@ -49,6 +50,9 @@ format: $(VENV)/.installed-test
 
 coverage: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+
+words: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m tests.words
 
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
