@@ -1,4 +1,4 @@
-"""What several test files ask for."""
+"""Fixtures that several test files share."""
 
 import gc
 
@@ -7,8 +7,8 @@ import pytest
 
 @pytest.fixture
 def no_collector():
-    """Without the cyclic collector; at the end it must find nothing to do."""
-    while gc.collect():  # what other tests left may take several rounds
+    """Turn the cyclic collector off; at the end it must find nothing to collect."""
+    while gc.collect():  # garbage from other tests may take several rounds
         pass
     gc.disable()
     try:

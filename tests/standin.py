@@ -1,8 +1,8 @@
-"""An array class that speaks NumPy's protocols and nothing else, as CuPy's does.
+"""An array class that supports only NumPy's protocols, like CuPy's.
 
-It is no ndarray, cannot be converted to one by accident, and answers only ``__array_ufunc__``,
-``__array_function__``, operators and the few attributes and methods every array library has. Where the engine runs on
-it, it runs on a GPU's arrays.
+It is not an ndarray, cannot be converted to one by accident, and has only ``__array_ufunc__``,
+``__array_function__``, operators and the few attributes and methods that every array library has. What runs on it also
+runs on a GPU's arrays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tensorgrad.engine.record import Handle
 
 
 def unwrapped(tree: Any) -> Any:
-    """Nested arguments with the ndarrays behind stand-ins."""
+    """Nested arguments with ndarrays instead of stand-ins."""
     if isinstance(tree, StandIn):
         return tree.hidden
     if type(tree) in (tuple, list):
@@ -27,7 +27,7 @@ def unwrapped(tree: Any) -> Any:
 
 
 def wrapped(result: Any) -> Any:
-    """Results with stand-ins around ndarrays; a stand-in never gives a NumPy scalar, only 0-d arrays."""
+    """Results with stand-ins around ndarrays; a stand-in never returns NumPy scalars, only 0-d arrays."""
     if isinstance(result, np.ndarray | np.generic):
         return StandIn(np.asarray(result))
     if hasattr(result, "_fields"):
@@ -74,7 +74,7 @@ class StandIn(NDArrayOperatorsMixin):
         return len(self.hidden)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a stand-in array does not become an ndarray by itself")
+        raise TypeError("a stand-in array is never converted to an ndarray implicitly")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, Handle) for value in inputs):

@@ -1,4 +1,4 @@
-"""Many at once: a fifth reading of every rule, in a batch; arrays in a batch; Jacobians by many rows."""
+"""Batching: a fifth reading of every rule, on batches; functions of batches; Jacobians with many rows at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.test_readings import ROWS, listed, same, seeds
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 4))
 A = RNG.normal(size=(6, 4))
-FIXED = [row for row in ROWS if not row.id.startswith("random.")]  # what is drawn is the same for all samples
+FIXED = [row for row in ROWS if not row.id.startswith("random.")]  # draws are the same for all samples
 
 
 def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
@@ -33,7 +33,7 @@ def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where rows are gone through one by one."""
+    """Fail if rows are computed one by one."""
 
     def refused(*args: Any) -> Any:
         raise AssertionError("one by one")
@@ -43,7 +43,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_by_one(function: Callable[[], Any]) -> Any:
-    """With a Jacobian's rows gone through one by one."""
+    """Call a function while Jacobians compute their rows one by one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "_at_once", lambda out, nodes: 1)
         return function()
@@ -75,7 +75,7 @@ def test_three_gradients_in_one_walk(op: Any, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), ROWS)
 def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
-    """And the derivative of these gradients."""
+    """And the derivatives of these gradients."""
     leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
     for result in listed(sample.apply(op, leaves)):
         if not result.requires_grad:
@@ -100,7 +100,7 @@ def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), FIXED)
 def test_vmap(op: Any, sample: Sample) -> None:
-    """Values, and gradients for the samples."""
+    """Values, and gradients with respect to the samples."""
     batches = [np.stack([a * (1 - 0.01 * i) for i in range(3)]) for a in sample.arrays]
 
     def f(*xs: Any) -> Any:
@@ -266,7 +266,7 @@ def test_a_jacobian_keeps_dtypes_and_nests(dtype: Any, at_once: None) -> None:
 
 @pytest.mark.parametrize("name", list(JACOBIANS)[:4])
 def test_a_recorded_jacobian_at_once(name: str, at_once: None) -> None:
-    """Its gradient, and the gradient of that, for the argument and for what the function sees from outside."""
+    """Its gradient, and the gradient of that, for the argument and for a Tensor that the function closes over."""
 
     def gradients() -> list[Any]:
         x, w = tg.Tensor(X[0], requires_grad=True), tg.Tensor(A[:4], requires_grad=True)
@@ -309,7 +309,7 @@ def test_a_zero_cotangent_contributes_zero_in_every_row(at_once: None) -> None:
     close(tg.jacobian(lambda x: f(x)[1:])(np.array([0.0, 1.0, 4.0]))[:, 1:], np.diag([1.0, 0.25 * np.log(4) + 0.5]))
 
 
-def test_rules_that_know_ndarrays_only_and_hooks_see_one_row() -> None:
+def test_rules_for_ndarrays_only_and_hooks_see_one_row() -> None:
     seen = []
 
     def hooked(x: Any) -> Any:

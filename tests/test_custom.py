@@ -1,4 +1,4 @@
-"""Operations of the user's own: right ones work everywhere, wrong ones are named."""
+"""A user's own operations: correct ones work everywhere, errors name the wrong ones."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_a_result_never_shares_memory_with_an_input():
     np.testing.assert_array_equal(x.grad, np.ones_like(X))
 
 
-def test_a_name_that_the_engine_has_too():
+def test_a_name_that_the_engine_also_has():
     @tg.differentiable
     def exp(x):
         return np.cumsum(x)

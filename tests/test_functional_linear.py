@@ -1,4 +1,4 @@
-"""vjp, jvp, linearize and hvp: closed forms, differences, nests, modules, memory."""
+"""vjp, jvp, linearize and hvp: closed forms, differences, nested arguments, modules, memory."""
 
 import threading
 from collections import namedtuple
@@ -23,7 +23,7 @@ def close(got, expected, rtol=1e-12):
 
 
 def f(x, scale=1.0):
-    """Mixes elements, is analytic, and takes complex numbers."""
+    """A function that mixes elements, is analytic, and takes complex numbers."""
     y = tg.tanh(A @ x) * scale
     return tg.exp(y) * y.sum() + tg.sin(x[0] * x[1])
 
@@ -105,7 +105,7 @@ def test_a_zero_tangent_meets_an_infinite_slope():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtypes_are_the_arguments(dtype):
+def test_dtypes_are_those_of_the_arguments(dtype):
     x = tg.Tensor(X, dtype=dtype)
     out, tangent = tg.jvp(lambda x: x * 2, (x,), (T,))
     assert out.dtype == tangent.dtype == dtype
@@ -125,7 +125,7 @@ def test_forward_over_forward_over_reverse():
     close(push(tg.grad(push(cube)))(2.0), 6.0)
 
 
-def test_a_pullback_can_be_differentiated_by_argument_and_cotangent():
+def test_a_pullback_is_differentiable_in_argument_and_cotangent():
     x = tg.Tensor(X, requires_grad=True)
     g = tg.Tensor(T, requires_grad=True)
     _, pullback = tg.vjp(lambda x: x**3, x)
@@ -156,10 +156,10 @@ def test_nothing_touches_grad_and_nothing_is_recorded_without_need():
     assert isinstance(tg.jvp(lambda x: 2 * x, (X,), (T,))[1], np.ndarray)
 
 
-# --- nests and modules ----------------------------------------------------------------------------------
+# --- nested arguments and modules -----------------------------------------------------------------------
 
 
-def test_nests_of_arguments_and_results():
+def test_nested_arguments_and_results():
     def g(p, pair):
         return {"a": p["w"] * pair.first, "b": [p["w"].sum(), None, (pair.second * 2,)]}
 
@@ -198,7 +198,7 @@ def test_a_module_stands_for_its_parameters():
         assert not tg.grad(loss)(model)["layers.0.W"].requires_grad
 
 
-def test_a_module_beside_other_arguments_and_frozen_parameters():
+def test_a_module_with_other_arguments_and_frozen_parameters():
     model, _ = model_and_loss()
     model.layers[0].requires_grad_(False)
 
@@ -212,7 +212,7 @@ def test_a_module_beside_other_arguments_and_frozen_parameters():
         tg.grad(lambda a, b: loss(a, X), argnums=(0, 1))(model, model)
 
 
-def test_second_derivatives_by_a_module():
+def test_second_derivatives_with_respect_to_a_module():
     model, loss = model_and_loss()
     v = {name: RNG.normal(size=p.shape) for name, p in model.named_parameters()}
     (product,) = tg.hvp(loss, (model,), (v,))
@@ -222,7 +222,7 @@ def test_second_derivatives_by_a_module():
         close(product[name], expected, rtol=1e-9)
 
 
-def test_a_gradient_by_a_module_can_be_differentiated_by_backward():
+def test_backward_through_a_gradient_with_respect_to_a_module():
     model, loss = model_and_loss()
     g = tg.grad(loss)(model)
     sum((part**2).sum() for part in g.values()).backward()
@@ -231,7 +231,7 @@ def test_a_gradient_by_a_module_can_be_differentiated_by_backward():
         np.testing.assert_allclose(p.grad, expected[name].data, rtol=1e-9, atol=1e-12)
 
 
-def test_a_module_is_put_back_after_an_exception():
+def test_a_module_is_restored_after_an_exception():
     model, _ = model_and_loss()
     nodes = [p.node for p in model.parameters()]
 

@@ -1,4 +1,4 @@
-"""The house's order: what imports what, and what `import tensorgrad` loads."""
+"""The order of imports, and what `import tensorgrad` loads."""
 
 import ast
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 import tensorgrad as tg
 
 ROOT = Path(tg.__file__).parent.parent
-# Each may import those before it, at any place in the file. A package's own files may import each other, in a
-# way that the test for cycles accepts.
+# Each may import those before it, anywhere in the file. Files of the same package may import each other, as long as
+# the test for cycles passes.
 LAYERS = [
     {"errors", "words"},
     {"engine"},
@@ -43,7 +43,7 @@ ALLOWED_AT_IMPORT = {"numpy", "tensorgrad", "cython_runtime"}  # the last one is
 
 
 class Imports(ast.NodeVisitor):
-    """All modules that a file imports, dotted: ``found``, and those for annotations alone, ``typing_only``."""
+    """The dotted names of all modules that a file imports: ``found``, and ``typing_only`` for annotations only."""
 
     def __init__(self, path):
         self.package = path.relative_to(ROOT).parent.parts
@@ -183,7 +183,7 @@ def test_no_star_imports(path):
 
 
 @pytest.mark.parametrize("package", ["tensorgrad", "nn"])
-def test_import_loads_numpy_and_nothing_else_of_weight(package):
+def test_import_loads_only_numpy(package):
     program = f"""
 import sys
 import numpy

@@ -1,4 +1,4 @@
-"""NumPy's operators and functions on Tensors, and what Python converts (PROMISES E3, E4)."""
+"""NumPy's operators and functions on Tensors, and Python's conversions (PROMISES E3, E4)."""
 
 import math
 
@@ -107,7 +107,7 @@ def test_numpy_on_a_tensor_is_recorded(case):
     assert out.dtype == np.asarray(expected).dtype
     weights = np.cos(np.arange(np.size(expected), dtype=float)).reshape(np.shape(expected))
     out.backward(weights)
-    for i in range(2):  # against differences of NumPy's own
+    for i in range(2):  # against finite differences of NumPy's own results
         step = np.eye(2)[i] * 1e-6
         difference = np.sum(weights * (np.asarray(reference(V + step)) - reference(V - step))) / 2e-6
         assert t.grad[i] == pytest.approx(difference, rel=1e-7, abs=1e-8)
@@ -115,7 +115,7 @@ def test_numpy_on_a_tensor_is_recorded(case):
 
 @pytest.mark.parametrize("scalar", [np.float64(2), np.float32(2), np.int64(2), np.float16(2), 2.0, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_scalars_do_not_decide_about_the_dtype(scalar, dtype):
+def test_scalars_do_not_decide_the_dtype(scalar, dtype):
     t = tg.Tensor(V, dtype=dtype, requires_grad=True)
     for f in (lambda: scalar * t, lambda: t * scalar, lambda: scalar - t, lambda: np.multiply(scalar, t)):
         assert f().dtype == dtype
@@ -288,7 +288,7 @@ CUT = {
 
 @pytest.mark.promise("E4")
 @pytest.mark.parametrize("case", CUT)
-def test_history_is_not_cut_unnoticed(case):
+def test_history_is_not_cut_silently(case):
     one = tg.Tensor([0.5], requires_grad=True)
     for t in (one, one * 2):
         with pytest.raises(GraphError, match=r"item\(\).*detach\(\)"):

@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite():
         tg.minimize(lambda x: tg.sqrt(x).sum(), np.array([1.0, 0.0]))
 
 
-def test_an_exception_leaves_everything_as_it_was():
+def test_an_exception_leaves_everything_unchanged():
     model = nn.Linear(3, 1)
     before = [(p.data, p.node, p.data.copy()) for p in model.parameters()]
     calls = []
@@ -136,7 +136,7 @@ def test_an_exception_leaves_everything_as_it_was():
         np.testing.assert_array_equal(p.data, values)
 
 
-def test_what_the_loss_does_not_depend_on_stays():
+def test_parts_that_the_loss_does_not_use_stay():
     found = tg.minimize(lambda p: (p[0] - 1) ** 2, [0.0, 7.0])
     assert found.x[1].item() == 7.0
 

@@ -1,4 +1,4 @@
-"""The checker itself: planted wrong rules are found out, right ones are not suspected."""
+"""The checker itself: planted wrong rules are rejected, correct ones accepted."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SQUARE = RNG.uniform(0.5, 2.0, (3, 3))
 
 
 def planted(forward, *rules):
-    """A function that is recorded with these rules, one for each argument."""
+    """A function that is recorded with these rules, one per argument."""
     return lambda *inputs: record("planted", forward, inputs, rules)
 
 
@@ -229,13 +229,13 @@ def test_history_cut_inside_f_is_found():
         gradcheck(f, *inputs)
 
 
-def test_each_method_accepts_what_is_right():
+def test_each_method_accepts_correct_rules():
     for method in ("complex", "central"):
         assert gradcheck(tg.exp, V, method=method).method == method
         assert gradgradcheck(tg.exp, V, method=method).method == method
 
 
-def test_tolerances_are_the_callers():
+def test_the_caller_sets_the_tolerances():
     f, inputs = WRONG_VALUES["factor 1.001"]
     assert gradcheck(f, *inputs, rtol=2e-3).error == pytest.approx(0.001, rel=0.9)
     with pytest.raises(GradcheckError):
@@ -277,7 +277,7 @@ def test_a_jump_within_the_step_is_refused(f):
         gradcheck(f, np.array([0.5, 0.0]))
 
 
-def test_a_strong_curvature_is_no_kink():
+def test_strong_curvature_is_not_a_kink():
     assert gradcheck(lambda x: tg.exp(x) * x**4, np.array([5.0, -3.0])).method == "complex"
     assert gradcheck(lambda x: 1 / x, np.array([0.1, -0.05])).method == "complex"
 
@@ -298,7 +298,7 @@ def test_overlapping_inputs_are_refused():
         gradcheck(tg.exp, np.broadcast_to(V, (3, 4)))
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_changed():
     a = V.copy()
     t = tg.Tensor(V, requires_grad=True)
     gradcheck(tg.multiply, a, t)
@@ -348,7 +348,7 @@ def test_a_wrong_rule_is_rejected_at_any_size(name, factor, size):
             gradcheck(f, APART, method=method)
 
 
-def test_a_small_wrong_element_is_rejected_beside_a_large_right_one():
+def test_a_small_wrong_element_is_rejected_next_to_a_large_right_one():
     small = planted(lambda a: np.abs(a) * 1e-9, lambda xp, g, x: xp.zeros_like(g))
     with pytest.raises(GradcheckError, match=r"wrong in 1 of 2 elements.*index \(1,\)"):
         gradcheck(lambda x: tg.concat([x[:1] ** 2, small(x[1:])]), np.array([0.5, 0.7]))
@@ -364,7 +364,7 @@ def test_a_kink_is_refused_at_any_size(at, offset, size):
 
 
 @pytest.mark.parametrize("at", [1e-2, 1e-3, -1e-3, 5e-4])
-def test_a_strong_curvature_near_a_kink_is_no_kink(at):
+def test_strong_curvature_near_a_kink_is_not_a_kink(at):
     f = planted(lambda a: np.sqrt(np.abs(a)), lambda xp, g, x, out: 0.5 * g * xp.sign(x) / out)
     wrong = planted(lambda a: np.sqrt(np.abs(a)), lambda xp, g, x, out: 0.500001 * g * xp.sign(x) / out)
     assert gradcheck(f, np.array([at])).method == "central"
@@ -375,7 +375,7 @@ def test_a_strong_curvature_near_a_kink_is_no_kink(at):
 
 @pytest.mark.parametrize("power", range(2, 9))
 @pytest.mark.parametrize("method", [None, "complex", "central"])
-def test_a_flat_point_is_no_kink(power, method):
+def test_a_flat_point_is_not_a_kink(power, method):
     gradcheck(lambda x: x**power, np.zeros(1), method=method)
     gradgradcheck(lambda x: x**power, np.zeros(1), method=method)
 

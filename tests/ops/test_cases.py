@@ -27,7 +27,7 @@ def listed(result):
 
 
 def gradients(case, sample, arrays):
-    """The results, and the gradients of their (weighted) sum for the arrays."""
+    """The results, and the gradients of their sum with respect to the arrays."""
     leaves = [tg.from_numpy(a, requires_grad=True) for a in arrays]
     results = listed(sample.apply(case.op, leaves))
     for result in results:
@@ -37,7 +37,7 @@ def gradients(case, sample, arrays):
 
 
 def functions_of(module):
-    """The public functions that a module, or a package's own files, define."""
+    """The public functions defined in a module or in a package's own files."""
     return {
         name
         for name, f in vars(module).items()
@@ -60,7 +60,7 @@ def test_every_public_operation_is_in_the_table():
 
 @pytest.mark.promise("M3", "D12")
 @pytest.mark.parametrize(("case", "sample"), SAMPLES)
-def test_forward_is_the_oracle(case, sample):
+def test_forward_matches_the_oracle(case, sample):
     before = [a.copy() for a in sample.arrays]
     expected = listed(sample.apply(case.oracle))
     results = listed(sample.apply(case.op))
@@ -82,7 +82,7 @@ def test_first_and_second_derivative(case, sample):
     def f(*inputs):
         return sample.apply(case.op, inputs)
 
-    # Where there are complex numbers already, there is no complex step.
+    # With complex inputs there is no complex step.
     method = "central" if any(map(np.iscomplexobj, sample.arrays)) else case.method
     gradcheck(f, *sample.arrays, method=method)
     if case.orders > 1:
@@ -107,7 +107,7 @@ def test_broadcasting(name, a, b):
 @pytest.mark.promise("M3")
 @pytest.mark.parametrize(("case", "sample"), [p for p in FIRST if p.values[0].float32])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_a_dtype_stays_what_it_is(case, sample, dtype):
+def test_the_dtype_is_preserved(case, sample, dtype):
     narrow = [a.astype(dtype) for a in sample.arrays]
     results, grads = gradients(case, sample, narrow)
     _, exact = gradients(case, sample, [a.astype(np.float64) for a in narrow])
@@ -116,7 +116,7 @@ def test_a_dtype_stays_what_it_is(case, sample, dtype):
     for got, want in zip(grads, exact):
         assert got.dtype == dtype
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
-    # the second derivative too, and with Python scalars about
+    # the second derivative too, and with Python scalars involved
     leaves = [tg.from_numpy(a, requires_grad=True) for a in narrow]
     for result in listed(sample.apply(case.op, leaves)):
         (2.0 * result * result).sum().backward(create_graph=True)

@@ -1,4 +1,4 @@
-"""Linear algebra, beyond what a row of the table says: third derivatives, degenerate matrices, complex numbers."""
+"""Linear algebra, beyond what a row of the table can express: third derivatives, degenerate and complex matrices."""
 
 import numpy as np
 import pytest

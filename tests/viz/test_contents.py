@@ -110,7 +110,7 @@ def test_drawing_with_backward_shows_rms_and_leaves_no_trace():
     assert x.grad.tolist() == [6.0, 8.0]
 
 
-def test_backward_for_a_drawing_wants_one_scalar():
+def test_backward_for_a_drawing_needs_one_scalar():
     x = leaf(np.ones(2), "x")
     with pytest.raises(GraphError, match=r"starts from a scalar, got shape \(2,\)"):
         tg.draw(x * x, backward=True)
@@ -275,7 +275,7 @@ def test_edges_are_those_of_the_graph(seed):
 
 
 def random_graph_tensor(node):
-    """A Tensor around a node: what draw needs of the root is its node."""
+    """A Tensor around a node: draw needs only the root's node."""
     result = tg.Tensor(0.0)
     result.node = node
     return result

@@ -1,4 +1,4 @@
-"""Axes, repetition, padding, joining and splitting beyond the basic ones."""
+"""Axes, repetition, padding, joining and splitting, beyond the basic operations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ seed("arranging")
 
 
 def several(function: Callable[..., Any]) -> Any:
-    """A function of an array, or several that is told them apart, as a list of results."""
+    """A function of one or several arrays, with its results in a list."""
     return lambda *arrays, **keywords: list(function(*arrays, **keywords))
 
 

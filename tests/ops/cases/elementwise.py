@@ -1,4 +1,4 @@
-"""Arithmetic, exponentials and logarithms, one number at a time."""
+"""Arithmetic, exponentials and logarithms, element by element."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def reduced(name: str, oracle: Any, make: Any = u, empty: bool = False, **rest: 
 
 
 def _shuffled(n: int) -> Any:
-    """Numbers with room between them, in no order."""
+    """Well separated numbers, in random order."""
     return 7 * np.arange(n) % 11 + np.linspace(0.1, 0.3, n)
 
 

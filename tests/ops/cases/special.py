@@ -42,7 +42,7 @@ def two(name: str, left: Any, right: Any, *kinks: Any) -> Case:
 
 
 def needed(name: str, parameter: str, *arguments: Any) -> Refusal:
-    """A gradient by a parameter, given as None, for which there is no closed form."""
+    """A gradient with respect to a parameter, given as None, that has no closed form."""
 
     def call() -> None:
         values = [tg.Tensor(1.7, requires_grad=True) if a is None else a for a in arguments]
@@ -52,7 +52,7 @@ def needed(name: str, parameter: str, *arguments: Any) -> Refusal:
 
 
 def by_last(name: str, parameters: tuple[Any, ...], *makes: Any, refusals: tuple[Refusal, ...], **rest: Any) -> Case:
-    """A function that is differentiated by its last argument alone."""
+    """A function that is differentiated only with respect to its last argument."""
     full = f"special.{name}"
     oracle, op = getattr(scipy.special, name), public(full)
     (make,) = makes
