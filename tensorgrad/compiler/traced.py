@@ -303,7 +303,7 @@ class TracedArray(NDArrayOperatorsMixin):
         """As ndarray.reshape."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def sum(self, axis: Any = None, keepdims: Any = False) -> Any:
         """As ndarray.sum."""
         return np.sum(self, axis=axis, keepdims=keepdims)
 
