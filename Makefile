@@ -18,13 +18,21 @@ SOURCES := setup.cfg pyproject.toml
 # One thread per worker: the workers share the cores already, and sums keep their order.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format coverage bench test-lowest clean
+# What test-noise runs: where numbers of BLAS and LAPACK are compared with others.
+NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap.py tests/test_testing.py \
+    tests/test_functional.py tests/test_functional_linear.py tests/test_complexes.py tests/test_compile.py \
+    tests/test_minimize.py tests/test_interop.py tests/nn/test_functional_cases.py tests/nn/test_layers.py \
+    tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
+SEED  ?= 1
+
+.PHONY: help demo test test-noise lint format coverage bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
 	@echo "make test         linters, type checker and the whole test suite"
+	@echo "make test-noise   the tests of numbers, with the noise of another processor's BLAS (SEED=1)"
 	@echo "make lint         linters and type checker only"
 	@echo "make format       rewrite the sources as the linters want them"
 	@echo "make coverage     the tests, with a report of what they miss"
@@ -37,6 +45,9 @@ demo: $(VENV)/.installed-demo
 
 test: lint $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+test-noise: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

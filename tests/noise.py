@@ -111,7 +111,8 @@ def _short(parts: Any) -> Any:
 
 
 def _product_noise(f: Callable[..., Any], seed: int, name: str, stacked: int, result: Any, operands: list[Any]) -> None:
-    """Add noise to the result of ``f``, a product that is linear in each operand."""
+    """Add noise to the result of ``f``, a product that is linear in each operand; another one for each layout."""
+    name += "".join(map(_layout, operands))
     parts = _parts(result)
     size = np.abs(parts)
     exact = np.zeros(parts.shape, bool)
@@ -121,6 +122,13 @@ def _product_noise(f: Callable[..., Any], seed: int, name: str, stacked: int, re
         exact = (_parts(np.asarray(wide)) == parts) | (np.asarray(terms)[..., None] < 2)
         size = np.maximum(size, _magnitudes(f, operands, result))
     _add_noise(result, seed, name, stacked, exact, size)
+
+
+def _layout(operand: Any) -> str:
+    """How BLAS is told to read a matrix: as it is or transposed."""
+    if operand.ndim < 2 or 1 in operand.shape[-2:]:
+        return " vector"
+    return " rows" if abs(operand.strides[-1]) <= abs(operand.strides[-2]) else " columns"
 
 
 def _magnitudes(f: Callable[..., Any], operands: list[Any], result: Any) -> Any:
