@@ -18,13 +18,21 @@ SOURCES := setup.cfg pyproject.toml
 # One thread per worker: the workers already share the cores, and sums keep their order.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format coverage words bench test-lowest clean
+# What test-noise runs: the tests that compare results of BLAS and LAPACK with other numbers.
+NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap.py tests/test_testing.py \
+    tests/test_functional.py tests/test_functional_linear.py tests/test_complexes.py tests/test_compile.py \
+    tests/test_minimize.py tests/test_interop.py tests/nn/test_functional_cases.py tests/nn/test_layers.py \
+    tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
+SEED  ?= 1
+
+.PHONY: help demo test test-noise lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
 	@echo "make test         run the linters, the type checker and the whole test suite"
+	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -38,6 +46,9 @@ demo: $(VENV)/.installed-demo
 
 test: lint $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+test-noise: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

@@ -72,7 +72,8 @@ def gradcheck(
         rtol: how far off a derivative may be, relative to the numeric one: 1e-10 with a complex step, 1e-7
             with central differences.
         atol: how far off it may be besides. None takes what rounding of ``f`` itself, and the step of central
-            differences, can do to the numeric derivative: it goes with the size of ``f``.
+            differences, can do to the numeric derivative: it goes with the size of ``f``, here and a little further
+            off, so that it is not zero where ``f`` is.
         method: "complex" is exact to rounding, for analytic functions of operations that take complex numbers
             (Squire and Trapp 1998); "central" is for the rest (five points, so an error of order step**4).
             None takes the complex step where it agrees with central differences, and those elsewhere.

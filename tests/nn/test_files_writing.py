@@ -40,9 +40,17 @@ def test_kill_9_at_random_moments(path):
     assert "after the next saving: 0" in run.stdout
 
 
+@pytest.fixture
+def running():
+    """A process that runs until the test is done."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
 @pytest.mark.promise("L5")
 @posix
-def test_temporary_files_of_the_dead_are_removed(path):
+def test_temporary_files_of_the_dead_are_removed(path, running):
     model = nn.Linear(2, 1, rng=0)
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -264,7 +264,8 @@ def test_predict_and_evaluate_leave_the_mode_alone():
     model.network.layers[0].eval()
     modes = [module.training for module in model.modules()]
     whole = model.predict(X)
-    np.testing.assert_array_equal(model.predict(X, batch_size=25), whole)
+    # Not to the bit: BLAS may choose another kernel for another number of rows.
+    np.testing.assert_allclose(model.predict(X, batch_size=25), whole, rtol=1e-6, atol=1e-6 * np.abs(whole).max())
     assert model.evaluate(X, y, batch_size=7)["loss"] == pytest.approx(model.evaluate(X, y)["loss"], rel=1e-6)
     assert [module.training for module in model.modules()] == modes
     assert not isinstance(whole, tg.Tensor)

@@ -99,7 +99,9 @@ HOLES = S([[1.0, NAN, 3.0], [NAN, NAN, NAN]], axis=1)
 ONES = [[1, 0, 1], [0, 0, 0]]
 METHODS = (
     *("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf", "averaged_inverted_cdf"),
-    *("closest_observation", "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+    *("interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+    # NumPy 2.0.0 took the odd one of two that are equally close, where Hyndman and Fan take the even one.
+    *(("closest_observation",) if np.lib.NumpyVersion(np.__version__) >= "2.0.1" else ()),
 )
 
 CASES: tuple[Case, ...] = (
