@@ -195,7 +195,7 @@ def test_a_batch_that_is_not_finite_leaves_the_running_statistics_and_warns_with
     before = model.state_dict()
     wrong = x.copy()
     wrong[row, 1] = bad
-    with pytest.warns(RuntimeWarning, match=r"^0: batch_norm: the batch holds NaN or infinity; .* not updated"):
+    with pytest.warns(RuntimeWarning, match=r"^0: batch_norm: the batch contains NaN or infinity; .* not updated"):
         y = run(wrong)
     assert np.isnan(y.data[:, 1]).any()
     assert np.isfinite(y.data[:, 0]).all()
@@ -217,12 +217,16 @@ def test_nan_in_evaluation_touches_nothing_and_does_not_warn():
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"momentum": 1.5}, ValueError, r"BatchNorm: momentum, the weight of the old value, is in \[0, 1\], got 1.5"),
+        (
+            {"momentum": 1.5},
+            ValueError,
+            r"BatchNorm: momentum, the weight of the old value, must be in \[0, 1\], got 1.5",
+        ),
         ({"momentum": -0.1}, ValueError, "BatchNorm: momentum must be .* at least 0, got -0.1"),
         ({"momentum": float("nan")}, ValueError, "BatchNorm: momentum must be .*, got nan"),
         ({"momentum": "0.9"}, ValueError, "BatchNorm: momentum must be .*, got '0.9'"),
         ({"eps": -1.0}, ValueError, "BatchNorm: eps must be a finite number of at least 0, got -1.0"),
-        ({"dtype": np.int64, "affine": False}, tg.DTypeError, "BatchNorm: dtype must be of floating point, got int64"),
+        ({"dtype": np.int64, "affine": False}, tg.DTypeError, "BatchNorm: dtype must be floating point, got int64"),
     ],
 )
 def test_bad_options_are_refused(options, error, text):

@@ -247,7 +247,7 @@ def test_a_truncated_normal_stays_in_its_interval_with_the_mean_of_the_formula(m
         ("normal", {"mean": "0"}, "normal: mean must be a finite number, got '0'"),
         ("uniform", {"low": 1, "high": 1}, "uniform: low must be below high, got 1.0 and 1.0"),
         ("truncated_normal", {"std": 0.0}, "truncated_normal: std must be positive"),
-        ("truncated_normal", {"low": 5, "high": 6}, r"low=5.0 to high=6.0 holds 2.9e-07 .*at least 0.01"),
+        ("truncated_normal", {"low": 5, "high": 6}, r"low=5.0 to high=6.0 contains 2.9e-07 .*at least 0.01"),
         ("truncated_normal", {"low": 3, "high": -3}, "low must be below high"),
         ("constant", {"value": math.inf}, "constant: value must be a finite number, got inf"),
     ],
@@ -275,7 +275,7 @@ def test_a_dict_is_a_name_and_its_options():
         ({"std": 0.02}, "the name None"),
         ({"name": ["normal"]}, r"the name \['normal'\]"),
         ({"name": "truncated_normal", "sdt": 0.02}, "has no field 'sdt'; its fields are mean, std, low, high"),
-        ({"name": "zeros", "value": 1}, "'zeros' has no field 'value'; it has none"),
+        ({"name": "zeros", "value": 1}, "'zeros' has no field 'value'; it has no fields"),
         ({"name": "normal", "rng": 0}, "no field 'rng'"),
         ({"name": "constant"}, r"'constant' needs the field 'value'; write \{'name': 'constant', 'value': \.\.\.\}"),
         ("constant", "needs the field 'value'"),
@@ -290,5 +290,5 @@ def test_a_dict_that_does_not_fit_names_its_field(init, text):
 @pytest.mark.parametrize("dtype", [np.int64, bool, "complex64"])
 def test_a_dtype_that_is_not_of_floating_point_is_refused(name, dtype):
     options = {"value": 1.5} if name == "constant" else {}
-    with pytest.raises(tg.DTypeError, match=f"{name}: dtype must be of floating point, got"):
+    with pytest.raises(tg.DTypeError, match=f"{name}: dtype must be floating point, got"):
         getattr(nn.init, name)((3, 2), dtype=dtype, **options)

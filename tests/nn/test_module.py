@@ -269,7 +269,7 @@ def test_linear_takes_an_initialiser_of_ones_own():
     layer = nn.Linear(2, 3, init=lambda shape, dtype, rng: np.full(shape, 0.5), dtype=np.float64)
     assert layer.W.data.tolist() == [[0.5] * 3] * 2
     assert layer.W.dtype == np.float64
-    with pytest.raises(tg.ShapeError, match=r"init gave .*\(3, 2\), expected \(2, 3\)"):
+    with pytest.raises(tg.ShapeError, match=r"init returned .*\(3, 2\), expected \(2, 3\)"):
         nn.Linear(2, 3, init=lambda shape, dtype, rng: np.ones((3, 2)))
 
 

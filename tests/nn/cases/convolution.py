@@ -82,7 +82,7 @@ CASES: tuple[Case, ...] = (
             R(
                 lambda: F.conv2d(ones(1, 3, 5, 5), ones(8, 4, 3, 3)),
                 ShapeError,
-                "conv2d: x has 3 channels, weight expects 4 (weight of shape (8, 4, 3, 3)), groups=1",
+                "conv2d: x has 3 channels, but weight expects 4 (weight of shape (8, 4, 3, 3), groups=1)",
             ),
             R(lambda: F.conv2d(ones(3, 5, 5), ones(8, 3, 3, 3)), ShapeError, "conv2d", "(3, 5, 5)", "x[None]"),
             R(lambda: F.conv2d(ones(1, 3, 5, 5), ones(8, 3, 3)), ShapeError, "conv2d", "weight", "(8, 3, 3)"),
@@ -128,7 +128,7 @@ CASES: tuple[Case, ...] = (
             R(
                 lambda: F.conv_transpose2d(ones(1, 3, 5, 5), ones(4, 8, 3, 3)),
                 ShapeError,
-                "conv_transpose2d: x has 3 channels, weight expects 4",
+                "conv_transpose2d: x has 3 channels, but weight expects 4",
                 "(4, 8, 3, 3)",
             ),
             R(
