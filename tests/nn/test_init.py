@@ -20,7 +20,7 @@ def test_mean_and_variance(family, kind):
     kurtosis = 3 if kind == "normal" else 1.8
     assert abs(w.mean()) < 5 * np.sqrt(variance / n)
     assert abs(w.var() / variance - 1) < 5 * np.sqrt((kurtosis - 1) / n)
-    # the three families are told apart by that
+    # this tells the three families apart
     assert min(abs(v / variance - 1) for f, v in VARIANCE.items() if f != family) > 10 * np.sqrt(2 / n)
 
 
@@ -112,7 +112,7 @@ def test_layers_hand_over_their_shape_dtype_and_generator(name):
 
 
 def mean_square(module):
-    """E[f(z)²] for a standard normal z, by Gauss and Legendre on pieces that no kink lies inside of."""
+    """E[f(z)²] for a standard normal z, by Gauss-Legendre quadrature on intervals without a kink inside."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
     edges = np.array([-40, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 40.0])
     half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
@@ -170,7 +170,7 @@ def test_orthogonal_rows_or_columns(shape):
 
 
 def test_orthogonal_matrices_are_uniformly_distributed():
-    """Without the signs, NumPy's factor has a diagonal that is mostly negative; uniform ones have mean 0."""
+    """Without the fixed signs, the diagonal of NumPy's factor is mostly negative; a uniform one has mean 0."""
     draws = np.stack([nn.init.orthogonal((2, 2), dtype=np.float64, rng=seed) for seed in range(2000)])
     assert np.abs(draws.mean(axis=0)).max() < 5 * np.sqrt(0.5 / len(draws))
     assert abs((np.linalg.det(draws) > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(len(draws))
@@ -180,7 +180,7 @@ def test_orthogonal_matrices_are_uniformly_distributed():
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_deep_network_keeps_its_scale_as_the_family_promises(activation):
-    """The mean square behind 30 layers stays within a factor of 20 with the gain, and is lost without."""
+    """The mean square after 30 layers stays within a factor of 20 with the gain, and vanishes without."""
     x = np.random.default_rng(0).normal(size=(200, 128))
     spread = {}
     for gain in (activation, 0.5):

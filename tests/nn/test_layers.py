@@ -1,4 +1,4 @@
-"""Layers without a peer: what they compute, show and refuse; dropout, the penalty."""
+"""Layers without a peer: results, representations and refusals; dropout, the penalty."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import nn
 import tensorgrad as tg
 from nn._layers.activations import ACTIVATIONS
 
-# --- what needs no peer ---------------------------------------------------------------------------------
+# --- without a peer -------------------------------------------------------------------------------------
 
 
 def test_every_activation_can_be_made_by_name_and_keeps_shape_and_dtype():

@@ -1,4 +1,4 @@
-"""Losses as modules: the functions with their options held."""
+"""Losses as modules: the functions with stored options."""
 
 import numpy as np
 import pytest

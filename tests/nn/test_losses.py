@@ -166,7 +166,7 @@ def test_extreme_logits(dtype, options):
 
 @pytest.mark.promise("G9")
 def test_extreme_logits_under_smoothing_and_soft_labels():
-    # The label's own 20000 counts with 0.9 + 0.1 / 3, the 10000 of the last class with 0.1 / 3.
+    # The label's own 20000 has weight 0.9 + 0.1 / 3, and the 10000 of the last class has 0.1 / 3.
     want = 20000 * (0.9 + 0.1 / 3) + 10000 * 0.1 / 3
     np.testing.assert_allclose(F.cross_entropy([[1e4, -1e4, 0.0]], [1], label_smoothing=0.1).item(), want, rtol=1e-15)
     assert F.cross_entropy([[1e4, -1e4, 0.0]], [[0.5, 0.25, 0.25]]).item() == 7500

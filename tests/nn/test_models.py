@@ -1,4 +1,4 @@
-"""Models from descriptions: keyword lists, layers, dicts; and what is wrong with one, by layer and field."""
+"""Models from descriptions: keyword lists, layers, dicts; and errors that name layer and field."""
 
 import json
 

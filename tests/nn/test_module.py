@@ -124,7 +124,7 @@ def test_state_goes_round():
     state = a.state_dict()
     assert b.load_state_dict(state) == ([], [])
     np.testing.assert_array_equal(a.eval()(x).data, b.eval()(x).data)
-    state["layers.0.W"][...] = 0  # a copy: nobody is hurt
+    state["layers.0.W"][...] = 0  # a copy: the model is unaffected
     assert np.abs(b.layers[0].W.data).min() > 0
     assert np.abs(a.layers[0].W.data).min() > 0
 

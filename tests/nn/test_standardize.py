@@ -1,4 +1,4 @@
-"""Standardize beside NumPy's mean and standard deviation, for data of every layout and where they cannot be had."""
+"""Standardize compared with NumPy's mean and standard deviation, for data of every layout, and its errors."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_memory_mapped_file_is_read_a_few_rows_at_a_time(tmp_path, monkeypatch
     seen = []
 
     class Rows:
-        """What has a shape and gives arrays for slices, and notes how much is asked for."""
+        """An object with a shape whose slices are arrays; it records how many rows each slice reads."""
 
         def __init__(self, array):
             self.array, self.shape = array, array.shape

@@ -48,7 +48,7 @@ def conv_transpose(
 
 
 def same_as_torch(functions: Any, *args: Any, **keywords: Any) -> Any:
-    with warnings.catch_warnings(action="ignore"):  # that "same" costs it a copy where padding is not even
+    with warnings.catch_warnings(action="ignore"):  # PyTorch warns that uneven "same" padding costs it a copy
         return functions.conv2d(*args, **keywords)
 
 
