@@ -1,4 +1,4 @@
-"""nn: layers, losses and optimisers on tensorgrad.
+"""nn: layers, losses and optimisers built on tensorgrad.
 
 >>> import numpy as np, tensorgrad as tg, nn
 >>> model = nn.MLP([2, 8, 2], rng=0)
@@ -118,7 +118,7 @@ if _TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> _Any:
-    """The estimators, which need scikit-learn, when they are first asked for."""
+    """Import the estimators, which need scikit-learn, on first use."""
     if name not in ("FNNClassifier", "FNNRegressor"):
         raise _tg.words.UnknownName("module nn", name, _LAYERS, lambda: globals())
     try:

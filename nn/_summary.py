@@ -27,10 +27,10 @@ class Row(NamedTuple):
 
 
 class ModelSummary:
-    """The modules of a model, in a terminal as text and in a notebook as a table.
+    """The modules of a model, as text in a terminal and as a table in a notebook.
 
     Attributes:
-        rows: one :class:`Row` a module.
+        rows: one :class:`Row` per module.
         total: number of parameters, shared ones counted once.
         learned: how many of them require a gradient.
         nbytes: their memory in bytes.
@@ -69,7 +69,7 @@ class ModelSummary:
 
 
 def summarised(model: Module, input: Any) -> ModelSummary:
-    """The table of a model; see :meth:`nn.Module.summary`."""
+    """Return the summary of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
         _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, str(getattr(out, "shape", "?"))))
@@ -88,7 +88,7 @@ def summarised(model: Module, input: Any) -> ModelSummary:
 
 
 def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:
-    """Run a model on a batch (or on zeros of a shape) in evaluation mode, and leave it as it was."""
+    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged."""
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)

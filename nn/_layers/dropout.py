@@ -16,7 +16,7 @@ __all__ = ["Dropout"]
 class Dropout(Module):
     """In training, set each element to 0 with probability p and scale the others by ``1 / (1 - p)``.
 
-    So the expected value stays, and evaluation passes x through (Srivastava et al., 2014).
+    The expected value stays the same, and evaluation returns x unchanged (Srivastava et al., 2014).
 
     Args:
         p: probability of dropping, in [0, 1).

@@ -1,6 +1,6 @@
-"""Layers and losses as functions, without state of their own.
+"""Layers and losses as stateless functions.
 
-Activations are :mod:`tensorgrad`'s operations: ``tg.relu``, ``tg.softmax`` and so on.
+Activations are operations of :mod:`tensorgrad`: ``tg.relu``, ``tg.softmax`` and so on.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

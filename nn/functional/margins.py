@@ -1,6 +1,6 @@
-"""Losses that ask for a margin, and no more beyond it.
+"""Losses with a margin.
 
-At the margin the gradient is 0, as that of ``tg.relu`` at 0.
+At the margin the gradient is 0, like that of ``tg.relu`` at 0.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = [
 
 
 def hinge_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
-    """``max(0, 1 - target * prediction)``: the loss of a support vector machine, as ``sklearn.metrics.hinge_loss``.
+    """``max(0, 1 - target * prediction)``: the loss of a support vector machine, as in ``sklearn.metrics.hinge_loss``.
 
-    The target is 1 or -1. Shapes and errors as in :func:`mse_loss`; ValueError for another target.
+    The target is 1 or -1. Shapes and errors as in :func:`mse_loss`; ValueError for any other target.
 
     >>> import nn
     >>> nn.functional.hinge_loss([0.5, 2.0, 0.0], [1.0, 1.0, -1.0], reduction="none").data.tolist()
@@ -52,7 +52,7 @@ def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduct
 def hinge_embedding_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, margin: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """A distance where the target is 1, and what it lacks to the margin where the target is -1.
+    """The prediction, a distance, where the target is 1; ``max(0, margin - prediction)`` where it is -1.
 
     Shapes and errors as in :func:`hinge_loss`.
 
@@ -70,9 +70,9 @@ def hinge_embedding_loss(
 def margin_ranking_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """``max(0, margin - target * (x1 - x2))``: a target of 1 says that x1 should rank above x2, -1 below.
+    """``max(0, margin - target * (x1 - x2))``: a target of 1 says that x1 should rank above x2, and -1 below.
 
-    All of one shape; errors as in :func:`hinge_loss`.
+    All have the same shape; errors as in :func:`hinge_loss`.
 
     >>> import nn
     >>> nn.functional.margin_ranking_loss([1.0, 1.0], [3.0, 3.0], [1.0, -1.0], reduction="none").data.tolist()
@@ -96,20 +96,20 @@ def triplet_margin_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """How far the positive is from the anchor, plus a margin, minus how far the negative is; at least 0.
+    """``max(0, margin + d(anchor, positive) - d(anchor, negative))``, where d is the distance.
 
     Args:
         anchor: shape (..., features).
         positive: the same shape.
         negative: the same shape.
-        margin: by which the negative should be farther.
-        p: of the p-norm that is the distance, over the last axis.
-        eps: added to each difference, as PyTorch does.
-        swap: take the negative's distance from the positive where that is less (Balntas et al., 2016).
+        margin: by how much the negative should be farther away.
+        p: order of the norm of the difference that is the distance, over the last axis.
+        eps: added to each difference, as in PyTorch.
+        swap: use the negative's distance from the positive where that is less (Balntas et al., 2016).
         reduction: "mean", "sum", or "none" for shape (...).
 
     Raises:
-        ShapeError: the shapes differ, have no axis, or a mean is of nothing.
+        ShapeError: the shapes differ or have no axis, or the mean is over an empty batch.
 
     >>> import nn
     >>> round(nn.functional.triplet_margin_loss([[0.0, 0.0]], [[0.0, 3.0]], [[2.0, 0.0]]).item(), 4)
@@ -134,7 +134,7 @@ def triplet_margin_loss(
 def cosine_embedding_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """One minus the cosine of the angle where the target is 1; where it is -1, what the cosine exceeds the margin by.
+    """``1 - cosine`` of the angle where the target is 1, and ``max(0, cosine - margin)`` where it is -1.
 
     Args:
         x1: shape (..., features).
@@ -143,8 +143,8 @@ def cosine_embedding_loss(
         margin: between -1 and 1.
         reduction: "mean", "sum", or "none" for shape (...).
 
-    Squared lengths have 1e-12 added, as in PyTorch. Raises ShapeError where shapes do not fit, and ValueError for
-    another target.
+    1e-12 is added to squared lengths, as in PyTorch. Raises ShapeError if shapes do not match, and ValueError for any
+    other target.
 
     >>> import nn
     >>> x1, x2 = [[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [2.0, 0.0]]
@@ -174,6 +174,6 @@ def _check_signs(target: Any, *, op: str) -> None:
     if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(
-            f"{op}: the target is 1 or -1, got {target[position]} at position {position}; for 0 and 1 write "
+            f"{op}: the target must be 1 or -1, got {target[position]} at position {position}; for 0 and 1 write "
             f"2 * target - 1"
         )

@@ -1,6 +1,6 @@
 """Recurrent networks: one step of a GRU or an LSTM, and whole sequences.
 
-Weights are laid out as PyTorch's: the gates one below the other, ``weight_ih`` (gates * hidden, features).
+Weights are laid out as in PyTorch, with the gates stacked: ``weight_ih`` has shape (gates * hidden, features).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def gru_cell(
     Args:
         x: shape (N, features).
         h: the hidden state, shape (N, hidden).
-        weight_ih: of x, shape (3 * hidden, features): reset gate, update gate, new state.
-        weight_hh: of h, shape (3 * hidden, hidden).
+        weight_ih: for x, shape (3 * hidden, features): reset gate, update gate, new state.
+        weight_hh: for h, shape (3 * hidden, hidden).
         bias_ih: shape (3 * hidden,); None for 0.
         bias_hh: shape (3 * hidden,); None for 0.
 
@@ -39,7 +39,7 @@ def gru_cell(
         Shape (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit.
+        ShapeError: shapes do not match.
 
     >>> import numpy as np, nn
     >>> nn.functional.gru_cell([[1.0]], [[1.0]], np.zeros((3, 1)), np.zeros((3, 1)))
@@ -64,19 +64,19 @@ def gru(
     """A gated recurrent unit along a sequence: all hidden states, and the last one.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) where batch_first.
-        h: the hidden state to start from, shape (N, hidden).
-        weight_ih: as in :func:`gru_cell`, and so are the other weights.
+        x: shape (length, N, features), or (N, length, features) with batch_first.
+        h: the initial hidden state, shape (N, hidden).
+        weight_ih: as in :func:`gru_cell`.
         weight_hh: likewise.
         bias_ih: likewise.
         bias_hh: likewise.
-        batch_first: are samples along the first axis, of x and of the result?
+        batch_first: samples are along the first axis of x and of the result.
 
     Returns:
-        Hidden states (length, N, hidden), or (N, length, hidden) where batch_first; the last (N, hidden).
+        Hidden states (length, N, hidden), or (N, length, hidden) with batch_first; and the last (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit, or the sequence is empty.
+        ShapeError: shapes do not match, or the sequence is empty.
 
     >>> import numpy as np, nn
     >>> states, last = nn.functional.gru(np.ones((2, 1, 1)), [[1.0]], np.zeros((3, 1)), np.zeros((3, 1)))
@@ -104,8 +104,8 @@ def lstm_cell(
     Args:
         x: shape (N, features).
         state: hidden state and cell, each of shape (N, hidden).
-        weight_ih: of x, shape (4 * hidden, features): input gate, forget gate, new content, output gate.
-        weight_hh: of the hidden state, shape (4 * hidden, hidden).
+        weight_ih: for x, shape (4 * hidden, features): input gate, forget gate, new content, output gate.
+        weight_hh: for the hidden state, shape (4 * hidden, hidden).
         bias_ih: shape (4 * hidden,); None for 0.
         bias_hh: shape (4 * hidden,); None for 0.
 
@@ -113,7 +113,7 @@ def lstm_cell(
         Hidden state and cell, each of shape (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit.
+        ShapeError: shapes do not match.
 
     >>> import numpy as np, nn
     >>> h, c = nn.functional.lstm_cell([[1.0]], ([[0.0]], [[1.0]]), np.zeros((4, 1)), np.zeros((4, 1)))
@@ -139,19 +139,19 @@ def lstm(
     """A long short-term memory along a sequence: all hidden states, and the last with its cell.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) where batch_first.
-        state: hidden state and cell to start from, each of shape (N, hidden).
-        weight_ih: as in :func:`lstm_cell`, and so are the other weights.
+        x: shape (length, N, features), or (N, length, features) with batch_first.
+        state: initial hidden state and cell, each of shape (N, hidden).
+        weight_ih: as in :func:`lstm_cell`.
         weight_hh: likewise.
         bias_ih: likewise.
         bias_hh: likewise.
-        batch_first: are samples along the first axis, of x and of the result?
+        batch_first: samples are along the first axis of x and of the result.
 
     Returns:
-        Hidden states (length, N, hidden), or (N, length, hidden) where batch_first; the last hidden state and cell.
+        Hidden states (length, N, hidden), or (N, length, hidden) with batch_first; and the last hidden state and cell.
 
     Raises:
-        ShapeError: shapes do not fit, or the sequence is empty.
+        ShapeError: shapes do not match, or the sequence is empty.
 
     >>> import numpy as np, nn
     >>> zero = np.zeros((1, 1))
@@ -214,7 +214,7 @@ def _sequence(op: str, x: Any, batch_first: bool) -> Any:
 
 def _pair(op: str, state: Any) -> tuple[Any, Any]:
     if not isinstance(state, tuple | list) or len(state) != 2:
-        raise TypeError(f"{op}: state is a pair (hidden state, cell), got {type(state).__name__}")
+        raise TypeError(f"{op}: state must be a pair (hidden state, cell), got {type(state).__name__}")
     return operand(state[0]), operand(state[1])
 
 
@@ -243,6 +243,6 @@ def _check(
     ):
         if given is not None and operand(given).shape != expected:
             raise tg.ShapeError(
-                f"{op}: {what} has shape {operand(given).shape}, expected {expected} (x of {batch} samples and "
-                f"{features} features, h of {hidden}, {gates} gates)"
+                f"{op}: {what} has shape {operand(given).shape}, expected {expected} (x has {batch} samples of "
+                f"{features} features, h has {hidden} features, {gates} gates)"
             )

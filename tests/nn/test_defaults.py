@@ -6,7 +6,7 @@ import pytest
 
 import nn
 
-# What is not None, a dtype or a generator; and not what all have alike.
+# Defaults other than None, dtypes and generators; and without those that are the same everywhere.
 ALIKE = {"reduction": "mean", "skip_nonfinite": False}
 DEFAULTS = {
     "Adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-06, "weight_decay": 0.0},
@@ -153,7 +153,7 @@ DEFAULTS = {
     "Model.predict": {"batch_size": 1024},
     "Model.evaluate": {"batch_size": 1024},
 }
-# PyTorch's own, where a default of ours is another on purpose.
+# PyTorch's defaults where ours differ on purpose.
 OTHERS = {("clip_grad_norm_", "error_if_nonfinite"): False}
 
 
@@ -167,7 +167,7 @@ def found(name):
 
 
 def defaults(function):
-    """By name, those that are numbers, words and tuples of them."""
+    """Return by name the defaults that are numbers, strings or tuples."""
     parameters = inspect.signature(function).parameters.values()
     return {
         p.name: p.default
@@ -186,7 +186,7 @@ def test_defaults(name):
 
 def test_the_table_is_whole():
     public = {name for name, value in vars(nn).items() if not name.startswith("_") and callable(value)}
-    silent = {"Fit", "Optimizer", "Parameter"}  # what a fit is at first; what a user need not give
+    silent = {"Fit", "Optimizer", "Parameter"}  # initial values of a fit; arguments that users do not pass
     assert {name for name in public - silent if defaults(getattr(nn, name)).keys() - ALIKE.keys()} <= DEFAULTS.keys()
 
 

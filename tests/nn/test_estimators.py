@@ -234,7 +234,10 @@ def test_standardize_is_the_first_layer_and_is_saved(tmp_path):
     ("options", "text"),
     [
         ({"activation": "rleu"}, r"sizes\[1\]: activation 'rleu' is not one of auto, relu"),
-        ({"hidden_dims": (8, 8), "dropout": [0.1]}, "dropout lists 1, expected one for each of the 2 hidden layers"),
+        (
+            {"hidden_dims": (8, 8), "dropout": [0.1]},
+            "dropout has 1 entries, expected one for each of the 2 hidden layers",
+        ),
         ({"hidden_dims": (0,)}, r"sizes\[1\]: units must be an integer"),
         ({"optimizer": "adom"}, "optimizer 'adom' is not one of sgd"),
         ({"lr": -1.0}, "lr must be"),
