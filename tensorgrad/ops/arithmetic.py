@@ -288,16 +288,46 @@ def fabs(x: TensorLike, /) -> Tensor:
     """
 
 
-def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    zero = out == 0
-    return xp.where(zero, 0, g / xp.where(zero, 1, out)) * x
+def share_of_hypot(x: Any, y: Any) -> Any:
+    """``x / hypot(x, y)``, and 0 at the origin, of arrays or Tensors.
+
+    On Tensors an operation of its own: the derivative of the quotient is a difference that cancels where x is large.
+    """
+    if not (isinstance(x, Handle) or isinstance(y, Handle)):
+        return _share(x, np.hypot(x, y))
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        across = share_of_hypot(y, x)
+        return over_radius(xp, g * across, xp.hypot(x, y)) * across
+
+    def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return -over_radius(xp, g * share_of_hypot(x, y), xp.hypot(x, y)) * share_of_hypot(y, x)
+
+    return record("share of hypot", quiet(lambda x, y: _share(x, np.hypot(x, y))), (x, y), (d_x, d_y))
 
 
-@binary(
-    quiet(real_only("hypot", np.hypot)),
-    lambda xp, g, x, out: _d_hypot(xp, g, x, out),
-    lambda xp, g, y, out: _d_hypot(xp, g, y, out),
-)
+elementwise.add("share of hypot")
+
+
+def _share(x: Any, radius: Any) -> Any:
+    return x / np.where(radius == 0, 1, radius)
+
+
+def over_radius(xp: Any, g: Any, radius: Any) -> Any:
+    """``g / radius``, and 0 at the origin."""
+    zero = radius == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, radius))
+
+
+def _hypot_dx(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(x, y) if isinstance(out, Handle) else _share(x, out))
+
+
+def _hypot_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(y, x) if isinstance(out, Handle) else _share(y, out))
+
+
+@binary(quiet(real_only("hypot", np.hypot)), _hypot_dx, _hypot_dy)
 def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``sqrt(x * x + y * y)`` without overflow; where both are 0 both gradients are 0.
 

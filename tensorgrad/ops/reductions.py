@@ -19,6 +19,7 @@ from .arithmetic import divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only
 from .shaping import broadcast_to, reshape
+from .tails import log_total
 from .views import shaped
 
 __all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
@@ -328,7 +329,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         with np.errstate(all="ignore"):
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
-            result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
+            result = log_total(w - top, facts.axis) + top
         return narrow(facts.shaped(result), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

@@ -1,0 +1,90 @@
+"""What is left of 1 where a function has all but reached it: slopes and logarithms that keep their digits there.
+
+``1 - tanh(x)**2`` is 0 from x = 20 on, where the slope is 2e-17; ``1 / cosh(x)**2`` keeps it, and costs an exponential
+for each number. Of many numbers only those are computed so that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import Handle
+from ..engine.staging import indivisible
+
+__all__ = ["MANY", "in_one_piece", "log_total", "over_one_and_exp", "slope_of_sigmoid", "slope_of_tanh"]
+
+MANY = 4096  # numbers from which on it pays to look which of them are in a tail
+_NEAR = 0.97  # there the difference from 1 has lost five binary digits
+
+
+def _with_tail(slope: Any, tail: Any, exact: Callable[[Any], Any], x: Any) -> Any:
+    slope[tail] = exact(x[tail])
+    return slope
+
+
+@indivisible
+def slope_of_tanh(x: Any, out: Any) -> Any:
+    """``1 / cosh(x)**2`` of many real numbers x whose hyperbolic tangent is ``out``.
+
+    >>> float(slope_of_tanh(np.array([20.0]), np.array([1.0]))[0])
+    1.69934e-17
+    """
+    slope = 1 - out * out
+    if np.max(out) > _NEAR or np.min(out) < -_NEAR:
+        return _with_tail(slope, np.abs(out) > _NEAR, lambda part: np.square(1 / np.cosh(part)), x)
+    return slope
+
+
+@indivisible
+def slope_of_sigmoid(x: Any, out: Any) -> Any:
+    """``sigmoid(x) * sigmoid(-x)`` of many real numbers x whose sigmoid is ``out``.
+
+    >>> float(slope_of_sigmoid(np.array([40.0]), np.array([1.0]))[0])
+    4.24835e-18
+    """
+    slope = out * (1 - out)
+    if np.max(out) > _NEAR:
+        return _with_tail(slope, out > _NEAR, lambda part: 1 / (1 + np.exp(part)), x)
+    return slope
+
+
+def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
+    """``g / (1 + exp(x))``, whose derivatives keep their digits at both ends.
+
+    >>> over_one_and_exp(np, 1.0, np.zeros(1)).tolist()
+    [0.5]
+    """
+    return g * xp.sigmoid(-x) if isinstance(x, Handle) else g / (1 + xp.exp(x))
+
+
+def log_total(shifted: Any, axis: Any) -> Any:
+    """``log(sum(exp(shifted)))`` along axes, of numbers the largest of which is 0: to all digits where others are tiny.
+
+    >>> float(log_total(np.array([0.0, -40.0]), (0,))[0])
+    4.24835e-18
+    """
+    powers = np.exp(shifted)
+    total = np.add.reduce(powers, axis=axis, keepdims=True)
+    return (_log_of if in_one_piece(shifted) else _looked_at)(total, shifted, powers, axis)
+
+
+def in_one_piece(array: Any) -> bool:
+    """Is it a batch, of which no element is looked at by itself?"""
+    return hasattr(array, "__each__")
+
+
+def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    rest = np.add.reduce(np.where(shifted == 0, 0, powers), axis=axis, keepdims=True)
+    return np.where(_won(total), np.log1p(rest), np.log(total))
+
+
+@indivisible
+def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    return _log_of(total, shifted, powers, axis) if np.any(_won(total)) else np.log(total)
+
+
+def _won(total: Any) -> Any:
+    return (total >= 1) & (total < 1.03)
