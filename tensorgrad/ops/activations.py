@@ -261,6 +261,7 @@ def mish(x: TensorLike, /) -> Tensor:
 
 _ROOT_2_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
+_BEYOND = 1000.0
 
 
 def _ndtr() -> Any:
@@ -309,7 +310,7 @@ def _d_gelu(xp: Any, g: Any, x: Any) -> Any:
 
 
 def _d_gelu_tanh(xp: Any, g: Any, x: Any) -> Any:
-    x = wide(x)
+    x = xp.clip(wide(x), -_BEYOND, _BEYOND)  # where it is 0 or 1, and can be cubed in float32
     square = _CUBIC * (x * x)
     bend = 2 * _ROOT_2_PI * x * (1 + square)  # the approximation is x sigmoid(bend)
     s = xp.sigmoid(bend)

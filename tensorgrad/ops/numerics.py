@@ -59,7 +59,7 @@ def interp(
         right: the value for x > xp[-1]; fp[-1] by default.
         period: of x and xp, which need not be increasing then.
 
-    At a point xp the derivative by x is the slope to its right; outside it is 0. Raises ShapeError where xp and fp
+    At a point xp the derivative by x is the slope to its right, if that is finite; outside it is 0. Raises ShapeError where xp and fp
     are not of one shape (points,), ValueError where xp is not increasing.
 
     >>> import tensorgrad as tg
@@ -87,7 +87,11 @@ def interp(
     f0, f1 = take(values, i), take(values, i + 1)
     flat = np.equal(array_of(x0), array_of(x1))
     part = divide(subtract(at, x0), where(flat, 1.0, subtract(x1, x0)))
-    result = add(f0, multiply(part, subtract(f1, f0)))
+    way = subtract(f1, f0)
+    # An infinite value wins between its neighbours, and does not reach them.
+    way = where(np.isinf(array_of(way)) & np.equal(array_of(part), 0), 0.0, way)
+    other = np.isinf(array_of(f0)) & np.not_equal(array_of(part), 0)
+    result = add(where(other, f1, f0), multiply(where(other, subtract(part, 1.0), part), way))
     low = getitem(values, 0) if left is None else left
     high = getitem(values, -1) if right is None else right
     result = where(np.less(array_of(at), getitem(points, 0).data), low, result)
