@@ -14,7 +14,7 @@ import numpy as np
 from ..engine.record import Handle
 from ..engine.staging import indivisible
 
-__all__ = ["MANY", "in_one_piece", "log_total", "over_one_and_exp", "slope_of_sigmoid", "slope_of_tanh"]
+__all__ = ["MANY", "in_one_piece", "in_range", "log_total", "over_one_and_exp", "slope_of_sigmoid", "slope_of_tanh"]
 
 MANY = 4096  # numbers from which on it pays to look which of them are in a tail
 _NEAR = 0.97  # there the difference from 1 has lost five binary digits
@@ -47,8 +47,13 @@ def slope_of_sigmoid(x: Any, out: Any) -> Any:
     """
     slope = out * (1 - out)
     if np.max(out) > _NEAR:
-        return _with_tail(slope, out > _NEAR, lambda part: 1 / (1 + np.exp(part)), x)
+        return _with_tail(slope, out > _NEAR, _slope_on_the_right, x)
     return slope
+
+
+def _slope_on_the_right(x: Any) -> Any:
+    power = np.exp(-x)
+    return power / np.square(1 + power)
 
 
 def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
@@ -69,6 +74,32 @@ def log_total(shifted: Any, axis: Any) -> Any:
     powers = np.exp(shifted)
     total = np.add.reduce(powers, axis=axis, keepdims=True)
     return (_log_of if in_one_piece(shifted) else _looked_at)(total, shifted, powers, axis)
+
+
+def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, degree: float = 2) -> Any:
+    """``plain(w)``, a size along axes made of powers of that degree: scaled first where they overflow or underflow.
+
+    >>> in_range(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
+    5e+200
+    """
+    if in_one_piece(w):
+        return _scaled(plain, w, axes, keepdims)
+    return _checked(w, plain, axes, keepdims, degree)
+
+
+@indivisible
+def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
+    result = plain(w)
+    limits = np.finfo(result.dtype)
+    low = float(limits.tiny / limits.eps) ** (1 / degree)
+    well = low <= result < np.inf if not result.shape else bool(np.all((result >= low) & (result < np.inf)))
+    return result if well else _scaled(plain, w, axes, keepdims)
+
+
+def _scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
+    size = np.maximum.reduce(np.abs(w), axis=axes, keepdims=True, initial=0)
+    size = np.where((size > 0) & (size < np.inf), size, 1)
+    return plain(w / size) * (size if keepdims else np.squeeze(size, axis=axes))
 
 
 def in_one_piece(array: Any) -> bool:
