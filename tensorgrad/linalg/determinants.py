@@ -49,7 +49,8 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
     """Signs of determinants, and logarithms of their absolute values, which neither overflow nor underflow.
 
     The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN), and
-    ``sign * exp(logabsdet)`` has none of the determinant's derivatives: write ``det(x)`` for those. Raises ShapeError where the matrices are not square, DTypeError for complex numbers.
+    ``sign * exp(logabsdet)`` has none of the determinant's derivatives: write ``det(x)`` for those. Raises ShapeError
+    where the matrices are not square, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.slogdet([[2.0, 0.0], [0.0, -4.0]]).sign
@@ -198,7 +199,7 @@ def _turned_more(a: Any, *hs: Any) -> Any:
 
 
 def _from_roots(a: Any, *hs: Any) -> Any:
-    """The coefficient of t1 t2 ... in the cofactors of ``a + t1 h1 + t2 h2 + ...``, by their values at roots of unity."""
+    """The coefficient of t1 t2 ... in the cofactors of ``a + t1 h1 + t2 h2 ...``, by their values at roots of unity."""
     n = a.shape[-1]
     lengths = [np.max(np.abs(m), axis=(-2, -1), keepdims=True) for m in (a, *hs)]
     size = np.where(lengths[0] == 0, 1, lengths[0])

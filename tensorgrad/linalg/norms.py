@@ -29,8 +29,8 @@ def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, 
 
     The gradient at the zero vector is 0, and so it is for a negative p where any element is zero. So is the second
     derivative for an element that is zero, also for 1 < p < 2, where it is infinite. By that convention the second
-    derivative of ``vector_norm(x)**2`` at zero is 0, too, and not 2: write ``sum(x * x)``. Raises ShapeError for ``inf``
-    of no elements.
+    derivative of ``vector_norm(x)**2`` at zero is 0, too, and not 2: write ``sum(x * x)``. Raises ShapeError for
+    ``inf`` of no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)

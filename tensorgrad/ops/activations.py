@@ -80,12 +80,16 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
 
 def _d_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
     # 1 - out loses all digits where out rounds to 1; the sigmoid of -x keeps them, and costs more of many numbers.
-    if isinstance(out, Handle):
-        return g * (out * xp.sigmoid(-x))
     if out.dtype.kind == "c":
         return g * (out * (1 - out))
+    if out.size < MANY and out.__class__ is np.ndarray:
+        power = np.exp(x)
+        power += scalar_like(1.0, power)
+        return g * np.divide(out, power, power)
+    if isinstance(out, Handle):
+        return g * (out * xp.sigmoid(-x))
     if out.size < MANY or in_one_piece(out):
-        return g * (out / (xp.exp(x) + scalar_like(1.0, out)))
+        return g * (out / (xp.exp(x) + 1))
     return g * slope_of_sigmoid(x, out)
 
 
@@ -103,11 +107,15 @@ def sigmoid(x: TensorLike, /) -> Tensor:
 
 
 def _d_softplus(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    return g * (xp.sigmoid(x) if isinstance(out, Handle) else xp.exp(x - out))
+    if isinstance(out, Handle):
+        return g * xp.sigmoid(x)
+    return g * xp.exp(x - out)
 
 
 def _d_log_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    return g * (xp.sigmoid(-x) if isinstance(out, Handle) else xp.exp(out - x))
+    if isinstance(out, Handle):
+        return g * xp.sigmoid(-x)
+    return g * xp.exp(out - x)
 
 
 @unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), _d_softplus)
@@ -187,8 +195,8 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
     result = g - np.exp(out) * total
-    won = out > -0.03
-    if np.any(won):
+    if np.maximum.reduce(out, axis=None, initial=-np.inf) > -0.03:
+        won = out > -0.03
         total = np.broadcast_to(total, out.shape)[won]
         result[won] = g[won] - total - total * np.expm1(out[won])
     return result
@@ -209,9 +217,10 @@ def softmin(x: TensorLike, /, axis: int = -1) -> Tensor:
 
 def _d_silu(xp: Any, g: Any, x: Any) -> Any:
     s = xp.sigmoid(x)
+    rest: Any = 1 - s
     if isinstance(x, Handle):
-        return g * (s + x * (s * xp.sigmoid(-x)))
-    return g * (s * (1 + x * (1 - s)))
+        rest = xp.sigmoid(xp.negative(x))
+    return g * (s + x * (s * rest))
 
 
 @unary(quiet(lambda a: a / (1 + np.exp(-a))), _d_silu)
@@ -314,7 +323,7 @@ def _d_gelu_tanh(xp: Any, g: Any, x: Any) -> Any:
     square = _CUBIC * (x * x)
     bend = 2 * _ROOT_2_PI * x * (1 + square)  # the approximation is x sigmoid(bend)
     s = xp.sigmoid(bend)
-    rest = xp.sigmoid(-bend) if isinstance(x, Handle) else 1 - s
+    rest = xp.sigmoid(-bend) if isinstance(s, Handle) else 1 - s
     return wide(g) * (s + 2 * _ROOT_2_PI * x * (s * rest) * (1 + 3 * square))
 
 

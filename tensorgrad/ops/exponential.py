@@ -131,7 +131,8 @@ def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 # --- products with a logarithm --------------------------------------------------------------------------
 #
-# x log(y) is 0 at x = 0 also where the logarithm is infinite or NaN. There it counts as a constant: all gradients are 0.
+# x log(y) is 0 at x = 0 also where the logarithm is infinite or NaN. There it is taken for a constant:
+# all gradients are 0.
 
 
 def _times(op: str, log: Any, one: float) -> Any:

@@ -59,8 +59,8 @@ def interp(
         right: the value for x > xp[-1]; fp[-1] by default.
         period: of x and xp, which need not be increasing then.
 
-    At a point xp the derivative by x is the slope to its right, if that is finite; outside it is 0. Raises ShapeError where xp and fp
-    are not of one shape (points,), ValueError where xp is not increasing.
+    At a point xp the derivative by x is the slope to its right, if that is finite; outside it is 0. Raises ShapeError
+    where xp and fp are not of one shape (points,), ValueError where xp is not increasing.
 
     >>> import tensorgrad as tg
     >>> tg.interp([0.5, 2.5], [0.0, 1.0, 2.0], [0.0, 10.0, 0.0])

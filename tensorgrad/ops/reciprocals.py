@@ -11,7 +11,6 @@ import numpy as np
 
 from ..engine import arrays
 from ..engine.record import Tensor, TensorLike, quiet, unary
-
 from .trigonometry import root_of_one_and_square
 
 __all__ = ["arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "cot", "coth", "csc", "csch", "sec", "sech"]

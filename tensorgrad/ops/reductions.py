@@ -192,7 +192,8 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation along axes, the square root of :func:`var`; its gradient for a constant is 0.
 
-    By that convention the second derivative of ``std(x)**2`` for a constant is 0, too: write ``var(x)``. Raises ShapeError where there are not more than ``ddof`` elements.
+    By that convention the second derivative of ``std(x)**2`` for a constant is 0, too: write ``var(x)``. Raises
+    ShapeError where there are not more than ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)

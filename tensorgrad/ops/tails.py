@@ -33,7 +33,7 @@ def slope_of_tanh(x: Any, out: Any) -> Any:
     1.69934e-17
     """
     slope = 1 - out * out
-    if np.max(out) > _NEAR or np.min(out) < -_NEAR:
+    if np.maximum.reduce(out, axis=None) > _NEAR or np.minimum.reduce(out, axis=None) < -_NEAR:
         return _with_tail(slope, np.abs(out) > _NEAR, lambda part: np.square(1 / np.cosh(part)), x)
     return slope
 
@@ -46,7 +46,7 @@ def slope_of_sigmoid(x: Any, out: Any) -> Any:
     4.24835e-18
     """
     slope = out * (1 - out)
-    if np.max(out) > _NEAR:
+    if np.maximum.reduce(out, axis=None) > _NEAR:
         return _with_tail(slope, out > _NEAR, _slope_on_the_right, x)
     return slope
 
@@ -62,7 +62,8 @@ def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
     >>> over_one_and_exp(np, 1.0, np.zeros(1)).tolist()
     [0.5]
     """
-    return g * xp.sigmoid(-x) if isinstance(x, Handle) else g / (1 + xp.exp(x))
+    down: Any = x
+    return g * xp.sigmoid(-down) if isinstance(x, Handle) else g / (1 + xp.exp(x))
 
 
 def log_total(shifted: Any, axis: Any) -> Any:
@@ -109,13 +110,14 @@ def in_one_piece(array: Any) -> bool:
 
 def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     rest = np.add.reduce(np.where(shifted == 0, 0, powers), axis=axis, keepdims=True)
-    return np.where(_won(total), np.log1p(rest), np.log(total))
+    return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
 
 
 @indivisible
 def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
-    return _log_of(total, shifted, powers, axis) if np.any(_won(total)) else np.log(total)
+    if np.minimum.reduce(total, axis=None, initial=np.inf) < _WON:
+        return _log_of(total, shifted, powers, axis)
+    return np.log(total)
 
 
-def _won(total: Any) -> Any:
-    return (total >= 1) & (total < 1.03)
+_WON = 1.03  # a total below it is 1, the largest, and little else

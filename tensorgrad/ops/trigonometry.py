@@ -88,11 +88,11 @@ def _d_tanh(xp: Any, g: Any, x: Any, out: Any) -> Any:
     # 1 - out^2 loses all digits where out rounds to 1; 1 / cosh(x)^2 keeps them, and costs more of many numbers.
     if out.dtype.kind == "c":
         return g - g * out * out
-    if isinstance(out, Handle):
-        return g * xp.square(xp.sech(x))
-    if out.size < MANY or in_one_piece(out):
+    if out.size < MANY and not isinstance(out, Handle):
         power = xp.cosh(x)
         return g / power / power
+    if isinstance(out, Handle) or in_one_piece(out):
+        return g * xp.square(xp.sech(x))
     return g * slope_of_tanh(x, out)
 
 

@@ -67,7 +67,8 @@ def _falling_of(x: Any, order: int) -> Any:
     with np.errstate(all="ignore"):
         # E[n] = (E[n - 2] - 2 x E[n - 1]) / 2n, with E[-1] = 2 / sqrt(pi)
         low = np.where(near, x, 0)
-        before, here = _TWO_OVER_ROOT_PI, np.where(near, first, 1)
+        before: Any = _TWO_OVER_ROOT_PI
+        here = np.where(near, first, 1)
         for n in range(1, order + 1):
             before, here = here, (before - 2 * low * here) / (2 * n)
         # E[n] / E[n - 1] as the continued fraction of the same recurrence, from far up.

@@ -68,7 +68,7 @@ def K(sample: Sample, *gradients: Any) -> Kink:
 class Guard:
     """Exact derivatives of any order, at a point where a rule has a guard: 0, a pole of a factor, the end of a domain.
 
-    A guard that puts a harmless number in the place of x is right in value at its point, and can be wrong as a function.
+    A guard that puts a harmless number in place of x is right in value at its point, and can be wrong as a function.
     """
 
     sample: Sample
