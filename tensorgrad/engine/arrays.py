@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .convolutions import conv, conv_input, conv_weight
-from .record import Handle
+from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["arange_like", "array_functions", "basic", "dead", "finite", "scatter"]
+__all__ = ["arange_like", "array_functions", "basic", "csch", "dead", "finite", "scatter", "sech", "sigmoid"]
 
 
 def finite(array: Any) -> bool:
@@ -65,6 +65,33 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return result
 
 
+def sigmoid(array: Any) -> Any:
+    """``1 / (1 + exp(-x))``.
+
+    >>> sigmoid(np.zeros(1)).tolist()
+    [0.5]
+    """
+    return np.reciprocal(np.exp(-array) + scalar_like(1.0, array))
+
+
+def sech(array: Any) -> Any:
+    """``1 / cosh(x)``.
+
+    >>> sech(np.zeros(1)).tolist()
+    [1.0]
+    """
+    return np.divide(1, np.cosh(array))
+
+
+def csch(array: Any) -> Any:
+    """``1 / sinh(x)``.
+
+    >>> csch(np.ones(1)).round(3).tolist()
+    [0.851]
+    """
+    return np.divide(1, np.sinh(array))
+
+
 def arange_like(count: int, like: Any) -> Any:
     """``np.arange(count)``, as an array of the same class as ``like``.
 
@@ -101,6 +128,9 @@ class _ArrayFunctions:
     conv_weight = staticmethod(conv_weight)
     overlap_add = staticmethod(overlap_add)
     strided_windows = staticmethod(strided_windows)
+    sigmoid = staticmethod(sigmoid)
+    sech = staticmethod(sech)
+    csch = staticmethod(csch)
 
     @cached_property
     def special(self) -> Any:

@@ -22,9 +22,8 @@ _det = np.errstate(all="ignore")(np.linalg.det)  # overflow gives inf, as everyw
 def det(x: TensorLike, /) -> Tensor:
     """Determinants of square matrices (..., n, n).
 
-    The first and second derivatives are exact for singular matrices, too: cofactors are computed from singular
-    values where an inverse would be inaccurate. The third needs the inverse. Raises ShapeError if the matrices
-    are not square.
+    All derivatives are exact for singular matrices, too: cofactors are computed from singular values where an inverse
+    would be inaccurate. Raises ShapeError if the matrices are not square.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
@@ -49,7 +48,8 @@ class SlogdetResult(NamedTuple):
 def slogdet(x: TensorLike, /) -> SlogdetResult:
     """Signs of determinants, and logarithms of their absolute values, which neither overflow nor underflow.
 
-    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN). Raises
+    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN), and
+    ``sign * exp(logabsdet)`` has none of the derivatives of the determinant: write ``det(x)`` for those. Raises
     ShapeError if the matrices are not square, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
@@ -90,21 +90,19 @@ def _cofactors(x: Any) -> Any:
     return record("cofactors", _cofactors_of, (x,), (lambda xp, g, x: _d_cofactors(x, g),))
 
 
-def _d_cofactors(x: Any, h: Any) -> Any:
-    """The derivative of the cofactors of x in the direction h: the second derivative of det times h."""
-    if not (isinstance(x, Handle) or isinstance(h, Handle)):
-        return _d_cofactors_of(x, h)
+def _d_cofactors(x: Any, *hs: Any) -> Any:
+    """The derivative of the cofactors of x in the directions hs: with one, the second derivative of det times it."""
+    if not any(isinstance(array, Handle) for array in (x, *hs)):
+        return _d_cofactors_of(x, *hs) if len(hs) == 1 else _d_cofactors_more(x, *hs)
 
-    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
-        back = transposed(xp, xp.linalg.inv(x))
-        one, two = xp.matmul(back, transposed(xp, y)), xp.matmul(back, transposed(xp, g))
-        a, b = (xp.sum(back * h, axis=(-2, -1), keepdims=True) for h in (y, g))
-        both = xp.sum(transposed(xp, xp.matmul(one, back)) * transposed(xp, g), axis=(-2, -1), keepdims=True)
-        inner = (a * b - both) * back - b * xp.matmul(one, back) - a * xp.matmul(two, back)
-        inner = inner + xp.matmul(one, xp.matmul(two, back)) + xp.matmul(two, xp.matmul(one, back))
-        return xp.linalg.det(x)[..., None, None] * inner
+    # It is symmetric and linear in the directions, so that its derivatives are of the same kind.
+    def d_x(xp: Any, g: Any, *xs: Any) -> Any:
+        return _d_cofactors(*xs, g)
 
-    return record("cofactors_derivative", _d_cofactors_of, (x, h), (d_x, lambda xp, g, x: _d_cofactors(x, g)))
+    def by(i: int) -> Any:
+        return lambda xp, g, *xs: _d_cofactors(*(g if j == i else array for j, array in enumerate(xs)))
+
+    return record("cofactors_derivative", _d_cofactors, (x, *hs), (d_x, *(by(i + 1) for i in range(len(hs)))))
 
 
 def _inverses(a: Any) -> tuple[Any, Any, Any]:
@@ -180,3 +178,41 @@ def _d_cofactors_of(a: Any, h: Any) -> Any:
     ends = np.matmul(others, ends[..., None])
     inner = np.where(diagonal(a.shape[-1], a), ends, -np.swapaxes(inner, -1, -2) * others)
     return np.where(inaccurate, sign * np.matmul(np.matmul(u, inner), vh), result)
+
+
+@indivisible
+def _d_cofactors_more(a: Any, *hs: Any) -> Any:
+    """:func:`_d_cofactors` in two directions or more."""
+    n, order = a.shape[-1], len(hs)
+    if order >= n or prod(a.shape) == 0:  # a polynomial of degree n - 1
+        return np.zeros_like(hs[0])
+    if order > 2:
+        return _from_roots(a, *hs)
+    size, inverse, inaccurate = _inverses(a)
+    back = np.swapaxes(inverse, -1, -2)
+    one, two = (np.matmul(back, np.swapaxes(h, -1, -2)) for h in hs)
+    p, q = (np.sum(back * h, axis=(-2, -1), keepdims=True) for h in hs)
+    both = np.sum(np.matmul(one, back) * hs[1], axis=(-2, -1), keepdims=True)
+    result = (p * q - both) * back - q * np.matmul(one, back) - p * np.matmul(two, back)
+    result = size * (result + np.matmul(one, np.matmul(two, back)) + np.matmul(two, np.matmul(one, back)))
+    return np.where(inaccurate, _from_roots(a, *hs), result) if np.any(inaccurate) else result
+
+
+def _from_roots(a: Any, *hs: Any) -> Any:
+    """The coefficient of t1 t2 ... in the cofactors of ``a + t1 h1 + t2 h2 ...``, by their values at roots of unity."""
+    n = a.shape[-1]
+    lengths = [np.max(np.abs(m), axis=(-2, -1), keepdims=True) for m in (a, *hs)]
+    size = np.where(lengths[0] == 0, 1, lengths[0])
+    steps = [h * (size / np.where(length == 0, 1, length)) for h, length in zip(hs, lengths[1:])]
+    roots = np.exp(2j * np.pi * np.arange(n) / n)
+    points: Any = a
+    for step in steps:  # an axis in front for the roots of each direction
+        points = points + roots[:, *(None,) * points.ndim] * step
+    total = _cofactors_of(points / size)
+    for _ in hs:
+        total = np.sum(total * roots.conj()[:, *(None,) * (total.ndim - 1)], axis=0)
+    total = total / n ** len(hs) * size ** (n - 1)
+    for length in lengths[1:]:
+        total = total * (length / size)
+    dtype = np.result_type(a, *hs)
+    return (total if dtype.kind == "c" else np.real(total)).astype(dtype)

@@ -177,12 +177,17 @@ def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
     return EighResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., slice(1, None))))
 
 
-def _over_gaps(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...]) -> Any:
-    """Divide by the gaps between values; 0 on the diagonal, and where gap and cotangents of the vectors are all 0."""
+def _over_gaps(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...], sums: Any = None) -> Any:
+    """Divide by the gaps between values; 0 on the diagonal, and where gap and cotangents of the vectors are all 0.
+
+    For singular values it divides by their sums as well: the difference of the squares could overflow.
+    """
     rest = gaps == 0
     for c in cotangents:
         rest = rest & (c == 0) & (transposed(xp, c) == 0)
     rest = rest | diagonal(gaps.shape[-1], gaps)
+    if sums is not None:
+        turned = turned / xp.where(rest, 1, sums)
     return xp.where(rest, 0, turned / xp.where(rest, 1, gaps))
 
 
@@ -261,7 +266,7 @@ def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
         left, right = xp.matmul(transposed(xp, u), d_u), xp.matmul(transposed(xp, v), d_v)
         row, column = s[..., None, :], s[..., :, None]
         turned = (left - transposed(xp, left)) * row + column * (right - transposed(xp, right))
-        inner = _over_gaps(xp, turned, (row - column) * (row + column), (left, right))
+        inner = _over_gaps(xp, turned, row - column, (left, right), row + column)
         inner = xp.where(diagonal(k, s), d_s, inner)
         back = transposed(xp, v)
         result = xp.matmul(xp.matmul(u, inner), back)

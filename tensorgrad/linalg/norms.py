@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from ..ops import arithmetic, reductions, shaping
 from ..ops.axes import moveaxis
 from ..ops.reductions import narrow, wide
+from ..ops.tails import in_range
 from ..ops.views import shaped
 from .factoring import svdvals
 
@@ -27,8 +28,9 @@ def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, 
     elements, with a gradient of 0).
 
     The gradient at the zero vector is 0, as it is for a negative p if any element is zero. The second derivative for
-    an element that is zero is also 0, even for 1 < p < 2, where it is infinite. Raises ShapeError for ``inf`` of no
-    elements.
+    an element that is zero is also 0, even for 1 < p < 2, where it is infinite. By this convention the second
+    derivative of ``vector_norm(x)**2`` at zero is also 0, not 2: write ``sum(x * x)``. Raises ShapeError for ``inf``
+    of no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
@@ -60,7 +62,8 @@ def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *,
     """The norm of vectors along one axis (see :func:`vector_norm`), or of matrices along two (:func:`matrix_norm`).
 
     ``axis=None`` takes all axes, one or two; with ``ord=None`` any number, for the norm of all elements as one vector.
-    The gradient at zero is 0. Raises ShapeError if ``ord`` does not match the number of axes.
+    The gradient at zero is 0, and so is the second derivative of ``norm(x)**2`` there: write ``sum(x * x)`` for a
+    smooth function. Raises ShapeError if ``ord`` does not match the number of axes.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.norm([[3.0, 0.0], [0.0, 4.0]])
@@ -126,16 +129,15 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def forward(a: Any) -> Any:
-        w = wide(a)
+        with np.errstate(all="ignore"):
+            return narrow(in_range(plain, wide(a), axes, keepdims, max(abs(ord), 1.0)), a)
+
+    def plain(w: Any) -> Any:
         if ord != 2:
-            with np.errstate(divide="ignore"):
-                powers = np.power(np.abs(w), ord)
-            result = np.power(_sum(powers, axis=axes, keepdims=keepdims), 1 / ord)
-        elif w.dtype.kind == "c":
-            result = np.sqrt(_sum(np.square(np.real(w)) + np.square(np.imag(w)), axis=axes, keepdims=keepdims))
-        else:
-            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
-        return narrow(result, a)
+            return np.power(_sum(np.power(np.abs(w), ord), axis=axes, keepdims=keepdims), 1 / ord)
+        if w.dtype.kind == "c":
+            return np.sqrt(_sum(np.square(np.real(w)) + np.square(np.imag(w)), axis=axes, keepdims=keepdims))
+        return np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         g, x, out = wide(g), wide(x), xp.reshape(wide(out), kept)
@@ -145,6 +147,8 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
         conjugate = xp.conj(x) if x.dtype.kind == "c" else x
         if ord == 2:
             return g / out * conjugate
+        if x.dtype.kind != "c" and ord > 0 and ord % 2 == 0:
+            return g * (x / out) ** (ord - 1)
         return g * xp.sign(conjugate) * xp.where((x == 0) | zero, 1, xp.abs(x) / out) ** (ord - 1)
 
     return record(op, forward, (x,), (d_x,))

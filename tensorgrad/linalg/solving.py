@@ -192,8 +192,8 @@ def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
         flow = transposed(xp, g)
         left = xp.matmul(xp.matmul(flow, p), back)
         right = xp.matmul(xp.matmul(back, p), flow)
-        left = left - xp.matmul(x, xp.matmul(p, left))
-        right = right - xp.matmul(xp.matmul(right, p), x)
+        left = left - xp.matmul(xp.matmul(x, p), left)  # the projection first, whose size is not that of x or p
+        right = right - xp.matmul(right, xp.matmul(p, x))
         return left + right - xp.matmul(xp.matmul(back, g), back)
 
     return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))

@@ -7,10 +7,12 @@ rounding and selection.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
 from ..engine.record import Handle, Tensor, TensorLike, binary, operand, quiet, record, unary
 from ..errors import DTypeError
 from .complexes import real_only
@@ -85,24 +87,89 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
+def _partial(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+    """The derivative of x^y, ``by_x`` times by x and ``by_y`` times by y, of arrays or Tensors.
+
+    It is x^(y - by_x) times a polynomial in log(x) whose coefficients are polynomials in y. On Tensors it is an
+    operation of its own, whose derivatives are the next of the family: so all orders, and mixed ones, are exact at
+    x = 0 too, where a product of x^(y - 1) with y = 0, or of x with log(x), is 0 times an infinity.
+    """
+    if not (isinstance(x, Handle) or isinstance(y, Handle)):
+        return _partial_of(function, x, y, by_x, by_y)
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return g * _partial(function, x, y, by_x + 1, by_y)
+
+    def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return g * _partial(function, x, y, by_x, by_y + 1)
+
+    def forward(x: Any, y: Any) -> Any:
+        return _partial_of(function, x, y, by_x, by_y)
+
+    return record("derivative of power", quiet(forward), (x, y), (d_x, d_y))
+
+
+elementwise.add("derivative of power")
+
+
+def _partial_of(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+    if (by_x, by_y) == (1, 0):  # 0 for y = 0. (Times 1, because booleans are not subtracted.)
+        return y * function(x, y * 1 - (y != 0))
+    falling = np.poly1d([1.0])  # y (y - 1) ... of by_x factors
+    for k in range(by_x):
+        falling = falling * np.poly1d([1.0, -k])
+    # By Leibniz: the coefficient of log(x)^n is comb(by_y, n) times a derivative of that.
+    rows = [math.comb(by_y, n) * falling.deriv(by_y - n) for n in range(by_y + 1)]
+    coefficients = [_at(row.coeffs, y) for row in rows]
+    zero = x == 0
+    base = np.where(zero, 1, x)
+    powers = function(base, y * 1 - by_x)
+    total = coefficients[-1]
+    if by_y:
+        log = np.log(base + 0j if powers.dtype.kind == "c" else base)
+        for c in reversed(coefficients[:-1]):
+            total = total * log + c
+    # At 0 the highest power of the logarithm whose coefficient is not zero decides; all powers yield to x^y.
+    limit: Any = 0
+    for n, c in enumerate(coefficients):
+        limit = np.where(c == 0, limit, c * ((-np.inf) ** n if n else 1.0))
+    rest = np.real(y) - by_x
+    limit = np.where((rest > 0) | (limit == 0), 0, np.where(rest < 0, limit * np.inf, limit))
+    if not by_x:  # a constant, by the convention at 0^0
+        limit = np.where(rest == 0, 0, limit)
+    return np.where(zero, limit, powers * total).astype(powers.dtype, copy=False)
+
+
+def _at(coefficients: Any, y: Any) -> Any:
+    total: Any = 0.0
+    for c in coefficients.tolist():
+        total = total * y + c
+    return total
+
+
 def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    # y x^(y-1): at y = 0 this is 0, even for x = 0, where x^(y-1) is infinite.
-    # (Times 1, because booleans cannot be subtracted.)
-    return g * y * x ** (y * 1 - (y != 0))
+    return g * _partial(np.power, x, y, 1, 0)
 
 
-def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+def _log_times(function: Any, xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    if isinstance(out, Handle):
+        return g * _partial(function, x, y, 0, 1)
     # x^y log(x): at x = 0, where log(x) is infinite, this is 0 for y >= 0 (the limit for y > 0).
     if out.dtype.kind == "c":
         return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
 
 
+def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return _log_times(np.power, xp, g, x, y, out)
+
+
 @binary(quiet(np.power), _power_dx, _power_dy)
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
 
-    At x = 0 the gradient for y is 0 if y >= 0, and -inf if y < 0.
+    At x = 0 the gradient for y is 0 if y >= 0, and -inf if y < 0. At ``0 ** 0`` all derivatives with respect to y alone
+    are 0.
 
     >>> import tensorgrad as tg
     >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
@@ -111,10 +178,14 @@ def power(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * y * xp.float_power(x, y * 1 - (y != 0))
+    return g * _partial(np.float_power, x, y, 1, 0)
 
 
-@binary(quiet(np.float_power), _float_power_dx, _power_dy)
+def _float_power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return _log_times(np.float_power, xp, g, x, y, out)
+
+
+@binary(quiet(np.float_power), _float_power_dx, _float_power_dy)
 def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``, in at least float64, also for integers; the gradients are those of :func:`power`.
 
@@ -218,16 +289,46 @@ def fabs(x: TensorLike, /) -> Tensor:
     """
 
 
-def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    zero = out == 0
-    return xp.where(zero, 0, g / xp.where(zero, 1, out)) * x
+def share_of_hypot(x: Any, y: Any) -> Any:
+    """``x / hypot(x, y)``, and 0 at the origin, of arrays or Tensors.
+
+    On Tensors an operation of its own: the derivative of the quotient is a difference that cancels where x is large.
+    """
+    if not (isinstance(x, Handle) or isinstance(y, Handle)):
+        return _share(x, np.hypot(x, y))
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        across = share_of_hypot(y, x)
+        return over_radius(xp, g * across, xp.hypot(x, y)) * across
+
+    def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return -over_radius(xp, g * share_of_hypot(x, y), xp.hypot(x, y)) * share_of_hypot(y, x)
+
+    return record("share of hypot", quiet(lambda x, y: _share(x, np.hypot(x, y))), (x, y), (d_x, d_y))
 
 
-@binary(
-    quiet(real_only("hypot", np.hypot)),
-    lambda xp, g, x, out: _d_hypot(xp, g, x, out),
-    lambda xp, g, y, out: _d_hypot(xp, g, y, out),
-)
+elementwise.add("share of hypot")
+
+
+def _share(x: Any, radius: Any) -> Any:
+    return x / np.where(radius == 0, 1, radius)
+
+
+def over_radius(xp: Any, g: Any, radius: Any) -> Any:
+    """``g / radius``, and 0 at the origin."""
+    zero = radius == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, radius))
+
+
+def _hypot_dx(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(x, y) if isinstance(out, Handle) else _share(x, out))
+
+
+def _hypot_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(y, x) if isinstance(out, Handle) else _share(y, out))
+
+
+@binary(quiet(real_only("hypot", np.hypot)), _hypot_dx, _hypot_dy)
 def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``sqrt(x * x + y * y)`` without overflow; where both are 0, both gradients are 0.
 

@@ -13,6 +13,7 @@ from .complexes import real_only
 from .nan import filled
 from .reductions import narrow, wide
 from .shaping import ravel
+from .tails import over_one_and_exp
 from .views import shaped
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumsum"]
@@ -165,8 +166,8 @@ def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
         this, following = _part(axis, None, -1), _part(axis, 1, None)
         before = nothing[this]
         gap = x[following] - xp.where(before, 0, out[this])
-        behind = _scan_from_end(xp, wide(g), xp.where(before, 0, 1 / (1 + xp.exp(gap))), axis)
-        parts = xp.where(nothing[following], 0, xp.where(before, 1, 1 / (1 + xp.exp(-gap))))
+        behind = _scan_from_end(xp, wide(g), xp.where(before, 0, over_one_and_exp(xp, 1, gap)), axis)
+        parts = xp.where(nothing[following], 0, xp.where(before, 1, over_one_and_exp(xp, 1, -gap)))
         first = xp.where(nothing[_part(axis, 0, 1)], 0, behind[_part(axis, 0, 1)])
         return xp.concatenate([first, parts * behind[following]], axis=axis)
 

@@ -113,7 +113,6 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
     renamed = {pair[1]: n for pair, n in ties}
     lengths = {**terms.lengths, **renamed}
     full = tuple(lengths[letter] for letter in target)
-    thin = tuple(lengths[letter] if letter in known else 1 for letter in target)
 
     def gradient(xp: Any, g: Any, arrays: Any) -> Any:
         eyes = [np.eye(n, dtype=dtype) for _, n in ties]
@@ -121,7 +120,11 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
             part = g
         else:
             part = xp.einsum(call, g, *arrays, *eyes)
-        return xp.broadcast_to(xp.reshape(part, thin), full) if core != target else part
+        if part.shape == full:
+            return part
+        # An index that no one else has, or has with a length of 1, was summed over for each of its values alike.
+        found = dict(zip(core, part.shape))
+        return xp.broadcast_to(xp.reshape(part, tuple(found.get(letter, 1) for letter in target)), full)
 
     if count == 1:
         return lambda xp, g: gradient(xp, g, ())

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine.record import Tensor, TensorLike, binary, quiet, unary
 from .complexes import real_only
+from .tails import over_one_and_exp
 
 __all__ = [
     "exp",
@@ -72,8 +73,8 @@ def log1p(x: TensorLike, /) -> Tensor:
 
 @binary(
     quiet(real_only("logaddexp", np.logaddexp)),
-    lambda xp, g, x, y: g / (1 + xp.exp(y - x)),
-    lambda xp, g, x, y: g / (1 + xp.exp(x - y)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, y - x),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, x - y),
 )
 def logaddexp(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``log(exp(x) + exp(y))`` without overflow.
@@ -116,8 +117,8 @@ def log10(x: TensorLike, /) -> Tensor:
 
 @binary(
     quiet(real_only("logaddexp2", np.logaddexp2)),
-    lambda xp, g, x, y: g / (1 + xp.exp2(y - x)),
-    lambda xp, g, x, y: g / (1 + xp.exp2(x - y)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, _LN2 * (y - x)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, _LN2 * (x - y)),
 )
 def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``log2(2**x + 2**y)`` without overflow.
@@ -130,7 +131,7 @@ def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 # --- products with a logarithm --------------------------------------------------------------------------
 #
-# x log(y) is 0 at x = 0 even where the logarithm is infinite or NaN. There the gradients are 0, as in PyTorch.
+# x log(y) is 0 at x = 0 even where the logarithm is infinite or NaN. There it counts as a constant: its gradients are 0.
 
 
 def _times(op: str, log: Any, one: float) -> Any:
@@ -142,18 +143,20 @@ def _times(op: str, log: Any, one: float) -> Any:
 
 
 def _xlogy_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.log(xp.where((x == 0) & (y <= 0), 1, y))
+    dead = (x == 0) & (y <= 0)
+    return xp.where(dead, 0, g * xp.log(xp.where(dead, 1, y)))
 
 
 def _xlogy_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (x / xp.where((x == 0) & (y == 0), 1, y))
+    dead = (x == 0) & (y <= 0)
+    return xp.where(dead, 0, g * (x / xp.where(dead, 1, y)))
 
 
 @binary(_times("xlogy", np.log, 1), _xlogy_dx, _xlogy_dy)
 def xlogy(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``x * log(y)``, and 0 where x is 0, for any y but NaN.
 
-    Where x is 0 and y is not positive, the gradient for x is 0, so that of ``xlogy(p, p)`` is never infinite.
+    Where x is 0 and y is not positive, all gradients are 0, so that of ``xlogy(p, p)`` is never infinite.
 
     >>> import tensorgrad as tg
     >>> tg.xlogy([0.0, 2.0], [0.0, 1.0])
@@ -162,18 +165,20 @@ def xlogy(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _xlog1py_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.log1p(xp.where((x == 0) & (y <= -1), 0, y))
+    dead = (x == 0) & (y <= -1)
+    return xp.where(dead, 0, g * xp.log1p(xp.where(dead, 0, y)))
 
 
 def _xlog1py_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (x / (1 + xp.where((x == 0) & (y == -1), 0, y)))
+    dead = (x == 0) & (y <= -1)
+    return xp.where(dead, 0, g * (x / (1 + xp.where(dead, 0, y))))
 
 
 @binary(_times("xlog1py", np.log1p, 0), _xlog1py_dx, _xlog1py_dy)
 def xlog1py(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``x * log1p(y)``, and 0 where x is 0, for any y but NaN.
 
-    Where x is 0 and y is not above -1, the gradient for x is 0.
+    Where x is 0 and y is not above -1, all gradients are 0.
 
     >>> import tensorgrad as tg
     >>> tg.xlog1py([0.0, 2.0], [-1.0, 1e-20])

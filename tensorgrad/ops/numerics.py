@@ -59,8 +59,8 @@ def interp(
         right: the value for x > xp[-1]; fp[-1] by default.
         period: the period of x and xp; xp then need not be increasing.
 
-    At a point of xp, the derivative with respect to x is the slope to its right; outside it is 0. Raises ShapeError
-    unless xp and fp have the same shape (points,), ValueError if xp is not increasing.
+    At a point of xp, the derivative with respect to x is the slope to its right, if that is finite; outside it is 0.
+    Raises ShapeError unless xp and fp have the same shape (points,), ValueError if xp is not increasing.
 
     >>> import tensorgrad as tg
     >>> tg.interp([0.5, 2.5], [0.0, 1.0, 2.0], [0.0, 10.0, 0.0])
@@ -87,7 +87,11 @@ def interp(
     f0, f1 = take(values, i), take(values, i + 1)
     flat = np.equal(array_of(x0), array_of(x1))
     part = divide(subtract(at, x0), where(flat, 1.0, subtract(x1, x0)))
-    result = add(f0, multiply(part, subtract(f1, f0)))
+    way = subtract(f1, f0)
+    # An infinite value wins between its neighbours, and does not reach them.
+    way = where(np.isinf(array_of(way)) & np.equal(array_of(part), 0), 0.0, way)
+    other = np.isinf(array_of(f0)) & np.not_equal(array_of(part), 0)
+    result = add(where(other, f1, f0), multiply(where(other, subtract(part, 1.0), part), way))
     low = getitem(values, 0) if left is None else left
     high = getitem(values, -1) if right is None else right
     result = where(np.less(array_of(at), getitem(points, 0).data), low, result)

@@ -19,6 +19,7 @@ from .arithmetic import divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only
 from .shaping import broadcast_to, reshape
+from .tails import in_range, log_total
 from .views import shaped
 
 __all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
@@ -193,7 +194,8 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation along axes, the square root of :func:`var`; its gradient for equal elements is 0.
 
-    Raises ShapeError unless there are more than ``ddof`` elements.
+    By this convention the second derivative of ``std(x)**2`` for a constant is also 0: write ``var(x)``. Raises
+    ShapeError unless there are more than ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)
@@ -204,7 +206,11 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
-        return narrow(np.sqrt(_variance(a, facts, freedom)), a)
+        return narrow(in_range(plain, wide(a), facts.axes, keepdims), a)
+
+    def plain(w: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return np.sqrt(_variance(w, facts, freedom))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
@@ -329,7 +335,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         with np.errstate(all="ignore"):
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
-            result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
+            result = log_total(w - top, facts.axis) + top
         return narrow(facts.shaped(result), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

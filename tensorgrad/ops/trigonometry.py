@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, binary, quiet, record, unary
+from ..engine.record import Handle, Tensor, TensorLike, binary, quiet, record, unary
 from ..engine.shapes import normalised_axis
+from .arithmetic import over_radius, share_of_hypot
 from .complexes import real_only
+from .tails import MANY, in_one_piece, slope_of_tanh
 from .views import shaped
 
 __all__ = [
@@ -82,7 +84,19 @@ def cosh(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.tanh, lambda xp, g, out: g - g * out * out)
+def _d_tanh(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    # 1 - out^2 loses all digits where out rounds to 1; 1 / cosh(x)^2 keeps them, and costs more of many numbers.
+    if out.dtype.kind == "c":
+        return g - g * out * out
+    if out.size < MANY and not isinstance(out, Handle):
+        power = xp.cosh(x)
+        return g / power / power
+    if isinstance(out, Handle) or in_one_piece(out):
+        return g * xp.square(xp.sech(x))
+    return g * slope_of_tanh(x, out)
+
+
+@unary(np.tanh, _d_tanh)
 def tanh(x: TensorLike, /) -> Tensor:
     """Hyperbolic tangent.
 
@@ -122,21 +136,12 @@ def arctan(x: TensorLike, /) -> Tensor:
     """
 
 
-def _over_radius(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    radius = xp.hypot(x, y)
-    zero = radius == 0
-    radius = xp.where(zero, 1, radius)
-    return xp.where(zero, 0, g / radius), radius
-
-
 def _arctan2_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    scaled, radius = _over_radius(xp, g, x, y)
-    return scaled * (y / radius)
+    return over_radius(xp, g, xp.hypot(x, y)) * share_of_hypot(y, x)
 
 
 def _arctan2_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    scaled, radius = _over_radius(xp, g, x, y)
-    return -scaled * (x / radius)
+    return -over_radius(xp, g, xp.hypot(x, y)) * share_of_hypot(x, y)
 
 
 @binary(real_only("arctan2", np.arctan2), _arctan2_dx, _arctan2_dy)
@@ -151,7 +156,12 @@ def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(np.arcsinh), lambda xp, g, x: g / xp.sqrt(1 + x * x))
+def root_of_one_and_square(xp: Any, x: Any) -> Any:
+    """``sqrt(1 + x * x)``, of real numbers without overflow."""
+    return xp.sqrt(1 + x * x) if x.dtype.kind == "c" else xp.hypot(x, 1.0)
+
+
+@unary(quiet(np.arcsinh), lambda xp, g, x: g / root_of_one_and_square(xp, x))
 def arcsinh(x: TensorLike, /) -> Tensor:
     """Inverse hyperbolic sine.
 

@@ -90,16 +90,18 @@ def _write(op: str, y: Tensor, key: Any, value: TensorLike) -> None:
     if not wanted:
         return
     shape = y.shape
+    axes = len(np.shape(given))
 
     def d_y(xp: Any, g: Any, index: Any) -> Any:
         return xp.where(_selected(_plain(g), joined_index(static, tuple(map(_plain, index))), shape), 0, g)
 
     def d_value(xp: Any, g: Any, index: Any) -> Any:
         part = g[joined_index(static, index)]
-        if not indices:
-            return part
-        last = _last_written(_plain(g), joined_index(static, tuple(map(_plain, index))), shape)
-        return xp.where(last, part, 0)
+        if indices:
+            last = _last_written(_plain(g), joined_index(static, tuple(map(_plain, index))), shape)
+            part = xp.where(last, part, 0)
+        more = axes - len(part.shape)  # NumPy allows more leading axes of length 1 in a value than it selects
+        return xp.reshape(part, (1,) * more + part.shape) if more > 0 else part
 
     old = y.node
     inputs = (old, *(constant(i) for i in indices), source)

@@ -184,13 +184,17 @@ def betaln(a: TensorLike, b: TensorLike, /) -> Tensor:
     """
 
 
-def _log_power(xp: Any, base: Any, exponent: Any) -> Any:
-    """``exponent * log(base)``, and 0 where both are 0."""
-    return exponent * xp.log(xp.where((base == 0) & (exponent == 0), 1, base))
+# Densities are products, whose derivatives are right to any order also where a power is 0; but their factors can
+# overflow where they do not, and then they are computed in logarithms.
+_MODERATE = 30.0  # a logarithm whose exponential can be multiplied without a thought
 
 
 def _d_gammainc(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.exp(_log_power(xp, y, x - 1) - y - xp.special.gammaln(x))
+    rest = -y - xp.special.gammaln(x)
+    log = (x - 1) * xp.log(xp.where(y == 0, 1, y))
+    product = (y == 0) | ((log < _MODERATE) & (rest > -_MODERATE))
+    base = xp.where(product, y, 1)
+    return g * xp.where(product, base ** (x - 1) * xp.exp(xp.where(product, rest, 0)), xp.exp(log + rest))
 
 
 def _d_gammaincc(xp: Any, g: Any, x: Any, y: Any) -> Any:
@@ -226,8 +230,14 @@ def betainc(a: TensorLike, b: TensorLike, x: TensorLike, /) -> Tensor:
     """
 
     def d_x(xp: Any, g: Any, x: Any, y: Any, z: Any) -> Any:
-        log = _log_power(xp, z, x - 1) + _log_power(xp, 1 - z, y - 1)
-        return g * xp.exp(log - xp.special.betaln(x, y))
+        end = (z == 0) | (z == 1)
+        rest = -xp.special.betaln(x, y)
+        inner = xp.where(end, 0.5, z)
+        left, right = (x - 1) * xp.log(inner), (y - 1) * xp.log1p(-inner)
+        product = end | ((left < _MODERATE) & (right < _MODERATE) & (rest < _MODERATE))
+        base = xp.where(product, z, 0.5)
+        power = base ** (x - 1) * (1 - base) ** (y - 1)
+        return g * xp.where(product, power * xp.exp(rest), xp.exp(left + right + rest))
 
     return record(
         "betainc",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -17,6 +17,13 @@ SAMPLES = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES for i, s in enu
 DIFFERENTIABLE = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES if c.orders for i, s in enumerate(c.samples)]
 FIRST = [pytest.param(c, c.samples[0], id=c.name) for c in CASES if c.orders]
 KINKS = [pytest.param(c, k, id=f"{c.name}-{i}") for c in CASES for i, k in enumerate(c.kinks)]
+GUARDS = [
+    pytest.param(c, g, "".join(order), id=f"{c.name}-{i}-{''.join(order)}")
+    for c in CASES
+    for i, g in enumerate(c.guards)
+    for name in g.derivatives
+    for order in sorted(set(permutations(name)))
+]
 REFUSALS = [pytest.param(r, id=f"{c.name}-{i}") for c in CASES for i, r in enumerate(c.refusals)]
 BINARY = ["add", "subtract", "multiply", "divide", "power", "logaddexp", "maximum", "minimum"]
 SHAPES = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (1, 2, 3)]
@@ -183,6 +190,25 @@ def test_kinks(case, kink, dtype):
     for got, want, a in zip(grads, kink.gradients, arrays, strict=True):
         assert got.dtype == a.dtype
         np.testing.assert_allclose(got, np.asarray(want, dtype=a.dtype), rtol=3 * np.finfo(dtype).eps)
+
+
+@pytest.mark.promise("D1", "D4")
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is")
+@pytest.mark.parametrize(("case", "guard", "order"), GUARDS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_guards(case, guard, order, dtype):
+    leaves = [tg.Tensor(a.astype(dtype), requires_grad=True) for a in guard.sample.arrays]
+    out = guard.sample.apply(case.op, leaves)
+    for letter in order:
+        leaf = leaves["xyz".index(letter)]
+        for other in leaves:
+            other.grad = None
+        if out.requires_grad:
+            out.backward(create_graph=True)
+        out = tg.zeros(()) if leaf.grad is None else leaf.grad
+    want = guard.derivatives["".join(sorted(order))]
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(out.data, want, rtol=50 * eps, atol=0 if want else 4 * eps)
 
 
 @pytest.mark.promise("E12", "F3")

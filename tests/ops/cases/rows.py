@@ -65,6 +65,21 @@ def K(sample: Sample, *gradients: Any) -> Kink:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Exact derivatives of any order, at a point where a rule has a guard: 0, a pole of a factor, the end of a domain.
+
+    A guard that puts a harmless number in place of x is right in value at its point, and can be wrong as a function.
+    """
+
+    sample: Sample
+    derivatives: dict[str, float]  # "xxy": twice by the first argument and once by the second, in any order
+
+
+def G(*point: float, more: tuple[Any, ...] = (), **derivatives: float) -> Guard:
+    return Guard(S(*point, more=more), derivatives)
+
+
+@dataclass(frozen=True)
 class Refusal:
     call: Callable[[], Any]
     error: type[Exception]
@@ -84,6 +99,7 @@ class Case:
     method: str | None = None  # how the numeric derivative is taken: "complex" where the operation is analytic
     orders: int = 2  # how many times it is differentiated; 0: the result has no gradient
     kinks: tuple[Kink, ...] = ()
+    guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     float32: bool = True  # float32 in, float32 out
     honest: bool = True  # its gradient is its derivative; False: a surrogate, which kinks show
