@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
 from ..engine.record import Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -322,3 +323,6 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
         )
     values, gates = split(source, 2, axis)
     return multiply(values, sigmoid(gates))
+
+
+elementwise.update(("gelu", "leaky_relu"))
