@@ -246,7 +246,13 @@ class _Problem:
             if self._curved is None or not np.array_equal(self._curved[0], x):
                 self._curved = (np.array(x), curvature(self.loss, argument))
             tangents = self.parts(vector)
-            return self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+            product = self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+        if not np.isfinite(product).all():
+            raise NonFiniteError(
+                f"minimize: at call {self.calls} the loss and its gradient are finite, but its curvature is not; "
+                f"begin nearer to the minimum, or write method='BFGS', which needs none; nothing was written"
+            )
+        return product
 
     def hessian(self, x: Any) -> Any:
         """The Hessian at a point."""

@@ -18,7 +18,7 @@ from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["arange_like", "array_functions", "basic", "csch", "dead", "finite", "scatter", "sech", "sigmoid"]
+__all__ = ["arange_like", "array_functions", "basic", "csch", "finite", "scatter", "sech", "sigmoid"]
 
 
 def finite(array: Any) -> bool:
@@ -31,15 +31,6 @@ def finite(array: Any) -> bool:
         array = getattr(array, "whole", array)  # of a batch of arrays, all of it
     few = array.size < 8192  # more are shared among BLAS's threads, and to wake those can take milliseconds
     return (few and math.isfinite(np.vdot(array, array).real)) or bool(np.isfinite(array).all())
-
-
-def dead(g: Any, local: Any, gradient: Any) -> Any:
-    """Where a gradient is not finite although one of its factors, ``g`` and the local derivative, is exactly zero.
-
-    >>> dead(np.array([0.0, 0.0, 1.0]), np.ones(3), np.array([0.0, np.nan, np.nan])).tolist()
-    [False, True, False]
-    """
-    return ((g == 0) | (local == 0)) & ~np.isfinite(gradient)
 
 
 @indivisible
@@ -99,7 +90,7 @@ def arange_like(count: int, like: Any) -> Any:
     [0, 1, 2]
     """
     like = like.data if isinstance(like, Handle) else like
-    if type(like) is np.ndarray or hasattr(like, "__traced_call__"):
+    if isinstance(like, np.ndarray | np.generic) or hasattr(like, "__traced_call__"):
         return np.arange(count)
     return np.arange(count, like=like)
 

@@ -191,6 +191,8 @@ def _square_root(a: Any) -> Any:
     if 0 in a.shape:
         return np.copy(a)
     unit = diagonal(n, a)
+    given = np.all(np.isfinite(a), axis=(-2, -1), keepdims=True)  # of others, and so of gradients, the root is NaN
+    a = np.where(given, a, unit)
     x = m = a
     scaled, steps = True, 0
     for _ in range(60):
@@ -208,7 +210,7 @@ def _square_root(a: Any) -> Any:
     error = np.max(np.abs(np.matmul(x, x) - a), axis=(-2, -1))
     if not np.all(error <= np.finfo(a.dtype).eps ** 0.5 * np.max(np.abs(a), axis=(-2, -1))):
         raise np.linalg.LinAlgError("no convergence")
-    return x
+    return np.where(given, x, np.nan)
 
 
 _sqrtm = guarded(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import arrays
+from ..engine.graph import elementwise
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
 from ..engine.staging import indivisible
@@ -373,3 +374,6 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
         )
     values, gates = split(source, 2, axis)
     return multiply(values, sigmoid(gates))
+
+
+elementwise.update(("gelu", "leaky_relu"))
