@@ -1,8 +1,8 @@
 # `make demo` and `make test` need Python 3.11+ with pip and venv, and nothing else installed.
 #   PYTHON=python3.12   the interpreter that creates the environment
 #   VENV=/some/folder   where the environment is (default .venv)
-#   TORCH=              leave the peer out: its tests are then skipped. Also an exact requirement or a
-#                       wheel's path; on Linux the index's own build brings gigabytes of CUDA libraries
+#   TORCH=              leave PyTorch out: the tests that compare with it are then skipped. Or an exact requirement,
+#                       or a wheel's path; on Linux the index's own build pulls in gigabytes of CUDA libraries
 #   ARGS='-k conv'      more arguments for pytest
 
 PYTHON ?= python3
@@ -15,21 +15,30 @@ PY      := $(VENV)/bin/python
 PIP     := $(PY) -m pip --disable-pip-version-check -qq
 SOURCES := setup.cfg pyproject.toml
 
-# One thread per worker: the workers share the cores already, and sums keep their order.
+# One thread per worker: the workers already share the cores, and sums keep their order.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint format coverage bench test-lowest clean
+# What test-noise runs: the tests that compare results of BLAS and LAPACK with other numbers.
+NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap.py tests/test_testing.py \
+    tests/test_functional.py tests/test_functional_linear.py tests/test_complexes.py tests/test_compile.py \
+    tests/test_minimize.py tests/test_interop.py tests/nn/test_functional_cases.py tests/nn/test_layers.py \
+    tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
+SEED  ?= 1
+
+.PHONY: help demo test test-noise lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
-	@echo "make test         linters, type checker and the whole test suite"
-	@echo "make lint         linters and type checker only"
-	@echo "make format       rewrite the sources as the linters want them"
-	@echo "make coverage     the tests, with a report of what they miss"
+	@echo "make test         run the linters, the type checker and the whole test suite"
+	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
+	@echo "make lint         run only the linters and the type checker"
+	@echo "make format       reformat the sources"
+	@echo "make coverage     run the tests and report the lines they miss"
+	@echo "make words        collect every message that the tests provoke in build/words.md"
 	@echo "make bench        install the peers and run benchmarks/*.py"
-	@echo "make test-lowest  the tests on the oldest versions that setup.cfg allows"
+	@echo "make test-lowest  run the tests on the oldest versions that setup.cfg allows"
 	@echo "make clean        remove build products, caches and the demo's pictures"
 
 demo: $(VENV)/.installed-demo
@@ -37,6 +46,9 @@ demo: $(VENV)/.installed-demo
 
 test: lint $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+test-noise: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
@@ -50,11 +62,14 @@ format: $(VENV)/.installed-test
 coverage: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
 
+words: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m tests.words
+
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
-# pip cannot resolve to the oldest versions, so each `name>=version` of setup.cfg becomes a constraint.
-# Old releases call what newer ones deprecate, so here such a warning is only shown.
+# pip cannot resolve to the oldest versions, so each `name>=version` in setup.cfg becomes a constraint.
+# Old releases call functions that newer ones deprecate, so here such warnings are only shown.
 test-lowest: $(SOURCES)
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.environment
 	@sed -n 's/^ *\([A-Za-z0-9_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > .venv-lowest/lowest.txt
@@ -67,7 +82,7 @@ clean:
 	find tensorgrad nn tests demo benchmarks examples notebooks -type d \
 	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
 
-# The environment, and a stamp for each thing installed into it; a change of setup.cfg installs again.
+# The environment, and a stamp for each thing installed into it; changing setup.cfg reinstalls.
 $(VENV)/.environment:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "tensorgrad \
 	needs Python 3.11 or newer, got %d.%d; write: make PYTHON=python3.11 ..." % v[:2])'
@@ -86,14 +101,14 @@ $(VENV)/.installed-test: $(SOURCES) | $(VENV)/.environment
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-torch
-	@echo "Installing further peers of the benchmarks"
+	@echo "Installing more peers for the benchmarks"
 	@$(PIP) install --editable '.[bench]'
 	@touch $@
 
-# No stamp where it failed, so that the next run tries again.
+# No stamp after a failure, so that the next run tries again.
 $(VENV)/.installed-torch: $(VENV)/.installed-test
 ifneq ($(strip $(TORCH)),)
-	@echo "Installing $(TORCH), the peer of the tests"
+	@echo "Installing $(TORCH), the peer that the tests compare with"
 	@if $(PIP) install '$(TORCH)' > $(VENV)/torch.log 2>&1; then touch $@; \
-	else echo "$(TORCH) could not be installed (why: $(VENV)/torch.log); the peer tests will be skipped"; fi
+	else echo "$(TORCH) could not be installed (see $(VENV)/torch.log); the peer tests will be skipped"; fi
 endif

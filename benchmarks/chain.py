@@ -1,6 +1,6 @@
-"""A chain of a million recorded operations, and back: time and memory an operation, and whether memory is given back.
+"""A chain of a million recorded operations, and back: time and memory per operation, and whether memory is released.
 
-Each library runs in a process of its own, because memory is measured as that of the process. PyTorch runs beside.
+Each library, tensorgrad and PyTorch, runs in a process of its own, because memory is measured per process.
 
     python benchmarks/chain.py [--length 1000000]
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 
 def resident() -> int:
-    """Bytes of memory this process has now."""
+    """The resident memory of this process, in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
@@ -38,7 +38,7 @@ def leaf(library: str) -> Any:
 
 
 def run(library: str, length: int) -> dict[str, float]:
-    """Record, go back, and drop."""
+    """Record the chain, go back through it, and free it."""
     x = leaf(library)
     (x * 1.0000001).backward()
     x.grad = None
@@ -75,7 +75,7 @@ def main() -> None:
     print(f"{'':12}{'record us':>10}{'back us':>10}{'bytes/op':>10}{'left/op':>10}{'error':>10}")
     for library in ("tensorgrad", "torch"):
         if importlib.util.find_spec(library) is None:
-            print(f"{library} is not installed and is left out")
+            print(f"skipping {library}, which is not installed")
             continue
         command = [sys.executable, __file__, "--length", str(options.length), "--library", library]
         done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

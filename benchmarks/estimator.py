@@ -1,9 +1,9 @@
-"""``FNNClassifier.fit`` beside scikit-learn's ``MLPClassifier``, with the same layers, batch size and epochs.
+"""``FNNClassifier.fit`` against scikit-learn's ``MLPClassifier``, with the same layers, batch size and epochs.
 
-Both get the digits in float32, standardised, ReLU, Adam with a learning rate of 0.001 and no penalty; neither stops
-early. The third is ``nn.Model.fit`` on the same network without compiling its steps, which ``FNNClassifier`` does. One
-thread, all in alternation in one process after a short fit of each. Figures are seconds of ``fit`` (minimum and
-median), the ratio to scikit-learn and the accuracy on a quarter that was held out.
+Both get standardised digits in float32, ReLU, Adam with a learning rate of 0.001 and no penalty; neither stops early.
+The third is ``nn.Model.fit`` on the same network without compiled steps, which ``FNNClassifier`` uses. One thread, all
+alternating in one process after a short fit of each. Figures are the seconds ``fit`` takes (minimum and median), the
+ratio to scikit-learn, and the accuracy on a held-out quarter.
 
     python benchmarks/estimator.py [--repeats 7] [--epochs 20]
 """
@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits  # scikit-learn needs it, too
+from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
 import nn
 
@@ -50,7 +50,7 @@ class Eager:
 
 
 def classifiers(hidden: tuple[int, ...], batch: int, epochs: int) -> dict[str, Any]:
-    """The peers, made alike."""
+    """The three classifiers, with the same settings."""
     return {
         "scikit-learn": MLPClassifier(
             hidden, batch_size=batch, max_iter=epochs, alpha=0.0, tol=0.0, n_iter_no_change=epochs, random_state=0
@@ -61,7 +61,7 @@ def classifiers(hidden: tuple[int, ...], batch: int, epochs: int) -> dict[str, A
 
 
 def main() -> None:
-    """Run the fits in alternation and print the table."""
+    """Run the fits, alternating, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=20)

@@ -1,12 +1,12 @@
-"""Derivatives of higher order and whole Jacobians, beside JAX and PyTorch.
+"""Higher-order derivatives and whole Jacobians, compared with JAX and PyTorch.
 
 - the Hessian of a function of 200 numbers, the logarithm of a sum of exponentials plus a sum of quartics;
-- the Jacobian of 1,000 results by 50 arguments, tanh(A x);
+- the Jacobian of 1,000 results with respect to 50 arguments, tanh(A x);
 - the fifth derivative of exp(sin(x)) at one point.
 
-Each is checked against its closed form first, to 1e-9. All run in this process, in alternation, in float64, on one
-thread; JAX with jit and without, its compile time apart. A peer that cannot be imported is left out with a line.
-Figures are milliseconds a call, ratios are ours to the peer's.
+Each is first checked against its closed form, to 1e-9. All run in this process, alternating, in float64, on one
+thread; JAX with and without jit, its compile time shown separately. A peer that cannot be imported is skipped with a
+note. Figures are milliseconds per call; ratios are ours to the peer's.
 
     python benchmarks/higher.py [--rounds 15]
 """
@@ -26,7 +26,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
-import numpy as np  # noqa: E402 (after the threads were set)
+import numpy as np  # noqa: E402 (after the threads are set)
 
 import tensorgrad as tg  # noqa: E402
 
@@ -130,8 +130,8 @@ def main() -> None:
         try:
             sides[side] = make()
         except ImportError as error:
-            print(f"{side} is left out: {error}")
-    print(f"milliseconds a call, {options.rounds} rounds in alternation, float64, one thread")
+            print(f"skipping {side}: {error}")
+    print(f"milliseconds per call, {options.rounds} alternating rounds, float64, one thread")
     print(f"{'':18}{'':12}{'min':>10}{'median':>10}{'ours/its min':>14}{'median':>10}{'first call':>12}")
     for name, expected in EXPECTED.items():
         first = {side: milliseconds(tasks[name]) for side, tasks in sides.items()}
@@ -149,7 +149,7 @@ def main() -> None:
         for side, own in times.items():
             ratios = f"{best / min(own):14.2f}{middle / statistics.median(own):10.2f}"
             print(f"{name:18}{side:12}{min(own):10.3f}{statistics.median(own):10.3f}{ratios}{first[side]:12.1f}")
-    print("ratios below 1: tensorgrad is faster; the first call of jax jit compiles")
+    print("ratios below 1: tensorgrad is faster; the first call of jax jit includes compilation")
 
 
 if __name__ == "__main__":

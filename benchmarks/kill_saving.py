@@ -1,8 +1,8 @@
-"""kill -9 at random moments of a program that saves its model over and over: how often does the file load?
+"""kill -9 at random moments in a program that keeps saving its model: how often does the file load?
 
 A process overwrites one file with models whose parameters are all 0, all 1, ... After a random time it is killed, and
-the file is loaded here: it must be whole, one of these models. Counted is also how many of the kills came in the
-middle of a saving, which is when a temporary file is left; and at last, whether the next saving removes them all.
+the file is loaded here: it must be one of these models, complete. Also counted: how many kills came in the middle of a
+save, which leaves a temporary file; and finally, whether the next save removes all of those.
 
     python benchmarks/kill_saving.py [--kills 50] [--format npz]
 """
@@ -28,7 +28,7 @@ def model(value: float) -> nn.Module:
     return network
 
 
-def save_for_ever(path: str) -> None:
+def save_forever(path: str) -> None:
     value = 0.0
     while True:
         network = model(value)
@@ -38,7 +38,7 @@ def save_for_ever(path: str) -> None:
 
 
 def loads(path: str) -> bool:
-    """Is it one of the models, whole?"""
+    """Whether the file holds one of the models, complete."""
     network, _, extra = nn.load(path)
     return all((parameter.data == extra["value"]).all() for parameter in network.parameters())
 
@@ -47,10 +47,10 @@ def killed_once(path: str, rng: random.Random) -> None:
     """Let a process save until a random moment."""
     before = os.stat(path).st_mtime_ns
     process = subprocess.Popen([sys.executable, __file__, "--save", path])
-    while os.stat(path).st_mtime_ns == before:  # it has not begun
+    while os.stat(path).st_mtime_ns == before:  # it has not saved yet
         time.sleep(0.005)
         if process.poll() is not None:
-            raise RuntimeError(f"the process that saves ended with {process.returncode}")
+            raise RuntimeError(f"the saving process ended with exit status {process.returncode}")
     time.sleep(rng.uniform(0.0, 0.2))
     process.kill()
     process.wait()
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--save", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.save:
-        save_for_ever(options.save)
+        save_forever(options.save)
     rng = random.Random(options.seed)
     loaded = amid = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -76,8 +76,8 @@ def main() -> None:
             amid += len(os.listdir(folder)) > 1
         nn.save(path, model(-1.0))
         left = len(os.listdir(folder)) - 1
-    print(f".{options.format}: {loaded} of {options.kills} files load; {amid} kills came in the middle of a saving")
-    print(f"temporary files after the next saving: {left}")
+    print(f".{options.format}: {loaded} of {options.kills} files load; {amid} kills came in the middle of a save")
+    print(f"temporary files after the next save: {left}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What one recorded operation costs, forward and backward, beside PyTorch, MyGrad, HIPS autograd and bare NumPy.
+"""The cost of one recorded operation, forward and back, next to PyTorch, MyGrad, HIPS autograd and bare NumPy.
 
-All run in this process, in alternation, on the same float32 numbers: a chain of operations on one leaf is recorded and
-gone back through. "NumPy" is the floor: the NumPy calls that the operation, its rule and the accumulation of
-gradients have to make, written out by hand. Figures are microseconds per operation.
+All run in this process, alternating, on the same float32 numbers: a chain of operations on one leaf is recorded, and
+backward goes through it. "NumPy" is the floor: the NumPy calls that the operation, its rule and the accumulation of
+gradients must make, written out by hand. Figures are microseconds per operation.
 
     python benchmarks/per_op.py [--sizes 8 1000 100000] [--rounds 60]
 """
@@ -26,7 +26,7 @@ Function = Callable[[Any, Any], Any]
 
 
 class Operation(NamedTuple):
-    """One operation: by name, in each library, and as bare NumPy calls forward and back."""
+    """One operation, in each library and as bare NumPy calls, forward and back."""
 
     apply: Callable[[Any, Any, Any], Any]  # (functions of the library, x, y)
     forward: Function  # (x, y): bare NumPy
@@ -83,7 +83,7 @@ class Peer:
     functions: Any
 
     def record(self, operation: Operation, a: Any, b: Any, length: int) -> Any:
-        """Record a chain; what it returns is handed to :meth:`back`."""
+        """Record a chain; the result is passed to :meth:`back`."""
         x, y = self.leaf(a), self.leaf(b)
         for _ in range(length):
             x = operation.apply(self.functions, x, y)
@@ -122,7 +122,7 @@ class Torch(Peer):
 
 
 class MyGrad(Peer):
-    """With its memory guard off, which is its quickest setting."""
+    """MyGrad without its memory guard, its fastest setting."""
 
     name = "mygrad"
 
@@ -189,18 +189,18 @@ class NumPy(Peer):
 
 
 def peers() -> list[Peer]:
-    """The libraries that can be imported, ours first; the others are named."""
+    """The libraries that can be imported, ours first; prints the others' names."""
     found: list[Peer] = [Ours(), NumPy()]
     for kind in (Torch, MyGrad, Autograd):
         try:
             found.append(kind())
         except ImportError:
-            print(f"{kind.name} is not installed and is left out")
+            print(f"skipping {kind.name}, which is not installed")
     return found
 
 
 def timed(peer: Peer, operation: Operation, a: Any, b: Any, seed: Any, length: int) -> tuple[float, float, float]:
-    """Microseconds an operation for recording, for going back, and for both."""
+    """Microseconds per operation to record, to go back, and for both."""
     start = time.perf_counter()
     state = peer.record(operation, a, b, length)
     middle = time.perf_counter()

@@ -1,9 +1,9 @@
 """One training step of the digits MLP: tensorgrad eager, in debug mode and compiled, and PyTorch eager.
 
 The same model everywhere: 64-128-128-10 with batch normalisation and ReLU, cross-entropy, AdamW, batches of 64,
-float32, the data of scikit-learn's ``load_digits``, one thread. Each measurement is a process of its own; the kinds
-alternate. Figures are microseconds per step, over the minimum and the median of a process's blocks of 50
-steps; ratios are to PyTorch eager, pair by pair.
+float32, the data of scikit-learn's ``load_digits``, one thread. Each measurement runs in a process of its own; the
+kinds alternate. Figures are microseconds per step: the minimum and the median of a process's blocks of 50 steps. Ratios
+are to PyTorch eager, pair by pair.
 
     python benchmarks/train_step.py [--processes 5] [--steps 1000]
 """
@@ -30,7 +30,7 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THR
 
 
 def batches() -> Iterator[tuple[Any, Any]]:
-    """Shuffled mini-batches without end."""
+    """An endless stream of shuffled mini-batches."""
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -45,7 +45,7 @@ def batches() -> Iterator[tuple[Any, Any]]:
 
 
 def tensorgrad_step(how: str) -> Callable[[Any, Any], float]:
-    """The step as its users write it."""
+    """The step as users would write it."""
     import nn
     import tensorgrad as tg
 
@@ -65,14 +65,14 @@ def tensorgrad_step(how: str) -> Callable[[Any, Any], float]:
 
 
 def torch_step() -> Callable[[Any, Any], float]:
-    """The same in PyTorch, arrays handed over without a copy."""
+    """The same step in PyTorch, with arrays passed without a copy."""
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     layers: list[torch.nn.Module] = []
     for n_in, n_out in pairwise(SIZES[:-1]):
-        linear = torch.nn.Linear(n_in, n_out, bias=False)  # as nn.MLP: the norm would take a bias out again
+        linear = torch.nn.Linear(n_in, n_out, bias=False)  # as in nn.MLP: the norm would cancel a bias
         layers += [linear, torch.nn.BatchNorm1d(n_out), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(*SIZES[-2:]))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=DECAY)
@@ -89,7 +89,7 @@ def torch_step() -> Callable[[Any, Any], float]:
 
 
 def measure(kind: str, steps: int) -> dict[str, float]:
-    """Seconds per step in blocks of 50, after 50 steps of warm-up; and the loss that was reached."""
+    """Seconds per step in blocks of 50, after 50 steps of warm-up, and the final loss."""
     step = torch_step() if kind == "torch eager" else tensorgrad_step(kind.rpartition(" ")[2])
     stream = batches()
     prepared = [next(stream) for _ in range(steps + 50)]
@@ -106,7 +106,7 @@ def measure(kind: str, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the processes in alternation and print the table."""
+    """Run the processes, alternating, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1000)

@@ -1,1 +1,1 @@
-"""``make demo``: networks with a healthy and with a vanishing gradient, trained side by side on real digits."""
+"""``make demo``: networks with healthy and with vanishing gradients, trained side by side on real digits."""

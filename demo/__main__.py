@@ -1,9 +1,9 @@
 """Train, print, draw.
 
 Networks learn scikit-learn's bundled digits (1,797 real 8x8 images). The first is what one would build today: ReLU,
-He initialisation, batch normalisation, AdamW. It reaches 97 % and more. Beside it are two of eight layers: one of
-sigmoids, LeCun initialisation and nothing else, where at first hardly a gradient reaches the input; and one with the
-cure, where it does. The pictures show where the gradient dies.
+He initialisation, batch normalisation, AdamW. It reaches at least 97%. The other two have eight layers each: one with
+sigmoids and LeCun initialisation only, where at first hardly any gradient reaches the input; and one with the cure,
+where it does. The pictures show where the gradient vanishes.
 
 Writes ``learning_curve.png``, ``gradient_flow.png`` and ``graph.svg`` next to this file.
 """
@@ -41,10 +41,10 @@ def cured(seed: int) -> nn.Module:
 
 
 def main() -> None:
-    """Run the demonstration."""
+    """Run the demo."""
     start = time.perf_counter()
     data = digits()
-    print(f"digits: {len(data.X_train)} images to learn from, {len(data.X_test)} to be tested on\n")
+    print(f"digits: {len(data.X_train)} images for training, {len(data.X_test)} for testing\n")
     networks = {
         "ReLU, He, batch norm": healthy(0),
         "eight layers, sigmoid, LeCun": vanishing(0),
@@ -57,9 +57,9 @@ def main() -> None:
     for seed in SEEDS[1:]:
         run = train(f"seed {seed}", healthy(seed), digits(seed), epochs=EPOCHS, seed=seed)
         accuracies.append(run.test_accuracy[-1])
-    print("test accuracy of the first network on five seeds (split, weights and batches):")
+    print("test accuracy of the first network on five seeds (for split, weights and batches):")
     print("  " + "  ".join(f"{accuracy:.4f}" for accuracy in accuracies), end="")
-    print(f"   worst {min(accuracies):.4f}, {BAR} expected\n")
+    print(f"   worst {min(accuracies):.4f}, expected at least {BAR}\n")
 
     learning_curves(runs, HERE / "learning_curve.png")
     gradient_flow(runs, HERE / "gradient_flow.png")
@@ -68,11 +68,11 @@ def main() -> None:
     print("\n".join(f"wrote demo/{name}" for name in names))
     print(f"{time.perf_counter() - start:.0f} seconds in all")
     if min(accuracies) < BAR:
-        raise SystemExit(f"a seed stayed below {BAR}")
+        raise SystemExit(f"one seed stayed below {BAR}")
 
 
 def report(run: Run) -> None:
-    """Print the RMS gradient of every layer at the first and the last step."""
+    """Print each layer's RMS gradient at the first and at the last step."""
     print(f"{run.title}: test accuracy {run.test_accuracy[-1]:.4f}; RMS gradient of each layer's weights")
     print(f"  {'layer':12}{'first step':>12}{'last step':>12}")
     for name, first, last in zip(run.layers, run.first_gradients, run.last_gradients, strict=True):

@@ -1,4 +1,4 @@
-"""The two plots of the demonstration."""
+"""The demo's two plots."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def learning_curves(runs: Sequence[Run], path: Path) -> None:
 
 
 def gradient_flow(runs: Sequence[Run], path: Path) -> None:
-    """RMS gradient of each layer's weights, at the first and at the last step."""
+    """The RMS gradient of each layer's weights, at the first and at the last step."""
     figure, panels = plt.subplots(1, len(runs), figsize=(14, 4.2), sharey=True, layout="constrained")
     for axes, run, colour in zip(panels, runs, COLOURS, strict=True):
         layers = range(1, len(run.layers) + 1)
@@ -46,6 +46,6 @@ def gradient_flow(runs: Sequence[Run], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     panels[0].set_ylabel("RMS gradient of the weights")
-    figure.suptitle("Where the gradient dies")
+    figure.suptitle("Where the gradient vanishes")
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""The data, and a training loop with everything written out."""
+"""The data, and a training loop written out in full."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def digits(seed: int = 0) -> Data:
 
 @dataclass
 class Run:
-    """What one training left behind: a value per epoch, and the RMS gradient of each layer's weights."""
+    """The record of one training run: a value per epoch, and the RMS gradient of each layer's weights."""
 
     title: str
     layers: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def train(title: str, model: nn.Module, data: Data, *, epochs: int, seed: int, v
     for epoch in bar:
         model.train()
         order = rng.permutation(len(data.X_train))
-        # The few images that do not fill a batch wait for another epoch: one shape, one compiled program.
+        # The few images that do not fill a batch are left for another epoch: one shape, one compiled program.
         for start in range(0, len(order) - BATCH + 1, BATCH):
             batch = order[start : start + BATCH]
             step(data.X_train[batch], data.y_train[batch])

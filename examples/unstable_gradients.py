@@ -1,13 +1,13 @@
 """Which remedies help against unstable gradients: every combination, on three real data sets.
 
 Six hidden layers of 64, once for each combination of activation (sigmoid, ReLU), initialisation (LeCun, Glorot, He),
-optimiser (SGD, Adam, AdamW), batch normalisation (without, with) and dropout (0, 0.1), on the data that scikit-learn
-brings along: digits and breast cancer (accuracy) and diabetes (R²). Inputs are standardised with the training part's
-statistics, a quarter is held out for the test, and each seed draws split, weights and order anew.
+optimiser (SGD, Adam, AdamW), batch normalisation (without, with) and dropout (0, 0.1), on data bundled with
+scikit-learn: digits and breast cancer (accuracy) and diabetes (R²). Inputs are standardised with the statistics of the
+training part, a quarter is held out for testing, and each seed draws a new split, weights and order.
 
-The table has, for each combination and data set, the mean of the test score after the last epoch over the seeds, and
-the mean number of epochs until the test score first reached a bar (in brackets how many seeds did, where not all).
-A second table has the means over everything else, a remedy at a time.
+For each combination and data set, the table shows the test score after the last epoch, averaged over the seeds, and
+the mean number of epochs until the test score first reached a bar (in brackets how many seeds reached it, if not all).
+A second table shows the means over everything else, one remedy at a time.
 
     python examples/unstable_gradients.py [--seeds 3] [--epochs 40] [--jobs 2]
 """
@@ -42,7 +42,7 @@ BATCH = 32
 
 
 class Problem(NamedTuple):
-    """A data set, and when it counts as learnt."""
+    """A data set, and the score at which it counts as learnt."""
 
     load: Any
     loss: str
@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
 
 def split(problem: Problem, seed: int) -> tuple[Any, Any, Any, Any]:
-    """Training and test part; real targets have mean 0 and variance 1 in the training part."""
+    """The training and test parts; real targets have mean 0 and variance 1 in the training part."""
     X, y = problem.load(return_X_y=True)
     classes = problem.loss == "cross_entropy"
     X_train, X_test, y_train, y_test = train_test_split(
@@ -89,11 +89,11 @@ def run(name: str, remedies: dict[str, Any], seed: int, epochs: int) -> Result:
     )
     optimizer = {"name": remedies["optimizer"], **RATES[remedies["optimizer"]]}
     model = nn.Model(network, loss=problem.loss, optimizer=optimizer, metrics=[problem.metric], rng=seed)
-    # The rows that are left over would be a batch of three: too few for the statistics of a batch norm.
+    # The remaining rows would make a batch of three: too few for the statistics of a batch norm.
     data = {"validation_data": (X_test, y_test), "batch_size": BATCH, "drop_last": True}
     try:
         model.fit(X_train, y_train, epochs=epochs, **data, progress=False, compile=True)
-    except tg.NonFiniteError:  # the weights have grown without bound
+    except tg.NonFiniteError:  # the weights grew without bound
         return Result(math.nan, None)
     history = model.history
     scores = history[f"val_{problem.metric}"]
@@ -102,12 +102,12 @@ def run(name: str, remedies: dict[str, Any], seed: int, epochs: int) -> Result:
 
 
 def combinations() -> list[dict[str, Any]]:
-    """All of them."""
+    """All combinations of the remedies."""
     return [dict(zip(FACTORS, values, strict=True)) for values in itertools.product(*FACTORS.values())]
 
 
 def cell(results: list[Result]) -> str:
-    """Score and epochs of one combination on one data set."""
+    """The score and epochs of one combination on one data set."""
     score = statistics.fmean(result.score for result in results)
     reached = [result.epochs for result in results if result.epochs is not None]
     epochs = f"{statistics.fmean(reached):.0f}" if reached else "never"
@@ -116,7 +116,7 @@ def cell(results: list[Result]) -> str:
 
 
 def label(value: Any) -> str:
-    """How a remedy is called in the tables."""
+    """The name of a remedy in the tables."""
     return {
         None: "-",
         "batch": "batch norm",

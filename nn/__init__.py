@@ -1,4 +1,4 @@
-"""nn: layers, losses and optimisers on tensorgrad.
+"""nn: layers, losses and optimisers built on tensorgrad.
 
 >>> import numpy as np, tensorgrad as tg, nn
 >>> model = nn.MLP([2, 8, 2], rng=0)
@@ -24,6 +24,7 @@ from . import metrics as metrics
 from ._exchange.onnx import to_onnx as to_onnx
 from ._exchange.pytorch import from_torch as from_torch
 from ._exchange.pytorch import to_torch as to_torch
+from ._files.registry import fill as _fill
 from ._files.saving import load as load
 from ._files.saving import save as save
 from ._layers.activations import ELU as ELU
@@ -106,8 +107,10 @@ from ._training.callbacks import EarlyStopping as EarlyStopping
 from ._training.callbacks import Fit as Fit
 from ._training.history import History as History
 from ._training.model import Model as Model
+from ._words import LAYERS as _LAYERS
 
 _tg.hide_frames(__file__)
+_fill(globals())
 
 if _TYPE_CHECKING:
     from ._estimators import FNNClassifier as FNNClassifier
@@ -115,9 +118,9 @@ if _TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> _Any:
-    """The estimators, which need scikit-learn, when they are first asked for."""
+    """Import the estimators, which need scikit-learn, on first use."""
     if name not in ("FNNClassifier", "FNNRegressor"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _tg.words.UnknownName("module nn", name, _LAYERS, lambda: globals())
     try:
         from . import _estimators
     except ModuleNotFoundError as error:

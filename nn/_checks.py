@@ -1,4 +1,4 @@
-"""Checks of arguments that layers and initialisers have in common."""
+"""Checks of arguments. A message begins with the operation, or with the argument if the operation is ""."""
 
 from __future__ import annotations
 
@@ -11,35 +11,46 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "integer", "number"]
+__all__ = ["count", "floating", "integer", "number", "probability"]
 
 
-def count(op: str, name: str, value: int, least: int = 1) -> int:
-    """The value as an int, if it is an integer of at least so much. Raises ValueError."""
+def _by(op: str) -> str:
+    return f"{op}: " if op else ""
+
+
+def count(op: str, name: str, value: Any, least: int = 1) -> int:
+    """Return the value as an int. Raises ValueError unless it is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 
 def integer(op: str, name: str, value: int) -> int:
-    """The value as an int, if it is an integer, negative or not. Raises ValueError."""
+    """Return the value as an int, negative or not. Raises ValueError unless it is an integer."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{op}: {name} must be an integer, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be an integer, got {value!r}")
     return int(value)
 
 
 def number(op: str, name: str, value: float, least: float | None = None) -> float:
-    """The value as a float, if it is a finite number of at least so much. Raises ValueError."""
-    real = type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))  # a float in no time
+    """Return the value as a float. Raises ValueError unless it is a finite number of at least ``least``."""
+    real = type(value) is float or (isinstance(value, Real) and not isinstance(value, bool))  # fast for a float
     if not (real and isfinite(value)) or (least is not None and value < least):
         at_least = "" if least is None else f" of at least {least:g}"
-        raise ValueError(f"{op}: {name} must be a finite number{at_least}, got {value!r}")
+        raise ValueError(f"{_by(op)}{name} must be a finite number{at_least}, got {value!r}")
+    return float(value)
+
+
+def probability(op: str, name: str, value: float) -> float:
+    """Return the probability of dropping as a float. Raises ValueError unless it is in [0, 1)."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{_by(op)}{name}, the probability of dropping, must be in [0, 1), got {value!r}")
     return float(value)
 
 
 def floating(op: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype, if it is of floating point. Raises DTypeError."""
+    """Return the dtype. Raises DTypeError unless it is floating point."""
     wanted = np.dtype(dtype)
     if wanted.kind != "f":
-        raise tg.DTypeError(f"{op}: dtype must be of floating point, got {wanted}; write np.float32 or np.float64")
+        raise tg.DTypeError(f"{op}: dtype must be floating point, got {wanted}; write np.float32 or np.float64")
     return wanted

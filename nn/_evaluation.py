@@ -1,4 +1,4 @@
-"""Running a model as it is used, whatever mode it is in."""
+"""Running a model in evaluation mode, whatever its current mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["evaluating"]
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Within, a model is in evaluation mode and records no graph; after, each module's mode is as it was."""
+    """Put a model into evaluation mode, without a graph; at the end, restore the mode of each module."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

@@ -1,4 +1,4 @@
-"""Losses as modules: each is the function of nn.functional that it names, with its options held."""
+"""Losses as modules: each calls the function of nn.functional that it names, with the options it holds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from . import functional
 from ._checks import integer, number
 from ._module import Module
 from ._parameter import Parameter
+from .functional._shared import checked_reduction
 
 __all__ = [
     "LOSSES",
@@ -28,12 +29,12 @@ __all__ = [
 
 
 class _Loss(Module):
-    options: ClassVar[tuple[str, ...]] = ("reduction",)  # attributes that are the function's arguments of that name
-    batchmean: ClassVar[bool] = False  # is that a reduction, too?
+    options: ClassVar[tuple[str, ...]] = ("reduction",)  # attributes passed to the function under the same names
+    batchmean: ClassVar[bool] = False  # is "batchmean" a valid reduction?
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = functional.checked_reduction(reduction, type(self).__name__, batchmean=self.batchmean)
+        self.reduction = checked_reduction(reduction, type(self).__name__, batchmean=self.batchmean)
 
     def _held(self) -> dict[str, Any]:
         return {name: tg.watch(self, name) for name in self.options}
@@ -41,7 +42,7 @@ class _Loss(Module):
     def _hold_weight(self, name: str, weight: tg.TensorLike | None) -> None:
         if isinstance(weight, str):
             raise ValueError(
-                f"{type(self).__name__}: {name} must be numbers, got {weight!r}; is it meant as reduction={weight!r}?"
+                f"{type(self).__name__}: {name} must be numbers, got {weight!r}; did you mean reduction={weight!r}?"
             )
         setattr(self, name, weight)
 
@@ -58,7 +59,7 @@ class _Loss(Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
 
 
-# --- between two arrays of one shape --------------------------------------------------------------------
+# --- between two arrays of the same shape ---------------------------------------------------------------
 
 
 class MSELoss(_Loss):
@@ -86,7 +87,7 @@ class L1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squared error up to an error of delta, growing linearly beyond: :func:`nn.functional.huber_loss`.
+    """Squared error up to an error of delta, and linear beyond: :func:`nn.functional.huber_loss`.
 
     >>> import nn
     >>> nn.HuberLoss(delta=2.0)([1.0, 5.0], [0.0, 0.0]).item()
@@ -106,7 +107,7 @@ class HuberLoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Absolute error, rounded off below an error of beta: :func:`nn.functional.smooth_l1_loss`.
+    """Absolute error, smoothed below an error of beta: :func:`nn.functional.smooth_l1_loss`.
 
     >>> import nn
     >>> nn.SmoothL1Loss(beta=2.0)([1.0, 5.0], [0.0, 0.0]).item()
@@ -124,7 +125,7 @@ class SmoothL1Loss(_Loss):
 
 
 class HingeLoss(_Loss):
-    """What a prediction lacks to a margin of 1, for targets of 1 or -1: :func:`nn.functional.hinge_loss`.
+    """How far a prediction falls short of a margin of 1, for targets of 1 or -1: :func:`nn.functional.hinge_loss`.
 
     >>> import nn
     >>> nn.HingeLoss()([0.5, 2.0], [1.0, 1.0]).item()
@@ -139,7 +140,7 @@ class HingeLoss(_Loss):
 
 
 class CrossEntropyLoss(_Loss):
-    """Cross-entropy of logits and labels, integers or soft ones: :func:`nn.functional.cross_entropy`.
+    """Cross-entropy of logits and integer or soft labels: :func:`nn.functional.cross_entropy`.
 
     The class weights are a buffer, or None.
 
@@ -171,7 +172,7 @@ class CrossEntropyLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    """Minus the log-probability of the label: :func:`nn.functional.nll_loss`.
+    """Negative log-probability of the label: :func:`nn.functional.nll_loss`.
 
     The class weights are a buffer, or None.
 
@@ -226,13 +227,13 @@ class BCEWithLogitsLoss(_Loss):
         return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.pos_weight, **self._held())
 
 
-# --- of distributions -----------------------------------------------------------------------------------
+# --- distributions --------------------------------------------------------------------------------------
 
 
 class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence from log-probabilities to the target: :func:`nn.functional.kl_div`.
+    """Kullback-Leibler divergence of log-probabilities from the target: :func:`nn.functional.kl_div`.
 
-    ``reduction="batchmean"`` is the divergence; "mean" divides by the number of classes, too.
+    ``reduction="batchmean"`` is the divergence; "mean" also divides by the number of classes.
 
     >>> import numpy as np, nn
     >>> round(nn.KLDivLoss(reduction="batchmean")(np.log([[0.25, 0.75]]), np.array([[0.5, 0.5]])).item(), 6)
@@ -251,7 +252,7 @@ class KLDivLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Minus the log-density of the target under a predicted mean and variance: :func:`nn.functional.gaussian_nll_loss`.
+    """Negative log-density of the target for a predicted mean and variance: :func:`nn.functional.gaussian_nll_loss`.
 
     >>> import nn
     >>> round(nn.GaussianNLLLoss()([1.0], [3.0], [2.0]).item(), 6)

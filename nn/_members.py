@@ -1,4 +1,4 @@
-"""Where a module's members are: in its attributes, and in the lists, tuples and dicts that those hold."""
+"""The members of a module, found in its attributes and in lists, tuples and dicts among these."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["holds", "named"]
+__all__ = ["holds", "joined", "named"]
 
 T = TypeVar("T")
 
 
+def joined(path: str, name: str) -> str:
+    """Return the dotted path of a member of the module at a path."""
+    return f"{path}.{name}" if path else name
+
+
 def holds(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Is the value of these kinds, or a container of such?"""
+    """Return whether the value is of one of these kinds, or a container with such a value."""
     if isinstance(value, kinds):
         return True
     items = _items(value)
@@ -23,7 +28,7 @@ def holds(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def named(attributes: Mapping[str, Any], kind: type[T], kinds: tuple[type, ...]) -> list[tuple[str, T]]:
-    """The members of a kind, by name. Raises TypeError for one of any kind in a container without names."""
+    """Return the members of a kind, by name. Raises TypeError if a container without names holds any of ``kinds``."""
     found: list[tuple[str, T]] = []
     for name, value in attributes.items():
         _collect(name, value, kind, kinds, found)
@@ -41,18 +46,18 @@ def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], foun
             _collect(f"{name}.{key}", item, kind, kinds, found)
     elif holds(value, kinds) and not isinstance(value, kinds):
         raise TypeError(
-            f"the attribute {name!r} is a {type(value).__name__}: modules and parameters are not found in it, and "
+            f"the attribute {name!r} is a {type(value).__name__}: modules and parameters in it are not found, and "
             "would not be learned; write a list, a dict or nn.Sequential(...)"
         )
 
 
-# Of further kinds, such as files of arrays that are mappings, looking into them could cost much.
+# Other kinds are not searched, as this could be expensive: some files of arrays, for example, are mappings.
 _SEQUENCES = (list, tuple, set, frozenset, deque, UserList, ValuesView)
 _MAPPINGS = (dict, UserDict, MappingProxyType)
 
 
 def _items(value: Any) -> Iterable[Any] | None:
-    """What a container holds; None for what is none."""
+    """Return the items of a container, or None for anything else."""
     if isinstance(value, _SEQUENCES):
         return value
     if isinstance(value, _MAPPINGS):

@@ -1,9 +1,9 @@
-"""Module: what layers, losses and models have in common."""
+"""Module: the base class of layers, losses and models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,15 +11,16 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
-from ._members import holds, named
+from ._members import holds, joined, named
 from ._parameter import Parameter
-from ._summary import Summary, summarised
+from ._summary import ModelSummary, summarised
+from ._words import MODULES
 
 __all__ = ["LoadReport", "Module"]
 
 
 class LoadReport(NamedTuple):
-    """What :meth:`Module.load_state_dict` passed over with ``strict=False``."""
+    """The names that :meth:`Module.load_state_dict` skipped with ``strict=False``."""
 
     missing: list[str]
     unexpected: list[str]
@@ -29,13 +30,13 @@ class Module:
     """Base class of layers and models: a function with parameters.
 
     A subclass calls ``super().__init__()``, assigns Parameters and Modules to attributes (or lists, tuples or
-    dicts of them), and defines ``forward``. It is used by calling it.
+    dicts of them), and defines ``forward``. To use a module, call it.
 
     Attributes:
-        training: does it behave as in training? Set by :meth:`train` and :meth:`eval`.
+        training: whether it behaves as in training; set by :meth:`train` and :meth:`eval`.
 
     Raises:
-        AttributeError: a subclass has not called ``super().__init__()``.
+        AttributeError: a subclass did not call ``super().__init__()``.
         NotImplementedError: a subclass without ``forward`` is called.
 
     >>> import numpy as np, nn
@@ -61,7 +62,7 @@ class Module:
         state["_places"] = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes. A subclass defines it."""
+        """Compute the module's result. Defined by subclasses."""
         raise NotImplementedError(
             f"{type(self).__name__} has no forward method; define `def forward(self, x): ...` in it"
         )
@@ -71,19 +72,19 @@ class Module:
         place = None if run is None else run.places.get(id(self))
         if run is not None and place is not None:
             return self._called(run, place, args, kwargs)
-        run = running.Run(self._known_places(), None, (self,)) if run is None else self._joins(run)
+        run = running.OuterCall(self._known_places(), None, (self,)) if run is None else self._extended(run)
         token = running.run.set(run)
         try:
             return self._called(run, run.places[id(self)], args, kwargs)
         finally:
             running.run.reset(token)
 
-    def _joins(self, run: running.Run) -> running.Run:
-        """The run in which this module, which the running ones did not list when they began, is called."""
+    def _extended(self, run: running.OuterCall) -> running.OuterCall:
+        """Return the run with this module, which the running modules did not list when they were called."""
         for root in run.roots:
             places = root._known_places()
             if id(self) not in places and any(module is self for module in root.modules()):
-                running.restructured()  # in a list that has grown
+                running.members_changed()  # it is in a list that has grown
                 places = root._known_places()
             if id(self) in places:
                 return run._replace(places={**run.places, **places})
@@ -93,17 +94,19 @@ class Module:
             raise TypeError(
                 f"{self.brief()} is called in {type(run.roots[-1]).__name__}, but no attribute there holds it: "
                 f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "
-                f"dict in one, or freeze it, .requires_grad_(False)"
+                f"dict in one, or freeze it with .requires_grad_(False)"
             )
-        return running.Run({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
+        return running.OuterCall({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
 
-    def _called(self, run: running.Run, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _called(
+        self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         token = running.path.set(place[0])
         try:
             with tg.scope(*place):
                 out = self.forward(*args, **kwargs)
         except Exception as error:
-            running.say_where(error, place[0], self, args)
+            running.add_location(error, place[0], self, args)
             raise
         finally:
             running.path.reset(token)
@@ -116,7 +119,7 @@ class Module:
         known, structure = self._places, tg.watch(running.members, "changes")
         if known is None or known.structure != structure:
             for _ in self.named_parameters():
-                pass  # names the parameters by their paths
+                pass  # this names the parameters by their paths
             places = {id(module): (path, module._title()) for path, module in self.named_modules()}
             known = self.__dict__["_places"] = running.Places(structure, places)
         return known.table
@@ -126,11 +129,11 @@ class Module:
         return f"{self.brief()} · {count:,} params" if count else self.brief()
 
     def brief(self) -> str:
-        """What drawings and summaries call the module: "Linear 64→32"."""
+        """The module's name in drawings and summaries: "Linear 64→32"."""
         return type(self).__name__
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": None}  # a copy has places of its own
+        return {**self.__dict__, "_places": None}  # a copy gets its own
 
     # --- members ---------------------------------------------------------------------------------------
 
@@ -138,8 +141,15 @@ class Module:
         if "_places" not in self.__dict__:
             name = type(self).__name__
             raise AttributeError(
-                f"{name}.__init__ has not called super().__init__(); write it as the first line of {name}.__init__"
+                f"{name}.__init__ did not call super().__init__(); write it as the first line of {name}.__init__"
             )
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":  # asked for by protocols, which expect a plain answer
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise tg.words.UnknownName(type(self).__name__, name, MODULES, lambda: dir(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
@@ -151,7 +161,7 @@ class Module:
         if isinstance(old, Parameter) and value is not None and not isinstance(value, Parameter):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a Parameter, got {type(value).__name__}, which would not be learned; "
-                f"write nn.Parameter(...) for another one, or its values in place, .data[...] = ..."
+                f"write nn.Parameter(...) to replace it, or .data[...] = ... to set its values in place"
             )
         if is_buffer:
             value = value if isinstance(value, tg.Tensor) else tg.Tensor(value)
@@ -164,7 +174,7 @@ class Module:
             old.held = getattr(old, "held", 1) - 1
         object.__setattr__(self, name, value)
         if members:
-            running.restructured()
+            running.members_changed()
 
     def __delattr__(self, name: str) -> None:
         old = self.__dict__.get(name)
@@ -173,10 +183,10 @@ class Module:
             old.held = getattr(old, "held", 1) - 1
         if name in self._buffers:
             self.__dict__["_buffers"] = tuple(b for b in self._buffers if b != name)
-        running.restructured()
+        running.members_changed()
 
     def register_buffer(self, name: str, value: tg.TensorLike) -> None:
-        """Hold a Tensor that is part of the state but is not learned, such as a running mean.
+        """Store a Tensor that is part of the state but not learned, such as a running mean.
 
         >>> import numpy as np, nn
         >>> layer = nn.Module()
@@ -191,7 +201,7 @@ class Module:
         setattr(self, name, buffer)
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """This module (path "") and all under it, with dotted paths: each once, parents before children."""
+        """This module (path "") and all modules under it, with dotted paths: each once, parents before children."""
         self._require_init()
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [("", self)]
@@ -201,7 +211,7 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            stack.extend(reversed([(_joined(path, name), child) for name, child in module.named_children()]))
+            stack.extend(reversed([(joined(path, name), child) for name, child in module.named_children()]))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly under this one, by name."""
@@ -209,7 +219,7 @@ class Module:
         yield from named(self.__dict__, Module, _KINDS)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted paths, in the order of assignment; a shared one once.
+        """All parameters with their dotted paths, in order of assignment; a shared one once.
 
         >>> import nn
         >>> [name for name, _ in nn.MLP([2, 3, 1]).named_parameters()]
@@ -221,8 +231,8 @@ class Module:
                 if id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
-                full = _joined(path, local)
-                # A name grows towards the outermost module and never shrinks; one the user chose stays.
+                full = joined(path, local)
+                # A name grows towards the outermost module and never shrinks; a name chosen by the user stays.
                 if parameter.name is None or full.endswith(f".{parameter.name}"):
                     parameter.name = full
                 yield full, parameter
@@ -235,10 +245,10 @@ class Module:
                 buffer = module.__dict__[name]
                 if id(buffer) not in seen:
                     seen.add(id(buffer))
-                    yield _joined(path, name), buffer
+                    yield joined(path, name), buffer
 
     def modules(self) -> Iterator[Module]:
-        """This module and all under it."""
+        """This module and all modules under it."""
         return (module for _, module in self.named_modules())
 
     def children(self) -> Iterator[Module]:
@@ -265,7 +275,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Behave as in use: ``train(False)``. Returns self."""
+        """Behave as in evaluation: ``train(False)``. Returns self."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -275,31 +285,32 @@ class Module:
         return self
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters: ``grad`` is None."""
+        """Clear the gradients of all parameters: ``grad`` becomes None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def to(self, dtype: DTypeLike) -> Self:
-        """Cast all parameters and floating point buffers in place, and forget gradients. Returns self.
+        """Cast all parameters and floating-point buffers in place, and clear gradients. Returns self.
 
-        Make optimisers afterwards: their state has the dtype of the parameters they were made for.
+        Create optimisers afterwards: their state has the dtype of the parameters they were created for.
 
         >>> import numpy as np, nn
         >>> nn.Linear(2, 1).to(np.float64).W.dtype
         dtype('float64')
         """
-        wanted = np.dtype(dtype)
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"to: got {dtype!r}, expected np.float32 or np.float64; there is no device to move to, because arrays "
+                f"are in the memory of the CPU"
+            ) from error
         if wanted.kind != "f":
-            raise tg.DTypeError(f"to: parameters are of floating point, got {wanted}; write np.float32 or np.float64")
+            raise tg.DTypeError(f"to: dtype must be floating point, got {wanted}; write np.float32 or np.float64")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind != "f" or tensor.dtype == wanted:
                 continue
-            name, learned = tensor.name, tensor.requires_grad
-            tensor.requires_grad = False
-            tensor.node = None  # the record of the old dtype
-            tensor.data = tensor.data.astype(wanted)
-            tensor.requires_grad = learned
-            tensor.name = name
+            tg.replace_data(tensor, tensor.data.astype(wanted))
         return self
 
     # --- state -----------------------------------------------------------------------------------------
@@ -325,12 +336,12 @@ class Module:
         """Copy arrays into parameters and buffers, in place.
 
         Args:
-            state: arrays (or Tensors) by dotted path, as :meth:`state_dict` gives them.
-            strict: names that are missing or unexpected are an error, not just reported.
+            state: arrays (or Tensors) by dotted path, as returned by :meth:`state_dict`.
+            strict: missing or unexpected names are an error, not just reported.
 
         Raises:
-            ValueError: names, shapes or dtypes do not fit, or an own array is read-only. It lists all that is
-                wrong, and nothing was changed.
+            ValueError: names, shapes or dtypes do not match, or an array of the module is read-only. It lists
+                everything that is wrong; nothing is changed.
         """
         own = self._state()
         given = {
@@ -349,17 +360,17 @@ class Module:
                 wrong.append(f"{name}: the array to write to is read-only")
         if wrong:
             raise ValueError(
-                f"load_state_dict: {len(wrong)} of the names do not fit {type(self).__name__}, nothing was "
+                f"load_state_dict: {len(wrong)} of the names do not match {type(self).__name__}; nothing was "
                 "loaded:\n  " + "\n  ".join(wrong)
             )
         for _, tensor, array in fitting:
             tg.writes_to(tensor, by="load_state_dict")[...] = array
         return report
 
-    # --- how it shows ----------------------------------------------------------------------------------
+    # --- representation --------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the repr: "in=64, out=32"."""
+        """The text between the parentheses of the repr: "in=64, out=32"."""
         return ""
 
     def __repr__(self) -> str:
@@ -370,12 +381,12 @@ class Module:
         inner = "\n".join(lines).replace("\n", "\n  ")
         return f"{head[:-1]}\n  {inner}\n)"
 
-    def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> Summary:
+    def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> ModelSummary:
         """A table of the modules: path, type, output shape, parameters.
 
         Args:
-            input: the shape of a batch (with the batch axis), or a batch; None leaves the output shapes out.
-                The model is run on it in evaluation mode, without a graph.
+            input: a batch, or its shape (with the batch axis), on which the model is run in evaluation mode, without
+                a graph; None leaves out the output shapes.
 
         >>> import nn
         >>> print(nn.MLP([2, 3, 1]).summary((5, 2)))
@@ -391,7 +402,3 @@ class Module:
 
 
 _KINDS = (Parameter, Module)
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -1,4 +1,4 @@
-"""Parameter: what a Module learns."""
+"""Parameter: a Tensor that a Module learns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Parameter(tg.Tensor):
     """A Tensor that a Module learns: a leaf that requires a gradient.
 
     Args:
-        data: anything NumPy makes an array of; an ndarray is copied.
+        data: anything NumPy can make into an array; an ndarray is copied.
         dtype: NumPy dtype, by default that of the data.
         requires_grad: False freezes it.
-        name: by default the attribute it is assigned to, and its dotted path once its model was called or
-            listed.
+        name: by default the name of the attribute it is assigned to, and its dotted path once its model has been
+            called or its parameters listed.
 
     Raises:
-        DTypeError: for data that is not of floating point.
+        DTypeError: the data is not floating point.
 
     >>> import nn
     >>> nn.Parameter([1.0, 2.0], name="W")
@@ -28,7 +28,7 @@ class Parameter(tg.Tensor):
     """
 
     __slots__ = ("held",)
-    held: int  # how many module attributes hold it; an optimiser refuses one that was let go of
+    held: int  # how many module attributes hold it; an optimiser refuses one that is no longer held
 
     def __init__(
         self,

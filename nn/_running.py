@@ -1,7 +1,7 @@
-"""Which module is running, and where it stands in its model.
+"""Which module is running, and its place in the model.
 
-The outermost call knows the path of every module under it; inner calls look theirs up. The table is made
-once, and again only when a module somewhere has got or lost a member.
+The outermost call knows the path of every module under it; inner calls look up theirs. The table is made
+once, and remade only after some module has gained or lost a member.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-__all__ = ["Places", "Run", "members", "path", "restructured", "run", "running_path", "say_where"]
+__all__ = ["OuterCall", "Places", "add_location", "members", "members_changed", "path", "run", "running_path"]
 
 
 class Places(NamedTuple):
-    """The modules under an outermost one, as of a structure: path and title, by id."""
+    """Path and title of the modules under an outermost one, by id, as of one count of member changes."""
 
     structure: int
     table: Mapping[int, tuple[str, str]]
 
 
-class Run(NamedTuple):
+class OuterCall(NamedTuple):
     """One call of an outermost module."""
 
     places: Mapping[int, tuple[str, str]]
     observe: Callable[[str, Any, Any], object] | None  # called with path, module and result of every call
-    roots: tuple[Any, ...]  # the outermost module, and those called in it that are no members of it
+    roots: tuple[Any, ...]  # the outermost module, and those called in it that are not its members
 
 
-run: ContextVar[Run | None] = ContextVar("nn_run", default=None)
+run: ContextVar[OuterCall | None] = ContextVar("nn_run", default=None)
 path: ContextVar[str] = ContextVar("nn_path", default="")
 
 
 class _Members:
-    """Counts how often any module got or lost a member. A compiled step is traced again when it has changed."""
+    """Counts how often any module gained or lost a member. A change makes a compiled step trace again."""
 
     changes = 0
 
@@ -42,17 +42,17 @@ members = _Members()
 
 
 def running_path() -> str:
-    """The dotted path of the module that is running, in the outermost module that was called; "" outside."""
+    """Return the dotted path of the running module within the outermost module called; "" outside a call."""
     return path.get()
 
 
-def restructured() -> None:
-    """Note that a module has got or lost a member."""
+def members_changed() -> None:
+    """Record that a module has gained or lost a member."""
     members.changes += 1
 
 
-def say_where(error: Exception, path: str, module: Any, args: tuple[Any, ...]) -> None:
-    """Say in an error which module it came from, and what that was given. The innermost one says it."""
+def add_location(error: Exception, path: str, module: Any, args: tuple[Any, ...]) -> None:
+    """Add to an error the module that raised it and its input. Only the innermost module is added."""
     if getattr(error, "_nn_located", False):
         return
     error._nn_located = True  # type: ignore[attr-defined]

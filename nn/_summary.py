@@ -14,11 +14,11 @@ from ._evaluation import evaluating
 if TYPE_CHECKING:
     from ._module import Module
 
-__all__ = ["Row", "Summary", "summarised"]
+__all__ = ["ModelSummary", "Row", "summarised"]
 
 
 class Row(NamedTuple):
-    """One module of a :class:`Summary`."""
+    """One module of a :class:`ModelSummary`."""
 
     path: str
     kind: str
@@ -26,11 +26,11 @@ class Row(NamedTuple):
     parameters: int
 
 
-class Summary:
-    """The modules of a model, in a terminal as text and in a notebook as a table.
+class ModelSummary:
+    """The modules of a model, as text in a terminal and as a table in a notebook.
 
     Attributes:
-        rows: one :class:`Row` a module.
+        rows: one :class:`Row` per module.
         total: number of parameters, shared ones counted once.
         learned: how many of them require a gradient.
         nbytes: their memory in bytes.
@@ -68,8 +68,8 @@ class Summary:
         return f"<table>{foot}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def summarised(model: Module, input: Any) -> Summary:
-    """The table of a model; see :meth:`nn.Module.summary`."""
+def summarised(model: Module, input: Any) -> ModelSummary:
+    """Return the summary of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
         _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, str(getattr(out, "shape", "?"))))
@@ -78,7 +78,7 @@ def summarised(model: Module, input: Any) -> Summary:
         count = sum(p.size for p in module.parameters())
         rows.append(Row(path or "(model)", module.brief(), shapes.get(path, ""), count))
     parameters = list(model.parameters())
-    return Summary(
+    return ModelSummary(
         rows,
         total=sum(p.size for p in parameters),
         learned=sum(p.size for p in parameters if p.requires_grad),
@@ -88,11 +88,11 @@ def summarised(model: Module, input: Any) -> Summary:
 
 
 def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:
-    """Run a model on a batch (or on zeros of a shape) in evaluation mode, and leave it as it was."""
+    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged."""
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    token = running.run.set(running.Run({}, observe, ()))
+    token = running.run.set(running.OuterCall({}, observe, ()))
     try:
         with evaluating(model):
             model(input)

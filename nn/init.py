@@ -1,19 +1,19 @@
-"""Initial values of weights: He, Glorot and LeCun, each by its own name, orthogonal and plain distributions.
+"""Initial values of weights: He, Glorot and LeCun, orthogonal, and plain distributions.
 
-The first three take the shape of a weight and draw with mean 0 and a variance made for its activation, whose
+The first three take the shape of a weight and draw with mean 0 and a variance suited to its activation, whose
 :func:`gain` g can be given:
 
 ========  ======================  =====================================================================
 He        ``g² / n_in``           g² = 2 for relu: half of the inputs are 0 (He et al., 2015, equation 10)
-Glorot    ``2g² / (n_in+n_out)``  forward and backward alike (Glorot and Bengio, 2010, equation 12)
+Glorot    ``2g² / (n_in+n_out)``  for both forward and backward (Glorot and Bengio, 2010, equation 12)
 LeCun     ``g² / n_in``           unit variance of a linear sum (LeCun et al., 1998, section 4.6)
 ========  ======================  =====================================================================
 
-The normal ones are not truncated; the uniform ones reach to ``sqrt(3 * variance)``. A shape of two axes is
-``(n_in, n_out)``, as in :class:`Linear`. One of more is ``(outputs, channels / groups, *kernel)``, as in
+The normal ones are not truncated; the uniform ones extend to ``sqrt(3 * variance)``. A shape with two axes is
+``(n_in, n_out)``, as in :class:`Linear`. One with more is ``(outputs, channels / groups, *kernel)``, as in
 :class:`Conv2d`: then ``n_in = channels / groups * prod(kernel)`` and ``n_out = outputs * prod(kernel)``.
 
-Where a layer takes an initialiser, it takes its name, a function, or a dict of the name and options.
+A layer takes an initialiser as a name, a function, or a dict with the name and options.
 
 >>> import nn
 >>> layer = nn.Linear(64, 32, init={"name": "truncated_normal", "std": 0.02, "low": -0.04, "high": 0.04})
@@ -27,7 +27,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -35,6 +35,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from ._checks import floating, number
+from ._words import INITIALISERS
 
 __all__ = [
     "Init",
@@ -68,13 +69,13 @@ def he_normal(shape: Shape, *, gain: Gain = "relu", dtype: DTypeLike = np.float3
     Args:
         shape: of the weight.
         gain: a number, or the name of an activation; see :func:`gain`.
-        dtype: of the result; the draws are the same for all.
+        dtype: of the result; the draws are the same for all dtypes.
         rng: generator or seed; None draws a fresh seed.
 
     Raises:
         ShapeError: the shape has fewer than two axes, or an empty one.
-        ValueError: gain is no name and no positive number.
-        DTypeError: dtype is not of floating point, here and in the others.
+        ValueError: gain is neither a known name nor a positive number.
+        DTypeError: dtype is not floating point; the same goes for the other initialisers.
 
     >>> import nn
     >>> round(float(nn.init.he_normal((1000, 100), rng=0).var()), 4)
@@ -142,8 +143,8 @@ def lecun_uniform(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float
 def orthogonal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al., 2013).
 
-    Uniformly distributed over those: the signs of the QR factor of normal numbers are fixed (Mezzadri, 2007). A
-    shape of more than two axes is taken as the matrix (outputs, everything else). Arguments and errors as in
+    Uniformly distributed over such matrices: the signs of the QR factor of normal numbers are fixed (Mezzadri, 2007).
+    A shape with more than two axes is treated as the matrix (outputs, everything else). Arguments and errors as in
     :func:`he_normal`.
 
     >>> import nn, numpy as np
@@ -162,7 +163,7 @@ def orthogonal(shape: Shape, *, gain: Gain = 1.0, dtype: DTypeLike = np.float32,
 def normal(
     shape: Shape, *, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None
 ) -> Any:
-    """Normal with a mean and a standard deviation. Raises ValueError for a negative one.
+    """Normal with a mean and a standard deviation. Raises ValueError if the latter is negative.
 
     >>> import nn
     >>> round(float(nn.init.normal((1000,), std=0.1, rng=0).std()), 2)
@@ -175,7 +176,7 @@ def normal(
 def uniform(
     shape: Shape, *, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32, rng: Seed = None
 ) -> Any:
-    """Uniform from low to high. Raises ValueError where low is not below high.
+    """Uniform from low to high. Raises ValueError unless low is below high.
 
     >>> import nn
     >>> bool(abs(nn.init.uniform((100,), low=-0.1, high=0.1, rng=0)).max() <= 0.1)
@@ -195,19 +196,20 @@ def truncated_normal(
     dtype: DTypeLike = np.float32,
     rng: Seed = None,
 ) -> Any:
-    """Normal, drawn again wherever it falls outside of [low, high].
+    """Normal, drawn again wherever it falls outside [low, high].
 
     Args:
         shape: of the result.
-        mean: of the distribution before it is cut.
-        std: its standard deviation before it is cut, positive.
-        low: the least value: a number like those drawn, not a multiple of std.
+        mean: of the distribution before truncation.
+        std: its standard deviation before truncation, positive.
+        low: the smallest value, not in multiples of std.
         high: the largest value, likewise.
-        dtype: of the result; the draws are the same for all.
+        dtype: of the result; the draws are the same for all dtypes.
         rng: generator or seed; None draws a fresh seed.
 
     Raises:
-        ValueError: std is not positive, low not below high, or the interval holds less than 1 % of the distribution.
+        ValueError: std is not positive, low is not below high, or the interval contains less than 1 % of the
+            distribution.
 
     >>> import nn
     >>> bool(abs(nn.init.truncated_normal((1000,), rng=0)).max() <= 2.0)
@@ -222,8 +224,8 @@ def truncated_normal(
     share = (math.erf(b) - math.erf(a)) / 2
     if share < 0.01:
         raise ValueError(
-            f"{op}: low={low!r} to high={high!r} holds {share:.2g} of the normal distribution with mean={mean!r} and "
-            f"std={std!r}, expected at least 0.01; move the interval towards the mean, or draw with uniform"
+            f"{op}: low={low!r} to high={high!r} contains {share:.2g} of the normal distribution with mean={mean!r} "
+            f"and std={std!r}, expected at least 0.01; move the interval towards the mean, or draw with uniform"
         )
     generator = np.random.default_rng(rng)
     values = np.asarray(generator.normal(mean, std, shape))
@@ -233,7 +235,7 @@ def truncated_normal(
 
 
 def constant(shape: Shape, *, value: float, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
-    """One value everywhere; takes ``rng`` like the others and draws nothing.
+    """One value everywhere; takes ``rng`` like the others, but draws nothing.
 
     >>> import nn
     >>> nn.init.constant((3,), value=0.5)
@@ -243,7 +245,7 @@ def constant(shape: Shape, *, value: float, dtype: DTypeLike = np.float32, rng: 
 
 
 def zeros(shape: Shape, *, dtype: DTypeLike = np.float32, rng: Seed = None) -> Any:
-    """Zeros; takes ``rng`` like the others and draws nothing.
+    """Zeros; takes ``rng`` like the others, but draws nothing.
 
     >>> import nn
     >>> nn.init.zeros((3,))
@@ -252,9 +254,9 @@ def zeros(shape: Shape, *, dtype: DTypeLike = np.float32, rng: Seed = None) -> A
     return np.zeros(shape, floating("zeros", dtype))
 
 
-# Squares of gains. The first five are PyTorch's (`calculate_gain`), of which relu and linear keep the mean square
-# exactly, tanh and selu are rules of thumb. The others are 1 / E[f(z)²] for a standard normal z, by adaptive quadrature
-# to all digits.
+# Squares of gains. The first five are PyTorch's (`calculate_gain`): relu and linear preserve the mean square exactly,
+# tanh and selu are rules of thumb. The others are 1 / E[f(z)²] for a standard normal z, computed to all digits by
+# adaptive quadrature.
 _SQUARES = {
     "linear": 1.0,
     "sigmoid": 1.0,
@@ -273,18 +275,18 @@ _SLOPES = {"leaky_relu": 0.01, "prelu": 0.25}
 
 
 def gain(activation: str, param: float | None = None) -> float:
-    """The factor of the standard deviation of weights that is recommended for an activation.
+    """The recommended factor of the standard deviation of weights before an activation.
 
-    For linear, sigmoid, tanh, relu, leaky_relu and selu PyTorch's; prelu is as leaky_relu. For the others,
-    ``1 / sqrt(E[f(z)²])`` for a standard normal z, with f's arguments as by default: a sum of unit variance then leaves
-    the activation with mean square 1.
+    linear, sigmoid, tanh, relu, leaky_relu and selu are as in PyTorch, and prelu is like leaky_relu. The others are
+    ``1 / sqrt(E[f(z)²])`` for a standard normal z, with the default arguments of f: for a sum of unit variance, the
+    activation then returns a mean square of 1.
 
     Args:
         activation: a name: "linear", or one that :class:`MLP` takes.
         param: the slope of "leaky_relu" (0.01 by default) or "prelu" (0.25); the others take none.
 
     Raises:
-        ValueError: the name is unknown, or takes no param.
+        ValueError: the name is unknown, or the activation takes no param.
 
     >>> import nn
     >>> round(nn.init.gain("leaky_relu", 0.2), 4)
@@ -303,7 +305,7 @@ def gain(activation: str, param: float | None = None) -> float:
 
 
 def resolved(init: Init) -> Initializer:
-    """The initialiser of a name or a dict of name and options, or the callable itself.
+    """Return the initialiser for a name or a dict of name and options, or the callable itself.
 
     >>> resolved({"name": "constant", "value": 2.0})((2,)).tolist()
     [2.0, 2.0]
@@ -318,7 +320,7 @@ def resolved(init: Init) -> Initializer:
         )
     function = _BY_NAME[name]
     options = {n: p for n, p in inspect.signature(function).parameters.items() if n not in ("shape", "dtype", "rng")}
-    known = f"its fields are {', '.join(options)}" if options else "it has none"
+    known = f"its fields are {', '.join(options)}" if options else "it has no fields"
     for field in fields:
         if field not in options:
             raise ValueError(f"init: {name!r} has no field {field!r}; {known}")
@@ -335,7 +337,7 @@ _BY_NAME: dict[str, Initializer] = {
         *(normal, uniform, truncated_normal, constant, zeros),
     )
 }
-_gain_of = gain  # `gain` is an argument's name above
+_gain_of = gain  # `gain` is the name of an argument above
 
 
 def _squared(gain: Gain, op: str) -> float:
@@ -367,10 +369,14 @@ def _fans(shape: Shape, op: str) -> tuple[int, int]:
 
 
 def _normal(shape: Shape, variance: float, dtype: DTypeLike, rng: Seed) -> Any:
-    # Drawn in float64, so that models of all dtypes begin alike.
+    # Drawn in float64, so that models of all dtypes start from the same weights.
     return (np.random.default_rng(rng).standard_normal(shape) * math.sqrt(variance)).astype(dtype)
 
 
 def _uniform(shape: Shape, variance: float, dtype: DTypeLike, rng: Seed) -> Any:
     limit = math.sqrt(3 * variance)
     return np.random.default_rng(rng).uniform(-limit, limit, shape).astype(dtype)
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+    __getattr__ = tg.words.unknown_name("nn.init", globals(), INITIALISERS)

@@ -16,6 +16,9 @@ vmap: functions of functions), ``batching/`` (many arrays as one), ``compiler/``
 tensor, functional, compiler, nn.
 """
 
+import sys
+from typing import TYPE_CHECKING
+
 # The dtypes, constants and inspection functions of the array API standard are NumPy's.
 from numpy import bool as bool
 from numpy import complex64 as complex64
@@ -45,7 +48,9 @@ from . import fft as fft
 from . import linalg as linalg
 from . import random as random
 from . import special as special
+from . import stats as stats
 from . import testing as testing
+from . import words as words
 from .compiler import compile as compile
 from .creation import arange as arange
 from .creation import asarray as asarray
@@ -354,6 +359,7 @@ from .reasons import why_no_grad as why_no_grad
 from .tensor import Tensor as Tensor
 from .tensor import from_dlpack as from_dlpack
 from .tensor import from_numpy as from_numpy
+from .tensor import replace_data as replace_data
 from .viz import Drawing as Drawing
 from .viz import draw as draw
 
@@ -362,3 +368,9 @@ acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
 atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __version__ = "0.1.0.dev0"
+
+if not TYPE_CHECKING:  # a type checker would accept any name
+    for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
+        words.explain_keywords(_namespace)
+    del sys.modules[__name__].tensor  # the module, as other libraries have a function of this name
+    __getattr__ = words.unknown_name("tensorgrad", globals(), words.FUNCTIONS)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .engine.record import Handle, TensorLike, tensor_of
+from .engine.record import Handle, TensorLike, as_array, tensor_of
 from .engine.staging import array_of
 from .tensor import Tensor, from_numpy
 
@@ -32,6 +32,8 @@ def asarray(
 ) -> Tensor:
     """Make a Tensor: of a Tensor (returned unchanged), an array (without a copy), numbers or nested lists.
 
+    Tensors in a nested list are stacked, which is recorded.
+
     Args:
         x: the values.
         dtype: the dtype to cast to; the cast is recorded.
@@ -43,15 +45,17 @@ def asarray(
     Tensor([1., 2.], dtype=float32)
     """
     _require_cpu(device)
-    given = x if isinstance(x, Tensor) else None
-    if given is None:
-        if copy is not False and not hasattr(x, "__array_function__"):
-            return Tensor(x, dtype=dtype)  # numbers and lists
-        if not hasattr(x, "__array_function__"):
-            raise ValueError(
-                f"asarray: a {type(x).__name__} cannot be made an array without a copy; leave out copy=False"
-            )
+    if isinstance(x, Tensor):
+        given = x
+    elif hasattr(x, "__array_function__"):
         given = from_numpy(x)
+    elif copy is False:
+        raise ValueError(f"asarray: a {type(x).__name__} cannot be made an array without a copy; leave out copy=False")
+    else:
+        array = as_array(x, "asarray")
+        if not isinstance(array, Tensor):
+            return Tensor(array, dtype=dtype)
+        given, copy = array, False  # Tensors in a nested list were stacked
     if dtype is not None and given.dtype != dtype:
         if copy is False:
             raise ValueError(

@@ -1,13 +1,13 @@
-"""Discrete Fourier transforms: NumPy's ``np.fft``, recorded.
+"""Discrete Fourier transforms: a differentiable ``np.fft``.
 
-``n`` and ``s`` are the lengths of the transform (shorter than the axis: its end is left out; longer: zeros are added),
-``norm`` says where the factor 1/n goes: "backward" (the default: to the inverse), "forward", or "ortho" for its root on
-both sides. float32 gives complex64. An axis is transformed once: the same axis twice is an error here.
+``n`` and ``s`` are the lengths of the transform (shorter than the axis: its end is cut off; longer: zeros are added),
+``norm`` says where the factor 1/n goes: "backward" (the default: to the inverse), "forward", or "ortho" for its square
+root on both sides. float32 gives complex64. Unlike in NumPy, the same axis twice is an error.
 
 Every transform is linear, and the matrices of fft and ifft are symmetric: in the convention of
 :mod:`tensorgrad.ops.complexes`, which has no conjugates, the gradient of an fft is the fft of the gradient. A real
-transform keeps half of the spectrum, since the other half is its conjugate: what is kept once stands for two, but for
-the ends.
+transform keeps half of the spectrum, since the other half is its conjugate: each element kept stands for two, except
+at the ends.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ Lengths = Sequence[int | None] | None
 Axes = Sequence[int] | None
 Shape = tuple[int, ...]
 
-# The transform that goes back has its factor on the other side.
+# The opposite transform has its factor on the other side.
 _OPPOSITE: dict[Norm, Norm] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 class _Facts:
-    """The static facts of one transform: its axes, its lengths along them, and the shape of what it takes."""
+    """The static facts of one transform: its axes, its lengths along them, and the shape of its input."""
 
     __slots__ = ("axes", "lengths", "shape")
 
@@ -65,7 +65,7 @@ class _Facts:
         """``half``: the last axis of x has n//2 + 1 elements for a transform of length n."""
         self.shape: Shape = x.shape
         if norm not in _OPPOSITE:
-            raise ValueError(f'{op}: norm is "backward", "ortho" or "forward", got {norm!r}')
+            raise ValueError(f'{op}: norm must be "backward", "ortho" or "forward", got {norm!r}')
         if axes is None and s is not None:
             axes = tuple(range(-len(s), 0))
         self.axes = normalised_axes(axes, len(self.shape), op)
@@ -85,14 +85,14 @@ class _Facts:
             if n < 1:
                 raise ShapeError(
                     f"{op}: a transform along axis {axis} of shape {self.shape} would have length {n}, expected at "
-                    f"least 1; say how long it is to be, with n= or s="
+                    f"least 1; set its length with n= or s="
                 )
         self.lengths: Shape = tuple(known)
 
     def cut(self, xp: Any, g: Any) -> Any:
-        """The gradient of what the transform took, in the shape of the input: without what zeros were added for.
+        """The gradient for the transformed part, in the shape of the input: without the zeros that were added.
 
-        What was left out of the input gets zeros.
+        Elements of the input that were cut off get zeros.
         """
         part = tuple(slice(0, min(n, m)) if n != m else slice(None) for n, m in zip(g.shape, self.shape))
         if any(n > m for n, m in zip(g.shape, self.shape)):
@@ -102,7 +102,7 @@ class _Facts:
         return g
 
     def weighted(self, xp: Any, spectrum: Any, weight: float) -> Any:
-        """Half a spectrum along the last axis of the transform, with a weight on what stands for two."""
+        """Half a spectrum along the last axis of the transform, with a weight on the elements that stand for two."""
         length = self.lengths[-1]
         before = (slice(None),) * self.axes[-1]
         stop = (length + 1) // 2
@@ -113,7 +113,7 @@ class _Facts:
 
 
 def _complex(op: str, x: TensorLike, s: Lengths, axes: Axes, norm: Norm, inverse: bool) -> Tensor:
-    """A transform of complex numbers: its rule is itself."""
+    """A transform of complex numbers: its rule is the transform itself."""
     source = shaped(x, op)
     facts = _Facts(op, source, s, axes, norm)
 
@@ -201,7 +201,7 @@ def rfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = No
 def irfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """Inverse of :func:`rfft`: n real numbers, by default an even count, 2 * (length - 1).
 
-    The imaginary part of the first element, and for an even n of the last one, counts for nothing.
+    The imaginary part of the first element, and for an even n of the last one, is ignored.
 
     >>> import tensorgrad as tg
     >>> tg.fft.irfft([2.0, 0.0])
@@ -211,7 +211,7 @@ def irfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = N
 
 
 def hfft(x: TensorLike, /, n: int | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
-    """The real spectrum of a signal with Hermitian symmetry, of which x is the first half.
+    """The real spectrum of a signal with Hermitian symmetry, whose first half is x.
 
     >>> import tensorgrad as tg
     >>> tg.fft.hfft([1.0, 1.0])
@@ -254,7 +254,7 @@ def ifft2(x: TensorLike, /, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm
 
 
 def rfft2(x: TensorLike, /, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
-    """Discrete Fourier transform of real numbers along two axes: half of it, along the last.
+    """Discrete Fourier transform of real numbers along two axes; only half is kept along the last.
 
     >>> import tensorgrad as tg
     >>> tg.fft.rfft2([[1.0, 0.0, 0.0, 0.0]]).shape
@@ -276,7 +276,7 @@ def irfft2(x: TensorLike, /, s: Lengths = None, axes: Axes = (-2, -1), norm: Nor
 def fftn(x: TensorLike, /, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Tensor:
     """Discrete Fourier transform along several axes, by default all (with ``s``, the last ones).
 
-    Raises ShapeError where ``s`` and ``axes`` have different lengths, or an axis is named twice.
+    Raises ShapeError if ``s`` and ``axes`` have different lengths, or an axis is named twice.
 
     >>> import tensorgrad as tg
     >>> tg.fft.fftn([[[1.0, 0.0]]]).real.data.tolist()
@@ -296,7 +296,7 @@ def ifftn(x: TensorLike, /, s: Lengths = None, axes: Axes = None, norm: Norm = N
 
 
 def rfftn(x: TensorLike, /, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Tensor:
-    """Discrete Fourier transform of real numbers along several axes: half of it, along the last of them.
+    """Discrete Fourier transform of real numbers along several axes; only half is kept along the last of them.
 
     >>> import tensorgrad as tg
     >>> tg.fft.rfftn([[[1.0, 0.0, 0.0, 0.0]]]).shape
@@ -317,7 +317,7 @@ def irfftn(x: TensorLike, /, s: Lengths = None, axes: Axes = None, norm: Norm = 
 
 def _swapped(op: str, norm: Norm) -> Norm:
     if norm not in _OPPOSITE:
-        raise ValueError(f'{op}: norm is "backward", "ortho" or "forward", got {norm!r}')
+        raise ValueError(f'{op}: norm must be "backward", "ortho" or "forward", got {norm!r}')
     return _OPPOSITE[norm]
 
 
@@ -325,7 +325,7 @@ def _swapped(op: str, norm: Norm) -> Norm:
 
 
 def fftshift(x: TensorLike, /, axes: int | Sequence[int] | None = None) -> Tensor:
-    """The elements of a spectrum in the order of their frequencies: zero in the middle.
+    """The elements of a spectrum in order of frequency, with zero in the middle.
 
     >>> import tensorgrad as tg
     >>> tg.fft.fftshift([0.0, 1.0, -1.0])

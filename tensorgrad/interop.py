@@ -8,22 +8,51 @@ operation raises an error that names it: history is never cut silently, and obje
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from .engine.duck import FACTS
+from .engine.record import Handle
+from .engine.staging import array_of
+from .engine.trees import leaves, mapped
 from .namespaces import counterpart, tensor_functions
 
 __all__ = ["array_function", "array_ufunc", "exported"]
+
+
+def arrays(tree: Any) -> Any:
+    """Nested arguments, with Tensors replaced by their arrays."""
+    return mapped(lambda leaf: array_of(leaf) if isinstance(leaf, Handle) else leaf, tree)
+
+
+def _on_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*arrays(args), **arrays(kwargs))
+
+
+def _no_history(*trees: Any) -> bool:
+    """Whether none of the Tensors among these has a history, so that none can be lost."""
+    return not any(
+        isinstance(leaf, Handle) and leaf.node is not None and leaf.node.requires_grad for leaf in leaves(trees)
+    )
+
 
 # Functions whose answers need no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
+    # Tests and positions: they return booleans and integers, which carry no gradient.
+    **{
+        function: partial(_on_arrays, function)
+        for function in (
+            *(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.argwhere, np.flatnonzero, np.iscomplex),
+            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.isin, np.histogram),
+        )
+    },
 }
 
 # Methods of ufuncs that are operations here. NumPy's default axis is the first.
@@ -39,6 +68,9 @@ _METHODS: dict[tuple[Any, str], str] = {
     (np.minimum, "accumulate"): "cummin",
     (np.logaddexp, "accumulate"): "logcumsumexp",
 }
+
+
+_WAYS = {"__call__", "reduce", "accumulate"}  # the ways to call a ufunc that return Tensors
 
 
 @cache
@@ -58,6 +90,8 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     """Call tensorgrad's operation in place of NumPy's function."""
     found = _operation(function)
     if found is None:
+        if _no_history(args, kwargs):
+            return _on_arrays(function, *args, **kwargs)
         raise TypeError(
             f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors; write "
             f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
@@ -68,6 +102,8 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        if _no_history(args, kwargs):
+            return _on_arrays(function, *args, **kwargs)
         name = operation.__name__
         raise TypeError(
             f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; call "
@@ -88,11 +124,16 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
     Tensor([2., 4.], dtype=float64)
     """
-    if any(given is not None for given in kwargs.pop("out", ())):
+    out = [given for given in kwargs.get("out", ()) if given is not None]
+    if not out:
+        kwargs.pop("out", None)
+    if any(isinstance(given, Handle) for given in out) or (out and not _no_history(inputs, kwargs)):
         raise TypeError(
             f"{_shown(ufunc)} cannot write a Tensor to an ndarray, through out= or a += t, because its history would "
             f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values only"
         )
+    if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
+        return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
         if kwargs:
             raise TypeError(
@@ -124,6 +165,31 @@ def array_function(
     """
     answer = _ANSWERS.get(function)
     return answer(*args, **kwargs) if answer is not None else _called(function, args, kwargs)
+
+
+def instead_of_scipys() -> str | None:
+    """Tensorgrad's counterpart of the SciPy function that is running; None if there is none."""
+    homes = {"tg": tensor_functions, "tg.linalg": tensor_functions.linalg, "tg.special": tensor_functions.special}
+    found = None
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        inside = frame.f_globals.get("__name__", "").startswith("scipy.")
+        if not inside and found is not None:
+            break
+        name = frame.f_code.co_name
+        if inside and name in ("pdf", "logpdf"):
+            name = f"{getattr(frame.f_locals.get('self'), 'name', '')}.{name}"
+            found = f"tg.stats.{name}" if name.partition(".")[0] in _DENSITIES else found
+        elif inside:  # the function itself, or the one that a wrapper in SciPy is about to call
+            names = [name, *(f.__name__ for f in frame.f_locals.values() if inspect.isfunction(f))]
+            known = [{"cho_factor": "cholesky", "cho_solve": "solve"}.get(name, name) for name in names]
+            there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
+            found = next(there, found)
+    return found
+
+
+_DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:

@@ -15,8 +15,9 @@ import numpy as np
 from . import fft, linalg, ops, special
 from .engine.graph import Node
 from .engine.readings import all_finite, make_repair
-from .engine.record import tensor_of
+from .engine.record import record, tensor_of
 from .engine.walk import Reading
+from .ops.views import no_gradient
 
 __all__ = ["TENSORS", "counterpart", "tensor_functions"]
 
@@ -75,9 +76,19 @@ def _wrapped(array: Any, source: Any) -> Any:
     return tensor_of(array, source if isinstance(source, Node) else None)
 
 
+def _settled(gradient: Any, places: Any, value: Any) -> Any:
+    def forward(gradient: Any, places: Any, value: Any) -> Any:
+        return np.where(places, value, gradient)
+
+    def d_gradient(xp: Any, g: Any) -> Any:
+        return g
+
+    return record("repair", forward, (gradient, places, value), (d_gradient, no_gradient, no_gradient))
+
+
 TENSORS = Reading(
     tensor_functions,
     _wrapped,
-    make_repair(tensor_functions, lambda g: tensor_of(np.ones_like(g.data), None)),
+    make_repair(tensor_functions, _settled),
     lambda gradients: all_finite(g.data for g in gradients),
 )

@@ -14,7 +14,7 @@ from .engine.mode import no_grad
 from .engine.record import tensor_of
 from .engine.staging import writes_to
 from .errors import NonFiniteError, ShapeError
-from .functional import curvature, floating, mapped, matched, parameters, same, value_and_grad
+from .functional import curvature, floating, in_kind, mapped, matched, parameters, same, value_and_grad
 from .tensor import Tensor
 
 __all__ = ["minimize"]
@@ -58,8 +58,8 @@ def minimize(
         options: SciPy's options for the method, such as ``maxiter=100``.
 
     Returns:
-        SciPy's ``OptimizeResult``. Its ``x`` is nested like ``start``, with the same Tensors and modules, and new
-        Tensors for arrays. Everything else in it comes from SciPy and refers to a flat vector.
+        SciPy's ``OptimizeResult``. Its ``x`` is nested like ``start``, with the same Tensors and modules, new arrays
+        for arrays, and NumPy scalars for numbers. Everything else in it comes from SciPy and refers to a flat vector.
 
     Raises:
         ImportError: SciPy is not installed.
@@ -71,8 +71,8 @@ def minimize(
     >>> def rosenbrock(p):
     ...     return (1 - p["x"]) ** 2 + 100 * (p["y"] - p["x"] ** 2) ** 2
     >>> found = tg.minimize(rosenbrock, {"x": -1.0, "y": 2.0})
-    >>> found.success, found.x["x"].item(), found.x["y"].item()
-    (True, 1.000, 1.000)
+    >>> found.success, found.x["x"], found.x["y"]
+    (True, np.float64(1.000), np.float64(1.000))
     """
     try:
         from scipy import optimize
@@ -186,15 +186,15 @@ class _Problem:
         """The argument for the loss at a point; inside the block, module parameters have the values of that point."""
         parts = self.parts(x)
         plain = iter([part for i, part in enumerate(parts) if i not in self.parameters])
-        before = [(parameter, parameter.data) for parameter in self.parameters.values()]
+        before = [(parameter, parameter._data) for parameter in self.parameters.values()]
         try:
             for i, parameter in self.parameters.items():
-                parameter.data = parts[i]
+                parameter._data = parts[i]
             with no_grad(), np.errstate(all="ignore"):
                 yield mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
         finally:
             for parameter, data in before:
-                parameter.data = data
+                parameter._data = data
 
     def written(self, x: Any) -> Any:
         """Write the solution to Tensors and parameters, and return it in the form of the start."""
@@ -203,10 +203,10 @@ class _Problem:
             writes_to(parameter, "minimize")[...] = parts[i]
         plain = iter([i for i in range(len(parts)) if i not in self.parameters])
 
-        def put(path: str, leaf: Any) -> Tensor:
+        def put(path: str, leaf: Any) -> Any:
             i = next(plain)
             if not isinstance(leaf, Tensor):
-                return tensor_of(parts[i].astype(self.dtypes[i]), None)
+                return in_kind(leaf, tensor_of(parts[i].astype(self.dtypes[i]), None))
             writes_to(leaf, "minimize")[...] = parts[i]
             return leaf
 
@@ -244,9 +244,15 @@ class _Problem:
         """The Hessian at a point times a vector."""
         with self.at(x) as argument:
             if self._curved is None or not np.array_equal(self._curved[0], x):
-                self._curved = (np.array(x), curvature(self.loss, argument)[2])
+                self._curved = (np.array(x), curvature(self.loss, argument))
             tangents = self.parts(vector)
-            return self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+            product = self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+        if not np.isfinite(product).all():
+            raise NonFiniteError(
+                f"minimize: at call {self.calls} the loss and its gradient are finite, but its curvature is not; "
+                f"start closer to the minimum, or write method='BFGS', which needs no curvature; nothing was written"
+            )
+        return product
 
     def hessian(self, x: Any) -> Any:
         """The Hessian at a point."""

@@ -1,8 +1,8 @@
 """Random numbers, differentiable in the parameters of their distribution.
 
-Draws are made outside the graph and scaled inside it, so that gradients pass to location and scale. Where a
-parameter does more than that, the gradient is the implicit one: how a number moves when the probability of smaller
-ones stays. Every function takes the generator to draw from (or a seed); there is no global state.
+Draws are made outside the graph and scaled inside it, so that gradients pass to location and scale. For other
+parameters the gradient is the implicit one: how a number moves while the probability of smaller ones stays the same.
+Every function takes the generator to draw from (or a seed); there is no global state.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ __all__ = [
 Generator = np.random.Generator
 
 
-def _asked(op: str, first: Any, second: Any, size: Any) -> tuple[Any, Any]:
-    """Dtype and shape of the draws for two parameters."""
+def _dtype_and_shape(op: str, first: Any, second: Any, size: Any) -> tuple[Any, Any]:
+    """The dtype and shape of the draws for two parameters."""
     parameters = [p if isinstance(p, Handle) else operand(p, op) for p in (first, second)]
     dtypes = [p.dtype for p in parameters if hasattr(p, "dtype")]
     dtype = np.result_type(*dtypes, np.float16) if dtypes else np.dtype(np.float64)
@@ -50,9 +50,9 @@ def _asked(op: str, first: Any, second: Any, size: Any) -> tuple[Any, Any]:
 
 
 def _draw(op: str, method: str, first: Any, second: Any, size: Any, rng: Generator | int) -> Any:
-    """Standard numbers to scale, of the parameters' shape and dtype."""
+    """Standard random numbers for scaling, in the parameters' shape and dtype."""
     require_rng(op, rng)
-    dtype, size = _asked(op, first, second, size)
+    dtype, size = _dtype_and_shape(op, first, second, size)
 
     def draw() -> Any:
         numbers = getattr(np.random.default_rng(rng), method)(size=size)
@@ -96,7 +96,7 @@ def uniform(
 
     Args:
         low: lower end, included.
-        high: upper end, excluded (but for rounding).
+        high: upper end, excluded (except through rounding).
         size: shape of the result; by default what the parameters broadcast to.
         rng: the generator to draw from, or a seed.
 
@@ -110,7 +110,7 @@ def uniform(
 
 
 def _located(op: str, loc: TensorLike, scale: TensorLike, size: Any, rng: Generator | int) -> Tensor:
-    """``loc + scale * standard``, of the distribution that NumPy's generators have under that name."""
+    """``loc + scale * standard``, from the distribution that NumPy's generators have under that name."""
     return arithmetic.add(loc, arithmetic.multiply(scale, _draw(op, op, loc, scale, size, rng)))
 
 
@@ -121,9 +121,9 @@ def laplace(
     *,
     rng: Generator | int,
 ) -> Tensor:
-    """Numbers of the Laplace distribution, of density ``exp(-abs(x - loc) / scale) / (2 scale)``.
+    """Numbers from the Laplace distribution, with density ``exp(-abs(x - loc) / scale) / (2 scale)``.
 
-    Arguments and dtype as :func:`normal`.
+    Arguments and dtype are as for :func:`normal`.
 
     >>> import tensorgrad as tg
     >>> scale = tg.Tensor(2.0, requires_grad=True)
@@ -141,7 +141,7 @@ def gumbel(
     *,
     rng: Generator | int,
 ) -> Tensor:
-    """Numbers of the Gumbel distribution, that of the largest of many; arguments and dtype as :func:`normal`.
+    """Numbers from the Gumbel distribution, that of the largest of many; arguments and dtype as for :func:`normal`.
 
     >>> import tensorgrad as tg
     >>> tg.random.gumbel(10.0, 2.0, (2,), rng=0)
@@ -157,7 +157,7 @@ def logistic(
     *,
     rng: Generator | int,
 ) -> Tensor:
-    """Numbers of the logistic distribution, whose cumulative one is the sigmoid; arguments as :func:`normal`.
+    """Numbers from the logistic distribution, whose cumulative one is the sigmoid; arguments as for :func:`normal`.
 
     >>> import tensorgrad as tg
     >>> tg.random.logistic(10.0, 2.0, (2,), rng=0)
@@ -167,7 +167,7 @@ def logistic(
 
 
 def exponential(scale: TensorLike = 1.0, size: int | tuple[int, ...] | None = None, *, rng: Generator | int) -> Tensor:
-    """Exponentially distributed numbers of mean ``scale``.
+    """Exponentially distributed numbers with mean ``scale``.
 
     >>> import tensorgrad as tg
     >>> tg.random.exponential(2.0, (2,), rng=0)
@@ -179,7 +179,7 @@ def exponential(scale: TensorLike = 1.0, size: int | tuple[int, ...] | None = No
 @indivisible
 def _gamma_draws(shape: Any, size: Any, dtype: Any, rng: Any, op: str) -> Any:
     if not np.all(np.asarray(shape) > 0):
-        raise ValueError(f"{op}: shape parameters are positive, got {shape}")
+        raise ValueError(f"{op}: shape parameters must be positive, got {shape}")
     drawn = np.random.default_rng(rng).standard_gamma(np.asarray(shape, np.float64), size)
     return np.asarray(drawn).astype(dtype, copy=False)
 
@@ -202,20 +202,20 @@ def gamma(
     *,
     rng: Generator | int,
 ) -> Tensor:
-    """Numbers of the gamma distribution, of density proportional to ``x ** (shape - 1) * exp(-x / scale)``.
+    """Numbers from the gamma distribution, with density proportional to ``x ** (shape - 1) * exp(-x / scale)``.
 
-    The gradient for ``shape`` is the implicit one (Figurnov, Mohamed and Mnih, 2018), to double precision, twice
-    differentiable: an unbiased estimate, without the rejected draws' part. It needs SciPy (extra ``special``).
+    The gradient for ``shape`` is the implicit one (Figurnov, Mohamed and Mnih, 2018), in double precision, twice
+    differentiable: an unbiased estimate without a term for rejected draws. It needs SciPy (extra ``special``).
 
     Args:
-        shape: the parameter of that name, positive.
-        scale: by which the numbers are multiplied; the mean is ``shape * scale``.
+        shape: the shape parameter, positive.
+        scale: the factor that multiplies the numbers; the mean is ``shape * scale``.
         size: shape of the result; by default what the parameters broadcast to.
         rng: the generator to draw from, or a seed.
 
     Raises:
         ValueError: ``shape`` is not positive.
-        GraphError: a third derivative by ``shape`` is asked for.
+        GraphError: a third derivative with respect to ``shape`` is needed.
 
     >>> import tensorgrad as tg
     >>> shape = tg.Tensor([0.5, 5.0], requires_grad=True)
@@ -224,19 +224,19 @@ def gamma(
     array([1.242887, 1.148359])
     """
     require_rng("gamma", rng)
-    dtype, size = _asked("gamma", shape, scale, size)
+    dtype, size = _dtype_and_shape("gamma", shape, scale, size)
     return arithmetic.multiply(scale, _standard_gamma("gamma", shape, size, dtype, rng))
 
 
 def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, rng: Generator | int) -> Tensor:
-    """Positive numbers that add up to 1 along the last axis, of density proportional to ``prod(x ** (alpha - 1))``.
+    """Positive numbers that add up to 1 along the last axis, with density proportional to ``prod(x ** (alpha - 1))``.
 
-    Made of :func:`gamma` draws in proportion, in logarithms, so that a small ``alpha`` does not underflow (a number of
-    shape alpha is one of shape alpha + 1 times a uniform one to the power of 1 / alpha); gradients as there.
+    They are normalised :func:`gamma` draws, computed in logarithms so that a small ``alpha`` does not underflow (a draw
+    of shape alpha is one of shape alpha + 1 times a uniform one to the power of 1 / alpha); gradients are as there.
 
     Args:
-        alpha: positive parameters along the last axis; further axes are several distributions.
-        size: axes that the result has before those of ``alpha``, for so many independent draws.
+        alpha: positive parameters along the last axis; further axes hold further distributions.
+        size: the result's axes before those of ``alpha``, for independent draws.
         rng: the generator to draw from, or a seed.
 
     Raises:
@@ -253,8 +253,8 @@ def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, r
     source = shaped(alpha, op)
     normalised_axis(-1, len(source.shape), op)
     _require_positive(array_of(source))
-    dtype, whole = _asked(op, source, 1.0, (*(() if size is None else lengths(size, op)), *source.shape))
-    # A seed stands for two streams: the same numbers for both would depend on one another.
+    dtype, whole = _dtype_and_shape(op, source, 1.0, (*(() if size is None else lengths(size, op)), *source.shape))
+    # A seed gives two streams: a single one used for both would make the two draws dependent.
     first, second = (rng, rng) if isinstance(rng, Generator) else ([int(rng), 0], [int(rng), 1])
     larger = _standard_gamma(op, arithmetic.add(source, 1.0), whole, dtype, first)
     power = host(lambda: np.random.default_rng(second).standard_exponential(whole).astype(dtype))
@@ -264,13 +264,13 @@ def dirichlet(alpha: TensorLike, size: int | tuple[int, ...] | None = None, *, r
 @indivisible
 def _require_positive(alpha: Any) -> None:
     if not np.all(np.asarray(alpha) > 0):
-        raise ValueError(f"dirichlet: alpha is positive, got {alpha}")
+        raise ValueError(f"dirichlet: alpha must be positive, got {alpha}")
 
 
 def bernoulli(p: TensorLike, size: int | tuple[int, ...] | None = None, *, rng: Generator | int) -> Tensor:
-    """A mask: 1 with probability p, else 0, of p's dtype. It carries no gradient: draws of 0 and 1 do not move with p.
+    """A mask: 1 with probability p, else 0, in p's dtype. It carries no gradient: draws of 0 and 1 do not move with p.
 
-    A mask that lets a gradient pass is :func:`tensorgrad.gumbel_softmax`'s. Raises ValueError for p outside [0, 1].
+    For a mask that passes gradients, see :func:`tensorgrad.gumbel_softmax`. Raises ValueError for p outside [0, 1].
 
     >>> import tensorgrad as tg
     >>> tg.random.bernoulli(0.25, (8,), rng=0).data.tolist()
@@ -286,13 +286,13 @@ def bernoulli(p: TensorLike, size: int | tuple[int, ...] | None = None, *, rng: 
 @indivisible
 def _require_probability(p: Any) -> None:
     if not np.all((np.asarray(p) >= 0) & (np.asarray(p) <= 1)):
-        raise ValueError(f"bernoulli: p is a probability, between 0 and 1, got {p}")
+        raise ValueError(f"bernoulli: p must be a probability, between 0 and 1, got {p}")
 
 
 def permutation(x: TensorLike, /, axis: int = 0, *, rng: Generator | int) -> Tensor:
-    """The parts of x along an axis in random order; gradients find their way back.
+    """The parts of x along an axis in random order; gradients go back to their places.
 
-    An integer stands for as many numbers from 0 on. Raises ShapeError for an axis that x has not.
+    An integer n stands for the numbers from 0 to n - 1. Raises ShapeError if x does not have the axis.
 
     >>> import tensorgrad as tg
     >>> tg.random.permutation([1.0, 2.0, 3.0], rng=0)

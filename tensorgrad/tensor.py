@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,17 +18,18 @@ from numpy.typing import DTypeLike
 from . import interop
 from .engine import walk
 from .engine.frames import place
-from .engine.graph import Constant, Cut, Leaf, Node, extra
+from .engine.graph import Constant, Cut, Freed, Leaf, Node, extra, no_owner
 from .engine.mode import current, enable_grad
 from .engine.readings import ARRAYS
 from .engine.record import Handle, TensorLike, as_array, checked, operand, set_result_class, tensor_of
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
-from .ops import arithmetic, axes, complexes
+from .ops import arithmetic, axes, complexes, joining, rounding
 from .ops.methods import Methods
+from .words import METHODS, UnknownName
 
-__all__ = ["Tensor", "from_dlpack", "from_numpy"]
+__all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
@@ -86,39 +87,51 @@ class Tensor(Methods):
             source = data.data
         if not hasattr(source, "__array_function__"):
             source = as_array(source, "Tensor")
+            if isinstance(source, Handle):
+                raise GraphError(
+                    "Tensor([...]) makes a leaf, and would cut the history of the Tensors in the list; write "
+                    "tg.asarray([...]) or tg.stack([...]), which are recorded"
+                )
         # Native byte order, unless a dtype was passed.
         wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
         self._own(checked(np.copy(array_of(source)).astype(wanted, copy=False), "Tensor"), requires_grad, name)
 
     def _own(self, array: Any, requires_grad: bool, name: str | None) -> None:
-        self.data = array
+        self._data = array
         self.node = None
         if requires_grad:
             self.requires_grad = True
         if name is not None:
             self.name = name
 
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            if name[:1] == "_":  # looked up by protocols, which expect a plain error
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise UnknownName(type(self).__name__, name, METHODS, lambda: dir(self))
+
     # --- properties -------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        return self.data.shape
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype."""
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self.data.shape)
+        return len(self._data.shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return self._data.size
 
     @property
     def T(self) -> Tensor:
@@ -237,6 +250,27 @@ class Tensor(Methods):
             )
         return array_of(self).item()
 
+    def tolist(self) -> Any:
+        """The elements as Python numbers, in nested lists; only the values, like :meth:`item`.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
+        """
+        return array_of(self).tolist()
+
+    def copy(self) -> Tensor:
+        """A Tensor with its own memory, and with the same history.
+
+        >>> import tensorgrad as tg
+        >>> t = tg.Tensor([1.0, 2.0])
+        >>> u = t.copy()
+        >>> u[0] = 5.0
+        >>> t
+        Tensor([1., 2.], dtype=float64)
+        """
+        return arithmetic.positive(self)
+
     def detach(self) -> Tensor:
         """A Tensor that shares this memory, without history.
 
@@ -256,13 +290,18 @@ class Tensor(Methods):
         return self.data
 
     def _refuse_if_graph(self, what: str) -> None:
-        if self.requires_grad:
+        node = self.node
+        if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
+            ours = interop.instead_of_scipys()
+            advice = f"write {ours}, which is recorded" if ours is not None else "write t.item() for a number"
             raise GraphError(
-                f"{what} would cut the graph silently ({self._describe()}); write t.item() for a number, "
-                f"t.detach() or t.data for the values only"
+                f"{what} would cut the graph silently ({self._describe()}); {advice}, t.detach() or t.data for the "
+                f"values only, tg.asarray([...]) or tg.stack([...]) to combine Tensors"
             )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        if sys._getframe(1).f_code.co_name == "_matmul_dispatch":
+            return np.array(None)  # something SciPy cannot handle, so that it leaves sparse @ t to __rmatmul__
         self._refuse_if_graph("np.asarray(t)")
         if copy is None:
             return np.asarray(self.data, dtype=dtype)
@@ -275,6 +314,13 @@ class Tensor(Methods):
     def __int__(self) -> int:
         self._refuse_if_graph("int(t)")
         return int(self.item())
+
+    def __complex__(self) -> complex:
+        self._refuse_if_graph("complex(t)")
+        return complex(self.item())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return rounding.round(self, ndigits or 0)
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
@@ -509,7 +555,7 @@ class Tensor(Methods):
     __array_function__ = interop.array_function
 
 
-set_result_class(Tensor)
+set_result_class(Tensor, joining.stack_nest)
 
 
 def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
@@ -551,3 +597,39 @@ def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = No
     Tensor([5., 0.], dtype=float64)
     """
     return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)
+
+
+def replace_data(tensor: Tensor, array: Any) -> None:
+    """Give a leaf a new array, which may have a different shape and dtype.
+
+    The gradient is dropped, as it would no longer fit; ``requires_grad`` and the name stay. The array is not copied.
+    A graph that was recorded before keeps the old array.
+
+    Raises:
+        GraphError: the Tensor is a result.
+        DTypeError: the Tensor requires a gradient, but the array does not have a floating-point (or complex) dtype.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    >>> tg.replace_data(w, np.zeros(3, np.float32))
+    >>> w
+    Tensor([0., 0., 0.], dtype=float32, requires_grad=True, name='w')
+    """
+    if not tensor.is_leaf:
+        raise GraphError(
+            f"replace_data() takes a leaf, got {tensor._describe()}; write .detach() for a Tensor without history"
+        )
+    checked(array, "replace_data")
+    name, requires_grad = tensor.name, tensor.requires_grad
+    if requires_grad and array.dtype.kind not in "fc":
+        raise DTypeError(
+            f"only Tensors of a floating point (or complex) dtype can require a gradient, got an array of dtype "
+            f"{array.dtype}; write array.astype(np.float64) (or np.float32)"
+        )
+    if isinstance(tensor.node, Leaf):
+        tensor.node.owner = no_owner  # a graph with the old array must not set the gradient of the new one
+    tensor.requires_grad = False
+    tensor.node = None
+    tensor._data = array
+    tensor.requires_grad = requires_grad
+    tensor.name = name

@@ -1,13 +1,46 @@
-"""Fixtures that several test files use."""
+"""Fixtures that several test files share."""
 
 import gc
+import signal
 
 import pytest
+
+import nn  # noqa: F401  # before a file of it is collected for its doctests: pytest would import that one a second time
+
+from .noise import blas_noise
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--blas-noise",
+        type=int,
+        metavar="SEED",
+        help="let BLAS and LAPACK return what another processor's might: off in the last place (tests/noise.py)",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def noise_of_another_processor(request):
+    """What --blas-noise asks for."""
+    seed = request.config.getoption("--blas-noise")
+    if seed is None:
+        yield
+    else:
+        with blas_noise(seed):
+            yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Ctrl-C raises: a shell that starts a command with & has it ignore SIGINT, and Python leaves it at that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
 def no_collector():
-    """Run a test without the cyclic collector, which must find nothing to do at the end."""
+    """Turn the cyclic collector off; at the end it must find nothing to collect."""
     while gc.collect():  # garbage from other tests may take several rounds
         pass
     gc.disable()

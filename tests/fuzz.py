@@ -16,7 +16,7 @@ import tensorgrad as tg
 
 OPERATIONS = 20
 TOLERANCE = 1e-10
-ROUNDING = 1e-14  # the error of a gradient that cancels to nothing
+ROUNDING = 1e-14  # of a gradient that cancels to zero
 SHAPES = [(3,), (2, 3), (2, 1), (1, 3), (), (4, 2, 3)]
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
@@ -65,7 +65,7 @@ class Built:
             self.pool.append(self.grown())
 
     def picked(self) -> tuple[Any, Any]:
-        late = self.rng.random() < 0.7  # prefers recent results, so that expressions become deep
+        late = self.rng.random() < 0.7  # prefer recent results, so that expressions grow deep
         start = max(0, len(self.pool) - 4) if late else 0
         return self.pool[int(self.rng.integers(start, len(self.pool)))]
 
@@ -88,7 +88,7 @@ class Built:
         return self.rearranged(x, u)
 
     def rearranged(self, x: Any, u: Any) -> tuple[Any, Any]:
-        """A reduction, a matrix product or an index."""
+        """A reduction, a matrix product, an index or a transpose."""
         if not x.ndim:
             return x * 1.5, u * 1.5
         axis = int(self.rng.integers(0, x.ndim))
@@ -112,7 +112,7 @@ class Built:
 def deviation(seed: int, torch: Any) -> float:
     """The largest deviation of the value and the gradients, relative to the largest element of each.
 
-    Raises AssertionError, with the seed and the expression, if it is above the tolerance.
+    Raises AssertionError, with the seed and the expression, if it exceeds the tolerance.
     """
     built = Built(seed, torch)
     ours = tg.stack([tg.sum(x * x) for x, _ in built.pool[-3:]]).sum()
@@ -135,7 +135,7 @@ def deviation(seed: int, torch: Any) -> float:
 
 
 def main() -> None:
-    """Run many, and print the seeds and the largest deviation."""
+    """Run many expressions, and print the seeds and the largest deviation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--first", type=int, default=0)

@@ -1,8 +1,8 @@
-"""An array class that implements NumPy's protocols and nothing else, like CuPy's.
+"""An array class that supports only NumPy's protocols, like CuPy's.
 
-It is not an ndarray, cannot be converted to one by accident, and supports only ``__array_ufunc__``,
-``__array_function__``, operators and the few attributes and methods that every array library has. If the engine runs
-on it, it also runs on GPU arrays.
+It is not an ndarray, cannot be converted to one by accident, and has only ``__array_ufunc__``,
+``__array_function__``, operators and the few attributes and methods that every array library has. What runs on it also
+runs on a GPU's arrays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tensorgrad.engine.record import Handle
 
 
 def unwrapped(tree: Any) -> Any:
-    """Nested arguments with stand-ins replaced by their ndarrays."""
+    """Nested arguments with ndarrays instead of stand-ins."""
     if isinstance(tree, StandIn):
         return tree.hidden
     if type(tree) in (tuple, list):
@@ -27,7 +27,7 @@ def unwrapped(tree: Any) -> Any:
 
 
 def wrapped(result: Any) -> Any:
-    """Results with ndarrays wrapped in stand-ins; NumPy scalars become 0-d arrays."""
+    """Results with stand-ins around ndarrays; a stand-in never returns NumPy scalars, only 0-d arrays."""
     if isinstance(result, np.ndarray | np.generic):
         return StandIn(np.asarray(result))
     if hasattr(result, "_fields"):
@@ -74,7 +74,7 @@ class StandIn(NDArrayOperatorsMixin):
         return len(self.hidden)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a stand-in array cannot be converted to an ndarray implicitly")
+        raise TypeError("a stand-in array is never converted to an ndarray implicitly")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, Handle) for value in inputs):

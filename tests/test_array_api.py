@@ -1,4 +1,4 @@
-"""Code written against the array API standard runs with tensorgrad as ``xp``, and is differentiated."""
+"""Code written against the array API standard runs with tensorgrad as ``xp``, and can be differentiated."""
 
 import inspect
 
@@ -43,7 +43,7 @@ def ridge(x):
 
 
 @pytest.mark.parametrize("f", [softmax, standardised, haversine, distances, ridge])
-def test_code_of_the_standard_is_differentiated(f):
+def test_code_for_the_standard_is_differentiated(f):
     leaf = tg.Tensor(X, requires_grad=True)
     out = f(leaf)
     assert isinstance(out, tg.Tensor)
@@ -58,7 +58,7 @@ def test_the_namespace_is_the_package():
     assert t.device == "cpu"
 
 
-def test_creation_is_numpys():
+def test_creation_matches_numpy():
     calls = {
         "zeros": ((2, 3),),
         "ones": (2,),

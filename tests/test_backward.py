@@ -1,4 +1,4 @@
-"""backward(): its protocol, and what happens when memory it needs is written to (PROMISES B and C)."""
+"""backward(): its protocol, and writes to memory that it needs (PROMISES B and C)."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_backward_twice_is_an_error_that_names_both_places():
     np.testing.assert_array_equal(x.grad, np.exp([1.0, 2.0]))
 
 
-def test_a_part_that_was_freed_is_an_error_too():
+def test_going_through_a_freed_part_is_an_error_too():
     x = leaf(3.0)
     shared = x * x
     (2 * shared).backward()
@@ -64,7 +64,7 @@ def test_fresh_graphs_accumulate():
     first = x.grad
     (x * x).backward()
     assert x.grad == 12.0
-    assert first == 6.0  # what was handed out does not change
+    assert first == 6.0  # the earlier gradient does not change
     x.grad = None
     (x * x).backward()
     assert x.grad == 6.0
@@ -118,7 +118,7 @@ def test_an_exception_in_the_middle_changes_nothing(raised):
     assert x.grad is None
     assert w.grad is None
     fail = False
-    loss.backward()  # the graph is as it was
+    loss.backward()  # the graph is unchanged
     np.testing.assert_array_equal(x.grad, np.exp([1.0, 2.0]) * [3.0, 4.0])
 
 
@@ -136,7 +136,7 @@ def test_the_gradient_of_a_result():
 
 
 @pytest.mark.promise("B10")
-def test_changing_the_passed_gradient_afterwards_has_no_effect():
+def test_changing_the_given_gradient_afterwards_does_not_matter():
     for f in (lambda x: x * 1.0, lambda x: x + 0.0, lambda x: x.reshape(2), lambda x: x[:], lambda x: x):
         x = leaf(1.0, 2.0)
         g = np.ones(2)
@@ -208,7 +208,7 @@ def test_equal_leaves_are_not_the_same():
 
 
 @pytest.mark.promise("B16")
-def test_what_is_cut_off_gets_no_gradient():
+def test_tensors_that_are_cut_off_get_no_gradient():
     x, unused, cut = leaf(2.0), leaf(2.0), leaf(2.0)
     side = unused * 3
     with tg.no_grad():
@@ -226,7 +226,7 @@ def test_what_is_cut_off_gets_no_gradient():
 
 
 @pytest.mark.promise("B18")
-def test_a_hook_may_write_to_what_it_gets():
+def test_a_hook_may_write_to_its_gradient():
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
 
     def hook(g):
@@ -286,7 +286,7 @@ def test_a_hook_that_returns_another_shape():
     assert x.grad is None
 
 
-# --- rules that are wrong in form -------------------------------------------------------------------------
+# --- malformed rules --------------------------------------------------------------------------------------
 
 WRONG_RULES = {
     "shape": (lambda xp, g: np.ones(3), ShapeError, r"rule of mine for input 0 .*\(3,\).*\(2,\)"),
@@ -320,7 +320,7 @@ def test_the_second_of_two_equal_inputs_is_named():
         record("mine", np.add, (x, y), (good, bad)).sum().backward()
 
 
-# --- memory that is written to ----------------------------------------------------------------------------
+# --- writes to memory -------------------------------------------------------------------------------------
 
 
 @pytest.mark.promise("C1")
@@ -393,7 +393,7 @@ def test_writing_through_a_view():
 
 
 @pytest.mark.promise("C8")
-def test_writing_to_an_array_that_was_not_saved():
+def test_writing_to_an_array_that_nothing_saved():
     x = leaf(1.0, 2.0)
     y = x + 1
     loss = y.sum()

@@ -1,4 +1,4 @@
-"""checkpoint: the same derivatives, with less memory."""
+"""checkpoint: the same derivatives with less memory."""
 
 import tracemalloc
 
@@ -15,7 +15,7 @@ X = RNG.normal(size=(4, 3))
 W = RNG.normal(size=(3, 3))
 
 
-def test_gradients_of_arguments_and_of_closed_over_tensors():
+def test_gradients_of_arguments_and_closed_over_tensors():
     w = tg.Tensor(W, requires_grad=True)
     x = tg.Tensor(X, requires_grad=True)
     inner = w * 2.0  # a result from outside
@@ -35,7 +35,7 @@ def test_gradients_of_arguments_and_of_closed_over_tensors():
     np.testing.assert_allclose(w.grad, expected[1], rtol=1e-12)
 
 
-def test_derivatives_of_higher_order():
+def test_higher_order_derivatives():
     f = lambda x: tg.exp(tg.sin(x)) * x
     g = tg.checkpoint(f)
     for _ in range(4):
@@ -54,7 +54,7 @@ def test_second_derivatives_with_respect_to_closed_over_tensors():
         np.testing.assert_allclose(w.grad, 2 * 3 * 8 * 1.5**2 * 9 * 4 * 1.5**2)
 
 
-def test_nests_of_arguments_and_results():
+def test_nested_arguments_and_results():
     def f(p, *, more, flag):
         assert flag == "yes"
         return {"a": p["w"][0] * more, "b": (p["w"][1].sum(), None, 7, p["n"])}
@@ -70,7 +70,7 @@ def test_nests_of_arguments_and_results():
     np.testing.assert_array_equal(v.grad, np.full((4, 3), 3, np.float32))
 
 
-def test_the_same_tensor_twice_and_as_closure():
+def test_the_same_tensor_twice_and_closed_over():
     x = tg.Tensor(3.0, requires_grad=True)
     tg.checkpoint(lambda a, b: a * b * x)(x, x).backward()
     assert x.grad == 27.0
@@ -121,7 +121,7 @@ def test_random_masks_are_the_same_in_both_runs(how):
     assert rng.bit_generator.state == after  # the next draw is the same as without a checkpoint
 
 
-def test_a_forgotten_generator_is_noticed():
+def test_a_forgotten_generator_is_detected():
     rng = np.random.default_rng(0)
     x = tg.Tensor(np.ones((50, 4)), requires_grad=True)
     out = tg.checkpoint(lambda x: nn.functional.dropout(x, 0.5, rng=rng))(x)
@@ -130,7 +130,7 @@ def test_a_forgotten_generator_is_noticed():
     assert x.grad is None
 
 
-def test_a_loop_variable_is_noticed():
+def test_a_loop_variable_is_detected():
     x = tg.Tensor(X, requires_grad=True)
     for k in (1.0, 2.0):
         x = tg.checkpoint(lambda x: x * k)(x)  # noqa: B023
@@ -144,7 +144,7 @@ def test_a_loop_variable_is_noticed():
         y.sum().backward()
 
 
-def test_a_write_to_an_argument_or_a_parameter_is_noticed():
+def test_a_write_to_an_argument_or_a_parameter_is_detected():
     for written in (0, 1, 2):
         tensors = [tg.Tensor(X, requires_grad=i < 2) for i in range(3)]
         out = tg.checkpoint(lambda a, c, b=tensors[1]: a * b * c)(tensors[0], tensors[2])
@@ -173,7 +173,7 @@ def test_the_mode_of_the_first_call_holds_in_the_second():
         assert not tg.checkpoint(lambda x: x * x)(x).requires_grad
 
 
-def test_a_module_and_a_transform_with_respect_to_its_parameters():
+def test_transforms_with_respect_to_a_modules_parameters():
     model = nn.MLP([3, 5, 5, 1], activation="tanh", rng=0).to(np.float64)
 
     def plain(m):

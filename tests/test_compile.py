@@ -1,4 +1,4 @@
-"""The compiled step: the same bits as the eager one, and an error where it cannot follow."""
+"""Compiled steps: the same bits as eager ones, and a clear refusal of what cannot be traced."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_equal_bits_over_100_steps(optimizer: Any, settings: dict[str, Any]) -> 
 
 
 def test_the_learning_rate_matters() -> None:
-    """Show that the test above would fail if a step froze its learning rate."""
+    """A planted mistake for the test above: a step that froze its learning rate would differ."""
     eager, compiled = Training(), Training()
     for number, (X, y) in enumerate(batches(3)):
         eager.optimizer.lr = 1e-2 * 0.5**number
@@ -83,7 +83,7 @@ def test_the_learning_rate_matters() -> None:
     assert eager.state() != compiled.state()
 
 
-def test_shapes_dtypes_and_modes_are_traced_again() -> None:
+def test_new_shapes_dtypes_and_modes_are_traced() -> None:
     eager, compiled = Training(dropout=0.1), Training(dropout=0.1)
     sizes = [64, 64, 7, 64, 7, 33]
     for number, size in enumerate(sizes):
@@ -146,7 +146,7 @@ def test_results_may_be_nested_and_arguments_may_be_numbers() -> None:
     assert step.traces == 2
 
 
-def test_a_parameter_may_be_put_elsewhere() -> None:
+def test_a_parameters_array_may_be_replaced() -> None:
     training, other = Training(), Training()
     stream = list(batches(4))
     for X, y in stream[:2]:
@@ -160,7 +160,7 @@ def test_a_parameter_may_be_put_elsewhere() -> None:
     assert training.compiled.traces == 1
 
 
-def test_a_bad_label_raises_at_every_run_and_changes_nothing() -> None:
+def test_a_bad_label_raises_in_every_run_and_changes_nothing() -> None:
     training = Training()
     stream = list(batches(2))
     training.compiled(*stream[0])
@@ -187,7 +187,7 @@ def test_a_gradient_that_is_not_finite_raises() -> None:
         assert np.array_equal(p.data, weights[name])
 
 
-def test_a_graph_from_before_notices_the_step() -> None:
+def test_an_earlier_graph_detects_the_step() -> None:
     training = Training()
     stream = list(batches(3))
     training.compiled(*stream[0])
@@ -198,7 +198,7 @@ def test_a_graph_from_before_notices_the_step() -> None:
 
 
 @pytest.mark.parametrize("look", [lambda t: t.item(), lambda t: bool(t > 0), lambda t: float(t.data), int])
-def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
+def test_reading_a_value_is_refused(look: Callable[[Any], Any]) -> None:
     @tg.compile
     def step(x: Any) -> Any:
         y = tg.sum(tg.Tensor([1.0, 2.0]) * x)
@@ -209,7 +209,7 @@ def test_looking_at_a_value_is_refused(look: Callable[[Any], Any]) -> None:
         step(np.ones(2))
 
 
-def test_what_cannot_be_followed_is_refused() -> None:
+def test_what_cannot_be_traced_is_refused() -> None:
     w = tg.Tensor([1.0, 2.0], requires_grad=True)
     store: list[Any] = []
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_followed_is_refused() -> None:
     x = np.ones(2)
     with pytest.raises(tg.GraphError, match="in place"):
         tg.compile(rebinding)(x)
-    assert isinstance(w.data, np.ndarray)  # put back
+    assert isinstance(w.data, np.ndarray)  # restored
     tg.compile(storing)(x)
     with pytest.raises(tg.GraphError, match="only the return value of a compiled step may be kept"):
         store[0] + 1
@@ -269,7 +269,7 @@ def test_threads_share_a_step() -> None:
     assert results == [(np.arange(1000.0) * x + 20 * x).sum() for x in xs]
 
 
-def test_too_many_programs_are_noticed() -> None:
+def test_too_many_programs_warn() -> None:
     step = tg.compile(lambda x, n: x * n)
     for n in range(31):
         step(tg.Tensor([1.0]), n)
@@ -321,7 +321,7 @@ def test_names_do_not_collide_with_the_programs(name: str) -> None:
     assert w.data.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_gradients_add_up_and_may_come_from_outside() -> None:
+def test_gradients_accumulate_and_may_come_from_outside() -> None:
     w = tg.Tensor([1.0, 2.0], requires_grad=True)
 
     @tg.compile
@@ -335,7 +335,7 @@ def test_gradients_add_up_and_may_come_from_outside() -> None:
             micro(np.full(2, float(count)))
         assert w.grad.tolist() == [10.0, 10.0]
         w.grad = None
-    assert micro.traces == 2  # one for the first gradient of a sum, one for the others
+    assert micro.traces == 2  # for the first gradient of a sum, and for the others
 
     @tg.compile
     def update() -> None:
@@ -349,7 +349,7 @@ def test_gradients_add_up_and_may_come_from_outside() -> None:
         assert w.data.tolist() == [-k, -k]
 
 
-def test_a_gradient_that_is_cleared_in_the_step_is_cleared_at_every_run() -> None:
+def test_a_gradient_cleared_in_the_step_is_cleared_in_every_run() -> None:
     a, b = (tg.Tensor([1.0], requires_grad=True) for _ in range(2))
 
     @tg.compile
@@ -374,7 +374,7 @@ def test_a_number_is_not_compared_while_tracing() -> None:
         step(np.ones(2), 1.0)
 
 
-def test_a_shape_that_depends_on_values_is_noticed() -> None:
+def test_a_shape_that_depends_on_values_is_detected() -> None:
     masked = tg.compile(lambda x: x[x > 0].mean())
     assert masked(tg.Tensor([1.0, 2.0, 3.0])).item() == 2.0
     assert masked(tg.Tensor([4.0, 2.0, 3.0])).item() == 3.0
@@ -388,7 +388,7 @@ def test_a_shape_that_depends_on_values_is_noticed() -> None:
         drawn(tg.Tensor([1.0, 2.0, 3.0]))
 
 
-def test_a_tensor_that_is_created_in_the_step_is_created_in_every_run() -> None:
+def test_a_tensor_made_in_the_step_is_made_anew_in_every_run() -> None:
     def step(x: Any) -> Any:
         total = tg.Tensor(np.zeros(3))
         for i in range(3):
@@ -401,7 +401,7 @@ def test_a_tensor_that_is_created_in_the_step_is_created_in_every_run() -> None:
         assert compiled(x).data.tolist() == step(x).data.tolist() == [3 * k, 0.0, 0.0]
 
 
-def test_freezing_and_hooks_are_noticed() -> None:
+def test_freezing_and_hooks_are_detected() -> None:
     w = tg.Tensor([1.0, 2.0], requires_grad=True)
 
     @tg.compile
@@ -498,7 +498,7 @@ def test_kinds_of_arguments_and_results() -> None:
         assert written(tg.Tensor([7.0, 8.0]), p).data.tolist() == [p, 8.0]
 
 
-def test_array_methods_are_followed() -> None:
+def test_array_methods_are_traced() -> None:
     @tg.compile
     def accuracy(scores: Any, labels: Any) -> Any:
         return (scores.argmax(axis=1) == labels).mean()

@@ -1,4 +1,4 @@
-"""Complex Tensors: the convention of their gradients, dtypes, and errors."""
+"""Complex Tensors: the convention for their gradients, dtypes, and what is refused."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ Z = RNG.normal(size=(3, 4)) + 1j * RNG.normal(size=(3, 4))
 W = RNG.normal(size=(4, 3)) + 1j * RNG.normal(size=(4, 3))
 X = RNG.normal(size=(3, 4))
 
-# Real losses of complex inputs, called with tg for ours and with torch for PyTorch's.
+# Real losses of complex inputs, called with tg, or with torch for PyTorch's gradient.
 LOSSES = {
     "squares": lambda xp, z, w: xp.sum(xp.abs(z) ** 2),
     "a part of a product": lambda xp, z, w: xp.sum(xp.real(xp.matmul(z, w))),
@@ -47,7 +47,7 @@ def test_the_convention():
 def test_descent_goes_against_the_conjugate():
     z = np.array([3 + 4j, -1j])
     for _ in range(100):
-        z = z - 0.1 * np.conj(tg.grad(lambda z: (abs(z - (1 + 2j)) ** 2).sum())(z).data)
+        z = z - 0.1 * np.conj(tg.grad(lambda z: (abs(z - (1 + 2j)) ** 2).sum())(z))
     np.testing.assert_allclose(z, 1 + 2j)
 
 
@@ -145,7 +145,7 @@ def test_a_hook_and_an_accumulated_gradient():
     assert seen[0].dtype == np.complex128
 
 
-def test_a_zero_gradient_at_a_pole_contributes_nothing():
+def test_a_zero_gradient_stays_zero_at_a_pole():
     z = tg.Tensor([0j, 2j], requires_grad=True)
     out = tg.where(z.data != 0, 1 / z, 0)
     abs(out).sum().backward(create_graph=True)
@@ -176,10 +176,10 @@ def test_a_compiled_step_and_a_drawing():
 
 
 WRONG = {
-    "a conjugate left out": (np.conj, lambda xp, g: g),
-    "a conjugate too many": (np.sin, lambda xp, g, x: g * xp.conj(xp.cos(x))),
+    "a missing conjugate": (np.conj, lambda xp, g: g),
+    "one conjugate too many": (np.sin, lambda xp, g, x: g * xp.conj(xp.cos(x))),
     "PyTorch's convention": (np.square, lambda xp, g, x: 2 * g * xp.conj(x)),
-    "magnitude as if it were analytic": (np.abs, lambda xp, g, x: g * xp.sign(x)),
+    "the magnitude treated as analytic": (np.abs, lambda xp, g, x: g * xp.sign(x)),
     "the imaginary part forgotten": (np.imag, lambda xp, g: g),
     "a factor": (np.exp, lambda xp, g, out: 1.001 * g * out),
 }
@@ -200,7 +200,7 @@ def test_a_wrong_second_derivative_is_found():
         gradgradcheck(f, Z)
 
 
-def test_what_the_check_says_about_complex_numbers():
+def test_what_the_check_says_of_complex_numbers():
     with pytest.raises(ValueError, match=r'complex inputs or results.*method="central"'):
         gradcheck(tg.exp, Z, method="complex")
     with pytest.raises(DTypeError, match=r"complex64, expected float64 \(or complex128\)"):

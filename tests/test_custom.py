@@ -1,4 +1,4 @@
-"""User-defined operations: correct ones work everywhere, wrong ones are named."""
+"""A user's own operations: correct ones work everywhere, errors name the wrong ones."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_a_result_never_shares_memory_with_an_input():
     np.testing.assert_array_equal(x.grad, np.ones_like(X))
 
 
-def test_a_name_that_the_engine_has_too():
+def test_a_name_that_the_engine_also_has():
     @tg.differentiable
     def exp(x):
         return np.cumsum(x)
@@ -167,9 +167,10 @@ def test_wrong_values_are_found_by_gradcheck():
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda x, y: (x, y), r"mine returned a tuple, expected one array; stack"),
+        (lambda x, y: (x, None), r"mine returned a NoneType, expected an array or a tuple"),
+        (lambda x, y: (), r"mine returned an empty tuple, expected an array or a tuple"),
         (lambda x, y: None, r"mine returned a NoneType"),
-        (lambda x, y: tg.Tensor(x), r"mine returned a Tensor, expected one array; a function that uses tensorgrad's"),
+        (lambda x, y: tg.Tensor(x), r"mine returned a Tensor, expected an array or a tuple of arrays; a function that"),
     ],
 )
 def test_a_wrong_result_is_named(returned, message):
@@ -209,3 +210,58 @@ def test_nothing_is_left_behind(no_collector):
         tg.grad(lambda a: (tg.grad(lambda b: ratio(a, b).sum())(Y) ** 2).sum())(X)
 
     assert growth(work, 200) < 40
+
+
+@tg.differentiable
+def polar(x, y):
+    r = np.hypot(x, y)
+    return r, np.arctan2(y, x)
+
+
+@polar.backward
+def _(g, x, y, out):
+    (g_r, g_angle), (r, _) = g, out
+    return g_r * x / r - g_angle * y / (r * r), g_r * y / r + g_angle * x / (r * r)
+
+
+@tg.differentiable
+def sums(a):
+    return a.sum(axis=0), a.sum(), a.astype(np.float32)
+
+
+@sums.backward
+def _(g, a, out):
+    columns, total, same = g
+    return np.broadcast_to(columns, a.shape) + total + same
+
+
+def test_several_results_each_have_a_gradient():
+    x, y = np.array([0.5, -2.0, 1.5]), np.array([1.0, 0.3, -0.7])
+    r, angle = polar(x, y)
+    np.testing.assert_allclose(r.data, np.hypot(x, y))
+    np.testing.assert_allclose(angle.data, np.arctan2(y, x))
+    tg.testing.gradcheck(polar, x, y)
+    tg.testing.gradgradcheck(polar, x, y)
+    t = tg.Tensor(x, requires_grad=True)
+    polar(t, y)[1].sum().backward()  # the other result was not used
+    np.testing.assert_allclose(t.grad, -y / (x * x + y * y))
+    np.testing.assert_allclose(tg.jacobian(lambda x: polar(x, y)[0])(x), np.diag(x / np.hypot(x, y)))
+    each = tg.vmap(lambda x, y: polar(x, y)[1])(x, y)
+    np.testing.assert_allclose(each, np.arctan2(y, x))
+    step = tg.compile(lambda x: tg.grad(lambda x: (polar(x, y)[0] * polar(x, y)[1]).sum())(x))
+    np.testing.assert_allclose(step(x), tg.grad(lambda x: (polar(x, y)[0] * polar(x, y)[1]).sum())(x))
+
+
+def test_several_results_of_several_shapes_and_dtypes():
+    a = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    columns, total, same = sums(a)
+    assert [(part.shape, part.dtype) for part in (columns, total, same)] == [
+        ((3,), np.float64),
+        ((), np.float64),
+        ((2, 3), np.float32),
+    ]
+    (columns @ np.array([1.0, 2.0, 3.0]) + 10 * total + same[0, 0]).backward()
+    np.testing.assert_allclose(a.grad, [[12, 12, 13], [11, 12, 13]])
+    indices = tg.differentiable(lambda x: (x, x.argsort())).backward(lambda g, x, out: g[0])
+    with pytest.raises(tg.DTypeError, match=r"result 1 of several.*floating point"):
+        indices(tg.Tensor([1.0, 0.5], requires_grad=True))

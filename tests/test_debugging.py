@@ -1,4 +1,4 @@
-"""Debug mode: the first number that is not finite, and writes behind the engine's back."""
+"""Debug mode: the first non-finite number, and writes behind the engine's back."""
 
 import asyncio
 import threading
@@ -39,7 +39,7 @@ FORWARD = {
         lambda: tg.matmul(np.full((2, 2), 1e200), leaf(1e200, 1e200)),
         r"matmul produced 2 infinities .*\(0,\)",
     ),
-    "NaN in an input": (lambda: leaf(1.0, np.nan) * 2.0, r"multiply produced 1 NaN .*Number 0 .* already had NaN"),
+    "NaN in the input": (lambda: leaf(1.0, np.nan) * 2.0, r"multiply produced 1 NaN .*Number 0 .* already had NaN"),
     "without a graph": (lambda: tg.log(tg.Tensor([0.0])), r"log produced 1 infinity"),
 }
 
@@ -48,7 +48,7 @@ FORWARD = {
 @pytest.mark.parametrize("case", FORWARD)
 def test_forward(case):
     f, words = FORWARD[case]
-    with np.errstate(over="ignore"):  # about which NumPy warns
+    with np.errstate(over="ignore"):  # NumPy warns about overflow
         f()
     with np.errstate(over="ignore"), tg.debug(), pytest.raises(NonFiniteError, match=words) as caught:
         f()
@@ -78,13 +78,13 @@ def test_backward(case):
     assert x.grad is None
 
 
-def test_an_infinity_that_was_given_is_passed_on():
+def test_an_infinity_in_the_input_is_accepted():
     with tg.debug():
         scores = leaf(1.0, 2.0) + np.array([0.0, -np.inf])  # a mask
         tg.softmax(scores)[0].backward()
 
 
-def test_a_gradient_that_is_repaired_is_not_an_error():
+def test_a_gradient_zeroed_by_a_dead_branch_is_not_an_error():
     x = leaf(0.0, 4.0)
     with tg.debug():
         y = tg.where(x.data > 0, tg.sqrt(x), 0.0)
@@ -94,7 +94,7 @@ def test_a_gradient_that_is_repaired_is_not_an_error():
 
 @pytest.mark.promise("I1")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_is_reported_once(value):
+def test_a_non_finite_loss_warns_once(value):
     x = leaf(1.0, 2.0)
     with pytest.warns(RuntimeWarning, match=rf"loss that is {value}, the result of sum, called at .*{HERE}") as said:
         (x * value).sum().backward()
@@ -157,7 +157,7 @@ def test_a_write_to_a_constant_is_detected():
 
 
 @pytest.mark.promise("C6")
-def test_resetting_the_writeable_flag_does_not_help():
+def test_a_write_after_unlocking_a_read_only_array_is_detected():
     a = np.array([1.0, 2.0])
     a.flags.writeable = False
     x = tg.from_numpy(a, requires_grad=True)
@@ -179,18 +179,18 @@ def test_a_swap_of_two_elements_is_detected():
             loss.backward()
 
 
-def test_what_was_left_alone_is_right():
+def test_unchanged_arrays_give_the_right_gradient():
     x = tg.Tensor(np.arange(6.0).reshape(2, 3).T, requires_grad=True)
     with tg.debug():
         (tg.exp(x[::-1] * 0.1) @ np.ones((2, 2))).sum().backward()
     np.testing.assert_allclose(x.grad, 0.2 * np.exp(x.data * 0.1))
 
 
-# --- when it is in effect ---------------------------------------------------------------------------------
+# --- where it applies -------------------------------------------------------------------------------------
 
 
 @pytest.mark.promise("I3")
-def test_when_off_operations_take_the_fast_path():
+def test_when_off_operations_take_the_short_path():
     assert current().plain
     assert current().debug is None
     with tg.debug():
@@ -217,7 +217,7 @@ def test_when_on_it_costs_about_as_much_again():
         return time.process_time() - start
 
     off, on = np.min([(seconds(step), seconds(tg.debug()(step))) for _ in range(15)], axis=0)
-    assert on < 3 * off  # 1.7 times as long on an idle machine
+    assert on < 3 * off  # 1.7 times on a quiet machine
 
 
 @pytest.mark.promise("J2")

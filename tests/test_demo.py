@@ -1,4 +1,4 @@
-"""``make demo``: it prints what it promises, reaches its target on five seeds, and writes its pictures."""
+"""``make demo``: it prints what it promises, reaches its bar on five seeds, and writes its pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     accuracies = [float(number) for number in re.findall(r"\d\.\d{4}", line[1])]
     assert len(accuracies) == 5
     assert min(accuracies) >= 0.97
-    # the vanishing gradient in the first step: four orders of magnitude from the last layer to the first
+    # the gradient that vanishes, at the first step: four orders of magnitude from the last layer to the first
     layers = re.findall(r"^  layers\.\d+ +([\d.e+-]+) +([\d.e+-]+)$", printed, re.MULTILINE)
     assert len(layers) == 3 + 8 + 8
     sigmoid, cured = layers[3:11], layers[11:]

@@ -1,4 +1,4 @@
-"""The same bits from the same seed, in any process."""
+"""The same bits from the same seed, in every process."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ sys.stdout.buffer.write(b"".join(p.data.tobytes() + p.grad.tobytes() for p in mo
 
 
 def trained(hash_seed: int, threads: int = 1, dtype: str = "float64", optimizer: str = "AdamW") -> bytes:
-    """The weights and the last gradients, as bytes."""
+    """The weights and last gradients after training in a process of its own."""
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     root = str(Path(tg.__file__).parent.parent)
@@ -49,10 +49,10 @@ def test_five_processes_end_with_the_same_bits():
 
 @pytest.mark.promise("K3")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_blas_threads_only_change_the_last_bits(dtype, tolerance):
-    """Bits may depend on the number of BLAS threads and on the processor, but results stay within this tolerance.
+def test_blas_threads_change_only_the_last_bits(dtype, tolerance):
+    """The number of BLAS threads and the processor may change the bits, but no more than this.
 
-    This is not true of Adam, which divides a gradient that consists of rounding errors by its own magnitude.
+    Adam is left out: it divides a gradient that is pure rounding error by its own size.
     """
     one, two = (np.frombuffer(trained(0, threads, dtype, "SGD"), dtype) for threads in (1, 2))
     np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)

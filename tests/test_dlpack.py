@@ -32,7 +32,7 @@ def test_history_is_not_cut_silently():
     ("array", "words"),
     [(np.arange(3.0)[::-1], "negative"), (np.broadcast_to(np.float64(1), (3,)), "read-only")],
 )
-def test_unsafe_arrays_are_refused(array, words):
+def test_unsafe_exports_are_refused(array, words):
     t = tg.from_numpy(array)
     with pytest.raises(BufferError, match=rf"{words}.*copy=True"):
         np.from_dlpack(t)
@@ -41,7 +41,7 @@ def test_unsafe_arrays_are_refused(array, words):
 
 
 @pytest.mark.peer
-def test_pytorch_takes_and_gives_without_a_copy():
+def test_exchange_with_pytorch_makes_no_copy():
     torch = pytest.importorskip("torch")
     t = tg.Tensor([1.0, 2.0])
     theirs = torch.from_dlpack(t)
@@ -55,7 +55,7 @@ def test_pytorch_takes_and_gives_without_a_copy():
 
 @pytest.mark.peer
 @pytest.mark.parametrize("expression", ["np.arange(3.0)[::-1]", "np.broadcast_to(np.float64(1), (3,))"])
-def test_pytorch_neither_crashes_nor_writes_to_read_only_memory(expression):
+def test_pytorch_neither_crashes_the_interpreter_nor_writes_to_read_only_memory(expression):
     pytest.importorskip("torch")
     program = f"""
 import numpy as np, torch, tensorgrad as tg

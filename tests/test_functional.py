@@ -18,7 +18,7 @@ A = RNG.normal(size=(4, 4))
 
 
 def close(got, expected):
-    np.testing.assert_allclose(got.data, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(getattr(got, "detach", lambda: got)(), expected, rtol=1e-12, atol=1e-13)
 
 
 # --- values ---------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_value_and_grad():
     value, g = tg.value_and_grad(lambda x: (x * x).sum())(X)
     close(value, (X * X).sum())
     close(g, 2 * X)
-    assert not value.requires_grad
+    assert isinstance(value, np.float64)
 
 
 def test_keyword_arguments_are_passed_on():
@@ -54,13 +54,13 @@ def test_keyword_arguments_are_passed_on():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtype_and_shape_are_the_arguments(dtype):
+def test_dtype_and_shape_are_those_of_the_argument(dtype):
     x = tg.Tensor(X, dtype=dtype)
     g = tg.grad(lambda x: (x * np.ones(4)).sum())(x)
     assert g.dtype == dtype
     assert g.shape == (4,)
     assert tg.grad(lambda x: x * x)(np.float32(2)).dtype == np.float32
-    assert isinstance(tg.grad(lambda x: x * x)(2.0).data, np.ndarray)
+    assert isinstance(tg.grad(lambda x: x * x)(2.0), np.float64)
 
 
 DERIVATIVES_OF_EXP_SIN = [
@@ -105,9 +105,9 @@ def test_the_function_keeps_its_name():
 def test_an_outer_variable_is_not_confused_with_an_inner_one():
     x = tg.Tensor(3.0)
     close(tg.grad(lambda z: z * x)(x), 3.0)
-    # d/dx [x * d/dy (x + y)] = 1, or 2 if x and y are confused (Siskind and Pearlmutter 2005)
+    # d/dx [x * d/dy (x + y)] = 1, and 2 where x and y are confused (Siskind and Pearlmutter 2005)
     close(tg.grad(lambda x: x * tg.grad(lambda y: x + y)(1.0))(1.0), 1.0)
-    # the same Tensor as both
+    # the same Tensor for both
     close(tg.grad(lambda x: tg.grad(lambda y: x * y)(x))(2.0), 1.0)
     close(tg.grad(lambda x: x * tg.grad(lambda y: x * y * y)(x))(2.0), 3 * 2 * 2.0**2)
 
@@ -119,7 +119,7 @@ def test_the_same_argument_twice():
     close(gy, 9.0)
 
 
-def test_grad_inside_of_what_backward_differentiates():
+def test_grad_inside_a_function_that_backward_differentiates():
     x = tg.Tensor(2.0, requires_grad=True)
     g = tg.grad(lambda z: z**3)(x)
     assert g.requires_grad
@@ -185,11 +185,12 @@ def test_results_do_not_share_memory():
     x = tg.Tensor(X, requires_grad=True)
     for args in ((x, x), (X, X)):
         a, b = tg.grad(lambda a, b: (a + b).sum(), argnums=(0, 1))(*args)
-        assert not np.shares_memory(a.data, b.data)
-        assert a.data.flags.writeable
+        arrays = [g.data if isinstance(g, tg.Tensor) else g for g in (a, b)]
+        assert not np.shares_memory(*arrays)
+        assert all(array.flags.writeable for array in arrays)
 
 
-def test_a_write_to_the_argument_afterwards_has_no_effect():
+def test_a_write_to_the_argument_afterwards_does_not_matter():
     a = X.copy()
     w = tg.Tensor(1.0, requires_grad=True)
     g = tg.grad(lambda x: (w * x * x).sum())(a)
@@ -215,7 +216,7 @@ def test_the_graph_is_freed_after_the_call():
         assert all(ref() is None for ref in made)
     finally:
         gc.enable()
-    assert not value.requires_grad
+    assert isinstance(value, np.float64)
 
 
 def test_threads_do_not_disturb_each_other():
@@ -235,7 +236,7 @@ def test_threads_do_not_disturb_each_other():
     assert results == pytest.approx({1: 1, 2: 2, 3: 6, 4: 24, 5: 120}, rel=1e-12)
 
 
-# --- nests of arguments ---------------------------------------------------------------------------------
+# --- nested arguments -----------------------------------------------------------------------------------
 
 Pair = namedtuple("Pair", "first second")
 
@@ -295,7 +296,7 @@ def test_jacobian_of_several_arguments_and_results():
     close(j["sum"][1], np.full(4, 2.0))
 
 
-def test_jacobian_is_zero_where_nothing_depends():
+def test_jacobian_is_zero_for_an_unused_argument():
     close(tg.jacobian(lambda x, y: x * 2, argnums=1)(tg.Tensor(X), A), np.zeros((4, 4, 4)))
 
 

@@ -1,4 +1,4 @@
-"""vjp, jvp, linearize and hvp: closed forms, differences, nests, modules, memory."""
+"""vjp, jvp, linearize and hvp: closed forms, differences, nested arguments, modules, memory."""
 
 import threading
 from collections import namedtuple
@@ -19,11 +19,11 @@ Pair = namedtuple("Pair", "first second")
 
 
 def close(got, expected, rtol=1e-12):
-    np.testing.assert_allclose(got.data, expected, rtol=rtol, atol=1e-13)
+    np.testing.assert_allclose(getattr(got, "detach", lambda: got)(), expected, rtol=rtol, atol=1e-13)
 
 
 def f(x, scale=1.0):
-    """A function that mixes elements, is analytic, and accepts complex numbers."""
+    """A function that mixes elements, is analytic, and takes complex numbers."""
     y = tg.tanh(A @ x) * scale
     return tg.exp(y) * y.sum() + tg.sin(x[0] * x[1])
 
@@ -53,7 +53,7 @@ def test_jvp_against_differences(function):
 
 
 def test_vjp_and_jvp_are_transposed_jacobians():
-    jacobian = tg.jacobian(f)(X).data
+    jacobian = tg.jacobian(f)(X)
     g = RNG.normal(size=4)
     _, pullback = tg.vjp(f, X)
     close(pullback(g)[0], g @ jacobian)
@@ -63,7 +63,7 @@ def test_vjp_and_jvp_are_transposed_jacobians():
 def test_linear_functions_are_linear_and_may_be_called_again():
     for function in (tg.linearize(f, X)[1], lambda t: tg.vjp(lambda x: A.T @ f(x), X)[1](t)[0]):
         u = RNG.normal(size=3)
-        close(function(2 * T - 3 * u), 2 * function(T).data - 3 * function(u).data)
+        close(function(2 * T - 3 * u), 2 * function(T) - 3 * function(u))
         close(function(np.zeros(3)), 0)
 
 
@@ -82,8 +82,8 @@ def test_linearize_runs_the_function_once():
 def test_hvp_is_the_product_with_the_hessian():
     g = lambda x: (f(x) ** 2).sum()
     (product,) = tg.hvp(g, (X,), (T,))
-    close(product, tg.hessian(g)(X).data @ T, rtol=1e-11)
-    close(product, tg.jvp(tg.grad(g), (X,), (T,))[1].data, rtol=1e-11)
+    close(product, tg.hessian(g)(X) @ T, rtol=1e-11)
+    close(product, tg.jvp(tg.grad(g), (X,), (T,))[1], rtol=1e-11)
 
 
 def test_hvp_of_several_arguments():
@@ -105,7 +105,7 @@ def test_a_zero_tangent_meets_an_infinite_slope():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtypes_are_the_arguments(dtype):
+def test_dtypes_are_those_of_the_arguments(dtype):
     x = tg.Tensor(X, dtype=dtype)
     out, tangent = tg.jvp(lambda x: x * 2, (x,), (T,))
     assert out.dtype == tangent.dtype == dtype
@@ -125,7 +125,7 @@ def test_forward_over_forward_over_reverse():
     close(push(tg.grad(push(cube)))(2.0), 6.0)
 
 
-def test_a_pullback_can_be_differentiated_with_respect_to_argument_and_cotangent():
+def test_a_pullback_is_differentiable_in_argument_and_cotangent():
     x = tg.Tensor(X, requires_grad=True)
     g = tg.Tensor(T, requires_grad=True)
     _, pullback = tg.vjp(lambda x: x**3, x)
@@ -153,13 +153,13 @@ def test_nothing_touches_grad_and_nothing_is_recorded_without_need():
     assert not out.requires_grad
     assert not tangent.requires_grad
     assert tg.jvp(lambda x: w * x, (X,), (T,))[1].requires_grad
-    assert not tg.jvp(lambda x: 2 * x, (X,), (T,))[1].requires_grad
+    assert isinstance(tg.jvp(lambda x: 2 * x, (X,), (T,))[1], np.ndarray)
 
 
-# --- nests and modules ----------------------------------------------------------------------------------
+# --- nested arguments and modules -----------------------------------------------------------------------
 
 
-def test_nests_of_arguments_and_results():
+def test_nested_arguments_and_results():
     def g(p, pair):
         return {"a": p["w"] * pair.first, "b": [p["w"].sum(), None, (pair.second * 2,)]}
 
@@ -207,7 +207,7 @@ def test_a_module_with_other_arguments_and_frozen_parameters():
 
     gm, gx = tg.grad(loss, argnums=(0, 1))(model, X)
     assert list(gm) == ["layers.2.W", "layers.2.b"]
-    close(gx, tg.grad(lambda x: loss(model, x))(X).data)
+    close(gx.detach(), tg.grad(lambda x: loss(model, x))(X).detach())
     with pytest.raises(ValueError, match=r"argument 1\.layers\.2\.W is also a parameter of another argument"):
         tg.grad(lambda a, b: loss(a, X), argnums=(0, 1))(model, model)
 
@@ -222,7 +222,7 @@ def test_second_derivatives_with_respect_to_a_module():
         close(product[name], expected, rtol=1e-9)
 
 
-def test_a_gradient_of_a_module_can_be_differentiated_by_backward():
+def test_backward_through_a_gradient_with_respect_to_a_module():
     model, loss = model_and_loss()
     g = tg.grad(loss)(model)
     sum((part**2).sum() for part in g.values()).backward()
@@ -231,7 +231,7 @@ def test_a_gradient_of_a_module_can_be_differentiated_by_backward():
         np.testing.assert_allclose(p.grad, expected[name].data, rtol=1e-9, atol=1e-12)
 
 
-def test_a_module_is_put_back_after_an_exception():
+def test_a_module_is_restored_after_an_exception():
     model, _ = model_and_loss()
     nodes = [p.node for p in model.parameters()]
 
@@ -271,7 +271,7 @@ def test_aux():
     close(value, (X * X).sum())
     close(aux["y"], X * X)
     assert aux["word"] == "squares"
-    assert not aux["y"].requires_grad
+    assert isinstance(aux["y"], np.ndarray)
     close(gradient, 2 * X)
     gradient, aux = tg.grad(g, has_aux=True)(X)
     close(gradient, 2 * X)

@@ -1,4 +1,4 @@
-"""The graph: how large it can be, how long it lives, and what is known about its nodes."""
+"""The graph: how large it may be, how long it lives, and what its nodes know."""
 
 import inspect
 import subprocess
@@ -76,7 +76,7 @@ def test_time_is_linear(f, small, no_collector):
 
 
 @pytest.mark.promise("A4")
-def test_what_is_shared_is_visited_once():
+def test_shared_nodes_are_visited_once():
     x = tg.Tensor(1.0, requires_grad=True)
     y = x
     for _ in range(60):
@@ -122,7 +122,7 @@ def test_memory_per_operation():
         y.backward()
         assert tracemalloc.get_traced_memory()[1] < 2_000 * 20_000
         del y
-        assert tracemalloc.get_traced_memory()[0] < 50 * 20_000  # freed, except for what Python keeps for new objects
+        assert tracemalloc.get_traced_memory()[0] < 50 * 20_000  # released, except for what Python keeps for reuse
     finally:
         tracemalloc.stop()
 
@@ -148,7 +148,7 @@ def test_backward_needs_little_more_memory_than_forward():
 
 
 @pytest.mark.promise("A11")
-def test_saved_arrays_are_freed_on_the_way(monkeypatch):
+def test_saved_arrays_are_freed_during_backward(monkeypatch):
     layer = 100_000 * 8
     monkeypatch.setattr(walk, "_ENOUGH", layer)
     x = tg.Tensor(np.ones(100_000), requires_grad=True)
@@ -172,8 +172,8 @@ def test_saved_arrays_are_freed_on_the_way(monkeypatch):
 
 
 @pytest.mark.parametrize("enough", [1, 4_000, 16_000])
-def test_a_careful_walk_starts_where_arrays_were_freed(monkeypatch, enough):
-    """A dead branch beyond freed parts, with shared leaves, a fan-in across the front, and a retained gradient."""
+def test_a_careful_walk_continues_where_arrays_were_freed(monkeypatch, enough):
+    """A dead branch behind freed parts, with shared leaves, a fan-in across the front, a retained gradient."""
 
     def gradients(size):
         monkeypatch.setattr(walk, "_ENOUGH", size)
@@ -198,7 +198,7 @@ def test_a_careful_walk_starts_where_arrays_were_freed(monkeypatch, enough):
 
 
 class Model:
-    """Two layers and plain gradient descent, to see what a training step does to memory."""
+    """Two layers and plain gradient descent: what a training step does to memory."""
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -221,10 +221,10 @@ class Model:
 
 
 def growth(f, count):
-    """The bytes that each call of f leaves behind; the smallest possible object takes 16, one with a slot 40."""
+    """Bytes that each call of f leaves behind. The smallest object takes 16, one with a slot 40."""
     for _ in range(20):
         f()
-    # Python keeps deleted tuples for reuse; once that store is full, it does not grow during the measurement.
+    # Python keeps deleted tuples for reuse; once full, that store does not grow during the measurement.
     spare = [tuple([None] * n) for n in range(1, 20) for _ in range(2000)]
     del spare
     tracemalloc.start()
@@ -319,7 +319,7 @@ def test_a_result_is_freed_with_its_last_reference(no_collector):
     assert node() is None
 
 
-def test_a_gradient_that_is_recorded_lives_as_long_as_its_leaf(no_collector):
+def test_a_recorded_gradient_lives_as_long_as_its_leaf(no_collector):
     x = tg.Tensor(np.ones(3), requires_grad=True)
     y = tg.exp(x)
     made = weakref.ref(y.node)
@@ -335,7 +335,7 @@ def test_a_gradient_that_is_recorded_lives_as_long_as_its_leaf(no_collector):
     assert gradient() is None
 
 
-def test_backward_frees_what_was_saved():
+def test_backward_frees_saved_arrays():
     x = tg.Tensor(np.ones(1000), requires_grad=True)
     y = tg.exp(x)
     saved = weakref.ref(y.data)
@@ -386,7 +386,7 @@ def test_a_node_made_by_a_transform_knows_its_caller():
     assert source_line(g.node.code, g.node.lasti) == (__file__, line)
 
 
-def test_a_call_of_several_lines():
+def test_a_call_over_several_lines():
     x = tg.Tensor(1.0, requires_grad=True)
     line = here() + 1
     y = tg.add(
@@ -398,8 +398,8 @@ def test_a_call_of_several_lines():
     assert source_line(y.node.code, y.node.lasti) == (__file__, line)
 
 
-def test_a_recorded_node_has_all_that_the_constructor_sets():
-    """``record`` makes nodes without calling the constructor, which would take twice as long."""
+def test_a_recorded_node_has_everything_that_the_constructor_sets():
+    """``record`` makes its nodes without calling the constructor, which would take twice as long."""
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     recorded = (x * x).node
     made = Node("multiply", (), (), (), x.data, x.shape, None, -1, recorded.scope)
@@ -409,7 +409,7 @@ def test_a_recorded_node_has_all_that_the_constructor_sets():
     assert (recorded.gradient, recorded.extra, recorded.value) == (made.gradient, made.extra, made.value)
 
 
-def test_a_complex_number_is_not_taken_for_a_real_one_that_equals_it():
+def test_a_complex_number_is_not_mistaken_for_an_equal_real_one():
     x = tg.Tensor([1.0, 2.0])
     assert (x * 3.0).dtype == np.float64
     assert (x * (3 + 0j)).dtype == np.complex128

@@ -1,4 +1,4 @@
-"""Ctrl-C: before a step or after it, never in the middle of it."""
+"""Ctrl-C takes effect before a step or after it, never within."""
 
 import signal
 import threading
@@ -24,7 +24,7 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_custom_handler_is_called_and_put_back():
+def test_a_custom_handler_is_called_and_restored():
     calls = []
     before = signal.signal(signal.SIGINT, lambda *_: calls.append(1))
     try:
@@ -53,7 +53,7 @@ def test_in_another_thread_it_does_nothing():
 
 @contextmanager
 def alarms():
-    """Let SIGALRM act as Ctrl-C."""
+    """Make SIGALRM act as Ctrl-C."""
     before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
@@ -88,7 +88,7 @@ def state(model, optimizer):
 
 @pytest.mark.promise("J4")
 @pytest.mark.parametrize("compiled", [False, True])
-def test_parameters_and_state_are_of_one_step(compiled):
+def test_parameters_and_state_belong_to_the_same_step(compiled):
     step, model, optimizer = training(compiled)
     known = [state(model, optimizer)]
     for _ in range(400):
@@ -116,7 +116,7 @@ def test_parameters_and_state_are_of_one_step(compiled):
 @pytest.mark.promise("J4")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_running_statistics_are_at_most_one_step_ahead(compiled):
-    """The forward pass of an eager step updates them one by one; after a compiled step, all are of the same step."""
+    """An eager forward pass updates them one after another; a compiled step updates all of them or none."""
 
     def trained():
         step, model, optimizer = training(compiled, norm="batch")

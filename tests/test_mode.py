@@ -1,4 +1,4 @@
-"""Switches: their effect inside a block, in a decorated function, and in other threads and tasks."""
+"""Switches: what they change inside a block, in a decorated function, and in which thread or task."""
 
 import asyncio
 import threading
@@ -143,7 +143,7 @@ def test_a_switch_in_one_task_is_invisible_to_others():
     assert asyncio.run(both()) == [[False] * 3, [True] * 3]
 
 
-def test_a_generator_that_holds_a_block_open_ends_it_where_it_is_closed():
+def test_a_generator_that_holds_a_block_open_ends_it_on_leaving_the_block():
     def numbers():
         with tg.no_grad():
             yield recorded()

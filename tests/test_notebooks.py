@@ -20,7 +20,7 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_as_it_was_committed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))  # no settings of the machine
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))  # ignore this machine's settings
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.from_dict(stored)
     client = NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
@@ -29,7 +29,7 @@ def test_it_runs_as_it_was_committed(path: Path, tmp_path: Path, monkeypatch: py
         if old.cell_type != "code":
             continue
         assert old.execution_count == new.execution_count, "committed without having been run top to bottom"
-        assert kinds(old) == kinds(new), f"other outputs than committed:\n{old.source}"
+        assert kinds(old) == kinds(new), f"the outputs differ in kind from the committed ones:\n{old.source}"
         for output in new.outputs:
             assert output.get("name") != "stderr", output["text"]
 

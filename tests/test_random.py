@@ -1,4 +1,4 @@
-"""Draws whose gradient is the implicit one, which the rows of the table cannot compare with differences of draws."""
+"""Draws with implicit gradients, which the rows of the table cannot compare with differences of draws."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_the_second_derivative_of_a_gamma_draw(shape):
 
 
 def test_far_tails_and_numbers_that_underflow():
-    # From the definition with 60 digits, by mpmath: minus the slope of the distribution function over the density.
+    # From the definition, with 60 digits of mpmath: minus the slope of the distribution function over the density.
     a = np.array([0.01, 0.01, 0.3])
     z = np.array([1.8309524563808733e-16, 13.481814871596061, 17.583462446593153])
     expected = [6.532040019772223e-13, 96.57242968633142, 6.187556027968628]
@@ -87,7 +87,7 @@ def test_gradients_of_dirichlet_draws_are_right_on_average(alpha):
     np.testing.assert_allclose(a.grad, expected, rtol=0.05, atol=0.002)
 
 
-def test_a_compiled_step_draws_anew_for_the_shape_it_has():
+def test_a_compiled_step_draws_for_the_current_shape():
     shape = tg.Tensor([2.0, 3.0], requires_grad=True)
 
     def step(rng):

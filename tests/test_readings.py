@@ -1,7 +1,7 @@
-"""One rule, evaluated in four ways: on ndarrays, on Tensors, on traced arrays, and on another library's arrays.
+"""One rule, four readings: on ndarrays, on Tensors, on traced arrays, and on another library's arrays.
 
-Every operation of the table, and every function of nn, runs forward and backward in all four ways, and the numbers
-are compared.
+Every operation of the table, and every function of nn, runs forward and backward in all four, and the numbers are
+compared.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def seeds(results: list[Any]) -> list[Any]:
     return [np.asarray(g + 0.7j * g * g if r.dtype.kind == "c" else g, r.dtype) for g, r in made]
 
 
-def forward_and_backward(op: Any, sample: Sample, arrays: Any = None) -> tuple[list[Any], list[Any]]:
-    """Results and gradients on plain arrays."""
+def results_and_gradients(op: Any, sample: Sample, arrays: Any = None) -> tuple[list[Any], list[Any]]:
+    """The results and gradients on plain arrays."""
     leaves = [tg.Tensor(a, requires_grad=True) for a in (arrays or sample.arrays)]
     results = listed(sample.apply(op, leaves))
     for result, seed in zip(results, seeds(results)):
@@ -55,7 +55,7 @@ def same(got: Any, expected: Any, rtol: float = 0.0) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), ROWS)
 def test_on_tensors(op: Any, sample: Sample) -> None:
-    expected, gradients = forward_and_backward(op, sample)
+    expected, gradients = results_and_gradients(op, sample)
     leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
     results = listed(sample.apply(op, leaves))
     for result, seed in zip(results, seeds(results)):
@@ -77,13 +77,13 @@ def test_on_traced_arrays(op: Any, sample: Sample) -> None:
         return results
 
     compiled = tg.compile(step)
-    for factor in (1.0, 0.9, 0.95):  # traced once, replayed twice with different numbers
+    for factor in (1.0, 0.9, 0.95):  # traced once, replayed twice on other numbers
         arrays = [np.asarray(a * factor) for a in sample.arrays]
-        expected, gradients = forward_and_backward(op, sample, arrays)
+        expected, gradients = results_and_gradients(op, sample, arrays)
         for leaf, array in zip(leaves, arrays):
             leaf.data[...] = array
         results = compiled()
-        # Bit for bit, except for complex numbers: NumPy multiplies a single one in a different way.
+        # To the bit, except for complex numbers: NumPy multiplies a single one in a different way.
         rtol = 1e-14 if any(map(np.iscomplexobj, (*sample.arrays, *expected))) else 0.0
         same([r.data for r in results], expected, rtol)
         same([leaf.grad for leaf in leaves], gradients, rtol)
@@ -92,8 +92,8 @@ def test_on_traced_arrays(op: Any, sample: Sample) -> None:
 
 @pytest.mark.parametrize(("op", "sample"), [row for row in ROWS if not row.id.startswith("random.")])
 def test_on_arrays_of_another_library(op: Any, sample: Sample) -> None:
-    """All operations except random draws, which come from NumPy's generators."""
-    expected, gradients = forward_and_backward(op, sample)
+    """All except random draws, which come from NumPy's generators."""
+    expected, gradients = results_and_gradients(op, sample)
     leaves = [tg.from_numpy(StandIn(a), requires_grad=True) for a in sample.arrays]
     more = tuple(StandIn(m) if isinstance(m, np.ndarray) else m for m in sample.more)
     keywords = {name: StandIn(v) if isinstance(v, np.ndarray) else v for name, v in sample.keywords.items()}

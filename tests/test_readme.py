@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, and its commands exist."""
+"""The README's code runs as printed, and its commands exist."""
 
 from __future__ import annotations
 

@@ -122,6 +122,6 @@ def test_nothing_is_kept_alive():
     assert running.node.inputs == ()
 
 
-def test_what_is_not_a_tensor_is_refused():
+def test_an_argument_that_is_not_a_tensor():
     with pytest.raises(TypeError, match="ndarray"):
         tg.why_no_grad(X)

@@ -1,4 +1,4 @@
-"""Tensor: what it accepts, its types and scalars, shapes and their errors (PROMISES E and F)."""
+"""Tensor: what it accepts, dtypes and scalars, shapes and their errors (PROMISES E and F)."""
 
 import copy
 import datetime
@@ -42,7 +42,7 @@ def test_only_floating_point_can_require_a_gradient(data):
         (np.zeros(2, dtype=[("a", float)]), "'a'"),
     ],
 )
-def test_what_holds_no_numbers_is_refused(data, named):
+def test_data_that_are_not_numbers_are_refused(data, named):
     with pytest.raises(DTypeError, match=re.escape(named)):
         tg.Tensor(data)
     if not isinstance(data, np.ndarray):
@@ -90,7 +90,7 @@ def test_from_numpy_shares_and_tensor_copies():
         tg.from_numpy([1.0])
 
 
-# --- as Python sees it ------------------------------------------------------------------------------------
+# --- as a Python object -----------------------------------------------------------------------------------
 
 
 @pytest.mark.promise("E5")
@@ -106,7 +106,7 @@ def test_truth():
 
 
 @pytest.mark.promise("E5")
-def test_membership_in_a_list_goes_by_identity_first():
+def test_membership_in_a_list_checks_identity_first():
     a, b = tg.Tensor([1.0, 2.0]), tg.Tensor([1.0, 2.0])
     assert a in [a, b]
     with pytest.raises(ValueError, match=r"ambiguous.*any\(\)"):
@@ -210,7 +210,7 @@ def test_a_wider_constant_widens_the_result_but_not_the_gradient():
 
 
 @pytest.mark.promise("E9")
-def test_without_axes_everything_stays_an_array():
+def test_results_without_axes_stay_arrays():
     x = tg.Tensor(3.0, requires_grad=True)
     for y in (
         x * x,
@@ -349,7 +349,7 @@ def test_results_and_constants_are_updated_in_place_and_recorded():
     assert constant is before
 
 
-def test_a_product_of_matrices_in_place():
+def test_an_in_place_matrix_product():
     x, w = tg.Tensor(np.eye(2) + 1, requires_grad=True), tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     y = x * 1.0
     y @= w
@@ -360,7 +360,7 @@ def test_a_product_of_matrices_in_place():
 
 @pytest.mark.promise("C7")
 @pytest.mark.parametrize("f", [tg.exp, tg.tanh, lambda x: tg.sqrt(x) * 1.0 * x])
-def test_an_in_place_update_of_a_saved_array_is_detected(f):
+def test_an_in_place_update_of_a_saved_tensor_is_detected(f):
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     y = f(x)
     z = y * y
@@ -371,7 +371,7 @@ def test_an_in_place_update_of_a_saved_array_is_detected(f):
 
 
 @pytest.mark.promise("C8")
-def test_an_in_place_update_of_an_array_that_was_not_saved_is_right():
+def test_an_in_place_update_of_an_unsaved_tensor_is_right():
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     y = x + 1.0
     y *= 3.0
@@ -433,7 +433,7 @@ SHAPES = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (1, 2, 3)]
 
 @pytest.mark.parametrize("one", SHAPES)
 @pytest.mark.parametrize("two", SHAPES)
-def test_gradients_of_what_is_broadcast(one, two):
+def test_gradients_of_broadcast_arguments(one, two):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=one), rng.normal(size=two)
     x, y = tg.Tensor(a, requires_grad=True), tg.Tensor(b, requires_grad=True)
@@ -443,7 +443,7 @@ def test_gradients_of_what_is_broadcast(one, two):
     for leaf, others_part in ((x, b + 1), (y, a - 1)):
         full = weights * np.broadcast_to(others_part, weights.shape)
         expected = np.zeros(leaf.shape)
-        for index in np.ndindex(full.shape):  # every element of the result adds to the one it was made from
+        for index in np.ndindex(full.shape):  # every element of the result adds to the one it came from
             own = index[len(index) - leaf.ndim :]
             expected[tuple(i if n > 1 else 0 for i, n in zip(own, leaf.shape, strict=True))] += full[index]
         assert leaf.grad.shape == leaf.shape
@@ -555,3 +555,35 @@ def test_remainders_by_operators():
         t //= 2
     assert t.data.tolist() == [1.0, 0.0]
     assert t.requires_grad
+
+
+def test_replace_data_keeps_the_leaf_and_drops_its_gradient():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    tg.replace_data(w, np.zeros(3, np.float32))
+    assert (w.shape, w.dtype, w.requires_grad, w.name, w.grad) == ((3,), np.float32, True, "w", None)
+    loss.backward()  # the graph has the old array, and its own leaf
+    assert w.grad is None
+    (w * 2.0).sum().backward()
+    np.testing.assert_array_equal(w.grad, np.full(3, 2.0, np.float32))
+    with pytest.raises(DTypeError, match="int64"):
+        tg.replace_data(w, np.zeros(3, int))
+    with pytest.raises(GraphError, match="takes a leaf"):
+        tg.replace_data(w * 2.0, np.zeros(3))
+    assert w.dtype == np.float32
+
+
+def test_data_takes_an_array_of_the_same_shape_and_dtype_alone():
+    w = tg.Tensor(np.ones((2, 3), np.float32), requires_grad=True, name="w")
+    w.data = np.zeros((2, 3), np.float32)
+    np.testing.assert_array_equal(w.data, 0)
+    with pytest.raises(ShapeError, match=r"'w' has shape \(2, 3\) and dtype float32, got shape \(3, 2\).*replace_data"):
+        w.data = np.zeros((3, 2), np.float32)
+    with pytest.raises(DTypeError, match=r"dtype float32, got shape \(2, 3\) and dtype float64.*replace_data"):
+        w.data = np.zeros((2, 3))
+    with pytest.raises(ShapeError, match="got list"):
+        w.data = [1.0]
+    constant = tg.Tensor([1.0])
+    constant.data = np.zeros(3, int)  # nothing depends on it
+    assert constant.shape == (3,)

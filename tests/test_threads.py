@@ -1,4 +1,4 @@
-"""Eight threads with separate graphs, with Python switching between them as often as possible."""
+"""Eight threads with their own graphs, while Python switches between them as often as it can."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ import tensorgrad as tg
 @pytest.mark.promise("J1")
 def test_threads_with_separate_graphs():
     x = np.array([0.3, -1.2, 2.0])
-    nested = 2 * np.cos(x) - x * np.sin(x)  # of x sin(x), twice
+    nested = 2 * np.cos(x) - x * np.sin(x)  # the second derivative of x sin(x)
     wrong = []
 
     def f(t):

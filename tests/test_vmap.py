@@ -37,7 +37,7 @@ def test_axes_and_nests() -> None:
     close(tg.vmap(lambda x: x.data > 0)(A), A > 0)
 
 
-def test_outside_values_are_the_same_for_all_samples() -> None:
+def test_closed_over_tensors_are_shared_by_all_samples() -> None:
     w = tg.Tensor(A, requires_grad=True)
     v = tg.tanh(w)
     loss = (tg.vmap(lambda x: tg.tanh(v @ x))(X) ** 2).sum()
@@ -67,7 +67,7 @@ def test_derivatives_inside_and_outside() -> None:
         same(*outcomes, 1e-9)
 
 
-def test_a_batch_of_batches() -> None:
+def test_nested_batches() -> None:
     w = tg.Tensor(A[:4], requires_grad=True)
     pairs = tg.vmap(lambda a: tg.vmap(lambda b: (w @ a * b).sum())(X[:3]))(X)
     close(pairs, X @ w.data.T @ X[:3].T)
@@ -79,7 +79,7 @@ def test_a_batch_of_batches() -> None:
     close(tg.vmap(lambda i: tg.vmap(lambda a: a[i])(X))(np.array([2, 0])), X[:, [2, 0]].T)
 
 
-def test_a_decision_by_value_is_made_for_each_sample() -> None:
+def test_a_branch_on_a_value_is_taken_per_sample() -> None:
     def f(x: Any) -> Any:
         return x * 2 if x[0].item() > 0 else -x
 
@@ -135,7 +135,7 @@ def test_no_samples_and_refusals() -> None:
         np.add(Batched(np.ones((3, 2)), new_level()), 1.0, out=np.ones(2))
 
 
-def test_drawn_and_recorded_for_drawings() -> None:
+def test_drawings_and_record_graph() -> None:
     xs = tg.Tensor(X, requires_grad=True)
     with tg.record_graph():
         loss = tg.vmap(lambda x: (tg.tanh(x) ** 2).sum())(xs).sum()
@@ -144,11 +144,11 @@ def test_drawn_and_recorded_for_drawings() -> None:
     assert "vmap" in str(tg.draw(tg.jacobian(curved)(tg.Tensor(X[0], requires_grad=True)).sum(), backward=True))
 
 
-# --- gradients of samples -------------------------------------------------------------------------------
+# --- per-sample gradients -------------------------------------------------------------------------------
 
 
 def sample_loss(model: Any) -> Callable[..., Any]:
-    """The loss of one sample, for parameters in a dict."""
+    """The loss of one sample, as a function of a dict of parameters."""
     names = [name for name, _ in model.named_parameters()]
 
     def loss(p: Any, x: Any, label: Any) -> Any:
@@ -183,7 +183,7 @@ def test_each_sample_through_activations_and_losses(name: str, loss: str) -> Non
 
     targets = RNG.uniform(0, 1, (5, 6))
     got = tg.per_sample_grad(f)(A, X, targets)
-    close(got, np.stack([tg.grad(f)(A, X[i], targets[i]).data for i in range(5)]))
+    close(got, np.stack([tg.grad(f)(A, X[i], targets[i]) for i in range(5)]))
 
 
 def test_each_sample_through_batch_norm() -> None:
@@ -195,7 +195,7 @@ def test_each_sample_through_batch_norm() -> None:
 
     got = tg.per_sample_grad(f)(A, X)
     with tg.no_grad():
-        close(got, np.stack([tg.grad(f)(A, X[i]).data for i in range(5)]))
+        close(got, np.stack([tg.grad(f)(A, X[i]) for i in range(5)]))
     assert all(p.grad is None for p in parameters)
     norm.train()
     with pytest.raises(tg.ShapeError, match="training needs more than 1 row"):

@@ -1,39 +1,50 @@
-"""What a file may name: the classes of nn that are public, and NumPy's bit generators."""
+"""What a file may name: the public classes of nn, and NumPy's bit generators."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import tensorgrad as tg
 
-__all__ = ["BIT_GENERATORS", "arguments_of", "is_registered", "registry"]
+__all__ = ["BIT_GENERATORS", "arguments_of", "fill", "is_registered", "registry"]
 
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
+_classes: dict[str, type] = {}
 
-def registry() -> dict[str, type]:
-    """The public classes whose objects are their attributes and nothing else, by name.
 
-    Making one without its constructor runs no code and allocates nothing.
+def fill(names: Mapping[str, Any]) -> None:
+    """Register the classes among the public names of nn: once, when nn is imported.
+
+    A class assigned to nn later, ``nn.Mine = Mine``, is the user's own, and no file can name it.
     """
-    import nn
+    if not _classes:
+        _classes.update(
+            (name, value)
+            for name, value in names.items()
+            if isinstance(value, type)
+            and value.__name__ == name
+            and cast(Any, value).__new__ is object.__new__
+            and not issubclass(value, tg.Tensor)
+        )
 
-    return {
-        name: value
-        for name, value in vars(nn).items()
-        if isinstance(value, type)
-        and value.__name__ == name
-        and cast(Any, value).__new__ is object.__new__
-        and not issubclass(value, tg.Tensor)
-    }
+
+def registry() -> Mapping[str, type]:
+    """The public classes whose objects consist of their attributes alone, by name.
+
+    Creating an object without the constructor runs no code and allocates nothing.
+    """
+    return MappingProxyType(_classes)
 
 
 def is_registered(kind: type) -> bool:
-    """Is it a public class, not one of the user's that has the same name?"""
-    return registry().get(kind.__name__) is kind
+    """Whether this is a public class of nn, not a user's class of the same name."""
+    return _classes.get(kind.__name__) is kind
 
 
 def arguments_of(kind: type[Any]) -> set[str]:
-    """The names of a constructor's arguments."""
+    """The names of the arguments of a constructor."""
     return set(inspect.signature(kind).parameters)

@@ -1,1 +1,1 @@
-"""Layers and what is made of them, a family a file."""
+"""Layers, one file per family."""

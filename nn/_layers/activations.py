@@ -1,4 +1,4 @@
-"""Activations as modules: functions of one number, applied to every element, and softmax."""
+"""Activations as modules: elementwise functions, and softmax."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ class LeakyReLU(Module):
 
 
 class PReLU(Module):
-    """x where positive, ``slope * x`` elsewhere, with a slope that is learned (He et al., 2015).
+    """x where positive, ``slope * x`` elsewhere, with a learned slope (He et al., 2015).
 
-    Shapes: x (N, C, ...) for a slope a channel, any shape for one slope; result as x.
+    Shapes: x (N, C, ...) for one slope per channel, any shape for a single slope; result like x.
 
     Args:
-        num_parameters: number of slopes: 1, or that of the channels, axis 1 of x.
-        init: the slope at first.
+        num_parameters: number of slopes: 1, or the number of channels (axis 1 of x).
+        init: the initial slope.
         dtype: of the slope.
 
     Raises:
-        ShapeError: x has another number of channels.
+        ShapeError: x has a different number of channels.
 
     >>> import numpy as np, nn
     >>> nn.PReLU()(np.array([-1.0, 2.0], np.float32)).data
@@ -114,7 +114,7 @@ class ELU(Module):
 class SELU(Module):
     """:class:`ELU` scaled so that mean 0 and variance 1 are a fixed point (Klambauer et al., 2017).
 
-    Initialise its weights with "lecun_normal", for which that was derived.
+    Initialise the weights before it with "lecun_normal", for which the scale was derived.
 
     >>> import nn
     >>> nn.SELU()([-10000.0, 1.0])
@@ -129,8 +129,8 @@ class GELU(Module):
     """x times the probability that a standard normal number is below it (Hendrycks and Gimpel, 2016).
 
     Args:
-        approximate: "none" takes the error function from SciPy; "tanh" is the authors' approximation, within 0.0005
-            of it, and needs NumPy alone.
+        approximate: "none" uses the error function from SciPy; "tanh" is the authors' approximation, within 0.0005
+            of it, and needs only NumPy.
 
     Raises:
         ValueError: approximate is neither.
@@ -144,7 +144,7 @@ class GELU(Module):
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
-            raise ValueError(f"GELU: approximate is 'none' or 'tanh', got {approximate!r}")
+            raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
@@ -182,7 +182,7 @@ class Softplus(Module):
     """``log(1 + exp(beta * x)) / beta``, a smooth :class:`ReLU`; exact for large x, without a threshold.
 
     Args:
-        beta: the larger, the nearer to ReLU; positive.
+        beta: positive; the larger, the closer to ReLU.
 
     Raises:
         ValueError: beta is not positive.
@@ -219,7 +219,7 @@ class Softsign(Module):
 
 
 class Hardtanh(Module):
-    """x within ``[min_val, max_val]``, and the nearer of the two outside; the gradient is 1 on the edges.
+    """x clipped to ``[min_val, max_val]``; the gradient is 1 at the edges.
 
     Raises:
         ValueError: min_val is not below max_val.
@@ -288,7 +288,7 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """The logarithm of :class:`Softmax`, exact also where that rounds to 0.
+    """The logarithm of :class:`Softmax`, exact even where that rounds to 0.
 
     >>> import nn
     >>> nn.LogSoftmax()([0.0, 1000.0])
@@ -299,7 +299,7 @@ class LogSoftmax(Softmax):
         return tg.log_softmax(x, axis=tg.watch(self, "axis"))
 
 
-# Those that a model's description may name; each can be made without arguments.
+# Activations that the description of a model can name; each can be created without arguments.
 ACTIVATIONS: dict[str, type[Module]] = {
     "relu": ReLU,
     "leaky_relu": LeakyReLU,

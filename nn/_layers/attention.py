@@ -1,4 +1,4 @@
-"""Attention of several heads."""
+"""Attention with several heads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from .. import functional, init
-from .._checks import count
+from .._checks import count, probability
 from .._module import Module
 from .linear import Linear
 
@@ -18,30 +18,30 @@ __all__ = ["MultiheadAttention"]
 
 
 class MultiheadAttention(Module):
-    """Means of values, weighted by how well keys fit queries, in several heads (Vaswani et al., 2017, section 3.2.2).
+    """Means of values, weighted by how well keys match queries, in several heads (Vaswani et al., 2017, section 3.2.2).
 
-    Each head sees its part of three projections of the inputs; a fourth one mixes what they found. The batch comes
-    first.
+    Each head works on its share of three projections of the inputs; a fourth projection mixes their results. The batch
+    axis comes first.
 
-    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result as query.
+    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result like query.
 
     Args:
         embed_dim: features of the inputs and of the result.
-        num_heads: so many parts of the features.
+        num_heads: number of heads, each with an equal share of the features.
         dropout: probability of dropping a weight in training, in [0, 1).
-        bias: do the projections add one, which starts at zero?
+        bias: add a bias to each projection, initially zero.
         init: of the weights of the projections, as in :class:`Linear`.
         dtype: of the parameters.
         rng: generator or seed for weights and dropout; None draws a fresh seed.
 
-    ``forward(query, key=None, value=None, *, mask=None)``: the key is the query by default, the value the key. The mask
-    broadcasts to (N, L, S) and holds for all heads: booleans, True where a query may see a key, or numbers that are
-    added to the scores. ``np.tri(L, dtype=bool)`` lets a query see what came before, and
-    ``present[:, None, :]`` hides the keys that only fill up a sequence. It returns one Tensor, not a pair with the
-    weights as PyTorch's does.
+    ``forward(query, key=None, value=None, *, mask=None)``: by default the key is the query, and the value is the key.
+    The mask broadcasts to (N, L, S) and applies to all heads: booleans, True where a query can see a key, or numbers to
+    add to the scores. ``np.tri(L, dtype=bool)`` lets a query see itself and what came before, and
+    ``present[:, None, :]`` hides the keys that only pad a sequence. It returns a Tensor, unlike PyTorch's, which
+    returns a pair with the weights.
 
     Raises:
-        ShapeError: an input has another number of features, or the mask does not broadcast.
+        ShapeError: an input has a different number of features, or the mask does not broadcast.
         ValueError: num_heads does not divide embed_dim.
 
     >>> import numpy as np, nn
@@ -65,7 +65,7 @@ class MultiheadAttention(Module):
         self.num_heads = count("MultiheadAttention", "num_heads", num_heads)
         if self.embed_dim % self.num_heads:
             raise ValueError(f"MultiheadAttention: num_heads={num_heads} does not divide embed_dim={embed_dim}")
-        self.dropout = functional.checked_probability(dropout, "MultiheadAttention", "dropout")
+        self.dropout = probability("MultiheadAttention", "dropout", dropout)
         self.rng = np.random.default_rng(rng)
         self.query_proj, self.key_proj, self.value_proj, self.out_proj = (
             Linear(self.embed_dim, self.embed_dim, bias=bias, init=init, dtype=dtype, rng=self.rng) for _ in range(4)
@@ -94,7 +94,7 @@ class MultiheadAttention(Module):
         return self.out_proj(tg.reshape(side_by_side, (*side_by_side.shape[:-2], self.embed_dim)))
 
     def _heads(self, x: tg.Tensor) -> tg.Tensor:
-        """(..., length, features) as (..., heads, length, features of a head)."""
+        """Reshape (..., length, features) to (..., heads, length, features of a head)."""
         parts = tg.reshape(x, (*x.shape[:-1], self.num_heads, self.embed_dim // self.num_heads))
         return tg.swapaxes(parts, -2, -3)
 

@@ -8,13 +8,13 @@ from typing import Any, overload
 import tensorgrad as tg
 
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 
 __all__ = ["Residual", "Sequential"]
 
 
 class Sequential(Module):
-    """Modules one after the other, named "0", "1", ...; a slice of it is a Sequential of the same modules.
+    """Modules applied one after the other, named "0", "1", ...; a slice is a Sequential of the same modules.
 
     >>> import numpy as np, nn
     >>> nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh())(np.ones((4, 3))).shape
@@ -51,11 +51,11 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """``x + module(x)``, so that the module learns a difference and gradients pass by it (He et al., 2016).
+    """``x + module(x)``, so that the module learns a difference and gradients can bypass it (He et al., 2016).
 
     Args:
-        module: gives the shape of its input, or of the shortcut's result.
-        shortcut: a Module that x goes through on the other way, such as a Linear to another width; None for x itself.
+        module: its result has the shape of its input, or of the shortcut's result.
+        shortcut: a Module to apply to x on the other path, such as a Linear to another width; None for x itself.
 
     Raises:
         ShapeError: the two results differ in shape; they are not broadcast.
@@ -74,12 +74,12 @@ class Residual(Module):
         self.shortcut = shortcut
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        around: Any = _operand(x) if self.shortcut is None else self.shortcut(x)
+        around: Any = operand(x) if self.shortcut is None else self.shortcut(x)
         through = self.module(x)
         if around.shape != through.shape:
             which = "x" if self.shortcut is None else "the shortcut's result"
             raise tg.ShapeError(
-                f"Residual: {which} has shape {around.shape} and the module's result {through.shape}, expected the "
-                "same; give a shortcut, such as nn.Linear(in_features, out_features)"
+                f"Residual: {which} has shape {around.shape} and the module's result {through.shape}, expected equal "
+                "shapes; pass a shortcut, such as nn.Linear(in_features, out_features)"
             )
         return tg.add(around, through)

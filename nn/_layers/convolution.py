@@ -16,7 +16,7 @@ __all__ = ["Conv1d", "Conv2d"]
 
 
 class _Conv(Weighted):
-    """A convolution over so many axes; b is one number an output channel."""
+    """A convolution over ``_axes`` axes; b has one number per output channel."""
 
     _axes: int
 
@@ -44,7 +44,7 @@ class _Conv(Weighted):
         self.kernel_size = each(kernel_size, self._axes, op, "kernel_size")
         self.stride = each(stride, self._axes, op, "stride")
         if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f"{op}: padding is 'same', 'valid' or numbers, got {padding!r}")
+            raise ValueError(f"{op}: padding must be 'same', 'valid' or integers, got {padding!r}")
         self.padding = padding if isinstance(padding, str) else each(padding, self._axes, op, "padding", 0)
         self.dilation = each(dilation, self._axes, op, "dilation")
         self.groups = count(op, "groups", groups)
@@ -81,20 +81,20 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Images correlated with kernels that are learned.
+    """Cross-correlation of images with learned kernels.
 
     Shapes: x (N, in_channels, height, width), W (out_channels, in_channels / groups, kernel height, kernel width), b
         (out_channels,), result (N, out_channels, height', width').
 
     Args:
-        in_channels: of x.
+        in_channels: number of channels of x.
         out_channels: number of kernels.
-        kernel_size: an integer, here and below, or one for each axis.
-        stride: from one place of the kernel to the next.
+        kernel_size: here and below, an integer or one for each axis.
+        stride: step from one position of the kernel to the next.
         padding: zeros on each side; "valid" is 0, "same" (with stride 1) keeps height and width.
-        dilation: from one element of the kernel to the next.
-        groups: so many parts of the channels, each with its part of the outputs.
-        bias: add b, which starts at zero?
+        dilation: step from one element of the kernel to the next.
+        groups: number of groups of channels, each with its own share of the outputs.
+        bias: add b, initially zero.
         l1: weight of ``sum(abs(W))`` in :func:`penalty`.
         l2: weight of ``sum(W²)`` there.
         init: as in :class:`Linear`.
@@ -102,8 +102,8 @@ class Conv2d(_Conv):
         rng: generator or seed for W; None draws a fresh seed.
 
     Raises:
-        ShapeError: x has other channels or axes, or is smaller than the kernel.
-        ValueError: a number is too small, or groups do not divide the channels.
+        ShapeError: x has the wrong number of channels or axes, or is smaller than the kernel.
+        ValueError: a number is too small, or groups does not divide the channels.
 
     >>> import numpy as np, nn
     >>> nn.Conv2d(1, 4, 3, stride=2, rng=0)(np.ones((2, 1, 9, 9), np.float32)).shape

@@ -7,6 +7,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .. import functional
+from .._checks import probability
 from .._module import Module
 
 __all__ = ["Dropout"]
@@ -15,7 +16,7 @@ __all__ = ["Dropout"]
 class Dropout(Module):
     """In training, set each element to 0 with probability p and scale the others by ``1 / (1 - p)``.
 
-    So the expected value stays, and evaluation passes x through (Srivastava et al., 2014).
+    The expected value stays the same, and evaluation returns x unchanged (Srivastava et al., 2014).
 
     Args:
         p: probability of dropping, in [0, 1).
@@ -31,7 +32,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__()
-        self.p = functional.checked_probability(p, "Dropout")
+        self.p = probability("Dropout", "p", p)
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:

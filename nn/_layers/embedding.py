@@ -1,4 +1,4 @@
-"""Embedding: rows of a table that is learned."""
+"""Embedding: rows of a learned table."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ __all__ = ["Embedding"]
 
 
 class Embedding(Module):
-    """Row numbers to the rows of a table that is learned.
+    """Rows of a learned table, looked up by index.
 
     Shapes: indices (...), integers from 0; W (num_embeddings, embedding_dim); result (..., embedding_dim).
 
     Args:
         num_embeddings: number of rows.
         embedding_dim: length of a row.
-        padding_idx: a row that starts at zero and gets no gradient (negative: from the end); None for none.
+        padding_idx: a row that is initially zero and gets no gradient (negative: counted from the end); None for no
+            such row.
         init: as in :class:`Linear`.
         dtype: of the table.
         rng: generator or seed for W; None draws a fresh seed.
 
     Raises:
         DTypeError: indices are not integers.
-        IndexError: an index is negative or not smaller than the number of rows.
+        IndexError: an index is negative or not less than the number of rows.
 
     >>> import nn
     >>> nn.Embedding(10, 3, rng=0)([[1, 2], [4, 1]]).shape

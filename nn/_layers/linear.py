@@ -23,16 +23,16 @@ class Linear(Weighted):
     Args:
         in_features: length of the last axis of x.
         out_features: length of the last axis of the result.
-        bias: add b, which starts at zero?
+        bias: add b, initially zero.
         l1: weight of ``sum(abs(W))`` in :func:`penalty`.
         l2: weight of ``sum(W²)`` there.
-        init: a name in :mod:`nn.init`, a dict of it and its options, or a function ``(shape, dtype=, rng=)`` that
+        init: a name in :mod:`nn.init`, a dict with the name and options, or a function ``(shape, dtype=, rng=)`` that
             returns an array.
         dtype: of the parameters.
         rng: generator or seed for W; None draws a fresh seed.
 
     Raises:
-        ShapeError: x has another number of features.
+        ShapeError: x has a different number of features.
 
     >>> import numpy as np, nn
     >>> nn.Linear(3, 2, rng=0)(np.ones((4, 3), np.float32)).shape

@@ -1,4 +1,4 @@
-"""Batch normalisation."""
+"""Normalisation layers."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class BatchNorm(Module):
 
     ``gamma * (x - mean) / sqrt(var + eps) + beta``, with the batch's own mean and (biased) variance in
     training and the running ones in evaluation (Ioffe and Szegedy, 2015, algorithm 1). Composed of the
-    engine's operations: its gradient is derived.
+    engine's operations, which provide its gradient.
 
-    The running statistics are updated where the batch is seen, in the forward pass. So where Ctrl-C ends a training
-    step that is not compiled, they may be one step ahead of the parameters, each array by itself; a compiled step
-    leaves all of one step.
+    The running statistics are updated in the forward pass, which sees the batch. If Ctrl-C interrupts a training step
+    that is not compiled, each of them may thus be one step ahead of the parameters; after a compiled step all are from
+    the same step.
 
-    Shapes: x (batch, num_features) or (batch, num_features, ...), gamma and beta (num_features,), result as x.
+    Shapes: x (batch, num_features) or (batch, num_features, ...), gamma and beta (num_features,), result like x.
 
     Args:
         num_features: length of the second axis of x.
         momentum: the weight of the old running value, in [0, 1]; PyTorch's ``momentum`` is one minus this.
-        eps: added to the variance. With 0, a constant feature gives beta and no gradient.
-        affine: learn gamma (from 1) and beta (from 0)?
-        unbiased: keep the running variance with n - 1 below the line (as PyTorch does), not n?
+        eps: added to the variance. With 0, a constant feature yields beta and no gradient.
+        affine: learn gamma (initially 1) and beta (initially 0).
+        unbiased: divide the running variance by n - 1 (as PyTorch does) instead of n.
         dtype: of parameters and running statistics.
 
     Raises:
-        ShapeError: x has not num_features features; a training batch has fewer than 2 numbers of each.
+        ShapeError: x does not have num_features features; a training batch has fewer than 2 numbers for each.
 
     Warns:
-        RuntimeWarning: a training batch holds NaN or infinity; it does not enter the running statistics.
+        RuntimeWarning: a training batch contains NaN or infinity; the running statistics leave it out.
 
     >>> import numpy as np, nn
     >>> nn.BatchNorm(1, eps=0.0, dtype=np.float64)(np.array([[1.0], [3.0]]))
@@ -66,7 +66,7 @@ class BatchNorm(Module):
         self.num_features = count("BatchNorm", "num_features", num_features)
         self.momentum = number("BatchNorm", "momentum", momentum, 0)
         if self.momentum > 1:
-            raise ValueError(f"BatchNorm: momentum, the weight of the old value, is in [0, 1], got {momentum!r}")
+            raise ValueError(f"BatchNorm: momentum, the weight of the old value, must be in [0, 1], got {momentum!r}")
         self.eps = number("BatchNorm", "eps", eps, 0)
         self.unbiased = unbiased
         dtype = floating("BatchNorm", dtype)
@@ -95,16 +95,16 @@ class BatchNorm(Module):
 class LayerNorm(Module):
     """Give each sample mean 0 and variance 1 over its last axes, then scale by gamma and add beta (Ba et al., 2016).
 
-    Shapes: x (..., *normalized_shape), gamma and beta normalized_shape, result as x.
+    Shapes: x (..., *normalized_shape), gamma and beta normalized_shape, result like x.
 
     Args:
         normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
-        eps: added to the variance. With 0, what is constant gives 0 and no gradient.
-        affine: learn gamma (from 1) and beta (from 0)?
+        eps: added to the variance. With 0, constant elements yield 0 and no gradient.
+        affine: learn gamma (initially 1) and beta (initially 0).
         dtype: of the parameters.
 
     Raises:
-        ShapeError: x does not end in normalized_shape.
+        ShapeError: the shape of x does not end in normalized_shape.
 
     >>> import numpy as np, nn
     >>> nn.LayerNorm(2, eps=0.0, dtype=np.float64)(np.array([[1.0, 3.0]])).data
@@ -141,16 +141,16 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Give each sample a mean square of 1 over its last axes, then scale by gamma (Zhang and Sennrich, 2019).
 
-    Shapes: x (..., *normalized_shape), gamma normalized_shape, result as x.
+    Shapes: x (..., *normalized_shape), gamma normalized_shape, result like x.
 
     Args:
         normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
-        eps: added to the mean square; None for the spacing of x's dtype at 1 (of float32, where x is float16).
-        affine: learn gamma (from 1)?
+        eps: added to the mean square; None for the machine epsilon of x's dtype (of float32 if x is float16).
+        affine: learn gamma (initially 1).
         dtype: of gamma.
 
     Raises:
-        ShapeError: x does not end in normalized_shape.
+        ShapeError: the shape of x does not end in normalized_shape.
 
     >>> import numpy as np, nn
     >>> nn.RMSNorm(2, dtype=np.float64)(np.array([[3.0, -3.0]])).data
@@ -185,18 +185,18 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Give groups of each sample's channels mean 0 and variance 1, then scale by gamma and add beta.
 
-    After Wu and He, 2018. Shapes: x (N, num_channels, ...), gamma and beta (num_channels,), result as x.
+    From Wu and He, 2018. Shapes: x (N, num_channels, ...), gamma and beta (num_channels,), result like x.
 
     Args:
-        num_groups: so many groups of consecutive channels.
+        num_groups: number of groups of consecutive channels.
         num_channels: length of the second axis of x.
-        eps: added to the variance. With 0, a constant group gives 0 and no gradient.
-        affine: learn gamma (from 1) and beta (from 0)?
+        eps: added to the variance. With 0, a constant group yields 0 and no gradient.
+        affine: learn gamma (initially 1) and beta (initially 0).
         dtype: of the parameters.
 
     Raises:
-        ShapeError: x has another number of channels.
-        ValueError: the groups do not divide the channels.
+        ShapeError: x has a different number of channels.
+        ValueError: num_groups does not divide num_channels.
 
     >>> import numpy as np, nn
     >>> nn.GroupNorm(2, 4, eps=0.0, dtype=np.float64)(np.array([[1.0, 3.0, 5.0, 9.0]])).data

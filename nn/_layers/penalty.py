@@ -12,12 +12,12 @@ __all__ = ["penalty"]
 
 
 def penalty(model: Module) -> tg.Tensor | None:
-    """``l1 * sum(abs(W)) + l2 * sum(W²)`` over the layers of a model, to be added to its loss.
+    """``l1 * sum(abs(W)) + l2 * sum(W²)``, summed over the layers of a model, to add to its loss.
 
-    Layers that are made with ``l1=`` or ``l2=`` count: Linear, Conv1d and Conv2d; a shared one once. Biases do not.
+    Layers created with ``l1=`` or ``l2=`` count (Linear, Conv1d and Conv2d), a shared one once; biases do not.
 
     Returns:
-        A number as a Tensor; None where no layer has a penalty.
+        A number as a Tensor; None if no layer has a penalty.
 
     >>> import nn
     >>> layer = nn.Linear(2, 1, init={"name": "constant", "value": -3.0}, l1=0.1, l2=0.5)

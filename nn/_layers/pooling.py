@@ -1,4 +1,4 @@
-"""Pooling layers, and what flattens their result."""
+"""Pooling layers, and Flatten for their result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tensorgrad as tg
 from .. import functional
 from .._checks import integer
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 from ..functional._spatial import Lengths, each
 
 __all__ = ["AvgPool1d", "AvgPool2d", "Flatten", "MaxPool1d", "MaxPool2d"]
 
 
 class _Pool(Module):
-    """Windows over so many axes."""
+    """Windows over ``_axes`` axes."""
 
     _axes: int
 
@@ -27,7 +27,7 @@ class _Pool(Module):
         self.stride = self.kernel_size if stride is None else each(stride, self._axes, op, "stride")
         self.padding = each(padding, self._axes, op, "padding", 0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
-            raise ValueError(f"{op}: padding is at most half of kernel_size={kernel_size!r}, got {padding!r}")
+            raise ValueError(f"{op}: padding must be at most half of kernel_size={kernel_size!r}, got {padding!r}")
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -81,19 +81,19 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of each window; several that are equally large share the gradient evenly.
+    """The largest element of each window; tied elements share the gradient evenly.
 
     Shapes: x (N, C, height, width), result (N, C, height', width').
 
     Args:
-        kernel_size: of a window. An integer, here and below, or one for each axis.
-        stride: from one window to the next; None for the kernel size.
-        padding: so much of minus infinity on each side, at most half of kernel_size.
-        dilation: from one element of a window to the next.
+        kernel_size: size of a window. Here and below, an integer or one for each axis.
+        stride: step from one window to the next; None for the kernel size.
+        padding: how much minus infinity to add on each side, at most half of kernel_size.
+        dilation: step from one element of a window to the next.
 
     Raises:
-        ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half of kernel_size.
+        ShapeError: x has the wrong number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding is more than half of kernel_size.
 
     >>> import numpy as np, nn
     >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
@@ -120,14 +120,14 @@ class AvgPool2d(_AvgPool):
     Shapes: x (N, C, height, width), result (N, C, height', width').
 
     Args:
-        kernel_size: of a window. An integer, here and below, or one for each axis.
-        stride: from one window to the next; None for the kernel size.
-        padding: so many zeros on each side, at most half of kernel_size.
-        count_include_pad: are those zeros counted in a mean?
+        kernel_size: size of a window. Here and below, an integer or one for each axis.
+        stride: step from one window to the next; None for the kernel size.
+        padding: how many zeros to add on each side, at most half of kernel_size.
+        count_include_pad: count those zeros in the mean.
 
     Raises:
-        ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half of kernel_size.
+        ShapeError: x has the wrong number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding is more than half of kernel_size.
 
     >>> import numpy as np, nn
     >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
@@ -138,14 +138,14 @@ class AvgPool2d(_AvgPool):
 
 
 class Flatten(Module):
-    """Several axes as one: by default all but that of the batch.
+    """Several axes merged into one: by default all but the batch axis.
 
     Args:
-        start_axis: the first of them; negative from the end.
+        start_axis: the first of them; negative counts from the end.
         end_axis: the last of them.
 
     Raises:
-        ShapeError: x has not these axes, or they are in the wrong order.
+        ShapeError: x does not have these axes, or they are in the wrong order.
 
     >>> import numpy as np, nn
     >>> nn.Flatten()(np.ones((2, 3, 4, 5))).shape
@@ -158,12 +158,12 @@ class Flatten(Module):
         self.end_axis = integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        given = _operand(x)
+        given = operand(x)
         shape, n = given.shape, len(given.shape)
         axes = tg.watch(self, "start_axis"), tg.watch(self, "end_axis")
         start, end = (axis + n if axis < 0 else axis for axis in axes)
         if not 0 <= start <= end < n:
-            raise tg.ShapeError(f"Flatten: expected the axes {axes[0]} to {axes[1]} in x, got shape {shape}")
+            raise tg.ShapeError(f"Flatten: expected x with axes {axes[0]} to {axes[1]}, got shape {shape}")
         return tg.reshape(given, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
 
     def extra_repr(self) -> str:

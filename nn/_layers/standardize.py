@@ -1,4 +1,4 @@
-"""Standardisation of inputs by statistics of the training data."""
+"""Standardisation of inputs with statistics of the training data."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import tensorgrad as tg
 
 from .._checks import count, floating
 from .._module import Module
-from ..functional._shared import _operand
+from ..functional._shared import operand
 
 __all__ = ["Standardize"]
 
-_CHUNK = 1 << 20  # elements that are read at once, 8 MiB as float64
+_CHUNK = 1 << 20  # elements read at once, 8 MiB as float64
 
 
 class Standardize(Module):
-    """Subtract the mean of each feature and divide by its standard deviation, both found once by :meth:`fit`.
+    """Subtract the mean of each feature and divide by its standard deviation, both computed once by :meth:`fit`.
 
-    As a model's first layer it keeps the statistics with the model: buffers, not learned. They are taken over the
-    first axis and all after the second; the deviation divides by the number of rows.
+    As a model's first layer it keeps the statistics with the model, as buffers that are not learned. They are taken
+    over the first axis and all axes after the second; the standard deviation divides by the number of rows.
 
-    Shapes: x (N, num_features) or (N, num_features, ...), mean and scale (num_features,), result as x.
+    Shapes: x (N, num_features) or (N, num_features, ...), mean and scale (num_features,), result like x.
 
     Args:
         num_features: length of the second axis of x.
         dtype: of mean and scale, and of the result for inputs of that dtype.
 
     Raises:
-        RuntimeError: it is used before it was fitted.
-        ShapeError: x has another number of features.
+        RuntimeError: it is used before it is fitted.
+        ShapeError: x has a different number of features.
 
     >>> import numpy as np, nn
     >>> X = np.array([[1.0, 5.0], [3.0, 5.0]], np.float32)
@@ -54,26 +54,26 @@ class Standardize(Module):
         self.register_buffer("scale", np.zeros(self.num_features, dtype))  # 0 until it is fitted
 
     def fit(self, X: Any) -> Self:
-        """Find mean and scale of each feature, in float64 and a few rows at a time; a constant one has scale 1.
+        """Compute mean and scale of each feature, in float64 and a few rows at a time; a constant one has scale 1.
 
         Args:
             X: shape (N, num_features) or (N, num_features, ...): an array, a memory-mapped array, which need not fit
-                into memory, or whatever has a shape and gives arrays for slices.
+                into memory, or anything else with a shape whose slices are arrays.
 
         Returns:
             The layer.
 
         Raises:
             DTypeError: X does not hold real numbers.
-            NonFiniteError: X holds NaN or infinity; it says where first. The old statistics stay.
-            ShapeError: X has no rows or another number of features.
-            ValueError: a mean or scale has no number in the layer's dtype.
+            NonFiniteError: X contains NaN or infinity; it says where the first is. The old statistics are kept.
+            ShapeError: X has no rows or a different number of features.
+            ValueError: the layer's dtype cannot hold a mean or scale.
 
         >>> import numpy as np, nn
         >>> nn.Standardize(1).fit(np.array([[1.0], [2.0], [3.0]])).mean.data.tolist()
         [2.0]
         """
-        X = X.data if isinstance(X, tg.Tensor) else _operand(X)
+        X = X.data if isinstance(X, tg.Tensor) else operand(X)
         shape = tuple(X.shape)
         self._check(shape)
         if not prod((shape[0], *shape[2:])):
@@ -90,31 +90,31 @@ class Standardize(Module):
         return self
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        mean, scale = self._laid(x)
+        mean, scale = self._broadcastable(x)
         return tg.subtract(x, mean) / scale
 
     def inverse(self, y: tg.TensorLike) -> tg.Tensor:
-        """``y * scale + mean``: from standardised numbers, such as predicted targets, to those of the data.
+        """``y * scale + mean``: from standardised numbers, such as predicted targets, back to those of the data.
 
         >>> import numpy as np, nn
         >>> layer = nn.Standardize(1).fit(np.array([[1.0], [3.0]]))
         >>> layer.inverse(np.array([[2.0]], np.float32)).data.tolist()
         [[4.0]]
         """
-        mean, scale = self._laid(y)
+        mean, scale = self._broadcastable(y)
         return tg.multiply(y, scale) + mean
 
-    def _laid(self, x: Any) -> tuple[Any, Any]:
-        """Mean and scale as they broadcast to x."""
-        shape = tuple(_operand(x).shape)
+    def _broadcastable(self, x: Any) -> tuple[Any, Any]:
+        """Return mean and scale in shapes that broadcast to x."""
+        shape = tuple(operand(x).shape)
         self._check(shape)
         _check_fitted(tg.array_of(self.scale))
-        further = (self.num_features,) + (1,) * (len(shape) - 2)
-        return tg.reshape(self.mean, further), tg.reshape(self.scale, further)
+        broadcast = (self.num_features,) + (1,) * (len(shape) - 2)
+        return tg.reshape(self.mean, broadcast), tg.reshape(self.scale, broadcast)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2:
-            raise tg.ShapeError(f"Standardize: expected shape (N, features), got {shape}; further axes may follow")
+            raise tg.ShapeError(f"Standardize: expected shape (N, features), got {shape}; more axes can follow")
         if shape[1] != self.num_features:
             raise tg.ShapeError(f"Standardize: expected {self.num_features} features, got {shape[1]} (shape {shape})")
 
@@ -132,7 +132,7 @@ def _check_fitted(scale: Any) -> None:
 
 
 def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Mean and scale of each feature (Chan, Golub and LeVeque, 1983: sums of squares about means are merged)."""
+    """Return mean and scale of each feature, merging sums of squares about means (Chan, Golub and LeVeque, 1983)."""
     total, mean, squares = 0, np.zeros(shape[1]), np.zeros(shape[1])
     low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
     for rows in _chunks(X, shape):
@@ -148,7 +148,7 @@ def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def _chunks(X: Any, shape: tuple[int, ...]) -> Iterator[Any]:
-    """A few rows at a time as float64, further axes as further rows."""
+    """Yield a few rows at a time as float64, with trailing axes as additional rows."""
     step = max(1, _CHUNK // prod(shape[1:]))
     for start in range(0, shape[0], step):
         part = np.asarray(X[start : start + step])
@@ -159,7 +159,7 @@ def _chunks(X: Any, shape: tuple[int, ...]) -> Iterator[Any]:
         if wrong.any():
             row, feature, *_ = np.argwhere(wrong)[0].tolist()
             raise tg.NonFiniteError(
-                f"Standardize: X holds {chunk[wrong][0]} first in row {start + row}, feature {feature}; drop such rows "
-                "or fill them in"
+                f"Standardize: X contains {chunk[wrong][0]}, first in row {start + row}, feature {feature}; drop or "
+                "fill such rows"
             )
         yield np.moveaxis(chunk, 1, -1).reshape(-1, shape[1])

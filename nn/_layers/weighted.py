@@ -1,4 +1,4 @@
-"""What layers with one weight and one bias have in common."""
+"""The base of layers with one weight and one bias."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Weighted", "drawn"]
 
 
 class Weighted(Module):
-    """A layer with a weight W, a bias b or None, and how much :func:`penalty` minds W."""
+    """A layer with a weight W, a bias b or None, and the factors of W in :func:`penalty`."""
 
     W: Parameter
     b: Parameter | None
@@ -48,8 +48,8 @@ class Weighted(Module):
 
 
 def drawn(op: str, shape: tuple[int, ...], given: init.Init, dtype: DTypeLike, rng: init.Seed) -> Any:
-    """What an initialiser gives for a shape, if it has that. Raises ShapeError."""
+    """Call an initialiser for a shape. Raises ShapeError if the result has another shape."""
     weight = init.resolved(given)(shape, dtype=dtype, rng=np.random.default_rng(rng))
     if np.shape(weight) != shape:
-        raise tg.ShapeError(f"{op}: init gave an array of shape {np.shape(weight)}, expected {shape}")
+        raise tg.ShapeError(f"{op}: init returned an array of shape {np.shape(weight)}, expected {shape}")
     return weight

@@ -1,1 +1,1 @@
-"""Models made from a description of their layers."""
+"""Models built from a description of their layers."""

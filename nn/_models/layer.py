@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._checks import count, number, probability
 from .._layers.activations import ACTIVATIONS, PReLU
 from .._layers.dropout import Dropout
 from .._layers.linear import Linear
@@ -18,19 +17,19 @@ from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
 from ..init import Initializer, resolved
 
-__all__ = ["Layer", "made"]
+__all__ = ["Layer", "Spec", "made"]
 
-# How a layer is given: by name, by name and options, or by what makes it.
+# A name, a name with options, or a function that makes the module.
 Spec = str | Mapping[str, Any] | Callable[..., Any]
 
-# The argument that takes the number of features.
+# The class of each norm, and its argument for the number of features.
 _NORMS: dict[str, tuple[type[Module], str]] = {
     "batch": (BatchNorm, "num_features"),
     "layer": (LayerNorm, "normalized_shape"),
     "rms": (RMSNorm, "normalized_shape"),
     "group": (GroupNorm, "num_channels"),
 }
-# Of those that are not here, He: half of what they pass on is about 0.
+# Other activations use He initialisation: about half of their results are close to 0.
 _USUAL_INIT = {
     "selu": "lecun_normal",
     "sigmoid": "lecun_normal",
@@ -44,16 +43,16 @@ _USUAL_INIT = {
 class Layer:
     """One layer of an :class:`nn.MLP`: Linear, norm, activation and dropout, in this order.
 
-    ``activation``, ``norm`` and ``init`` are given by name ("relu"), by name and options
-    (``{"name": "leaky_relu", "negative_slope": 0.2}``), or as a function that makes them (``nn.Tanh``).
+    ``activation``, ``norm`` and ``init`` are given as a name ("relu"), a name with options
+    (``{"name": "leaky_relu", "negative_slope": 0.2}``), or a function that makes them (``nn.Tanh``).
 
     Args:
-        units: number of features that leave it.
+        units: number of output features.
         activation: "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign",
             "hardtanh", "sigmoid" or "tanh"; None for none. "auto" is "relu" in a hidden layer, and none in the last.
         norm: "batch", "layer", "rms" or "group" (which needs ``num_groups``), or a function
-            ``(num_features, dtype=)``; None for none. Before a batch norm the Linear has no bias, which the batch's
-            mean would take out again.
+            ``(num_features, dtype=)``; None for none. Before a batch norm the Linear has no bias, since subtracting
+            the batch's mean would cancel it.
         dropout: probability of dropping after the activation.
         init: of the weights, as in :class:`nn.Linear`. None: He (normal) for most activations, Glorot for tanh,
             softsign and hardtanh, LeCun for sigmoid, selu and no activation.
@@ -61,7 +60,7 @@ class Layer:
         l2: likewise, of the squared weights.
 
     Raises:
-        ValueError: a field is out of range, or names what there is not.
+        ValueError: a field is out of range, or a name is unknown.
 
     >>> import nn
     >>> nn.MLP([4, nn.Layer(8, activation="selu", l2=1e-4), nn.Layer(3)])
@@ -84,36 +83,32 @@ class Layer:
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
-            raise ValueError(f"units must be an integer of at least 1, got {self.units!r}")
+        count("", "units", self.units)
         for field, table in (("activation", {"auto": None, **ACTIVATIONS}), ("norm", _NORMS)):
             _check_spec(getattr(self, field), table, field)
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout, the probability of dropping, must be in [0, 1), got {self.dropout!r}")
+        probability("", "dropout", self.dropout)
         for field in ("l1", "l2"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-                raise ValueError(f"{field} must be a finite number of at least 0, got {value!r}")
+            number("", field, getattr(self, field), 0)
         if self.init is not None:
             resolved(self.init)
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> Self:
-        """The layer of a plain dict, which may come from JSON."""
+        """Make a layer from a plain dict, for example from JSON."""
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in description if name not in known]:
-            raise ValueError(f"{unknown[0]!r} is no field of a layer; write one of {', '.join(known)}")
+            raise ValueError(f"{unknown[0]!r} is not a field of a layer; write one of {', '.join(known)}")
         if "units" not in description:
-            raise ValueError(f"units is missing in {dict(description)}")
+            raise ValueError(f"units is missing from {dict(description)}")
         return cls(**description)
 
     def placed(self, *, last: bool) -> Self:
-        """With the activation that "auto" stands for at its place."""
+        """Return the layer with the activation that "auto" means at its position."""
         return replace(self, activation=None if last else "relu") if self.activation == "auto" else self
 
     @property
     def initializer(self) -> Any:
-        """How the weights are drawn: ``init``, or what is usual for the activation."""
+        """``init``, or else the usual initialiser for the activation."""
         if self.init is not None:
             return self.init
         name = self._activation_name
@@ -123,11 +118,11 @@ class Layer:
 
     @property
     def _activation_name(self) -> Any:
-        """The name; None for no activation, or the function that makes it."""
+        """The activation's name, or the function that makes it; None for no activation."""
         return self.activation["name"] if isinstance(self.activation, Mapping) else self.activation
 
     def build(self, features: int, *, dtype: DTypeLike, rng: np.random.Generator) -> list[Module]:
-        """The modules, for so many features that enter; weights and dropout draw from ``rng``."""
+        """Make the modules for the given number of input features; weights and dropout draw from ``rng``."""
         norm = self._norm(dtype)
         modules: list[Module] = [
             Linear(
@@ -161,7 +156,7 @@ class Layer:
 
 
 def made(spec: Spec, table: Mapping[str, Callable[..., Any]], field: str, *given: Any, **options: Any) -> Any:
-    """What a name, a name with options, or a function makes of the arguments.
+    """Call the function given as a name, a name with options, or itself, with the arguments.
 
     Raises ValueError, with the field's name, for an unknown name or option.
     """
@@ -171,7 +166,7 @@ def made(spec: Spec, table: Mapping[str, Callable[..., Any]], field: str, *given
     elif isinstance(spec, Mapping):
         make = table[spec["name"]]
         if taken := options.keys() & spec.keys():
-            raise ValueError(f"{field} {spec!r}: {min(taken)!r} is given already; leave it out")
+            raise ValueError(f"{field} {spec!r}: {min(taken)!r} is already set; leave it out")
         options.update({key: value for key, value in spec.items() if key != "name"})
     else:
         make = spec
@@ -185,12 +180,12 @@ def _check_spec(spec: Any, table: Mapping[str, Any], field: str) -> None:
     if isinstance(spec, Module):
         kind = type(spec).__name__
         raise ValueError(
-            f"{field} is made for each layer, got the module {spec!r}; write {kind}, a name, or a function"
+            f"{field} is created for each layer, got the module {spec!r}; write {kind}, a name, or a function"
         )
     if spec is None or callable(spec):
         return
     name = spec.get("name") if isinstance(spec, Mapping) else spec
     if not isinstance(name, str):
-        raise ValueError(f"{field} is a name, a dict with 'name' and options, or a function, got {spec!r}")
+        raise ValueError(f"{field} must be a name, a dict with 'name' and options, or a function, got {spec!r}")
     if name not in table:
         raise ValueError(f"{field} {name!r} is not one of {', '.join(table)}")

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
+from .._checks import count
 from .._layers.containers import Sequential
 from .._module import Module
 from ..init import Initializer
@@ -21,21 +22,20 @@ T = TypeVar("T")
 
 
 class MLP(Module):
-    """A multi-layer perceptron: Linear, norm, activation and dropout a hidden layer; then a bare Linear.
+    """A multi-layer perceptron: Linear, norm, activation and dropout for each hidden layer; then a bare Linear.
 
-    A keyword holds for all hidden layers, or is a list with an entry for each. A layer may also be described by
-    itself, in place of its number of features: as a dict of fields of :class:`nn.Layer`, where keywords fill in those
-    that are missing, or as an :class:`nn.Layer`, which is taken as it is. All of it may come from JSON:
-    ``nn.MLP(**json.load(file))``.
+    A keyword applies to all hidden layers, or is a list with an entry for each. Instead of its number of features, a
+    layer can be given as a dict of fields of :class:`nn.Layer`, where the keywords fill in missing fields, or as an
+    :class:`nn.Layer`, which is used unchanged. All arguments can come from JSON: ``nn.MLP(**json.load(file))``.
 
     Args:
-        sizes: numbers of features, input and output included: ``[64, 128, 10]`` has one hidden layer. All but
-            the first may be layers.
+        sizes: numbers of features, including input and output: ``[64, 128, 10]`` has one hidden layer. All but
+            the first can be layers.
         activation: as in :class:`nn.Layer`, for the hidden layers.
         norm: likewise.
         dropout: likewise.
-        init: likewise. The output's weights are drawn as those of the last hidden layer.
-        l1: likewise; the output has it where it is one number.
+        init: likewise. The output's weights are drawn like those of the last hidden layer.
+        l1: likewise; a single number also applies to the output.
         l2: likewise.
         dtype: of the parameters.
         rng: generator or seed for weights and dropout; None draws a fresh seed.
@@ -76,13 +76,12 @@ class MLP(Module):
         if isinstance(sizes, str | Mapping) or not hasattr(sizes, "__len__") or len(sizes) < 2:
             raise ValueError(f"MLP: sizes needs at least an input and an output, got {sizes!r}")
         features, *described = sizes
-        if isinstance(features, bool) or not isinstance(features, int | np.integer) or features < 1:
-            raise ValueError(f"MLP: sizes[0], the number of inputs, must be an integer of at least 1, got {features!r}")
+        features = count("MLP", "sizes[0], the number of inputs,", features)
         keywords = {"activation": activation, "norm": norm, "dropout": dropout, "init": init, "l1": l1, "l2": l2}
         rng = np.random.default_rng(rng)
         modules: list[Module] = []
         for i, layer in enumerate(_layers(described, keywords), 1):
-            modules += _placed(i, layer.build, features, dtype=dtype, rng=rng)
+            modules += _make_at(i, layer.build, features, dtype=dtype, rng=rng)
             features = layer.units
         self.layers = Sequential(*modules)
 
@@ -94,9 +93,11 @@ def _layers(described: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[L
     hidden = len(described) - 1
     for name, value in keywords.items():
         if isinstance(value, list | tuple) and len(value) != hidden:
-            raise ValueError(f"MLP: {name} lists {len(value)}, expected one for each of the {hidden} hidden layers")
+            raise ValueError(
+                f"MLP: {name} has {len(value)} entries, expected one for each of the {hidden} hidden layers"
+            )
     alike = {name: value for name, value in keywords.items() if not isinstance(value, list | tuple)}
-    layer = _placed(1, Layer, 1, **alike).placed(last=False)
+    layer = _make_at(1, Layer, 1, **alike).placed(last=False)
     for i, given in enumerate(described):
         if i < hidden:
             own: dict[str, Any] = {name: value if name in alike else value[i] for name, value in keywords.items()}
@@ -106,15 +107,15 @@ def _layers(described: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[L
         if isinstance(given, Layer):
             layer = given
         elif isinstance(given, Mapping):
-            layer = _placed(i + 1, Layer.of, {**own, **given})
+            layer = _make_at(i + 1, Layer.of, {**own, **given})
         else:
-            layer = _placed(i + 1, Layer, given, **own)
+            layer = _make_at(i + 1, Layer, given, **own)
         layer = layer.placed(last=i == hidden)
         yield layer
 
 
-def _placed(i: int, make: Callable[..., T], *args: Any, **options: Any) -> T:
-    """What it makes of the arguments; an error names the layer."""
+def _make_at(i: int, make: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Call ``make`` for layer i; an error names the layer."""
     try:
         return make(*args, **options)
     except ValueError as error:

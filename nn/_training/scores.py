@@ -1,4 +1,4 @@
-"""Losses and metrics of many batches."""
+"""Losses and metrics over many batches."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._evaluation import evaluating
 from ..metrics import METRICS
-from .data import Batch
+from .data import Batch, Casts, Rows, Stream
+from .weighing import counted, loss_of
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Scores"]
+__all__ = ["EVALUATION_ROWS", "Scores", "evaluated"]
+
+EVALUATION_ROWS = 1024  # per batch, when no graph is recorded
 
 
 class Scores:
-    """Losses, and where metrics are wanted predictions, of batches as they come."""
+    """Collects losses, and predictions if there are metrics, batch by batch."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -24,12 +28,12 @@ class Scores:
         self._outputs: list[tuple[Any, Any, Any]] = []
 
     def add(self, loss: float, output: Any, batch: Batch) -> None:
-        """Add a batch: its mean loss, and what the network gave."""
-        count = self._model.counted(batch.y)
+        """Add a batch: its mean loss, and the network's output."""
+        count = counted(self._model.loss, batch.y)
         self._loss += loss * count
         self._count += count
         if self._model.metrics:
-            # A copy: a compiled step may write to its own memory anew.
+            # A copy: a compiled step may overwrite its own memory.
             self._outputs.append((np.array(output.data), batch.y, batch.weight))
 
     def means(self) -> dict[str, float]:
@@ -46,3 +50,15 @@ class Scores:
             parts = zip(weight, target, strict=True)
             joined = np.concatenate([np.ones(len(y)) if part is None else part for part, y in parts])
         return {name: METRICS[name](*given, sample_weight=joined) for name in self._model.metrics}
+
+
+def evaluated(model: Model, data: Rows | Stream, batch_size: int = EVALUATION_ROWS) -> dict[str, float]:
+    """Loss and metrics of a model in evaluation mode, over all the data."""
+    casts, scores = Casts(model.network), Scores(model)
+    with evaluating(model):
+        for batch in data.batches(batch_size):
+            output, loss = model.network(casts.inputs(batch.X)), 0.0
+            if counted(model.loss, batch.y):  # otherwise all labels are ignored
+                loss = loss_of(model.loss, output, casts.targets(batch.y), batch.weight).item()
+            scores.add(loss, output, batch)
+    return scores.means()

@@ -1,10 +1,13 @@
-"""Layers and losses as functions, without state of their own.
+"""Layers and losses as stateless functions.
 
-Activations are :mod:`tensorgrad`'s operations: ``tg.relu``, ``tg.softmax`` and so on.
+Activations are operations of :mod:`tensorgrad`: ``tg.relu``, ``tg.softmax`` and so on.
 """
 
-from ._shared import checked_probability as checked_probability
-from ._shared import checked_reduction as checked_reduction
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+import tensorgrad as _tg
+
+from .._words import FUNCTIONS as _FUNCTIONS
 from .attention import scaled_dot_product_attention as scaled_dot_product_attention
 from .convolution import conv1d as conv1d
 from .convolution import conv2d as conv2d
@@ -55,3 +58,6 @@ from .sampling import grid_sample as grid_sample
 from .sampling import interpolate as interpolate
 from .sampling import pixel_shuffle as pixel_shuffle
 from .sampling import unfold as unfold
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one that is there
+    __getattr__ = _tg.words.unknown_name("nn.functional", globals(), _FUNCTIONS)

@@ -1,70 +1,94 @@
-"""What layers and losses have in common: operands, reductions, and the checks of both."""
+"""Helpers shared by layers and losses: operands and reductions, and checks of both."""
 
 from __future__ import annotations
 
-from numbers import Real
+import math
 from typing import Any
 
 import numpy as np
 
 import tensorgrad as tg
 
+__all__ = [
+    "check_probabilities",
+    "checked_reduction",
+    "label_misfit",
+    "operand",
+    "plain_array",
+    "reduced",
+    "require_same_shape",
+    "subtracted",
+]
 
-def _array(value: Any) -> Any:
-    """The array of a Tensor, an array or a list."""
+
+def plain_array(value: Any) -> Any:
+    """Return the array inside a Tensor, an array itself, or a list as an array."""
     return tg.array_of(value if hasattr(value, "shape") else np.asarray(value))
 
 
-def _operand(value: Any) -> Any:
-    """The value, if it has a shape; a list is made an array."""
+def operand(value: Any) -> Any:
+    """Return the value itself if it has a shape, else (a list) as an array."""
     return value if hasattr(value, "shape") else np.asarray(value)
 
 
-def _difference(prediction: Any, target: Any, op: str) -> tg.Tensor:
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
+def subtracted(prediction: Any, target: Any, op: str) -> tg.Tensor:
+    """Return the prediction minus the target. Raises ShapeError unless both have the same shape."""
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
     return tg.subtract(prediction, target)
 
 
-def _same_shape(prediction: Any, target: Any, op: str, *, names: tuple[str, str] = ("prediction", "target")) -> None:
+def require_same_shape(
+    prediction: Any, target: Any, op: str, *, names: tuple[str, str] = ("prediction", "target")
+) -> None:
+    """Raise ShapeError if two operands have different shapes."""
     if prediction.shape != target.shape:
         raise tg.ShapeError(
-            f"{op}: {names[0]} has shape {prediction.shape} and {names[1]} {target.shape}, expected the same; write "
-            f"{names[1]}.reshape{prediction.shape}, or index the {names[0]}"
+            f"{op}: {names[0]} has shape {prediction.shape} and {names[1]} {target.shape}, expected equal shapes; "
+            f"write {names[1]}.reshape{prediction.shape}, or index the {names[0]}"
         )
 
 
+def label_misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
+    """Return the message for labels that are not one per row of scores of the given shape."""
+    wanted = shape[:1] + shape[2:]
+    hint = "pass scores and labels of the same batch"
+    if labels.shape == shape:
+        hint = "write labels.argmax(axis=1) for one-hot labels"
+    elif labels.size == math.prod(wanted):
+        hint = f"write labels.reshape{wanted}"
+    return (
+        f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer per row of scores of shape {shape}; "
+        f"{hint}"
+    )
+
+
 @tg.indivisible
-def _check_probabilities(p: Any, *, op: str, instead: str) -> None:
+def check_probabilities(p: Any, *, op: str, instead: str) -> None:
+    """Raise ValueError if a number is outside [0, 1]."""
     wrong = ~((p >= 0) & (p <= 1))
     if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(
-            f"{op}: {p[position]} at position {position} is no probability in [0, 1]; for logits use {instead}"
+            f"{op}: {p[position]} at position {position} is not a probability in [0, 1]; for logits use {instead}"
         )
 
 
-def _reduced(loss: tg.Tensor, reduction: str, op: str) -> tg.Tensor:
+def reduced(loss: tg.Tensor, reduction: str, op: str) -> tg.Tensor:
+    """Reduce the losses. Raises ValueError for an unknown reduction, ShapeError for the mean of an empty batch."""
     checked_reduction(reduction, op)
     if reduction == "none":
         return loss
     if reduction == "sum":
         return tg.sum(loss)
     if not loss.size:
-        raise tg.ShapeError(f"{op}: empty batch (shape {loss.shape}) has no mean loss")
+        raise tg.ShapeError(f"{op}: an empty batch (shape {loss.shape}) has no mean loss")
     return tg.mean(loss)
 
 
 def checked_reduction(reduction: str, op: str, *, batchmean: bool = False) -> str:
-    """The reduction, if it is one. Raises ValueError."""
+    """Return the reduction. Raises ValueError if it is unknown."""
     if reduction not in ("mean", "sum", "none") and not (batchmean and reduction == "batchmean"):
         names = "'mean', 'sum', 'none' or 'batchmean'" if batchmean else "'mean', 'sum' or 'none'"
-        raise ValueError(f"{op}: reduction is {names}, got {reduction!r}")
+        raise ValueError(f"{op}: reduction must be {names}, got {reduction!r}")
     return reduction
-
-
-def checked_probability(p: float, op: str, name: str = "p") -> float:
-    """The probability of dropping, if it is in [0, 1). Raises ValueError."""
-    if not isinstance(p, Real) or isinstance(p, bool) or not 0 <= p < 1:
-        raise ValueError(f"{op}: {name}, the probability of dropping, must be in [0, 1), got {p!r}")
-    return float(p)

@@ -6,12 +6,10 @@ from typing import Any
 
 import tensorgrad as tg
 
-from ._shared import _operand
-from ._spatial import Lengths, each, fitting, images, reach
+from ._shared import operand
+from ._spatial import Lengths, each, fitting, images, paddings, reach
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
-
-Pairs = tuple[tuple[int, int], ...]
 
 
 def conv1d(
@@ -41,24 +39,24 @@ def conv2d(
     dilation: Lengths = 1,
     groups: int = 1,
 ) -> tg.Tensor:
-    """Images correlated with kernels: what is called convolution in networks, the kernel not being turned round.
+    """Cross-correlation of images with kernels, which networks call convolution: the kernel is not flipped.
 
     Args:
         x: shape (N, C, height, width).
         weight: shape (O, C / groups, kernel height, kernel width).
         bias: shape (O,); None for 0.
-        stride: from one place of the kernel to the next. An integer, here and below, or one for each axis.
-        padding: zeros on each side; "valid" is 0, "same" (with stride 1) keeps height and width, and puts the
-            larger part behind where it is odd.
-        dilation: from one element of the kernel to the next.
-        groups: so many parts of the channels, each with its part of the outputs.
+        stride: step from one position of the kernel to the next. Here and below, an integer or one for each axis.
+        padding: zeros on each side; "valid" is 0, "same" (with stride 1) keeps height and width, with the larger
+            half at the end if it is odd.
+        dilation: step from one element of the kernel to the next.
+        groups: number of groups of channels, each with its own share of the outputs.
 
     Returns:
         Shape (N, O, height', width').
 
     Raises:
-        ShapeError: channels, groups or bias do not fit, or the kernel is larger than the padded image.
-        ValueError: stride, padding or dilation is no such number, or "same" meets a stride.
+        ShapeError: channels, groups or bias do not match, or the kernel is larger than the padded image.
+        ValueError: stride, padding or dilation is invalid, or "same" is given with a stride above 1.
 
     >>> import numpy as np, nn
     >>> nn.functional.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))).data.tolist()
@@ -96,25 +94,25 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Lengths = 1,
 ) -> tg.Tensor:
-    """The transpose of :func:`conv2d`, what it does to gradients: every element of x puts down a scaled kernel.
+    """The transpose of :func:`conv2d`, as in its vjp: every element of x adds a scaled kernel to the result.
 
     Args:
         x: shape (N, C, height, width).
         weight: shape (C, O / groups, kernel height, kernel width).
         bias: shape (O,); None for 0.
-        stride: from one kernel to the next in the result. An integer, here and below, or one for each axis.
-        padding: so much is cut off on each side of the result.
-        output_padding: so much less is cut off behind; smaller than the stride.
-        groups: so many parts of the channels, each with its part of the outputs.
-        dilation: from one element of the kernel to the next.
+        stride: step from one kernel to the next in the result. Here and below, an integer or one for each axis.
+        padding: how much to cut off on each side of the result.
+        output_padding: how much less to cut off at the end; smaller than the stride.
+        groups: number of groups of channels, each with its own share of the outputs.
+        dilation: step from one element of the kernel to the next.
 
     Returns:
-        Shape (N, O, height', width'), height' being
+        Shape (N, O, height', width'), where height' is
         ``(height - 1) * stride - 2 * padding + dilation * (kernel height - 1) + output_padding + 1``.
 
     Raises:
-        ShapeError: channels, groups or bias do not fit, or nothing is left.
-        ValueError: stride, padding, output_padding or dilation is no such number.
+        ShapeError: channels, groups or bias do not match, or padding leaves nothing of the result.
+        ValueError: stride, padding, output_padding or dilation is invalid.
 
     >>> import numpy as np, nn
     >>> nn.functional.conv_transpose2d(np.ones((1, 1, 1, 2)), np.ones((1, 1, 1, 2))).data.tolist()
@@ -138,12 +136,12 @@ def _convolved(
     channels, outputs = given.shape[1], kernel.shape[0]
     if channels != kernel.shape[1] * groups:
         raise tg.ShapeError(
-            f"{op}: x has {channels} channels, weight expects {kernel.shape[1] * groups} (weight of shape "
-            f"{kernel.shape}), groups={groups}"
+            f"{op}: x has {channels} channels, but weight expects {kernel.shape[1] * groups} (weight of shape "
+            f"{kernel.shape}, groups={groups})"
         )
     strides, dilations = each(stride, count, op, "stride"), each(dilation, count, op, "dilation")
     spans = reach(kernel.shape[2:], dilations)
-    pairs = _padding(op, padding, spans, strides)
+    pairs = paddings(op, padding, spans, strides)
     fitting(op, given, spans, pairs)
     result = tg.conv(given, kernel, stride=strides, dilation=dilations, padding=pairs, groups=groups)
     return _biased(op, result, bias, outputs)
@@ -164,7 +162,7 @@ def _transposed(
     given, kernel = _operands(op, count, x, weight, groups)
     if given.shape[1] != kernel.shape[0]:
         raise tg.ShapeError(
-            f"{op}: x has {given.shape[1]} channels, weight expects {kernel.shape[0]} (weight of shape "
+            f"{op}: x has {given.shape[1]} channels, but weight expects {kernel.shape[0]} (weight of shape "
             f"{kernel.shape}: channels, outputs / groups, kernel)"
         )
     strides, dilations = each(stride, count, op, "stride"), each(dilation, count, op, "dilation")
@@ -178,8 +176,8 @@ def _transposed(
     )
     if any(n < 1 for n in lengths):
         raise tg.ShapeError(
-            f"{op}: padding {pads} leaves nothing of the result: lengths {lengths} (x of shape {given.shape}, weight "
-            f"of shape {kernel.shape})"
+            f"{op}: padding {pads} leaves nothing of the result, whose lengths would be {lengths} (x of shape "
+            f"{given.shape}, weight of shape {kernel.shape})"
         )
     pairs = tuple((p, p) for p in pads)
     result = tg.conv_input(given, kernel, lengths, stride=strides, dilation=dilations, padding=pairs, groups=groups)
@@ -187,31 +185,19 @@ def _transposed(
 
 
 def _operands(op: str, count: int, x: Any, weight: Any, groups: int) -> tuple[Any, Any]:
-    given, kernel = images(x, count, op), _operand(weight)
+    given, kernel = images(x, count, op), operand(weight)
     if len(kernel.shape) != count + 2:
         order = "channels, outputs / groups" if "transpose" in op else "outputs, channels / groups"
-        raise tg.ShapeError(f"{op}: expected weight of {count + 2} axes ({order}, kernel), got shape {kernel.shape}")
+        raise tg.ShapeError(f"{op}: expected weight with {count + 2} axes ({order}, kernel), got shape {kernel.shape}")
     if groups < 1 or kernel.shape[0] % groups:
-        raise tg.ShapeError(f"{op}: groups={groups} does not divide the first axis of weight, of shape {kernel.shape}")
+        raise tg.ShapeError(f"{op}: groups={groups} does not divide the first axis of weight of shape {kernel.shape}")
     return given, kernel
-
-
-def _padding(op: str, padding: Any, spans: tuple[int, ...], strides: tuple[int, ...]) -> Pairs:
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise ValueError(f"{op}: padding is 'same', 'valid' or numbers, got {padding!r}")
-        if padding == "valid":
-            return ((0, 0),) * len(spans)
-        if any(s != 1 for s in strides):
-            raise ValueError(f"{op}: padding='same' keeps the size with stride 1 only, got stride {strides}")
-        return tuple(((span - 1) // 2, span // 2) for span in spans)
-    return tuple((p, p) for p in each(padding, len(spans), op, "padding", 0))
 
 
 def _biased(op: str, result: tg.Tensor, bias: Any, outputs: int) -> tg.Tensor:
     if bias is None:
         return result
-    given = _operand(bias)
+    given = operand(bias)
     if given.shape != (outputs,):
-        raise tg.ShapeError(f"{op}: bias has shape {given.shape}, expected {(outputs,)}: one for each output")
+        raise tg.ShapeError(f"{op}: bias has shape {given.shape}, expected {(outputs,)}: one number per output")
     return result + tg.reshape(given, (outputs, *(1,) * (len(result.shape) - 2)))

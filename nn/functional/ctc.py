@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: labels for a sequence, with no word on where in it each one is."""
+"""Connectionist temporal classification: labels for a sequence, without their positions in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand, _reduced, checked_reduction
+from ._shared import checked_reduction, operand, plain_array, reduced
 
 __all__ = ["ctc_loss"]
 
@@ -23,40 +23,41 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> tg.Tensor:
-    """Minus the log-probability of all the ways to spell the labels over the steps (Graves et al., 2006).
+    """Negative log-probability of the labels, over all ways to align them with the steps (Graves et al., 2006).
 
-    A way gives each step a label or the blank; of it, repetitions are merged, then the blanks dropped. The sum over
-    all ways is the forward recursion of Graves et al. (equations 5 to 8), in logarithms.
+    An alignment gives each step a label or the blank; merging repetitions and then dropping the blanks must result in
+    the labels. The sum over all alignments is the forward recursion of Graves et al. (equations 5 to 8), in logarithms.
 
     Args:
         log_probabilities: shape (steps, batch, classes), from ``tg.log_softmax``; or (steps, classes) for one sequence.
-        labels: integers, of shape (batch, longest), what is beyond a sequence's length being of no concern; or all
-            sequences end to end, of shape (the sum of lengths,).
-        input_lengths: how many steps each sequence has, shape (batch,), from 1.
-        target_lengths: how many labels each sequence has, shape (batch,).
+        labels: integers of shape (batch, longest), where anything beyond a sequence's length is ignored; or all
+            sequences end to end, of shape (sum of lengths,).
+        input_lengths: number of steps of each sequence, shape (batch,), at least 1.
+        target_lengths: number of labels of each sequence, shape (batch,).
         blank: the class that stands for no label.
-        reduction: "mean" over the batch of each loss over its number of labels, "sum", or "none" for shape (batch,).
-        zero_infinity: let the loss be 0 where the labels cannot be spelt in so few steps. It is infinite otherwise;
-            its gradient is 0 in both cases.
+        reduction: "mean" over the batch of each loss divided by its number of labels, "sum", or "none" for shape
+            (batch,).
+        zero_infinity: return a loss of 0, not infinity, where the labels need more steps than there are. The gradient
+            is 0 in both cases.
 
     Raises:
         DTypeError: labels or lengths are not integers.
-        ShapeError: shapes do not fit, or a mean is of nothing.
-        IndexError: a label is no class.
+        ShapeError: shapes do not match, or the mean is over an empty batch.
+        IndexError: a label is not a class.
         ValueError: a label is the blank; a length is out of range.
 
     >>> import numpy as np, nn
-    >>> even = np.log(np.full((2, 1, 2), 0.5))  # "1" is spelt 11, 01 or 10
+    >>> even = np.log(np.full((2, 1, 2), 0.5))  # "1" has the alignments 11, 01 and 10
     >>> round(float(np.exp(-nn.functional.ctc_loss(even, [[1]], [2], [1]).data)), 6)
     0.75
     """
     op = "ctc_loss"
     checked_reduction(reduction, op)
-    given, spelt = _operand(log_probabilities), _array(labels)
-    lengths, counts = _array(input_lengths), _array(target_lengths)
+    given, spelt = operand(log_probabilities), plain_array(labels)
+    lengths, counts = plain_array(input_lengths), plain_array(target_lengths)
     for name, array in (("labels", spelt), ("input_lengths", lengths), ("target_lengths", counts)):
         if array.dtype.kind not in "iu" and array.shape != (0,):
-            raise tg.DTypeError(f"{op}: {name} are integers, got {array.dtype}; write {name}.astype(np.int64)")
+            raise tg.DTypeError(f"{op}: {name} must be integers, got {array.dtype}; write {name}.astype(np.int64)")
     single = len(given.shape) == 2
     if single:
         given = tg.expand_dims(given, 1)
@@ -68,18 +69,18 @@ def ctc_loss(
     steps, batch, classes = given.shape
     if lengths.shape != (batch,) or counts.shape != (batch,):
         raise tg.ShapeError(
-            f"{op}: input_lengths have shape {lengths.shape} and target_lengths {counts.shape}, expected ({batch},), "
-            f"one for each sequence of {given.shape}"
+            f"{op}: input_lengths have shape {lengths.shape} and target_lengths {counts.shape}, expected ({batch},): "
+            f"one per sequence of log-probabilities of shape {given.shape}"
         )
     if len(spelt.shape) > 2 or (len(spelt.shape) == 2 and spelt.shape[0] != batch):
         raise tg.ShapeError(f"{op}: labels have shape {spelt.shape}, expected ({batch}, longest) or (sum of lengths,)")
     if not 0 <= blank < classes:
-        raise IndexError(f"{op}: blank is {blank}, expected a class: 0 to {classes - 1}")
-    places, leaps, start = _spelling(spelt, lengths, counts, blank=blank, steps=steps, classes=classes)
+        raise IndexError(f"{op}: blank is {blank}, expected a class from 0 to {classes - 1}")
+    places, leaps, start = _with_blanks(spelt, lengths, counts, blank=blank, steps=steps, classes=classes)
 
     seen = tg.take_along_axis(given, places[None], axis=2)
     width = places.shape[1]
-    wall = np.full_like(_array(seen), -np.inf, shape=(batch, 2))
+    wall = np.full_like(plain_array(seen), -np.inf, shape=(batch, 2))
     alpha = tg.where(start, seen[0], -np.inf)
     for t in range(1, steps):
         walled = tg.concatenate([wall, alpha], axis=1)
@@ -87,19 +88,21 @@ def ctc_loss(
         ways = tg.stack([alpha, walled[:, 1 : width + 1], leap])
         alpha = tg.where((t < lengths)[:, None], tg.logsumexp(ways, axis=0) + seen[t], alpha)
 
-    # A way ends with the last label or with the blank after it.
+    # An alignment ends with the last label or with the blank after it.
     ends = tg.take_along_axis(alpha, np.stack([2 * counts, np.maximum(2 * counts - 1, 0)], axis=1), axis=1)
     none = np.stack([counts < 0, counts == 0], axis=1)
     total = tg.logsumexp(tg.where(none, -np.inf, ends), axis=1)
-    loss = tg.where(_array(total) == -np.inf, 0.0, -total) if zero_infinity else -total
+    loss = tg.where(plain_array(total) == -np.inf, 0.0, -total) if zero_infinity else -total
     if reduction == "mean":
         loss = loss / np.maximum(counts, 1).astype(loss.dtype)
-    return loss[0] if single and reduction == "none" else _reduced(loss, reduction, op)
+    return loss[0] if single and reduction == "none" else reduced(loss, reduction, op)
 
 
 @tg.indivisible
-def _spelling(labels: Any, lengths: Any, counts: Any, *, blank: int, steps: int, classes: int) -> tuple[Any, Any, Any]:
-    """The labels with blanks between and around; where a way may leap over one of them; and where it may start."""
+def _with_blanks(
+    labels: Any, lengths: Any, counts: Any, *, blank: int, steps: int, classes: int
+) -> tuple[Any, Any, Any]:
+    """Return the labels with blanks between and around them, where an alignment can skip one, and where one starts."""
     op = "ctc_loss"
     _check_lengths(lengths, 1, steps, "input_lengths")
     together = len(labels.shape) == 1
@@ -107,7 +110,9 @@ def _spelling(labels: Any, lengths: Any, counts: Any, *, blank: int, steps: int,
         longest = int(np.max(counts).item()) if counts.shape[0] else 0
         _check_lengths(counts, 0, labels.shape[0], "target_lengths")
         if int(np.sum(counts).item()) != labels.shape[0]:
-            raise tg.ShapeError(f"{op}: labels have shape {labels.shape}, expected the sum of target_lengths {counts}")
+            raise tg.ShapeError(
+                f"{op}: labels have shape {labels.shape}, expected as many labels as target_lengths {counts} add up to"
+            )
     else:
         longest = labels.shape[1]
         _check_lengths(counts, 0, longest, "target_lengths")
@@ -119,7 +124,7 @@ def _spelling(labels: Any, lengths: Any, counts: Any, *, blank: int, steps: int,
         labels = np.reshape(labels, (counts.shape[0], 0)).astype(np.intp)
     for wrong, error, what in (
         ((labels < 0) | (labels >= classes), IndexError, f"is out of range for {classes} classes (0 to {classes - 1})"),
-        (labels == blank, ValueError, "is the blank, which spells nothing"),
+        (labels == blank, ValueError, "is the blank, which cannot be a label"),
     ):
         if np.any(real & wrong):
             at = np.argwhere(real & wrong)[0]
@@ -135,4 +140,4 @@ def _spelling(labels: Any, lengths: Any, counts: Any, *, blank: int, steps: int,
 
 def _check_lengths(lengths: Any, least: int, most: int, name: str) -> None:
     if np.any((lengths < least) | (lengths > most)):
-        raise ValueError(f"ctc_loss: {name} are from {least} to {most}, got {lengths}")
+        raise ValueError(f"ctc_loss: {name} must be from {least} to {most}, got {lengths}")

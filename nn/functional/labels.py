@@ -1,8 +1,7 @@
-"""Class labels, and the losses that compare scores with them."""
+"""Class labels, and losses that compare scores with them."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,20 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from ._shared import _array, _check_probabilities, _operand, _reduced, checked_reduction
+from ._shared import check_probabilities, checked_reduction, label_misfit, operand, plain_array, reduced
 
 __all__ = ["cross_entropy", "focal_loss", "multi_margin_loss", "nll_loss", "one_hot", "softmax_focal_loss"]
 
 
 def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> Any:
-    """An array with a further axis: 1 at the label, 0 elsewhere. Raises IndexError for a label out of range.
+    """An array with one more axis: 1 at the label, 0 elsewhere. Raises IndexError for a label out of range.
 
     >>> import nn
     >>> nn.functional.one_hot([1, 0], 3)
     array([[0., 1., 0.],
            [1., 0., 0.]], dtype=float32)
     """
-    given = _array(labels)
+    given = plain_array(labels)
     _check_label_dtype(given, "one_hot")
     return _hot(given, classes=int(num_classes), op="one_hot").astype(dtype)
 
@@ -37,24 +36,24 @@ def cross_entropy(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """Minus the logarithm of the probability that ``softmax(logits)`` gives to the label.
+    """Negative log-probability of the label under ``softmax(logits)``.
 
     Args:
-        logits: shape (batch, classes) or (batch, classes, ...), of any size. A logit of -inf is a class of
-            probability 0; a row that holds +inf or NaN, or nothing but -inf, gives NaN.
+        logits: shape (batch, classes) or (batch, classes, ...), of any magnitude. A logit of -inf is a class of
+            probability 0; a row with +inf or NaN, or with -inf only, results in NaN.
         labels: integers of shape (batch, ...), from 0; or soft labels: probabilities of the shape of the logits.
-        weight: of each class, shape (classes,); cast to the dtype of the logits.
-        label_smoothing: the part of each label that goes to all classes alike, in [0, 1] (Szegedy et al., 2016,
+        weight: one per class, shape (classes,); cast to the dtype of the logits.
+        label_smoothing: share of each label that is spread evenly over all classes, in [0, 1] (Szegedy et al., 2016,
             section 7). A class of probability 0 then makes the loss infinite.
-        ignore_index: a label whose place counts for nothing, in or out of the range of classes.
-        reduction: "mean", over the sum of the labels' weights that count (for soft labels over their number, as in
-            PyTorch), "sum", or "none" for shape (batch, ...).
+        ignore_index: a label to leave out of the loss, whether or not it is in the range of classes.
+        reduction: "mean", which divides by the total weight of the labels not ignored (of soft labels by their
+            number, as in PyTorch), "sum", or "none" for shape (batch, ...).
 
     Raises:
         DTypeError: labels are neither integers nor probabilities of the shape of the logits.
-        ShapeError: logits have less than two axes, labels are not one a row, weights not one a class, or the batch
-            is empty, which it is, too, where each label is ignored or weighs 0 under a "mean".
-        IndexError: a label is negative or not smaller than the number of classes.
+        ShapeError: logits have fewer than two axes, there is not one label per row or one weight per class, or the
+            batch is empty; for a "mean" it also counts as empty if every label is ignored or has weight 0.
+        IndexError: a label is negative or not less than the number of classes.
         ValueError: soft labels are negative or do not add up to 1, or come with ignore_index; label_smoothing is
             outside [0, 1].
 
@@ -64,14 +63,14 @@ def cross_entropy(
     """
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{op}: label_smoothing is in [0, 1], got {label_smoothing!r}")
-    given, target = _operand(logits), _operand(labels)
+        raise ValueError(f"{op}: label_smoothing must be in [0, 1], got {label_smoothing!r}")
+    given, target = operand(logits), operand(labels)
     if target.dtype.kind == "f":
         _check_soft(given, target, ignore_index, op)
         log_p = tg.log_softmax(given, axis=1)
         share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
         loss = _spread(log_p, share, _class_weights(weight, log_p, op))
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     given, numbers = _checked_labels(given, target, op)
     log_p = tg.log_softmax(given, axis=1)
     if weight is None and ignore_index is None and not label_smoothing:
@@ -87,9 +86,9 @@ def nll_loss(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """Minus the log-probability of the label: :func:`cross_entropy` after ``tg.log_softmax``.
+    """Negative log-probability of the label: :func:`cross_entropy` without its ``log_softmax``.
 
-    Shapes, options and errors as there; labels are integers.
+    Shapes, options and errors as in :func:`cross_entropy`; labels are integers.
 
     >>> import numpy as np, nn
     >>> round(nn.functional.nll_loss(np.log([[0.25, 0.75]]), [1]).item(), 6)
@@ -105,18 +104,19 @@ def nll_loss(
 def focal_loss(
     probabilities: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """``-alpha (1 - p)^gamma log(p)``, with p the label's probability: what is easy counts less (Lin et al., 2017).
+    """``-alpha (1 - p)^gamma log(p)``, with p the label's probability: easy samples count less (Lin et al., 2017).
 
-    Better behaved on logits: :func:`softmax_focal_loss`.
+    Numerically better on logits: :func:`softmax_focal_loss`.
 
     Args:
         probabilities: shape (batch, classes).
         labels: integers of shape (batch,), from 0.
         alpha: a factor.
-        gamma: how much less; 0 is :func:`nll_loss` of the logarithms.
+        gamma: how much less easy samples count; 0 is :func:`nll_loss` of the logarithms.
         reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
 
-    Raises ValueError for a negative gamma and what is no probability; other errors as in :func:`cross_entropy`.
+    Raises ValueError for a negative gamma or a number that is not a probability; other errors as in
+    :func:`cross_entropy`.
 
     >>> import nn
     >>> round(nn.functional.focal_loss([[0.25, 0.75]], [1], gamma=2.0).item(), 6)
@@ -124,15 +124,15 @@ def focal_loss(
     """
     op = "focal_loss"
     given, labels = _checked_labels(probabilities, labels, op)
-    _check_probabilities(_array(given), op=op, instead="softmax_focal_loss")
+    check_probabilities(plain_array(given), op=op, instead="softmax_focal_loss")
     p = _own(given, labels, op)
-    return _reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
+    return reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
 
 
 def softmax_focal_loss(
     logits: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """:func:`focal_loss` of ``softmax(logits)``, exact for logits of any size.
+    """:func:`focal_loss` of ``softmax(logits)``, exact for logits of any magnitude.
 
     >>> import nn
     >>> nn.functional.softmax_focal_loss([[1e4, -1e4]], [1], gamma=2.0).item()
@@ -141,12 +141,12 @@ def softmax_focal_loss(
     op = "softmax_focal_loss"
     given, labels = _checked_labels(logits, labels, op)
     log_p = _own(tg.log_softmax(given, axis=1), labels, op)
-    return _reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
+    return reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
 
 
 def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: str) -> tg.Tensor:
     if not gamma >= 0:
-        raise ValueError(f"{op}: gamma is not negative, got {gamma!r}")
+        raise ValueError(f"{op}: gamma must not be negative, got {gamma!r}")
     return -alpha * (rest**gamma * log_p)
 
 
@@ -159,17 +159,17 @@ def multi_margin_loss(
     weight: tg.TensorLike | None = None,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """What each other class lacks to be a margin below the label's, to the power p, summed, over the classes.
+    """``max(0, margin - s[label] + s[j]) ** p``, summed over all other classes j and divided by the number of classes.
 
     Args:
         scores: shape (batch, classes).
         labels: integers of shape (batch,), from 0.
         p: 1 or 2.
-        margin: by which the label's score should be the largest.
-        weight: of each class, shape (classes,).
+        margin: by how much the label's score should exceed the others.
+        weight: one per class, shape (classes,).
         reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
 
-    Raises ValueError for another p, ShapeError for weights of another shape; other errors as in
+    Raises ValueError for any other p, ShapeError for weights of any other shape; other errors as in
     :func:`cross_entropy`. At the margin the gradient is 0.
 
     >>> import nn
@@ -178,7 +178,7 @@ def multi_margin_loss(
     """
     op = "multi_margin_loss"
     if p not in (1, 2):
-        raise ValueError(f"{op}: p is 1 or 2, got {p!r}")
+        raise ValueError(f"{op}: p must be 1 or 2, got {p!r}")
     given, labels = _checked_labels(scores, labels, op)
     classes = given.shape[1]
     hot = _label_places(given, labels, op)
@@ -189,43 +189,33 @@ def multi_margin_loss(
     factors = _class_weights(weight, lacking, op)
     if factors is not None:
         lacking = lacking * tg.sum(tg.where(hot, factors, 0.0), axis=1, keepdims=True)
-    return _reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
+    return reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
 
 
 def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
-    scores, labels = _operand(scores), _array(labels)
+    scores, labels = operand(scores), plain_array(labels)
     shape = scores.shape
     _check_scores(shape, op)
     _check_label_dtype(labels, op)
     if labels.shape != shape[:1] + shape[2:]:
-        raise tg.ShapeError(_misfit(labels, shape, op))
+        raise tg.ShapeError(label_misfit(labels, shape, op))
     return scores, labels
-
-
-def _misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
-    wanted = shape[:1] + shape[2:]
-    hint = "give both of the same batch"
-    if labels.shape == shape:
-        hint = "write labels.argmax(axis=1) for one-hot labels"
-    elif labels.size == math.prod(wanted):
-        hint = f"write labels.reshape{wanted}"
-    return f"{op}: labels have shape {labels.shape}, expected {wanted}: one integer for each row of {shape}; {hint}"
 
 
 def _check_scores(shape: tuple[int, ...], op: str) -> None:
     if len(shape) < 2:
         raise tg.ShapeError(f"{op}: expected scores of shape (batch, classes) or (batch, classes, ...), got {shape}")
     if 0 in shape:
-        raise tg.ShapeError(f"{op}: empty batch (shape {shape}) has no mean loss")
+        raise tg.ShapeError(f"{op}: an empty batch (shape {shape}) has no mean loss")
 
 
 def _check_label_dtype(labels: Any, op: str) -> None:
     if labels.dtype.kind not in "iu":
         raise tg.DTypeError(
-            f"{op}: labels are class numbers, expected integers, got {labels.dtype}; write labels.astype(np.int64)"
+            f"{op}: labels must be integers (class numbers), got {labels.dtype}; write labels.astype(np.int64)"
         )
 
 
@@ -233,12 +223,12 @@ def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
     _check_scores(logits.shape, op)
     if labels.shape != logits.shape:
         raise tg.DTypeError(
-            f"{op}: labels are class numbers, expected integers (or probabilities of the shape {logits.shape} of the "
-            f"logits), got {labels.dtype} of shape {labels.shape}; write labels.astype(np.int64)"
+            f"{op}: labels must be integers (class numbers), or probabilities of shape {logits.shape} like the logits, "
+            f"got {labels.dtype} of shape {labels.shape}; write labels.astype(np.int64)"
         )
     if ignored is not None:
-        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; leave those rows out")
-    _check_distributions(_array(labels), op=op)
+        raise ValueError(f"{op}: ignore_index={ignored} is for integer labels, got probabilities; drop those rows")
+    _check_distributions(plain_array(labels), op=op)
 
 
 @tg.indivisible
@@ -249,7 +239,7 @@ def _check_distributions(p: Any, *, op: str) -> None:
         got = p[(row, slice(None), *rest)]
         raise ValueError(
             f"{op}: labels at position {', '.join(map(str, (row, *rest)))} are {got.tolist()}, expected probabilities "
-            f"that add up to 1; write labels / labels.sum(axis=1, keepdims=True), or class numbers as integers"
+            f"that add up to 1; write labels / labels.sum(axis=1, keepdims=True), or pass class numbers as integers"
         )
 
 
@@ -264,7 +254,7 @@ def _check_total(total: Any, *, op: str) -> None:
 
 @tg.indivisible
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
-    """Where the class is the label's, on a new axis with ``after`` axes behind it."""
+    """Return where the class is the label, along a new axis followed by ``after`` axes."""
     numbers = np.arange(classes, like=labels)
     behind: tuple[Any, ...] = (..., None)
     if after:
@@ -291,13 +281,13 @@ def _label_places(scores: Any, labels: Any, op: str, ignored: int | None = None)
 
 
 def _own(scores: Any, labels: Any, op: str) -> tg.Tensor:
-    """Of each row, the score of its label."""
-    # Selection, not a product: a score of -inf for another class leaves no NaN.
+    """Return the score of each row's label."""
+    # Selection, not a product: a score of -inf for another class does not turn into NaN.
     return tg.sum(tg.where(_label_places(scores, labels, op), scores, 0.0), axis=1)
 
 
 def _picked(log_p: Any, labels: Any, reduction: str, op: str) -> tg.Tensor:
-    # Selection, not a product: a log-probability of -inf on another class leaves no NaN.
+    # Selection, not a product: a log-probability of -inf for another class does not turn into NaN.
     chosen = tg.where(_label_places(log_p, labels, op), log_p, 0.0)
     checked_reduction(reduction, op)
     if reduction == "none":
@@ -317,27 +307,27 @@ def _weighed(
         share = (1 - smoothing) * hot + smoothing / log_p.shape[1] * tg.sum(hot, axis=1, keepdims=True)
     loss = _spread(log_p, share, weight)
     if reduction != "mean":
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     total = tg.sum(hot if weight is None else hot * weight)
-    _check_total(_array(total), op=op)
+    _check_total(plain_array(total), op=op)
     return tg.sum(loss) / total
 
 
 def _spread(log_p: Any, share: Any, weight: Any) -> tg.Tensor:
-    """Of each row, minus the sum of its log-probabilities, each times the share that its class has in the label."""
+    """Return minus the sum of each row's log-probabilities, each times the share of its class in the label."""
     factor = share if weight is None else tg.multiply(share, weight)
-    # A class without a share is left out: its log-probability may be -inf, or NaN in a row that is ignored.
-    void = (_array(factor) == 0) & ~np.isfinite(_array(log_p))
+    # A class without a share is left out: its log-probability may be -inf, or NaN in an ignored row.
+    void = (plain_array(factor) == 0) & ~np.isfinite(plain_array(log_p))
     return -tg.sum(tg.where(void, 0.0, log_p) * factor, axis=1)
 
 
 def _class_weights(weight: Any, scores: Any, op: str) -> Any:
-    """The weights in the dtype of the scores, if that is of floating point, along their second axis."""
+    """Return the weights along the second axis of the scores, in the dtype of these if it is floating point."""
     if weight is None:
         return None
-    weight, classes = _operand(weight), scores.shape[1]
+    weight, classes = operand(weight), scores.shape[1]
     if weight.shape != (classes,):
-        raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one for each class")
+        raise tg.ShapeError(f"{op}: weight has shape {weight.shape}, expected ({classes},): one per class")
     if scores.dtype.kind not in "iub":
         weight = tg.astype(weight, scores.dtype)
     return tg.reshape(weight, (classes, *(1,) * (len(scores.shape) - 2)))

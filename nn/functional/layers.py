@@ -10,8 +10,9 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import probability
 from .._running import running_path
-from ._shared import _operand, checked_probability
+from ._shared import operand
 
 __all__ = ["batch_norm", "bilinear", "dropout", "linear"]
 
@@ -34,7 +35,7 @@ def bilinear(
 
     Args:
         x1: shape (..., features 1).
-        x2: shape (..., features 2), with the same axes before.
+        x2: shape (..., features 2), with the same leading axes.
         weight: shape (outputs, features 1, features 2).
         bias: shape (outputs,); None for 0.
 
@@ -42,14 +43,14 @@ def bilinear(
         Shape (..., outputs).
 
     Raises:
-        ShapeError: shapes do not fit.
+        ShapeError: shapes do not match.
 
     >>> import nn
     >>> nn.functional.bilinear([[1.0, 2.0]], [[3.0]], [[[1.0], [10.0]]], [0.5])
     Tensor([[63.5]], dtype=float64)
     """
     op = "bilinear"
-    first, second, kernel = _operand(x1), _operand(x2), _operand(weight)
+    first, second, kernel = operand(x1), operand(x2), operand(weight)
     if len(kernel.shape) != 3:
         raise tg.ShapeError(
             f"{op}: expected weight of shape (outputs, features of x1, features of x2), got {kernel.shape}"
@@ -59,14 +60,14 @@ def bilinear(
     if not first.shape or second.shape != (*batch, columns) or first.shape[-1] != rows:
         raise tg.ShapeError(
             f"{op}: x1 has shape {first.shape} and x2 {second.shape}, expected (..., {rows}) and (..., {columns}) with "
-            f"the same axes before (weight of shape {kernel.shape})"
+            f"the same leading axes (weight of shape {kernel.shape})"
         )
-    if bias is not None and _operand(bias).shape != (outputs,):
+    if bias is not None and operand(bias).shape != (outputs,):
         raise tg.ShapeError(
-            f"{op}: bias has shape {_operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
+            f"{op}: bias has shape {operand(bias).shape}, expected {(outputs,)} (weight of shape {kernel.shape})"
         )
-    laid = tg.reshape(tg.transpose(kernel, (1, 0, 2)), (rows, outputs * columns))
-    products = tg.reshape(tg.matmul(first, laid), (*batch, outputs, columns))
+    matrix = tg.reshape(tg.transpose(kernel, (1, 0, 2)), (rows, outputs * columns))
+    products = tg.reshape(tg.matmul(first, matrix), (*batch, outputs, columns))
     result = tg.matvec(products, second)
     return result if bias is None else result + bias
 
@@ -80,16 +81,16 @@ def dropout(
 ) -> tg.Tensor:
     """Set each element to 0 with probability p and scale the others by ``1 / (1 - p)``.
 
-    Shape and dtype as x. Not in training, x as it is. Raises ValueError for p outside [0, 1), DTypeError for integers.
+    Keeps shape and dtype; returns x unless training. Raises ValueError for p outside [0, 1), DTypeError for integers.
 
     >>> import numpy as np, nn
     >>> sorted(set(nn.functional.dropout(np.ones(100), 0.75, rng=0).data.tolist()))
     [0.0, 4.0]
     """
-    p = checked_probability(p, "dropout")
+    p = probability("dropout", "p", p)
     given = x if isinstance(x, tg.Tensor) else tg.Tensor(x)
     if given.dtype.kind not in "fc":
-        raise tg.DTypeError(f"dropout: expected x of floating point, got {given.dtype}; write x.astype(np.float32)")
+        raise tg.DTypeError(f"dropout: expected floating-point x, got {given.dtype}; write x.astype(np.float32)")
     if not training or p == 0:
         return given
     generator = np.random.default_rng(rng)
@@ -116,36 +117,36 @@ def batch_norm(
     """``gamma * (x - mean) / sqrt(var + eps) + beta``, over the batch.
 
     Args:
-        x: shape (batch, features), or (batch, features, ...): mean and variance are then taken over the further axes,
-            too.
+        x: shape (batch, features), or (batch, features, ...): mean and variance are then also taken over the trailing
+            axes.
         running_mean: Tensor or ndarray of shape (features,), used in evaluation, updated in place in training
             (None: not kept).
-        running_var: likewise, of the variance.
+        running_var: the same for the variance.
         gamma: shape (features,); None for 1.
         beta: shape (features,); None for 0.
         training: use the mean and the (biased) variance of the batch.
         momentum: weight of the old running value.
-        eps: added to the variance. With 0, a constant feature gives beta and no gradient.
-        unbiased: does the running variance divide by n - 1?
+        eps: added to the variance. With 0, a constant feature yields beta and no gradient.
+        unbiased: divide the running variance by n - 1 instead of n.
 
     Raises:
-        ShapeError: x has no features, features differ, or a training batch has fewer than 2 numbers of each.
+        ShapeError: x has no features, features differ, or a training batch has fewer than 2 numbers for each.
         ValueError: no running statistics in evaluation.
 
     >>> import numpy as np, nn
     >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0)
     Tensor([[-1.], [ 1.]], dtype=float64)
     """
-    given = _operand(x)
+    given = operand(x)
     _check_batch(given.shape, running_mean, gamma, training)
-    further = len(given.shape) - 2
+    trailing = len(given.shape) - 2
     if training:
-        axes = (0, *range(2, 2 + further))
-        # Counted from its first number, a constant feature is 0, and not what the rounding of a mean leaves.
-        base = tg.array_of(given)[(slice(1), slice(None)) + (slice(1),) * further] * 1.0
+        axes = (0, *range(2, 2 + trailing))
+        # Measured from its first number, a constant feature is exactly 0, without the rounding error of a mean.
+        base = tg.array_of(given)[(slice(1), slice(None)) + (slice(1),) * trailing] * 1.0
         moved = tg.subtract(given, base)
         offset = tg.mean(moved, axis=axes)
-        centred = moved - _laid(offset, further)
+        centred = moved - _per_feature(offset, trailing)
         var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
             n = prod((given.shape[0], *given.shape[2:]))
@@ -155,41 +156,41 @@ def batch_norm(
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
-        # The graph saves what is computed from the running statistics, never their memory, which changes.
-        centred, var = tg.subtract(given, _laid(running_mean, further)), running_var
+        # The graph saves results computed from the running statistics, never their memory, which changes.
+        centred, var = tg.subtract(given, _per_feature(running_mean, trailing)), running_var
     factor = (1.0 if gamma is None else gamma) / _deviation(var, eps)
-    result = centred * _laid(factor, further)
-    return result if beta is None else result + _laid(beta, further)
+    result = centred * _per_feature(factor, trailing)
+    return result if beta is None else result + _per_feature(beta, trailing)
 
 
 def _deviation(var: Any, eps: float) -> Any:
-    """``sqrt(var + eps)``; infinity, so that nothing is left of a feature, where that is 0."""
+    """Return ``sqrt(var + eps)``, or infinity where that is 0, so that the feature becomes 0."""
     if eps:
         return tg.sqrt(tg.add(var, eps))
     flat = tg.equal(var, 0)
     return tg.where(flat, np.inf, tg.sqrt(tg.where(flat, 1.0, var)))
 
 
-def _laid(statistic: Any, further: int) -> Any:
-    """One number a feature, so that it broadcasts with further axes after the features."""
-    return tg.reshape(statistic, (-1,) + (1,) * further) if further else statistic
+def _per_feature(statistic: Any, trailing: int) -> Any:
+    """Reshape one number per feature to broadcast with ``trailing`` axes after the features."""
+    return tg.reshape(statistic, (-1,) + (1,) * trailing) if trailing else statistic
 
 
 def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training: bool) -> None:
     if len(shape) < 2:
-        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}; further axes may follow")
+        raise tg.ShapeError(f"batch_norm: expected shape (batch, features), got {shape}; more axes can follow")
     for like in (running_mean, gamma):
         if like is not None and shape[1] != like.shape[0]:
             raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
     if training and prod((shape[0], *shape[2:])) < 2:
         raise tg.ShapeError(
-            f"batch_norm: training needs more than 1 row in a batch to tell a variance, got shape {shape}; drop the "
+            f"batch_norm: training needs more than 1 row in a batch to compute a variance, got shape {shape}; drop the "
             "last, smaller batch, or call eval() to use the running statistics"
         )
 
 
 def _blend(running: tuple[Any, Any], batch: tuple[Any, Any], momentum: float, factor: float) -> None:
-    """Move the running statistics towards the batch's, if those are finite."""
+    """Move the running statistics towards those of the batch, if these are finite."""
     memories = [tg.writes_to(statistic, by="BatchNorm.forward") for statistic in running]
     blended = _blended(*(*memories, *batch), momentum=momentum, factor=factor, path=running_path())
     for memory, value in zip(memories, blended, strict=True):
@@ -206,7 +207,7 @@ def _blended(
             return momentum * old_mean + weight * mean, momentum * old_var + weight * factor * var
     where = f"{path}: " if path else ""
     warnings.warn(
-        f"{where}batch_norm: the batch holds NaN or infinity; the running statistics were not updated",
+        f"{where}batch_norm: the batch contains NaN or infinity; the running statistics were not updated",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""Losses between two arrays of one shape."""
+"""Losses between two arrays of the same shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _check_probabilities, _difference, _operand, _reduced, _same_shape, checked_reduction
+from ._shared import (
+    check_probabilities,
+    checked_reduction,
+    operand,
+    plain_array,
+    reduced,
+    require_same_shape,
+    subtracted,
+)
 
 __all__ = [
     "binary_cross_entropy",
@@ -28,14 +36,14 @@ def mse_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str
     """Squared error, ``(prediction - target)²``.
 
     Raises ShapeError unless both have the same shape: (N,) against (N, 1) would silently compare all pairs.
-    Under ``reduction="none"`` the result has that shape; "mean" and "sum" make a scalar.
+    With ``reduction="none"`` the result has that shape; with "mean" and "sum" it is a scalar.
 
     >>> import nn
     >>> nn.functional.mse_loss([1.0, 2.0], [1.0, 4.0]).item()
     2.0
     """
-    difference = _difference(prediction, target, "mse_loss")
-    return _reduced(tg.square(difference), reduction, "mse_loss")
+    difference = subtracted(prediction, target, "mse_loss")
+    return reduced(tg.square(difference), reduction, "mse_loss")
 
 
 def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
@@ -45,13 +53,13 @@ def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str 
     >>> nn.functional.l1_loss([1.0, 2.0], [1.0, 4.0]).item()
     1.0
     """
-    return _reduced(tg.abs(_difference(prediction, target, "l1_loss")), reduction, "l1_loss")
+    return reduced(tg.abs(subtracted(prediction, target, "l1_loss")), reduction, "l1_loss")
 
 
 def huber_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, delta: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """Half the squared error up to an error of delta, growing linearly beyond (Huber, 1964).
+    """Half the squared error up to an error of delta, and linear beyond (Huber, 1964).
 
     Shapes and errors as in :func:`mse_loss`; ValueError unless delta is positive.
 
@@ -61,9 +69,9 @@ def huber_loss(
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
-    error = _difference(prediction, target, "huber_loss")
+    error = subtracted(prediction, target, "huber_loss")
     bounded = tg.clip(error, -delta, delta)
-    return _reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
+    return reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
 
 
 def smooth_l1_loss(
@@ -79,19 +87,19 @@ def smooth_l1_loss(
     """
     op = "smooth_l1_loss"
     if not beta >= 0:
-        raise ValueError(f"{op}: beta is not negative, got {beta!r}")
-    error = _difference(prediction, target, op)
+        raise ValueError(f"{op}: beta must not be negative, got {beta!r}")
+    error = subtracted(prediction, target, op)
     if beta == 0:
-        return _reduced(tg.abs(error), reduction, op)
+        return reduced(tg.abs(error), reduction, op)
     bounded = tg.clip(error, -beta, beta)
-    return _reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
+    return reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
 
 
 def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
     """``-(t log p + (1 - t) log(1 - p))`` of probabilities.
 
-    Logarithms are at least -100 and their slope at most 1e12, so that a probability of exactly 0 or 1 that is wrong
-    is moved back, as in PyTorch. Better behaved on logits: :func:`binary_cross_entropy_with_logits`. Shapes and
+    Logarithms are at least -100 and their slope at most 1e12, as in PyTorch, so that a wrong probability of exactly
+    0 or 1 still has a gradient. Numerically better on logits: :func:`binary_cross_entropy_with_logits`. Shapes and
     errors as in :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
 
     >>> import nn
@@ -99,19 +107,19 @@ def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: 
     0.693147
     """
     op = "binary_cross_entropy"
-    p, target = _operand(p), _operand(target)
-    _same_shape(p, target, op)
-    _check_probabilities(_array(p), op=op, instead="binary_cross_entropy_with_logits")
+    p, target = operand(p), operand(target)
+    require_same_shape(p, target, op)
+    check_probabilities(plain_array(p), op=op, instead="binary_cross_entropy_with_logits")
     log_p = _bounded(tg.log(p), p)
     log_q = _bounded(tg.log1p(tg.negative(p)), tg.subtract(1, p))
-    return _reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
+    return reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
 
 
 def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
-    """The logarithm of p, at least -100; with the slope 1e12 where p is less than 1e-12."""
-    values = _array(p)
-    least = max(1e-12, float(np.finfo(logarithm.dtype).tiny))  # float16 has nothing as small
-    steep = tg.subtract(p, values) / least + np.maximum(_array(logarithm), -100.0)
+    """Return the logarithm of p, at least -100, with a slope of 1e12 where p is less than 1e-12."""
+    values = plain_array(p)
+    least = max(1e-12, float(np.finfo(logarithm.dtype).tiny))  # 1e-12 is too small for float16
+    steep = tg.subtract(p, values) / least + np.maximum(plain_array(logarithm), -100.0)
     return tg.where(values < least, steep, logarithm)
 
 
@@ -122,40 +130,40 @@ def binary_cross_entropy_with_logits(
     pos_weight: tg.TensorLike | None = None,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """Cross-entropy of ``sigmoid(logits)``, exact for logits of any size.
+    """Cross-entropy of ``sigmoid(logits)``, exact for logits of any magnitude.
 
     Args:
         logits: any shape.
         target: probabilities, of the same shape.
-        pos_weight: how much more a target of 1 counts than one of 0; of a shape that broadcasts to that of the
-            logits, and cast to their dtype.
+        pos_weight: how much more a target of 1 counts than a target of 0; broadcasts to the shape of the logits, and
+            is cast to their dtype.
         reduction: "mean" over all elements, "sum" or "none".
 
-    Raises ShapeError where shapes do not fit, or a mean is of nothing.
+    Raises ShapeError if shapes do not match, or for the mean over an empty batch.
 
     >>> import nn
     >>> nn.functional.binary_cross_entropy_with_logits([1e4, -1e4], [1.0, 1.0], reduction="none").data.tolist()
     [0.0, 10000.0]
     """
     op = "binary_cross_entropy_with_logits"
-    logits, target = _operand(logits), _operand(target)
-    _same_shape(logits, target, op)
-    # Two softplus rather than one and a product: neither end cancels, and there is no kink at 0.
+    logits, target = operand(logits), operand(target)
+    require_same_shape(logits, target, op)
+    # Two softplus rather than one and a product: no cancellation at either end, and no kink at 0.
     positive = tg.softplus(tg.negative(logits)) * target
     if pos_weight is not None:
         positive = positive * _positive_weight(pos_weight, positive, op)
-    return _reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
+    return reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
 
 
 def _positive_weight(weight: Any, loss: tg.Tensor, op: str) -> tg.Tensor:
-    weight = _operand(weight)
+    weight = operand(weight)
     axes = len(weight.shape)
     if axes > len(loss.shape) or any(own not in (1, n) for own, n in zip(weight.shape, loss.shape[-axes:])):
         raise tg.ShapeError(f"{op}: pos_weight has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
     return tg.astype(weight, loss.dtype)
 
 
-# --- of distributions -----------------------------------------------------------------------------------
+# --- distributions --------------------------------------------------------------------------------------
 
 
 def kl_div(
@@ -163,17 +171,17 @@ def kl_div(
 ) -> tg.Tensor:
     """Kullback-Leibler divergence of the prediction's log-probabilities from the target's probabilities.
 
-    ``target * (log(target) - prediction)``; where the target is 0, the loss is 0 and so are its gradients.
+    ``target * (log(target) - prediction)``; where the target is 0, the loss and its gradients are 0.
 
     Args:
         prediction: logarithms of probabilities, any shape.
         target: probabilities of the same shape.
-        reduction: "mean" over all elements, "sum", "none", or "batchmean": the sum over the length of the first
-            axis, which is the divergence.
-        log_target: the target, too, is given as logarithms.
+        reduction: "mean" over all elements, "sum", "none", or "batchmean": the sum divided by the length of the
+            first axis, which is the divergence proper.
+        log_target: the target also holds logarithms.
 
     Raises:
-        ShapeError: the shapes differ, or a mean is of nothing.
+        ShapeError: the shapes differ, or the mean is over an empty batch.
 
     >>> import numpy as np, nn
     >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
@@ -182,16 +190,16 @@ def kl_div(
     """
     op = "kl_div"
     checked_reduction(reduction, op, batchmean=True)
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
-    none = _array(target) == (-np.inf if log_target else 0)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
+    none = plain_array(target) == (-np.inf if log_target else 0)
     target = tg.where(none, 0.0 if log_target else 1.0, target)
     difference = tg.subtract(target if log_target else tg.log(target), tg.where(none, 0.0, prediction))
     loss = tg.where(none, 0.0, (tg.exp(target) if log_target else target) * difference)
     if reduction != "batchmean":
-        return _reduced(loss, reduction, op)
+        return reduced(loss, reduction, op)
     if not loss.shape or not loss.shape[0]:
-        raise tg.ShapeError(f"{op}: reduction='batchmean' divides by the length of the first axis, got {loss.shape}")
+        raise tg.ShapeError(f"{op}: reduction='batchmean' needs a first axis that is not empty, got shape {loss.shape}")
     return tg.sum(loss) / loss.shape[0]
 
 
@@ -204,12 +212,12 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """Minus the logarithm of the Poisson probability of the target, up to a term that the target alone decides.
+    """Negative log-likelihood of the target under a Poisson distribution, up to a term in the target alone.
 
     Args:
         prediction: the rate, or its logarithm; any shape.
         target: counts, of the same shape.
-        log_input: is the prediction a logarithm?
+        log_input: the prediction is the logarithm of the rate.
         full: add Stirling's approximation of ``log(target!)`` where the target is above 1.
         eps: added to a rate before its logarithm is taken.
         reduction: "mean", "sum" or "none".
@@ -221,18 +229,18 @@ def poisson_nll_loss(
     1.0
     """
     op = "poisson_nll_loss"
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
     if log_input:
         loss = tg.exp(prediction) - tg.multiply(target, prediction)
     else:
         loss = tg.subtract(prediction, target * tg.log(tg.add(prediction, eps)))
     if full:
-        many = _array(target) > 1
+        many = plain_array(target) > 1
         count = tg.where(many, target, 1.0)
         stirling = count * tg.log(count) - count + 0.5 * tg.log(2 * math.pi * count)
         loss = loss + tg.where(many, stirling, 0.0)
-    return _reduced(loss, reduction, op)
+    return reduced(loss, reduction, op)
 
 
 def gaussian_nll_loss(
@@ -244,19 +252,20 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """Minus the logarithm of the normal density of the target, with a mean and a variance that are predicted.
+    """Negative log-likelihood of the target under a normal distribution with predicted mean and variance.
 
     Args:
         prediction: the mean, any shape.
         target: the same shape.
-        var: the variance: one number, or the shape of the prediction, whose last axis may be 1 or left out.
+        var: the variance: one number, or an array of the prediction's shape, whose last axis can be 1 or missing.
         full: add the constant ``log(2 pi) / 2``.
-        eps: the least variance that is used. The gradient is taken there, and passed on, as if the variance were
-            it: as PyTorch does, so that a variance can grow again.
+        eps: the smallest variance used. A smaller one still receives the gradient at eps, as in PyTorch, so that it
+            can grow again.
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ShapeError: prediction and target differ in shape, the variance does not fit, or a mean is of nothing.
+        ShapeError: prediction and target differ in shape, the variance does not match, or the mean is over an empty
+            batch.
         ValueError: a variance is negative.
 
     >>> import nn
@@ -264,24 +273,24 @@ def gaussian_nll_loss(
     1.346574
     """
     op = "gaussian_nll_loss"
-    difference = _difference(prediction, target, op)
-    spread = _operand(var)
+    difference = subtracted(prediction, target, op)
+    spread = operand(var)
     shape, given = difference.shape, spread.shape
     if given == shape[:-1] and given != shape:
         spread = tg.expand_dims(spread, -1)
     elif given not in (shape, (), (*shape[:-1], 1)):
         raise tg.ShapeError(
-            f"{op}: var has shape {given}, expected {shape}, the shape of the prediction, or with its last axis 1 or "
-            f"left out, or one number"
+            f"{op}: var has shape {given}, expected {shape} like the prediction, the same with the last axis 1 or "
+            f"missing, or a single number"
         )
-    values = _array(spread)
+    values = plain_array(spread)
     _check_variance(values)
     used = tg.add(spread, np.maximum(eps - values, 0))
     loss = 0.5 * (tg.log(used) + tg.square(difference) / used)
-    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, op)
+    return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, op)
 
 
 @tg.indivisible
 def _check_variance(var: Any) -> None:
     if np.any(var < 0):
-        raise ValueError(f"gaussian_nll_loss: a variance is not negative, got {var[var < 0][0]}")
+        raise ValueError(f"gaussian_nll_loss: a variance must not be negative, got {var[var < 0][0]}")

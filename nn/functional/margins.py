@@ -1,6 +1,6 @@
-"""Losses that ask for a margin, and no more beyond it.
+"""Losses with a margin.
 
-At the margin the gradient is 0, as that of ``tg.relu`` at 0.
+At the margin the gradient is 0, like that of ``tg.relu`` at 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _array, _operand, _reduced, _same_shape
+from ._shared import operand, plain_array, reduced, require_same_shape
 
 __all__ = [
     "cosine_embedding_loss",
@@ -24,16 +24,16 @@ __all__ = [
 
 
 def hinge_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
-    """``max(0, 1 - target * prediction)``: the loss of a support vector machine, as ``sklearn.metrics.hinge_loss``.
+    """``max(0, 1 - target * prediction)``: the loss of a support vector machine, as in ``sklearn.metrics.hinge_loss``.
 
-    The target is 1 or -1. Shapes and errors as in :func:`mse_loss`; ValueError for another target.
+    The target is 1 or -1. Shapes and errors as in :func:`mse_loss`; ValueError for any other target.
 
     >>> import nn
     >>> nn.functional.hinge_loss([0.5, 2.0, 0.0], [1.0, 1.0, -1.0], reduction="none").data.tolist()
     [0.5, 0.0, 1.0]
     """
     prediction, target = _signed(prediction, target, "hinge_loss")
-    return _reduced(tg.relu(1 - tg.multiply(target, prediction)), reduction, "hinge_loss")
+    return reduced(tg.relu(1 - tg.multiply(target, prediction)), reduction, "hinge_loss")
 
 
 def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
@@ -46,13 +46,13 @@ def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduct
     [0.0, 10000.0]
     """
     prediction, target = _signed(prediction, target, "soft_margin_loss")
-    return _reduced(tg.softplus(-tg.multiply(target, prediction)), reduction, "soft_margin_loss")
+    return reduced(tg.softplus(-tg.multiply(target, prediction)), reduction, "soft_margin_loss")
 
 
 def hinge_embedding_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, margin: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """A distance where the target is 1, and what it lacks to the margin where the target is -1.
+    """The prediction, a distance, where the target is 1; ``max(0, margin - prediction)`` where it is -1.
 
     Shapes and errors as in :func:`hinge_loss`.
 
@@ -62,25 +62,27 @@ def hinge_embedding_loss(
     """
     op = "hinge_embedding_loss"
     prediction, target = _signed(prediction, target, op)
-    return _reduced(tg.where(_array(target) > 0, prediction, tg.relu(tg.subtract(margin, prediction))), reduction, op)
+    return reduced(
+        tg.where(plain_array(target) > 0, prediction, tg.relu(tg.subtract(margin, prediction))), reduction, op
+    )
 
 
 def margin_ranking_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """``max(0, margin - target * (x1 - x2))``: a target of 1 says that x1 should rank above x2, -1 below.
+    """``max(0, margin - target * (x1 - x2))``: a target of 1 says that x1 should rank above x2, and -1 below.
 
-    All of one shape; errors as in :func:`hinge_loss`.
+    All have the same shape; errors as in :func:`hinge_loss`.
 
     >>> import nn
     >>> nn.functional.margin_ranking_loss([1.0, 1.0], [3.0, 3.0], [1.0, -1.0], reduction="none").data.tolist()
     [2.0, 0.0]
     """
     op = "margin_ranking_loss"
-    x1, x2 = _operand(x1), _operand(x2)
-    _same_shape(x1, x2, op, names=("x1", "x2"))
+    x1, x2 = operand(x1), operand(x2)
+    require_same_shape(x1, x2, op, names=("x1", "x2"))
     difference, target = _signed(tg.subtract(x1, x2), target, op)
-    return _reduced(tg.relu(margin - target * difference), reduction, op)
+    return reduced(tg.relu(margin - target * difference), reduction, op)
 
 
 def triplet_margin_loss(
@@ -94,29 +96,29 @@ def triplet_margin_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> tg.Tensor:
-    """How far the positive is from the anchor, plus a margin, minus how far the negative is; at least 0.
+    """``max(0, margin + d(anchor, positive) - d(anchor, negative))``, where d is the distance.
 
     Args:
         anchor: shape (..., features).
         positive: the same shape.
         negative: the same shape.
-        margin: by which the negative should be farther.
-        p: of the p-norm that is the distance, over the last axis.
-        eps: added to each difference, as PyTorch does.
-        swap: take the negative's distance from the positive where that is less (Balntas et al., 2016).
+        margin: by how much the negative should be farther away.
+        p: order of the norm of the difference that is the distance, over the last axis.
+        eps: added to each difference, as in PyTorch.
+        swap: use the negative's distance from the positive where that is less (Balntas et al., 2016).
         reduction: "mean", "sum", or "none" for shape (...).
 
     Raises:
-        ShapeError: the shapes differ, have no axis, or a mean is of nothing.
+        ShapeError: the shapes differ or have no axis, or the mean is over an empty batch.
 
     >>> import nn
     >>> round(nn.functional.triplet_margin_loss([[0.0, 0.0]], [[0.0, 3.0]], [[2.0, 0.0]]).item(), 4)
     2.0
     """
     op = "triplet_margin_loss"
-    given, alike, other = _operand(anchor), _operand(positive), _operand(negative)
-    _same_shape(given, alike, op, names=("anchor", "positive"))
-    _same_shape(given, other, op, names=("anchor", "negative"))
+    given, alike, other = operand(anchor), operand(positive), operand(negative)
+    require_same_shape(given, alike, op, names=("anchor", "positive"))
+    require_same_shape(given, other, op, names=("anchor", "negative"))
     if not given.shape:
         raise tg.ShapeError(f"{op}: expected shape (..., features), got ()")
 
@@ -126,13 +128,13 @@ def triplet_margin_loss(
     near, far = distance(given, alike), distance(given, other)
     if swap:
         far = tg.minimum(far, distance(alike, other))
-    return _reduced(tg.relu(near - far + margin), reduction, op)
+    return reduced(tg.relu(near - far + margin), reduction, op)
 
 
 def cosine_embedding_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
-    """One minus the cosine of the angle where the target is 1; where it is -1, what the cosine exceeds the margin by.
+    """``1 - cosine`` of the angle where the target is 1, and ``max(0, cosine - margin)`` where it is -1.
 
     Args:
         x1: shape (..., features).
@@ -141,8 +143,8 @@ def cosine_embedding_loss(
         margin: between -1 and 1.
         reduction: "mean", "sum", or "none" for shape (...).
 
-    Squared lengths have 1e-12 added, as in PyTorch. Raises ShapeError where shapes do not fit, and ValueError for
-    another target.
+    1e-12 is added to squared lengths, as in PyTorch. Raises ShapeError if shapes do not match, and ValueError for any
+    other target.
 
     >>> import nn
     >>> x1, x2 = [[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [2.0, 0.0]]
@@ -150,19 +152,19 @@ def cosine_embedding_loss(
     [1.0, 1.0]
     """
     op = "cosine_embedding_loss"
-    a, b = _operand(x1), _operand(x2)
-    _same_shape(a, b, op, names=("x1", "x2"))
+    a, b = operand(x1), operand(x2)
+    require_same_shape(a, b, op, names=("x1", "x2"))
     if not a.shape:
         raise tg.ShapeError(f"{op}: expected shape (..., features), got ()")
     lengths = [tg.sqrt(tg.sum(tg.square(x), axis=-1) + 1e-12) for x in (a, b)]
     cosine, target = _signed(tg.sum(tg.multiply(a, b), axis=-1) / lengths[0] / lengths[1], target, op)
-    return _reduced(tg.where(_array(target) > 0, 1 - cosine, tg.relu(cosine - margin)), reduction, op)
+    return reduced(tg.where(plain_array(target) > 0, 1 - cosine, tg.relu(cosine - margin)), reduction, op)
 
 
 def _signed(prediction: Any, target: Any, op: str) -> tuple[Any, Any]:
-    prediction, target = _operand(prediction), _operand(target)
-    _same_shape(prediction, target, op)
-    _check_signs(_array(target), op=op)
+    prediction, target = operand(prediction), operand(target)
+    require_same_shape(prediction, target, op)
+    _check_signs(plain_array(target), op=op)
     return prediction, target
 
 
@@ -172,6 +174,6 @@ def _check_signs(target: Any, *, op: str) -> None:
     if np.any(wrong):
         position = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(
-            f"{op}: the target is 1 or -1, got {target[position]} at position {position}; for 0 and 1 write "
+            f"{op}: the target must be 1 or -1, got {target[position]} at position {position}; for 0 and 1 write "
             f"2 * target - 1"
         )

@@ -1,6 +1,6 @@
 """Normalisation over features, groups of channels, or neighbouring channels.
 
-Variances are biased (divided by n), as everywhere in normalisation. What is float16 is computed in float32.
+Variances are biased (divided by n), as is usual in normalisation. float16 is computed in float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 from ._spatial import narrow, wide
 
 __all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
@@ -32,13 +32,13 @@ def layer_norm(
 
     Args:
         x: shape (..., *normalized_shape).
-        normalized_shape: lengths of the last axes of x, which mean and variance are taken over.
+        normalized_shape: lengths of the last axes of x, over which mean and variance are taken.
         weight: shape normalized_shape; None for 1.
         bias: shape normalized_shape; None for 0.
-        eps: added to the variance. With 0, what is constant gives 0 and no gradient.
+        eps: added to the variance. With 0, constant elements yield 0 and no gradient.
 
     Raises:
-        ShapeError: x does not end in normalized_shape, or weight or bias have another shape.
+        ShapeError: the shape of x does not end in normalized_shape, or weight or bias have a different shape.
 
     >>> import nn
     >>> nn.functional.layer_norm([[1.0, 3.0]], 2, eps=0.0)
@@ -59,13 +59,13 @@ def rms_norm(
 
     Args:
         x: shape (..., *normalized_shape).
-        normalized_shape: lengths of the last axes of x, which the mean is taken over.
+        normalized_shape: lengths of the last axes of x, over which the mean is taken.
         weight: shape normalized_shape; None for 1.
-        eps: added to the mean; None for the spacing of x's dtype at 1 (of float32, where x is float16).
-            With 0, zeros give 0 and no gradient.
+        eps: added to the mean; None for the machine epsilon of x's dtype (of float32 if x is float16).
+            With 0, zeros yield 0 and no gradient.
 
     Raises:
-        ShapeError: x does not end in normalized_shape, or weight has another shape.
+        ShapeError: the shape of x does not end in normalized_shape, or weight has a different shape.
 
     >>> import nn
     >>> nn.functional.rms_norm([[3.0, -3.0]], 2)
@@ -94,13 +94,13 @@ def group_norm(
 
     Args:
         x: shape (N, C, ...).
-        num_groups: so many groups of C / num_groups consecutive channels.
+        num_groups: number of groups, each of C / num_groups consecutive channels.
         weight: shape (C,); None for 1.
         bias: shape (C,); None for 0.
-        eps: added to the variance. With 0, a constant group gives 0 and no gradient.
+        eps: added to the variance. With 0, a constant group yields 0 and no gradient.
 
     Raises:
-        ShapeError: x has no channels, the groups do not divide them, or weight or bias have another shape.
+        ShapeError: x has no channels, num_groups does not divide them, or weight or bias have a different shape.
 
     >>> import nn
     >>> nn.functional.group_norm([[1.0, 3.0, 5.0, 5.0]], 2, eps=0.01).data.round(3).tolist()
@@ -110,7 +110,7 @@ def group_norm(
     shape = given.shape
     if index(num_groups) < 1 or shape[1] % num_groups:
         raise tg.ShapeError(
-            f"group_norm: {num_groups} groups do not divide the {shape[1]} channels of x, of shape {shape}"
+            f"group_norm: the {shape[1]} channels of x of shape {shape} cannot be divided into {num_groups} groups"
         )
     return _in_groups("group_norm", given, num_groups, weight, bias, eps)
 
@@ -130,10 +130,10 @@ def instance_norm(
         x: shape (N, C, length, ...).
         weight: shape (C,); None for 1.
         bias: shape (C,); None for 0.
-        eps: added to the variance. With 0, a constant channel gives 0 and no gradient.
+        eps: added to the variance. With 0, a constant channel yields 0 and no gradient.
 
     Raises:
-        ShapeError: a channel has fewer than 2 elements, or weight or bias have another shape.
+        ShapeError: a channel has fewer than 2 elements, or weight or bias have a different shape.
 
     >>> import nn
     >>> nn.functional.instance_norm([[[1.0, 3.0], [5.0, 9.0]]], eps=0.0).data.tolist()
@@ -142,7 +142,7 @@ def instance_norm(
     given = _channels("instance_norm", x)
     if prod(given.shape[2:]) < 2:
         raise tg.ShapeError(
-            f"instance_norm: needs more than 1 element in a channel to tell a variance, got shape {given.shape}"
+            f"instance_norm: a channel needs more than 1 element to compute a variance, got shape {given.shape}"
         )
     return _in_groups("instance_norm", given, given.shape[1], weight, bias, eps)
 
@@ -150,13 +150,13 @@ def instance_norm(
 def local_response_norm(
     x: tg.TensorLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> tg.Tensor:
-    """``x / (k + alpha / size * s) ** beta``, with s the squares of neighbouring channels, summed.
+    """``x / (k + alpha / size * s) ** beta``, where s is the sum of the squares of neighbouring channels.
 
-    After Krizhevsky et al., 2012, section 3.3, who have alpha in place of alpha / size.
+    From Krizhevsky et al., 2012, section 3.3, who write alpha instead of alpha / size.
 
     Args:
         x: shape (N, C, ...).
-        size: so many channels, from size // 2 before to (size - 1) // 2 after.
+        size: number of channels, from size // 2 before to (size - 1) // 2 after.
         alpha: weight of the squares.
         beta: exponent.
         k: added to the squares.
@@ -184,15 +184,15 @@ def local_response_norm(
 
 
 def _last_axes(op: str, x: Any, normalized_shape: Any) -> tuple[Any, Shape, Shape]:
-    given = _operand(x)
+    given = operand(x)
     lengths = tuple(normalized_shape) if hasattr(normalized_shape, "__iter__") else (index(normalized_shape),)
     if not lengths or given.shape[-len(lengths) :] != lengths:
-        raise tg.ShapeError(f"{op}: x has shape {given.shape}, expected one that ends in normalized_shape {lengths}")
+        raise tg.ShapeError(f"{op}: x has shape {given.shape}, expected it to end in normalized_shape {lengths}")
     return given, tuple(range(-len(lengths), 0)), lengths
 
 
 def _channels(op: str, x: Any) -> Any:
-    given = _operand(x)
+    given = operand(x)
     if len(given.shape) < 2:
         raise tg.ShapeError(f"{op}: expected x of shape (batch, channels, ...), got {given.shape}")
     return given
@@ -216,7 +216,7 @@ def _standardised(op: str, x: Any, axes: Shape, eps: float) -> tg.Tensor:
 
 
 def _where_not(flat: Any, values: Any, square: tg.Tensor) -> tg.Tensor:
-    """``values / sqrt(square)``, and 0, with a gradient of 0, where that is 0 / 0 up to rounding."""
+    """Return ``values / sqrt(square)``, but 0 with a gradient of 0 where that is 0 / 0 up to rounding."""
     return tg.where(flat, 0.0, tg.divide(values, tg.sqrt(tg.where(flat, 1.0, square))))
 
 
@@ -227,15 +227,15 @@ def _in_groups(op: str, x: Any, groups: int, weight: Any, bias: Any, eps: float)
     return _affine(op, x, normal, weight, bias, shape[1:2], (shape[1], *(1,) * (len(shape) - 2)))
 
 
-def _affine(op: str, x: Any, normal: tg.Tensor, weight: Any, bias: Any, expected: Shape, laid: Shape) -> tg.Tensor:
-    """Times the weight plus the bias, which have one shape and broadcast in another."""
+def _affine(op: str, x: Any, normal: tg.Tensor, weight: Any, bias: Any, expected: Shape, broadcast: Shape) -> tg.Tensor:
+    """Multiply by the weight and add the bias, both of shape ``expected``, reshaped to ``broadcast``."""
     for name, given in (("weight", weight), ("bias", bias)):
-        if given is not None and _operand(given).shape != expected:
+        if given is not None and operand(given).shape != expected:
             raise tg.ShapeError(
-                f"{op}: {name} has shape {_operand(given).shape}, expected {expected} (x of shape {x.shape})"
+                f"{op}: {name} has shape {operand(given).shape}, expected {expected} (x of shape {x.shape})"
             )
     if weight is not None:
-        normal = normal * tg.reshape(weight, laid)
+        normal = normal * tg.reshape(weight, broadcast)
     if bias is not None:
-        normal = normal + tg.reshape(bias, laid)
-    return narrow(normal, x, *(None if given is None else _operand(given) for given in (weight, bias)))
+        normal = normal + tg.reshape(bias, broadcast)
+    return narrow(normal, x, *(None if given is None else operand(given) for given in (weight, bias)))

@@ -1,4 +1,4 @@
-"""Pooling: the largest, or the mean, of windows onto signals and images."""
+"""Pooling: the maximum or the mean of windows of signals and images."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def max_pool2d(
     padding: Lengths = 0,
     dilation: Lengths = 1,
 ) -> tg.Tensor:
-    """The largest element of each window; several that are equally large share the gradient evenly.
+    """The largest element of each window; tied elements share the gradient evenly.
 
     Args:
         x: shape (N, C, height, width).
-        kernel_size: of a window. An integer, here and below, or one for each axis.
-        stride: from one window to the next; None for the kernel size.
-        padding: so much of minus infinity on each side, at most half a window.
-        dilation: from one element of a window to the next.
+        kernel_size: size of a window. Here and below, an integer or one for each axis.
+        stride: step from one window to the next; None for the kernel size.
+        padding: how much minus infinity to add on each side, at most half a window.
+        dilation: step from one element of a window to the next.
 
     Returns:
         Shape (N, C, height', width').
 
     Raises:
-        ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half a window.
+        ShapeError: x has the wrong number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding is more than half a window.
 
     >>> import numpy as np, nn
     >>> nn.functional.max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).data.tolist()
@@ -89,17 +89,17 @@ def avg_pool2d(
 
     Args:
         x: shape (N, C, height, width).
-        kernel_size: of a window. An integer, here and below, or one for each axis.
-        stride: from one window to the next; None for the kernel size.
-        padding: so many zeros on each side, at most half a window.
-        count_include_pad: are those zeros counted in a mean?
+        kernel_size: size of a window. Here and below, an integer or one for each axis.
+        stride: step from one window to the next; None for the kernel size.
+        padding: how many zeros to add on each side, at most half a window.
+        count_include_pad: count those zeros in the mean.
 
     Returns:
         Shape (N, C, height', width').
 
     Raises:
-        ShapeError: x has another number of axes, or is smaller than a window.
-        ValueError: a number is too small, or padding larger than half a window.
+        ShapeError: x has the wrong number of axes, or is smaller than a window.
+        ValueError: a number is too small, or padding is more than half a window.
 
     >>> import numpy as np, nn
     >>> nn.functional.avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2).data.tolist()
@@ -117,7 +117,8 @@ def _windows(
     spans = reach(kernel, dilations)
     if any(2 * p > span for p, span in zip(pads, spans)):
         raise ValueError(
-            f"{op}: padding is at most half of what a window spans, {spans}, so that none lies outside; got {padding!r}"
+            f"{op}: padding must be at most half of a window's span {spans}, so that no window is all padding; got "
+            f"{padding!r}"
         )
     pairs = tuple((p, p) for p in pads)
     fitting(op, x, spans, pairs)

@@ -1,6 +1,6 @@
 """Recurrent networks: one step of a GRU or an LSTM, and whole sequences.
 
-Weights are laid out as PyTorch's: the gates one below the other, ``weight_ih`` (gates * hidden, features).
+Weights are laid out as in PyTorch, with the gates stacked: ``weight_ih`` has shape (gates * hidden, features).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 
 __all__ = ["gru", "gru_cell", "lstm", "lstm_cell"]
 
@@ -30,8 +30,8 @@ def gru_cell(
     Args:
         x: shape (N, features).
         h: the hidden state, shape (N, hidden).
-        weight_ih: of x, shape (3 * hidden, features): reset gate, update gate, new state.
-        weight_hh: of h, shape (3 * hidden, hidden).
+        weight_ih: for x, shape (3 * hidden, features): reset gate, update gate, new state.
+        weight_hh: for h, shape (3 * hidden, hidden).
         bias_ih: shape (3 * hidden,); None for 0.
         bias_hh: shape (3 * hidden,); None for 0.
 
@@ -39,14 +39,14 @@ def gru_cell(
         Shape (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit.
+        ShapeError: shapes do not match.
 
     >>> import numpy as np, nn
     >>> nn.functional.gru_cell([[1.0]], [[1.0]], np.zeros((3, 1)), np.zeros((3, 1)))
     Tensor([[0.5]], dtype=float64)
     """
     op = "gru_cell"
-    given, hidden = _operand(x), _operand(h)
+    given, hidden = operand(x), operand(h)
     _check(op, 3, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh)
     return _gru_step(_projected(given, weight_ih, bias_ih), hidden, weight_hh, bias_hh)
 
@@ -64,19 +64,19 @@ def gru(
     """A gated recurrent unit along a sequence: all hidden states, and the last one.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) where batch_first.
-        h: the hidden state to start from, shape (N, hidden).
-        weight_ih: as in :func:`gru_cell`, and so are the other weights.
+        x: shape (length, N, features), or (N, length, features) with batch_first.
+        h: the initial hidden state, shape (N, hidden).
+        weight_ih: as in :func:`gru_cell`.
         weight_hh: likewise.
         bias_ih: likewise.
         bias_hh: likewise.
-        batch_first: are samples along the first axis, of x and of the result?
+        batch_first: samples are along the first axis of x and of the result.
 
     Returns:
-        Hidden states (length, N, hidden), or (N, length, hidden) where batch_first; the last (N, hidden).
+        Hidden states (length, N, hidden), or (N, length, hidden) with batch_first; and the last (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit, or the sequence is empty.
+        ShapeError: shapes do not match, or the sequence is empty.
 
     >>> import numpy as np, nn
     >>> states, last = nn.functional.gru(np.ones((2, 1, 1)), [[1.0]], np.zeros((3, 1)), np.zeros((3, 1)))
@@ -84,7 +84,7 @@ def gru(
     ([0.5, 0.25], 0.25)
     """
     op = "gru"
-    given, hidden = _sequence(op, x, batch_first), _operand(h)
+    given, hidden = _sequence(op, x, batch_first), operand(h)
     _check(op, 3, given.shape[1:], hidden, weight_ih, weight_hh, bias_ih, bias_hh)
     inputs = _projected(given, weight_ih, bias_ih)
     states = _along(given.shape[0], lambda t, state: _gru_step(inputs[t], state, weight_hh, bias_hh), hidden)
@@ -104,8 +104,8 @@ def lstm_cell(
     Args:
         x: shape (N, features).
         state: hidden state and cell, each of shape (N, hidden).
-        weight_ih: of x, shape (4 * hidden, features): input gate, forget gate, new content, output gate.
-        weight_hh: of the hidden state, shape (4 * hidden, hidden).
+        weight_ih: for x, shape (4 * hidden, features): input gate, forget gate, new content, output gate.
+        weight_hh: for the hidden state, shape (4 * hidden, hidden).
         bias_ih: shape (4 * hidden,); None for 0.
         bias_hh: shape (4 * hidden,); None for 0.
 
@@ -113,7 +113,7 @@ def lstm_cell(
         Hidden state and cell, each of shape (N, hidden).
 
     Raises:
-        ShapeError: shapes do not fit.
+        ShapeError: shapes do not match.
 
     >>> import numpy as np, nn
     >>> h, c = nn.functional.lstm_cell([[1.0]], ([[0.0]], [[1.0]]), np.zeros((4, 1)), np.zeros((4, 1)))
@@ -121,7 +121,7 @@ def lstm_cell(
     Tensor([[0.5]], dtype=float64)
     """
     op = "lstm_cell"
-    given, hidden, cell = _operand(x), *_pair(op, state)
+    given, hidden, cell = operand(x), *_pair(op, state)
     _check(op, 4, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh, cell)
     return _lstm_step(_projected(given, weight_ih, bias_ih), (hidden, cell), weight_hh, bias_hh)
 
@@ -139,19 +139,19 @@ def lstm(
     """A long short-term memory along a sequence: all hidden states, and the last with its cell.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) where batch_first.
-        state: hidden state and cell to start from, each of shape (N, hidden).
-        weight_ih: as in :func:`lstm_cell`, and so are the other weights.
+        x: shape (length, N, features), or (N, length, features) with batch_first.
+        state: initial hidden state and cell, each of shape (N, hidden).
+        weight_ih: as in :func:`lstm_cell`.
         weight_hh: likewise.
         bias_ih: likewise.
         bias_hh: likewise.
-        batch_first: are samples along the first axis, of x and of the result?
+        batch_first: samples are along the first axis of x and of the result.
 
     Returns:
-        Hidden states (length, N, hidden), or (N, length, hidden) where batch_first; the last hidden state and cell.
+        Hidden states (length, N, hidden), or (N, length, hidden) with batch_first; and the last hidden state and cell.
 
     Raises:
-        ShapeError: shapes do not fit, or the sequence is empty.
+        ShapeError: shapes do not match, or the sequence is empty.
 
     >>> import numpy as np, nn
     >>> zero = np.zeros((1, 1))
@@ -203,7 +203,7 @@ def _along(length: int, step: Callable[[int, Any], Any], state: Any) -> list[Any
 
 
 def _sequence(op: str, x: Any, batch_first: bool) -> Any:
-    given = _operand(x)
+    given = operand(x)
     order = "(batch, length, features)" if batch_first else "(length, batch, features)"
     if len(given.shape) != 3:
         raise tg.ShapeError(f"{op}: expected x of shape {order}, got {given.shape}")
@@ -214,8 +214,8 @@ def _sequence(op: str, x: Any, batch_first: bool) -> Any:
 
 def _pair(op: str, state: Any) -> tuple[Any, Any]:
     if not isinstance(state, tuple | list) or len(state) != 2:
-        raise TypeError(f"{op}: state is a pair (hidden state, cell), got {type(state).__name__}")
-    return _operand(state[0]), _operand(state[1])
+        raise TypeError(f"{op}: state must be a pair (hidden state, cell), got {type(state).__name__}")
+    return operand(state[0]), operand(state[1])
 
 
 def _check(
@@ -241,8 +241,8 @@ def _check(
         ("bias_ih", bias_ih, (rows,)),
         ("bias_hh", bias_hh, (rows,)),
     ):
-        if given is not None and _operand(given).shape != expected:
+        if given is not None and operand(given).shape != expected:
             raise tg.ShapeError(
-                f"{op}: {what} has shape {_operand(given).shape}, expected {expected} (x of {batch} samples and "
-                f"{features} features, h of {hidden}, {gates} gates)"
+                f"{op}: {what} has shape {operand(given).shape}, expected {expected} (x has {batch} samples of "
+                f"{features} features, h has {hidden} features, {gates} gates)"
             )

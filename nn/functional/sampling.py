@@ -1,4 +1,4 @@
-"""Images taken apart, put together, and read at other places than their pixels."""
+"""Images taken apart, put together, and sampled between their pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._shared import _operand
+from ._shared import operand
 from ._spatial import Lengths, constant, each, fitting, images, narrow, reach, wide
 
 __all__ = ["fold", "grid_sample", "interpolate", "pixel_shuffle", "unfold"]
@@ -19,21 +19,21 @@ Step = tuple[int, float]
 
 
 def pixel_shuffle(x: tg.TensorLike, upscale_factor: int) -> tg.Tensor:
-    """Channels spread into space: (..., C * r * r, H, W) becomes (..., C, H * r, W * r) (Shi et al., 2016).
+    """Channels rearranged into space: (..., C * r * r, H, W) becomes (..., C, H * r, W * r) (Shi et al., 2016).
 
-    Raises ShapeError where r * r does not divide the channels.
+    Raises ShapeError unless r * r divides the number of channels.
 
     >>> import numpy as np, nn
     >>> nn.functional.pixel_shuffle(np.arange(4.0).reshape(1, 4, 1, 1), 2).data.tolist()
     [[[[0.0, 1.0], [2.0, 3.0]]]]
     """
-    given = _operand(x)
+    given = operand(x)
     r = index(upscale_factor)
     if r < 1:
         raise ValueError(f"pixel_shuffle: upscale_factor must be at least 1, got {upscale_factor!r}")
     if len(given.shape) < 3 or given.shape[-3] % (r * r):
         raise tg.ShapeError(
-            f"pixel_shuffle: expected x of shape (..., channels, height, width), channels a multiple of {r} * {r}, "
+            f"pixel_shuffle: expected x of shape (..., channels, height, width) with channels a multiple of {r} * {r}, "
             f"got {given.shape}"
         )
     *batch, channels, height, width = given.shape
@@ -50,20 +50,20 @@ def unfold(
     padding: Lengths = 0,
     stride: Lengths = 1,
 ) -> tg.Tensor:
-    """The windows onto images as columns (im2col).
+    """Windows of images as columns (im2col).
 
     Args:
         x: shape (N, C, height, width).
-        kernel_size: of a window. An integer, here and below, or one for each axis.
-        dilation: from one element of a window to the next.
-        padding: so many zeros on each side.
-        stride: from one window to the next.
+        kernel_size: size of a window. Here and below, an integer or one for each axis.
+        dilation: step from one element of a window to the next.
+        padding: how many zeros to add on each side.
+        stride: step from one window to the next.
 
     Returns:
         Shape (N, C * elements of a window, windows).
 
     Raises:
-        ShapeError: x has another number of axes, or is smaller than a window.
+        ShapeError: x has the wrong number of axes, or is smaller than a window.
         ValueError: a number is too small.
 
     >>> import numpy as np, nn
@@ -87,21 +87,21 @@ def fold(
     padding: Lengths = 0,
     stride: Lengths = 1,
 ) -> tg.Tensor:
-    """Columns laid back where :func:`unfold` takes them from, and added up where they overlap (col2im).
+    """Columns put back where :func:`unfold` takes them from, and summed where they overlap (col2im).
 
     Args:
         x: shape (N, C * elements of a window, windows).
-        output_size: height and width of the result. An integer, here and below, or one for each axis.
-        kernel_size: of a window.
-        dilation: from one element of a window to the next.
-        padding: so many zeros were on each side.
-        stride: from one window to the next.
+        output_size: height and width of the result. Here and below, an integer or one for each axis.
+        kernel_size: size of a window.
+        dilation: step from one element of a window to the next.
+        padding: how many zeros were on each side.
+        stride: step from one window to the next.
 
     Returns:
         Shape (N, C, height, width).
 
     Raises:
-        ShapeError: x has not three axes, or not as many columns or elements as belong there.
+        ShapeError: x does not have three axes, or has the wrong number of elements or windows.
         ValueError: a number is too small.
 
     >>> import numpy as np, nn
@@ -109,7 +109,7 @@ def fold(
     [[[[1.0, 2.0, 2.0, 1.0]]]]
     """
     op = "fold"
-    given = _operand(x)
+    given = operand(x)
     kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
     lengths = each(output_size, 2, op, "output_size")
     spans = reach(kernel, dilations)
@@ -120,7 +120,7 @@ def fold(
     elements = prod(kernel)
     if len(given.shape) != 3 or given.shape[1] % elements or given.shape[2] != prod(counts):
         raise tg.ShapeError(
-            f"{op}: expected x of shape (batch, channels * {elements}, {prod(counts)}) for {prod(counts)} windows "
+            f"{op}: expected x of shape (batch, channels * {elements}, {prod(counts)}) for {prod(counts)} windows of "
             f"{kernel} on {lengths}, got {given.shape}"
         )
     channels = given.shape[1] // elements
@@ -149,20 +149,20 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool = False,
 ) -> tg.Tensor:
-    """Signals and images in another size.
+    """Signals and images resized.
 
     Args:
         x: shape (N, C, length) or (N, C, height, width).
         size: lengths of the result. An integer, or one for each axis.
-        scale_factor: in place of size: a number, or one for each axis, by which lengths are multiplied and rounded
-            down.
-        mode: "nearest" takes the pixel at or before; "linear", for three axes, and "bilinear", for four, go straight
-            from one to the next.
-        align_corners: of the linear ones: do the outermost pixels' centres stay (True), or their edges (False)?
+        scale_factor: instead of size: a number, or one for each axis, to multiply the lengths by, rounding down.
+        mode: "nearest" takes the pixel at or before; "linear", for three axes, and "bilinear", for four, interpolate
+            linearly between pixels.
+        align_corners: for the linear modes: keep the centres of the outermost pixels in place (True), or their outer
+            edges (False).
 
     Raises:
-        ShapeError: x has another number of axes, or no elements along one.
-        ValueError: both or neither of size and scale_factor; a mode that does not go with x, or none at all.
+        ShapeError: x has the wrong number of axes, or an axis without elements.
+        ValueError: both or neither of size and scale_factor are given; mode is unknown or does not match x.
 
     >>> import nn
     >>> nn.functional.interpolate([[[1.0, 2.0]]], size=4).data.tolist()
@@ -171,7 +171,7 @@ def interpolate(
     [[[1.0, 1.5, 2.0]]]
     """
     op = "interpolate"
-    given = _operand(x)
+    given = operand(x)
     count = len(given.shape) - 2
     if count not in (1, 2) or 0 in given.shape[2:]:
         raise tg.ShapeError(
@@ -179,7 +179,7 @@ def interpolate(
         )
     straight = {1: "linear", 2: "bilinear"}[count]
     if mode not in ("nearest", straight):
-        raise ValueError(f"{op}: mode of x of shape {given.shape} is 'nearest' or {straight!r}, got {mode!r}")
+        raise ValueError(f"{op}: mode for x of shape {given.shape} must be 'nearest' or {straight!r}, got {mode!r}")
     if align_corners and mode == "nearest":
         raise ValueError(f"{op}: align_corners is for mode {straight!r}, got mode 'nearest'")
     lengths, steps = _sizes(op, given.shape[2:], size, scale_factor)
@@ -193,7 +193,7 @@ def interpolate(
 
 
 def _sizes(op: str, old: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[int, ...], list[Step]]:
-    """Lengths of the result, and how far apart its pixels are in x, as a quotient."""
+    """Return the lengths of the result, and how far apart its pixels are in x, as a quotient."""
     if (size is None) == (scale_factor is None):
         raise ValueError(f"{op}: write size=... or scale_factor=..., got size={size!r}, scale_factor={scale_factor!r}")
     if size is not None:
@@ -201,7 +201,9 @@ def _sizes(op: str, old: tuple[int, ...], size: Any, scale_factor: Any) -> tuple
         return lengths, list(zip(old, lengths))
     factors = tuple(scale_factor) if hasattr(scale_factor, "__iter__") else (scale_factor,) * len(old)
     if len(factors) != len(old) or not all(f > 0 for f in factors):
-        raise ValueError(f"{op}: scale_factor is a positive number, or one for each of {len(old)} axes, got {factors}")
+        raise ValueError(
+            f"{op}: scale_factor must be a positive number, or one for each of {len(old)} axes, got {factors}"
+        )
     lengths = tuple(int(n * f) for n, f in zip(old, factors))
     if 0 in lengths:
         raise ValueError(f"{op}: scale_factor {factors} leaves nothing of lengths {old}")
@@ -237,40 +239,40 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool = False,
 ) -> tg.Tensor:
-    """Images read at places between their pixels (Jaderberg et al., 2015).
+    """Images sampled at positions between their pixels (Jaderberg et al., 2015).
 
-    Differentiable by the images and by the places. At a place exactly on a pixel, the derivative by it is that of
-    the side towards larger coordinates.
+    Differentiable with respect to the images and the positions. At a position exactly on a pixel, the derivative with
+    respect to the position is the one towards larger coordinates.
 
     Args:
         x: shape (N, C, height, width).
-        grid: shape (N, height', width', 2): x and y of the place to read, from -1 (left, top) to 1 (right, bottom).
+        grid: shape (N, height', width', 2): x and y of the position, from -1 (left, top) to 1 (right, bottom).
         mode: "bilinear".
-        padding_mode: what lies outside the image: "zeros", or "border", its outermost pixels.
-        align_corners: are -1 and 1 the outermost pixels' centres (True) or their outer edges (False)?
+        padding_mode: values outside the image: "zeros", or "border" for its outermost pixels.
+        align_corners: -1 and 1 are the centres of the outermost pixels (True) or their outer edges (False).
 
     Returns:
         Shape (N, C, height', width').
 
     Raises:
-        ShapeError: x has not four axes or no pixels, or the grid does not fit it.
-        ValueError: an unknown mode or padding_mode.
+        ShapeError: x does not have four axes or has no pixels, or the grid does not match it.
+        ValueError: mode or padding_mode is unknown.
 
     >>> import nn
     >>> nn.functional.grid_sample([[[[1.0, 3.0]]]], [[[[0.0, 0.0]]]]).item()
     2.0
     """
     op = "grid_sample"
-    given, places = images(x, 2, op), _operand(grid)
+    given, places = images(x, 2, op), operand(grid)
     if mode != "bilinear":
-        raise ValueError(f"{op}: mode is 'bilinear', got {mode!r}")
+        raise ValueError(f"{op}: mode must be 'bilinear', got {mode!r}")
     if padding_mode not in ("zeros", "border"):
-        raise ValueError(f"{op}: padding_mode is 'zeros' or 'border', got {padding_mode!r}")
+        raise ValueError(f"{op}: padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
     n, c, height, width = given.shape
     if len(places.shape) != 4 or places.shape[0] != n or places.shape[3] != 2 or not height * width:
         raise tg.ShapeError(
-            f"{op}: expected a grid of shape ({n}, height', width', 2) for x of shape {given.shape} with pixels, got "
-            f"{places.shape}"
+            f"{op}: expected a grid of shape ({n}, height', width', 2), and x with pixels, got a grid of shape "
+            f"{places.shape} and x of shape {given.shape}"
         )
     count = prod(places.shape[1:3])
     pixels = tg.reshape(wide(given), (n, c, height * width))
@@ -286,7 +288,7 @@ def grid_sample(
 
 
 def _coordinate(place: Any, length: int, padding_mode: str, align_corners: bool) -> list[tuple[Any, Any, Any]]:
-    """The two pixels next to a place along one axis: number, share, and whether there is such a pixel."""
+    """Return the two pixels next to a position along one axis: index, share, and whether the pixel exists."""
     at = (place + 1) * ((length - 1) / 2) if align_corners else ((place + 1) * length - 1) / 2
     if padding_mode == "border":
         at = tg.clip(at, 0.0, float(length - 1))

@@ -316,7 +316,7 @@ def _put_back(trace: Trace, failed: bool) -> None:
         for variable in trace.captured.values():
             source = variable.source
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
-                source.data = variable.value
+                source._data = variable.value
             written(variable.value, "a compiled step")
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":

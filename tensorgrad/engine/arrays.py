@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .convolutions import conv, conv_input, conv_weight
-from .record import Handle
+from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["arange_like", "array_functions", "basic", "dead", "finite", "scatter"]
+__all__ = ["arange_like", "array_functions", "basic", "csch", "finite", "scatter", "sech", "sigmoid"]
 
 
 def finite(array: Any) -> bool:
@@ -31,15 +31,6 @@ def finite(array: Any) -> bool:
         array = getattr(array, "whole", array)  # all elements of a batch of arrays
     few = array.size < 8192  # for more, BLAS starts its threads, and waking those can take milliseconds
     return (few and math.isfinite(np.vdot(array, array).real)) or bool(np.isfinite(array).all())
-
-
-def dead(g: Any, local: Any, gradient: Any) -> Any:
-    """Mask the elements that are not finite although ``g`` or the local derivative, their factors, is exactly zero.
-
-    >>> dead(np.array([0.0, 0.0, 1.0]), np.ones(3), np.array([0.0, np.nan, np.nan])).tolist()
-    [False, True, False]
-    """
-    return ((g == 0) | (local == 0)) & ~np.isfinite(gradient)
 
 
 @indivisible
@@ -65,6 +56,33 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return result
 
 
+def sigmoid(array: Any) -> Any:
+    """``1 / (1 + exp(-x))``.
+
+    >>> sigmoid(np.zeros(1)).tolist()
+    [0.5]
+    """
+    return np.reciprocal(np.exp(-array) + scalar_like(1.0, array))
+
+
+def sech(array: Any) -> Any:
+    """``1 / cosh(x)``.
+
+    >>> sech(np.zeros(1)).tolist()
+    [1.0]
+    """
+    return np.divide(1, np.cosh(array))
+
+
+def csch(array: Any) -> Any:
+    """``1 / sinh(x)``.
+
+    >>> csch(np.ones(1)).round(3).tolist()
+    [0.851]
+    """
+    return np.divide(1, np.sinh(array))
+
+
 def arange_like(count: int, like: Any) -> Any:
     """``np.arange(count)``, as an array of the same class as ``like``.
 
@@ -72,7 +90,7 @@ def arange_like(count: int, like: Any) -> Any:
     [0, 1, 2]
     """
     like = like.data if isinstance(like, Handle) else like
-    if type(like) is np.ndarray or hasattr(like, "__traced_call__"):
+    if isinstance(like, np.ndarray | np.generic) or hasattr(like, "__traced_call__"):
         return np.arange(count)
     return np.arange(count, like=like)
 
@@ -101,6 +119,9 @@ class _ArrayFunctions:
     conv_weight = staticmethod(conv_weight)
     overlap_add = staticmethod(overlap_add)
     strided_windows = staticmethod(strided_windows)
+    sigmoid = staticmethod(sigmoid)
+    sech = staticmethod(sech)
+    csch = staticmethod(csch)
 
     @cached_property
     def special(self) -> Any:

@@ -51,6 +51,7 @@ __all__ = [
     "elementwise",
     "extra",
     "getter",
+    "no_owner",
     "saved_for_backward",
     "sources",
 ]
@@ -185,9 +186,9 @@ class Leaf(Node):
     __slots__ = ("owner",)
 
     def __init__(self, tensor: Any) -> None:
-        super().__init__("leaf", (), (), (), tensor.data, tensor.data.shape, None, -1, current().scope)
+        super().__init__("leaf", (), (), (), tensor._data, tensor._data.shape, None, -1, current().scope)
         self.value = None  # the Tensor has it
-        self.owner = weakref.ref(tensor)
+        self.owner: Callable[[], Any] = weakref.ref(tensor)
 
 
 class Constant(Leaf):
@@ -201,8 +202,8 @@ class Constant(Leaf):
         self.cut = tensor.node if isinstance(tensor.node, Cut) else None
 
 
-def _no_tensor() -> Any:
-    """Stand in for a weak reference where there is no Tensor."""
+def no_owner() -> Any:
+    """Stand in for the weak reference of a leaf that has no Tensor."""
 
 
 class Cut(Leaf):
@@ -215,7 +216,7 @@ class Cut(Leaf):
         frame = user_frame(frame)
         Node.__init__(self, op, (), (), (), origin, origin.shape, frame.f_code, frame.f_lasti, current().scope)
         self.value = None
-        self.owner = _no_tensor  # type: ignore[assignment]
+        self.owner = no_owner
         self.why = why
         self.origin = weakref.ref(origin)  # where the history ended, as long as that node lives
         self.before = (origin.op, origin.label, origin.code, origin.lasti)

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import wraps
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import DTypeError
+from ..errors import DTypeError, GraphError, ShapeError
 from .frames import LIBRARY
 from .graph import ArraySummary, Constant, Cut, Node, Rule, elementwise, getter
 from .mode import Mode, current
@@ -50,10 +51,24 @@ class Handle:
     ``node`` is None for a Tensor that requires no gradient, until a recorded operation uses it.
     """
 
-    __slots__ = ("__weakref__", "_grad", "data", "node")
-    data: Any
+    __slots__ = ("__weakref__", "_data", "_grad", "node")
+    _data: Any  # what the engine uses instead of the property ``data``, which is three times as slow
     node: Node | None
     _grad: Any
+
+    def _set_data(self, array: Any) -> None:
+        node = self.node
+        if node is not None and (getattr(array, "shape", None) != node.shape or array.dtype != node.dtype):
+            got = f"shape {array.shape} and dtype {array.dtype}" if hasattr(array, "dtype") else type(array).__name__
+            kind: type[Exception] = ShapeError if getattr(array, "shape", None) != node.shape else DTypeError
+            name = f" of {node.label!r}" if node.label else ""
+            raise kind(
+                f"data{name} has shape {node.shape} and dtype {node.dtype}, got {got}; write t.data = "
+                f"np.asarray(value, dtype=np.{node.dtype}) of that shape, or tg.replace_data(t, value) to change both"
+            )
+        self._data = array
+
+    data: Any = property(attrgetter("_data"), _set_data, doc="The array. A new one must have the same shape and dtype.")
 
 
 if TYPE_CHECKING:
@@ -64,18 +79,20 @@ else:
 TensorLike = Handle | ArrayLike
 
 _result_type: Any = Handle
+_stacked: Callable[[Any], Any]
 
 
-def set_result_class(cls: type[Handle]) -> None:
-    """Set the class of results: :class:`tensorgrad.Tensor`, which is built on the operations."""
-    global _result_type
+def set_result_class(cls: type[Handle], stacked: Callable[[Any], Any]) -> None:
+    """Set the class of results, and the function that stacks nested lists of Tensors; both are built on operations."""
+    global _result_type, _stacked
     _result_type = cls
+    _stacked = stacked
 
 
 def tensor_of(data: Any, node: Node | None) -> Tensor:
     """A Tensor around an array, which is neither copied nor checked."""
     result = _new(_result_type)
-    result.data = data
+    result._data = data
     result.node = node
     return result
 
@@ -100,9 +117,16 @@ def operand(value: Any, op: str) -> Any:
 
 
 def as_array(value: Any, op: str) -> Any:
-    """A nested list (or anything else NumPy accepts) as an array. Raises DTypeError naming the operation."""
+    """A nested list (or anything else NumPy accepts) as an array. Raises DTypeError naming the operation.
+
+    If a nested list has Tensors with a history, they are stacked, and the result is a Tensor.
+    """
     try:
         return checked(np.asarray(value), op)
+    except GraphError:
+        if isinstance(value, list | tuple):
+            return _stacked(value)
+        raise
     except ValueError as error:
         raise DTypeError(f"{op}: got a {type(value).__name__} that cannot be made an array ({error})") from error
 
@@ -239,7 +263,7 @@ def recorded(
     node.gradient = None
     node.extra = None
     result = _new(_result_type)
-    result.data = out
+    result._data = out
     result.node = node
     return result
 
@@ -247,7 +271,7 @@ def recorded(
 def unrecorded(out: Any, nodes: Sequence[Node | None], op: str, mode: Mode) -> Tensor:
     """A result without history: no input requires a gradient, or recording is off."""
     result = _new(_result_type)
-    result.data = out
+    result._data = out
     result.node = None
     for node in nodes:
         if node is not None:
@@ -284,15 +308,16 @@ def record(
     nodes: list[Any] = []
     wanted = False
     for value in inputs:
+        if not isinstance(value, Handle):
+            value = operand(value, op)
         if isinstance(value, Handle):
-            arrays.append(value.data if tracer is None else tracer.lift(value))
+            arrays.append(value._data if tracer is None else tracer.lift(value))
             node = value.node
             nodes.append(node)
             if node is not None and node.requires_grad:
                 wanted = True
         else:
-            array = operand(value, op)
-            arrays.append(array if tracer is None else tracer.lift(array))
+            arrays.append(value if tracer is None else tracer.lift(value))
             nodes.append(None)
     try:
         out = forward(*arrays)
@@ -345,7 +370,7 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
             mode = current()
             if not (isinstance(x, Handle) and mode.plain):
                 return record(op, forward, (x,), rules)
-            a = x.data
+            a = x._data
             node = x.node
             out = _quiet.run(loud, a) if loud is not None and a.__class__ is ndarray else forward(a)
             shape = out.shape
@@ -388,15 +413,19 @@ def binary(
                 return record(op, forward, (x, y), (rule_x, rule_y))
             p = q = None
             if isinstance(x, Handle):
-                a = x.data
+                a = x._data
                 p = x.node
             else:
                 a = operand(x, op)
+                if isinstance(a, Handle):
+                    return operation(a, y)
             if isinstance(y, Handle):
-                b = y.data
+                b = y._data
                 q = y.node
             else:
                 b = operand(y, op)
+                if isinstance(b, Handle):
+                    return operation(x, b)
             if a.__class__ is not b.__class__:  # one of them may be a Python number
                 if a.__class__ is ndarray:
                     b = scalar_like(b, a)

@@ -36,7 +36,7 @@ def array_of(source: Any) -> Any:
     tracer = current().tracer
     if tracer is not None:
         return tracer.lift(source)
-    return source.data if isinstance(source, Handle) else source
+    return source._data if isinstance(source, Handle) else source
 
 
 def host(function: Callable[[], R]) -> R:

@@ -265,19 +265,17 @@ def _walk(
         if near is None:
             if not births:
                 break
-            node, g, fresh = waiting.pop(-heappop(births))
+            node, g, _ = waiting.pop(-heappop(births))
         elif births and -births[0] > near.birth:
             waiting[near.birth] = [near, near_g, near_fresh]
             heappush(births, -near.birth)
-            node, g, fresh = waiting.pop(-heappop(births))
+            node, g, _ = waiting.pop(-heappop(births))
         else:
-            node, g, fresh = near, near_g, near_fresh
+            node, g = near, near_g
         near = None
         if node.extra is not None:
-            before = g
             g = _after_hooks(node, g, wrap)
             latest = writes.latest
-            fresh = fresh and g is before
             if node.extra.owner is not None:
                 result[node] = np.copy(g) if wrap is None else g
         if not node.shape:

@@ -18,7 +18,7 @@ from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
 from ..ops import arithmetic
 from ..tensor import Tensor, separated
-from .nests import floating, leaves, mapped, parameters, same
+from .nests import floating, in_kind, leaves, mapped, parameters, same
 
 __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "named", "pulled_back"]
 
@@ -44,6 +44,7 @@ class Call:
         self.single = isinstance(argnums, int)
         self.positions = _positions(argnums, len(args))
         self.nodes: set[Node] = set()
+        self.kinds: dict[Node, Any] = {}  # each argument as it was passed, which decides the type of its derivatives
         self.upstream = False  # does an argument have history?
         self.parameters: dict[int, tuple[Tensor, Tensor]] = {}  # by id: a module's parameter, and its fresh Tensor
         recording = current().grad
@@ -54,6 +55,7 @@ class Call:
             assert x.node is not None
             self.upstream = self.upstream or not isinstance(x.node, Leaf)
             self.nodes.add(x.node)
+            self.kinds[x.node] = leaf
             return x
 
         def argument(path: str, leaf: Any) -> Tensor:
@@ -95,14 +97,14 @@ class Call:
     @contextmanager
     def substituted(self) -> Iterator[None]:
         """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
-        before = [(parameter, parameter.data, parameter.node) for parameter, _ in self.parameters.values()]
+        before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.parameters.values()]
         try:
             for parameter, x in self.parameters.values():
-                parameter.data, parameter.node = x.data, x.node
+                parameter._data, parameter.node = x._data, x.node
             yield
         finally:
             for parameter, data, node in before:
-                parameter.data, parameter.node = data, node
+                parameter._data, parameter.node = data, node
 
     def _substitute(self, path: str, leaf: Any) -> Any:
         """The fresh Tensor of a module's parameter; anything else unchanged."""
@@ -143,17 +145,40 @@ class Call:
             return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded)
 
     def given(self, tree: Any) -> Any:
-        """A nest of results as the caller gets it: without history, unless the call is recorded."""
-        return tree if self.recorded else mapped(_detached, tree, "", same)
+        """A nest of results as the caller gets it: in kind, and without history unless the call is recorded."""
+        return self.in_kind(tree if self.recorded else stop_gradient(tree))
+
+    def in_kind(self, tree: Any) -> Any:
+        """A nest of results in kind: as Tensors, or as arrays if no argument is a Tensor.
+
+        As with NumPy's functions, a 0-d result is then a NumPy scalar.
+        """
+        like = next((kind for kind in self.kinds.values() if isinstance(kind, Tensor)), 0.0)
+        return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, tree, "", same)
 
     def rebuilt(self, function: Callable[[str, Tensor], Any]) -> Any:
-        """``function(path, fresh)`` for all fresh arguments, nested like the arguments."""
-        results = tuple(mapped(function, self.trees[i], f"argument {i}") for i in self.positions)
+        """``function(path, fresh)`` for all fresh arguments, nested like the arguments, each in kind."""
+
+        def of(path: str, x: Tensor) -> Any:
+            result = function(path, x)
+            assert x.node is not None
+            return in_kind(self.kinds[x.node], result) if isinstance(result, Tensor) else result
+
+        results = tuple(mapped(of, self.trees[i], f"argument {i}") for i in self.positions)
         return results[0] if self.single else results
 
 
-def _detached(path: str, leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
+def stop_gradient(tree: Any) -> Any:
+    """The same values without history: results computed from them have no derivative with respect to their origin.
+
+    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which are returned unchanged; for a module,
+    returns a dict of its parameters. Memory is shared, as with ``Tensor.detach``.
+
+    >>> import tensorgrad as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")
 
 
 def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
@@ -188,7 +213,7 @@ def pulled_back(
 
 
 def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
-    """Whether any of the roots depends on a leaf that is not in ``nodes``."""
+    """Whether any of the roots depends on a leaf that is not in ``nodes`` and is still in use."""
     oldest = min((node.birth for node in nodes), default=0)
     stack = [node for node in roots if node is not None and node.requires_grad]
     seen = set(stack)
@@ -196,7 +221,11 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
         node = stack.pop()
         if node in nodes:
             continue
-        if isinstance(node, Leaf) or node.birth < oldest:
+        if isinstance(node, Leaf):
+            if node.owner() is not None or node.extra is not None:
+                return True
+            continue  # not in use: such as an argument of another transform, which has returned
+        if node.birth < oldest:
             return True
         for parent in node.inputs:
             if isinstance(parent, Node) and parent.requires_grad and parent not in seen:
@@ -220,6 +249,16 @@ def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:
     if len(set(positions)) != len(positions):
         raise ValueError(f"argnums names a position twice: {argnums!r}")
     return positions
+
+
+def require_function(f: Any, by: str) -> None:
+    """Raise TypeError for anything but a function: most likely, it is a result."""
+    if isinstance(f, Tensor) or not callable(f):
+        got = "a Tensor, which is a result" if isinstance(f, Tensor) else type(f).__name__
+        raise TypeError(
+            f"{by} takes a function, got {got}; write tg.{by}(f)(x) with x as the function's argument, or "
+            f"loss.backward() and x.grad for the gradient of a result"
+        )
 
 
 def name_of(f: Callable[..., Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, update_wrapper
+from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,12 +26,13 @@ def differentiable(function: Callable[..., Any]) -> Differentiable:
     """Make an operation of a NumPy function, with gradients that you provide.
 
     Tensors and arrays are passed by position; the function gets them as ndarrays (Python numbers unchanged) and
-    returns one array. Keyword arguments are passed on unchanged, to both functions.
+    returns an array, or a tuple of arrays. Keyword arguments are passed on unchanged, to both functions.
 
     ``@f.backward`` decorates the second function: given the gradient ``g`` of the result, the same inputs and the
-    result, it returns a tuple with one gradient for each input (with a single input, an array will do). Return None
-    for an input that needs no gradient. A gradient has the shape of its input, or that of the result; the latter is
-    summed over the axes along which the input was broadcast. Neither function may write to its arguments.
+    result, it returns a tuple with one gradient for each input (with a single input, an array will do). If there are
+    several results, they and ``g`` are passed as tuples, with zeros for a result that was not used. Return None for an
+    input that needs no gradient. A gradient has the shape of its input, or that of the result; the latter is summed
+    over the axes along which the input was broadcast. Neither function may write to its arguments.
 
     For higher derivatives (``create_graph=True``, :func:`grad` of :func:`grad`) the backward function is called with
     Tensors: if it only uses operators and functions that work on Tensors (``np.exp`` does), it is differentiated in
@@ -79,8 +82,8 @@ class Differentiable:
         self._backward = function
         return self
 
-    def __call__(self, *inputs: Any, **facts: Any) -> Tensor:
-        """Compute the result, and record it if a gradient is needed."""
+    def __call__(self, *inputs: Any, **facts: Any) -> Any:
+        """Compute the result (or a tuple of results), and record it if a gradient is needed."""
         if self._backward is None:
             raise GraphError(f"{self._name} has no gradients yet; write them with @{self._name}.backward")
         for key, value in facts.items():
@@ -88,31 +91,74 @@ class Differentiable:
                 raise TypeError(f"{self._name}: the Tensor {key}= must be passed by position to have a gradient")
         values = [x if isinstance(x, Handle) else operand(x, self._name) for x in inputs]
         needs = [isinstance(x, Tensor) and x.requires_grad for x in values]
-        rules = _Rules(self._name, self._backward, facts, needs)
+        layout = _Layout()
+        rules = _Rules(self._name, self._backward, facts, needs, layout)
         # Renamed if the engine has an elementwise operation of this name, since this one may not be elementwise.
         op = f"{self._name} (custom)" if self._name in elementwise else self._name
-        return record(op, partial(self._forward, facts), values, Joint(rules.gradients, result=True).rules(len(values)))
+        forward = partial(self._forward, facts, layout)
+        result = record(op, forward, values, Joint(rules.gradients, result=True).rules(len(values)))
+        return layout.parts(result)
 
     def __repr__(self) -> str:
         return f"<differentiable {self._name}>"
 
-    def _forward(self, facts: dict[str, Any], *arrays: Any) -> Any:
-        return _computed(self._name, self._function, facts, *arrays)
+    def _forward(self, facts: dict[str, Any], layout: _Layout, *arrays: Any) -> Any:
+        return _computed(self._name, self._function, facts, layout, *arrays)
+
+
+class _Layout:
+    """How several results are arranged in the one vector that is recorded, as an operation has a single result."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] | None = None  # None: there is a single result
+        self.dtypes: list[Any] = []
+
+    def packed(self, results: list[Any]) -> Any:
+        """The results as one vector."""
+        self.shapes = [result.shape for result in results]
+        self.dtypes = [result.dtype for result in results]
+        return np.concatenate([np.ravel(result) for result in results])
+
+    def parts(self, whole: Any) -> Any:
+        """Split a vector into the results, or their gradients; a single result is returned unchanged."""
+        if self.shapes is None:
+            return whole
+        ends = np.cumsum([0, *map(prod, self.shapes)]).tolist()
+        parts = []
+        for (start, end), shape, dtype in zip(pairwise(ends), self.shapes, self.dtypes, strict=True):
+            part = np.reshape(whole[start:end], shape)
+            parts.append(part if part.dtype == dtype else part.astype(dtype))
+        return tuple(parts)
 
 
 @indivisible
-def _computed(name: str, function: Callable[..., Any], facts: dict[str, Any], *arrays: Any) -> Any:
-    """What the function returns, if that is an array."""
+def _computed(name: str, function: Callable[..., Any], facts: dict[str, Any], layout: _Layout, *arrays: Any) -> Any:
+    """What the function returns: an array, or several packed into one."""
     out = function(*arrays, **facts)
+    if not isinstance(out, tuple | list):
+        return _array(name, out, arrays)
+    results = [_array(name, part, arrays) for part in out]
+    for i, part in enumerate(results):
+        if part.dtype.kind not in "fc":
+            raise DTypeError(
+                f"{name} returned dtype {part.dtype} as result {i} of several, expected floating point; return "
+                f"results that have no gradient from a separate function"
+            )
+    if not results:
+        raise TypeError(f"{name} returned an empty {type(out).__name__}, expected an array or a tuple of arrays")
+    return layout.packed(results)
+
+
+def _array(name: str, out: Any, arrays: tuple[Any, ...]) -> Any:
+    """One result, if it is an array; copied if it shares memory with an input."""
     if isinstance(out, bool | int | float | complex):
         out = np.asarray(out)
     if isinstance(out, Handle) or not (hasattr(out, "dtype") and hasattr(out, "shape")):
-        advice = (
-            "a function that uses tensorgrad's operations needs no gradients of its own"
-            if isinstance(out, Handle)
-            else "stack several results into one"
+        advice = "; a function that uses tensorgrad's operations needs no gradients of its own"
+        raise TypeError(
+            f"{name} returned a {type(out).__name__}, expected an array or a tuple of arrays"
+            f"{advice if isinstance(out, Handle) else ''}"
         )
-        raise TypeError(f"{name} returned a {type(out).__name__}, expected one array; {advice}")
     shared = type(out) is np.ndarray and any(type(a) is np.ndarray and np.may_share_memory(out, a) for a in arrays)
     return out.copy() if shared else out
 
@@ -120,7 +166,10 @@ def _computed(name: str, function: Callable[..., Any], facts: dict[str, Any], *a
 class _Rules:
     """The gradients of one call of a user's operation."""
 
-    def __init__(self, name: str, backward: Callable[..., Any], facts: dict[str, Any], needs: list[bool]) -> None:
+    def __init__(
+        self, name: str, backward: Callable[..., Any], facts: dict[str, Any], needs: list[bool], layout: _Layout
+    ) -> None:
+        self.layout = layout
         self.name = name
         self.backward = backward
         self.facts = facts
@@ -144,7 +193,8 @@ class _Rules:
     def checked(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
         """What the backward function returns, after checking it."""
         count = len(self.needs)
-        returned = self.backward(g, *saved, **self.facts)
+        *xs, out = saved
+        returned = self.backward(self.layout.parts(g), *xs, self.layout.parts(out), **self.facts)
         if count == 1 and not isinstance(returned, tuple | list):
             returned = (returned,)
         if not isinstance(returned, tuple | list):
@@ -175,10 +225,10 @@ class _Rules:
         if not (hasattr(gradient, "dtype") and hasattr(gradient, "shape")):
             raise TypeError(f"{what} returned {_kind(gradient)}, {expected}")
         if gradient.shape != x.shape:
-            if gradient.shape != g.shape:
-                raise ShapeError(
-                    f"{what} returned shape {gradient.shape}, {expected} (or {g.shape}, that of the result)"
-                )
+            several = self.layout.shapes is not None
+            if several or gradient.shape != g.shape:
+                other = "" if several else f" (or {g.shape}, that of the result)"
+                raise ShapeError(f"{what} returned shape {gradient.shape}, {expected}{other}")
             try:
                 sum_to_shape(np, np.broadcast_to(np.float64(0), gradient.shape), x.shape)
             except ShapeError as error:

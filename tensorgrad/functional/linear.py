@@ -19,7 +19,7 @@ from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..ops import arithmetic, reductions
 from ..tensor import Tensor
-from .call import Call, name_of, pulled_back
+from .call import Call, name_of, pulled_back, require_function
 from .nests import fitting, mapped, matched
 
 __all__ = ["curvature", "hvp", "jvp", "linearize", "vjp"]
@@ -43,8 +43,9 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> import tensorgrad as tg
     >>> y, pullback = tg.vjp(lambda x, a: a * x, tg.Tensor([1.0, 2.0]), 3.0)
     >>> pullback(tg.Tensor([1.0, 10.0]))
-    (Tensor([ 3., 30.], dtype=float64), Tensor(21., dtype=float64))
+    (Tensor([ 3., 30.], dtype=float64), np.float64(21.0))
     """
+    require_function(f, "vjp")
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "vjp")
 
@@ -96,8 +97,9 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> import tensorgrad as tg
     >>> y, push = tg.linearize(tg.sin, 0.0)
     >>> push(1.0), push(-2.0)
-    (Tensor(1., dtype=float64), Tensor(-2., dtype=float64))
+    (np.float64(1.0), np.float64(-2.0))
     """
+    require_function(f, "linearize")
     call = Call(f, tuple(range(len(primals))), primals, {})
     results = _results(call, "jvp")
     pairs: list[tuple[Tensor, Tensor]] = []
@@ -117,7 +119,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         along = _along(call, tangents, "the linear function")
         recorded = _recorded(call, along.values())
         found = _pulled(call, _products(gradients, along), sources, recorded)
-        return mapped(_or_zero(found), cotangents, "")
+        return call.in_kind(mapped(_or_zero(found), cotangents, ""))
 
     return call.given(results), push
 
@@ -132,12 +134,13 @@ def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
     >>> tg.hvp(lambda x: (x**3).sum(), (tg.Tensor([1.0, 2.0]),), (tg.Tensor([1.0, 10.0]),))
     (Tensor([  6., 120.], dtype=float64),)
     """
-    _, _, product = curvature(f, *_tuple(primals, "primals", "hvp"))
+    require_function(f, "hvp")
+    product = curvature(f, *_tuple(primals, "primals", "hvp"))
     return product(*_tuple(tangents, "tangents", "hvp"))
 
 
-def curvature(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
-    """The value of ``f``, its gradients, and the function from tangents to their product with the Hessian.
+def curvature(f: Callable[..., Any], *primals: Any) -> Callable[..., tuple[Any, ...]]:
+    """The function from tangents to their product with the Hessian of ``f``.
 
     A Hessian is symmetric, so going backward through the gradient computes the same as going forward, at half the cost.
     """
@@ -150,7 +153,7 @@ def curvature(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, tuple[Any, 
         recorded = _recorded(call, along.values())
         return call.rebuilt(_or_zero(_pulled(call, _products(gradients, along), call.nodes, recorded)))
 
-    return call.given(out), call.given(call.rebuilt(_or_zero(gradients))), product
+    return product
 
 
 # --- helpers --------------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import tensor_of
+from ..engine.staging import array_of
 from ..engine.trees import alike
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 
-__all__ = ["fitting", "floating", "leaves", "mapped", "matched", "parameters", "same"]
+__all__ = ["fitting", "floating", "in_kind", "leaves", "mapped", "matched", "parameters", "same"]
 
 
 def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
@@ -121,6 +122,17 @@ def floating(path: str, leaf: Any) -> Tensor:
             f"or leave it out of argnums (or bind it with a lambda)"
         )
     return x
+
+
+def in_kind(like: Any, result: Tensor) -> Any:
+    """A result in the kind of an argument: an array for an array, a NumPy scalar for a number, otherwise a Tensor.
+
+    A result with a history stays a Tensor, because an array would lose it.
+    """
+    if isinstance(like, Tensor) or result.requires_grad:
+        return result
+    array = array_of(result)
+    return array[()] if isinstance(like, int | float | complex | np.generic) and not array.shape else array
 
 
 def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:

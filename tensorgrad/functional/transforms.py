@@ -21,11 +21,11 @@ from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import shaping
 from ..tensor import Tensor
-from .call import Argnums, Call, name_of, named
+from .call import Argnums, Call, name_of, named, require_function
 from .nests import mapped
 from .rows import jacobian_rows
 
-__all__ = ["grad", "hessian", "jacobian", "stop_gradient", "value_and_grad"]
+__all__ = ["grad", "hessian", "jacobian", "value_and_grad"]
 
 
 def grad(
@@ -34,7 +34,9 @@ def grad(
     """The function that returns the gradient of ``f``, a function with a scalar result.
 
     An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of these, nested in any way.
-    Its gradient is a Tensor of the same shape and dtype, or the same nest of Tensors. A module (anything with
+    Its gradient has the same shape and dtype and is returned in kind: an array for an array, a NumPy scalar for a
+    number, a Tensor for a Tensor, nested like the argument. A gradient with a history (``f`` uses a Tensor from outside
+    that requires a gradient, or the call is inside another transform) stays a Tensor. A module (anything with
     ``named_parameters()``, such as an ``nn.Module``) stands for its parameters: ``f`` gets the module itself, and its
     gradient is a dict by parameter name, without frozen parameters. As parameters require a gradient, that gradient is
     recorded; write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may
@@ -55,12 +57,13 @@ def grad(
 
     >>> import tensorgrad as tg
     >>> tg.grad(tg.tanh)(0.0)
-    Tensor(1., dtype=float64)
+    np.float64(1.0)
     >>> tg.grad(tg.grad(tg.grad(tg.tanh)))(0.0)
-    Tensor(-2., dtype=float64)
+    np.float64(-2.0)
     >>> tg.grad(lambda p: (p["w"] * p["b"]).sum())({"w": tg.Tensor([2.0, 3.0]), "b": 4.0})["b"]
-    Tensor(5., dtype=float64)
+    np.float64(5.0)
     """
+    require_function(f, "grad")
     both = value_and_grad(f, argnums, allow_unused=allow_unused, has_aux=has_aux)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -76,11 +79,13 @@ def value_and_grad(
     """The function that returns both the value of ``f`` and its gradient, at the cost of the gradient.
 
     Arguments and errors are those of :func:`grad`. With ``has_aux=True`` the value is the pair that ``f`` returns.
+    If no argument is a Tensor, the value is returned as arrays and NumPy scalars as well, unless it has a history.
 
     >>> import tensorgrad as tg
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
-    (Tensor(15., dtype=float64), (Tensor(5., dtype=float64), Tensor(3., dtype=float64)))
+    (np.float64(15.0), (np.float64(5.0), np.float64(3.0)))
     """
+    require_function(f, "value_and_grad")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = Call(f, argnums, args, kwargs, has_aux)
@@ -103,7 +108,7 @@ def value_and_grad(
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The function that returns all first derivatives of ``f``: a Tensor of shape ``out.shape + in.shape``.
+    """The function that returns all first derivatives of ``f``, in an array of shape ``out.shape + in.shape``.
 
     One backward handles many elements of the result at once, as many as fit into the processor's caches. Arguments
     are those of :func:`grad`. If ``f`` returns a dict, list, tuple or module, the outermost level of the Jacobian is
@@ -117,6 +122,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     Tensor([[2., 0.],
             [0., 4.]], dtype=float64)
     """
+    require_function(f, "jacobian")
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         call = Call(f, argnums, args, kwargs)
@@ -143,26 +149,13 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that returns all second derivatives of ``f``, a function with a scalar result.
 
-    For one argument it is a Tensor of shape ``in.shape + in.shape``; for a tuple of positions or a nested argument,
-    the block ``[i][j]`` is the derivative of gradient ``i`` with respect to argument ``j``. Errors are those of
-    :func:`grad`.
+    For one argument they have shape ``in.shape + in.shape``; for a tuple of positions or a nested argument, the block
+    ``[i][j]`` is the derivative of gradient ``i`` with respect to argument ``j``. Errors are those of :func:`grad`.
 
     >>> import tensorgrad as tg
     >>> tg.hessian(lambda x: (x * x * x).sum())(tg.Tensor([1.0, 2.0]))
     Tensor([[ 6.,  0.],
             [ 0., 12.]], dtype=float64)
     """
+    require_function(f, "hessian")
     return named(jacobian(grad(f, argnums), argnums), f, "hessian")
-
-
-def stop_gradient(tree: Any) -> Any:
-    """The same values without history: results computed from them do not depend on where they came from.
-
-    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which are returned unchanged; for a module,
-    returns a dict of its parameters. Memory is shared, as with ``Tensor.detach``.
-
-    >>> import tensorgrad as tg
-    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
-    Tensor(3., dtype=float64)
-    """
-    return mapped(lambda _, leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree, "")

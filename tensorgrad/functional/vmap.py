@@ -19,9 +19,9 @@ from ..errors import ShapeError, Unbatchable
 from ..ops import indexing, joining
 from ..ops.views import shaped
 from ..tensor import Tensor
-from .call import Argnums, name_of, named
+from .call import Argnums, name_of, named, require_function
 from .crossing import enter_batch, leave_batch, share
-from .nests import mapped
+from .nests import in_kind, leaves, mapped, same
 from .transforms import grad
 
 __all__ = ["per_sample_grad", "vmap"]
@@ -35,6 +35,8 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
     Everything is computed for all samples at once. If ``f`` branches on values that differ within the batch, or calls
     something that only works on ndarrays, it is called for one sample after the other instead, with the same result.
     Derivatives of any order work, inside ``f`` and outside. Random draws inside ``f`` are the same for all samples.
+
+    A result is a Tensor if any argument is one or if it has a history, and an array otherwise.
 
     Args:
         f: takes and returns Tensors, or dicts, lists or tuples of Tensors. It must not keep or change anything
@@ -50,6 +52,7 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
     >>> tg.vmap(lambda x, y: (x * y).sum())(tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([[1.0, 1.0], [0.0, 1.0]]))
     Tensor([3., 4.], dtype=float64)
     """
+    require_function(f, "vmap")
 
     def batched(*args: Any, **kwargs: Any) -> Any:
         axes = _axes(in_axes, len(args), name_of(f))
@@ -81,13 +84,9 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
             )
             return f(*given, **kwargs)
 
-        if current().tracer is None:
-            try:
-                return _at_once(call, samples, size)
-            except Unbatchable:
-                if not size:
-                    raise
-        return _one_by_one(call, samples, size)
+        like = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
+        returned = _computed(call, samples, size)
+        return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, returned, "", same)
 
     return named(batched, f, "vmap")
 
@@ -112,6 +111,7 @@ def per_sample_grad(f: Callable[..., Any], argnums: Argnums = 0, in_axes: InAxes
     Tensor([[ 2.,  0.],
             [ 6., 12.]], dtype=float64)
     """
+    require_function(f, "per_sample_grad")
 
     def gradients(*args: Any, **kwargs: Any) -> Any:
         axes = in_axes
@@ -132,6 +132,16 @@ def _axes(in_axes: InAxes, given: int, name: str) -> tuple[int | None, ...]:
             f"arguments of {name}; got {in_axes!r}"
         )
     return axes
+
+
+def _computed(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
+    if current().tracer is None:
+        try:
+            return _at_once(call, samples, size)
+        except Unbatchable:
+            if not size:
+                raise
+    return _one_by_one(call, samples, size)
 
 
 def _at_once(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:

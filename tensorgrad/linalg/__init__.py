@@ -1,4 +1,4 @@
-"""Linear algebra: NumPy's ``np.linalg``, recorded, and the matrix functions of ``scipy.linalg``."""
+"""Linear algebra: a differentiable ``np.linalg``, and the matrix functions of ``scipy.linalg``."""
 
 from ..ops.axes import matrix_transpose as matrix_transpose
 from ..ops.contractions import cross as cross

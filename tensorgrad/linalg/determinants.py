@@ -1,4 +1,4 @@
-"""Determinants, with derivatives that are right for singular matrices too."""
+"""Determinants, with derivatives that are right for singular matrices, too."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from .matrices import diagonal, narrowed, real_only, square, transposed
 __all__ = ["SlogdetResult", "det", "slogdet"]
 
 
-_det = np.errstate(all="ignore")(np.linalg.det)  # inf where it overflows, as everywhere
+_det = np.errstate(all="ignore")(np.linalg.det)  # overflow gives inf, as everywhere
 
 
 def det(x: TensorLike, /) -> Tensor:
     """Determinants of square matrices (..., n, n).
 
-    The first and second derivatives are exact for singular matrices, too: cofactors are computed from singular
-    values where an inverse would be inaccurate. The third needs the inverse. Raises ShapeError where the matrices
-    are not square.
+    All derivatives are exact for singular matrices, too: cofactors are computed from singular values where an inverse
+    would be inaccurate. Raises ShapeError if the matrices are not square.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
@@ -40,7 +39,7 @@ def det(x: TensorLike, /) -> Tensor:
 
 
 class SlogdetResult(NamedTuple):
-    """What NumPy's slogdet returns: the determinant is ``sign * exp(logabsdet)``."""
+    """The result of :func:`slogdet`, as in NumPy: the determinant is ``sign * exp(logabsdet)``."""
 
     sign: Tensor
     logabsdet: Tensor
@@ -49,8 +48,9 @@ class SlogdetResult(NamedTuple):
 def slogdet(x: TensorLike, /) -> SlogdetResult:
     """Signs of determinants, and logarithms of their absolute values, which neither overflow nor underflow.
 
-    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN). Raises
-    ShapeError where the matrices are not square, DTypeError for complex numbers.
+    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN), and
+    ``sign * exp(logabsdet)`` has none of the derivatives of the determinant: write ``det(x)`` for those. Raises
+    ShapeError if the matrices are not square, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.slogdet([[2.0, 0.0], [0.0, -4.0]]).sign
@@ -59,7 +59,7 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
     source = real_only(square(x, "slogdet"), "slogdet")
     n = source.shape[-1]
 
-    # One node has both results side by side.
+    # One node holds both results side by side.
     def forward(a: Any) -> Any:
         return narrowed(np.stack(tuple(np.linalg.slogdet(wide(a))), axis=-1), a)
 
@@ -76,39 +76,37 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
 
 # --- cofactors ------------------------------------------------------------------------------------------
 #
-# The gradient of det at A is the matrix of its cofactors, det(A) inv(A).T where there is an inverse. With
-# A = U diag(s) V.T it is det(U) det(V) U diag(p) V.T, where p[i] is the product of all s but s[i]: no division, so
-# it holds for every matrix. So does the derivative of the cofactors in the direction H, which in the bases U and V
-# (H' = U.T H V) has sum(H'[k, k] p[i, k]) over k != i on the diagonal, and -H'[j, i] p[i, j] elsewhere, where
-# p[i, j] is the product of all s but these two.
+# The gradient of det at A is the matrix of its cofactors, det(A) inv(A).T if the inverse exists. With
+# A = U diag(s) V.T it is det(U) det(V) U diag(p) V.T, where p[i] is the product of all s but s[i]: there is no
+# division, so it holds for every matrix. So does the derivative of the cofactors in the direction H, which in the
+# bases U and V (H' = U.T H V) is sum(H'[k, k] p[i, k]) over k != i on the diagonal, and -H'[j, i] p[i, j] elsewhere,
+# where p[i, j] is the product of all s but these two.
 
 
 def _cofactors(x: Any) -> Any:
-    """The matrices of cofactors, of arrays or Tensors."""
+    """The matrices of cofactors, for arrays or Tensors."""
     if not isinstance(x, Handle):
         return _cofactors_of(x)
-    return record("cofactors", _cofactors_of, (x,), (lambda xp, g, x: _turned(x, g),))
+    return record("cofactors", _cofactors_of, (x,), (lambda xp, g, x: _d_cofactors(x, g),))
 
 
-def _turned(x: Any, h: Any) -> Any:
-    """The derivative of the cofactors of x in the direction h: the second derivative of det times h."""
-    if not (isinstance(x, Handle) or isinstance(h, Handle)):
-        return _turned_of(x, h)
+def _d_cofactors(x: Any, *hs: Any) -> Any:
+    """The derivative of the cofactors of x in the directions hs: with one, the second derivative of det times it."""
+    if not any(isinstance(array, Handle) for array in (x, *hs)):
+        return _d_cofactors_of(x, *hs) if len(hs) == 1 else _d_cofactors_more(x, *hs)
 
-    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
-        back = transposed(xp, xp.linalg.inv(x))
-        one, two = xp.matmul(back, transposed(xp, y)), xp.matmul(back, transposed(xp, g))
-        a, b = (xp.sum(back * h, axis=(-2, -1), keepdims=True) for h in (y, g))
-        both = xp.sum(transposed(xp, xp.matmul(one, back)) * transposed(xp, g), axis=(-2, -1), keepdims=True)
-        inner = (a * b - both) * back - b * xp.matmul(one, back) - a * xp.matmul(two, back)
-        inner = inner + xp.matmul(one, xp.matmul(two, back)) + xp.matmul(two, xp.matmul(one, back))
-        return xp.linalg.det(x)[..., None, None] * inner
+    # It is symmetric and linear in the directions, so that its derivatives are of the same kind.
+    def d_x(xp: Any, g: Any, *xs: Any) -> Any:
+        return _d_cofactors(*xs, g)
 
-    return record("turned cofactors", _turned_of, (x, h), (d_x, lambda xp, g, x: _turned(x, g)))
+    def by(i: int) -> Any:
+        return lambda xp, g, *xs: _d_cofactors(*(g if j == i else array for j, array in enumerate(xs)))
+
+    return record("cofactors_derivative", _d_cofactors, (x, *hs), (d_x, *(by(i + 1) for i in range(len(hs)))))
 
 
 def _inverses(a: Any) -> tuple[Any, Any, Any]:
-    """Determinants, inverses, and which of them are inaccurate (the inverse then stands for nothing)."""
+    """Determinants, inverses, and a mask of inaccurate ones (where the inverse is meaningless)."""
     size = np.linalg.det(a)[..., None, None]
     inverse = np.linalg.inv(np.where(size == 0, diagonal(a.shape[-1], a), a))
     lengths = [np.sqrt(np.sum(np.square(np.abs(m)), axis=(-2, -1), keepdims=True)) for m in (a, inverse)]
@@ -117,9 +115,9 @@ def _inverses(a: Any) -> tuple[Any, Any, Any]:
 
 
 def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
-    """U, s and V.T of A, with complex numbers U.conj() and V.T.conj(); and det(U) det(V).
+    """U, s and V.T of A (for complex numbers U.conj() and V.T.conj()), and det(U) det(V).
 
-    Where A holds a NaN or an infinity, for which LAPACK finds nothing, s is NaN.
+    If A contains a NaN or an infinity, for which LAPACK fails, s is NaN.
     """
     known = np.all(np.isfinite(a), axis=(-2, -1), keepdims=True)
     u, s, vh = np.linalg.svd(np.where(known, a, 0))
@@ -130,7 +128,7 @@ def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _without_one(s: Any) -> Any:
-    """Of numbers along the last axis, for each the product of all others."""
+    """For each number along the last axis, the product of all others."""
     one = np.ones_like(s[..., :1])
     before = np.cumprod(np.concatenate([one, s[..., :-1]], axis=-1), axis=-1)
     after = np.cumprod(np.concatenate([one, np.flip(s[..., 1:], -1)], axis=-1), axis=-1)
@@ -138,11 +136,11 @@ def _without_one(s: Any) -> Any:
 
 
 def _without_two(s: Any) -> Any:
-    """Of numbers that descend, for each two the product of all others; 0 on the diagonal."""
+    """For each pair of descending numbers, the product of all others; 0 on the diagonal."""
     n = s.shape[-1]
     larger = s[..., :, None]
     pairs = _without_one(s)[..., None, :] / np.where(larger == 0, 1, larger)
-    # If the larger of two is zero, there is a third zero among the others, unless these two are the last.
+    # If the larger of two is zero, there is another zero among the others, unless these two are the last.
     last = np.prod(s[..., : n - 2], axis=-1)[..., None, None] if n > 1 else 1
     rows, columns = np.nonzero(np.eye(n, k=1))
     corner = np.zeros_like(pairs, shape=(n, n))
@@ -164,7 +162,7 @@ def _cofactors_of(a: Any) -> Any:
 
 
 @indivisible
-def _turned_of(a: Any, h: Any) -> Any:
+def _d_cofactors_of(a: Any, h: Any) -> Any:
     if prod(a.shape) == 0:
         return np.zeros_like(h)
     size, inverse, inaccurate = _inverses(a)
@@ -180,3 +178,41 @@ def _turned_of(a: Any, h: Any) -> Any:
     ends = np.matmul(others, ends[..., None])
     inner = np.where(diagonal(a.shape[-1], a), ends, -np.swapaxes(inner, -1, -2) * others)
     return np.where(inaccurate, sign * np.matmul(np.matmul(u, inner), vh), result)
+
+
+@indivisible
+def _d_cofactors_more(a: Any, *hs: Any) -> Any:
+    """:func:`_d_cofactors` in two directions or more."""
+    n, order = a.shape[-1], len(hs)
+    if order >= n or prod(a.shape) == 0:  # a polynomial of degree n - 1
+        return np.zeros_like(hs[0])
+    if order > 2:
+        return _from_roots(a, *hs)
+    size, inverse, inaccurate = _inverses(a)
+    back = np.swapaxes(inverse, -1, -2)
+    one, two = (np.matmul(back, np.swapaxes(h, -1, -2)) for h in hs)
+    p, q = (np.sum(back * h, axis=(-2, -1), keepdims=True) for h in hs)
+    both = np.sum(np.matmul(one, back) * hs[1], axis=(-2, -1), keepdims=True)
+    result = (p * q - both) * back - q * np.matmul(one, back) - p * np.matmul(two, back)
+    result = size * (result + np.matmul(one, np.matmul(two, back)) + np.matmul(two, np.matmul(one, back)))
+    return np.where(inaccurate, _from_roots(a, *hs), result) if np.any(inaccurate) else result
+
+
+def _from_roots(a: Any, *hs: Any) -> Any:
+    """The coefficient of t1 t2 ... in the cofactors of ``a + t1 h1 + t2 h2 ...``, by their values at roots of unity."""
+    n = a.shape[-1]
+    lengths = [np.max(np.abs(m), axis=(-2, -1), keepdims=True) for m in (a, *hs)]
+    size = np.where(lengths[0] == 0, 1, lengths[0])
+    steps = [h * (size / np.where(length == 0, 1, length)) for h, length in zip(hs, lengths[1:])]
+    roots = np.exp(2j * np.pi * np.arange(n) / n)
+    points: Any = a
+    for step in steps:  # an axis in front for the roots of each direction
+        points = points + roots[:, *(None,) * points.ndim] * step
+    total = _cofactors_of(points / size)
+    for _ in hs:
+        total = np.sum(total * roots.conj()[:, *(None,) * (total.ndim - 1)], axis=0)
+    total = total / n ** len(hs) * size ** (n - 1)
+    for length in lengths[1:]:
+        total = total * (length / size)
+    dtype = np.result_type(a, *hs)
+    return (total if dtype.kind == "c" else np.real(total)).astype(dtype)

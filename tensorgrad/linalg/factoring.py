@@ -1,8 +1,8 @@
 """Factorisations: Cholesky, QR, eigenvalues, singular values.
 
-Operations of a symmetric matrix read one triangle, as NumPy does, and the gradient is the derivative of exactly that
-function: it lives in the triangle that is read, counts an element off the diagonal for both of its places, and is 0
-in the other. Through a symmetric expression such as ``a @ a.T`` it is the same as a symmetric gradient.
+Operations on a symmetric matrix read one triangle, as in NumPy, and the gradient is the derivative of exactly that
+function: it lives in the triangle that is read, counts an off-diagonal element for both of its places, and is 0 in
+the other triangle. Through a symmetric expression such as ``a @ a.T`` it is the same as a symmetric gradient.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def _one_triangle(xp: Any, symmetric: Any, lower: bool) -> Any:
-    """The gradient for one triangle, of that for a symmetric matrix."""
+    """The gradient for one triangle, from that for a symmetric matrix."""
     n = symmetric.shape[-1]
     strictly = below(n, symmetric)
     if not lower:
@@ -47,10 +47,10 @@ _cholesky = guarded("cholesky", np.linalg.cholesky, "is not positive definite")
 
 
 def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
-    """The lower triangles L of positive definite matrices ``x = L @ L.T``; with ``upper`` L.T, from x's upper one.
+    """The lower triangles L of positive definite matrices ``x = L @ L.T``; with ``upper``, L.T from x's upper triangle.
 
-    The gradient lives in the triangle of x that is read (Murray 2016). Raises ShapeError where the matrices are not
-    square, numpy.linalg.LinAlgError where one is not positive definite, DTypeError for complex numbers.
+    The gradient lives in the triangle of x that is read (Murray 2016). Raises ShapeError if the matrices are not
+    square, numpy.linalg.LinAlgError if one is not positive definite, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.cholesky([[4.0, 0.0], [2.0, 5.0]]).data.tolist()
@@ -76,7 +76,7 @@ def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
 
 
 class QRResult(NamedTuple):
-    """What NumPy's qr returns."""
+    """The result of :func:`qr`, as in NumPy."""
 
     Q: Tensor
     R: Tensor
@@ -86,11 +86,11 @@ _qr = guarded("qr", lambda a: tuple(np.linalg.qr(a)))
 
 
 def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
-    """``x = Q @ R`` with orthonormal columns in Q and an upper triangle R; of mode "r" R alone.
+    """``x = Q @ R`` with orthonormal columns in Q and an upper triangular R; mode "r" returns R alone.
 
-    For x of (..., m, n) and k, the smaller of m and n, Q is (..., m, k) and R is (..., k, n). The gradient (Walter and
-    Lehmann 2018) needs the first k columns of x to be independent. Raises ValueError for NumPy's other modes,
-    DTypeError for complex numbers.
+    For x of shape (..., m, n) and k = min(m, n), Q is (..., m, k) and R is (..., k, n). The gradient (Walter and
+    Lehmann 2018) needs the first k columns of x to be linearly independent. Raises ValueError for NumPy's other
+    modes, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> abs(tg.linalg.qr([[3.0], [4.0]]).R)
@@ -98,11 +98,11 @@ def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
     """
     source = real_only(matrices(x, "qr"), "qr")
     if mode not in ("reduced", "r"):
-        raise ValueError(f"qr: mode is 'reduced' or 'r', got {mode!r}; write np.linalg.qr(x.data, {mode!r})")
+        raise ValueError(f"qr: mode must be 'reduced' or 'r', got {mode!r}; write np.linalg.qr(x.data, {mode!r})")
     m, n = source.shape[-2:]
     k = min(m, n)
 
-    # One node has both results side by side, Q transposed: (..., k, m + n).
+    # One node holds both results side by side, Q transposed: (..., k, m + n).
     def forward(a: Any) -> Any:
         q, r = _qr(wide(a))
         return narrowed(np.concatenate([np.swapaxes(q, -1, -2), r], axis=-1), a)
@@ -130,7 +130,7 @@ def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
 
 
 class EighResult(NamedTuple):
-    """What NumPy's eigh returns."""
+    """The result of :func:`eigh`, as in NumPy."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -142,17 +142,16 @@ _eigvalsh = guarded("eigvalsh", lambda a, lower: np.linalg.eigvalsh(a, "L" if lo
 
 def _reads_lower(UPLO: str, op: str) -> bool:
     if UPLO not in ("L", "U"):
-        raise ValueError(f"{op}: UPLO is 'L' or 'U', got {UPLO!r}")
+        raise ValueError(f"{op}: UPLO must be 'L' or 'U', got {UPLO!r}")
     return UPLO == "L"
 
 
 def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
-    """Eigenvalues, ascending, and eigenvectors, in columns, of symmetric matrices (..., n, n).
+    """Ascending eigenvalues, and eigenvectors in columns, of symmetric matrices (..., n, n).
 
-    The gradient lives in the triangle of x that is read. Eigenvectors of an eigenvalue that is repeated are a choice
-    of LAPACK's and have no derivative: a gradient that comes through them is inf, NaN or very large, and the second
-    derivative of an eigenvalue likewise. Raises ShapeError where the matrices are not square, DTypeError for
-    complex numbers.
+    The gradient lives in the triangle of x that is read. Eigenvectors of a repeated eigenvalue are LAPACK's choice and
+    have no derivative: a gradient through them is inf, NaN or very large, as is the second derivative of such an
+    eigenvalue. Raises ShapeError if the matrices are not square, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.eigh([[2.0, 0.0], [0.0, 1.0]]).eigenvalues
@@ -161,7 +160,7 @@ def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
     source = real_only(square(x, "eigh"), "eigh")
     lower = _reads_lower(UPLO, "eigh")
 
-    # One node has both results: the eigenvalues are the first column.
+    # One node holds both results: the eigenvalues are the first column.
     def forward(a: Any) -> Any:
         values, vectors = _eigh(wide(a), lower)
         return narrowed(np.concatenate([values[..., None], vectors], axis=-1), a)
@@ -170,7 +169,7 @@ def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
         g, out = wide(g), wide(out)
         w, v = out[..., 0], out[..., 1:]
         inner = xp.matmul(transposed(xp, v), g[..., 1:])
-        inner = _over(xp, inner - transposed(xp, inner), w[..., None, :] - w[..., :, None], (inner,)) / 2
+        inner = _over_gaps(xp, inner - transposed(xp, inner), w[..., None, :] - w[..., :, None], (inner,)) / 2
         inner = xp.where(diagonal(w.shape[-1], w), g[..., :1], inner)
         return _one_triangle(xp, xp.matmul(xp.matmul(v, inner), transposed(xp, v)), lower)
 
@@ -178,12 +177,17 @@ def eigh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> EighResult:
     return EighResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., slice(1, None))))
 
 
-def _over(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...]) -> Any:
-    """The turning of vectors over the gaps between values. Where nothing asks for vectors there is no division by 0."""
+def _over_gaps(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...], sums: Any = None) -> Any:
+    """Divide by the gaps between values; 0 on the diagonal, and where gap and cotangents of the vectors are all 0.
+
+    For singular values it divides by their sums as well: the difference of the squares could overflow.
+    """
     rest = gaps == 0
     for c in cotangents:
         rest = rest & (c == 0) & (transposed(xp, c) == 0)
     rest = rest | diagonal(gaps.shape[-1], gaps)
+    if sums is not None:
+        turned = turned / xp.where(rest, 1, sums)
     return xp.where(rest, 0, turned / xp.where(rest, 1, gaps))
 
 
@@ -191,8 +195,8 @@ def eigvalsh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> Tensor:
     """Eigenvalues of symmetric matrices (..., n, n), ascending.
 
     The gradient lives in the triangle of x that is read. For repeated eigenvalues it depends on a choice of
-    eigenvectors, except in functions that treat them alike, such as a sum; it is finite in any case. Raises
-    ShapeError where the matrices are not square, DTypeError for complex numbers.
+    eigenvectors, except in functions that treat them alike, such as a sum; it is always finite. Raises ShapeError if
+    the matrices are not square, DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.eigvalsh([[2.0, 0.0], [0.0, 1.0]])
@@ -212,7 +216,7 @@ def eigvalsh(x: TensorLike, /, UPLO: Literal["L", "U"] = "L") -> Tensor:
 
 
 class SVDResult(NamedTuple):
-    """What NumPy's svd returns."""
+    """The result of :func:`svd`, as in NumPy."""
 
     U: Tensor
     S: Tensor
@@ -225,14 +229,14 @@ _svdvals = guarded("svdvals", lambda a: np.linalg.svd(a, compute_uv=False))
 
 
 def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
-    """``x = U @ diag(S) @ Vh``: orthonormal columns in U, rows in Vh, singular values descending in S.
+    """``x = U @ diag(S) @ Vh``: orthonormal columns in U, orthonormal rows in Vh, descending singular values in S.
 
-    For x of (..., m, n) and k, the smaller of m and n, U is (..., m, k) and Vh is (..., k, n) without
-    ``full_matrices``. With it U and Vh are square, which has a derivative only for square x.
+    For x of shape (..., m, n) and k = min(m, n), U is (..., m, k) and Vh is (..., k, n) without ``full_matrices``.
+    With it, U and Vh are square, and have a derivative only for square x.
 
-    Singular vectors of a value that is repeated or zero are a choice of LAPACK's and have no derivative: a gradient
-    that comes through them is inf, NaN or very large (Townsend 2016). Raises DTypeError for complex numbers,
-    GraphError where a gradient is wanted of full matrices that are not square.
+    Singular vectors of a repeated or zero singular value are LAPACK's choice and have no derivative: a gradient
+    through them is inf, NaN or very large (Townsend 2016). Raises DTypeError for complex numbers, GraphError if a
+    gradient is wanted through the full matrices of an x that is not square.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.svd([[3.0, 0.0], [0.0, -4.0]]).S
@@ -243,14 +247,14 @@ def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
     if full_matrices and m != n:
         if getattr(source, "requires_grad", False) and current().grad:
             raise GraphError(
-                f"svd: the full matrices of shape {source.shape} have columns that are not determined by it, so they "
+                f"svd: the full matrices of x of shape {source.shape} have columns that x does not determine, so they "
                 f"have no derivative; write full_matrices=False"
             )
         array = array_of(source)
         return SVDResult(*(tensor_of(narrowed(part, array), None) for part in _full_svd(wide(array))))
     k = min(m, n)
 
-    # One node has the three results, one above the other: U, S, and Vh transposed.
+    # One node holds the three results, one above the other: U, S, and Vh transposed.
     def forward(a: Any) -> Any:
         u, s, vh = _svd(wide(a))
         return narrowed(np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2)], axis=-2), a)
@@ -262,7 +266,7 @@ def svd(x: TensorLike, /, full_matrices: bool = True) -> SVDResult:
         left, right = xp.matmul(transposed(xp, u), d_u), xp.matmul(transposed(xp, v), d_v)
         row, column = s[..., None, :], s[..., :, None]
         turned = (left - transposed(xp, left)) * row + column * (right - transposed(xp, right))
-        inner = _over(xp, turned, (row - column) * (row + column), (left, right))
+        inner = _over_gaps(xp, turned, row - column, (left, right), row + column)
         inner = xp.where(diagonal(k, s), d_s, inner)
         back = transposed(xp, v)
         result = xp.matmul(xp.matmul(u, inner), back)
@@ -290,7 +294,7 @@ def svdvals(x: TensorLike, /) -> Tensor:
     """Singular values of matrices (..., m, n), descending.
 
     For repeated singular values the gradient depends on a choice of vectors, except in functions that treat them
-    alike, such as a sum; it is finite in any case. Raises DTypeError for complex numbers.
+    alike, such as a sum; it is always finite. Raises DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.svdvals([[3.0, 0.0], [0.0, -4.0]])

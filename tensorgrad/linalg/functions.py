@@ -1,4 +1,4 @@
-"""Functions of matrices: powers, exponential, square root, condition, rank; and products of many."""
+"""Functions of matrices: powers, exponential, square root, condition, rank; and products of several."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 def multi_dot(arrays: Sequence[TensorLike], /) -> Tensor:
     """The product of two or more matrices, in the order that needs the fewest multiplications.
 
-    The first may be a vector, a row, and the last one, a column. Raises ShapeError where they do not fit.
+    The first may be a row vector, the last a column vector. Raises ShapeError if shapes do not match.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.multi_dot([[1.0, 2.0], [[1.0], [1.0]], [[2.0]]])
@@ -49,7 +49,7 @@ def multi_dot(arrays: Sequence[TensorLike], /) -> Tensor:
     for i in range(count - 1):
         if shapes[i][-1] != shapes[i + 1][0]:
             raise ShapeError(
-                f"multi_dot: arrays {i} and {i + 1} of shapes {shapes[i]} and {shapes[i + 1]} do not fit: "
+                f"multi_dot: arrays {i} and {i + 1} of shapes {shapes[i]} and {shapes[i + 1]} do not match: "
                 f"{shapes[i][-1]} != {shapes[i + 1][0]}"
             )
     lengths = [1 if len(shapes[0]) == 1 else shapes[0][0], *(shape[0] for shape in shapes[1:])]
@@ -81,9 +81,9 @@ def _cheapest(lengths: list[int]) -> dict[tuple[int, int], int]:
 
 
 def matrix_power(x: TensorLike, n: int, /) -> Tensor:
-    """Square matrices (..., m, m) multiplied with themselves n times; of a negative n, their inverses.
+    """Square matrices (..., m, m) to the power of an integer n; for a negative n, powers of their inverses.
 
-    Raises ShapeError where they are not square, numpy.linalg.LinAlgError where an inverse does not exist.
+    Raises ShapeError if they are not square, numpy.linalg.LinAlgError if an inverse does not exist.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.matrix_power([[1.0, 1.0], [0.0, 1.0]], 3).data.tolist()
@@ -93,7 +93,7 @@ def matrix_power(x: TensorLike, n: int, /) -> Tensor:
     try:
         n = index(n)
     except TypeError as error:
-        raise TypeError(f"matrix_power: the exponent is an integer, got {n!r}") from error
+        raise TypeError(f"matrix_power: the exponent must be an integer, got {n!r}") from error
     if n == 0:
         unit = lambda a: np.zeros_like(a) + diagonal(a.shape[-1], a).astype(a.dtype)  # noqa: E731
         return record("matrix_power", unit, (source,), (lambda xp, g: xp.zeros_like(g),))
@@ -115,11 +115,11 @@ def matrix_power(x: TensorLike, n: int, /) -> Tensor:
 
 
 def _analytic(op: str, function: Callable[[Any], Any], x: Any) -> Any:
-    """An analytic function of square matrices, of arrays or Tensors.
+    """An analytic function of square matrices, for arrays or Tensors.
 
     Its derivative is a block of the same function of a matrix twice as large (Higham 2008, theorem 3.6):
-    f([[A, E], [0, A]]) has the derivative at A in the direction E in its upper right corner. So every derivative of
-    it comes from the function itself.
+    f([[A, E], [0, A]]) has the derivative at A in the direction E in its upper right corner. So all derivatives come
+    from the function itself.
     """
     if not isinstance(x, Handle):
         return function(x)
@@ -134,7 +134,7 @@ def _analytic(op: str, function: Callable[[Any], Any], x: Any) -> Any:
     return record(op, lambda a: narrowed(function(wide(a)), a), (x,), (d_x,))
 
 
-# Coefficients of the numerator of Padé's approximant to exp of degree 13, and the norm up to which it is exact
+# Coefficients of the numerator of the Padé approximant of degree 13 to exp, and the norm up to which it is accurate
 # (Higham 2005).
 _PADE = (
     *(64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0),
@@ -144,9 +144,9 @@ _REACH = 5.371920351148152
 
 
 @indivisible
-@np.errstate(all="ignore")  # inf where it overflows, as everywhere
+@np.errstate(all="ignore")  # overflow gives inf, as everywhere
 def _expm(a: Any) -> Any:
-    """Scaling by powers of 2, Padé's approximant, and squaring."""
+    """Scaling by powers of 2, the Padé approximant, and squaring."""
     if 0 in a.shape:
         return np.copy(a)
     norm = np.max(np.sum(np.abs(a), axis=-2), axis=-1)
@@ -171,7 +171,7 @@ def _expm(a: Any) -> Any:
 def expm(x: TensorLike, /) -> Tensor:
     """The exponential of square matrices (..., n, n).
 
-    Raises ShapeError where they are not square.
+    Raises ShapeError if they are not square.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.expm([[0.0, 1.0], [0.0, 0.0]]).data.tolist()
@@ -186,11 +186,13 @@ def _recorded(op: str, function: Callable[[Any], Any], x: TensorLike) -> Tensor:
 
 
 def _square_root(a: Any) -> Any:
-    """The product form of Denman and Beavers' iteration, scaled (Higham 2008, equation 6.29)."""
+    """The scaled product form of the Denman-Beavers iteration (Higham 2008, equation 6.29)."""
     n = a.shape[-1]
     if 0 in a.shape:
         return np.copy(a)
     unit = diagonal(n, a)
+    given = np.all(np.isfinite(a), axis=(-2, -1), keepdims=True)  # of others, and so of gradients, the root is NaN
+    a = np.where(given, a, unit)
     x = m = a
     scaled, steps = True, 0
     for _ in range(60):
@@ -208,7 +210,7 @@ def _square_root(a: Any) -> Any:
     error = np.max(np.abs(np.matmul(x, x) - a), axis=(-2, -1))
     if not np.all(error <= np.finfo(a.dtype).eps ** 0.5 * np.max(np.abs(a), axis=(-2, -1))):
         raise np.linalg.LinAlgError("no convergence")
-    return x
+    return np.where(given, x, np.nan)
 
 
 _sqrtm = guarded(
@@ -219,8 +221,8 @@ _sqrtm = guarded(
 def sqrtm(x: TensorLike, /) -> Tensor:
     """The principal square root of square matrices (..., n, n): ``root @ root`` is x.
 
-    Real matrices have a real one. Raises ShapeError where the matrices are not square, numpy.linalg.LinAlgError
-    where an eigenvalue is zero or a negative real number.
+    That of a real matrix is real. Raises ShapeError if the matrices are not square, numpy.linalg.LinAlgError if an
+    eigenvalue is zero or a negative real number.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.sqrtm([[4.0, 0.0], [0.0, 9.0]]).data.tolist()
@@ -235,9 +237,10 @@ def sqrtm(x: TensorLike, /) -> Tensor:
 def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
     """Condition numbers of matrices (..., m, n): the norm of each times the norm of its inverse.
 
-    ``p`` is an order of :func:`matrix_norm`; None and 2 take the ratio of the largest and smallest singular values,
-    which is infinite for a singular matrix, -2 that of the smallest and largest. Raises ShapeError for no elements
-    and, with another p, for matrices that are not square; then numpy.linalg.LinAlgError for singular ones.
+    ``p`` is an order of :func:`matrix_norm`; None and 2 take the ratio of the largest to the smallest singular value,
+    which is infinite for a singular matrix, and -2 that of the smallest to the largest. Raises ShapeError for no
+    elements; any other p raises ShapeError for matrices that are not square, numpy.linalg.LinAlgError for singular
+    ones.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.cond([[2.0, 0.0], [0.0, 4.0]])
@@ -256,9 +259,9 @@ def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
 
 
 def matrix_rank(x: TensorLike, /, tol: float | None = None) -> Any:
-    """How many singular values of matrices (..., m, n) are larger than ``tol``: integers, as a plain array.
+    """Number of singular values of matrices (..., m, n) larger than ``tol``: integers, as a plain array.
 
-    None takes NumPy's default, the largest singular value times the longer side times the precision.
+    None takes NumPy's default, the largest singular value times the longer side times the machine epsilon.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.matrix_rank([[1.0, 2.0], [2.0, 4.0]])

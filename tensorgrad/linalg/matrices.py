@@ -1,4 +1,4 @@
-"""What the operations of linear algebra share: checks of their operands, errors that say where, small helpers."""
+"""Shared parts of linear algebra: checks of operands, errors that say which matrix failed, small helpers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..ops.views import shaped
 
 __all__ = ["below", "diagonal", "guarded", "matrices", "mixed", "narrowed", "real_only", "square", "transposed"]
 
-_DIVERGED = "has no decomposition that LAPACK could find; is there a NaN or an infinity in it?"
+_DIVERGED = "could not be decomposed by LAPACK; does it contain a NaN or an infinity?"
 
 
 # --- operands -------------------------------------------------------------------------------------------
 
 
 def matrices(value: Any, op: str) -> Any:
-    """An operand of at least two axes, the last two of which are matrices.
+    """An operand with at least two axes, whose last two are those of matrices.
 
     >>> matrices([[1.0, 2.0]], "pinv").shape
     (1, 2)
@@ -48,17 +48,17 @@ def square(value: Any, op: str) -> Any:
 
 
 def real_only(x: Any, op: str) -> Any:
-    """The operand, unless it is complex."""
+    """The operand. Raises DTypeError if it is complex."""
     if x.dtype.kind == "c":
         raise DTypeError(
-            f"{op}: got {x.dtype}, expected real numbers: of complex ones the result is no analytic function, and "
+            f"{op}: got {x.dtype}, expected real numbers: for complex ones the result is not an analytic function, and "
             f"tensorgrad has no rule for it; write np.linalg.{op}(x.data) for the values without history"
         )
     return x
 
 
 def narrowed(result: Any, *operands: Any) -> Any:
-    """What was computed wide, as float16 where all operands were: LAPACK knows no float16.
+    """Cast a result computed with ``wide`` back to float16 if all operands were: LAPACK does not support it.
 
     >>> narrowed(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
     dtype('float16')
@@ -70,7 +70,7 @@ def narrowed(result: Any, *operands: Any) -> Any:
 
 
 def diagonal(n: int, like: Any) -> Any:
-    """The diagonal of an n by n matrix, as a mask of the same class of array as ``like``.
+    """A mask of the diagonal of an n by n matrix, of the same class of array as ``like``.
 
     >>> diagonal(2, np.zeros(1)).tolist()
     [[True, False], [False, True]]
@@ -80,7 +80,7 @@ def diagonal(n: int, like: Any) -> Any:
 
 
 def below(n: int, like: Any) -> Any:
-    """What is below the diagonal, as a mask.
+    """A mask of the elements below the diagonal.
 
     >>> below(2, np.zeros(1)).tolist()
     [[False, False], [True, False]]
@@ -104,9 +104,9 @@ def transposed(xp: Any, x: Any) -> Any:
 def guarded(
     op: str, function: Callable[..., Any], what: str = _DIVERGED, probe: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
-    """A function of arrays whose LinAlgError says which matrix of the first one it was, and what is wrong.
+    """A function of arrays whose LinAlgError says which matrix of the first array failed, and why.
 
-    ``probe`` is a function of that one matrix that fails when the matrix is to blame.
+    ``probe`` is a function of a single matrix that fails if that matrix is to blame.
 
     >>> guarded("inv", np.linalg.inv, "is singular")(np.zeros((2, 3, 3)))
     Traceback (most recent call last):
@@ -137,7 +137,7 @@ def _first_failing(probe: Callable[..., Any], array: Any) -> tuple[int, ...]:
 
 
 def mixed(*arrays: Any) -> tuple[Any, ...]:
-    """Arrays as :func:`~tensorgrad.ops.reductions.wide` has them: none of float16 or of integers.
+    """Arrays cast by :func:`~tensorgrad.ops.reductions.wide`: none of float16 or of integers.
 
     >>> [a.dtype.name for a in mixed(np.ones(1, dtype=np.float16), np.ones(1))]
     ['float32', 'float64']

@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from ..ops import arithmetic, reductions, shaping
 from ..ops.axes import moveaxis
 from ..ops.reductions import narrow, wide
+from ..ops.tails import in_range
 from ..ops.views import shaped
 from .factoring import svdvals
 
@@ -23,12 +24,13 @@ _sum: Any = np.add.reduce
 def vector_norm(x: TensorLike, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:
     """The p-norm along axes, by default the Euclidean one of all elements.
 
-    ``ord`` is any number p, inf (the largest absolute value), -inf (the smallest) or 0 (how many elements are not
-    zero, with a gradient of 0).
+    ``ord`` is any number p, inf (the largest absolute value), -inf (the smallest) or 0 (the number of nonzero
+    elements, with a gradient of 0).
 
-    The gradient at the zero vector is 0, and so it is for a negative p where any element is zero. So is the second
-    derivative for an element that is zero, also for 1 < p < 2, where it is infinite. Raises ShapeError for ``inf`` of
-    no elements.
+    The gradient at the zero vector is 0, as it is for a negative p if any element is zero. The second derivative for
+    an element that is zero is also 0, even for 1 < p < 2, where it is infinite. By this convention the second
+    derivative of ``vector_norm(x)**2`` at zero is also 0, not 2: write ``sum(x * x)``. Raises ShapeError for ``inf``
+    of no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
@@ -59,8 +61,9 @@ def matrix_norm(x: TensorLike, /, *, keepdims: bool = False, ord: float | str | 
 def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The norm of vectors along one axis (see :func:`vector_norm`), or of matrices along two (:func:`matrix_norm`).
 
-    ``axis=None`` takes the one or two axes there are; with ``ord=None`` all elements count, in any number of axes. The
-    gradient at zero is 0. Raises ShapeError where ``ord`` does not fit the number of axes.
+    ``axis=None`` takes all axes, one or two; with ``ord=None`` any number, for the norm of all elements as one vector.
+    The gradient at zero is 0, and so is the second derivative of ``norm(x)**2`` there: write ``sum(x * x)`` for a
+    smooth function. Raises ShapeError if ``ord`` does not match the number of axes.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.norm([[3.0, 0.0], [0.0, 4.0]])
@@ -75,8 +78,8 @@ def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *,
     if len(axes) == 2:
         return _matrix_norm("norm", source, axes, keepdims, ord)
     raise ShapeError(
-        f"norm: ord={ord!r} over axes {axes} of shape {source.shape}: a number is for one axis or two, 'fro' and 'nuc' "
-        f"for two; write vector_norm(x, ord=...) for the norm of all elements as one vector"
+        f"norm: ord={ord!r} over axes {axes} of shape {source.shape}: a number needs one or two axes, 'fro' and 'nuc' "
+        f"need two; write vector_norm(x, ord=...) for the norm of all elements as one vector"
     )
 
 
@@ -87,7 +90,7 @@ def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: fl
         return _p_norm(op, x, axes, keepdims, 2)
     if ord in ("nuc", 2, -2):
         values = svdvals(moveaxis(x, axes, (-2, -1)))
-        if ord == "nuc":  # a value of exactly zero gets no gradient, so that there is none at zero
+        if ord == "nuc":  # abs gives a value of exactly zero a gradient of 0, so the gradient at zero is 0
             result = reductions.sum(arithmetic.abs(values), axis=-1)
         else:
             result = (reductions.max if ord == 2 else reductions.min)(arithmetic.abs(values), axis=-1)
@@ -95,7 +98,7 @@ def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: fl
             result = shaping.expand_dims(result, axes)
         return result
     if ord not in (1, -1, np.inf, -np.inf):
-        raise ValueError(f"{op}: ord of a matrix is None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
+        raise ValueError(f"{op}: ord of a matrix must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
     inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
     sums = reductions.sum(arithmetic.abs(x), axis=inner, keepdims=True)
     result = (reductions.max if ord in (1, np.inf) else reductions.min)(sums, axis=outer, keepdims=True)
@@ -113,7 +116,7 @@ def _count(op: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
 
 def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     if isinstance(ord, str):
-        raise ValueError(f"{op}: ord of a vector is a number, got {ord!r}")
+        raise ValueError(f"{op}: ord of a vector must be a number, got {ord!r}")
     if ord == np.inf:
         return reductions.max(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == -np.inf:
@@ -126,16 +129,15 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def forward(a: Any) -> Any:
-        w = wide(a)
+        with np.errstate(all="ignore"):
+            return narrow(in_range(plain, wide(a), axes, keepdims, max(abs(ord), 1.0)), a)
+
+    def plain(w: Any) -> Any:
         if ord != 2:
-            with np.errstate(divide="ignore"):
-                powers = np.power(np.abs(w), ord)
-            result = np.power(_sum(powers, axis=axes, keepdims=keepdims), 1 / ord)
-        elif w.dtype.kind == "c":
-            result = np.sqrt(_sum(np.square(np.real(w)) + np.square(np.imag(w)), axis=axes, keepdims=keepdims))
-        else:
-            result = np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
-        return narrow(result, a)
+            return np.power(_sum(np.power(np.abs(w), ord), axis=axes, keepdims=keepdims), 1 / ord)
+        if w.dtype.kind == "c":
+            return np.sqrt(_sum(np.square(np.real(w)) + np.square(np.imag(w)), axis=axes, keepdims=keepdims))
+        return np.sqrt(_sum(np.multiply(w, w), axis=axes, keepdims=keepdims))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         g, x, out = wide(g), wide(x), xp.reshape(wide(out), kept)
@@ -145,6 +147,8 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
         conjugate = xp.conj(x) if x.dtype.kind == "c" else x
         if ord == 2:
             return g / out * conjugate
+        if x.dtype.kind != "c" and ord > 0 and ord % 2 == 0:
+            return g * (x / out) ** (ord - 1)
         return g * xp.sign(conjugate) * xp.where((x == 0) | zero, 1, xp.abs(x) / out) ** (ord - 1)
 
     return record(op, forward, (x,), (d_x,))

@@ -1,4 +1,4 @@
-"""Linear equations: solved, inverted, and in the sense of least squares."""
+"""Linear equations: solutions, inverses and least squares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .matrices import below, diagonal, guarded, matrices, mixed, narrowed, real_
 __all__ = ["LstsqResult", "inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
 
 _SINGULAR = "is singular"
-_BLOCK = 64  # rows that solve_triangular hands to LAPACK at once; between blocks there are matrix products
+_BLOCK = 64  # rows that solve_triangular passes to LAPACK at once; matrix products connect the blocks
 
 
 def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
@@ -30,18 +30,18 @@ def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
     rows = y.shape[0 if vector else -2] if y.shape else None
     if rows != x.shape[-1]:
         raise ShapeError(
-            f"{op}: shapes {x.shape} and {y.shape} do not fit: {x.shape[-1]} equations, and {rows or 'no'} right-hand "
-            f"sides in {'the vector' if vector else 'the second to last axis'}"
+            f"{op}: shapes {x.shape} and {y.shape} do not match: {x.shape[-1]} equations, but {rows or 'no'} "
+            f"right-hand sides in {'the vector' if vector else 'the second to last axis'}"
         )
     if not vector:
         error = broadcast_error(op, x.shape[:-2], y.shape[:-2])
         if error is not None:
-            raise ShapeError(f"{op}: shapes {x.shape} and {y.shape} do not fit: their batches: {error}")
+            raise ShapeError(f"{op}: shapes {x.shape} and {y.shape} do not match in their batches: {error}")
     return x, y, vector
 
 
 def _outer(xp: Any, h: Any, out: Any, vector: bool) -> Any:
-    """What the gradients for b and the solutions make of one another: minus the gradient for a."""
+    """Outer products of the gradients for b and the solutions: minus the gradient for a."""
     return h[..., :, None] * out[..., None, :] if vector else xp.matmul(h, transposed(xp, out))
 
 
@@ -51,7 +51,7 @@ _solve = guarded("solve", np.linalg.solve, _SINGULAR, np.linalg.inv)
 def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
     """The solution x of ``a @ x = b``: a is (..., n, n), b is one vector (n,) or matrices (..., n, k).
 
-    Raises ShapeError where the lengths differ, numpy.linalg.LinAlgError where a matrix is singular.
+    Raises ShapeError if the lengths differ, numpy.linalg.LinAlgError if a matrix is singular.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [2.0, 2.0])
@@ -78,7 +78,7 @@ _inv = guarded("inv", np.linalg.inv, _SINGULAR)
 def inv(x: TensorLike, /) -> Tensor:
     """The inverse of square matrices (..., n, n).
 
-    Raises ShapeError where they are not square, numpy.linalg.LinAlgError where one is singular.
+    Raises ShapeError if they are not square, numpy.linalg.LinAlgError if one is singular.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.inv([[2.0, 0.0], [0.0, 4.0]]).data.tolist()
@@ -96,7 +96,7 @@ def inv(x: TensorLike, /) -> Tensor:
 
 
 def _substituted(a: Any, b: Any) -> Any:
-    """The solution for lower triangles and matrices b, block by block."""
+    """The solution for lower triangular matrices a and matrices b, block by block."""
     n = a.shape[-1]
     if n <= _BLOCK:
         return np.linalg.solve(a, b)
@@ -117,14 +117,14 @@ _substitute = guarded(
 
 
 def _triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
-    """Where the elements are that a triangular solution reads."""
+    """A mask of the elements that a triangular solution reads."""
     n = a.shape[-1]
     strictly = below(n, a) if lower else np.swapaxes(below(n, a), 0, 1)
     return strictly if unit_diagonal else strictly | diagonal(n, a)
 
 
 def _solved_triangle(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
-    """The solution, of arrays or Tensors; b is matrices."""
+    """The solution, for arrays or Tensors; b consists of matrices."""
     if isinstance(a, Handle) or isinstance(b, Handle):
         return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
     a = np.where(_triangle(a, lower, unit_diagonal), a, 0)
@@ -136,11 +136,11 @@ def _solved_triangle(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
 
 
 def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, unit_diagonal: bool = False) -> Tensor:
-    """The solution x of ``a @ x = b`` for a triangular a: what is in the other triangle is not read.
+    """The solution x of ``a @ x = b`` for a triangular a: the other triangle is not read.
 
     Shapes are those of :func:`solve`. With ``unit_diagonal`` the diagonal is taken to be 1, and not read either.
-    What is not read gets a gradient of 0. Raises ShapeError where the lengths differ, numpy.linalg.LinAlgError
-    where there is a zero on a diagonal.
+    Elements that are not read get a gradient of 0. Raises ShapeError if the lengths differ, numpy.linalg.LinAlgError
+    if there is a zero on a diagonal.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.solve_triangular([[2.0, 0.0], [1.0, 4.0]], [2.0, 5.0], lower=True)
@@ -176,7 +176,7 @@ def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices (..., m, n): (..., n, m).
 
     Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. The gradient is
-    that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change there is none.
+    that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change, there is none.
     Raises DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
@@ -192,18 +192,18 @@ def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
         flow = transposed(xp, g)
         left = xp.matmul(xp.matmul(flow, p), back)
         right = xp.matmul(xp.matmul(back, p), flow)
-        left = left - xp.matmul(x, xp.matmul(p, left))
-        right = right - xp.matmul(xp.matmul(right, p), x)
+        left = left - xp.matmul(xp.matmul(x, p), left)  # the projection first, whose size is not that of x or p
+        right = right - xp.matmul(right, xp.matmul(p, x))
         return left + right - xp.matmul(xp.matmul(back, g), back)
 
     return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))
 
 
 class LstsqResult(NamedTuple):
-    """What NumPy's lstsq returns."""
+    """The result of :func:`lstsq`, as in NumPy."""
 
     solution: Tensor
-    residuals: Tensor  # sums of squares, of no elements where the solution is not unique or exact
+    residuals: Tensor  # sums of squares; empty if the solution is not unique or is exact
     rank: Any  # an integer, as an array
     singular_values: Any  # of a, as an array
 
@@ -216,10 +216,10 @@ def _lstsq(a: Any, b: Any, rcond: float | None) -> Any:
 def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqResult:
     """The x of least norm that minimises ``sum((b - a @ x)**2)``: a is (m, n), b is (m,) or (m, k).
 
-    Returns the solution, the sums of squares that remain (where m > n and the rank is n), and, without gradient,
-    the rank and the singular values of a. The gradient is right where a has full rank (Golub and Pereyra 1973);
-    elsewhere there is none, and what comes out holds among matrices of the same rank. Raises ShapeError where
-    the lengths differ, DTypeError for complex numbers.
+    Returns the solution, the remaining sums of squares (if m > n and the rank is n), and, without gradient, the rank
+    and the singular values of a. The gradient is right if a has full rank (Golub and Pereyra 1973); otherwise there
+    is none, and the result holds only among matrices of the same rank. Raises ShapeError if the lengths differ,
+    DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.lstsq([[1.0], [1.0]], [1.0, 2.0]).solution
@@ -228,7 +228,7 @@ def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqR
     x, y = real_only(shaped(a, "lstsq"), "lstsq"), real_only(shaped(b, "lstsq"), "lstsq")
     if len(x.shape) != 2 or len(y.shape) not in (1, 2) or x.shape[0] != y.shape[0]:
         raise ShapeError(
-            f"lstsq: shapes {x.shape} and {y.shape} do not fit, expected (m, n) and (m,) or (m, k); "
+            f"lstsq: shapes {x.shape} and {y.shape} do not match, expected (m, n) and (m,) or (m, k); "
             f"write pinv(a) @ b for a batch"
         )
     vector = len(y.shape) == 1
@@ -265,7 +265,7 @@ def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqR
 
 
 def _full(rank: Any, columns: int) -> bool:
-    rank = rank.value if hasattr(rank, "__traced_call__") else rank  # which is as it is in every run: see _lstsq
+    rank = rank.value if hasattr(rank, "__traced_call__") else rank  # the same in every run: see _lstsq
     return int(rank.item()) == columns
 
 
@@ -275,7 +275,7 @@ def _full(rank: Any, columns: int) -> bool:
 def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = None) -> Tensor:
     """The x for which ``tensordot(a, x, x.ndim)`` is b: the first axes of a are those of b, the others those of x.
 
-    ``axes`` of a are moved to its end first. Raises ShapeError where the system is not square.
+    ``axes`` of a are moved to its end first. Raises ShapeError if the system is not square.
 
     >>> import numpy as np, tensorgrad as tg
     >>> tg.linalg.tensorsolve(2 * np.eye(6).reshape(6, 2, 3), np.ones(6)).shape
@@ -289,8 +289,8 @@ def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = 
     count = prod(y.shape)
     if prod(shape) != count or prod(x.shape) != count * count:
         raise ShapeError(
-            f"tensorsolve: shape {x.shape} with b of shape {y.shape} makes no square system: the first "
-            f"{len(y.shape)} axes have to hold as many elements as the others"
+            f"tensorsolve: shape {x.shape} with b of shape {y.shape} is not a square system: the first "
+            f"{len(y.shape)} axes must hold as many elements as the others"
         )
     return shaping.reshape(solve(shaping.reshape(x, (count, count)), shaping.reshape(y, (count,))), shape)
 
@@ -298,7 +298,7 @@ def tensorsolve(a: TensorLike, b: TensorLike, /, axes: tuple[int, ...] | None = 
 def tensorinv(x: TensorLike, /, ind: int = 2) -> Tensor:
     """The inverse of :func:`tensordot` with x over its last axes; the first ``ind`` axes count as rows.
 
-    Raises ShapeError where both groups of axes do not hold the same number of elements.
+    Raises ShapeError unless both groups of axes hold the same number of elements.
 
     >>> import numpy as np, tensorgrad as tg
     >>> tg.linalg.tensorinv(np.eye(6).reshape(2, 3, 6)).shape
@@ -308,6 +308,6 @@ def tensorinv(x: TensorLike, /, ind: int = 2) -> Tensor:
     rows, columns = source.shape[: max(ind, 0)], source.shape[max(ind, 0) :]
     if ind < 1 or prod(rows) != prod(columns):
         raise ShapeError(
-            f"tensorinv: shape {source.shape} with ind={ind} makes no square matrix: {prod(rows)} by {prod(columns)}"
+            f"tensorinv: shape {source.shape} with ind={ind} is not a square matrix: {prod(rows)} by {prod(columns)}"
         )
     return shaping.reshape(inv(shaping.reshape(source, (prod(rows), prod(columns)))), columns + rows)

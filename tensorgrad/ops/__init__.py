@@ -1,6 +1,6 @@
-"""The operations: one family a file, whose ``__all__`` lists them; their public names are in ``tensorgrad``.
+"""The operations: one file per family, listed in its ``__all__``; their public names are in ``tensorgrad``.
 
-``methods`` gives them to Tensor as methods; ``views`` and ``keys`` hold what several families share.
+``methods`` makes them methods of Tensor; ``views`` and ``keys`` hold what several families share.
 """
 
 from types import ModuleType

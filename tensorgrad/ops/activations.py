@@ -1,4 +1,4 @@
-"""Activation functions, each stable for numbers of any size."""
+"""Activation functions, numerically stable for numbers of any magnitude."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, quiet, record, scalar_like, unary
+from ..engine import arrays
+from ..engine.graph import elementwise
+from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
+from ..engine.staging import indivisible
 from ..errors import ShapeError
 from .arithmetic import multiply, negative
 from .complexes import real_only, refuse_complex
 from .reductions import narrow, wide
 from .splitting import split
+from .tails import MANY, in_one_piece, log_total, slope_of_sigmoid
 from .views import shaped
 
 __all__ = [
@@ -46,7 +50,7 @@ def _relu(a: Any) -> Any:
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
-    # The same either way; a sign costs less of a few numbers, a comparison of many.
+    # The result is the same either way; sign is cheaper for small arrays, a comparison for large ones.
     return g * (xp.sign(out) if out.size < 4096 else out > 0)
 
 
@@ -61,7 +65,7 @@ def relu(x: TensorLike, /) -> Tensor:
 
 
 def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
-    """``x`` above 0 and ``alpha * x`` up to it, where the gradient is ``alpha``.
+    """``x`` above 0 and ``alpha * x`` elsewhere; the gradient at 0 is ``alpha``.
 
     >>> import tensorgrad as tg
     >>> tg.leaky_relu([-1.0, 2.0], alpha=0.1)
@@ -75,10 +79,22 @@ def leaky_relu(x: TensorLike, /, alpha: float = 0.01) -> Tensor:
     return record("leaky_relu", forward, (shaped(x, "leaky_relu"),), (d_x,))
 
 
-@unary(
-    quiet(lambda a: np.reciprocal(np.exp(-a) + scalar_like(1.0, a))),
-    lambda xp, g, out: g * (out * (scalar_like(1.0, out) - out)),
-)
+def _d_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    # 1 - out loses all digits where out rounds to 1; the sigmoid of -x keeps them, and costs more of many numbers.
+    if out.dtype.kind == "c":
+        return g * (out * (1 - out))
+    if out.size < MANY and out.__class__ is np.ndarray:
+        power = np.exp(x)
+        power += scalar_like(1.0, power)
+        return g * np.divide(out, power, power)
+    if isinstance(out, Handle):
+        return g * (out * xp.sigmoid(-x))
+    if out.size < MANY or in_one_piece(out):
+        return g * (out / (xp.exp(x) + 1))
+    return g * slope_of_sigmoid(x, out)
+
+
+@unary(quiet(arrays.sigmoid), _d_sigmoid)
 def sigmoid(x: TensorLike, /) -> Tensor:
     """Logistic function, ``1 / (1 + exp(-x))``.
 
@@ -88,10 +104,22 @@ def sigmoid(x: TensorLike, /) -> Tensor:
     """
 
 
-# With out = softplus(x), the logistic function is exp(x - out): exact at both ends, at any order.
+# With out = softplus(x), the logistic function is exp(x - out), accurate at both ends. Its derivatives are not.
 
 
-@unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), lambda xp, g, x, out: g * xp.exp(x - out))
+def _d_softplus(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    if isinstance(out, Handle):
+        return g * xp.sigmoid(x)
+    return g * xp.exp(x - out)
+
+
+def _d_log_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    if isinstance(out, Handle):
+        return g * xp.sigmoid(-x)
+    return g * xp.exp(out - x)
+
+
+@unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), _d_softplus)
 def softplus(x: TensorLike, /) -> Tensor:
     """``log(1 + exp(x))``, a smooth :func:`relu`.
 
@@ -101,7 +129,7 @@ def softplus(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(real_only("log_sigmoid", lambda a: -np.logaddexp(-a, 0)), lambda xp, g, x, out: g * xp.exp(out - x))
+@unary(real_only("log_sigmoid", lambda a: -np.logaddexp(-a, 0)), _d_log_sigmoid)
 def log_sigmoid(x: TensorLike, /) -> Tensor:
     """``log(sigmoid(x))``.
 
@@ -112,7 +140,7 @@ def log_sigmoid(x: TensorLike, /) -> Tensor:
 
 
 def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along an axis. An element of -inf gets 0; if all are, the result is NaN.
+    """``exp(x) / sum(exp(x))`` along an axis. An element of -inf gives 0; if all are -inf, the result is NaN.
 
     >>> import tensorgrad as tg
     >>> tg.softmax([0.0, 0.0, 1000.0])
@@ -136,7 +164,7 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """``log(softmax(x))`` along an axis, exact also where the softmax rounds to 0.
+    """``log(softmax(x))`` along an axis, accurate even where the softmax rounds to 0.
 
     >>> import tensorgrad as tg
     >>> tg.log_softmax([0.0, 1000.0])
@@ -149,13 +177,30 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
         with np.errstate(all="ignore"):
             w = wide(a)
             shifted = w - np.maximum.reduce(w, axis=axis, keepdims=True, initial=-np.inf)
-            return narrow(shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)), a)
+            return narrow(shifted - log_total(shifted, axis), a)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
-        g = wide(g)
-        return g - xp.exp(wide(out)) * xp.sum(g, axis=axis, keepdims=True)
+        g, out = wide(g), wide(out)
+        total = xp.sum(g, axis=axis, keepdims=True)
+        if isinstance(out, Handle) or in_one_piece(out) or in_one_piece(g):
+            # What is left of 1 beside the probability of the winner is -expm1(out), to all digits.
+            won = out > -0.5
+            lost = xp.where(won, 0, xp.exp(out)) * total
+            return xp.where(won, g - total - total * xp.expm1(xp.where(won, out, 0)), g - lost)
+        return _spared(g, out, total)
 
     return record("log_softmax", real_only("log_softmax", forward), (source,), (d_x,))
+
+
+@indivisible
+def _spared(g: Any, out: Any, total: Any) -> Any:
+    """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
+    result = g - np.exp(out) * total
+    if np.maximum.reduce(out, axis=None, initial=-np.inf) > -0.03:
+        won = out > -0.03
+        total = np.broadcast_to(total, out.shape)[won]
+        result[won] = g[won] - total - total * np.expm1(out[won])
+    return result
 
 
 def softmin(x: TensorLike, /, axis: int = -1) -> Tensor:
@@ -172,8 +217,11 @@ def softmin(x: TensorLike, /, axis: int = -1) -> Tensor:
 
 
 def _d_silu(xp: Any, g: Any, x: Any) -> Any:
-    s = 1 / (1 + xp.exp(-x))
-    return g * (s * (1 + x * (1 - s)))
+    s = xp.sigmoid(x)
+    rest: Any = 1 - s
+    if isinstance(x, Handle):
+        rest = xp.sigmoid(xp.negative(x))
+    return g * (s + x * (s * rest))
 
 
 @unary(quiet(lambda a: a / (1 + np.exp(-a))), _d_silu)
@@ -194,13 +242,16 @@ def _mish(a: Any) -> Any:
         return narrow(w * (even / (even + 2)), a)
 
 
-# tanh(log(1 + e)) = n / (n + 2), with e = exp(x) and n = e (e + 2); its distance from 1 is 2 / (n + 2). Beyond
-# _FAR it is 1 to the last bit, and e stays small enough to be squared in float32.
+# tanh(log(1 + e)) = n / (n + 2), with e = exp(x) and n = e (e + 2); it differs from 1 by 2 / (n + 2). Beyond _FAR
+# it is 1 to the last bit; with x capped there, e is still small enough to be squared in float32.
 _FAR = 40
 
 
 def _d_mish(xp: Any, g: Any, x: Any) -> Any:
     x = wide(x)
+    if isinstance(x, Handle):
+        s = xp.softplus(x)
+        return wide(g) * (xp.tanh(s) + x * (xp.sigmoid(x) * xp.square(xp.sech(s))))
     power = xp.exp(xp.where(x > _FAR, _FAR, x))
     even = power * (power + 2)
     rest = 2 / (even + 2)
@@ -218,26 +269,26 @@ def mish(x: TensorLike, /) -> Tensor:
     """
 
 
-_ROOT_HALF = math.sqrt(0.5)
 _ROOT_2_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
+_BEYOND = 1000.0
 
 
-def _erf() -> Any:
+def _ndtr() -> Any:
     try:
-        from scipy.special import erf
+        from scipy.special import ndtr
     except ImportError as error:
         raise ImportError(
             "gelu: approximate='none' needs SciPy: pip install \"tensorgrad-np[special]\"; or write approximate='tanh'"
         ) from error
-    return erf
+    return ndtr
 
 
 def gelu(x: TensorLike, /, approximate: str = "none") -> Tensor:
-    """``x`` times the probability that a standard normal number is below it (Hendrycks and Gimpel, 2016).
+    """``x`` times the probability that a standard normal variable is below x (Hendrycks and Gimpel, 2016).
 
-    ``approximate="none"`` takes the error function from SciPy; "tanh" is the authors' approximation, within
-    0.0005 of it, and needs none. Raises ValueError for any other, and ImportError without SciPy.
+    ``approximate="none"`` uses SciPy's error function; "tanh" is the authors' approximation, within 0.0005 of the
+    exact result, and does not need SciPy. Raises ValueError for any other value, and ImportError without SciPy.
 
     >>> import tensorgrad as tg
     >>> tg.gelu([-10000.0, 1.0], approximate="tanh")
@@ -245,35 +296,36 @@ def gelu(x: TensorLike, /, approximate: str = "none") -> Tensor:
     """
     source = shaped(x, "gelu")
     if approximate == "none":
-        erf = _erf()
+        ndtr = _ndtr()
 
         def exact(a: Any) -> Any:
             w = wide(a)
-            return narrow(0.5 * w * (1 + erf(w * _ROOT_HALF)), a)
+            return narrow(w * ndtr(w), a)
 
         return record("gelu", exact, (source,), (_d_gelu,))
     if approximate != "tanh":
-        raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
     def near(a: Any) -> Any:
         with np.errstate(all="ignore"):
             w = wide(a)
-            return narrow(0.5 * w * (1 + np.tanh(_ROOT_2_PI * w * (1 + _CUBIC * (w * w)))), a)
+            return narrow(w * arrays.sigmoid(2 * _ROOT_2_PI * w * (1 + _CUBIC * (w * w))), a)
 
     return record("gelu", near, (source,), (_d_gelu_tanh,))
 
 
 def _d_gelu(xp: Any, g: Any, x: Any) -> Any:
     x = wide(x)
-    below = 0.5 * (1 + xp.special.erf(x * _ROOT_HALF))
-    return wide(g) * (below + x * ((0.5 * _ROOT_2_PI) * xp.exp(-0.5 * (x * x))))
+    return wide(g) * (xp.special.ndtr(x) + x * ((0.5 * _ROOT_2_PI) * xp.exp(-0.5 * (x * x))))
 
 
 def _d_gelu_tanh(xp: Any, g: Any, x: Any) -> Any:
-    x = wide(x)
+    x = xp.clip(wide(x), -_BEYOND, _BEYOND)  # where it is 0 or 1, and can be cubed in float32
     square = _CUBIC * (x * x)
-    t = xp.tanh(_ROOT_2_PI * x * (1 + square))
-    return wide(g) * (0.5 * (1 + t) * (1 + _ROOT_2_PI * x * (1 - t) * (1 + 3 * square)))
+    bend = 2 * _ROOT_2_PI * x * (1 + square)  # the approximation is x sigmoid(bend)
+    s = xp.sigmoid(bend)
+    rest = xp.sigmoid(-bend) if isinstance(s, Handle) else 1 - s
+    return wide(g) * (s + 2 * _ROOT_2_PI * x * (s * rest) * (1 + 3 * square))
 
 
 # --- others ---------------------------------------------------------------------------------------------
@@ -307,7 +359,7 @@ def tanhshrink(x: TensorLike, /) -> Tensor:
 def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     """Gated linear unit: the first half along an axis times the :func:`sigmoid` of the second (Dauphin et al., 2017).
 
-    Raises ShapeError where the axis cannot be halved.
+    Raises ShapeError if the axis has an odd length.
 
     >>> import tensorgrad as tg
     >>> tg.glu([1.0, 2.0, 0.0, 1000.0])
@@ -317,8 +369,11 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "glu")
     if source.shape[axis] % 2:
         raise ShapeError(
-            f"glu: axis {axis} of shape {source.shape} has length {source.shape[axis]}, expected an even one: two "
-            f"halves"
+            f"glu: axis {axis} of shape {source.shape} has length {source.shape[axis]}, expected an even length to "
+            f"split in half"
         )
     values, gates = split(source, 2, axis)
     return multiply(values, sigmoid(gates))
+
+
+elementwise.update(("gelu", "leaky_relu"))

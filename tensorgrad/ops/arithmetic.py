@@ -1,16 +1,18 @@
-"""Arithmetic, one number at a time.
+"""Elementwise arithmetic.
 
-Every function takes Tensors, arrays, nested lists or Python scalars, broadcasts, and returns a Tensor. The dtype is
-NumPy's: Python scalars are weak, so float32 stays float32. The same goes for exponentials, trigonometry, rounding and
-selection.
+Every function takes Tensors, arrays, nested lists or Python scalars, broadcasts, and returns a Tensor. Dtypes follow
+NumPy's rules: Python scalars are weak, so float32 stays float32. The same goes for exponentials, trigonometry,
+rounding and selection.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
 from ..engine.record import Handle, Tensor, TensorLike, binary, operand, quiet, record, unary
 from ..errors import DTypeError
 from .complexes import real_only
@@ -85,24 +87,89 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
+def _partial(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+    """The derivative of x^y, ``by_x`` times by x and ``by_y`` times by y, of arrays or Tensors.
+
+    It is x^(y - by_x) times a polynomial in log(x) whose coefficients are polynomials in y. On Tensors it is an
+    operation of its own, whose derivatives are the next of the family: so all orders, and mixed ones, are exact at
+    x = 0 too, where a product of x^(y - 1) with y = 0, or of x with log(x), is 0 times an infinity.
+    """
+    if not (isinstance(x, Handle) or isinstance(y, Handle)):
+        return _partial_of(function, x, y, by_x, by_y)
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return g * _partial(function, x, y, by_x + 1, by_y)
+
+    def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return g * _partial(function, x, y, by_x, by_y + 1)
+
+    def forward(x: Any, y: Any) -> Any:
+        return _partial_of(function, x, y, by_x, by_y)
+
+    return record("derivative of power", quiet(forward), (x, y), (d_x, d_y))
+
+
+elementwise.add("derivative of power")
+
+
+def _partial_of(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+    if (by_x, by_y) == (1, 0):  # 0 for y = 0. (Times 1, because booleans are not subtracted.)
+        return y * function(x, y * 1 - (y != 0))
+    falling = np.poly1d([1.0])  # y (y - 1) ... of by_x factors
+    for k in range(by_x):
+        falling = falling * np.poly1d([1.0, -k])
+    # By Leibniz: the coefficient of log(x)^n is comb(by_y, n) times a derivative of that.
+    rows = [math.comb(by_y, n) * falling.deriv(by_y - n) for n in range(by_y + 1)]
+    coefficients = [_at(row.coeffs, y) for row in rows]
+    zero = x == 0
+    base = np.where(zero, 1, x)
+    powers = function(base, y * 1 - by_x)
+    total = coefficients[-1]
+    if by_y:
+        log = np.log(base + 0j if powers.dtype.kind == "c" else base)
+        for c in reversed(coefficients[:-1]):
+            total = total * log + c
+    # At 0 the highest power of the logarithm whose coefficient is not zero decides; all powers yield to x^y.
+    limit: Any = 0
+    for n, c in enumerate(coefficients):
+        limit = np.where(c == 0, limit, c * ((-np.inf) ** n if n else 1.0))
+    rest = np.real(y) - by_x
+    limit = np.where((rest > 0) | (limit == 0), 0, np.where(rest < 0, limit * np.inf, limit))
+    if not by_x:  # a constant, by the convention at 0^0
+        limit = np.where(rest == 0, 0, limit)
+    return np.where(zero, limit, powers * total).astype(powers.dtype, copy=False)
+
+
+def _at(coefficients: Any, y: Any) -> Any:
+    total: Any = 0.0
+    for c in coefficients.tolist():
+        total = total * y + c
+    return total
+
+
 def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    # y x^(y-1), which at y = 0 is 0 also for x = 0, where x^(y-1) is infinite.
-    # (Times 1, because booleans are not subtracted.)
-    return g * y * x ** (y * 1 - (y != 0))
+    return g * _partial(np.power, x, y, 1, 0)
 
 
-def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    # x^y log(x), which at x = 0 is 0 for y >= 0 (the limit for y > 0), where log(x) is infinite.
+def _log_times(function: Any, xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    if isinstance(out, Handle):
+        return g * _partial(function, x, y, 0, 1)
+    # x^y log(x): at x = 0, where log(x) is infinite, this is 0 for y >= 0 (the limit for y > 0).
     if out.dtype.kind == "c":
         return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
     return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
+
+
+def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return _log_times(np.power, xp, g, x, y, out)
 
 
 @binary(quiet(np.power), _power_dx, _power_dy)
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
 
-    At x = 0 the gradient for y is 0 if y >= 0, and -inf below.
+    At x = 0 the gradient for y is 0 if y >= 0, and -inf if y < 0. At ``0 ** 0`` all derivatives with respect to y alone
+    are 0.
 
     >>> import tensorgrad as tg
     >>> tg.power(tg.Tensor([1.0, 2.0]), 3.0)
@@ -111,12 +178,16 @@ def power(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * y * xp.float_power(x, y * 1 - (y != 0))
+    return g * _partial(np.float_power, x, y, 1, 0)
 
 
-@binary(quiet(np.float_power), _float_power_dx, _power_dy)
+def _float_power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return _log_times(np.float_power, xp, g, x, y, out)
+
+
+@binary(quiet(np.float_power), _float_power_dx, _float_power_dy)
 def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Power, ``x ** y``, in float64 at least, also of integers; gradients as those of :func:`power`.
+    """Power, ``x ** y``, in at least float64, also for integers; the gradients are those of :func:`power`.
 
     >>> import tensorgrad as tg
     >>> tg.float_power([2, 4], -1)
@@ -150,7 +221,7 @@ def _d_abs(xp: Any, g: Any, x: Any) -> Any:
 
 @unary(np.absolute, _d_abs)
 def abs(x: TensorLike, /) -> Tensor:
-    """Absolute value, of a complex number its magnitude; the gradient at 0 is 0.
+    """Absolute value, or the magnitude of a complex number; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.abs([1.0, -2.0])
@@ -170,7 +241,7 @@ def square(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(np.sqrt), lambda xp, g, out: 0.5 * g / out)
 def sqrt(x: TensorLike, /) -> Tensor:
-    """Square root; the gradient at 0 is inf, and NaN below.
+    """Square root; the gradient is inf at 0, and NaN below.
 
     >>> import tensorgrad as tg
     >>> tg.sqrt([4.0, 9.0])
@@ -200,7 +271,7 @@ def rsqrt(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("cbrt", np.cbrt), lambda xp, g, out: g / (3 * out * out))
 def cbrt(x: TensorLike, /) -> Tensor:
-    """Cube root, of negative numbers too; the gradient at 0 is inf.
+    """Cube root, also of negative numbers; the gradient at 0 is inf.
 
     >>> import tensorgrad as tg
     >>> tg.cbrt([8.0, -27.0])
@@ -210,7 +281,7 @@ def cbrt(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("fabs", np.fabs), lambda xp, g, x: g * xp.sign(x))
 def fabs(x: TensorLike, /) -> Tensor:
-    """Absolute value of real numbers, of integers in floating point; the gradient at 0 is 0.
+    """Absolute value of real numbers, always in floating point; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.fabs([1, -2])
@@ -218,18 +289,48 @@ def fabs(x: TensorLike, /) -> Tensor:
     """
 
 
-def _d_hypot(xp: Any, g: Any, x: Any, out: Any) -> Any:
-    zero = out == 0
-    return xp.where(zero, 0, g / xp.where(zero, 1, out)) * x
+def share_of_hypot(x: Any, y: Any) -> Any:
+    """``x / hypot(x, y)``, and 0 at the origin, of arrays or Tensors.
+
+    On Tensors an operation of its own: the derivative of the quotient is a difference that cancels where x is large.
+    """
+    if not (isinstance(x, Handle) or isinstance(y, Handle)):
+        return _share(x, np.hypot(x, y))
+
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        across = share_of_hypot(y, x)
+        return over_radius(xp, g * across, xp.hypot(x, y)) * across
+
+    def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return -over_radius(xp, g * share_of_hypot(x, y), xp.hypot(x, y)) * share_of_hypot(y, x)
+
+    return record("share of hypot", quiet(lambda x, y: _share(x, np.hypot(x, y))), (x, y), (d_x, d_y))
 
 
-@binary(
-    quiet(real_only("hypot", np.hypot)),
-    lambda xp, g, x, out: _d_hypot(xp, g, x, out),
-    lambda xp, g, y, out: _d_hypot(xp, g, y, out),
-)
+elementwise.add("share of hypot")
+
+
+def _share(x: Any, radius: Any) -> Any:
+    return x / np.where(radius == 0, 1, radius)
+
+
+def over_radius(xp: Any, g: Any, radius: Any) -> Any:
+    """``g / radius``, and 0 at the origin."""
+    zero = radius == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, radius))
+
+
+def _hypot_dx(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(x, y) if isinstance(out, Handle) else _share(x, out))
+
+
+def _hypot_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+    return g * (share_of_hypot(y, x) if isinstance(out, Handle) else _share(y, out))
+
+
+@binary(quiet(real_only("hypot", np.hypot)), _hypot_dx, _hypot_dy)
 def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``sqrt(x * x + y * y)`` without overflow; where both are 0 both gradients are 0.
+    """``sqrt(x * x + y * y)`` without overflow; where both are 0, both gradients are 0.
 
     >>> import tensorgrad as tg
     >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
@@ -243,7 +344,7 @@ def _d_copysign(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 @binary(real_only("copysign", np.copysign), _d_copysign, lambda xp, g: xp.zeros_like(g))
 def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The magnitude of x with the sign of y; its gradient is 0 for x at 0, and for y everywhere.
+    """The magnitude of x with the sign of y; the gradient for x is 0 at 0, that for y is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.copysign([1.0, -2.0], -1.0)
@@ -260,7 +361,7 @@ def copysign(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g: xp.zeros_like(g),
 )
 def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The integer below the quotient, ``x // y``; both gradients are 0 everywhere.
+    """The quotient rounded down, ``x // y``; both gradients are 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.floor_divide([7.0, -7.0], 2.0)
@@ -274,7 +375,7 @@ def floor_divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g, x, y: -g * xp.floor_divide(x, y),
 )
 def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x - y * floor(x / y)``, ``x % y``, with the sign of y; where it jumps the quotient counts as constant.
+    """``x % y``, that is ``x - y * floor(x / y)``, with the sign of y; at jumps, the quotient counts as constant.
 
     >>> import tensorgrad as tg
     >>> tg.remainder([7.0, -7.0], 3.0)
@@ -288,7 +389,7 @@ def remainder(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g, x, y, out: -g * xp.rint((x - out) / y),
 )
 def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x - y * trunc(x / y)``, with the sign of x; where it jumps the quotient counts as constant.
+    """``x - y * trunc(x / y)``, with the sign of x; at jumps, the quotient counts as constant.
 
     >>> import tensorgrad as tg
     >>> tg.fmod([7.0, -7.0], 3.0)
@@ -297,7 +398,7 @@ def fmod(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
-    """``x * 2**exponents``, of integer exponents, which get no gradient.
+    """``x * 2**exponents`` for integer exponents, which get no gradient.
 
     Raises DTypeError for other exponents.
 
@@ -308,7 +409,7 @@ def ldexp(x: TensorLike, exponents: TensorLike, /) -> Tensor:
     powers: Any = exponents if isinstance(exponents, Handle) else operand(exponents, "ldexp")
     dtype = np.result_type(getattr(powers, "dtype", powers))
     if dtype.kind not in "iub":
-        raise DTypeError(f"ldexp: exponents are integers, got {dtype}; write x * tg.exp2(exponents)")
+        raise DTypeError(f"ldexp: exponents must be integers, got {dtype}; write x * tg.exp2(exponents)")
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return xp.ldexp(g, y)

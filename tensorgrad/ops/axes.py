@@ -1,4 +1,4 @@
-"""Axes in another order, and elements in reverse order along them: views, in constant time."""
+"""Reordering axes, and reversing the elements along them: views, in constant time."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def _permuted(op: str, x: Any, axes: Shape) -> Tensor:
 def _permutation(axes: Any, shape: Shape, op: str) -> Shape:
     result = normalised_axes(tuple(axes), len(shape), op)
     if len(result) != len(shape):
-        raise ShapeError(f"{op}: axes {tuple(axes)} name {len(result)} of the {len(shape)} axes of shape {shape}")
+        raise ShapeError(f"{op}: axes {tuple(axes)} name only {len(result)} of the {len(shape)} axes of shape {shape}")
     return result
 
 
 def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Tensor:
     """The axes in another order; reversed by default.
 
-    Raises ShapeError where ``axes`` is not a permutation.
+    Raises ShapeError if ``axes`` is not a permutation.
 
     >>> import tensorgrad as tg
     >>> tg.transpose([[1.0, 2.0]]).shape
@@ -112,7 +112,7 @@ def moveaxis(x: TensorLike, /, source: int | Sequence[int], destination: int | S
     old = normalised_axes(source, ndim, "moveaxis")
     new = normalised_axes(destination, ndim, "moveaxis")
     if len(old) != len(new):
-        raise ShapeError(f"moveaxis: {len(old)} axes to move, {source!r}, but {len(new)} positions, {destination!r}")
+        raise ShapeError(f"moveaxis: got {len(old)} axes, {source!r}, but {len(new)} positions, {destination!r}")
     rest = iter([axis for axis in range(ndim) if axis not in old])
     origin = dict(zip(new, old))
     axes = tuple(origin[i] if i in origin else next(rest) for i in range(ndim))
@@ -120,7 +120,7 @@ def moveaxis(x: TensorLike, /, source: int | Sequence[int], destination: int | S
 
 
 def rollaxis(x: TensorLike, /, axis: int, start: int = 0) -> Tensor:
-    """One axis moved before another (``start`` counts the axes as they are; their number stands for the end).
+    """One axis moved before axis ``start``, counted before the move; the number of axes stands for the end.
 
     :func:`moveaxis` is easier to read.
 
@@ -153,7 +153,7 @@ def flip(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
 
 def flipud(x: TensorLike, /) -> Tensor:
-    """The elements in reverse order along the first axis. Raises ShapeError where there is none.
+    """The elements in reverse order along the first axis. Raises ShapeError if there is none.
 
     >>> import tensorgrad as tg
     >>> tg.flipud([[1.0], [2.0]]).data.tolist()
@@ -164,7 +164,7 @@ def flipud(x: TensorLike, /) -> Tensor:
 
 
 def fliplr(x: TensorLike, /) -> Tensor:
-    """The elements in reverse order along the second axis. Raises ShapeError where there is none.
+    """The elements in reverse order along the second axis. Raises ShapeError if there is none.
 
     >>> import tensorgrad as tg
     >>> tg.fliplr([[1.0, 2.0]])
@@ -175,9 +175,9 @@ def fliplr(x: TensorLike, /) -> Tensor:
 
 
 def rot90(x: TensorLike, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned ``k`` times by a right angle, from the first of two axes towards the second.
+    """The array rotated ``k`` times by 90 degrees, from the first of two axes towards the second.
 
-    Raises ShapeError where ``axes`` are not two different axes.
+    Raises ShapeError unless ``axes`` are two different axes.
 
     >>> import tensorgrad as tg
     >>> tg.rot90([[1.0, 2.0], [3.0, 4.0]]).data.tolist()
@@ -186,6 +186,6 @@ def rot90(x: TensorLike, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     source = shaped(x, "rot90")
     plane = normalised_axes(tuple(axes), len(source.shape), "rot90")
     if len(plane) != 2:
-        raise ShapeError(f"rot90: a plane has two axes, got axes={tuple(axes)}")
+        raise ShapeError(f"rot90: expected two axes, got axes={tuple(axes)}")
     turns = index(k) % 4
     return view("rot90", lambda a: np.rot90(a, turns, plane), source, lambda xp, g: xp.rot90(g, -turns, plane))

@@ -1,4 +1,4 @@
-"""The choice among several values, or among functions to compute them with."""
+"""Choosing among several values, or among functions that compute them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def _in_dtype(result: Tensor, dtype: Any) -> Tensor:
 
 
 def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> Tensor:
-    """For each element the choice of the first condition that holds, and ``default`` where none does.
+    """For each element, the choice for the first condition that holds, or ``default`` if none does.
 
-    What is not taken gets a gradient of exactly zero. Raises ValueError where the lists differ in length or are
-    empty, and DTypeError for conditions that are not booleans.
+    Elements that are not taken get a gradient of exactly zero. Raises ValueError if the lists differ in length or
+    are empty, and DTypeError for conditions that are not boolean.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([-1.0, 0.5, 2.0])
@@ -38,12 +38,12 @@ def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], def
     """
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
-            f"select: got {len(condlist)} conditions and {len(choicelist)} choices, expected as many of both"
+            f"select: got {len(condlist)} conditions and {len(choicelist)} choices, expected equal numbers, at least 1"
         )
     conditions = [shaped(condition, "select") for condition in condlist]
     for i, condition in enumerate(conditions):
         if condition.dtype != bool:
-            raise DTypeError(f"select: condition {i} is of dtype {condition.dtype}, expected booleans; write x != 0")
+            raise DTypeError(f"select: condition {i} has dtype {condition.dtype}, expected bool; write x != 0")
     values: list[Any] = [
         value if isinstance(value, Handle) else operand(value, "select") for value in (*choicelist, default)
     ]
@@ -57,10 +57,10 @@ def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], def
 
 
 def choose(x: TensorLike, /, choices: Sequence[TensorLike], *, mode: str = "raise") -> Tensor:
-    """For each element of the integers x the element of the choice with that number.
+    """For each integer in x, the element of the choice with that number.
 
-    ``mode`` says what becomes of numbers without a choice: IndexError ("raise"), counting around ("wrap"), or the
-    nearest that has one ("clip"). What is not taken gets a gradient of exactly zero.
+    ``mode`` says what happens to numbers out of range: IndexError ("raise"), wrapping around ("wrap"), or the nearest
+    number in range ("clip"). Elements that are not taken get a gradient of exactly zero.
 
     >>> import tensorgrad as tg
     >>> tg.choose([0, 1, 1], [[1.0, 2.0, 3.0], 0.0])
@@ -72,7 +72,7 @@ def choose(x: TensorLike, /, choices: Sequence[TensorLike], *, mode: str = "rais
     if numbers.dtype.kind not in "iub":
         raise DTypeError(f"choose: the first argument has dtype {numbers.dtype}, expected integers")
     if mode not in ("raise", "wrap", "clip"):
-        raise ValueError(f"choose: mode is 'raise', 'wrap' or 'clip', got {mode!r}")
+        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     values: list[Any] = [value if isinstance(value, Handle) else operand(value, "choose") for value in choices]
     error = broadcast_error("choose", numbers.shape, *(np.shape(value) for value in values))
     if error is not None:
@@ -83,7 +83,8 @@ def choose(x: TensorLike, /, choices: Sequence[TensorLike], *, mode: str = "rais
             return chosen(number, arrays, mode=mode).astype(_dtype(arrays), copy=False)
         except ValueError as error:
             raise IndexError(
-                f"choose: a number has no choice, expected 0 to {count - 1}; write mode='wrap' or mode='clip' ({error})"
+                f"choose: a number is out of range, expected 0 to {count - 1}; write mode='wrap' or mode='clip' "
+                f"({error})"
             ) from error
 
     def part(i: int) -> Any:
@@ -104,11 +105,12 @@ def piecewise(
     *args: Any,
     **kwargs: Any,
 ) -> Tensor:
-    """Functions (or numbers) that apply where conditions hold: the last one that does, else one more function, or 0.
+    """Functions (or numbers), each applied where its condition holds; the last such condition wins.
 
-    Each function is called with all of x, and with the further arguments; it computes one element from one. What it
-    gives where its condition does not hold is thrown away, and gets a gradient of exactly zero. (NumPy calls with a
-    selection of x, whose length no compiled step could know.) As in NumPy the result has the dtype of x.
+    Where none holds, one more function applies, or 0. Functions must be elementwise: each is called with all of x and
+    the further arguments. Its results where its condition does not hold are discarded, and get a gradient of exactly
+    zero. (NumPy passes a selection of x, whose length a compiled step could not know.) As in NumPy, the result has
+    the dtype of x.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([-4.0, 4.0], requires_grad=True)
@@ -137,7 +139,7 @@ def piecewise(
     def values(function: Any) -> Any:
         if not callable(function) or isinstance(function, Handle):
             return function
-        with np.errstate(all="ignore"):  # about points that are thrown away
+        with np.errstate(all="ignore"):  # no warnings about points that are discarded
             return function(source, *args, **kwargs)
 
     result = values(funclist[count] if len(funclist) > count else 0)
@@ -156,9 +158,9 @@ def safe_where(
 ) -> Tensor:
     """``function(*inputs)`` where the condition holds, ``otherwise(*inputs)`` elsewhere; either may be a value.
 
-    :func:`where` throws away what it does not take, after it was computed. Here a function never sees the inputs it
-    is not made for: the number ``instead`` takes their place before it is called. So nothing infinite or NaN arises,
-    no warning, and also a function that mixes elements (a sum, a product of matrices) has finite gradients.
+    :func:`where` discards what it does not take only after computing it. Here a function never sees inputs that it is
+    not meant for: the number ``instead`` replaces them before the call. So there are no infinities, NaNs or warnings,
+    and even a function that mixes elements (a sum, a matrix product) has finite gradients.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([-1.0, 0.0, 4.0], requires_grad=True)
@@ -174,5 +176,5 @@ def safe_where(
         return function(*(where(condition, *((x, instead) if seen else (instead, x))) for x in inputs))
 
     if not inputs and (callable(function) or callable(otherwise)):
-        raise TypeError("safe_where: got functions and no inputs for them; write safe_where(condition, f, g, x)")
+        raise TypeError("safe_where: got functions but no inputs for them; write safe_where(condition, f, g, x)")
     return where(condition, computed(function, True), computed(otherwise, False))

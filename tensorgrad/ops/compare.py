@@ -16,7 +16,7 @@ __all__ = ["equal", "greater", "greater_equal", "isfinite", "less", "less_equal"
 
 
 def array_operand(value: Any, op: str) -> Any:
-    """The array of an operand, or a Python scalar as it is."""
+    """The array of an operand; a Python scalar is returned unchanged."""
     if isinstance(value, Handle):
         return array_of(value)
     array = operand(value, op)
@@ -25,7 +25,7 @@ def array_operand(value: Any, op: str) -> Any:
 
 
 def compared(op: str, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
-    """What a function of two arrays, which has no gradient, gives for two operands."""
+    """Apply a function of two arrays that has no gradient to two operands."""
     a, b = array_operand(x, op), array_operand(y, op)
     if function not in (np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_xor):
         refuse_complex(op, a, b)
@@ -100,7 +100,7 @@ def greater_equal(x: TensorLike, y: TensorLike, /) -> Any:
 
 
 def isfinite(x: TensorLike, /) -> Any:
-    """Neither NaN nor infinite, elementwise.
+    """Whether each element is neither NaN nor infinite.
 
     >>> import tensorgrad as tg
     >>> tg.isfinite(tg.Tensor([1.0, float("nan")]))

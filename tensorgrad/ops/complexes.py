@@ -1,20 +1,20 @@
-"""Complex numbers: their parts, conjugates and angles, and the convention of complex gradients.
+"""Complex numbers: their parts, conjugates and angles, and the convention for complex gradients.
 
-The gradient of a real result L for ``z = x + iy`` is
+The gradient of a real result L with respect to ``z = x + iy`` is
 
     ``dL/dx - i dL/dy``
 
-as in JAX and HIPS autograd. A small change of z then changes L by the real part of ``gradient * dz``, and:
+as in JAX and HIPS autograd. A small change dz then changes L by the real part of ``gradient * dz``, and:
 
 - The rule of an analytic operation is the same for real and complex numbers, without a conjugate.
 - Descent goes along ``-conj(gradient)``. PyTorch's gradient, ``dL/dx + i dL/dy``, is the conjugate of this one.
-- A real input of a complex result moves along the real axis alone: its gradient is the real part.
-- Only a real result has a gradient: of a complex one write ``.real``, ``.imag`` or ``abs()``, or give ``backward`` the
-  gradient of a real loss for it.
+- A real input of a complex result moves only along the real axis: its gradient is the real part.
+- Only a real result has a gradient: for a complex one, take ``.real``, ``.imag`` or ``abs()``, or pass ``backward``
+  the gradient of a real loss with respect to it.
 
 ``abs``, ``sign``, ``var``, ``std``, the norms, ``angle``, ``real``, ``imag`` and ``conj`` are not analytic; their rules
-have the conjugates they need. What orders numbers (``maximum``, ``sort``, ``relu``, ``<`` ...) refuses complex ones,
-also where NumPy compares them by real part, then imaginary part.
+include the conjugates they need. Operations that order numbers (``maximum``, ``sort``, ``relu``, ``<`` ...) refuse
+complex ones, even where NumPy compares them by real part, then imaginary part.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def refuse_complex(op: str, *operands: Any) -> None:
     >>> import tensorgrad as tg
     >>> refuse_complex("floor", tg.Tensor([1 + 2j]))
     Traceback (most recent call last):
-    tensorgrad.errors.DTypeError: floor takes real numbers, got complex128; write floor(...) of tg.real(x), ...
+    tensorgrad.errors.DTypeError: floor takes real numbers, got complex128; apply it to tg.real(x), ...
     """
     for operand in operands:
         dtype = getattr(operand, "dtype", None)
         if isinstance(operand, complex) or (dtype is not None and dtype.kind == "c"):
             raise DTypeError(
-                f"{op} takes real numbers, got {dtype or 'complex'}; write {op}(...) of tg.real(x), of tg.imag(x), or "
-                f"of the magnitude, tg.abs(x)"
+                f"{op} takes real numbers, got {dtype or 'complex'}; apply it to tg.real(x), to tg.imag(x), or to the "
+                f"magnitude, tg.abs(x)"
             )
 
 
 def real_only(op: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward function of real numbers, which refuses complex ones: they have no order, or SciPy no function.
+    """A forward function that refuses complex numbers: they have no order, or SciPy has no function for them.
 
-    Looks at the result, because that is cheap: of complex numbers it is complex, where NumPy gives one at all.
+    It checks the result, because that is cheap: for complex numbers the result, if NumPy returns one, is complex.
     """
 
     def real_forward(*arrays: Any) -> Any:
@@ -97,7 +97,7 @@ def conj(x: TensorLike, /) -> Tensor:
 
 
 def _d_angle(xp: Any, g: Any, x: Any) -> Any:
-    # The angle is the imaginary part of log z. (At 0, where it has none, the gradient is 0.)
+    # The angle is the imaginary part of log z. (At 0, where it is undefined, the gradient is 0.)
     if x.dtype.kind != "c":
         return xp.zeros_like(g)
     zero = x == 0
@@ -106,7 +106,7 @@ def _d_angle(xp: Any, g: Any, x: Any) -> Any:
 
 @unary(np.angle, _d_angle)
 def angle(x: TensorLike, /) -> Tensor:
-    """Angle of a complex number in radians, in (-pi, pi]; of a real one 0 or pi, with gradient 0, as at 0.
+    """Angle of a complex number in radians, in (-pi, pi]; 0 or pi for a real one, with gradient 0, as at 0.
 
     >>> import tensorgrad as tg
     >>> tg.angle([1 + 1j])

@@ -1,4 +1,4 @@
-"""Products over chosen axes, of vectors along an axis, and of everything with everything."""
+"""Products over chosen axes, of vectors along an axis, and of every element with every other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _paired(axes: Any, a: Shape, b: Shape) -> tuple[Shape, Shape]:
     """The axes of each operand that are summed over, in pairs."""
     if isinstance(axes, Sequence):
         if len(axes) != 2:
-            raise ShapeError(f"tensordot: axes are a number or a pair, of x's and y's, got {axes!r}")
+            raise ShapeError(f"tensordot: axes must be a number or a pair, (x's axes, y's axes), got {axes!r}")
         return normalised_axes(axes[0], len(a), "tensordot"), normalised_axes(axes[1], len(b), "tensordot")
     if not 0 <= axes <= min(len(a), len(b)):
         raise ShapeError(f"tensordot: shapes {a} and {b} do not both have {axes} axes to sum over")
@@ -40,7 +40,7 @@ def _paired(axes: Any, a: Shape, b: Shape) -> tuple[Shape, Shape]:
 
 
 def _back(xp: Any, result: Any, names: Sequence[int]) -> Any:
-    """A gradient whose axes are those of an operand, in the order ``names``."""
+    """Put the axes of a gradient, which are in the order ``names``, back in the operand's order."""
     return xp.transpose(result, tuple(sorted(range(len(names)), key=names.__getitem__)))
 
 
@@ -48,11 +48,11 @@ def _contracted(op: str, x: Any, y: Any, left: Shape, right: Shape) -> Tensor:
     a: Shape = x.shape
     b: Shape = y.shape
     if len(left) != len(right):
-        raise ShapeError(f"{op}: {len(left)} axes of the first, {left}, and {len(right)} of the second, {right}")
+        raise ShapeError(f"{op}: got {len(left)} axes of the first, {left}, but {len(right)} of the second, {right}")
     for i, j in zip(left, right):
         if a[i] != b[j]:
             raise ShapeError(
-                f"{op}: shapes {a} and {b} do not fit: {a[i]} != {b[j]} (axis {i} of the first is summed with "
+                f"{op}: shapes {a} and {b} do not match: {a[i]} != {b[j]} (axis {i} of the first is summed with "
                 f"axis {j} of the second)"
             )
     rest_a = tuple(i for i in range(len(a)) if i not in left)
@@ -60,7 +60,7 @@ def _contracted(op: str, x: Any, y: Any, left: Shape, right: Shape) -> Tensor:
     first = tuple(range(len(rest_a)))
     last = tuple(range(len(rest_a), len(rest_a) + len(rest_b)))
 
-    # What is left of an operand's axes comes in the operand's order.
+    # The remaining axes of an operand come in that operand's order.
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         result = xp.tensordot(g, y, (last, rest_b))
         return _back(xp, result, (*rest_a, *(left[right.index(j)] for j in sorted(right))))
@@ -75,8 +75,8 @@ def _contracted(op: str, x: Any, y: Any, left: Shape, right: Shape) -> Tensor:
 def tensordot(x: TensorLike, y: TensorLike, /, axes: int | Sequence[Any] = 2) -> Tensor:
     """Sum of products over pairs of axes: x's other axes come first in the result, then y's.
 
-    ``axes`` is how many of x's last are paired with y's first, or two sequences: x's axes, and y's. Raises
-    ShapeError where the lengths of a pair differ.
+    ``axes`` is the number of x's last axes paired with y's first, or two sequences: x's axes and y's. Raises
+    ShapeError if paired axes differ in length.
 
     >>> import tensorgrad as tg
     >>> tg.tensordot([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0]], axes=([1], [1]))
@@ -88,9 +88,9 @@ def tensordot(x: TensorLike, y: TensorLike, /, axes: int | Sequence[Any] = 2) ->
 
 
 def inner(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Sum of products over the last axis of each; with a scalar it scales.
+    """Sum of products over the last axis of each; a scalar scales the other.
 
-    Raises ShapeError where the lengths differ.
+    Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.inner([1.0, 2.0], [[3.0, 4.0], [5.0, 6.0]])
@@ -103,7 +103,7 @@ def inner(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def kron(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Kronecker's product: every element of x becomes a block, y times it.
+    """Kronecker product: every element of x becomes a block, that element times y.
 
     >>> import tensorgrad as tg
     >>> tg.kron([1.0, 10.0], [1.0, 2.0])
@@ -131,20 +131,20 @@ def kron(x: TensorLike, y: TensorLike, /) -> Tensor:
 # --- of vectors -----------------------------------------------------------------------------------------
 
 
-def _pair(op: str, x: Any, y: Any, vectors: tuple[int, int]) -> None:
-    """Raise ShapeError where the operands do not fit; ``vectors`` are the axes of each that belong to the product."""
+def _check_pair(op: str, x: Any, y: Any, vectors: tuple[int, int]) -> None:
+    """Raise ShapeError if the operands do not match; ``vectors`` counts the axes of each that are multiplied."""
     a: Shape = x.shape
     b: Shape = y.shape
     for shape, count in ((a, vectors[0]), (b, vectors[1])):
         if len(shape) < count:
-            raise ShapeError(f"{op}: shapes {a} and {b}: {shape} has {len(shape)} axes, and it needs {count}")
+            raise ShapeError(f"{op}: shapes {a} and {b}: {shape} has {len(shape)} axes, but needs {count}")
     n = a[-1]
     m = b[-2] if vectors == (1, 2) else b[-1]
     if n != m:
-        raise ShapeError(f"{op}: shapes {a} and {b} do not fit: {n} != {m}")
+        raise ShapeError(f"{op}: shapes {a} and {b} do not match: {n} != {m}")
     error = broadcast_error(op, a[: len(a) - vectors[0]], b[: len(b) - vectors[1]])
     if error is not None:
-        raise ShapeError(f"{op}: shapes {a} and {b} do not fit: their batches: {error}")
+        raise ShapeError(f"{op}: shapes {a} and {b} do not match in their batches: {error}")
 
 
 def _conjugated(x: Any) -> Any:
@@ -152,9 +152,9 @@ def _conjugated(x: Any) -> Any:
 
 
 def vecdot(x: TensorLike, y: TensorLike, /, *, axis: int = -1) -> Tensor:
-    """Sum of products of vectors along one axis of each; all other axes broadcast. Complex x is conjugated.
+    """Sum of products of vectors along one axis of each; all other axes broadcast. A complex x is conjugated.
 
-    Raises ShapeError where the lengths differ.
+    Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.vecdot([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
@@ -164,10 +164,10 @@ def vecdot(x: TensorLike, y: TensorLike, /, *, axis: int = -1) -> Tensor:
     if axis != -1 and left.shape and right.shape:
         left = moveaxis(left, normalised_axis(axis, len(left.shape), "vecdot"), -1)
         right = moveaxis(right, normalised_axis(axis, len(right.shape), "vecdot"), -1)
-    _pair("vecdot", left, right, (1, 1))
+    _check_pair("vecdot", left, right, (1, 1))
 
     def forward(a: Any, b: Any) -> Any:
-        return np.vecdot(np.conj(a) if a.dtype.kind == "c" else a, b)  # which conjugates a second time
+        return np.vecdot(np.conj(a) if a.dtype.kind == "c" else a, b)  # vecdot conjugates a again
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return g[..., None] * y
@@ -179,9 +179,9 @@ def vecdot(x: TensorLike, y: TensorLike, /, *, axis: int = -1) -> Tensor:
 
 
 def vdot(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Sum of the products of all elements, in row-major order. Complex x is conjugated.
+    """Sum of the products of all elements, in row-major order. A complex x is conjugated.
 
-    Raises ShapeError where the numbers of elements differ.
+    Raises ShapeError if the numbers of elements differ.
 
     >>> import tensorgrad as tg
     >>> tg.vdot([[1.0, 2.0]], [3.0, 4.0])
@@ -198,14 +198,14 @@ def vdot(x: TensorLike, y: TensorLike, /) -> Tensor:
 def matvec(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Matrices times vectors: (..., m, n) by (..., n) gives (..., m); batches broadcast.
 
-    Raises ShapeError where the lengths differ.
+    Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.matvec([[1.0, 2.0], [3.0, 4.0]], [[1.0, 1.0], [1.0, 0.0]]).data.tolist()
     [[3.0, 7.0], [1.0, 3.0]]
     """
     left, right = shaped(x, "matvec"), shaped(y, "matvec")
-    _pair("matvec", left, right, (2, 1))
+    _check_pair("matvec", left, right, (2, 1))
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return g[..., :, None] * y[..., None, :]
@@ -217,16 +217,16 @@ def matvec(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def vecmat(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Vectors times matrices: (..., n) by (..., n, m) gives (..., m); batches broadcast. Complex x is conjugated.
+    """Vectors times matrices: (..., n) by (..., n, m) gives (..., m); batches broadcast. A complex x is conjugated.
 
-    Raises ShapeError where the lengths differ.
+    Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.vecmat([1.0, 1.0], [[1.0, 2.0], [3.0, 4.0]])
     Tensor([4., 6.], dtype=float64)
     """
     left, right = shaped(x, "vecmat"), shaped(y, "vecmat")
-    _pair("vecmat", left, right, (1, 2))
+    _check_pair("vecmat", left, right, (1, 2))
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:
         return xp.matmul(y, g[..., None])[..., 0]
@@ -249,8 +249,8 @@ def cross(
 ) -> Tensor:
     """Cross products of vectors of 3 elements along ``axisa`` of x and ``axisb`` of y; all other axes broadcast.
 
-    They are along ``axisc`` of the result; ``axis`` stands for all three. A vector of 2 elements lies in a plane: the
-    third is 0, and of two of them the result is the third element alone. Raises ShapeError for other lengths.
+    The results lie along ``axisc``; ``axis`` sets all three. A vector of 2 elements lies in a plane: its third element
+    is 0, and the product of two such vectors is the third element alone. Raises ShapeError for other lengths.
 
     >>> import tensorgrad as tg
     >>> tg.cross([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
@@ -263,10 +263,10 @@ def cross(
     right = moveaxis(given_y, normalised_axis(axisb, len(given_y.shape), "cross"), -1)
     a, b = left.shape, right.shape
     if a[-1] not in (2, 3) or b[-1] not in (2, 3):
-        raise ShapeError(f"cross: vectors have 2 or 3 elements, got {a[-1]} and {b[-1]} (shapes {a} and {b})")
+        raise ShapeError(f"cross: vectors must have 2 or 3 elements, got {a[-1]} and {b[-1]} (shapes {a} and {b})")
     error = broadcast_error("cross", a[:-1], b[:-1])
     if error is not None:
-        raise ShapeError(f"cross: shapes {a} and {b} do not fit: their batches: {error}")
+        raise ShapeError(f"cross: shapes {a} and {b} do not match in their batches: {error}")
     if a[-1] == b[-1] == 2:
         one, two = (..., 0), (..., 1)
         return subtract(
@@ -279,12 +279,12 @@ def cross(
     def d_y(xp: Any, g: Any, x: Any) -> Any:
         return xp.cross(g, x)
 
-    result = record("cross", np.cross, (_in_space(left), _in_space(right)), (d_x, d_y))
+    result = record("cross", np.cross, (_in_3d(left), _in_3d(right)), (d_x, d_y))
     return result if axisc == -1 else moveaxis(result, -1, normalised_axis(axisc, len(result.shape), "cross"))
 
 
-def _in_space(vectors: Any) -> Any:
-    """Vectors with a third element."""
+def _in_3d(vectors: Any) -> Any:
+    """Vectors of 3 elements: a missing third one is 0."""
     if vectors.shape[-1] == 3:
         return vectors
     third = multiply(getitem(vectors, (..., slice(0, 1))), 0)
@@ -295,7 +295,7 @@ def _in_space(vectors: Any) -> Any:
 
 
 def vander(x: TensorLike, /, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Powers of the elements of a vector, in rows, descending from N - 1; N is the vector's length by default.
+    """Rows of powers of the elements of a vector, descending from N - 1; N defaults to the vector's length.
 
     Raises ShapeError for more than one axis.
 
@@ -319,6 +319,6 @@ def vander(x: TensorLike, /, N: int | None = None, increasing: bool = False) -> 
         return xp.sum(g[:, :-1] * np.flip(degrees) * below, axis=1)
 
     def forward(a: Any) -> Any:
-        return np.vander(a, count, increasing).astype(a.dtype, copy=False)  # NumPy's own is never narrower than int
+        return np.vander(a, count, increasing).astype(a.dtype, copy=False)  # NumPy's is never narrower than int
 
     return record("vander", forward, (source,), (d_x,))

@@ -1,6 +1,6 @@
-"""Windows onto the last axes, the sum over them, and convolution.
+"""Windows over the last axes, sums of windows, and convolution.
 
-What convolution is called here is correlation in signal processing: the kernel is not turned round.
+What is called convolution here is correlation in signal processing: the kernel is not flipped.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def strided_windows(
     padding: Padding = 0,
     fill: float = 0.0,
 ) -> Tensor:
-    """Windows onto the last axes, as many as ``window`` has entries: (..., lengths) becomes (..., counts, window).
+    """Windows over the last axes, one axis for each entry of ``window``: (..., lengths) becomes (..., counts, window).
 
-    Consecutive windows are ``stride`` apart, the elements of one ``dilation`` apart. ``padding`` puts so many
-    elements of value ``fill`` around the array first (an integer, one an axis, or (before, after) an axis); without
-    it the result is a view, which cannot be written to. A convolution is a sum of products with the windows.
-    Raises ShapeError where a window does not fit.
+    Consecutive windows are ``stride`` apart, and the elements of a window ``dilation`` apart. ``padding`` first puts
+    that many elements of value ``fill`` around the array (an integer, one per axis, or (before, after) per axis);
+    without it, the result is a view that cannot be written to. A convolution is a sum of products with the windows.
+    Raises ShapeError if a window does not fit.
 
     >>> import tensorgrad as tg
     >>> tg.strided_windows([1.0, 2.0, 3.0, 4.0, 5.0], 3, stride=2).data.tolist()
@@ -48,7 +48,7 @@ def strided_windows(
     source = shaped(x, op)
     count = _count(window)
     if not 0 < count <= len(source.shape):
-        raise ShapeError(f"{op}: a window of {count} axes onto an array of shape {source.shape}")
+        raise ShapeError(f"{op}: cannot take windows of {count} axes from an array of shape {source.shape}")
     lengths = source.shape[-count:]
     facts = grid(op, lengths, window, stride, dilation, padding, count)
     sizes = facts.window
@@ -69,10 +69,10 @@ def overlap_add(
     dilation: Lengths = 1,
     padding: Padding = 0,
 ) -> Tensor:
-    """Windows laid where :func:`strided_windows` takes them from, and added up: its transpose.
+    """Windows put back where :func:`strided_windows` takes them from, and summed: its transpose.
 
-    (..., counts, window) becomes (..., lengths), with as many lengths as a window has axes. What lies in the padding
-    is left out. Raises ShapeError where another number of windows belongs onto these lengths.
+    (..., counts, window) becomes (..., lengths), with as many lengths as a window has axes. Elements in the padding
+    are dropped. Raises ShapeError if the number of windows does not match the lengths.
 
     >>> import tensorgrad as tg
     >>> tg.overlap_add([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], 5, stride=2)
@@ -91,7 +91,7 @@ def overlap_add(
     facts = grid(op, ends, window, stride, dilation, padding, count)
     if shape[-2 * count : -count] != facts.counts:
         raise ShapeError(
-            f"{op}: {shape[-2 * count : -count]} windows of {window} (shape {shape}), expected {facts.counts} for "
+            f"{op}: got {shape[-2 * count : -count]} windows of {window} (shape {shape}), expected {facts.counts} for "
             f"lengths {ends} with stride {facts.stride}, dilation {facts.dilation} and padding {facts.padding}"
         )
     static: dict[str, Any] = {"stride": facts.stride, "dilation": facts.dilation, "padding": facts.padding}
@@ -102,15 +102,15 @@ def overlap_add(
     return record(op, lambda a: arrays.overlap_add(a, ends, **static), (source,), (d_x,))
 
 
-# --- convolution: one trilinear form, left open at x's, at w's and at the result's place ------------------
+# --- convolution: one trilinear form, free in the result, in x or in w -----------------------------------
 
 
 def _channels(op: str, images: Any, w: Any, groups: int) -> None:
-    """Raise ShapeError unless (N, channels, ...) and (O, channels / groups, ...) have as many axes, from three on."""
+    """Raise ShapeError unless (N, channels, ...) and (O, channels / groups, ...) have equally many axes, at least 3."""
     if len(images.shape) < 3 or len(images.shape) != len(w.shape):
         raise ShapeError(
-            f"{op}: expected shapes (batch, channels, lengths) and (outputs, channels / groups, window) with as many "
-            f"lengths as the window has, got {images.shape} and {w.shape}"
+            f"{op}: expected shapes (batch, channels, lengths) and (outputs, channels / groups, window) with one "
+            f"length for each axis of the window, got {images.shape} and {w.shape}"
         )
     if index(groups) < 1 or w.shape[0] % groups:
         raise ShapeError(f"{op}: {groups} groups do not divide the {w.shape[0]} outputs of w, of shape {w.shape}")
@@ -120,7 +120,7 @@ def _static(facts: Grid, groups: int) -> dict[str, Any]:
     return {"stride": facts.stride, "dilation": facts.dilation, "padding": facts.padding, "groups": groups}
 
 
-def _fits(op: str, what: str, got: Shape, expected: Shape) -> None:
+def _check_shape(op: str, what: str, got: Shape, expected: Shape) -> None:
     if got != expected:
         raise ShapeError(f"{op}: {what} has shape {got}, expected {expected}")
 
@@ -135,11 +135,11 @@ def conv(
     padding: Padding = 0,
     groups: int = 1,
 ) -> Tensor:
-    """Products of w with the windows onto x, summed: for any number of axes after the first two.
+    """Sums of products of w with the windows over x, for any number of axes after the first two.
 
     x has shape (N, C, lengths), w has (O, C / groups, window), the result (N, O, counts). Stride, dilation and
-    padding are those of :func:`strided_windows`. With groups, each part of the outputs sees its part of the channels.
-    Raises ShapeError where shapes do not fit.
+    padding are those of :func:`strided_windows`. Each group of outputs sees only its own group of channels. Raises
+    ShapeError if shapes do not match.
 
     >>> import tensorgrad as tg
     >>> tg.conv([[[1.0, 2.0, 4.0]]], [[[-1.0, 1.0]]])
@@ -176,10 +176,10 @@ def conv_input(
     padding: Padding = 0,
     groups: int = 1,
 ) -> Tensor:
-    """The gradient of :func:`conv` for x, given that of its result: transposed convolution.
+    """The gradient of :func:`conv` with respect to x, given that of its result: transposed convolution.
 
-    g has shape (N, O, counts), w has (O, C / groups, window), the result (N, C, lengths). Raises ShapeError where
-    shapes do not fit.
+    g has shape (N, O, counts), w has (O, C / groups, window), the result (N, C, lengths). Raises ShapeError if
+    shapes do not match.
 
     >>> import tensorgrad as tg
     >>> tg.conv_input([[[1.0, 2.0]]], [[[10.0, 1.0]]], 3)
@@ -191,7 +191,7 @@ def conv_input(
     window = kernel.shape[2:]
     ends = tuple(map(index, lengths)) if isinstance(lengths, Sequence) else (index(lengths),)
     facts = grid(op, ends, window, stride, dilation, padding, len(window))
-    _fits(op, "g", source.shape, (source.shape[0], kernel.shape[0], *facts.counts))
+    _check_shape(op, "g", source.shape, (source.shape[0], kernel.shape[0], *facts.counts))
     static = _static(facts, groups)
 
     def d_g(xp: Any, g: Any, y: Any) -> Any:
@@ -214,10 +214,10 @@ def conv_weight(
     padding: Padding = 0,
     groups: int = 1,
 ) -> Tensor:
-    """The gradient of :func:`conv` for w, given that of its result: x correlated with it.
+    """The gradient of :func:`conv` with respect to w, given that of its result: x correlated with it.
 
-    x has shape (N, C, lengths), g has (N, O, counts), the result (O, C / groups, window). Raises ShapeError where
-    shapes do not fit.
+    x has shape (N, C, lengths), g has (N, O, counts), the result (O, C / groups, window). Raises ShapeError if
+    shapes do not match.
 
     >>> import tensorgrad as tg
     >>> tg.conv_weight([[[1.0, 2.0, 4.0]]], [[[10.0, 1.0]]], 2)
@@ -237,7 +237,7 @@ def conv_weight(
         )
     lengths: Shape = source.shape[2:]
     facts = grid(op, lengths, window, stride, dilation, padding, len(lengths))
-    _fits(op, "g", given.shape, (source.shape[0], given.shape[1], *facts.counts))
+    _check_shape(op, "g", given.shape, (source.shape[0], given.shape[1], *facts.counts))
     static = _static(facts, groups)
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:

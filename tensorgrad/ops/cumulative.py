@@ -13,6 +13,7 @@ from .complexes import real_only
 from .nan import filled
 from .reductions import narrow, wide
 from .shaping import ravel
+from .tails import over_one_and_exp
 from .views import shaped
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumsum"]
@@ -29,7 +30,7 @@ def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
 
 
 def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """Running sum along an axis, which may be left out where there is only one; optionally starting with 0.
+    """Running sum along an axis, which may be omitted if there is only one; optionally starting with 0.
 
     >>> import tensorgrad as tg
     >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
@@ -41,7 +42,7 @@ def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial
 def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
     def forward(a: Any) -> Any:
         sums = narrow(np.cumsum(a.astype(np.float32) if a.dtype == np.float16 else a, axis=axis), a)
-        return _after(np.zeros_like, sums, axis) if include_initial else sums
+        return _prepended(np.zeros_like, sums, axis) if include_initial else sums
 
     def d_x(xp: Any, g: Any) -> Any:
         if include_initial:
@@ -55,26 +56,26 @@ def _part(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, slice(start, stop))
 
 
-def _after(first: Any, a: Any, axis: int) -> Any:
-    """An array with what it starts from in front: ``first`` is np.zeros_like or np.ones_like."""
+def _prepended(first: Any, a: Any, axis: int) -> Any:
+    """An array with its initial value in front: ``first`` is np.zeros_like or np.ones_like."""
     shape = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
     return np.concatenate([first(a, shape=shape), a], axis=axis)
 
 
 def _along(op: str, x: TensorLike, axis: int | None, flatten: bool) -> tuple[Any, int]:
-    """An operand and the axis to go along; None flattens, or stands for the only axis."""
+    """An operand and the axis to run along; None flattens, or stands for the only axis."""
     source = shaped(x, op)
     if axis is None and flatten:
         return ravel(source), 0
     if axis is None:
         if len(source.shape) != 1:
-            raise ShapeError(f"{op}: shape {source.shape} has {len(source.shape)} axes; say which, axis=...")
+            raise ShapeError(f"{op}: shape {source.shape} has {len(source.shape)} axes; choose one with axis=...")
         axis = 0
     return source, normalised_axis(axis, len(source.shape), op)
 
 
 def nancumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Running sum along an axis of what is not NaN; None flattens first. What is NaN gets a gradient of 0.
+    """Running sum along an axis, ignoring NaN; None flattens first. NaN elements get a gradient of 0.
 
     >>> import tensorgrad as tg
     >>> tg.nancumsum([1.0, float("nan"), 3.0])
@@ -83,14 +84,15 @@ def nancumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
     return _running("nancumsum", *_along("nancumsum", filled(x, "nancumsum", 0), axis, True), False)
 
 
-# --- running products and their like --------------------------------------------------------------------
+# --- running products and similar -----------------------------------------------------------------------
 
 
-def _from_behind(xp: Any, g: Any, factors: Any, axis: int) -> Any:
-    """The y with ``y[i] = g[i] + factors[i] * y[i + 1]`` along an axis, where the factors are one fewer.
+def _scan_from_end(xp: Any, g: Any, factors: Any, axis: int) -> Any:
+    """Solve ``y[i] = g[i] + factors[i] * y[i + 1]`` for y along an axis; there is one factor fewer than elements.
 
-    In log2(n) steps instead of n: after each, y[i] has gathered what is less than ``step`` places behind it, and
-    ``factors[i]`` is the product of as many. No division, so zeros are exact, and so is the next derivative.
+    It takes log2(n) steps instead of n: after each, y[i] has gathered what is less than ``step`` places after it, and
+    ``factors[i]`` is the product of that many factors. There is no division, so zeros are exact, and so is the next
+    derivative.
     """
     length = g.shape[axis]
     step = 1
@@ -106,13 +108,13 @@ def _from_behind(xp: Any, g: Any, factors: Any, axis: int) -> Any:
 def _running_product(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
     def forward(a: Any) -> Any:
         products = narrow(np.cumprod(a.astype(np.float32) if a.dtype == np.float16 else a, axis=axis), a)
-        return _after(np.ones_like, products, axis) if include_initial else products
+        return _prepended(np.ones_like, products, axis) if include_initial else products
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         if include_initial:
             g = g[_part(axis, 1, None)]
         x, g = wide(x), wide(g)
-        behind = _from_behind(xp, g, x[_part(axis, 1, None)], axis)
+        behind = _scan_from_end(xp, g, x[_part(axis, 1, None)], axis)
         first = behind[_part(axis, 0, 1)]
         before = xp.cumprod(x[_part(axis, None, -1)], axis)
         return xp.concatenate([first, before * behind[_part(axis, 1, None)]], axis=axis)
@@ -121,7 +123,7 @@ def _running_product(op: str, x: Any, axis: int, include_initial: bool) -> Tenso
 
 
 def cumprod(x: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Running product along an axis; None flattens first. Its gradient is exact where elements are zero.
+    """Running product along an axis; None flattens first. Its gradient is exact even where elements are zero.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([2.0, 0.0, 4.0], requires_grad=True)
@@ -133,7 +135,7 @@ def cumprod(x: TensorLike, /, axis: int | None = None) -> Tensor:
 
 
 def cumulative_prod(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """Running product along an axis, which may be left out where there is only one; optionally starting with 1.
+    """Running product along an axis, which may be omitted if there is only one; optionally starting with 1.
 
     >>> import tensorgrad as tg
     >>> tg.cumulative_prod([1.0, 2.0, 3.0], include_initial=True)
@@ -145,7 +147,7 @@ def cumulative_prod(x: TensorLike, /, *, axis: int | None = None, include_initia
 def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
     """``log(cumsum(exp(x)))`` along an axis, without overflow; None flattens first.
 
-    Where all elements so far are -inf the result is -inf, and their gradient 0.
+    If all elements so far are -inf, the result is -inf and their gradient 0.
 
     >>> import tensorgrad as tg
     >>> tg.logcumsumexp([1000.0, 1000.0])
@@ -158,14 +160,14 @@ def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
             return narrow(np.logaddexp.accumulate(wide(a), axis=axis), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # Each result is the logaddexp of the one before and an element: a step hands on the parts of the two.
+        # Each result is the logaddexp of the previous one and an element: a step passes each of them its share.
         x, out = wide(x), wide(out)
         nothing = out == -np.inf
         this, following = _part(axis, None, -1), _part(axis, 1, None)
         before = nothing[this]
         gap = x[following] - xp.where(before, 0, out[this])
-        behind = _from_behind(xp, wide(g), xp.where(before, 0, 1 / (1 + xp.exp(gap))), axis)
-        parts = xp.where(nothing[following], 0, xp.where(before, 1, 1 / (1 + xp.exp(-gap))))
+        behind = _scan_from_end(xp, wide(g), xp.where(before, 0, over_one_and_exp(xp, 1, gap)), axis)
+        parts = xp.where(nothing[following], 0, xp.where(before, 1, over_one_and_exp(xp, 1, -gap)))
         first = xp.where(nothing[_part(axis, 0, 1)], 0, behind[_part(axis, 0, 1)])
         return xp.concatenate([first, parts * behind[following]], axis=axis)
 
@@ -177,14 +179,14 @@ def _running_extremum(op: str, ufunc: np.ufunc, x: TensorLike, axis: int | None)
     this, following = _part(along, None, -1), _part(along, 1, None)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # The result stays the same for a while. Those of x that are equal to it share the gradient of each place
-        # from where they stand. (NaN is unequal to itself: once there is one, it is the result.)
+        # The result is constant over runs of places. Elements of x that equal it share the gradient of each place of
+        # the run from their own place on. (NaN is unequal to itself: once there is one, it is the result.)
         g = wide(g)
         taken = (x == out) | (x != x)
         same = ((out[this] == out[following]) | ((out[this] != out[this]) & (out[following] != out[following]))) * 1
-        ties = np.flip(_from_behind(np, np.flip(taken * 1, along), np.flip(same, along), along), along)
+        ties = np.flip(_scan_from_end(np, np.flip(taken * 1, along), np.flip(same, along), along), along)
         share = g / np.maximum(ties, 1).astype(g.dtype)
-        return xp.where(taken, _from_behind(xp, share, same.astype(g.dtype), along), 0)
+        return xp.where(taken, _scan_from_end(xp, share, same.astype(g.dtype), along), 0)
 
     return record(op, real_only(op, lambda a: ufunc.accumulate(a, axis=along)), (source,), (d_x,))
 

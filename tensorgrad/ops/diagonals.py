@@ -1,4 +1,4 @@
-"""Diagonals of matrices, and what lies above and below them."""
+"""Diagonals of matrices, and the triangles above and below them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 def diagonal(x: TensorLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The diagonals of the matrices along two axes, as a new last axis: a view.
 
-    ``offset`` counts to the right of the main diagonal, and below it where negative. Raises ShapeError where there
-    are not two different axes.
+    ``offset`` counts to the right of the main diagonal, or below it if negative. Raises ShapeError unless there are
+    two different axes.
 
     >>> import tensorgrad as tg
     >>> tg.diagonal([[1.0, 2.0], [3.0, 4.0]])
@@ -48,7 +48,7 @@ def _diagonal(op: str, x: Any, offset: int, axis1: int, axis2: int) -> Tensor:
 
 
 def diag(x: TensorLike, /, k: int = 0) -> Tensor:
-    """Of a vector, the matrix with it on a diagonal and zeros elsewhere; of a matrix, its diagonal.
+    """For a vector, the matrix with it on a diagonal and zeros elsewhere; for a matrix, its diagonal.
 
     Raises ShapeError for any other number of axes.
 
@@ -61,7 +61,7 @@ def diag(x: TensorLike, /, k: int = 0) -> Tensor:
         return _diagonal("diagonal", source, index(k), 0, 1)
     if len(source.shape) != 1:
         raise ShapeError(
-            f"diag: takes a vector or a matrix, got shape {source.shape}; write diagonal(x, axis1=, axis2=)"
+            f"diag: expected a vector or a matrix, got shape {source.shape}; write diagonal(x, axis1=, axis2=)"
         )
     return record("diag", lambda a: np.diag(a, k), (source,), (lambda xp, g: xp.diagonal(g, k),))
 
@@ -89,7 +89,7 @@ def trace(x: TensorLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
 def _triangle(op: str, function: Any, x: TensorLike, k: int) -> Tensor:
     source = shaped(x, op)
     if not source.shape:
-        raise ShapeError(f"{op}: takes matrices, got an array without axes")
+        raise ShapeError(f"{op}: expected matrices, got an array without axes")
 
     def d_x(xp: Any, g: Any) -> Any:
         return getattr(xp, op)(g, k)

@@ -1,4 +1,4 @@
-"""Differences of neighbours along an axis, and what is made of them."""
+"""Differences of neighbours along an axis, and the slopes and integrals built on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 
 def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
-    """Differences of neighbours along an axis, ``n`` times over.
+    """Differences of neighbours along an axis, taken ``n`` times.
 
     >>> import tensorgrad as tg
     >>> tg.diff([1.0, 4.0, 9.0])
@@ -34,7 +34,7 @@ def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "diff")
     n = index(n)
     if n < 0:
-        raise ValueError(f"diff: n counts how often to take differences, got {n}")
+        raise ValueError(f"diff: n must not be negative, got {n}")
     if n == 0:
         return positive(source)
     shape: Shape = source.shape
@@ -52,7 +52,7 @@ def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
 
 
 def ediff1d(x: TensorLike, /, to_end: TensorLike | None = None, to_begin: TensorLike | None = None) -> Tensor:
-    """Differences of neighbours in the flattened array, with numbers before and after them, in the dtype of x.
+    """Differences of neighbours in the flattened array, with optional numbers before and after them, in x's dtype.
 
     >>> import tensorgrad as tg
     >>> tg.ediff1d([1.0, 4.0, 9.0], to_begin=0.0)
@@ -65,13 +65,13 @@ def ediff1d(x: TensorLike, /, to_end: TensorLike | None = None, to_begin: Tensor
             continue
         part = shaped(more, "ediff1d")
         if not np.can_cast(part.dtype, source.dtype, "same_kind"):
-            raise DTypeError(f"ediff1d: {name} of dtype {part.dtype} does not fit x of dtype {source.dtype}")
+            raise DTypeError(f"ediff1d: {name} of dtype {part.dtype} cannot be cast to the dtype of x, {source.dtype}")
         parts.insert(place, astype(ravel(part), source.dtype))
     return parts[0] if len(parts) == 1 else concatenate(parts)
 
 
 def trapezoid(y: TensorLike, /, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
-    """Integral along an axis by the trapezoidal rule, at places x or ``dx`` apart; all get their gradients.
+    """Integral along an axis by the trapezoidal rule, at points x or ``dx`` apart; all of them get gradients.
 
     ``x`` has one axis, or the shape of y.
 
@@ -88,7 +88,7 @@ def trapezoid(y: TensorLike, /, x: TensorLike | None = None, dx: TensorLike = 1.
         if len(places.shape) == 1:
             if places.shape[0] != values.shape[axis]:
                 raise ShapeError(
-                    f"trapezoid: x of shape {places.shape} does not fit axis {axis} of y, of shape {values.shape}"
+                    f"trapezoid: x of shape {places.shape} does not match axis {axis} of y, of shape {values.shape}"
                 )
             places = reshape(places, (-1, *(1,) * (len(values.shape) - axis - 1)))
             width = diff(places, axis=0)
@@ -99,7 +99,7 @@ def trapezoid(y: TensorLike, /, x: TensorLike | None = None, dx: TensorLike = 1.
 
 
 def _spacings(spacing: tuple[Any, ...], shape: Shape, axes: Shape) -> list[Any]:
-    """One for each axis: a number, or the differences of the coordinates, shaped to broadcast along the axis."""
+    """A spacing for each axis: a number, or the differences of its coordinates, shaped to broadcast along it."""
     if len(spacing) == 0:
         spacing = (1.0,)
     if len(spacing) == 1 and np.ndim(spacing[0].data if isinstance(spacing[0], Handle) else spacing[0]) == 0:
@@ -114,7 +114,7 @@ def _spacings(spacing: tuple[Any, ...], shape: Shape, axes: Shape) -> list[Any]:
         length = getattr(step, "shape", ())
         if length not in ((), (shape[axis],)):
             raise ShapeError(
-                f"gradient: coordinates of shape {length} do not fit axis {axis} of shape {shape}; expected a number "
+                f"gradient: coordinates of shape {length} do not match axis {axis} of shape {shape}; expected a number "
                 f"or {shape[axis]} coordinates"
             )
         result.append(reshape(diff(step), (-1, *(1,) * (len(shape) - axis - 1))) if length else step)
@@ -167,7 +167,7 @@ def gradient(
 ) -> Any:
     """Slopes of sampled values along axes: central differences inside, one-sided at the edges.
 
-    ``spacing`` is nothing (1), a number, or for each axis a number or its coordinates; they get their gradients as the
+    ``spacing`` is omitted (1), a number, or for each axis a number or its coordinates; it gets gradients just as the
     values do. ``edge_order`` is 1 or 2. Returns a Tensor for one axis and a tuple of them for several. Raises
     ShapeError for fewer than ``edge_order + 1`` values along an axis. (To differentiate a function, see
     :func:`tensorgrad.grad`.)
@@ -179,11 +179,11 @@ def gradient(
     values = shaped(f, "gradient")
     axes = normalised_axes(axis, len(values.shape), "gradient")
     if edge_order not in (1, 2):
-        raise ValueError(f"gradient: edge_order is 1 or 2, got {edge_order!r}")
+        raise ValueError(f"gradient: edge_order must be 1 or 2, got {edge_order!r}")
     for a in axes:
         if values.shape[a] < edge_order + 1:
             raise ShapeError(
-                f"gradient: shape {values.shape} has {values.shape[a]} values along axis {a}, and edge_order="
+                f"gradient: shape {values.shape} has {values.shape[a]} values along axis {a}, but edge_order="
                 f"{edge_order} needs {edge_order + 1}"
             )
     if values.dtype.kind not in "fc":

@@ -1,4 +1,4 @@
-"""Einstein's notation."""
+"""Einstein summation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Terms:
-    """The subscripts of a call, the ellipsis spelt out in letters, and the length of each letter's axis."""
+    """The subscripts of a call, with the ellipsis spelt out in letters, and the length of each letter's axis."""
 
     def __init__(self, subscripts: str, shapes: list[Shape]) -> None:
         text = subscripts.replace(" ", "")
@@ -33,7 +33,7 @@ class _Terms:
         bare = text.replace("->", "").replace(",", "").replace("...", "")
         if not all(c in _LETTERS for c in bare):
             wrong = next(c for c in bare if c not in _LETTERS)
-            raise ValueError(f"einsum: {subscripts!r} may hold letters, commas, '->' and '...'; got {wrong!r}")
+            raise ValueError(f"einsum: {subscripts!r} may contain letters, commas, '->' and '...'; got {wrong!r}")
         free = [c for c in _LETTERS if c not in text]
         widths = [len(s) - len(t.replace("...", "")) if "..." in t else 0 for t, s in zip(terms, shapes)]
         batch = "".join(free[: max(widths, default=0)])
@@ -49,7 +49,7 @@ class _Terms:
             if len(term) != len(shape):
                 raise ShapeError(
                     f"einsum: the term {terms[i]!r} of {subscripts!r} names "
-                    f"{len(terms[i].replace('...', ''))} axes, and array {i} has shape {shape}"
+                    f"{len(terms[i].replace('...', ''))} axes, but array {i} has shape {shape}"
                 )
             for letter, length in zip(term, shape):
                 known = self.lengths.setdefault(letter, length)
@@ -59,7 +59,7 @@ class _Terms:
                     what = f"index {letter!r}" if letter in text else "'...'"
                     raise ShapeError(f"einsum: {what} of {subscripts!r} has lengths {known} and {length}")
         if len(set(self.out)) != len(self.out) or not set(self.out) <= set(self.lengths):
-            raise ValueError(f"einsum: the output of {subscripts!r} may name each index of the inputs once")
+            raise ValueError(f"einsum: the output of {subscripts!r} may name only indices of the inputs, each once")
 
     def call(self) -> str:
         return f"{','.join(self.inputs)}->{self.out}"
@@ -69,20 +69,20 @@ class _Terms:
 
 
 def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
-    """Sums of products in Einstein's notation: "ij,jk->ik" is a matrix product, "ii->i" a diagonal.
+    """Sums of products in Einstein notation: "ij,jk->ik" is a matrix product, "ii->i" a diagonal.
 
-    Raises ShapeError where the subscripts do not fit the arrays.
+    Raises ShapeError if the subscripts do not match the arrays.
 
     >>> import tensorgrad as tg
     >>> tg.einsum("ij,j->i", [[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     Tensor([3., 7.], dtype=float64)
     """
     if not isinstance(subscripts, str):
-        raise TypeError(f"einsum: the subscripts are a string such as 'ij,jk->ik', got {type(subscripts).__name__}")
+        raise TypeError(f"einsum: subscripts must be a string such as 'ij,jk->ik', got {type(subscripts).__name__}")
     arrays = [shaped(array, "einsum") for array in operands]
     terms = _Terms(subscripts, [array.shape for array in arrays])
     call = terms.call()
-    # Along a path of pairwise products there is BLAS; finding the path costs more than a small sum does.
+    # A path of pairwise products can use BLAS; finding it costs more than a small sum does.
     optimize = len(arrays) > 2 or terms.work() > 20_000
     rules = [_einsum_rule(terms, i, len(arrays), arrays[i].dtype) for i in range(len(arrays))]
 
@@ -96,8 +96,8 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
 
 def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
     others = [term for j, term in enumerate(terms.inputs) if j != i]
-    # A letter that the term has twice is a diagonal: the second gets a letter of its own, tied by a
-    # unit matrix.
+    # A letter that occurs twice in the term is a diagonal: the second gets a letter of its own, tied to the first by
+    # an identity matrix.
     target = ""
     ties = []
     spare = iter(terms.free)
@@ -113,7 +113,6 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
     renamed = {pair[1]: n for pair, n in ties}
     lengths = {**terms.lengths, **renamed}
     full = tuple(lengths[letter] for letter in target)
-    thin = tuple(lengths[letter] if letter in known else 1 for letter in target)
 
     def gradient(xp: Any, g: Any, arrays: Any) -> Any:
         eyes = [np.eye(n, dtype=dtype) for _, n in ties]
@@ -121,7 +120,11 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
             part = g
         else:
             part = xp.einsum(call, g, *arrays, *eyes)
-        return xp.broadcast_to(xp.reshape(part, thin), full) if core != target else part
+        if part.shape == full:
+            return part
+        # An index that no one else has, or has with a length of 1, was summed over for each of its values alike.
+        found = dict(zip(core, part.shape))
+        return xp.broadcast_to(xp.reshape(part, tuple(found.get(letter, 1) for letter in target)), full)
 
     if count == 1:
         return lambda xp, g: gradient(xp, g, ())

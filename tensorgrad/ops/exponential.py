@@ -1,4 +1,4 @@
-"""Exponentials and logarithms, and functions made of them, one number at a time."""
+"""Elementwise exponentials and logarithms, and functions built from them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine.record import Tensor, TensorLike, binary, quiet, unary
 from .complexes import real_only
+from .tails import over_one_and_exp
 
 __all__ = [
     "exp",
@@ -42,7 +43,7 @@ def exp(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(np.expm1), lambda xp, g, x: g * xp.exp(x))
 def expm1(x: TensorLike, /) -> Tensor:
-    """``exp(x) - 1``, exact near 0.
+    """``exp(x) - 1``, accurate near 0.
 
     >>> import tensorgrad as tg
     >>> tg.expm1([0.0, 1e-20])
@@ -62,7 +63,7 @@ def log(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(np.log1p), lambda xp, g, x: g / (1 + x))
 def log1p(x: TensorLike, /) -> Tensor:
-    """``log(1 + x)``, exact near 0.
+    """``log(1 + x)``, accurate near 0.
 
     >>> import tensorgrad as tg
     >>> tg.log1p([0.0, 1e-20])
@@ -72,8 +73,8 @@ def log1p(x: TensorLike, /) -> Tensor:
 
 @binary(
     quiet(real_only("logaddexp", np.logaddexp)),
-    lambda xp, g, x, y: g / (1 + xp.exp(y - x)),
-    lambda xp, g, x, y: g / (1 + xp.exp(x - y)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, y - x),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, x - y),
 )
 def logaddexp(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``log(exp(x) + exp(y))`` without overflow.
@@ -116,8 +117,8 @@ def log10(x: TensorLike, /) -> Tensor:
 
 @binary(
     quiet(real_only("logaddexp2", np.logaddexp2)),
-    lambda xp, g, x, y: g / (1 + xp.exp2(y - x)),
-    lambda xp, g, x, y: g / (1 + xp.exp2(x - y)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, _LN2 * (y - x)),
+    lambda xp, g, x, y: over_one_and_exp(xp, g, _LN2 * (x - y)),
 )
 def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
     """``log2(2**x + 2**y)`` without overflow.
@@ -130,30 +131,32 @@ def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 # --- products with a logarithm --------------------------------------------------------------------------
 #
-# x log(y) is 0 at x = 0 also where the logarithm is infinite or NaN. There the gradients are 0, as PyTorch has them.
+# x log(y) is 0 at x = 0 even where the logarithm is infinite or NaN: there it counts as a constant, with gradient 0.
 
 
 def _times(op: str, log: Any, one: float) -> Any:
     def forward(x: Any, y: Any) -> Any:
         out = x * log(np.where((x == 0) & (y == y), one, y))
-        return out.astype(np.result_type(x, y, 0.0), copy=False)  # a scalar has become a float64 in np.where
+        return out.astype(np.result_type(x, y, 0.0), copy=False)  # np.where made a scalar a float64
 
     return quiet(real_only(op, forward))
 
 
 def _xlogy_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.log(xp.where((x == 0) & (y <= 0), 1, y))
+    dead = (x == 0) & (y <= 0)
+    return xp.where(dead, 0, g * xp.log(xp.where(dead, 1, y)))
 
 
 def _xlogy_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (x / xp.where((x == 0) & (y == 0), 1, y))
+    dead = (x == 0) & (y <= 0)
+    return xp.where(dead, 0, g * (x / xp.where(dead, 1, y)))
 
 
 @binary(_times("xlogy", np.log, 1), _xlogy_dx, _xlogy_dy)
 def xlogy(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x * log(y)``, and 0 where x is 0, whatever y is (but not NaN).
+    """``x * log(y)``, and 0 where x is 0, for any y but NaN.
 
-    Where x is 0 and y is not positive, the gradient for x is 0: so ``xlogy(p, p)`` has no infinite one.
+    Where x is 0 and y is not positive, all gradients are 0, so that of ``xlogy(p, p)`` is never infinite.
 
     >>> import tensorgrad as tg
     >>> tg.xlogy([0.0, 2.0], [0.0, 1.0])
@@ -162,18 +165,20 @@ def xlogy(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _xlog1py_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.log1p(xp.where((x == 0) & (y <= -1), 0, y))
+    dead = (x == 0) & (y <= -1)
+    return xp.where(dead, 0, g * xp.log1p(xp.where(dead, 0, y)))
 
 
 def _xlog1py_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (x / (1 + xp.where((x == 0) & (y == -1), 0, y)))
+    dead = (x == 0) & (y <= -1)
+    return xp.where(dead, 0, g * (x / (1 + xp.where(dead, 0, y))))
 
 
 @binary(_times("xlog1py", np.log1p, 0), _xlog1py_dx, _xlog1py_dy)
 def xlog1py(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x * log1p(y)``, and 0 where x is 0, whatever y is (but not NaN).
+    """``x * log1p(y)``, and 0 where x is 0, for any y but NaN.
 
-    Where x is 0 and y is not above -1, the gradient for x is 0.
+    Where x is 0 and y is not above -1, all gradients are 0.
 
     >>> import tensorgrad as tg
     >>> tg.xlog1py([0.0, 2.0], [-1.0, 1e-20])
@@ -191,8 +196,8 @@ def _sinc(a: Any) -> Any:
 
 
 def _d_sinc(xp: Any, g: Any, x: Any) -> Any:
-    # Far from 0 it is (cos(z) - sin(z) / z) / x, z = pi x. Near 0 that is a difference of nearly equal numbers; its
-    # series, the sum of (-1)^k 2k z^(2k-1) / (2k+1)! for k > 0, has for |z| < 1 all digits after nine terms.
+    # Far from 0 it is (cos(z) - sin(z) / z) / x, z = pi x. Near 0 that is a difference of nearly equal numbers; nine
+    # terms of its series, the sum of (-1)^k 2k z^(2k-1) / (2k+1)! for k > 0, give full precision for |z| < 1.
     z = np.pi * x
     near = xp.abs(z) < 1
     square = xp.where(near, z * z, 0)
@@ -221,7 +226,7 @@ def _i0(a: Any) -> Any:
 
 @unary(quiet(real_only("i0", _i0)), lambda xp, g, x: g * xp.special.i1(x))
 def i0(x: TensorLike, /) -> Tensor:
-    """Modified Bessel function of the first kind, of order 0. Its gradient, the one of order 1, needs SciPy.
+    """Modified Bessel function of the first kind, of order 0. Its gradient, the function of order 1, needs SciPy.
 
     >>> import tensorgrad as tg
     >>> tg.i0([0.0, 1.0])

@@ -1,6 +1,6 @@
-"""Indexing: reading by index, and the gradient of that.
+"""Reading by index, and its gradient.
 
-How an index is taken apart is in :mod:`tensorgrad.ops.keys`, writing in :mod:`tensorgrad.ops.writing`.
+Indices are split in :mod:`tensorgrad.ops.keys`; writing by index is in :mod:`tensorgrad.ops.writing`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
-from .keys import checked_index, index_array, taken_apart, together, with_index
+from .keys import checked_index, index_array, joined_index, split_index, with_index
 from .shaping import ravel
 from .views import no_gradient, shaped, view
 
@@ -25,7 +25,7 @@ __all__ = ["compress", "extract", "getitem", "scatter", "take", "take_along_axis
 def getitem(x: TensorLike, key: Any, /) -> Tensor:
     """``x[key]``: slices, integers, None, Ellipsis, arrays of integers (or Tensors of them), boolean masks.
 
-    What is selected more than once gets the sum of its gradients. Slices and integers give a view.
+    Elements selected more than once get the sum of their gradients. Slices and integers give a view.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -35,13 +35,13 @@ def getitem(x: TensorLike, key: Any, /) -> Tensor:
     """
     source = shaped(x, "getitem")
     shape = source.shape
-    static, arrays = taken_apart(key, "getitem")
+    static, arrays = split_index(key, "getitem")
 
     def forward(a: Any, *index: Any) -> Any:
-        return checked_index("getitem", lambda: lifted(a, *index)[together(static, index)], shape)
+        return checked_index("getitem", lambda: lifted(a, *index)[joined_index(static, index)], shape)
 
     def d_x(xp: Any, g: Any, index: Any) -> Any:
-        return xp.scatter(g, together(static, index), shape)
+        return xp.scatter(g, joined_index(static, index), shape)
 
     rule = with_index(len(arrays), d_x)
     if arrays:
@@ -50,26 +50,26 @@ def getitem(x: TensorLike, key: Any, /) -> Tensor:
 
 
 def scatter(values: TensorLike, key: Any, shape: tuple[int, ...], /) -> Tensor:
-    """Zeros of ``shape`` with ``values`` added at ``key``: what is indexed repeatedly adds up.
+    """Zeros of ``shape`` with ``values`` added at ``key``: values at repeated indices add up.
 
     >>> import tensorgrad as tg
     >>> scatter(tg.Tensor([1.0, 2.0]), [1, 1], (3,))
     Tensor([0., 3., 0.], dtype=float64)
     """
-    static, arrays = taken_apart(key, "scatter")
+    static, arrays = split_index(key, "scatter")
 
     def forward(a: Any, *index: Any) -> Any:
-        return checked_index("scatter", lambda: scatter_arrays(a, together(static, index), shape), shape)
+        return checked_index("scatter", lambda: scatter_arrays(a, joined_index(static, index), shape), shape)
 
     def d_values(xp: Any, g: Any, index: Any) -> Any:
-        return g[together(static, index)]
+        return g[joined_index(static, index)]
 
     rule = with_index(len(arrays), d_values)
     return record("scatter", forward, (shaped(values, "scatter"), *arrays), (rule, *[no_gradient] * len(arrays)))
 
 
 def gathered(op: str, x: Any, places: Any, axis: int | None) -> Tensor:
-    """Record an operation whose result are the elements at some indices of one axis.
+    """Record an operation that returns the elements at some indices of one axis.
 
     >>> gathered("take", np.array([1.0, 2.0]), np.array([1, 1]), 0)
     Tensor([2., 2.], dtype=float64)
@@ -89,7 +89,7 @@ def gathered(op: str, x: Any, places: Any, axis: int | None) -> Tensor:
 
 
 def rearranged(op: str, x: Any, order: Any, axis: int) -> Tensor:
-    """Record an operation whose result has the same elements along an axis, in the order of a permutation.
+    """Record an operation that puts the elements along an axis in the order of a permutation.
 
     >>> rearranged("permutation", np.array([1.0, 2.0]), np.array([1, 0]), 0)
     Tensor([2., 1.], dtype=float64)
@@ -102,7 +102,7 @@ def rearranged(op: str, x: Any, order: Any, axis: int) -> Tensor:
 
 
 def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Elements at some indices of one axis; None counts through the flattened array.
+    """Elements at some indices of one axis; None indexes the flattened array.
 
     Raises IndexError for an index out of bounds.
 
@@ -113,7 +113,7 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tens
     source = shaped(x, "take")
     places = index_array(indices, "take")
     if places.dtype.kind == "b":
-        raise DTypeError("take: indices are integers, got booleans; write x[mask]")
+        raise DTypeError("take: indices must be integers, got booleans; write x[mask]")
     if axis is not None:
         axis = normalised_axis(axis, len(source.shape), "take")
     return gathered("take", source, places, axis)
@@ -121,14 +121,14 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tens
 
 @indivisible
 def _chosen(mask: Any) -> Any:
-    """Where a condition of one axis holds."""
+    """The indices at which a condition along one axis holds."""
     return np.flatnonzero(mask)
 
 
 def compress(condition: TensorLike, x: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Those parts along an axis for which a condition holds; None flattens first.
+    """The parts along an axis for which a condition holds; None flattens first.
 
-    ``condition`` has one axis; what it is too short for is left out. Raises IndexError where it is too long.
+    ``condition`` has one axis; parts beyond its end are left out. Raises IndexError if it is too long.
 
     >>> import tensorgrad as tg
     >>> tg.compress([True, False, True], [[1.0, 2.0, 3.0]], axis=1)
@@ -140,12 +140,12 @@ def compress(condition: TensorLike, x: TensorLike, /, axis: int | None = None) -
     axis = normalised_axis(axis, len(source.shape), "compress")
     mask = array_of(index_array(condition, "compress"))
     if len(mask.shape) != 1:
-        raise ShapeError(f"compress: a condition has one axis, got shape {mask.shape}; write x[condition]")
+        raise ShapeError(f"compress: condition must have one axis, got shape {mask.shape}; write x[condition]")
     return gathered("compress", source, _chosen(mask), axis)
 
 
 def extract(condition: TensorLike, x: TensorLike, /) -> Tensor:
-    """The elements for which a condition holds, along one axis: both are flattened first.
+    """The elements for which a condition holds, along one axis; both are flattened first.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -157,7 +157,7 @@ def extract(condition: TensorLike, x: TensorLike, /) -> Tensor:
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Tensor:
-    """One element (or several) along an axis for every position of the others, as picked by ``indices``.
+    """One element (or several) along an axis for every position along the others, picked by ``indices``.
 
     ``indices`` has as many axes as ``x``, and broadcasts with it along all axes but this one. Raises
     IndexError for an index out of bounds.
@@ -172,14 +172,14 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
     shape = source.shape
     places = index_array(indices, op)
     if places.dtype.kind == "b":
-        raise DTypeError(f"{op}: indices are integers, got booleans")
+        raise DTypeError(f"{op}: indices must be integers, got booleans")
     axis = normalised_axis(axis, len(shape), op)
     picked = places.shape
     others = [(m, n) for i, (m, n) in enumerate(zip(shape, picked)) if i != axis]
     if len(picked) != len(shape) or any(m != n and 1 not in (m, n) for m, n in others):
         raise ShapeError(
-            f"{op}: indices of shape {picked} do not fit an array of shape {shape} along axis {axis}: the "
-            f"other axes have to agree or have length 1"
+            f"{op}: indices of shape {picked} do not match an array of shape {shape} along axis {axis}: the "
+            f"other axes must agree or have length 1"
         )
     length = shape[axis]
     column = (length,) + (1,) * (len(shape) - axis - 1)

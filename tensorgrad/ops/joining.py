@@ -10,6 +10,7 @@ import numpy as np
 from ..engine.graph import Rule
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
+from ..engine.trees import leaves
 from ..errors import ShapeError
 from .axes import transpose
 from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
@@ -37,7 +38,7 @@ def _part(selection: tuple[Any, ...]) -> Rule:
 
 
 def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
-    """Record an operation that joins arrays along an axis they have.
+    """Record an operation that joins arrays along an existing axis.
 
     >>> joined("concatenate", [[1.0], [2.0]], 0)
     Tensor([1., 2.], dtype=float64)
@@ -65,8 +66,8 @@ def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
         for a, (m, n) in enumerate(zip(shape, first)):
             if m != n and a != axis:
                 raise ShapeError(
-                    f"{op}: array {i} has shape {shape}, array 0 has shape {first}: to be joined along axis "
-                    f"{axis} all other axes need the same length, and axis {a} has {m} and {n}"
+                    f"{op}: array {i} has shape {shape}, array 0 has shape {first}: joining along axis {axis} "
+                    f"needs equal lengths along all other axes, but axis {a} has {m} and {n}"
                 )
         stop = start + shape[axis]
         rules.append(_part((*before, slice(start, stop))))
@@ -75,9 +76,9 @@ def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
 
 
 def concatenate(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
-    """Arrays joined along an axis they have; None flattens them first.
+    """Arrays joined along an existing axis; None flattens them first.
 
-    Raises ShapeError where another axis has different lengths.
+    Raises ShapeError if they differ in length along another axis.
 
     >>> import tensorgrad as tg
     >>> tg.concatenate([tg.Tensor([1.0, 2.0]), [3.0]])
@@ -87,7 +88,7 @@ def concatenate(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor
 
 
 def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
-    """Arrays joined along an axis they have: :func:`concatenate` under its name in the array API.
+    """Arrays joined along an existing axis: :func:`concatenate` under its name in the array API.
 
     >>> import tensorgrad as tg
     >>> tg.concat([tg.Tensor([1.0, 2.0]), [3.0]])
@@ -97,7 +98,7 @@ def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
 
 
 def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
-    """Arrays of one shape joined along a new axis. Raises ShapeError where shapes differ.
+    """Arrays of the same shape joined along a new axis. Raises ShapeError if shapes differ.
 
     >>> import tensorgrad as tg
     >>> tg.stack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]], axis=1).data.tolist()
@@ -117,7 +118,7 @@ def stack(arrays: Iterable[TensorLike], /, axis: int = 0) -> Tensor:
 
 
 def hstack(arrays: Iterable[TensorLike], /) -> Tensor:
-    """Arrays joined side by side: along the second axis, or the first where there is one only.
+    """Arrays joined side by side: along the second axis, or the first if there is only one.
 
     >>> import tensorgrad as tg
     >>> tg.hstack([tg.Tensor([[1.0], [2.0]]), [[3.0], [4.0]]]).data.tolist()
@@ -138,7 +139,7 @@ def vstack(arrays: Iterable[TensorLike], /) -> Tensor:
 
 
 def dstack(arrays: Iterable[TensorLike], /) -> Tensor:
-    """Arrays joined along the third axis; with fewer axes they get more by :func:`atleast_3d`.
+    """Arrays joined along the third axis; :func:`atleast_3d` adds missing axes.
 
     >>> import tensorgrad as tg
     >>> tg.dstack([tg.Tensor([1.0, 2.0]), [3.0, 4.0]]).data.tolist()
@@ -169,9 +170,9 @@ def append(x: TensorLike, values: TensorLike, /, axis: int | None = None) -> Ten
 
 
 def block(arrays: Any, /) -> Tensor:
-    """An array put together from nested lists of blocks: the innermost lists along the last axis, and so on outwards.
+    """An array assembled from nested lists of blocks: the innermost lists along the last axis, and so on outwards.
 
-    Raises ValueError where lists are empty, or nested to different depths; ShapeError where blocks do not fit.
+    Raises ValueError if lists are empty or nested to different depths, ShapeError if blocks do not match.
 
     >>> import tensorgrad as tg
     >>> corner, column = tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([[5.0], [6.0]])
@@ -186,9 +187,9 @@ def block(arrays: Any, /) -> Tensor:
 
 
 def _nesting(arrays: Any, depth: int) -> tuple[set[int], int]:
-    """How deep the blocks are, and the largest number of their axes."""
+    """How deeply the blocks are nested, and the largest number of axes among them."""
     if isinstance(arrays, tuple):
-        raise TypeError("block: blocks are nested in lists, got a tuple; write [...]")
+        raise TypeError("block: blocks must be nested in lists, got a tuple; write [...]")
     if not isinstance(arrays, list):
         return {depth}, len(shaped(arrays, "block").shape)
     if not arrays:
@@ -205,14 +206,14 @@ def _assembled(arrays: Any, depth: int, ndim: int) -> Tensor:
 
 
 def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", "ij"] = "xy") -> tuple[Tensor, ...]:
-    """The coordinates of a grid, from those along its axes: for each axis an array of the shape of the grid.
+    """The coordinates of a grid, from those along its axes: for each axis, an array with the shape of the grid.
 
-    The results are views of what is given, which cannot be written to: ``+t`` makes a copy.
+    The results are views of the arguments that cannot be written to: ``+t`` makes a copy.
 
     Args:
         arrays: the coordinates along each axis: vectors or numbers.
         sparse: leave the axes along which nothing changes at length 1.
-        indexing: "ij", the axes in the order of the arrays; "xy", the first two of them swapped.
+        indexing: "ij" keeps the axes in the order of the arrays; "xy" swaps the first two.
 
     >>> import tensorgrad as tg
     >>> x, y = tg.meshgrid([1.0, 2.0, 3.0], [4.0, 5.0])
@@ -220,11 +221,11 @@ def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", 
     ((2, 3), [[4.0, 4.0, 4.0], [5.0, 5.0, 5.0]])
     """
     if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}")
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
     parts = [shaped(array, "meshgrid") for array in arrays]
     for i, part in enumerate(parts):
         if len(part.shape) > 1:
-            raise ShapeError(f"meshgrid: array {i} has shape {part.shape}, expected a vector; write ravel")
+            raise ShapeError(f"meshgrid: array {i} has shape {part.shape}, expected a vector; write tg.ravel(x)")
     places = list(range(len(parts)))
     if indexing == "xy":
         places[:2] = places[1::-1] if len(parts) > 1 else places[:2]
@@ -235,3 +236,15 @@ def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", 
         return tuple(spread)
     shape = np.broadcast_shapes(*(part.shape for part in spread))
     return tuple(broadcast_to(part, shape) for part in spread)
+
+
+def stack_nest(nest: Any) -> Any:
+    """A nested list of Tensors, arrays and numbers as one Tensor. Python numbers take the dtype of the rest."""
+    dtype = np.result_type(*(leaf.dtype if hasattr(leaf, "dtype") else leaf for leaf in leaves(nest)))
+
+    def stacked(part: Any) -> Any:
+        if isinstance(part, list | tuple):
+            return stack([stacked(inner) for inner in part])
+        return part if hasattr(part, "dtype") else np.asarray(part, dtype)
+
+    return stacked(nest)

@@ -1,8 +1,7 @@
-"""What an index is made of.
+"""The parts of an index.
 
-An index is taken apart once: what is static (integers, slices, None, Ellipsis) is closed over by the rules,
-and arrays of integers or booleans become inputs of the operation, so that a compiled step may have others at
-every run.
+An index is split once: rules close over its static part (integers, slices, None, Ellipsis), while arrays of integers
+or booleans become inputs of the operation, so that a compiled step can take different ones in every run.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from ..engine.mode import current
 from ..engine.record import Handle, as_array
 from ..errors import DTypeError
 
-__all__ = ["checked_index", "index_array", "taken_apart", "together", "with_index"]
+__all__ = ["checked_index", "index_array", "joined_index", "split_index", "with_index"]
 
 
 class _Hole:
-    """Stands for an array in the static part of an index."""
+    """Placeholder for an array in the static part of an index."""
 
 
 _HOLE = _Hole()
 
 
-def taken_apart(key: Any, op: str) -> tuple[Any, list[Any]]:
-    """The static part of an index, with holes, and the arrays that belong there."""
+def split_index(key: Any, op: str) -> tuple[Any, list[Any]]:
+    """The static part of an index, with holes, and the arrays that belong in them."""
     kind = type(key)
     if kind is int or (kind is slice and _static(key)):
         return key, []
@@ -57,7 +56,7 @@ def _bound(value: Any) -> int | None:
 
 
 def index_array(part: Any, op: str) -> Any:
-    """A part of an index as an array of integers or booleans (a Tensor as it is). Raises DTypeError for others."""
+    """A part of an index as an array of integers or booleans (Tensors unchanged). Raises DTypeError for others."""
     if isinstance(part, Handle):
         array = part.data
     else:
@@ -66,17 +65,17 @@ def index_array(part: Any, op: str) -> Any:
             array = array.astype(np.intp)  # an empty list
     if array.dtype.kind not in "iub":
         raise DTypeError(
-            f"{op}: an index is made of integers, booleans, slices, None and Ellipsis; got "
+            f"{op}: an index may contain integers, booleans, slices, None and Ellipsis; got "
             f"{type(part).__name__} of dtype {array.dtype}"
         )
     if isinstance(part, Handle):
         return part
-    # A later write to the caller's array must not change the gradient. (A compiler knows it by identity.)
+    # A later write to the caller's array must not change the gradient. (The compiler recognises arrays by identity.)
     return np.copy(array) if array is part and current().tracer is None else array
 
 
-def together(static: Any, arrays: Any) -> Any:
-    """The index again."""
+def joined_index(static: Any, arrays: Any) -> Any:
+    """The index, put back together from its static part and its arrays."""
     if static is _HOLE:
         return arrays[0]
     if not arrays or not isinstance(static, tuple):
@@ -86,7 +85,7 @@ def together(static: Any, arrays: Any) -> Any:
 
 
 def checked_index(op: str, function: Callable[[], Any], shape: tuple[int, ...]) -> Any:
-    """What a function gives, or an IndexError that names the operation and the shape."""
+    """Call a function; an IndexError then names the operation and the shape."""
     try:
         return function()
     except IndexError as error:
@@ -94,7 +93,7 @@ def checked_index(op: str, function: Callable[[], Any], shape: tuple[int, ...]) 
 
 
 def with_index(count: int, rule: Callable[[Any, Any, Any], Any]) -> Rule:
-    """A rule that gets the index arrays, which follow ``x`` among the inputs: ``rule(xp, g, arrays)``."""
+    """A rule that also gets the index arrays, which follow ``x`` among the inputs: ``rule(xp, g, arrays)``."""
     if count == 0:
         return lambda xp, g: rule(xp, g, ())
     if count == 1:

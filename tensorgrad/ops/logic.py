@@ -1,4 +1,4 @@
-"""Questions with a yes, a no, a count or a position for an answer: no gradient, and plain arrays."""
+"""Functions that return booleans, counts or positions: plain arrays, without a gradient."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _count: Any = np.add.reduce
 
 
 def isnan(x: TensorLike, /) -> Any:
-    """Not a number, elementwise.
+    """Whether each element is NaN.
 
     >>> import tensorgrad as tg
     >>> tg.isnan(tg.Tensor([1.0, float("nan")]))
@@ -45,7 +45,7 @@ def isnan(x: TensorLike, /) -> Any:
 
 
 def isinf(x: TensorLike, /) -> Any:
-    """Infinite, of either sign, elementwise.
+    """Whether each element is infinite, of either sign.
 
     >>> import tensorgrad as tg
     >>> tg.isinf(tg.Tensor([1.0, float("-inf")]))
@@ -55,7 +55,7 @@ def isinf(x: TensorLike, /) -> Any:
 
 
 def signbit(x: TensorLike, /) -> Any:
-    """Negative, elementwise; -0.0 too.
+    """Whether each element is negative, -0.0 included.
 
     >>> import tensorgrad as tg
     >>> tg.signbit(tg.Tensor([1.0, -0.0]))
@@ -66,7 +66,7 @@ def signbit(x: TensorLike, /) -> Any:
 
 
 def logical_and(x: TensorLike, y: TensorLike, /) -> Any:
-    """Both are nonzero, elementwise.
+    """Whether both are nonzero, elementwise.
 
     >>> import tensorgrad as tg
     >>> tg.logical_and(tg.Tensor([0.0, 2.0]), [True, True])
@@ -76,7 +76,7 @@ def logical_and(x: TensorLike, y: TensorLike, /) -> Any:
 
 
 def logical_or(x: TensorLike, y: TensorLike, /) -> Any:
-    """At least one is nonzero, elementwise.
+    """Whether at least one is nonzero, elementwise.
 
     >>> import tensorgrad as tg
     >>> tg.logical_or(tg.Tensor([0.0, 2.0]), False)
@@ -86,7 +86,7 @@ def logical_or(x: TensorLike, y: TensorLike, /) -> Any:
 
 
 def logical_xor(x: TensorLike, y: TensorLike, /) -> Any:
-    """Exactly one is nonzero, elementwise.
+    """Whether exactly one is nonzero, elementwise.
 
     >>> import tensorgrad as tg
     >>> tg.logical_xor(tg.Tensor([0.0, 2.0]), True)
@@ -96,7 +96,7 @@ def logical_xor(x: TensorLike, y: TensorLike, /) -> Any:
 
 
 def logical_not(x: TensorLike, /) -> Any:
-    """Zero, elementwise.
+    """Whether each element is zero.
 
     >>> import tensorgrad as tg
     >>> tg.logical_not(tg.Tensor([0.0, 2.0]))
@@ -111,7 +111,7 @@ def _over(op: str, x: TensorLike, axis: Axis) -> tuple[Any, Any]:
 
 
 def any(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Is any element along the axes nonzero?
+    """Whether any element along the axes is nonzero.
 
     >>> import tensorgrad as tg
     >>> tg.any(tg.Tensor([[0.0, 2.0], [0.0, 0.0]]), axis=1)
@@ -122,7 +122,7 @@ def any(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def all(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Are all elements along the axes nonzero?
+    """Whether all elements along the axes are nonzero.
 
     >>> import tensorgrad as tg
     >>> tg.all(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), axis=1)
@@ -133,7 +133,7 @@ def all(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def count_nonzero(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """How many elements along the axes are nonzero.
+    """Number of nonzero elements along the axes.
 
     >>> import tensorgrad as tg
     >>> tg.count_nonzero(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), axis=1)
@@ -153,9 +153,9 @@ def _position(op: str, function: Callable[..., Any], x: TensorLike, axis: int | 
 
 
 def argmax(x: TensorLike, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """Where along the axis the largest element is, the first of several; None counts in row-major order.
+    """Index of the largest element along the axis, the first of several; None counts in row-major order.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.argmax(tg.Tensor([[1.0, 2.0], [3.0, 1.0]]), axis=1)
@@ -165,9 +165,9 @@ def argmax(x: TensorLike, /, axis: int | None = None, *, keepdims: bool = False)
 
 
 def argmin(x: TensorLike, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """Where along the axis the smallest element is, the first of several; None counts in row-major order.
+    """Index of the smallest element along the axis, the first of several; None counts in row-major order.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.argmin(tg.Tensor([[1.0, 2.0], [3.0, 1.0]]), axis=1)

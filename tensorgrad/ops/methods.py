@@ -47,9 +47,10 @@ __all__ = ["Methods"]
 
 
 def _augmented(symbol: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The operator of ``x += y`` and its like: in place, and recorded where a gradient is wanted.
+    """The operator for ``x += y`` and similar: in place, and recorded if a gradient is wanted.
 
-    A leaf that requires a gradient would lose it, and is updated under ``no_grad()`` alone. A view is bound anew.
+    A leaf that requires grad would lose its own gradient, so it is updated only under ``no_grad()``. A view is rebound
+    to a new Tensor.
     """
 
     def operator(self: Any, other: TensorLike, /) -> Any:
@@ -64,7 +65,7 @@ def _augmented(symbol: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Any
         by = f"{symbol} at {place(frame.f_code, frame.f_lasti)}"
         if recording and (self.requires_grad or (isinstance(other, Handle) and getattr(other, "requires_grad", False))):
             if is_view(self):
-                return NotImplemented  # Python goes on with x = x + y, and of y[0] += 1 with y[0] = y[0] + 1
+                return NotImplemented  # Python falls back to x = x + y, and from y[0] += 1 to y[0] = y[0] + 1
             write_recorded(self, other, operation, symbol, by)
             return self
         value: Any = array_of(other) if isinstance(other, Handle) else array_of(operand(other, symbol))
@@ -73,34 +74,34 @@ def _augmented(symbol: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Any
             with np.errstate(all="ignore"):
                 ufunc(target, value, out=target, casting="same_kind")
         except (TypeError, ValueError) as error:
-            raise _misfit(error, symbol, self, value, ufunc) from error
+            raise _inplace_error(error, symbol, self, value, ufunc) from error
         return self
 
     return operator
 
 
-def _misfit(error: Exception, symbol: str, x: Any, value: Any, ufunc: np.ufunc) -> Exception:
-    """What to say of operands that NumPy would not compute in place."""
+def _inplace_error(error: Exception, symbol: str, x: Any, value: Any, ufunc: np.ufunc) -> Exception:
+    """The error for operands that NumPy cannot compute in place."""
     if isinstance(error, TypeError):
         return DTypeError(
-            f"{symbol}: the result does not fit into {x.dtype} without losing its kind (the other is "
+            f"{symbol}: the result cannot be cast to {x.dtype} in place (the other operand is "
             f"{getattr(value, 'dtype', type(value).__name__)}); write x = x {symbol[:-1]} ... for a new Tensor"
         )
     if "read-only" in str(error):
         return InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t")
     better = None if ufunc is np.matmul else broadcast_error(symbol, x.shape, np.shape(value))
     return better or ShapeError(
-        f"{symbol}: shapes {x.shape} and {np.shape(value)} give no result of shape {x.shape}, which "
-        f"could be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
+        f"{symbol}: shapes {x.shape} and {np.shape(value)} do not give a result of shape {x.shape}, as "
+        f"writing in place needs; write x = x {symbol[:-1]} ... for a new Tensor"
     )
 
 
 class Methods(Handle):
-    """A function of the operations is a method as it stands: its first argument is the Tensor."""
+    """The functions of the operations as methods: their first argument is the Tensor."""
 
     __slots__ = ()
 
-    # Comparisons have no gradient and give plain boolean arrays.
+    # Comparisons have no gradient and return plain boolean arrays.
     __eq__ = compare.equal  # type: ignore[assignment]
     __ne__ = compare.not_equal  # type: ignore[assignment]
     __lt__ = compare.less
@@ -245,7 +246,7 @@ class Methods(Handle):
     vsplit = splitting.vsplit
     dsplit = splitting.dsplit
 
-    # What ndarray writes in place under these names (sort, partition, resize), and PyTorch does not, is no method.
+    # sort, partition and resize are not methods: ndarray's write in place, PyTorch's do not.
     argsort = sorting.argsort
     argpartition = sorting.argpartition
     searchsorted = sorting.searchsorted
@@ -259,7 +260,7 @@ class Methods(Handle):
     triu = diagonals.triu
 
     def compress(self, condition: TensorLike, axis: int | None = None) -> Tensor:
-        """:func:`tensorgrad.compress`, with the condition as argument.
+        """:func:`tensorgrad.compress`, with the condition as the first argument.
 
         >>> import tensorgrad as tg
         >>> tg.Tensor([1.0, 2.0, 3.0]).compress([True, False, True])

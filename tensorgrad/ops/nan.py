@@ -1,4 +1,4 @@
-"""Reductions that ignore NaN: what is NaN has a gradient of exactly 0, and where all is NaN so has all."""
+"""Reductions that ignore NaN: NaN elements have a gradient of exactly 0, even if all elements are NaN."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _sum: Any = np.add.reduce
 
 
 def filled(x: TensorLike, op: str, value: float) -> Tensor:
-    """A number in place of NaN.
+    """Replace NaN with a number.
 
     >>> filled([1.0, float("nan")], "nanprod", 0)
     Tensor([1., 0.], dtype=float64)
@@ -31,7 +31,7 @@ def filled(x: TensorLike, op: str, value: float) -> Tensor:
 
 
 def nansum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Sum along axes of what is not NaN.
+    """Sum along axes, ignoring NaN.
 
     >>> import tensorgrad as tg
     >>> tg.nansum([1.0, float("nan"), 2.0])
@@ -50,7 +50,7 @@ def nansum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
 
 
 def nanprod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Product along axes of what is not NaN; its gradient is exact where elements are zero.
+    """Product along axes, ignoring NaN; its gradient is exact even where elements are zero.
 
     >>> import tensorgrad as tg
     >>> tg.nanprod([3.0, float("nan"), 2.0])
@@ -60,9 +60,9 @@ def nanprod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> T
 
 
 def nanmax(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Largest element along axes that is not NaN, NaN where there is none; ties split the gradient evenly.
+    """Largest element along axes, ignoring NaN (NaN if all are NaN); ties split the gradient evenly.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanmax([1.0, float("nan"), 2.0])
@@ -72,9 +72,9 @@ def nanmax(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
 
 
 def nanmin(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Smallest element along axes that is not NaN, NaN where there is none; ties split the gradient evenly.
+    """Smallest element along axes, ignoring NaN (NaN if all are NaN); ties split the gradient evenly.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanmin([1.0, float("nan"), 2.0])
@@ -84,16 +84,16 @@ def nanmin(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
 
 
 def _counted(x: Any, facts: Reduced) -> tuple[Any, Any]:
-    """Where NaN is, and how much is not NaN: plain arrays, of Tensors too."""
+    """A mask of NaN elements, and the number of others: plain arrays, even for Tensors."""
     hole = x != x
     count = _sum(np.logical_not(hole), axis=facts.axis, dtype=np.intp, keepdims=True)
     return hole, count.astype(x.real.dtype if x.dtype.kind == "c" else x.dtype)
 
 
 def nanmean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Arithmetic mean along axes of what is not NaN, NaN where there is none.
+    """Arithmetic mean along axes, ignoring NaN; NaN if all are NaN.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanmean([1.0, float("nan"), 2.0])
@@ -117,7 +117,7 @@ def nanmean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> T
 
 
 def _deviations(xp: Any, x: Any, facts: Reduced) -> tuple[Any, Any]:
-    """What is not NaN less its mean, 0 elsewhere; and how much there is."""
+    """Deviations from the mean, 0 for NaN elements; and the number of other elements."""
     hole, count = _counted(x, facts)
     x = xp.where(hole, 0, x)
     mean = xp.sum(x, axis=facts.axis, keepdims=True) / np.maximum(count, 1)
@@ -133,9 +133,9 @@ def _spread(a: Any, facts: Reduced, ddof: float) -> Any:
 
 
 def nanvar(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """Variance along axes of what is not NaN; NaN where there are not more than ``ddof`` such elements.
+    """Variance along axes, ignoring NaN; NaN if at most ``ddof`` elements are not NaN.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanvar([1.0, float("nan"), 3.0])
@@ -155,9 +155,9 @@ def nanvar(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bo
 
 
 def nanstd(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """Standard deviation along axes, the square root of :func:`nanvar`; its gradient for a constant is 0.
+    """Standard deviation along axes, the square root of :func:`nanvar`; its gradient for equal elements is 0.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanstd([1.0, float("nan"), 3.0])
@@ -168,7 +168,7 @@ def nanstd(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bo
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # As in std: rounding can give a constant a deviation that is not quite zero.
+        # As in std: rounding can give equal elements a deviation that is not quite zero.
         centred, count = _deviations(xp, wide(x), facts)
         values = x.data if isinstance(x, Handle) else x
         low, high = (ufunc.reduce(values, axis=facts.axis, keepdims=True) for ufunc in (np.fmin, np.fmax))

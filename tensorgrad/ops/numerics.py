@@ -34,9 +34,9 @@ Mode = Literal["full", "same", "valid"]
 
 @indivisible
 def _left_of(points: Any, x: Any) -> Any:
-    """The interval that each x is in: the number of its left end; those outside are in the first or the last."""
+    """The index of the left end of the interval that each x is in: the first or the last interval for x outside."""
     if not np.all(points[1:] >= points[:-1]):
-        raise ValueError("interp: xp must be increasing; sort xp and fp by xp first, or give period=...")
+        raise ValueError("interp: xp must be increasing; sort xp and fp by xp first, or pass period=...")
     return np.clip(np.searchsorted(points, x, side="right") - 1, 0, len(points) - 2)
 
 
@@ -52,15 +52,15 @@ def interp(
     """Piecewise linear interpolation at x of points (xp, fp), with xp increasing; differentiable in all three.
 
     Args:
-        x: where, of any shape.
+        x: where to interpolate, of any shape.
         xp: shape (points,).
         fp: shape (points,).
         left: the value for x < xp[0]; fp[0] by default.
         right: the value for x > xp[-1]; fp[-1] by default.
-        period: of x and xp, which need not be increasing then.
+        period: the period of x and xp; xp then need not be increasing.
 
-    At a point xp the derivative by x is the slope to its right; outside it is 0. Raises ShapeError where xp and fp
-    are not of one shape (points,), ValueError where xp is not increasing.
+    At a point of xp, the derivative with respect to x is the slope to its right, if that is finite; outside it is 0.
+    Raises ShapeError unless xp and fp have the same shape (points,), ValueError if xp is not increasing.
 
     >>> import tensorgrad as tg
     >>> tg.interp([0.5, 2.5], [0.0, 1.0, 2.0], [0.0, 10.0, 0.0])
@@ -69,13 +69,13 @@ def interp(
     at, points, values = (shaped(v, "interp") for v in (x, xp, fp))
     refuse_complex("interp", at, points)
     if len(points.shape) != 1 or points.shape != values.shape or not points.shape[0]:
-        raise ShapeError(f"interp: xp and fp need one shape (points,), got {points.shape} and {values.shape}")
+        raise ShapeError(f"interp: xp and fp need the same shape (points,), got {points.shape} and {values.shape}")
     if period is not None:
         if period == 0:
             raise ValueError("interp: period must not be 0")
         at, points, values = _periodic(at, points, values, abs(period))
         left = right = None
-    if points.shape[0] == 1:  # two equal ends of an interval of length 1
+    if points.shape[0] == 1:  # make it an interval of length 1 with equal values at both ends
         points = concatenate([points, add(points, 1.0)])
         values = concatenate([values, values])
         right = getitem(values, -1) if right is None else right
@@ -87,7 +87,11 @@ def interp(
     f0, f1 = take(values, i), take(values, i + 1)
     flat = np.equal(array_of(x0), array_of(x1))
     part = divide(subtract(at, x0), where(flat, 1.0, subtract(x1, x0)))
-    result = add(f0, multiply(part, subtract(f1, f0)))
+    way = subtract(f1, f0)
+    # An infinite value wins between its neighbours, and does not reach them.
+    way = where(np.isinf(array_of(way)) & np.equal(array_of(part), 0), 0.0, way)
+    other = np.isinf(array_of(f0)) & np.not_equal(array_of(part), 0)
+    result = add(where(other, f1, f0), multiply(where(other, subtract(part, 1.0), part), way))
     low = getitem(values, 0) if left is None else left
     high = getitem(values, -1) if right is None else right
     result = where(np.less(array_of(at), getitem(points, 0).data), low, result)
@@ -95,7 +99,7 @@ def interp(
 
 
 def _periodic(at: Any, points: Any, values: Any, period: float) -> Any:
-    """Everything within one period, sorted, with a neighbour at either end."""
+    """Move all points into one period, sort them, and add a neighbour at either end."""
     at, points = remainder(at, period), remainder(points, period)
     order = np.argsort(array_of(points))
     points, values = take(points, order), take(values, order)
@@ -107,10 +111,10 @@ def _periodic(at: Any, points: Any, values: Any, period: float) -> Any:
 
 
 def convolve(a: TensorLike, v: TensorLike, /, mode: Mode = "full") -> Tensor:
-    """Convolution of two vectors: ``sum_j a[j] v[k - j]``, as np.convolve.
+    """Convolution of two vectors: ``sum_j a[j] v[k - j]``, like np.convolve.
 
-    ``mode`` "full" gives all ``n + m - 1`` elements where they overlap at all, "valid" those where they overlap wholly,
-    "same" the middle ``max(n, m)``. Raises ShapeError for anything but vectors with elements.
+    ``mode`` "full" gives all ``n + m - 1`` elements where they overlap at all, "valid" those where they overlap fully,
+    "same" the middle ``max(n, m)``. Raises ShapeError for anything but non-empty vectors.
 
     >>> import tensorgrad as tg
     >>> tg.convolve([1.0, 2.0, 3.0], [0.0, 1.0, 0.5])
@@ -119,7 +123,7 @@ def convolve(a: TensorLike, v: TensorLike, /, mode: Mode = "full") -> Tensor:
     left, right = shaped(a, "convolve"), shaped(v, "convolve")
     n, m = _lengths("convolve", left, right)
     start, stop = _kept("convolve", mode, n, m)
-    around = (start, n + m - 1 - stop)  # of the full convolution was left out
+    around = (start, n + m - 1 - stop)  # left out of the full convolution
 
     def whole(xp: Any, g: Any) -> Any:
         return xp.pad(g, around) if any(around) else g
@@ -136,8 +140,8 @@ def convolve(a: TensorLike, v: TensorLike, /, mode: Mode = "full") -> Tensor:
 def _lengths(op: str, left: Any, right: Any) -> tuple[int, int]:
     if len(left.shape) != 1 or len(right.shape) != 1 or not left.shape[0] or not right.shape[0]:
         raise ShapeError(
-            f"{op}: takes two vectors with elements, got shapes {left.shape} and {right.shape}; for more axes write "
-            f"tg.signal.convolve"
+            f"{op}: expected two non-empty vectors, got shapes {left.shape} and {right.shape}; for more axes write "
+            f"tg.conv(...)"
         )
     return left.shape[0], right.shape[0]
 
@@ -152,11 +156,11 @@ def _kept(op: str, mode: str, n: int, m: int) -> tuple[int, int]:
     if mode == "same":
         start = (short - 1) // 2
         return start, start + long
-    raise ValueError(f"{op}: mode is 'full', 'same' or 'valid', got {mode!r}")
+    raise ValueError(f"{op}: mode must be 'full', 'same' or 'valid', got {mode!r}")
 
 
 def correlate(a: TensorLike, v: TensorLike, /, mode: Mode = "valid") -> Tensor:
-    """Cross-correlation of two vectors: ``sum_j a[j + k] conj(v[j])``, as np.correlate.
+    """Cross-correlation of two vectors: ``sum_j a[j + k] conj(v[j])``, like np.correlate.
 
     ``mode`` as for :func:`convolve`, "valid" by default.
 
@@ -169,7 +173,7 @@ def correlate(a: TensorLike, v: TensorLike, /, mode: Mode = "valid") -> Tensor:
     turned = flip(conj(right) if right.dtype.kind == "c" else right)
     full = convolve(left, turned, "full")
     start, stop = _kept("correlate", mode, n, m)
-    if mode == "same" and m > n:  # NumPy swaps the two, and turns the result
+    if mode == "same" and m > n:  # NumPy swaps the two and reverses the result
         start, stop = n + m - 1 - stop, n + m - 1 - start
     return getitem(full, slice(start, stop))
 
@@ -178,7 +182,7 @@ def correlate(a: TensorLike, v: TensorLike, /, mode: Mode = "valid") -> Tensor:
 
 
 def polyval(p: TensorLike, x: TensorLike, /) -> Tensor:
-    """A polynomial with coefficients p, of shape (degree + 1,), the highest power first, at x of any shape.
+    """A polynomial with coefficients p, of shape (degree + 1,), highest power first, evaluated at x of any shape.
 
     >>> import tensorgrad as tg
     >>> tg.polyval([3.0, 0.0, 1.0], 5.0)
@@ -186,7 +190,7 @@ def polyval(p: TensorLike, x: TensorLike, /) -> Tensor:
     """
     coefficients, at = shaped(p, "polyval"), shaped(x, "polyval")
     if len(coefficients.shape) != 1:
-        raise ShapeError(f"polyval: the coefficients need shape (degree + 1,), got {coefficients.shape}")
+        raise ShapeError(f"polyval: coefficients must have shape (degree + 1,), got {coefficients.shape}")
     result: Any = zeros_like(at)
     for i in range(coefficients.shape[0]):
         result = add(multiply(result, at), getitem(coefficients, i))
@@ -194,15 +198,15 @@ def polyval(p: TensorLike, x: TensorLike, /) -> Tensor:
 
 
 def polyfit(x: TensorLike, y: TensorLike, deg: int, /, w: TensorLike | None = None) -> Tensor:
-    """The coefficients, highest power first, of the polynomial of a degree that fits points best in least squares.
+    """The coefficients, highest power first, of the polynomial of a given degree fitted to points by least squares.
 
     Args:
         x: shape (points,).
         y: shape (points,) or (points, sets).
-        deg: the degree, fewer than there are points.
+        deg: the degree, less than the number of points.
         w: weights of the residuals (not of their squares), shape (points,).
 
-    Differentiable in x, y and w. Raises ShapeError for other shapes, and where there are not more points than deg.
+    Differentiable in x, y and w. Raises ShapeError for other shapes, and if there are no more than deg points.
 
     >>> import tensorgrad as tg
     >>> tg.polyfit([0.0, 1.0, 2.0], [1.0, 3.0, 7.0], 2)
@@ -212,19 +216,19 @@ def polyfit(x: TensorLike, y: TensorLike, deg: int, /, w: TensorLike | None = No
     count = index(deg) + 1
     if len(at.shape) != 1 or len(values.shape) not in (1, 2) or values.shape[0] != at.shape[0]:
         raise ShapeError(
-            f"polyfit: x needs shape (points,) and y (points,) or (points, sets), got {at.shape} and {values.shape}"
+            f"polyfit: expected x (points,) and y (points,) or (points, sets), got {at.shape} and {values.shape}"
         )
     if not 0 < count <= at.shape[0]:
-        raise ShapeError(f"polyfit: degree {deg} needs at least {count} points, got {at.shape[0]}, and deg >= 0")
+        raise ShapeError(f"polyfit: degree {deg} needs deg >= 0 and at least {count} points, got {at.shape[0]}")
     powers: Any = vander(at, count)
     if w is not None:
         weights = shaped(w, "polyfit")
         if weights.shape != at.shape:
-            raise ShapeError(f"polyfit: w needs the shape of x, {at.shape}, got {weights.shape}")
+            raise ShapeError(f"polyfit: w must have the shape of x, {at.shape}, got {weights.shape}")
         powers = multiply(powers, expand_dims(weights, 1))
         values = multiply(values, weights if len(values.shape) == 1 else expand_dims(weights, 1))
     columns = values if len(values.shape) == 2 else expand_dims(values, 1)
-    # Columns of one length, as NumPy has them: powers differ by orders of magnitude.
+    # Scale all columns to the same length, as NumPy does: powers differ by orders of magnitude.
     scale = np.sqrt(np.sum(np.square(np.abs(wide(array_of(powers)))), axis=0)).astype(powers.dtype)
     found = _least_squares(divide(powers, scale), columns)
     found = divide(found, np.reshape(scale, (count, 1)))
@@ -232,7 +236,7 @@ def polyfit(x: TensorLike, y: TensorLike, deg: int, /, w: TensorLike | None = No
 
 
 def _least_squares(matrix: Any, columns: Any) -> Tensor:
-    """(A^T A)^-1 A^T y for A of full rank (Golub and Pereyra, 1973, for its derivative by A)."""
+    """(A^T A)^-1 A^T y for A of full rank (derivative with respect to A: Golub and Pereyra, 1973)."""
 
     def solved(xp: Any, a: Any, g: Any) -> Any:
         r = xp.linalg.qr(wide(a))[1]
@@ -267,8 +271,8 @@ def cov(
 ) -> Tensor:
     """Covariance matrix of variables, which are rows (columns with ``rowvar=False``), observed along the other axis.
 
-    Divides by n - 1, with ``bias=True`` by n, with ``ddof`` by n - ddof. ``y`` has more variables. Raises ShapeError
-    for more than two axes and where there are no more observations than that.
+    Divides by n - 1, with ``bias=True`` by n, with ``ddof`` by n - ddof. ``y`` adds more variables. Raises ShapeError
+    for more than two axes, and if there are too few observations to leave a positive divisor.
 
     >>> import tensorgrad as tg
     >>> tg.cov([[1.0, 2.0, 3.0], [1.0, 0.0, 5.0]]).data.tolist()
@@ -280,7 +284,7 @@ def cov(
     refuse_complex("cov", rows)
     freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
     if freedom <= 0:
-        raise ShapeError(f"cov: {rows.shape[1]} observations leave {freedom} to divide by; it needs more of them")
+        raise ShapeError(f"cov: {rows.shape[1]} observations leave a divisor of {freedom}; more of them are needed")
     centred = subtract(rows, mean(rows, axis=1, keepdims=True))
     result = divide(matmul(centred, transpose(centred)), freedom)
     return reshape(result, ()) if rows.shape[0] == 1 else result
@@ -289,14 +293,14 @@ def cov(
 def _variables(op: str, m: TensorLike, rowvar: bool) -> Any:
     given = shaped(m, op)
     if len(given.shape) > 2:
-        raise ShapeError(f"{op}: variables and observations are two axes, got shape {given.shape}")
+        raise ShapeError(f"{op}: expected two axes, variables and observations, got shape {given.shape}")
     if len(given.shape) < 2:
         return reshape(given, (1, -1))
     return given if rowvar or given.shape[0] == 1 else transpose(given)
 
 
 def corrcoef(x: TensorLike, /, y: TensorLike | None = None, rowvar: bool = True) -> Tensor:
-    """Correlation matrix: the covariances over the product of the standard deviations. Arguments as :func:`cov`.
+    """Correlation matrix: covariances over products of standard deviations. Arguments as for :func:`cov`.
 
     >>> import tensorgrad as tg
     >>> tg.corrcoef([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]).data.round(12).tolist()

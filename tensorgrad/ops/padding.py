@@ -37,24 +37,24 @@ def pad(
     stat_length: Any = None,
     reflect_type: Literal["even", "odd"] = "even",
 ) -> Tensor:
-    """More elements before and after those of each axis.
+    """An array with more elements before and after those along each axis.
 
     Args:
         x: the array.
-        pad_width: how many: an integer, a pair (before, after), a pair for each axis, or a dict of axes.
+        pad_width: how many: an integer, a pair (before, after), a pair for each axis, or a dict keyed by axis.
         mode: "constant"; "edge", the outermost element; "reflect" and "symmetric", mirrored without and with the
             edge; "wrap", from the other end; "linear_ramp", from the edge to ``end_values``; "maximum", "minimum",
-            "mean" or "median" of the ``stat_length`` elements next to the edge. Ties of a maximum, minimum or
+            "mean" or "median" of the ``stat_length`` elements next to the edge. Ties in a maximum, minimum or
             median split the gradient evenly.
         constant_values: for "constant": a number, a pair, or a pair for each axis. They carry no gradient.
         end_values: for "linear_ramp", likewise.
         stat_length: for the last four, likewise; None takes the whole axis.
-        reflect_type: for "reflect" and "symmetric": "odd" takes the mirrored from twice the edge.
+        reflect_type: for "reflect" and "symmetric": "odd" subtracts the mirrored elements from twice the edge.
 
     Raises:
-        ValueError: a negative width, or an unknown mode; "empty" is none, because its values are not defined, nor is
-            a function, which writes in place.
-        ShapeError: ``pad_width`` does not fit the axes, or there is nothing to pad with.
+        ValueError: a negative width, or an unknown mode; "empty" is not supported, because its values are undefined,
+            nor is a function, because it writes in place.
+        ShapeError: ``pad_width`` does not match the axes, or there is nothing to pad with.
 
     >>> import tensorgrad as tg
     >>> tg.pad([1.0, 2.0, 3.0], (1, 2), "reflect")
@@ -64,14 +64,14 @@ def pad(
     shape = source.shape
     widths = _pairs("pad_width", _by_axis(pad_width, len(shape)), len(shape), index)
     if any(n < 0 for pair in widths for n in pair):
-        raise ValueError(f"pad: pad_width has negative numbers, {pad_width!r}; cut with x[...] instead")
+        raise ValueError(f"pad: pad_width must not be negative, got {pad_width!r}; crop with x[...] instead")
     if reflect_type not in ("even", "odd"):
-        raise ValueError(f"pad: reflect_type is 'even' or 'odd', got {reflect_type!r}")
+        raise ValueError(f"pad: reflect_type must be 'even' or 'odd', got {reflect_type!r}")
     if mode == "constant":
         return _surrounded(source, widths, _pairs("constant_values", constant_values, len(shape), _number))
     if mode not in _INDEXED and mode not in _COMPUTED:
         raise ValueError(
-            f"pad: mode is one of constant, {', '.join((*_INDEXED, *_COMPUTED))}; got {mode!r}, which "
+            f"pad: mode must be one of constant, {', '.join((*_INDEXED, *_COMPUTED))}; got {mode!r}, which "
             f"has no derivative here"
         )
     for axis, pair in enumerate(widths):
@@ -104,19 +104,19 @@ def _by_axis(pad_width: Any, ndim: int) -> Any:
 
 
 def _pairs(name: str, given: Any, ndim: int, convert: Callable[[Any], Any]) -> Any:
-    """A number, a pair, or a pair for each axis, as a pair for each axis."""
+    """Expand a number, a pair, or a pair for each axis to a pair for each axis."""
     if isinstance(given, Handle) and given.node is not None and given.node.requires_grad:
-        raise TypeError(f"pad: {name} carries no gradient, got a Tensor that requires one; write concatenate")
+        raise TypeError(f"pad: {name} carries no gradient, got a Tensor that requires one; use concatenate instead")
     try:
         pairs = np.broadcast_to(np.asarray(given, dtype=object), (ndim, 2))
     except ValueError as error:
         raise ShapeError(
-            f"pad: {name} is a number, a pair, or a pair for each of {ndim} axes; got {given!r}"
+            f"pad: {name} must be a number, a pair, or a pair for each of {ndim} axes; got {given!r}"
         ) from error
     try:
         return tuple((convert(before), convert(after)) for before, after in pairs)
     except TypeError as error:
-        raise TypeError(f"pad: {name} is made of numbers, got {given!r} ({error})") from error
+        raise TypeError(f"pad: {name} must contain numbers, got {given!r} ({error})") from error
 
 
 def _number(value: Any) -> Any:
@@ -151,7 +151,7 @@ _INDEXED = ("edge", "reflect", "symmetric", "wrap")
 
 
 def _runs(places: list[int], start: int) -> list[tuple[slice, int, int]]:
-    """Cut a list of indices where it turns: (where in the result, first index, step)."""
+    """Cut a list of indices into runs of constant step: (slice of the result, first index, step)."""
     runs = []
     i = 0
     while i < len(places):
@@ -195,7 +195,7 @@ def _mirrored(x: Any, widths: Widths, kind: Any) -> Tensor:
 
 
 def _odd(x: Any, axis: int, pair: tuple[int, int], mode: str) -> Tensor:
-    """Mirrored at both edges, in place and in value, as often as it takes: each time twice the edge is added."""
+    """Mirror at both edges, in position and in value, as often as needed: each time, twice the edge is added."""
     n = x.shape[axis]
     even = _mirrored(x, tuple(pair if a == axis else (0, 0) for a in range(len(x.shape))), mode)
     if n == 1:
@@ -230,7 +230,7 @@ _STATISTICS: dict[str, Callable[..., Any]] = {"maximum": max, "minimum": min, "m
 
 def _computed(x: Any, axis: int, widths: tuple[int, int], mode: str, ends: Any, taken: Any) -> Any:
     if x.dtype.kind not in "fc":
-        raise DTypeError(f"pad: mode {mode!r} computes numbers, and {x.dtype} would round them; write x.astype(float)")
+        raise DTypeError(f"pad: mode {mode!r} computes numbers, which {x.dtype} would round; write x.astype(float)")
     if x.dtype.kind == "c" and mode in ("maximum", "minimum", "median"):
         raise DTypeError(f"pad: complex numbers have no order, so there is no {mode} to pad with")
     before, after = widths
@@ -247,7 +247,7 @@ def _computed(x: Any, axis: int, widths: tuple[int, int], mode: str, ends: Any, 
             sides.append(add(multiply(edge, ramp), multiply(1 - ramp, end)))
             continue
         if length is not None and length < 1:
-            raise ValueError(f"pad: stat_length counts elements, and mode {mode!r} takes one at least; got {length}")
+            raise ValueError(f"pad: stat_length must be at least 1 for mode {mode!r}, got {length}")
         count = n if length is None or length > n else length
         part = getitem(x, (*left, slice(0, count) if first else slice(n - count, n)))
         sides.append(broadcast_to(_STATISTICS[mode](part, axis, keepdims=True), shape))

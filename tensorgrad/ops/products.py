@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error
 from ..errors import ShapeError
 from .arithmetic import multiply
 from .axes import moveaxis
 from .shaping import reshape
+from .sparse import is_sparse, sparse_product
 from .views import shaped
 
 __all__ = ["dot", "matmul", "outer"]
@@ -20,7 +21,7 @@ __all__ = ["dot", "matmul", "outer"]
 Shape = tuple[int, ...]
 
 
-# One rule for every pair of numbers of axes. Batches that were broadcast are summed by the engine.
+# Rules for each combination of numbers of axes. The engine sums over batches that were broadcast.
 
 
 def _d_x_matrices(xp: Any, g: Any, y: Any) -> Any:
@@ -40,7 +41,7 @@ def _d_y_batches(xp: Any, g: Any, x: Any) -> Any:
 
 
 def _d_y_shared(xp: Any, g: Any, x: Any) -> Any:
-    # One matrix for all batches: a single product, instead of one a batch and their sum.
+    # One matrix for all batches: a single product, instead of one per batch and their sum.
     count = prod(x.shape[:-1])
     rows = xp.reshape(x, (count, x.shape[-1]))
     return xp.matmul(xp.transpose(rows), xp.reshape(g, (count, g.shape[-1])))
@@ -86,7 +87,7 @@ def _product(op: str, forward: Any, x: Any, y: Any) -> Tensor:
     inner = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner:
         raise ShapeError(
-            f"{op}: shapes {a} and {b} do not fit: {a[-1]} != {inner} (the last axis of the first is summed "
+            f"{op}: shapes {a} and {b} do not match: {a[-1]} != {inner} (the last axis of the first is summed "
             f"with the {'second to last' if len(b) > 1 else 'only'} axis of the second)"
         )
     if len(a) == 2 and len(b) == 2:
@@ -99,7 +100,7 @@ def _product(op: str, forward: Any, x: Any, y: Any) -> Tensor:
         rules = _SHARED if len(b) == 2 else _BATCHES
         error = broadcast_error(op, a[:-2], b[:-2])
         if error is not None:
-            raise ShapeError(f"{op}: shapes {a} and {b} do not fit: their batches: {error}")
+            raise ShapeError(f"{op}: shapes {a} and {b} do not match in their batches: {error}")
     return record(op, forward, (x, y), rules)
 
 
@@ -107,20 +108,24 @@ def matmul(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Matrix product, ``x @ y``: (..., n, k) by (..., k, m) gives (..., n, m); batches broadcast.
 
     A vector stands for a row on the left and a column on the right, and its axis is left out of the result.
-    Raises ShapeError where the inner lengths differ.
+    Either may be a sparse matrix of SciPy's, which is a constant; the other gets its gradient. Raises ShapeError if
+    the inner lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.matmul([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     Tensor([3., 7.], dtype=float64)
     """
+    for factor in (x, y):
+        if not isinstance(factor, Handle | np.ndarray) and is_sparse(factor):
+            return sparse_product(x, y)
     return _product("matmul", np.matmul, shaped(x, "matmul"), shaped(y, "matmul"))
 
 
 def dot(x: TensorLike, y: TensorLike, /) -> Tensor:
     """NumPy's dot: the sum of products over the last axis of x and the second to last (or only) axis of y.
 
-    For vectors and matrices it is :func:`matmul`; with a scalar it scales; with more axes all of x's others
-    come first in the result, then all of y's. Raises ShapeError where the lengths differ.
+    For vectors and matrices it is :func:`matmul`; a scalar scales the other; with more axes, x's remaining axes
+    come first in the result, then y's. Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.dot([1.0, 2.0], [3.0, 4.0])
@@ -134,7 +139,7 @@ def dot(x: TensorLike, y: TensorLike, /) -> Tensor:
     if len(b) <= 2:
         return _product("dot", np.dot, left, right)
     if a[-1] != b[-2]:
-        raise ShapeError(f"dot: shapes {a} and {b} do not fit: {a[-1]} != {b[-2]}")
+        raise ShapeError(f"dot: shapes {a} and {b} do not match: {a[-1]} != {b[-2]}")
     columns = reshape(moveaxis(right, -2, 0), (b[-2], prod(b[:-2]) * b[-1]))
     return reshape(_product("dot", np.dot, left, columns), a[:-1] + b[:-2] + b[-1:])
 

@@ -1,8 +1,8 @@
 """Medians and other quantiles along axes.
 
-A quantile is made of one or two order statistics, the elements at certain places of the sorted array. Which places,
-is known from shapes alone, unless NaN is ignored. The gradient of an order statistic goes to the element that it is,
-and is split evenly among elements that are equal to it.
+A quantile is computed from one or two order statistics, the elements at certain places of the sorted array. The
+places follow from shapes alone, unless NaN is ignored. The gradient of an order statistic goes to the element it was
+taken from, and is split evenly among ties.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def _places(method: str, n: Any, q: float) -> tuple[Any, Any, Any]:
 def _facts_of(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, method: str) -> tuple[Any, Reduced, Any]:
     refuse_complex(op, x)
     if isinstance(q, Handle) or hasattr(q, "__traced_call__") or hasattr(q, "__traced_number__"):
-        raise DTypeError(f"{op}: q is a plain number, or several, and gets no gradient; write t.data, or t.item()")
+        raise DTypeError(f"{op}: q must be a plain number or array, and gets no gradient; write t.data or t.item()")
     numbers = np.asarray(q, dtype=np.float64)
     if not ((numbers >= 0) & (numbers <= 1)).all():
-        raise ValueError(f"{op}: quantiles are between 0 and 1 (percentiles between 0 and 100)")
+        raise ValueError(f"{op}: quantiles must be between 0 and 1 (percentiles between 0 and 100)")
     if method not in _ALPHA_BETA and method not in _OTHERS:
         raise ValueError(f"{op}: got method={method!r}, expected one of {', '.join((*_OTHERS, *_ALPHA_BETA))}")
     source = shaped(x, op)
@@ -90,7 +90,7 @@ def _facts_of(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, method
 
 
 def _sorted_last(a: Any, facts: Reduced, kth: list[int] | None) -> Any:
-    """The reduced axes as one, the last, in order, at least at these places. NaN comes last."""
+    """The reduced axes merged into the last one and sorted, at least at the places ``kth``. NaN comes last."""
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
     outer = tuple(facts.shape[i] for i in rest)
     flat = np.reshape(np.transpose(a, (*rest, *facts.axes)), (*outer, facts.count))
@@ -98,7 +98,7 @@ def _sorted_last(a: Any, facts: Reduced, kth: list[int] | None) -> Any:
 
 
 def _statistics(source: Any, facts: Reduced, forward: Any, ignore_nan: bool) -> Tensor:
-    """Record what gives order statistics of a source, stacked along a new first axis."""
+    """Record order statistics of a source, stacked along a new first axis."""
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         g = wide(g)
@@ -126,7 +126,7 @@ def _quantile(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, method
         tuple(v.item() if hasattr(v, "item") else v for v in _places(method, np.float64(facts.count), p))
         for p in numbers.flat
     ]
-    # Only those that count.
+    # Only places with a weight.
     needed = sorted({int(k) for low, high, w in places for k, share in ((low, 1 - w), (high, w)) if share}) or [0]
     row = {k: i for i, k in enumerate(needed)}
     pairs = [(row.get(int(low)), row.get(int(high)), float(w)) for low, high, w in places]
@@ -218,9 +218,9 @@ def _plain(source: Any) -> Any:
 
 
 def median(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Middle element along axes, the mean of the middle two of an even number; NaN if there is one.
+    """Middle element along axes, or the mean of the middle two of an even number; NaN if any element is NaN.
 
-    Equal elements share the gradient of the middle evenly. Raises ShapeError where there are no elements.
+    Elements equal to the middle one share its gradient evenly. Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 5.0, 2.0, 2.0, 2.0], requires_grad=True)
@@ -232,11 +232,11 @@ def median(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
 
 
 def quantile(x: TensorLike, /, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Quantiles along axes: the element below which a part q of all lies; NaN if there is one.
+    """Quantiles along axes: the element below which a fraction q of all lies; NaN if any element is NaN.
 
-    ``q`` is a number in [0, 1] or an array of them, whose axes come first in the result; it is a static fact, without
-    a gradient. ``method`` is any of NumPy's. Equal elements share the gradient of their order statistic evenly.
-    Raises ShapeError where there are no elements.
+    ``q`` is a number in [0, 1] or an array of them, whose axes come first in the result; it is static and gets no
+    gradient. ``method`` is any of NumPy's. Equal elements share the gradient of their order statistic evenly. Raises
+    ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.quantile([1.0, 2.0, 4.0], [0.5, 0.75])
@@ -262,7 +262,7 @@ def _hundredth(op: str, q: Any) -> Any:
 
 
 def nanmedian(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """:func:`median` of what is not NaN, NaN where there is none. What is NaN gets a gradient of 0.
+    """:func:`median`, ignoring NaN; NaN if all are NaN. NaN elements get a gradient of 0.
 
     >>> import tensorgrad as tg
     >>> tg.nanmedian([1.0, float("nan"), 2.0])
@@ -274,7 +274,7 @@ def nanmedian(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 def nanquantile(
     x: TensorLike, /, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
-    """:func:`quantile` of what is not NaN, NaN where there is none. What is NaN gets a gradient of 0.
+    """:func:`quantile`, ignoring NaN; NaN if all are NaN. NaN elements get a gradient of 0.
 
     >>> import tensorgrad as tg
     >>> tg.nanquantile([1.0, float("nan"), 2.0, 4.0], 0.75)

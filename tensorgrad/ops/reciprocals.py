@@ -1,6 +1,6 @@
 """Reciprocals of the trigonometric and hyperbolic functions, and their inverses.
 
-The rules with ``sqrt(x * x)`` where the books have ``abs(x)`` are right for complex numbers too.
+For complex numbers, ``sqrt(x * x)`` stands where textbooks have ``abs(x)``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import arrays
 from ..engine.record import Tensor, TensorLike, quiet, unary
+from .trigonometry import root_of_one_and_square
 
 __all__ = ["arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "cot", "coth", "csc", "csch", "sec", "sech"]
 
 
 def _arccot(a: Any) -> Any:
-    # arctan2 keeps the digits of small angles.
+    # arctan2 is accurate for small angles.
     return np.pi / 2 - np.arctan(a) if np.iscomplexobj(a) else np.arctan2(1, a)
 
 
@@ -49,7 +51,7 @@ def cot(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(lambda a: np.divide(1, np.sinh(a))), lambda xp, g, x, out: -g * out / xp.tanh(x))
+@unary(quiet(arrays.csch), lambda xp, g, x, out: -g * out / xp.tanh(x))
 def csch(x: TensorLike, /) -> Tensor:
     """Hyperbolic cosecant, ``1 / sinh(x)``.
 
@@ -59,7 +61,7 @@ def csch(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(lambda a: np.divide(1, np.cosh(a))), lambda xp, g, x, out: -g * out * xp.tanh(x))
+@unary(quiet(arrays.sech), lambda xp, g, x, out: -g * out * xp.tanh(x))
 def sech(x: TensorLike, /) -> Tensor:
     """Hyperbolic secant, ``1 / cosh(x)``.
 
@@ -69,7 +71,7 @@ def sech(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(lambda a: np.divide(1, np.tanh(a))), lambda xp, g, x: -g / xp.square(xp.sinh(x)))
+@unary(quiet(lambda a: np.divide(1, np.tanh(a))), lambda xp, g, x: -g * xp.square(xp.csch(x)))
 def coth(x: TensorLike, /) -> Tensor:
     """Hyperbolic cotangent, ``1 / tanh(x)``.
 
@@ -79,8 +81,19 @@ def coth(x: TensorLike, /) -> Tensor:
     """
 
 
+def _size(xp: Any, x: Any) -> Any:
+    return xp.sqrt(x * x) if x.dtype.kind == "c" else xp.abs(x)
+
+
 def _d_arcsec(xp: Any, g: Any, x: Any) -> Any:
-    return g / (xp.sqrt(x * x) * xp.sqrt((x - 1) * (x + 1)))
+    if x.dtype.kind == "c":
+        return g / (_size(xp, x) * xp.sqrt((x - 1) * (x + 1)))
+    size = xp.abs(x)
+    return g / size / (xp.sqrt(size - 1) * xp.sqrt(size + 1))
+
+
+def _d_arccsch(xp: Any, g: Any, x: Any) -> Any:
+    return -g / _size(xp, x) / root_of_one_and_square(xp, x)
 
 
 @unary(quiet(lambda a: np.arcsin(np.divide(1, a))), lambda xp, g, x: _d_arcsec(xp, -g, x))
@@ -105,7 +118,7 @@ def arcsec(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(_arccot), lambda xp, g, x: -g / (1 + x * x))
 def arccot(x: TensorLike, /) -> Tensor:
-    """Inverse cotangent in (0, pi), ``pi / 2 - arctan(x)``: without a jump at 0.
+    """Inverse cotangent in (0, pi), ``pi / 2 - arctan(x)``, without a jump at 0.
 
     >>> import tensorgrad as tg
     >>> tg.arccot([0.0, 1.0])
@@ -113,7 +126,7 @@ def arccot(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(lambda a: np.arcsinh(np.divide(1, a))), lambda xp, g, x: -g / (xp.sqrt(x * x) * xp.sqrt(1 + x * x)))
+@unary(quiet(lambda a: np.arcsinh(np.divide(1, a))), _d_arccsch)
 def arccsch(x: TensorLike, /) -> Tensor:
     """Inverse hyperbolic cosecant, ``arcsinh(1 / x)``; infinite at 0.
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="empty-body"
-"""Activation functions made of pieces: linear, exponential or constant, and joined at an edge.
+"""Piecewise activation functions: linear, exponential or constant pieces, joined at edges.
 
-At an edge the slope is that from the left, as for :func:`relu`; or, where the function is a :func:`clip`, the one
-inside. Which it is, each docstring says. NaN goes through all of them.
+At an edge the slope is that from the left, as for :func:`relu`, or, if the function is a :func:`clip`, that from
+inside; each docstring says which. All of them pass NaN through.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
 from ..engine.record import Tensor, TensorLike, operand, record, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -34,11 +35,11 @@ __all__ = [
     "threshold",
 ]
 
-# --- exponential up to 0, linear above ------------------------------------------------------------------
+# --- exponential below 0, linear above ------------------------------------------------------------------
 
 
 def _exponential(op: str, x: TensorLike, above: float, height: float, rate: float) -> Tensor:
-    """``above * x`` above 0 and ``height * (exp(rate * x) - 1)`` up to it."""
+    """``above * x`` above 0 and ``height * (exp(rate * x) - 1)`` elsewhere."""
 
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -52,7 +53,7 @@ def _exponential(op: str, x: TensorLike, above: float, height: float, rate: floa
 
 
 def elu(x: TensorLike, /, alpha: float = 1.0) -> Tensor:
-    """``x`` above 0 and ``alpha * (exp(x) - 1)`` up to it, where the gradient is ``alpha`` (Clevert et al., 2015).
+    """``x`` above 0 and ``alpha * (exp(x) - 1)`` elsewhere; the gradient at 0 is ``alpha`` (Clevert et al., 2015).
 
     >>> import tensorgrad as tg
     >>> tg.elu([-10000.0, 0.0, 2.0])
@@ -78,7 +79,7 @@ def selu(x: TensorLike, /) -> Tensor:
 
 
 def celu(x: TensorLike, /, alpha: float = 1.0) -> Tensor:
-    """``x`` above 0 and ``alpha * (exp(x / alpha) - 1)`` up to it: smooth for every alpha (Barron, 2017).
+    """``x`` above 0 and ``alpha * (exp(x / alpha) - 1)`` elsewhere: smooth for every alpha (Barron, 2017).
 
     Raises ValueError for ``alpha=0``.
 
@@ -87,15 +88,15 @@ def celu(x: TensorLike, /, alpha: float = 1.0) -> Tensor:
     Tensor([-0.5,  0. ,  2. ], dtype=float64)
     """
     if alpha == 0:
-        raise ValueError("celu: alpha divides, and got 0")
+        raise ValueError("celu: alpha must not be 0")
     return _exponential("celu", x, 1.0, alpha, 1 / alpha)
 
 
-# --- linear up to 0, linear above -----------------------------------------------------------------------
+# --- linear below 0, linear above -----------------------------------------------------------------------
 
 
 def _leaky(op: str, x: Any, slope: Any) -> Tensor:
-    """``x`` above 0 and ``slope * x`` up to it; the slope may be an array, and requires a gradient if it does."""
+    """``x`` above 0 and ``slope * x`` elsewhere; the slope may be an array, and may require a gradient."""
 
     def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
         return xp.where(x > 0, g, y * g)
@@ -108,15 +109,15 @@ def _leaky(op: str, x: Any, slope: Any) -> Tensor:
 
 
 def prelu(x: TensorLike, weight: TensorLike, /, axis: int = 1) -> Tensor:
-    """``x`` above 0 and ``weight * x`` up to it, where the gradient for x is the weight (He et al., 2015).
+    """``x`` above 0 and ``weight * x`` elsewhere; the gradient for x at 0 is the weight (He et al., 2015).
 
     Args:
         x: any shape.
         weight: the slope, one number, or one for each channel: shape (channels,).
-        axis: where x has its channels, if the weight has more than one.
+        axis: the channel axis of x, if the weight has more than one number.
 
     Raises:
-        ShapeError: the weight has more than one axis, or not one number for each channel.
+        ShapeError: the weight has more than one axis, or does not have one number for each channel.
 
     >>> import tensorgrad as tg
     >>> tg.prelu([[-1.0, -1.0], [2.0, 2.0]], [0.1, 0.5]).data.tolist()
@@ -133,7 +134,7 @@ def prelu(x: TensorLike, weight: TensorLike, /, axis: int = 1) -> Tensor:
         axis = normalised_axis(axis, len(source.shape), "prelu")
         if source.shape[axis] != shape[0]:
             raise ShapeError(
-                f"prelu: weight has shape {shape}, expected ({source.shape[axis]},): one number for each channel, "
+                f"prelu: weight has shape {shape}, expected ({source.shape[axis]},): one number for each channel "
                 f"along axis {axis} of shape {source.shape}; write axis=... if the channels are elsewhere"
             )
         slope = reshape(slope, (-1,) + (1,) * (len(source.shape) - axis - 1))
@@ -149,17 +150,17 @@ def rrelu(
     *,
     rng: np.random.Generator | int | None = None,
 ) -> Tensor:
-    """``x`` above 0 and a slope times x up to it: in training random for each element, else its mean (Xu et al., 2015).
+    """``x`` above 0 and a slope times x elsewhere: random per element in training, else its mean (Xu et al., 2015).
 
     Args:
         x: any shape.
-        lower: of the slopes, which are uniform.
-        upper: likewise.
-        training: draw the slopes?
+        lower: the lower end of the slopes, which are uniform.
+        upper: their upper end.
+        training: whether to draw the slopes.
         rng: the generator to draw from, or a seed; needed in training.
 
     Raises:
-        TypeError: no generator in training.
+        TypeError: there is no generator in training.
         ValueError: lower is above upper.
 
     >>> import tensorgrad as tg
@@ -168,7 +169,7 @@ def rrelu(
     """
     source = shaped(x, "rrelu")
     if not lower <= upper:
-        raise ValueError(f"rrelu: lower is at most upper, got {lower!r} and {upper!r}")
+        raise ValueError(f"rrelu: lower must not be above upper, got {lower!r} and {upper!r}")
     if not training:
         return _leaky("rrelu", source, (lower + upper) / 2)
     return _leaky("rrelu", source, drawn("rrelu", lambda generator, n: generator.uniform(lower, upper, n), source, rng))
@@ -188,14 +189,14 @@ def _clipped(op: str, x: TensorLike, low: float, high: float) -> Tensor:
 def hardtanh(x: TensorLike, /, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """:func:`clip` to ``[min_val, max_val]``; the gradient is 1 inside and on the edges.
 
-    Raises ValueError where the least value is above the largest.
+    Raises ValueError if ``min_val`` is above ``max_val``.
 
     >>> import tensorgrad as tg
     >>> tg.hardtanh([-2.0, 0.5, 2.0])
     Tensor([-1. ,  0.5,  1. ], dtype=float64)
     """
     if not min_val <= max_val:
-        raise ValueError(f"hardtanh: min_val is at most max_val, got {min_val!r} and {max_val!r}")
+        raise ValueError(f"hardtanh: min_val must not be above max_val, got {min_val!r} and {max_val!r}")
     return _clipped("hardtanh", x, min_val, max_val)
 
 
@@ -237,7 +238,7 @@ def hardswish(x: TensorLike, /) -> Tensor:
 
 
 def _cut(op: str, forward: Any, x: TensorLike, inside: Any) -> Tensor:
-    """The gradient is 0 where ``inside(xp, x)`` and 1 elsewhere."""
+    """Record a function whose gradient is 0 where ``inside(xp, x)`` holds and 1 elsewhere."""
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
         return xp.where(inside(xp, x), 0, g)
@@ -245,19 +246,19 @@ def _cut(op: str, forward: Any, x: TensorLike, inside: Any) -> Tensor:
     return record(op, real_only(op, forward), (shaped(x, op),), (d_x,))
 
 
-def _checked_lambda(lambd: float, op: str) -> None:
+def _check_lambd(lambd: float, op: str) -> None:
     if not lambd >= 0:
-        raise ValueError(f"{op}: lambd is how far 0 reaches and not negative, got {lambd!r}")
+        raise ValueError(f"{op}: lambd must not be negative, got {lambd!r}")
 
 
 def softshrink(x: TensorLike, /, lambd: float = 0.5) -> Tensor:
-    """0 up to a distance of ``lambd`` from 0, where the gradient is 0; beyond, x moved towards 0 by as much.
+    """0 up to a distance of ``lambd`` from 0, where the gradient is 0; beyond, x moved towards 0 by ``lambd``.
 
     >>> import tensorgrad as tg
     >>> tg.softshrink([-2.0, 0.5, 2.0])
     Tensor([-1.5,  0. ,  1.5], dtype=float64)
     """
-    _checked_lambda(lambd, "softshrink")
+    _check_lambd(lambd, "softshrink")
 
     def forward(a: Any) -> Any:
         return a - np.minimum(np.maximum(a, -lambd), lambd)
@@ -272,7 +273,7 @@ def hardshrink(x: TensorLike, /, lambd: float = 0.5) -> Tensor:
     >>> tg.hardshrink([-2.0, 0.5, 2.0])
     Tensor([-2.,  0.,  2.], dtype=float64)
     """
-    _checked_lambda(lambd, "hardshrink")
+    _check_lambd(lambd, "hardshrink")
     return _cut(
         "hardshrink",
         lambda a: np.where(np.abs(a) <= lambd, 0, a),
@@ -282,10 +283,13 @@ def hardshrink(x: TensorLike, /, lambd: float = 0.5) -> Tensor:
 
 
 def threshold(x: TensorLike, /, threshold: float, value: float) -> Tensor:
-    """``x`` above the threshold, and ``value`` up to it, where the gradient is 0.
+    """``x`` above the threshold and ``value`` elsewhere, where the gradient is 0.
 
     >>> import tensorgrad as tg
     >>> tg.threshold([-1.0, 0.5, 2.0], 1.0, -7.0)
     Tensor([-7., -7.,  2.], dtype=float64)
     """
     return _cut("threshold", lambda a: np.where(a <= threshold, value, a), x, lambda xp, x: x <= threshold)
+
+
+elementwise.update(("celu", "elu", "prelu", "rrelu", "selu"))

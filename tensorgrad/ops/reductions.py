@@ -19,13 +19,14 @@ from .arithmetic import divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only
 from .shaping import broadcast_to, reshape
+from .tails import in_range, log_total
 from .views import shaped
 
 __all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
 
 Shape = tuple[int, ...]
 
-_sum: Any = np.add.reduce  # what np.sum calls, without its detours
+_sum: Any = np.add.reduce  # what np.sum calls, without its overhead
 _product: Any = np.multiply.reduce
 
 
@@ -54,17 +55,19 @@ class Reduced:
             self.count = product(shape[a] for a in axes)
 
     def nonempty(self) -> None:
-        """Raise ShapeError where there is nothing to reduce."""
+        """Raise ShapeError if there is nothing to reduce."""
         if self.count == 0 and product(self.kept) != 0:
             along = "" if self.axis is None else f" along axis {self.axis}"
-            raise ShapeError(f"{self.op}: shape {self.shape} has no elements{along}, and of none there is no {self.op}")
+            raise ShapeError(
+                f"{self.op}: shape {self.shape} has no elements{along}, and the {self.op} of no elements is undefined"
+            )
 
     def spread(self, xp: Any, reduced: Any) -> Any:
-        """A reduced array with the reduced axes back, so that it broadcasts with what was reduced."""
+        """A reduced array with its reduced axes restored, so that it broadcasts with the original."""
         return xp.reshape(reduced, self.kept)
 
     def shaped(self, kept: Any) -> Any:
-        """An array that was reduced with ``keepdims=True``, without the axes that are not to be kept."""
+        """An array that was reduced with ``keepdims=True``, without the axes that should not be kept."""
         return kept if self.keepdims else np.squeeze(kept, axis=self.axes)
 
     def sum(self, array: Any, keepdims: bool) -> Any:
@@ -75,9 +78,9 @@ class Reduced:
 
 
 def wide(array: Any) -> Any:
-    """float16 as float32, integers as float64: what a mean is computed in.
+    """Cast float16 to float32 and integers to float64, the dtypes that a mean is computed in.
 
-    Also for gradients, and for Tensors: float16 has no 70,000 to divide by.
+    Also for gradients, and for Tensors: float16 cannot hold 70,000 to divide by.
 
     >>> wide(np.ones(2, dtype=np.float16)).dtype, wide(np.ones(2, dtype=int)).dtype
     (dtype('float32'), dtype('float64'))
@@ -88,7 +91,7 @@ def wide(array: Any) -> Any:
 
 
 def narrow(result: Any, like: Any) -> Any:
-    """What was computed :func:`wide`, as float16 where the operand was.
+    """Cast a result computed with :func:`wide` back to float16 if the operand was float16.
 
     >>> narrow(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
     dtype('float16')
@@ -97,7 +100,7 @@ def narrow(result: Any, like: Any) -> Any:
 
 
 def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Sum along axes; 0 where there are no elements.
+    """Sum along axes; 0 if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.sum([[1.0, 2.0], [3.0, 4.0]], axis=1)
@@ -116,7 +119,7 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 
 
 def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Arithmetic mean along axes. Raises ShapeError where there are no elements.
+    """Arithmetic mean along axes. Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
@@ -139,7 +142,7 @@ def _freedom(facts: Reduced, ddof: float) -> float:
     facts.nonempty()
     if facts.count <= ddof and product(facts.kept) != 0:
         raise ShapeError(
-            f"{facts.op}: with ddof={ddof} it needs more than {ddof} elements, and shape {facts.shape} has "
+            f"{facts.op}: with ddof={ddof} it needs more than {ddof} elements, but shape {facts.shape} has "
             f"{facts.count} along axis {facts.axes}"
         )
     return facts.count - ddof
@@ -153,7 +156,7 @@ def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
 
 
 def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
-    """Are all elements the same?"""
+    """Whether all elements are equal."""
     if x.dtype.kind == "c":
         return _flat(xp, xp.real(x), facts) & _flat(xp, xp.imag(x), facts)
     return xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
@@ -166,9 +169,9 @@ def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
 
 
 def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """Variance along axes: the squared deviations from the mean, summed, over ``n - ddof``.
+    """Variance along axes: the sum of squared deviations from the mean, divided by ``n - ddof``.
 
-    Of complex numbers it is real: the squared magnitudes count. Raises ShapeError where there are not more than
+    For complex numbers it is real: the squared magnitudes count. Raises ShapeError unless there are more than
     ``ddof`` elements.
 
     >>> import tensorgrad as tg
@@ -189,9 +192,10 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
 
 def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """Standard deviation along axes, the square root of :func:`var`; its gradient for a constant is 0.
+    """Standard deviation along axes, the square root of :func:`var`; its gradient for equal elements is 0.
 
-    Raises ShapeError where there are not more than ``ddof`` elements.
+    By this convention the second derivative of ``std(x)**2`` for a constant is also 0: write ``var(x)``. Raises
+    ShapeError unless there are more than ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)
@@ -202,10 +206,14 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     freedom = _freedom(facts, ddof)
 
     def forward(a: Any) -> Any:
-        return narrow(np.sqrt(_variance(a, facts, freedom)), a)
+        return narrow(in_range(plain, wide(a), facts.axes, keepdims), a)
+
+    def plain(w: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return np.sqrt(_variance(w, facts, freedom))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # Rounding can give a constant a deviation that is not quite zero, and a gradient of order one.
+        # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
         out = facts.spread(xp, wide(out))
         flat = _flat(xp, x, facts) | (out == 0)
         scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
@@ -215,7 +223,7 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
 
 
 def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Product along axes; 1 where there are no elements. Its gradient is exact where elements are zero.
+    """Product along axes; 1 if there are no elements. Its gradient is exact even where elements are zero.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([2.0, 0.0, 4.0], requires_grad=True)
@@ -227,7 +235,7 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
 
 
 def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
-    """:func:`prod`, under the name of an operation that is made of it."""
+    """:func:`prod`, under the name of an operation that is built on it."""
     source = shaped(x, op)
     facts = Reduced(op, source, axis, keepdims)
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
@@ -240,8 +248,8 @@ def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
         return narrow(_product(a, axis=facts.axis, dtype=dtype, keepdims=keepdims), a)
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
-        # Multiply in pairs, as a tree, and come back down it: the gradient of one factor is that of the pair
-        # times the other. No division, so zeros are exact; products alone, so the next derivative is too.
+        # Multiply in pairs, as a tree, and walk back down: the gradient of one factor is that of the pair times
+        # the other. There is no division, so zeros are exact; only products, so the next derivative is exact too.
         level = xp.reshape(xp.transpose(wide(x), order), (facts.count, *outer))
         siblings = []
         while level.shape[0] > 1:
@@ -286,7 +294,7 @@ def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ig
 def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Largest element along axes; ties split the gradient evenly.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 3.0, 3.0], requires_grad=True)
@@ -300,7 +308,7 @@ def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Smallest element along axes; ties split the gradient evenly.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
@@ -312,8 +320,7 @@ def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along axes, without overflow.
 
-    Where all elements are -inf the result is -inf and the gradient 0. Raises ShapeError where there are no
-    elements.
+    If all elements are -inf, the result is -inf and the gradient 0. Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.logsumexp([1000.0, 1000.0])
@@ -328,11 +335,11 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
         with np.errstate(all="ignore"):
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
-            result = np.log(_sum(np.exp(w - top), axis=facts.axis, keepdims=True)) + top
+            result = log_total(w - top, facts.axis) + top
         return narrow(facts.shaped(result), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # The rounding of a large result is a common factor of all parts, and goes out with their sum.
+        # The rounding of a large result is a common factor of all parts, and cancels when divided by their sum.
         x, out = wide(x), wide(out)
         parts = xp.exp(x - facts.spread(xp, xp.where(out == -np.inf, 0, out)))
         total = xp.sum(parts, axis=facts.axis, keepdims=True)
@@ -342,9 +349,9 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 
 
 def ptp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Largest less smallest element along axes ("peak to peak"); ties split each gradient evenly.
+    """Largest minus smallest element along axes ("peak to peak"); ties split each gradient evenly.
 
-    Raises ShapeError where there are no elements.
+    Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.ptp([[1.0, 5.0], [3.0, 4.0]], axis=1)
@@ -358,7 +365,7 @@ def ptp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
 @indivisible
 def _refuse_zero(total: Any) -> None:
     if np.any(total == 0):
-        raise ZeroDivisionError("average: the weights add up to zero; their average is not defined")
+        raise ZeroDivisionError("average: the weights add up to zero, so the average is undefined")
 
 
 def average(
@@ -372,8 +379,8 @@ def average(
 ) -> Any:
     """Weighted mean along axes; with ``returned=True`` a pair, the mean and the sum of the weights.
 
-    Weights have the shape of x, or that of the axes alone. Both get their gradient. Raises ShapeError for weights of
-    another shape, and ZeroDivisionError where they add up to zero.
+    Weights have the shape of x, or that of the axes alone. Both get gradients. Raises ShapeError for weights of
+    another shape, and ZeroDivisionError if they add up to zero.
 
     >>> import tensorgrad as tg
     >>> tg.average([1.0, 4.0], weights=[2.0, 1.0])
@@ -389,7 +396,7 @@ def average(
     if given.shape != facts.shape:
         if axis is None or given.shape != tuple(facts.shape[a] for a in facts.axes):
             raise ShapeError(
-                f"average: weights of shape {given.shape} fit neither x of shape {facts.shape} nor its axes {axis}"
+                f"average: weights of shape {given.shape} match neither x of shape {facts.shape} nor its axes {axis}"
             )
         order = sorted(range(len(facts.axes)), key=facts.axes.__getitem__)
         places = tuple(n if i in facts.axes else 1 for i, n in enumerate(facts.shape))

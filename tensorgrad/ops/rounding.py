@@ -1,4 +1,4 @@
-"""Rounding and signs. Where the gradient is zero it is recorded as such: a leaf before it gets zeros, not None."""
+"""Rounding and signs. Gradients that are zero are recorded as such: leaves get zeros, not None."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 def _d_sign(xp: Any, g: Any, x: Any) -> Any:
     if x.dtype.kind != "c":
         return xp.zeros_like(g)
-    # The direction of a complex number turns with what is across it: i times a real multiple of the sign itself.
+    # Only a change perpendicular to a complex number turns it: i times a real multiple of the sign itself.
     out = xp.sign(x)
     return (g - xp.real(g * out) * xp.conj(out)) / xp.where(x == 0, np.inf, xp.abs(x))
 
 
 @unary(np.sign, _d_sign)
 def sign(x: TensorLike, /) -> Tensor:
-    """-1, 0 or 1, with a gradient of 0 everywhere; of a complex number ``x / abs(x)``, with a gradient of 0 at 0.
+    """-1, 0 or 1, with a gradient of 0 everywhere; for a complex number ``x / abs(x)``, with a gradient of 0 at 0.
 
     >>> import tensorgrad as tg
     >>> tg.sign([-3.0, 0.0, 2.0])
@@ -43,7 +43,7 @@ def sign(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("floor", np.floor), lambda xp, g: xp.zeros_like(g))
 def floor(x: TensorLike, /) -> Tensor:
-    """The next integer below; the gradient is 0 everywhere.
+    """Round down to an integer; the gradient is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.floor([-1.5, 1.5])
@@ -53,7 +53,7 @@ def floor(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("ceil", np.ceil), lambda xp, g: xp.zeros_like(g))
 def ceil(x: TensorLike, /) -> Tensor:
-    """The next integer above; the gradient is 0 everywhere.
+    """Round up to an integer; the gradient is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.ceil([-1.5, 1.5])
@@ -73,7 +73,7 @@ def round(x: TensorLike, /, decimals: int = 0) -> Tensor:
 
 @unary(real_only("trunc", np.trunc), lambda xp, g: xp.zeros_like(g))
 def trunc(x: TensorLike, /) -> Tensor:
-    """The next integer towards 0; the gradient is 0 everywhere.
+    """Round towards 0 to an integer; the gradient is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.trunc([-1.5, 1.5])
@@ -83,7 +83,7 @@ def trunc(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("rint", np.rint), lambda xp, g: xp.zeros_like(g))
 def rint(x: TensorLike, /) -> Tensor:
-    """The nearest integer, halves to even; the gradient is 0 everywhere.
+    """Round to the nearest integer, halves to even; the gradient is 0 everywhere.
 
     >>> import tensorgrad as tg
     >>> tg.rint([-1.6, 2.5])
@@ -93,9 +93,9 @@ def rint(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("straight_through_round", np.rint), lambda xp, g: g)
 def straight_through_round(x: TensorLike, /) -> Tensor:
-    """The nearest integer, halves to even, with the gradient of ``x`` itself: for training what will be rounded.
+    """Round to the nearest integer, halves to even, with the gradient of ``x`` itself: for training quantised values.
 
-    That is not its derivative, which is 0, but the straight-through estimator of Bengio, Léonard and Courville
+    That is not the derivative, which is 0, but the straight-through estimator of Bengio, Léonard and Courville
     (2013, arXiv:1308.3432).
 
     >>> import tensorgrad as tg
@@ -109,7 +109,7 @@ def straight_through_round(x: TensorLike, /) -> Tensor:
 
 @unary(quiet(real_only("frac", lambda a: a - np.trunc(a))), lambda xp, g: g)
 def frac(x: TensorLike, /) -> Tensor:
-    """``x - trunc(x)``, with the sign of x; the gradient is 1, also where it jumps.
+    """``x - trunc(x)``, with the sign of x; the gradient is 1, even where it jumps.
 
     >>> import tensorgrad as tg
     >>> tg.frac([-1.5, 2.25])
@@ -123,7 +123,7 @@ def _d_middle(xp: Any, g: Any, x: Any) -> Any:
 
 @binary(real_only("heaviside", np.heaviside), lambda xp, g: xp.zeros_like(g), _d_middle)
 def heaviside(x: TensorLike, middle: TensorLike, /) -> Tensor:
-    """0 below 0, 1 above, and ``middle`` at 0. The gradient for x is 0 everywhere, that for ``middle`` 1 at 0.
+    """0 below 0, 1 above, and ``middle`` at 0. The gradient for x is 0 everywhere, that for ``middle`` is 1 at 0.
 
     >>> import tensorgrad as tg
     >>> tg.heaviside([-3.0, 0.0, 2.0], 0.5)

@@ -18,13 +18,13 @@ __all__ = ["gumbel_softmax"]
 
 
 def require_rng(op: str, rng: Any) -> None:
-    """Raise TypeError for what is neither a generator nor a seed."""
+    """Raise TypeError unless ``rng`` is a generator or a seed."""
     if not isinstance(rng, np.random.Generator | int | np.integer) or isinstance(rng, bool):
-        raise TypeError(f"{op}: rng is a numpy.random.Generator or an integer seed, got {type(rng).__name__}")
+        raise TypeError(f"{op}: rng must be a numpy.random.Generator or an integer seed, got {type(rng).__name__}")
 
 
 def drawn(op: str, draw: Any, like: Any, rng: np.random.Generator | int | None) -> Any:
-    """What ``draw(generator, shape)`` gives, anew at every run of a compiled step, as an array like another."""
+    """What ``draw(generator, shape)`` returns, as an array like ``like``; drawn anew in each run of a compiled step."""
     require_rng(op, rng)
     shape, dtype = like.shape, like.dtype if like.dtype.kind == "f" else np.float64
     data = getattr(like, "data", None)
@@ -51,10 +51,10 @@ def gumbel_softmax(
     :func:`softmax` (Jang et al., 2017; Maddison et al., 2017).
 
     Args:
-        logits: any shape with an axis.
-        tau: temperature, positive: the smaller, the nearer to 1 for one and 0 for the others.
-        hard: give exactly that, with the gradient of the soft choice (straight through).
-        axis: along which to choose.
+        logits: any shape with at least one axis.
+        tau: positive temperature: the smaller it is, the closer one element is to 1 and the others to 0.
+        hard: return exactly 1 and 0, with the gradient of the soft choice (straight through).
+        axis: the axis to choose along.
         rng: the generator to draw from, or a seed.
 
     Raises:

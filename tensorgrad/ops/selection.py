@@ -1,4 +1,4 @@
-"""The choice between values, one number at a time."""
+"""Elementwise choice between values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["clip", "fmax", "fmin", "lerp", "maximum", "minimum", "nan_to_num", "
 
 
 def _share(xp: Any, mine: Any, other: Any, out: Any) -> Any:
-    # 1 for the one that was taken, 0 for the other, 1/2 each at a tie. NaN compares unequal to itself, so that
-    # its share is where its gradient belongs: with the one that is NaN.
+    # 1 for the one that was taken, 0 for the other, 1/2 each at a tie. NaN is unequal to itself, so the share goes
+    # where the gradient belongs: to the operand that is NaN.
     taken = (mine == out) | (mine != mine)
     return taken * xp.where((other == out) | (other != other), 0.5, 1.0)
 
@@ -53,7 +53,7 @@ def minimum(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _number_share(xp: Any, mine: Any, other: Any, out: Any) -> Any:
-    # As above, but NaN is never taken, unless both are NaN: then each is half of it.
+    # As above, but NaN is never taken unless both are NaN: then each gets half.
     taken = (mine == out) | (out != out)
     return taken * xp.where((other == out) | (out != out), 0.5, 1.0)
 
@@ -64,7 +64,7 @@ def _number_share(xp: Any, mine: Any, other: Any, out: Any) -> Any:
     lambda xp, g, x, y, out: _chosen(xp, g, _number_share(xp, y, x, out)),
 )
 def fmax(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The larger of two, or the one that is a number if the other is NaN; a tie splits its gradient evenly.
+    """The larger of two, or the other one if one is NaN; a tie splits its gradient evenly.
 
     >>> import tensorgrad as tg
     >>> tg.fmax([1.0, float("nan")], 3.0)
@@ -78,7 +78,7 @@ def fmax(x: TensorLike, y: TensorLike, /) -> Tensor:
     lambda xp, g, x, y, out: _chosen(xp, g, _number_share(xp, y, x, out)),
 )
 def fmin(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """The smaller of two, or the one that is a number if the other is NaN; a tie splits its gradient evenly.
+    """The smaller of two, or the other one if one is NaN; a tie splits its gradient evenly.
 
     >>> import tensorgrad as tg
     >>> tg.fmin([1.0, float("nan")], 3.0)
@@ -87,7 +87,7 @@ def fmin(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def where(condition: TensorLike, x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x`` where the condition holds and ``y`` elsewhere. What is not taken gets a gradient of exactly zero.
+    """``x`` where the condition holds and ``y`` elsewhere. Elements not taken get a gradient of exactly zero.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([-1.0, 0.0, 4.0], requires_grad=True)
@@ -141,9 +141,9 @@ def _bounded(forward: Any, x: TensorLike, bound: TensorLike) -> Tensor:
 def nan_to_num(
     x: TensorLike, /, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """Numbers in place of NaN and infinities: by default 0, and the largest and smallest there are.
+    """Replace NaN and infinities with numbers: by default 0, and the largest and smallest of the dtype.
 
-    What was replaced gets a gradient of exactly 0.
+    Replaced elements get a gradient of exactly 0.
 
     >>> import tensorgrad as tg
     >>> tg.nan_to_num([1.0, float("nan"), float("inf")], posinf=9.0)
@@ -161,9 +161,9 @@ def nan_to_num(
 
 
 def lerp(start: TensorLike, end: TensorLike, weight: TensorLike, /) -> Tensor:
-    """On the way from ``start`` to ``end``: ``start + weight * (end - start)``, exact at both ends.
+    """Linear interpolation from ``start`` to ``end``: ``start + weight * (end - start)``, exact at both ends.
 
-    All three broadcast and get their gradients.
+    All three broadcast and get gradients.
 
     >>> import tensorgrad as tg
     >>> tg.lerp([0.0, 10.0], [1.0, 20.0], 0.25)

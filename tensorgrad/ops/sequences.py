@@ -46,7 +46,7 @@ def add_sequence(*arrays: TensorLike) -> Tensor:
 def multiply_sequence(*arrays: TensorLike) -> Tensor:
     """The product of arrays that broadcast together: stacked, then multiplied as one operation.
 
-    As with :func:`prod`, the gradient is exact where factors are zero, and takes time in proportion to their number.
+    As with :func:`prod`, the gradient is exact even where factors are zero, in time proportional to their number.
 
     >>> import tensorgrad as tg
     >>> x, y = tg.Tensor([2.0, 0.0], requires_grad=True), tg.Tensor([3.0, 5.0], requires_grad=True)
@@ -56,7 +56,7 @@ def multiply_sequence(*arrays: TensorLike) -> Tensor:
     """
     op = "multiply_sequence"
     _required(op, arrays)
-    numbers = [a for a in arrays if isinstance(a, bool | int | float | complex)]  # they are weak
+    numbers = [a for a in arrays if isinstance(a, bool | int | float | complex)]  # weak scalars
     parts = [shaped(a, op) for a in arrays if not isinstance(a, bool | int | float | complex)]
     if not parts:
         parts, numbers = [shaped(numbers[0], op)], numbers[1:]

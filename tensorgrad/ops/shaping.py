@@ -1,6 +1,6 @@
-"""Shapes and dtypes: the same elements in another arrangement.
+"""The same elements with another shape or dtype.
 
-Where NumPy returns a view, so does the operation here, in constant time.
+Where NumPy returns a view, so do the operations here, in constant time.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def lengths(shape: Any, op: str) -> Shape:
     try:
         return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
     except TypeError as error:
-        raise TypeError(f"{op}: a shape is made of integers, got {shape!r}") from error
+        raise TypeError(f"{op}: expected integers, got {shape!r}") from error
 
 
 def reshape(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
-    """The elements in row-major order, in another shape; one length may be -1: whatever is left.
+    """The elements in row-major order, in another shape; one length may be -1, to be inferred.
 
-    Raises ShapeError where the number of elements differs.
+    Raises ShapeError if the number of elements differs.
 
     >>> import tensorgrad as tg
     >>> tg.reshape([[1.0, 2.0], [3.0, 4.0]], (4, -1)).shape
@@ -62,8 +62,8 @@ def reshape(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
         known = -prod(new)
         if new.count(-1) > 1 or known == 0 or prod(old) % known:
             raise ShapeError(
-                f"reshape: cannot arrange the {prod(old)} elements of shape {old} as {new}; one length may "
-                f"be -1, and the product of the others has to divide the number of elements"
+                f"reshape: cannot reshape the {prod(old)} elements of shape {old} to {new}; one length may "
+                f"be -1, and the product of the others must divide the number of elements"
             )
         new = tuple(prod(old) // known if n == -1 else n for n in new)
     elif prod(new) != prod(old):
@@ -92,7 +92,7 @@ def ravel(x: TensorLike, /) -> Tensor:
 
 
 def squeeze(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    """Without axes of length 1: those named, or all of them.
+    """The array without axes of length 1: those named, or all of them.
 
     Raises ShapeError for a named axis of another length.
 
@@ -107,7 +107,7 @@ def squeeze(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tens
     axes = normalised_axes(axis, len(old), "squeeze")
     for a in axes:
         if old[a] != 1:
-            raise ShapeError(f"squeeze: axis {a} of shape {old} has length {old[a]}, and only length 1 can be left out")
+            raise ShapeError(f"squeeze: axis {a} of shape {old} has length {old[a]}; only length 1 can be removed")
 
     new = tuple(n for i, n in enumerate(old) if i not in axes)
 
@@ -118,7 +118,7 @@ def squeeze(x: TensorLike, /, axis: int | tuple[int, ...] | None = None) -> Tens
 
 
 def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """With new axes of length 1, at these positions of the result.
+    """The array with new axes of length 1, at these positions of the result.
 
     >>> import tensorgrad as tg
     >>> tg.expand_dims([1.0, 2.0], (0, -1)).shape
@@ -138,9 +138,9 @@ def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Tensor:
 
 
 def broadcast_to(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
-    """Repeated along new axes and along axes of length 1, without a copy: the result cannot be written to.
+    """The array repeated along new axes and axes of length 1, without a copy: the result cannot be written to.
 
-    Raises ShapeError where the shapes do not fit.
+    Raises ShapeError if the shapes do not broadcast.
 
     >>> import tensorgrad as tg
     >>> tg.broadcast_to([1.0, 2.0], (3, 2)).shape
@@ -158,9 +158,9 @@ def broadcast_to(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
 
 
 def broadcast_arrays(*arrays: TensorLike) -> tuple[Tensor, ...]:
-    """Arrays brought to the shape that they have together, without a copy: the results cannot be written to.
+    """Arrays broadcast to their common shape, without a copy: the results cannot be written to.
 
-    Raises ShapeError where the shapes do not fit.
+    Raises ShapeError if the shapes do not broadcast.
 
     >>> import tensorgrad as tg
     >>> [part.shape for part in tg.broadcast_arrays([1.0, 2.0], [[3.0]])]
@@ -181,7 +181,7 @@ def _at_least(arrays: tuple[TensorLike, ...], op: str, change: Callable[[Shape],
 
 
 def atleast_1d(*arrays: TensorLike) -> Any:
-    """With one axis at least. Of several arrays, a tuple.
+    """The array with at least one axis. Several arrays give a tuple.
 
     >>> import tensorgrad as tg
     >>> tg.atleast_1d(2.0).shape
@@ -191,7 +191,7 @@ def atleast_1d(*arrays: TensorLike) -> Any:
 
 
 def atleast_2d(*arrays: TensorLike) -> Any:
-    """With two axes at least; new ones come first. Of several arrays, a tuple.
+    """The array with at least two axes; new ones come first. Several arrays give a tuple.
 
     >>> import tensorgrad as tg
     >>> tg.atleast_2d([1.0, 2.0, 3.0]).shape
@@ -201,7 +201,7 @@ def atleast_2d(*arrays: TensorLike) -> Any:
 
 
 def atleast_3d(*arrays: TensorLike) -> Any:
-    """With three axes at least: ``n`` numbers become (1, n, 1), a matrix (m, n, 1). Of several arrays, a tuple.
+    """The array with at least three axes: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1). Several give a tuple.
 
     >>> import tensorgrad as tg
     >>> tg.atleast_3d([1.0, 2.0, 3.0]).shape
@@ -215,9 +215,9 @@ def atleast_3d(*arrays: TensorLike) -> Any:
 
 
 def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
-    """A copy of another dtype. The gradient comes back in the old one; integers and booleans carry none.
+    """A copy with another dtype. The gradient comes back in the old one; integers and booleans carry none.
 
-    Raises DTypeError where an imaginary part would be lost.
+    Raises DTypeError if an imaginary part would be lost.
 
     >>> import tensorgrad as tg
     >>> tg.astype([1.5, 2.5], "float32")

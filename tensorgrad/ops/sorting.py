@@ -1,4 +1,4 @@
-"""Sorting and partition, and what tells places: indices, which have no gradient and are plain arrays."""
+"""Sorting and partitioning, and functions that return indices: plain arrays, without a gradient."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["argpartition", "argsort", "nonzero", "partition", "searchsorted", "s
 
 
 def _ordered(x: Any, op: str) -> Any:
-    """An operand that has an order."""
+    """An operand whose elements have an order."""
     source = shaped(x, op)
     refuse_complex(op, source)
     return source
@@ -44,27 +44,27 @@ def _averaged(g: Any, ordered: Any, axis: int) -> Any:
     return np.copy(np.moveaxis(g, -1, axis))
 
 
-def _evened(g: Any, ordered: Any, axis: int) -> Any:
-    """The same on Tensors, differentiable: an average of averages is the average, so it is its own rule."""
+def _average_ties(g: Any, ordered: Any, axis: int) -> Any:
+    """The same, differentiable for Tensors: averaging is a symmetric linear map, so it is its own rule."""
     if not isinstance(g, Handle):
         return _averaged(g, ordered, axis)
     values = ordered.data if isinstance(ordered, Handle) else ordered
 
     def d_g(xp: Any, g: Any, y: Any) -> Any:
-        return _evened(g, y, axis)
+        return _average_ties(g, y, axis)
 
     return record("average_ties", lambda a, b: _averaged(a, b, axis), (g, values), (d_g, no_gradient))
 
 
 def _reordered(op: str, forward: Callable[[Any], Any], x: Any, axis: int, ordered: bool) -> Tensor:
-    """Record an operation whose result has the same elements along an axis in another order, by their values."""
+    """Record an operation that puts the elements along an axis in another order, by value."""
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         if not ordered:
             order = xp.argsort(out, axis=axis, stable=True)
             g, out = xp.take_along_axis(g, order, axis=axis), xp.take_along_axis(out, order, axis=axis)
         ranks = np.argsort(xp.argsort(x, axis=axis, stable=True), axis=axis)
-        return xp.take_along_axis(_evened(g, out, axis), ranks, axis=axis)
+        return xp.take_along_axis(_average_ties(g, out, axis), ranks, axis=axis)
 
     return record(op, forward, (x,), (d_x,))
 
@@ -72,8 +72,8 @@ def _reordered(op: str, forward: Callable[[Any], Any], x: Any, axis: int, ordere
 def sort(x: TensorLike, /, axis: int | None = -1, *, stable: bool = True, descending: bool = False) -> Tensor:
     """The elements in ascending order along an axis; None flattens first.
 
-    Equal elements share their gradients evenly, so that it is all one whether equal ones keep their order (``stable``).
-    Complex numbers, which have no order, are refused with DTypeError.
+    Equal elements share their gradients evenly, so it makes no difference whether they keep their order (``stable``).
+    Raises DTypeError for complex numbers, which have no order.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([3.0, 1.0, 1.0], requires_grad=True)
@@ -96,7 +96,7 @@ def _backwards(axis: int) -> tuple[Any, ...]:
 def partition(x: TensorLike, /, kth: int | Sequence[int], axis: int | None = -1) -> Tensor:
     """The k-th smallest element (or several) in its place along an axis, with smaller ones before it; None flattens.
 
-    Equal elements share their gradients evenly. Raises ShapeError for a ``kth`` that the axis has not.
+    Equal elements share their gradients evenly. Raises ShapeError if ``kth`` is out of bounds for the axis.
 
     >>> import tensorgrad as tg
     >>> float(tg.partition([3.0, 1.0, 2.0], 1)[1])
@@ -120,13 +120,13 @@ def _kth(op: str, kth: Any, shape: tuple[int, ...], axis: int) -> Any:
 
 
 def topk(x: TensorLike, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Any]:
-    """The ``k`` largest (or smallest) elements along an axis, and where they are.
+    """The ``k`` largest (or smallest) elements along an axis, and their indices.
 
-    The values come in order, whether they have to be ``sorted`` or not; the first of equal elements comes first.
-    Their gradient is that of :func:`sort`: equal elements share it evenly, also those that were left out.
+    The values come in order, whatever ``sorted`` says; the first of equal elements comes first. Their gradient is
+    that of :func:`sort`: equal elements share it evenly, including those that were left out.
 
     Returns:
-        The values, a Tensor; and their indices, a plain array.
+        The values, a Tensor, and their indices, a plain array.
 
     Raises:
         ShapeError: the axis has fewer than ``k`` elements.
@@ -154,7 +154,7 @@ def topk(x: TensorLike, /, k: int, axis: int = -1, largest: bool = True, sorted:
 def _places(a: Any, axis: int, stable: bool, descending: bool) -> Any:
     if not descending:
         return np.argsort(a, axis=axis, stable=stable)
-    # Sorted backwards from the back, so that equal elements keep their order.
+    # Sort the reversed array and reverse the result, so that equal elements keep their order.
     places = np.flip(np.argsort(np.flip(a, axis), axis=axis, stable=stable), axis)
     return a.shape[axis] - 1 - places
 
@@ -189,9 +189,9 @@ def argpartition(x: TensorLike, /, kth: int | Sequence[int], axis: int | None = 
 def searchsorted(
     x: TensorLike, values: TensorLike, /, side: Literal["left", "right"] = "left", sorter: TensorLike | None = None
 ) -> Any:
-    """Where values would have to be inserted into a sorted array so that it stays sorted.
+    """The indices at which to insert values into a sorted array so that it stays sorted.
 
-    ``sorter`` are the indices that sort the array, where it is not sorted. Raises ShapeError where the array has not
+    ``sorter`` holds the indices that sort the array, if it is not sorted. Raises ShapeError unless the array has
     exactly one axis.
 
     >>> import tensorgrad as tg
@@ -200,13 +200,13 @@ def searchsorted(
     """
     array, sought = (array_of(_ordered(a, "searchsorted")) for a in (x, values))
     if len(array.shape) != 1:
-        raise ShapeError(f"searchsorted: a sorted array has one axis, got shape {array.shape}")
+        raise ShapeError(f"searchsorted: the sorted array must have one axis, got shape {array.shape}")
     order = None if sorter is None else array_of(index_array(sorter, "searchsorted"))
     return np.searchsorted(array, sought, side=side, sorter=order)
 
 
 def nonzero(x: TensorLike, /) -> tuple[Any, ...]:
-    """The indices of the elements that are not zero, an array for each axis. Raises ShapeError where there is none.
+    """The indices of nonzero elements, one array for each axis. Raises ShapeError if there is no axis.
 
     >>> import tensorgrad as tg
     >>> tg.nonzero([0.0, 2.0, 3.0])

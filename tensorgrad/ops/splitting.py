@@ -1,4 +1,4 @@
-"""Splitting an array, putting something between its elements, and leaving some out."""
+"""Splitting arrays, inserting elements, and deleting them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["array_split", "delete", "dsplit", "hsplit", "insert", "split", "unst
 
 
 def split(x: TensorLike, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Consecutive parts along an axis: so many of equal length, or cut before these positions.
+    """Consecutive parts along an axis: a number of equal parts, or parts cut before given positions.
 
-    Raises ShapeError where the length cannot be divided evenly.
+    Raises ShapeError if the length cannot be divided evenly.
 
     >>> import tensorgrad as tg
     >>> [part.data.tolist() for part in tg.split([1.0, 2.0, 3.0], [1])]
@@ -46,8 +46,8 @@ def _split(op: str, x: TensorLike, indices_or_sections: Any, axis: int, even: bo
         count = index(indices_or_sections)
         if count < 1 or (even and length % count):
             raise ShapeError(
-                f"{op}: axis {axis} of shape {source.shape} has length {length}, which makes no {count} equal parts"
-                + (f"; array_split(..., {count}) makes unequal ones" if count > 0 else "")
+                f"{op}: axis {axis} of shape {source.shape} has length {length} and cannot be split into {count} "
+                "equal parts" + (f"; array_split(..., {count}) makes unequal ones" if count > 0 else "")
             )
         size, longer = divmod(length, count)
         cuts = [0, *accumulate([size + 1] * longer + [size] * (count - longer))]
@@ -56,7 +56,7 @@ def _split(op: str, x: TensorLike, indices_or_sections: Any, axis: int, even: bo
 
 
 def array_split(x: TensorLike, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Consecutive parts along an axis, as :func:`split`; where the length does not divide, the first are one longer.
+    """Consecutive parts along an axis, like :func:`split`; if the length does not divide, the first are one longer.
 
     >>> import tensorgrad as tg
     >>> [part.data.tolist() for part in tg.array_split([1.0, 2.0, 3.0], 2)]
@@ -66,7 +66,7 @@ def array_split(x: TensorLike, /, indices_or_sections: int | Sequence[int], axis
 
 
 def hsplit(x: TensorLike, /, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-    """Parts side by side: :func:`split` along the second axis, or the first where there is one only.
+    """Parts side by side: :func:`split` along the second axis, or the first if there is only one.
 
     >>> import tensorgrad as tg
     >>> [part.data.tolist() for part in tg.hsplit([[1.0, 2.0]], 2)]
@@ -99,12 +99,12 @@ def dsplit(x: TensorLike, /, indices_or_sections: int | Sequence[int]) -> list[T
 def _of_axes(op: str, x: TensorLike, count: int) -> Any:
     source = shaped(x, op)
     if len(source.shape) < count:
-        raise ShapeError(f"{op}: shape {source.shape} has {len(source.shape)} axes, expected {count} at least")
+        raise ShapeError(f"{op}: shape {source.shape} has {len(source.shape)} axes, expected at least {count}")
     return source
 
 
 def unstack(x: TensorLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The parts along an axis, without it: what :func:`stack` puts together.
+    """The parts along an axis, which is removed: the inverse of :func:`stack`.
 
     >>> import tensorgrad as tg
     >>> [part.data.tolist() for part in tg.unstack([[1.0, 2.0], [3.0, 4.0]], axis=1)]
@@ -119,15 +119,15 @@ def unstack(x: TensorLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 # --- by index -------------------------------------------------------------------------------------------
 
 
-def _counted(obj: Any, x: Any, axis: int, op: str) -> Any:
-    """Places along an axis, as an array: from an integer, a slice, or integers."""
+def _indices(obj: Any, x: Any, axis: int, op: str) -> Any:
+    """Indices along an axis as an array, from an integer, a slice, or integers."""
     if isinstance(obj, slice):
         return arange_like(x.shape[axis], x)[obj]
     return index_array(obj, op)
 
 
 def _within(places: Any, length: int, op: str, last: int) -> Any:
-    """Indices counted from the front, or IndexError."""
+    """Indices counted from the front. Raises IndexError if one is out of bounds."""
     wrong = (places < -length) | (places > last)
     if bool(np.any(wrong)):
         raise IndexError(f"{op}: index {places[wrong][0]} is out of bounds for an axis of length {length}")
@@ -135,15 +135,15 @@ def _within(places: Any, length: int, op: str, last: int) -> Any:
 
 
 @indivisible
-def _mingled(places: Any, length: int, count: int) -> Any:
-    """The order that brings ``count`` elements behind ``length`` others before those at their places."""
+def _insertion_order(places: Any, length: int, count: int) -> Any:
+    """The order that moves ``count`` elements, appended to ``length`` others, before those at ``places``."""
     front = np.broadcast_to(np.ravel(_within(places, length, "insert", length)), (count,))
     return np.argsort(np.concatenate([2 * arange_like(length, places) + 1, 2 * front]), stable=True)
 
 
 @indivisible
-def _left_over(places: Any, length: int) -> Any:
-    """The indices along an axis that are not among some places, or not marked by a mask."""
+def _remaining(places: Any, length: int) -> Any:
+    """The indices along an axis that are not among ``places``, or not selected by a mask."""
     if places.dtype.kind == "b":
         return np.flatnonzero(~places)
     gone = np.zeros_like(places, dtype=bool, shape=(length,))
@@ -152,11 +152,11 @@ def _left_over(places: Any, length: int) -> Any:
 
 
 def insert(x: TensorLike, obj: Any, values: TensorLike, /, axis: int | None = None) -> Tensor:
-    """Values put before the elements at some indices of an axis; None flattens first.
+    """Values inserted before the elements at some indices of an axis; None flattens first.
 
-    ``obj`` is an integer, a slice or integers, counted in ``x`` as it is. ``values`` broadcast to what is inserted;
-    at one integer, all parts along their axis go in. Raises IndexError for an index out of bounds, DTypeError where
-    the values cannot be cast to the dtype of ``x`` without loss of kind.
+    ``obj`` is an integer, a slice or integers, which index ``x`` itself. ``values`` broadcast to the elements to
+    insert; at a single integer, all parts along their axis are inserted. Raises IndexError for an index out of
+    bounds, DTypeError if the values cannot be cast to the dtype of ``x`` (casting "same_kind").
 
     >>> import tensorgrad as tg
     >>> tg.insert([1.0, 2.0, 3.0], [0, 2], [8.0, 9.0])
@@ -167,11 +167,11 @@ def insert(x: TensorLike, obj: Any, values: TensorLike, /, axis: int | None = No
         source, axis = ravel(source), 0
     shape = source.shape
     axis = normalised_axis(axis, len(shape), "insert")
-    places = _counted(obj, source, axis, "insert")
+    places = _indices(obj, source, axis, "insert")
     if places.dtype.kind == "b":
-        raise DTypeError("insert: places are integers, got booleans; write np.flatnonzero(mask)")
+        raise DTypeError("insert: indices must be integers, got booleans; write np.flatnonzero(mask)")
     if not np.can_cast(given.dtype, source.dtype, "same_kind"):
-        raise DTypeError(f"insert: cannot put {given.dtype} into {source.dtype} without losing its kind")
+        raise DTypeError(f"insert: cannot cast values of dtype {given.dtype} to {source.dtype}")
     if given.dtype != source.dtype:
         given = astype(given, source.dtype)
     given = reshape(given, (1,) * (len(shape) - len(given.shape)) + given.shape)
@@ -179,12 +179,12 @@ def insert(x: TensorLike, obj: Any, values: TensorLike, /, axis: int | None = No
         given = moveaxis(given, 0, axis)
     count = given.shape[axis] if places.size == 1 else places.size
     given = broadcast_to(given, (*shape[:axis], count, *shape[axis + 1 :]))
-    order = _mingled(array_of(places), shape[axis], count)
+    order = _insertion_order(array_of(places), shape[axis], count)
     return rearranged("insert", joined("insert", [source, given], axis), order, axis)
 
 
 def delete(x: TensorLike, obj: Any, /, axis: int | None = None) -> Tensor:
-    """Without the parts at some indices of an axis; None flattens first.
+    """The array without the parts at some indices of an axis; None flattens first.
 
     ``obj`` is an integer, a slice, integers, or a mask of the length of the axis. Raises IndexError for an index out
     of bounds, ShapeError for a mask of another length.
@@ -198,7 +198,7 @@ def delete(x: TensorLike, obj: Any, /, axis: int | None = None) -> Tensor:
         source, axis = ravel(source), 0
     shape = source.shape
     axis = normalised_axis(axis, len(shape), "delete")
-    places = _counted(obj, source, axis, "delete")
+    places = _indices(obj, source, axis, "delete")
     if places.dtype.kind == "b" and places.shape != (shape[axis],):
-        raise ShapeError(f"delete: a mask of shape {places.shape} for axis {axis} of shape {shape}")
-    return gathered("delete", source, _left_over(array_of(places), shape[axis]), axis)
+        raise ShapeError(f"delete: a mask of shape {places.shape} does not match axis {axis} of shape {shape}")
+    return gathered("delete", source, _remaining(array_of(places), shape[axis]), axis)

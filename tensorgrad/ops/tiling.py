@@ -1,4 +1,4 @@
-"""The same elements several times over: repeated, rolled, and in windows that overlap."""
+"""Repeating and rolling elements, and windows that overlap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 def tile(x: TensorLike, /, reps: int | Sequence[int]) -> Tensor:
-    """Copies of an array side by side: so many along each axis, the last axes where there are fewer numbers.
+    """Copies of an array side by side: ``reps`` along each axis, or along the last ones if there are fewer numbers.
 
     >>> import tensorgrad as tg
     >>> tg.tile([1.0, 2.0], 2)
@@ -35,7 +35,7 @@ def tile(x: TensorLike, /, reps: int | Sequence[int]) -> Tensor:
     shape = source.shape
     counts = lengths(reps, "tile")
     if min(counts, default=0) < 0:
-        raise ValueError(f"tile: reps counts copies, got {reps!r}")
+        raise ValueError(f"tile: reps must not be negative, got {reps!r}")
     ndim = max(len(shape), len(counts))
     counts = (1,) * (ndim - len(counts)) + counts
     parts = tuple(zip(counts, (1,) * (ndim - len(shape)) + shape))
@@ -49,21 +49,21 @@ def tile(x: TensorLike, /, reps: int | Sequence[int]) -> Tensor:
 
 @indivisible
 def _spread(counts: Any, length: int) -> Any:
-    """The index that repeats each of ``length`` elements as often as its count says."""
+    """The index that repeats each of ``length`` elements according to its count."""
     return np.repeat(arange_like(length, counts), counts)
 
 
 def repeat(x: TensorLike, /, repeats: TensorLike, axis: int | None = None) -> Tensor:
-    """Each element so many times in a row, along an axis; None flattens first.
+    """Each element repeated in a row, along an axis; None flattens first.
 
     Args:
         x: the array.
-        repeats: an integer, or one for each element of the axis.
-        axis: along which to repeat.
+        repeats: how many times: an integer, or one for each element of the axis.
+        axis: the axis to repeat along.
 
     Raises:
         ShapeError: there are more or fewer numbers in ``repeats`` than elements.
-        DTypeError: ``repeats`` are no integers.
+        DTypeError: ``repeats`` are not integers.
         ValueError: a negative number of repeats.
 
     >>> import tensorgrad as tg
@@ -79,11 +79,11 @@ def repeat(x: TensorLike, /, repeats: TensorLike, axis: int | None = None) -> Te
         return _repeated(source, int(repeats), axis)
     counts = index_array(repeats, "repeat")
     if counts.dtype.kind == "b":
-        raise DTypeError("repeat: repeats are integers, got booleans; write x[mask]")
+        raise DTypeError("repeat: repeats must be integers, got booleans; write x[mask]")
     if counts.shape not in ((), (1,), (shape[axis],)):
         raise ShapeError(
-            f"repeat: repeats of shape {counts.shape} for axis {axis} of shape {shape}: expected one integer, or "
-            f"{shape[axis]} of them"
+            f"repeat: got repeats of shape {counts.shape} for axis {axis} of shape {shape}, expected one integer or "
+            f"{shape[axis]}"
         )
     try:
         places = _spread(array_of(counts), shape[axis])
@@ -94,7 +94,7 @@ def repeat(x: TensorLike, /, repeats: TensorLike, axis: int | None = None) -> Te
 
 def _repeated(x: Any, count: int, axis: int) -> Tensor:
     if count < 0:
-        raise ValueError(f"repeat: repeats may not be negative, got {count}")
+        raise ValueError(f"repeat: repeats must not be negative, got {count}")
     apart = (*x.shape[: axis + 1], count, *x.shape[axis + 1 :])
 
     def d_x(xp: Any, g: Any) -> Any:
@@ -104,9 +104,9 @@ def _repeated(x: Any, count: int, axis: int) -> Tensor:
 
 
 def roll(x: TensorLike, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
-    """Elements moved along axes, and from the end back to the start; None rolls the flattened array.
+    """Elements shifted along axes, wrapping from the end to the start; None rolls the flattened array.
 
-    Raises ShapeError where there are as many shifts as there are not axes.
+    Raises ShapeError if the numbers of shifts and axes differ and neither is one.
 
     >>> import tensorgrad as tg
     >>> tg.roll([1.0, 2.0, 3.0], 1)
@@ -121,7 +121,7 @@ def roll(x: TensorLike, /, shift: int | Sequence[int], axis: int | Sequence[int]
         ndim = len(source.shape)
         along = tuple(normalised_axis(a, ndim, "roll") for a in (axis if isinstance(axis, Sequence) else (axis,)))
         if len(forth) != len(along) and 1 not in (len(forth), len(along)):
-            raise ShapeError(f"roll: {len(forth)} shifts, {shift!r}, for {len(along)} axes, {axis!r}")
+            raise ShapeError(f"roll: got {len(forth)} shifts, {shift!r}, for {len(along)} axes, {axis!r}")
         size = max(len(forth), len(along))
         forth, along = (part * size if len(part) == 1 else part for part in (forth, along))
     back = -forth if axis is None else tuple(-n for n in forth)
@@ -133,9 +133,9 @@ def roll(x: TensorLike, /, shift: int | Sequence[int], axis: int | Sequence[int]
 
 
 def resize(x: TensorLike, /, new_shape: int | Sequence[int]) -> Tensor:
-    """The elements in row-major order, cut off or begun anew as often as it takes to fill another shape.
+    """The elements in row-major order, cut off or repeated to fill another shape.
 
-    Of no elements it makes zeros.
+    An array without elements gives zeros.
 
     >>> import tensorgrad as tg
     >>> tg.resize([1.0, 2.0], (2, 3)).data.tolist()
@@ -145,7 +145,7 @@ def resize(x: TensorLike, /, new_shape: int | Sequence[int]) -> Tensor:
     old = source.shape
     new = lengths(new_shape, "resize")
     if min(new, default=0) < 0:
-        raise ValueError(f"resize: a shape has no negative lengths, got {new}")
+        raise ValueError(f"resize: lengths must not be negative, got {new}")
     count, total = prod(old), prod(new)
     whole = total // count if count else 0
 
@@ -161,12 +161,12 @@ def resize(x: TensorLike, /, new_shape: int | Sequence[int]) -> Tensor:
 def sliding_window_view(
     x: TensorLike, /, window_shape: int | Sequence[int], axis: int | Sequence[int] | None = None
 ) -> Tensor:
-    """All windows of some lengths along some axes (by default all), without a copy: it cannot be written to.
+    """All windows of given lengths along some axes (by default all), without a copy: it cannot be written to.
 
-    The axes that are slid along get the number of windows as length; the axes of the window follow at the end.
+    The length of an axis that windows slide along becomes their number; the axes of the window follow at the end.
     Windows overlap, so an element gets the sum of the gradients of its places.
 
-    Raises ShapeError where there are more or fewer lengths than axes, and for a window longer than its axis.
+    Raises ShapeError if there are more or fewer lengths than axes, and for a window longer than its axis.
 
     >>> import tensorgrad as tg
     >>> tg.sliding_window_view([1.0, 2.0, 3.0, 4.0], 3).data.tolist()
@@ -181,7 +181,7 @@ def sliding_window_view(
     else:
         axes = tuple(normalised_axis(a, len(shape), op) for a in (axis if isinstance(axis, Sequence) else (axis,)))
     if len(window) != len(axes):
-        raise ShapeError(f"{op}: {len(window)} lengths, {window}, for {len(axes)} axes of shape {shape}")
+        raise ShapeError(f"{op}: got {len(window)} lengths, {window}, for {len(axes)} axes of shape {shape}")
     slid = list(shape)
     for n, a in zip(window, axes):
         slid[a] -= n - 1
@@ -189,8 +189,8 @@ def sliding_window_view(
             raise ShapeError(f"{op}: a window of length {n} does not fit into axis {a} of shape {shape}")
 
     def d_x(xp: Any, g: Any) -> Any:
-        # Row k of a matrix (window, positions) belongs k places to the right. With as many zeros at the end of each
-        # row as there are rows, and the last ones cut off, rows one shorter begin one place later each.
+        # Row k of a matrix (window, positions) belongs k places to the right. Append as many zeros to each row as
+        # there are rows, cut off the last ones, and reshape to rows one shorter: each then starts one place later.
         g = wide(g)
         for a, n in reversed(tuple(zip(axes, window))):
             g = xp.moveaxis(g, -1, a)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, binary, quiet, record, unary
+from ..engine.record import Handle, Tensor, TensorLike, binary, quiet, record, unary
 from ..engine.shapes import normalised_axis
+from .arithmetic import over_radius, share_of_hypot
 from .complexes import real_only
+from .tails import MANY, in_one_piece, slope_of_tanh
 from .views import shaped
 
 __all__ = [
@@ -82,7 +84,19 @@ def cosh(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.tanh, lambda xp, g, out: g - g * out * out)
+def _d_tanh(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    # 1 - out^2 loses all digits where out rounds to 1; 1 / cosh(x)^2 keeps them, and costs more of many numbers.
+    if out.dtype.kind == "c":
+        return g - g * out * out
+    if out.size < MANY and not isinstance(out, Handle):
+        power = xp.cosh(x)
+        return g / power / power
+    if isinstance(out, Handle) or in_one_piece(out):
+        return g * xp.square(xp.sech(x))
+    return g * slope_of_tanh(x, out)
+
+
+@unary(np.tanh, _d_tanh)
 def tanh(x: TensorLike, /) -> Tensor:
     """Hyperbolic tangent.
 
@@ -122,26 +136,17 @@ def arctan(x: TensorLike, /) -> Tensor:
     """
 
 
-def _over_radius(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    radius = xp.hypot(x, y)
-    zero = radius == 0
-    radius = xp.where(zero, 1, radius)
-    return xp.where(zero, 0, g / radius), radius
-
-
 def _arctan2_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    scaled, radius = _over_radius(xp, g, x, y)
-    return scaled * (y / radius)
+    return over_radius(xp, g, xp.hypot(x, y)) * share_of_hypot(y, x)
 
 
 def _arctan2_dy(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    scaled, radius = _over_radius(xp, g, x, y)
-    return -scaled * (x / radius)
+    return -over_radius(xp, g, xp.hypot(x, y)) * share_of_hypot(x, y)
 
 
 @binary(real_only("arctan2", np.arctan2), _arctan2_dx, _arctan2_dy)
 def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """Angle of the point whose height is ``x`` and whose abscissa is ``y``, in [-pi, pi]: NumPy's order.
+    """Angle of the point with ordinate ``x`` and abscissa ``y`` (NumPy's order), in [-pi, pi].
 
     At the origin both gradients are 0.
 
@@ -151,7 +156,12 @@ def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
-@unary(quiet(np.arcsinh), lambda xp, g, x: g / xp.sqrt(1 + x * x))
+def root_of_one_and_square(xp: Any, x: Any) -> Any:
+    """``sqrt(1 + x * x)``, of real numbers without overflow."""
+    return xp.sqrt(1 + x * x) if x.dtype.kind == "c" else xp.hypot(x, 1.0)
+
+
+@unary(quiet(np.arcsinh), lambda xp, g, x: g / root_of_one_and_square(xp, x))
 def arcsinh(x: TensorLike, /) -> Tensor:
     """Inverse hyperbolic sine.
 
@@ -186,7 +196,7 @@ def arctanh(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("deg2rad", np.deg2rad), lambda xp, g: xp.deg2rad(g))
 def deg2rad(x: TensorLike, /) -> Tensor:
-    """Radians of an angle in degrees.
+    """Convert degrees to radians.
 
     >>> import tensorgrad as tg
     >>> tg.deg2rad([180.0])
@@ -196,7 +206,7 @@ def deg2rad(x: TensorLike, /) -> Tensor:
 
 @unary(real_only("rad2deg", np.rad2deg), lambda xp, g: xp.rad2deg(g))
 def rad2deg(x: TensorLike, /) -> Tensor:
-    """Degrees of an angle in radians.
+    """Convert radians to degrees.
 
     >>> import math, tensorgrad as tg
     >>> tg.rad2deg([math.pi])
@@ -205,9 +215,9 @@ def rad2deg(x: TensorLike, /) -> Tensor:
 
 
 def unwrap(x: TensorLike, /, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Tensor:
-    """Angles along an axis without jumps: where neighbours differ by more, whole periods are taken off.
+    """Angles along an axis without jumps: at each jump between neighbours, whole periods are subtracted.
 
-    A jump is a difference larger than ``discont``, at least half a period. The gradient takes the periods for
+    A jump is a difference larger than ``discont``, at least half a period. The gradient treats the periods as
     constants.
 
     >>> import tensorgrad as tg

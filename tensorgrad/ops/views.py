@@ -1,4 +1,4 @@
-"""Operands that have a shape, and results that share the memory of an operand."""
+"""Operands with a shape, and results that share the memory of an operand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["is_view", "live_views", "no_gradient", "shaped", "view"]
 
 
 def shaped(value: Any, op: str) -> Any:
-    """An operand that has a shape: a Tensor as it is, anything else as an array.
+    """An operand with a shape: a Tensor unchanged, anything else as an array.
 
     >>> shaped([1.0, 2.0], "sum").shape
     (2,)
@@ -29,9 +29,9 @@ def shaped(value: Any, op: str) -> Any:
 
 # --- views ----------------------------------------------------------------------------------------------
 #
-# Writing to a result changes what its live views show, but not what they know of their history. So that a
-# write can find them and refuse, a view is recorded, weakly, at the oldest result it can be traced to through
-# operations that may return views. Whether memory is really shared is asked of the arrays.
+# Writing to a result changes the values that its live views show, but not their recorded history. So that a write
+# can find them and refuse, the oldest result that a view can be traced to, through operations that may return views,
+# keeps a weak reference to it. Whether memory is really shared is checked on the arrays.
 
 _may_be_views = {
     "broadcast_to",
@@ -62,16 +62,16 @@ def view(op: str, forward: Callable[..., Any], x: Any, rule: Rule, *more: Any) -
     rules = (rule,) + (no_gradient,) * len(more)
     result = record(op, forward, (x, *more), rules)
     if result.node is not None and not isinstance(x.node, Leaf):
-        _note(result, x)
+        _register(result, x)
     return result
 
 
 def no_gradient(xp: Any, g: Any) -> Any:
-    """Stands where a rule for an index would be."""
+    """Placeholder for the rule of an index."""
     raise AssertionError("an index requires no gradient")
 
 
-def _note(result: Tensor, x: Tensor) -> None:
+def _register(result: Tensor, x: Tensor) -> None:
     if memory(result.data) is not memory(x.data):
         return
     assert x.node is not None
@@ -80,7 +80,7 @@ def _note(result: Tensor, x: Tensor) -> None:
         recorded.views = []
     recorded.views.append(weakref.ref(result))
     length = len(recorded.views)
-    if length >= 16 and length & (length - 1) == 0:  # now and then, so that the list stays in proportion
+    if length >= 16 and length & (length - 1) == 0:  # prune the list now and then
         recorded.views[:] = [ref for ref in recorded.views if ref() is not None]
 
 
@@ -94,7 +94,7 @@ def _oldest(node: Node) -> Node:
 
 
 def live_views(tensor: Tensor) -> Iterator[Tensor]:
-    """The recorded views that show the memory of a result, the result itself among them if it is one."""
+    """The recorded views of the memory of a result, including the result itself if it is a view."""
     if tensor.node is None:
         return
     recorded = _oldest(tensor.node).extra
@@ -105,7 +105,7 @@ def live_views(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def is_view(tensor: Tensor) -> bool:
-    """Does a result share the memory of the Tensor that it was taken from?"""
+    """Whether a result shares the memory of the Tensor that it was taken from."""
     node = tensor.node
     if node is None or node.op not in _may_be_views:
         return False
@@ -114,7 +114,7 @@ def is_view(tensor: Tensor) -> bool:
         return any(other is tensor for other in live_views(tensor))
     leaf = oldest.inputs[0] if oldest.inputs else None
     owner = leaf.owner() if isinstance(leaf, Leaf) else None
-    # Where the Tensor it came from is gone, or the graph was freed, other views of it may still be there.
+    # If the Tensor it came from is gone, or the graph was freed, other views of it may still exist.
     return (
         owner is None
         or memory(owner.data) is memory(tensor.data)

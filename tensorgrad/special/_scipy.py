@@ -1,4 +1,4 @@
-"""SciPy's functions as forward functions, and the refusal of what has no derivative in closed form."""
+"""SciPy's functions as forward functions, and the rule for parameters without a closed-form derivative."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _function(name: str) -> Any:
 def scipy(name: str) -> Callable[..., Any]:
     """SciPy's function of this name, looked up when it is first called.
 
-    float32 stays float32, also beside a Python number, and float16 is computed as float32. Complex numbers are refused
-    where SciPy has no such function for them.
+    float32 stays float32, even next to a Python number, and float16 is computed in float32. Complex numbers are
+    refused if SciPy has no such function for them.
     """
 
     def forward(*arrays: Any) -> Any:
@@ -55,12 +55,12 @@ def _single(value: Any) -> Any:
 
 
 def no_closed_form(op: str, parameter: str) -> Rule:
-    """The rule for a parameter by which the derivative has no closed form: it raises GraphError."""
+    """The rule for a parameter without a closed-form derivative: it raises GraphError."""
 
     def refuse(xp: Any, g: Any) -> Any:
         raise GraphError(
-            f"{op} has no derivative by {parameter} in closed form, and a gradient is needed for it; detach it, "
-            f"{parameter}.detach(), or differentiate by the other arguments alone"
+            f"{op} has no closed-form derivative with respect to {parameter}, but a gradient is needed for it; detach "
+            f"it, {parameter}.detach(), or differentiate only with respect to the other arguments"
         )
 
     return refuse

@@ -1,4 +1,4 @@
-"""Bessel functions, of the first kind and modified. By the order they have no derivative in closed form."""
+"""Bessel functions, of the first kind and modified, without a closed-form derivative with respect to the order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._scipy import no_closed_form, scipy
 
 __all__ = ["i0", "i0e", "i1", "i1e", "iv", "ive", "j0", "j1", "jv"]
 
-# Derivatives go by the neighbours in order (DLMF 10.6.1, 10.29.1): nothing is divided by x, so that 0 is no
+# Derivatives use the functions of neighbouring order (DLMF 10.6.1, 10.29.1): nothing is divided by x, so 0 is not a
 # special case.
 
 
@@ -40,7 +40,7 @@ def _d_jv(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(scipy("jv"), no_closed_form("jv", "v"), _d_jv)
 def jv(v: TensorLike, z: TensorLike, /) -> Tensor:
-    """Bessel function of the first kind of real order v. Raises GraphError where a gradient for v is needed.
+    """Bessel function of the first kind of real order v. Raises GraphError if a gradient for v is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.jv(2, [0.0, 1.0])
@@ -74,7 +74,7 @@ def _d_iv(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(scipy("iv"), no_closed_form("iv", "v"), _d_iv)
 def iv(v: TensorLike, z: TensorLike, /) -> Tensor:
-    """Modified Bessel function of real order v. Raises GraphError where a gradient for v is needed.
+    """Modified Bessel function of real order v. Raises GraphError if a gradient for v is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.iv(2, [0.0, 1.0])
@@ -112,7 +112,7 @@ def _d_ive(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
 
 @binary(real_only("ive", scipy("ive")), no_closed_form("ive", "v"), _d_ive)
 def ive(v: TensorLike, z: TensorLike, /) -> Tensor:
-    """``exp(-abs(z)) iv(v, z)``, without overflow. Raises GraphError where a gradient for v is needed.
+    """``exp(-abs(z)) iv(v, z)``, without overflow. Raises GraphError if a gradient for v is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.ive(2, [0.0, 1000.0])

@@ -1,7 +1,7 @@
 """The gamma function, its logarithm and derivatives, beta functions, incomplete ones, and zeta.
 
-The incomplete functions have no derivative in closed form by their parameters (``a`` and ``b``), nor zeta by its
-exponent: where a gradient is needed for one, GraphError names it, instead of a NaN or a zero.
+The incomplete functions have no closed-form derivative with respect to their parameters (``a`` and ``b``), nor zeta
+with respect to its exponent: if a gradient is needed for one, GraphError names it, instead of a NaN or a zero.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def digamma(x: TensorLike, /) -> Tensor:
 
 
 def polygamma(n: int, x: TensorLike, /) -> Tensor:
-    """The n-th derivative of :func:`digamma`, for an integer n from 0 on.
+    """The n-th derivative of :func:`digamma`, for an integer n >= 0.
 
     >>> import tensorgrad as tg
     >>> tg.special.polygamma(1, [1.0, 2.0])
@@ -77,9 +77,9 @@ def polygamma(n: int, x: TensorLike, /) -> Tensor:
     try:
         order = index(n)
     except TypeError as error:
-        raise TypeError(f"polygamma: n is an integer, got {type(n).__name__}; x comes second") from error
+        raise TypeError(f"polygamma: n must be an integer, got {type(n).__name__}; x comes second") from error
     if order < 0:
-        raise ValueError(f"polygamma: n counts derivatives, from 0 on, got {order}")
+        raise ValueError(f"polygamma: n must not be negative, got {order}")
     if order == 0:
         return digamma(x)
     factor = math.factorial(order) * (-1.0) ** (order + 1)
@@ -94,7 +94,7 @@ def polygamma(n: int, x: TensorLike, /) -> Tensor:
 
 
 def multigammaln(x: TensorLike, d: int, /) -> Tensor:
-    """Logarithm of the multivariate gamma function of d dimensions. Raises ValueError where x <= (d - 1) / 2.
+    """Logarithm of the multivariate gamma function of d dimensions. Raises ValueError if x <= (d - 1) / 2.
 
     >>> import tensorgrad as tg
     >>> tg.special.multigammaln([2.0], 2)
@@ -102,7 +102,7 @@ def multigammaln(x: TensorLike, d: int, /) -> Tensor:
     """
     count = index(d)
     if count < 1:
-        raise ValueError(f"multigammaln: d is the number of dimensions, from 1 on, got {count}")
+        raise ValueError(f"multigammaln: d, the number of dimensions, must be at least 1, got {count}")
     constant = 0.25 * count * (count - 1) * math.log(math.pi)
 
     def forward(a: Any) -> Any:
@@ -124,13 +124,13 @@ def multigammaln(x: TensorLike, d: int, /) -> Tensor:
 @indivisible
 def _check_multigammaln(a: Any, count: int) -> None:
     if np.any(a <= (count - 1) / 2):
-        raise ValueError(f"multigammaln: of {count} dimensions it is for x > {(count - 1) / 2}, got a smaller one")
+        raise ValueError(f"multigammaln: in {count} dimensions x must be above {(count - 1) / 2}, got a smaller one")
 
 
 def zeta(x: TensorLike, /, q: TensorLike | None = None) -> Tensor:
-    """Hurwitz zeta function, the sum of ``(k + q) ** -x`` over k from 0 on; Riemann's (q = 1) without q.
+    """Hurwitz zeta function, the sum of ``(k + q) ** -x`` over k >= 0; Riemann's (q = 1) without q.
 
-    Raises GraphError where a gradient for x is needed.
+    Raises GraphError if a gradient for x is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.zeta(2.0, [1.0, 2.0])
@@ -184,13 +184,17 @@ def betaln(a: TensorLike, b: TensorLike, /) -> Tensor:
     """
 
 
-def _power_of(xp: Any, base: Any, exponent: Any) -> Any:
-    """``exponent * log(base)``, of which 0 is taken 0 times as 0."""
-    return exponent * xp.log(xp.where((base == 0) & (exponent == 0), 1, base))
+# Densities are products, whose derivatives are right to any order also where a power is 0; but their factors can
+# overflow where they do not, and then they are computed in logarithms.
+_MODERATE = 30.0  # a logarithm whose exponential can be multiplied without a thought
 
 
 def _d_gammainc(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * xp.exp(_power_of(xp, y, x - 1) - y - xp.special.gammaln(x))
+    rest = -y - xp.special.gammaln(x)
+    log = (x - 1) * xp.log(xp.where(y == 0, 1, y))
+    product = (y == 0) | ((log < _MODERATE) & (rest > -_MODERATE))
+    base = xp.where(product, y, 1)
+    return g * xp.where(product, base ** (x - 1) * xp.exp(xp.where(product, rest, 0)), xp.exp(log + rest))
 
 
 def _d_gammaincc(xp: Any, g: Any, x: Any, y: Any) -> Any:
@@ -199,7 +203,7 @@ def _d_gammaincc(xp: Any, g: Any, x: Any, y: Any) -> Any:
 
 @binary(scipy("gammainc"), no_closed_form("gammainc", "a"), _d_gammainc)
 def gammainc(a: TensorLike, x: TensorLike, /) -> Tensor:
-    """Regularised lower incomplete gamma function. Raises GraphError where a gradient for a is needed.
+    """Regularised lower incomplete gamma function. Raises GraphError if a gradient for a is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.gammainc(1.0, [0.0, 1.0])
@@ -209,7 +213,7 @@ def gammainc(a: TensorLike, x: TensorLike, /) -> Tensor:
 
 @binary(scipy("gammaincc"), no_closed_form("gammaincc", "a"), _d_gammaincc)
 def gammaincc(a: TensorLike, x: TensorLike, /) -> Tensor:
-    """Regularised upper incomplete gamma function. Raises GraphError where a gradient for a is needed.
+    """Regularised upper incomplete gamma function. Raises GraphError if a gradient for a is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.gammaincc(1.0, [0.0, 1.0])
@@ -218,7 +222,7 @@ def gammaincc(a: TensorLike, x: TensorLike, /) -> Tensor:
 
 
 def betainc(a: TensorLike, b: TensorLike, x: TensorLike, /) -> Tensor:
-    """Regularised incomplete beta function. Raises GraphError where a gradient for a or b is needed.
+    """Regularised incomplete beta function. Raises GraphError if a gradient for a or b is needed.
 
     >>> import tensorgrad as tg
     >>> tg.special.betainc(1.0, 2.0, [0.0, 0.5])
@@ -226,8 +230,14 @@ def betainc(a: TensorLike, b: TensorLike, x: TensorLike, /) -> Tensor:
     """
 
     def d_x(xp: Any, g: Any, x: Any, y: Any, z: Any) -> Any:
-        log = _power_of(xp, z, x - 1) + _power_of(xp, 1 - z, y - 1)
-        return g * xp.exp(log - xp.special.betaln(x, y))
+        end = (z == 0) | (z == 1)
+        rest = -xp.special.betaln(x, y)
+        inner = xp.where(end, 0.5, z)
+        left, right = (x - 1) * xp.log(inner), (y - 1) * xp.log1p(-inner)
+        product = end | ((left < _MODERATE) & (right < _MODERATE) & (rest < _MODERATE))
+        base = xp.where(product, z, 0.5)
+        power = base ** (x - 1) * (1 - base) ** (y - 1)
+        return g * xp.where(product, power * xp.exp(rest), xp.exp(left + right + rest))
 
     return record(
         "betainc",

@@ -1,4 +1,4 @@
-"""How a number drawn from the gamma distribution moves with the distribution's shape."""
+"""How a number drawn from the gamma distribution moves with the shape parameter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def _nodes() -> tuple[tuple[float, float], ...]:
 
 
 def _weight(order: int, log: Any, a: Any, trigamma: Any) -> Any:
-    """The derivative of that order of the density by its shape, over the density; ``log`` is log t - digamma(1 + a)."""
+    """The derivative of this order of the density with respect to its shape, over the density.
+
+    ``log`` is log t - digamma(1 + a).
+    """
     if order == 1:
         return log + 1 / a
     return log * log + 2 * log / a - trigamma
@@ -44,8 +47,8 @@ def _series(order: int, a: Any, z: Any, log: Any, trigamma: Any) -> Any:
 
 
 def _integral(order: int, a: Any, z: Any, log: Any, trigamma: Any) -> Any:
-    # From 0 to z where that is the smaller part, else from z on, with t = z exp(-v) or z exp(v): the integrand falls
-    # from 1 at v = 0, without a turn, below exp(-40) at ``end``.
+    # From 0 to z if that is the smaller part, else from z on, with t = z exp(-v) or z exp(v): the integrand falls
+    # monotonically from 1 at v = 0 to below exp(-40) at ``end``.
     lower = z <= a
     sign = np.where(lower, -1.0, 1.0)
     wide = np.sqrt(120 / z)
@@ -61,7 +64,10 @@ def _integral(order: int, a: Any, z: Any, log: Any, trigamma: Any) -> Any:
 
 @indivisible
 def _moment(a: Any, z: Any, order: int) -> Any:
-    """The derivative of that order, by the shape a, of the probability below z, over the density at z; 0 at z = 0."""
+    """The derivative of this order of the probability below z with respect to the shape a, over the density at z.
+
+    It is 0 at z = 0.
+    """
     dtype = z.dtype
     a, z = np.asarray(a, np.float64), np.asarray(z, np.float64)
     some = z > 0
@@ -83,16 +89,16 @@ def _second(a: Any, z: Any) -> Any:
 
 def _refuse(xp: Any, g: Any) -> Any:
     raise GraphError(
-        "gamma: draws from it can be differentiated twice by their shape; a third derivative is needed here"
+        "gamma: draws can be differentiated only twice with respect to the shape, but a third derivative is needed"
     )
 
 
 def gamma_slope(a: Any, z: Any) -> Any:
-    """The derivative of a gamma-distributed number z by the shape a, at a fixed probability of smaller numbers.
+    """The derivative of a gamma-distributed number z with respect to the shape a, at a fixed probability below z.
 
-    This is the implicit derivative, minus that of the distribution function by the shape over the density (Figurnov,
-    Mohamed and Mnih, 2018), from a series or an integral without cancellation, to about 1e-12. On Tensors it has a
-    derivative of its own, once.
+    This is the implicit derivative, minus that of the distribution function with respect to the shape, over the
+    density (Figurnov, Mohamed and Mnih, 2018), from a series or an integral without cancellation, to about 1e-12. For
+    Tensors it can itself be differentiated, once.
 
     >>> round(float(gamma_slope(np.array(1.0), np.array(1.0))), 6)
     1.173563

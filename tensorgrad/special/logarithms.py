@@ -15,7 +15,7 @@ __all__ = ["entr", "exp1", "expit", "logit", "rel_entr", "spence"]
 def expit(x: TensorLike, /) -> Tensor:
     """Logistic function, ``1 / (1 + exp(-x))``: SciPy's name for :func:`tensorgrad.sigmoid`.
 
-    Its gradient is exact also where it rounds to 1.
+    Its gradient is accurate even where it rounds to 1.
 
     >>> import tensorgrad as tg
     >>> tg.special.expit([0.0, 1000.0])
@@ -35,7 +35,7 @@ def logit(x: TensorLike, /) -> Tensor:
 
 @unary(scipy("entr"), lambda xp, g, x: -g * (xp.log(x) + 1))
 def entr(x: TensorLike, /) -> Tensor:
-    """``-x log(x)``, at 0 its limit 0, with a gradient of inf; -inf below.
+    """``-x log(x)``; 0 at 0, with a gradient of inf, and -inf below.
 
     >>> import tensorgrad as tg
     >>> tg.special.entr([0.0, 0.5])
@@ -44,17 +44,17 @@ def entr(x: TensorLike, /) -> Tensor:
 
 
 def _d_rel_entr_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (xp.log(x / y) + 1)
+    return g * (xp.log(x) - xp.log(y) + 1)
 
 
 def _d_rel_entr_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    zero = (x == 0) & (y >= 0)  # where the result is 0 for any y
-    return -g * x / xp.where(zero, 1, y)
+    zero = (x == 0) & (y == 0)  # where the result is 0, and nothing is known of its neighbours
+    return xp.where(zero, 0, -g * x / xp.where(zero, 1, y))
 
 
 @binary(scipy("rel_entr"), _d_rel_entr_x, _d_rel_entr_y)
 def rel_entr(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """``x log(x / y)``, the summand of the relative entropy; 0 at x = 0, where the gradient for y is 0.
+    """``x log(x / y)``, a term of the relative entropy; 0 at x = 0, where the gradient for y is 0.
 
     >>> import tensorgrad as tg
     >>> tg.special.rel_entr([0.0, 0.5], 0.25)
@@ -73,14 +73,18 @@ def exp1(x: TensorLike, /) -> Tensor:
 
 
 def _d_spence(xp: Any, g: Any, x: Any) -> Any:
-    # log(x) / (1 - x). Around 1, where derivatives of the quotient cancel, its series in t = x - 1.
+    # log(x) / (1 - x). Near 1, where derivatives of the quotient suffer cancellation: log(x) = 2 arctanh(w) with
+    # w = t / (2 + t) and t = x - 1, and the series of that.
     t = x - 1
-    near = xp.abs(t) < 0.02
+    near = xp.abs(t) < 0.5
+    close = xp.where(near, t, 0)
+    w = close / (2 + close)
+    square = w * w
     series = xp.zeros_like(t)
-    for k in range(10, 0, -1):
-        series = (-1) ** k / k + t * series
+    for k in range(35, 0, -2):
+        series = 1 / k + square * series
     away = xp.where(near, 1, t)
-    return g * xp.where(near, series, -xp.log(xp.where(near, 1, x)) / away)
+    return -g * xp.where(near, 2 * series / (2 + close), xp.log(xp.where(near, 1, x)) / away)
 
 
 @unary(real_only("spence", scipy("spence")), _d_spence)

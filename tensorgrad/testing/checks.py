@@ -71,7 +71,8 @@ def gradcheck(
         inputs: Tensors or arrays, float64 or complex128.
         rtol: the relative tolerance; by default 1e-10 with a complex step, 1e-7 with central differences.
         atol: the absolute tolerance, which is added. None allows for the errors that rounding in ``f`` and the step of
-            central differences cause in the numeric derivative; they scale with the size of ``f``.
+            central differences cause in the numeric derivative. They scale with the size of ``f`` at this point and
+            nearby, so that they are not zero where ``f`` is zero.
         method: "complex" is exact up to rounding, for analytic functions whose operations accept complex numbers
             (Squire and Trapp 1998); "central" is for all others (five points, so an error of order step**4).
             None uses the complex step if it agrees with central differences, which it uses otherwise.

@@ -33,6 +33,9 @@ _STEP = 1e-4  # the step of a central difference, for inputs around 1
 _FINER = 1 / 16  # the factor for a second, finer step, to tell strong curvature from a kink
 _TINY = 1e-100  # the complex step: nothing is subtracted, so nothing cancels
 _ROUNDING = 500 * np.finfo(np.float64).eps  # the rounding error of f, relative to its values
+_CANCELLING = 100 * np.finfo(np.float64).eps  # that of f where its terms cancel, relative to its values nearby
+_NEARBY = 0.25  # the distance of nearby points, relative to the inputs
+_LEAST = float(np.finfo(np.float64).tiny)  # the least rounding error of f, so that no tolerance is zero
 _EXACT = 1e-12  # the error of a complex-step derivative, relative to the terms of its sum
 _CANCELLED = 1e-14  # the error of a first derivative that almost cancels, relative to what it was computed from
 
@@ -90,11 +93,41 @@ def _moved_size(weights: list[Any], values: list[Any], moved: list[Any]) -> floa
     return float(sum(np.sum(np.where(m, np.abs(w * v), 0)) for w, v, m in zip(weights, values, moved, strict=True)))
 
 
+def _sizes_nearby(f: Callable[..., Any], points: list[Any], middle: list[Any]) -> list[Any]:
+    """The magnitudes of the results of f, at this point or nearby.
+
+    If terms cancel, as in the determinant of a singular matrix, a result can be zero here, and stay zero whichever
+    element moves. Its rounding error still scales with the terms, and so with the results nearby. Nearby results that
+    are not finite, or where f raises, do not count.
+    """
+    rng = np.random.default_rng(0)
+    shifts = [_NEARBY * rng.uniform(-1, 1, point.shape) * _scale(point) for point in points]
+    sizes = [np.abs(out) for out in middle]
+    for sign in (1, -1):
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                there = evaluated(f, [point + sign * shift for point, shift in zip(points, shifts, strict=True)])
+        except Exception:
+            continue  # outside the domain
+        if [out.shape for out in there] == [size.shape for size in sizes]:
+            large = [np.where(np.isfinite(out), np.abs(out), 0) for out in there]
+            sizes = [np.maximum(a, b) for a, b in zip(sizes, large, strict=True)]
+    return sizes
+
+
+def _scale(point: Any) -> Any:
+    """The magnitude of each element; for zeros that of the largest element, or 1."""
+    sizes = np.abs(point)
+    return np.where(sizes > 0, sizes, np.max(sizes, initial=0) or 1.0)
+
+
 class _Difference(NamedTuple):
     """The five-point central difference with respect to one element, and estimates of its quality."""
 
     derivative: float
     rounding: float  # its error from rounding in f
+    floor: float  # the least error to expect, because f was computed from terms that cancel
     truncation: float  # its error from the step
     bend: float  # the measure of a kink: for a smooth function, it shrinks with the step, or faster
     steepest: float  # the largest of the four slopes, in absolute value
@@ -107,27 +140,31 @@ def _difference(
     points: list[Any],
     weights: list[Any],
     middle: list[Any],
+    nearby: list[Any],
     size: float,
     i: int,
     index: tuple[int, ...],
     step: float,
 ) -> _Difference:
     slopes = []
-    rounding = 0.0
+    rounding = floor = 0.0
     for k in (1, -1, 2, -2):
         there = evaluated(f, _moved(points, i, index, k * step))
         # The change of elements that did not move is exactly zero, before weights and sums can add rounding errors.
         still = [a == b for a, b in zip(middle, there, strict=True)]
+        moved = [~s for s in still]
         changes = [np.where(s, 0, b - a) for a, b, s in zip(middle, there, still, strict=True)]
         slopes.append(float(_weighted(weights, changes) / (k * step)))
         large = [np.maximum(np.abs(a), np.abs(b)) for a, b in zip(middle, there, strict=True)]
-        rounding = max(rounding, _ROUNDING * _moved_size(weights, large, [~s for s in still]) / step)
+        rounding = max(rounding, _ROUNDING * _moved_size(weights, large, moved) / step)
+        floor = max(floor, (_CANCELLING * _moved_size(weights, nearby, moved) + _LEAST) / step)
     right, left, right2, left2 = slopes
     near, far = (right + left) / 2, (right2 + left2) / 2
     apart, larger = abs(near - far), max(abs(near), abs(far))
     return _Difference(
         derivative=(4 * near - far) / 3,
         rounding=rounding + _CANCELLED * size / step,
+        floor=floor,
         # The error of near is about apart / 3, of order step**2; what remains of it is of order step**4.
         truncation=4 * apart * (apart / larger) if larger else 0.0,
         # For a smooth function, right - left is proportional to the step, and near - far to its square.
@@ -143,16 +180,17 @@ def central(
 ) -> Numeric:
     """Five-point central differences. Raises GradcheckError if there is a kink among the five points."""
     numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
+    nearby = _sizes_nearby(f, points, middle)
     for i, index in _elements(points):
         step = _STEP * max(1.0, abs(points[i][index]))
-        found = _difference(f, points, weights, middle, size, i, index, step)
+        found = _difference(f, points, weights, middle, nearby, size, i, index, step)
         if not np.isfinite(found.derivative):
             raise GradcheckError(
                 f"{name_of(f)} is not finite around input {i}, index {shown(index)} = {points[i][index]}, so "
                 f"it has no numeric derivative there; check at another point"
             )
-        if found.bend > 1e-3 * found.steepest + max(found.rounding, atol):
-            finer = _difference(f, points, weights, middle, size, i, index, _FINER * step)
+        if found.bend > 1e-3 * found.steepest + max(found.rounding, found.floor, atol):
+            finer = _difference(f, points, weights, middle, nearby, size, i, index, _FINER * step)
             # Curvature shrinks by a power of the step. A kink stays, or is now outside the points and leaves nothing.
             nothing = max(_FINER**10 * found.bend, 0.01 * finer.rounding)
             if not nothing < finer.bend < 2 * _FINER * found.bend:
@@ -163,7 +201,7 @@ def central(
                 )
             found = finer
         numeric[i][index] = found.derivative
-        errors[i][index] = found.rounding + found.truncation
+        errors[i][index] = max(found.rounding, found.floor) + found.truncation
     return numeric, errors
 
 
@@ -197,11 +235,11 @@ def _joined(parts: list[Any], like: list[Any]) -> list[Any]:
 def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], size: float) -> Numeric:
     """The imaginary part of f at x + ih, divided by h."""
     numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
+    nearby = _sizes_nearby(f, points, evaluated(f, points))
     for i, index in _elements(points):
         results = evaluated(f, _moved(points, i, index, _TINY * 1j))
         parts = [np.imag(out) / _TINY for out in results]
         moved = [part != 0 for part in parts]
-        values = [np.real(out) for out in results]
         numeric[i][index] = _weighted(weights, parts)
         truncation = 1e6 * _TINY**2  # for functions like x**3 at 0, whose imaginary part is -h**3 there
         errors[i][index] = (
@@ -209,7 +247,7 @@ def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], s
             + _CANCELLED * size
             + _EXACT
             * max(
-                _moved_size(weights, values, moved) / max(1.0, abs(points[i][index])),
+                _moved_size(weights, nearby, moved) / max(1.0, abs(points[i][index])),
                 _moved_size(weights, parts, moved),
             )
         )

@@ -1,4 +1,4 @@
-"""Modules of one's own, for the tests of Module."""
+"""User-defined modules, for the tests of Module."""
 
 import numpy as np
 

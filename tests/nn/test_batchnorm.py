@@ -1,9 +1,9 @@
-"""The gradient of BatchNorm, which the engine derives, beside the formulas worked out by hand.
+"""The gradient of BatchNorm, which the engine derives, compared with the formulas worked out by hand.
 
 A relative error is the largest absolute difference of two arrays divided by the largest magnitude among the
-terms that the formula adds up, ``gamma / sigma * |dy|`` for dx. (Those terms cancel: with two rows a batch,
+terms that the formula adds up, ``gamma / sigma * |dy|`` for dx. (Those terms cancel: with two rows per batch,
 all but about eps / var of them, so that dx itself carries fewer digits, in any order of evaluation.) Where
-they do not, from three rows on, the error relative to the largest element of dx is held to the same bound.
+they do not, from three rows on, the error relative to the largest element of dx must meet the same bound.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def closed_form(x, dy, gamma, eps):
 
 
 def long_form(x, dy, gamma, eps):
-    """Ioffe and Szegedy, 2015, section 3: by way of the gradients for the variance and the mean."""
+    """Ioffe and Szegedy, 2015, section 3: via the gradients of the variance and the mean."""
     n = len(x)
     mean, var = x.mean(axis=0), x.var(axis=0)
     dxhat = dy * gamma
@@ -57,7 +57,7 @@ def long_form(x, dy, gamma, eps):
 
 
 def errors(n, affine):
-    """Largest relative error of dx, dgamma, dbeta against both forms; that of dx relative to dx itself."""
+    """The largest relative error of dx, dgamma, dbeta against both forms; for dx also relative to dx itself."""
     x, dy, gamma, beta = case(n)
     gamma = gamma if affine else np.ones_like(gamma)
     bn = layer(x.shape[1], gamma, beta, affine=affine, training=True)
@@ -89,7 +89,7 @@ def test_the_closed_form_can_tell_a_wrong_gradient():
     xhat = (x - x.mean(axis=0)) / x.std(axis=0)
     without_variance = gamma / x.std(axis=0) * (dy - dy.mean(axis=0))
     assert np.abs(right - without_variance).max() > 1e-3
-    assert np.abs((right * xhat).sum(axis=0)).max() < 1e-3  # what the missing term takes out
+    assert np.abs((right * xhat).sum(axis=0)).max() < 1e-3  # the part that the missing term removes
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -1,4 +1,4 @@
-"""What batch normalisation promises in a fault, and its running statistics."""
+"""What batch normalisation promises when things go wrong, and its running statistics."""
 
 import warnings
 
@@ -84,7 +84,7 @@ def test_a_training_forward_between_forward_and_backward_does_not_disturb_an_eva
     np.testing.assert_allclose(x.grad, 1 / np.sqrt(1 + bn.eps), rtol=1e-14)
 
 
-# --- batches that do not fit ----------------------------------------------------------------------------
+# --- batches of wrong shapes ----------------------------------------------------------------------------
 
 
 @pytest.mark.promise("G1", "G2")
@@ -132,7 +132,7 @@ def test_wrong_shapes_are_refused_with_the_path(shape, text, training):
 
 
 def forward_and_backward(bn, x, dy, compiled):
-    """Result and gradient for the input."""
+    """Return the result and the gradient of the input."""
     leaf = tg.Tensor(x, requires_grad=True)
 
     def step():
@@ -149,7 +149,7 @@ def forward_and_backward(bn, x, dy, compiled):
 @pytest.mark.parametrize("value", [0.0, 2.0, 0.1, -1000.1, 1e6 + 0.3])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_constant_feature_is_zero_and_so_is_the_gradient_of_its_sum(value, shape, dtype, compiled):
-    """Whatever its size, of which a rounded mean would leave up to 1 in float32."""
+    """This holds for any value, although rounding of a mean would leave up to 1 in float32."""
     (x,) = batches(shape, 1)
     x[:, 0] = value
     bn = nn.BatchNorm(2, dtype=dtype)
@@ -195,7 +195,7 @@ def test_a_batch_that_is_not_finite_leaves_the_running_statistics_and_warns_with
     before = model.state_dict()
     wrong = x.copy()
     wrong[row, 1] = bad
-    with pytest.warns(RuntimeWarning, match=r"^0: batch_norm: the batch holds NaN or infinity; .* not updated"):
+    with pytest.warns(RuntimeWarning, match=r"^0: batch_norm: the batch contains NaN or infinity; .* not updated"):
         y = run(wrong)
     assert np.isnan(y.data[:, 1]).any()
     assert np.isfinite(y.data[:, 0]).all()
@@ -217,12 +217,16 @@ def test_nan_in_evaluation_touches_nothing_and_does_not_warn():
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"momentum": 1.5}, ValueError, r"BatchNorm: momentum, the weight of the old value, is in \[0, 1\], got 1.5"),
+        (
+            {"momentum": 1.5},
+            ValueError,
+            r"BatchNorm: momentum, the weight of the old value, must be in \[0, 1\], got 1.5",
+        ),
         ({"momentum": -0.1}, ValueError, "BatchNorm: momentum must be .* at least 0, got -0.1"),
         ({"momentum": float("nan")}, ValueError, "BatchNorm: momentum must be .*, got nan"),
         ({"momentum": "0.9"}, ValueError, "BatchNorm: momentum must be .*, got '0.9'"),
         ({"eps": -1.0}, ValueError, "BatchNorm: eps must be a finite number of at least 0, got -1.0"),
-        ({"dtype": np.int64, "affine": False}, tg.DTypeError, "BatchNorm: dtype must be of floating point, got int64"),
+        ({"dtype": np.int64, "affine": False}, tg.DTypeError, "BatchNorm: dtype must be floating point, got int64"),
     ],
 )
 def test_bad_options_are_refused(options, error, text):

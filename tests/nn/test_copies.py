@@ -45,7 +45,7 @@ def test_a_module_and_its_optimiser(duplicate):
         optimizer.step()
         return loss
 
-    model.last = step(model, optimizer)  # a result that a module holds
+    model.last = step(model, optimizer)  # a result that the module holds
     twin, twin_optimizer = duplicate((model, optimizer))
     assert not twin.last.requires_grad
     assert [p.name for p in twin.parameters()] == [p.name for p in model.parameters()]

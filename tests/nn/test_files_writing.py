@@ -40,26 +40,38 @@ def test_kill_9_at_random_moments(path):
     assert "after the next saving: 0" in run.stdout
 
 
+@pytest.fixture
+def running():
+    """A process that runs until the test is done."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
 @pytest.mark.promise("L5")
 @posix
-def test_temporary_files_of_the_dead_are_removed(path):
+def test_temporary_files_of_the_dead_are_removed(path, running):
     model = nn.Linear(2, 1, rng=0)
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     nn.save(path, model)
-    stray = next(iter(_temporary_names(path, model)))  # of a dead process that had our number, say
+    stray = next(iter(_temporary_names(path, model)))  # of a dead process that had our process id, say
     dead = re.sub(r"-\d+-", f"-{process.pid}-", stray)
     assert dead != stray
+    running = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     kept = {
-        "of a process that runs": re.sub(r"-\d+-", f"-{os.getppid()}-", stray),
+        "of a process that runs": re.sub(r"-\d+-", f"-{running.pid}-", stray),
         "of another host": re.sub(r"[0-9a-f]{8}-\d", "00000000-1", dead, count=1),
         "of another file": f".x{dead[1:]}",
         "something else": dead.removesuffix(".tmp"),
     }
-    # The stray has our own number, which a process before us had: nobody writes it now.
+    # The stray has our own process id, which an earlier process had: nobody writes it now.
     for name in (dead, stray, *kept.values()):
         (path.parent / name).write_bytes(b"half")
-    nn.save(path, model)
+    try:
+        nn.save(path, model)
+    finally:
+        running.communicate()
     assert {p.name for p in path.parent.iterdir()} == {path.name, *kept.values()}
 
 
@@ -87,7 +99,7 @@ def test_what_is_being_written_is_no_stray(path):
 
 
 def _temporary_names(path, model):
-    """How nn.save calls the file that it writes."""
+    """The name of the file that nn.save writes first."""
     seen = set()
     real = os.replace
 
@@ -100,6 +112,51 @@ def _temporary_names(path, model):
         nn.save(path, model)
     assert len(seen) == 1
     return seen
+
+
+@pytest.mark.promise("L5")
+@posix
+def test_the_disk_has_the_whole_file_before_its_name_and_then_the_folder(path, monkeypatch):
+    """The system is asked to sync to the disk: a power cut at any moment leaves the old file or the new one."""
+    events = []
+    real = os.fsync, os.replace
+
+    def fsync(handle):
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            assert os.path.samestat(found, os.stat(path.parent))
+            events.append("folder")
+        else:
+            events.append(found.st_size)
+        real[0](handle)
+
+    def replace(source, target):
+        events.append("replace")
+        real[1](source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    nn.save(path, nn.Linear(30, 10, rng=0))
+    assert events == [path.stat().st_size, "replace", "folder"]
+
+
+@posix
+def test_the_temporary_file_of_another_users_process_stays(path, monkeypatch):
+    """A process that we are not allowed to signal is running."""
+    model = nn.Linear(2, 1, rng=0)
+    theirs = path.parent / re.sub(r"-\d+-", "-123456789-", next(iter(_temporary_names(path, model))))
+    theirs.write_bytes(b"half")
+    asked = []
+
+    def kill(process, signal):
+        asked.append((process, signal))
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", kill)
+        nn.save(path, model)
+    assert asked == [(123456789, 0)]
+    assert theirs.exists()
 
 
 FAILURES = {
@@ -171,7 +228,7 @@ import os, nn
 if {suffix == "safetensors"}:
     import safetensors.numpy
 if os.geteuid() == 0:
-    os.seteuid(65534)  # root may write everywhere
+    os.seteuid(65534)  # root can write everywhere
 try:
     nn.save({path!r}, nn.Linear(2, 1))
 except OSError as error:
@@ -198,17 +255,18 @@ def test_paths_that_cannot_be_files(path):
 @posix
 def test_a_pipe_is_not_replaced(path):
     os.mkfifo(path)
-    with pytest.raises(FileExistsError, match="is no regular file"):
+    with pytest.raises(FileExistsError, match="is not a regular file"):
         nn.save(path, nn.Linear(2, 1))
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
 @posix
-def test_permissions_and_links(path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0, 0o666), (0o022, 0o644), (0o027, 0o640)])
+def test_permissions_and_links(path, umask, mode):
+    before = os.umask(umask)
     try:
         nn.save(path, nn.Linear(2, 1))
-        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert stat.S_IMODE(path.stat().st_mode) == mode
         path.chmod(0o600)
         link = path.with_name(f"link{path.suffix}")
         link.symlink_to(path.name)

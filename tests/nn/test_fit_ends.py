@@ -1,4 +1,4 @@
-"""How a training ends: by a callback, by Ctrl-C."""
+"""How a training run ends: by a callback, by Ctrl-C."""
 
 import signal
 import threading
@@ -25,6 +25,20 @@ def test_callbacks_are_called_in_order_and_may_end_it():
     assert watch.calls == ["begin", 1, 2, "end"]
     assert watch.steps == 5
     assert history.stopped == "enough"
+
+
+def test_why_a_fit_ended_is_forgotten_when_the_next_begins():
+    X, y = data(32)
+    model, seen = made(), []
+
+    def stop(fit):
+        fit.stopped = "enough"
+
+    model.fit(X, y, epochs=2, callbacks=[Recorder(stop, at=1)])
+    assert model.history.stopped == "enough"
+    model.fit(X, y, epochs=2, callbacks=[Recorder(lambda fit: seen.append(fit.model.history.stopped), at=1)])
+    assert seen == [""]
+    assert model.history.stopped == ""
 
 
 @pytest.mark.promise("J4")

@@ -20,7 +20,7 @@ def test_mean_and_variance(family, kind):
     kurtosis = 3 if kind == "normal" else 1.8
     assert abs(w.mean()) < 5 * np.sqrt(variance / n)
     assert abs(w.var() / variance - 1) < 5 * np.sqrt((kurtosis - 1) / n)
-    # the three families are told apart by that
+    # this tells the three families apart
     assert min(abs(v / variance - 1) for f, v in VARIANCE.items() if f != family) > 10 * np.sqrt(2 / n)
 
 
@@ -112,7 +112,7 @@ def test_layers_hand_over_their_shape_dtype_and_generator(name):
 
 
 def mean_square(module):
-    """E[f(z)²] for a standard normal z, by Gauss and Legendre on pieces that no kink lies inside of."""
+    """E[f(z)²] for a standard normal z, by Gauss-Legendre quadrature on intervals without a kink inside."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
     edges = np.array([-40, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 40.0])
     half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
@@ -170,7 +170,7 @@ def test_orthogonal_rows_or_columns(shape):
 
 
 def test_orthogonal_matrices_are_uniformly_distributed():
-    """Without the signs, NumPy's factor has a diagonal that is mostly negative; uniform ones have mean 0."""
+    """Without the fixed signs, the diagonal of NumPy's factor is mostly negative; a uniform one has mean 0."""
     draws = np.stack([nn.init.orthogonal((2, 2), dtype=np.float64, rng=seed) for seed in range(2000)])
     assert np.abs(draws.mean(axis=0)).max() < 5 * np.sqrt(0.5 / len(draws))
     assert abs((np.linalg.det(draws) > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(len(draws))
@@ -180,7 +180,7 @@ def test_orthogonal_matrices_are_uniformly_distributed():
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_deep_network_keeps_its_scale_as_the_family_promises(activation):
-    """The mean square behind 30 layers stays within a factor of 20 with the gain, and is lost without."""
+    """The mean square after 30 layers stays within a factor of 20 with the gain, and vanishes without."""
     x = np.random.default_rng(0).normal(size=(200, 128))
     spread = {}
     for gain in (activation, 0.5):
@@ -247,7 +247,7 @@ def test_a_truncated_normal_stays_in_its_interval_with_the_mean_of_the_formula(m
         ("normal", {"mean": "0"}, "normal: mean must be a finite number, got '0'"),
         ("uniform", {"low": 1, "high": 1}, "uniform: low must be below high, got 1.0 and 1.0"),
         ("truncated_normal", {"std": 0.0}, "truncated_normal: std must be positive"),
-        ("truncated_normal", {"low": 5, "high": 6}, r"low=5.0 to high=6.0 holds 2.9e-07 .*at least 0.01"),
+        ("truncated_normal", {"low": 5, "high": 6}, r"low=5.0 to high=6.0 contains 2.9e-07 .*at least 0.01"),
         ("truncated_normal", {"low": 3, "high": -3}, "low must be below high"),
         ("constant", {"value": math.inf}, "constant: value must be a finite number, got inf"),
     ],
@@ -275,7 +275,7 @@ def test_a_dict_is_a_name_and_its_options():
         ({"std": 0.02}, "the name None"),
         ({"name": ["normal"]}, r"the name \['normal'\]"),
         ({"name": "truncated_normal", "sdt": 0.02}, "has no field 'sdt'; its fields are mean, std, low, high"),
-        ({"name": "zeros", "value": 1}, "'zeros' has no field 'value'; it has none"),
+        ({"name": "zeros", "value": 1}, "'zeros' has no field 'value'; it has no fields"),
         ({"name": "normal", "rng": 0}, "no field 'rng'"),
         ({"name": "constant"}, r"'constant' needs the field 'value'; write \{'name': 'constant', 'value': \.\.\.\}"),
         ("constant", "needs the field 'value'"),
@@ -290,5 +290,5 @@ def test_a_dict_that_does_not_fit_names_its_field(init, text):
 @pytest.mark.parametrize("dtype", [np.int64, bool, "complex64"])
 def test_a_dtype_that_is_not_of_floating_point_is_refused(name, dtype):
     options = {"value": 1.5} if name == "constant" else {}
-    with pytest.raises(tg.DTypeError, match=f"{name}: dtype must be of floating point, got"):
+    with pytest.raises(tg.DTypeError, match=f"{name}: dtype must be floating point, got"):
         getattr(nn.init, name)((3, 2), dtype=dtype, **options)

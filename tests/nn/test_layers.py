@@ -1,4 +1,4 @@
-"""Layers without a peer: what they compute, show and refuse; dropout, the penalty."""
+"""Layers without a peer: results, representations and refusals; dropout, the penalty."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import nn
 import tensorgrad as tg
 from nn._layers.activations import ACTIVATIONS
 
-# --- what needs no peer ---------------------------------------------------------------------------------
+# --- without a peer -------------------------------------------------------------------------------------
 
 
 def test_every_activation_can_be_made_by_name_and_keeps_shape_and_dtype():
@@ -80,15 +80,15 @@ def ones(*shape):
         (
             lambda: nn.Conv2d(3, 4, 3)(ones(2, 5, 6, 6)),
             tg.ShapeError,
-            r"Conv2d\(in=3.*x has 5 channels, weight expects 3",
+            r"Conv2d\(in=3.*x has 5 channels, but weight expects 3",
         ),
         (lambda: nn.Conv2d(3, 4, 3)(ones(3, 6, 6)), tg.ShapeError, r"batch, channels, height, width.*write x\[None\]"),
-        (lambda: nn.Conv1d(3, 4, 0), ValueError, "Conv1d: kernel_size is an integer of at least 1"),
+        (lambda: nn.Conv1d(3, 4, 0), ValueError, "Conv1d: kernel_size must be an integer of at least 1"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), ValueError, "Conv2d: kernel_size .*2 axes"),
         (
             lambda: nn.Conv2d(3, 4, 3, padding="full"),
             ValueError,
-            "Conv2d: padding is 'same', 'valid' or numbers, got 'full'",
+            "Conv2d: padding must be 'same', 'valid' or integers, got 'full'",
         ),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), ValueError, "Conv2d: groups=2 does not divide in_channels=3"),
         (lambda: nn.Conv1d(4, 3, 3, groups=2), ValueError, "Conv1d: groups=2 does not divide out_channels=3"),
@@ -101,9 +101,17 @@ def ones(*shape):
         ),
         (lambda: nn.Linear(2, True), ValueError, "Linear: out_features must be an integer of at least 1, got True"),
         (lambda: nn.MaxPool2d(0), ValueError, "MaxPool2d: kernel_size"),
-        (lambda: nn.MaxPool2d(2, padding=2), ValueError, "MaxPool2d: padding is at most half of kernel_size=2, got 2"),
-        (lambda: nn.MaxPool1d(2, 1, 2, 3), ValueError, "MaxPool1d: padding is at most half of kernel_size=2, got 2"),
-        (lambda: nn.AvgPool2d((2, 4), padding=(2, 2)), ValueError, "AvgPool2d: padding is at most half"),
+        (
+            lambda: nn.MaxPool2d(2, padding=2),
+            ValueError,
+            "MaxPool2d: padding must be at most half of kernel_size=2, got 2",
+        ),
+        (
+            lambda: nn.MaxPool1d(2, 1, 2, 3),
+            ValueError,
+            "MaxPool1d: padding must be at most half of kernel_size=2, got 2",
+        ),
+        (lambda: nn.AvgPool2d((2, 4), padding=(2, 2)), ValueError, "AvgPool2d: padding must be at most half"),
         (lambda: nn.Flatten("1"), ValueError, "Flatten: start_axis must be an integer, got '1'"),
         (lambda: nn.Flatten(1, None), ValueError, "Flatten: end_axis must be an integer, got None"),
         (lambda: nn.Softmax(None), ValueError, "Softmax: axis must be an integer, got None"),
@@ -114,8 +122,8 @@ def ones(*shape):
             r"Sequential: argument 0 must be a Module, .*write Sequential\(\*modules\)",
         ),
         (lambda: nn.AvgPool1d(2)(ones(3, 4)), tg.ShapeError, r"batch, channels, length"),
-        (lambda: nn.Flatten(2)(ones(3, 4)), tg.ShapeError, r"axes 2 to -1 in x, got shape \(3, 4\)"),
-        (lambda: nn.LayerNorm(3)(ones(4, 5)), tg.ShapeError, r"ends in normalized_shape \(3,\)"),
+        (lambda: nn.Flatten(2)(ones(3, 4)), tg.ShapeError, r"expected x with axes 2 to -1, got shape \(3, 4\)"),
+        (lambda: nn.LayerNorm(3)(ones(4, 5)), tg.ShapeError, r"to end in normalized_shape \(3,\)"),
         (lambda: nn.LayerNorm(0), ValueError, "LayerNorm: normalized_shape must be an integer of at least 1, got 0"),
         (lambda: nn.RMSNorm(()), ValueError, "RMSNorm: normalized_shape must have at least one axis"),
         (lambda: nn.RMSNorm(3, eps=-1), ValueError, "RMSNorm: eps must be a finite number of at least 0, got -1"),
@@ -129,17 +137,17 @@ def ones(*shape):
             "Embedding: padding_idx must be an integer of at least -5, got -6",
         ),
         (lambda: nn.Embedding(5, 2)([[0, 5]]), IndexError, r"index 5 at position \(0, 1\)"),
-        (lambda: nn.Embedding(5, 2)([0.5]), tg.DTypeError, "expected integers, got float64"),
+        (lambda: nn.Embedding(5, 2)([0.5]), tg.DTypeError, r"must be integers \(row numbers\), got float64"),
         (lambda: nn.MultiheadAttention(5, 2), ValueError, "num_heads=2 does not divide embed_dim=5"),
         (lambda: nn.MultiheadAttention(4, 2, 1.0), ValueError, r"MultiheadAttention: dropout, .*\[0, 1\), got 1.0"),
         (lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 5)), tg.ShapeError, r"^query_proj: .*5 != 4"),
         (
             lambda: nn.MultiheadAttention(4, 2)(ones(2, 3, 4), mask=np.ones((2, 3, 4), bool)),
             tg.ShapeError,
-            r"attn_mask has shape \(2, 1, 3, 4\), expected one that broadcasts to the scores', \(2, 2, 3, 3\)",
+            r"attn_mask has shape \(2, 1, 3, 4\), expected one that broadcasts to \(2, 2, 3, 3\)",
         ),
         (lambda: nn.PReLU(3)(ones(2, 4)), tg.ShapeError, "3"),
-        (lambda: nn.GELU("erf"), ValueError, "GELU: approximate is 'none' or 'tanh', got 'erf'"),
+        (lambda: nn.GELU("erf"), ValueError, "GELU: approximate must be 'none' or 'tanh', got 'erf'"),
         (lambda: nn.Softplus(0.0), ValueError, "Softplus: beta must be positive, got 0.0"),
         (lambda: nn.Hardtanh(1, 1), ValueError, "Hardtanh: min_val must be below max_val, got 1 and 1"),
         (lambda: nn.ELU(float("nan")), ValueError, "ELU: alpha must be a finite number, got nan"),
@@ -167,7 +175,7 @@ def test_a_dropout_probability_outside_its_range_is_refused(p):
 
 def test_dropout_refuses_integers_in_training_and_in_evaluation():
     for layer in (nn.Dropout(0.5), nn.Dropout(0.5).eval()):
-        with pytest.raises(tg.DTypeError, match=r"dropout: expected x of floating point, got int64; write x.astype"):
+        with pytest.raises(tg.DTypeError, match=r"dropout: expected floating-point x, got int64; write x.astype"):
             layer(np.ones(3, np.int64))
 
 

@@ -1,4 +1,4 @@
-"""All layers at once: dtypes, memory layouts, derivatives of second order, and how they show."""
+"""All layers at once: dtypes, memory layouts, second derivatives, and representations."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ EACH = pytest.mark.parametrize("name", LAYERS)
 
 
 def numbers(shape):
-    """No two alike, none near 0, 1 or -1, where something has a kink."""
+    """Draw numbers that all differ, and none near 0, 1 or -1, where some functions have a kink."""
     count = int(np.prod(shape))
     values = (np.random.default_rng(3).permutation(count) + 0.5) / count * 5 - 2.5
     kinks = np.array([-1.0, 0.0, 1.0])

@@ -1,4 +1,4 @@
-"""Layers beside PyTorch's: values, and the gradients of inputs and parameters."""
+"""Layers compared with PyTorch's: values, and the gradients of inputs and parameters."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ F64 = {"dtype": np.float64}
 
 
 class Pair(NamedTuple):
-    """A layer of ours, PyTorch's, and the arrays of the latter under our names (of the parameters, or gradients)."""
+    """A layer of ours, PyTorch's, and the latter's arrays (parameters or gradients) under our names."""
 
     id: str
     ours: Callable[[], nn.Module]
@@ -152,7 +152,7 @@ def close(got, want, what):
 
 
 def beside(ours, peer, arrays, inputs, **keywords):
-    """Our layer and PyTorch's, with PyTorch's parameters changed to random ones, on the same inputs."""
+    """Run our layer and PyTorch's, with PyTorch's parameters replaced by random ones, on the same inputs."""
     import torch
 
     rng = np.random.default_rng(1)

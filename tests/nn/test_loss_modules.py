@@ -1,4 +1,4 @@
-"""Losses as modules: the functions with their options held."""
+"""Losses as modules: the functions with stored options."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_modules_are_the_functions(name, reduction):
         module = LOSSES[name](**held, reduction=reduction)
         np.testing.assert_array_equal(module(*arrays).data, want.data)
         assert f"reduction={reduction!r}" in repr(module)
-    with pytest.raises(ValueError, match=f"{LOSSES[name].__name__}: reduction is .*'average'"):
+    with pytest.raises(ValueError, match=f"{LOSSES[name].__name__}: reduction must be .*'average'"):
         LOSSES[name](reduction="average")
 
 

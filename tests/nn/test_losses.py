@@ -110,7 +110,7 @@ def test_a_label_out_of_range_is_named_with_its_position(label, options):
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "text"),
     [
-        ((4, 3), np.zeros(4), tg.DTypeError, r"expected integers .*\(4, 3\).*float64 of shape \(4,\); .*astype"),
+        ((4, 3), np.zeros(4), tg.DTypeError, r"must be integers .*\(4, 3\).*float64 of shape \(4,\); .*astype"),
         ((4, 3), np.zeros((4, 2)), tg.DTypeError, r"float64 of shape \(4, 2\)"),
         ((4, 3), np.zeros(4, bool), tg.DTypeError, "bool"),
         ((4, 3), np.eye(4, 3, dtype=int), tg.ShapeError, r"\(4, 3\), expected \(4,\).*argmax"),
@@ -132,7 +132,7 @@ def test_labels_that_are_none_are_refused(logits, labels, error, text):
 def test_an_empty_batch_is_refused(options, reduction):
     for labels in (np.zeros(0, int), np.zeros((0, 3))):
         if labels.ndim == 1 or "ignore_index" not in options:
-            with pytest.raises(tg.ShapeError, match="cross_entropy: empty batch"):
+            with pytest.raises(tg.ShapeError, match="cross_entropy: an empty batch"):
                 F.cross_entropy(np.zeros((0, 3)), labels, reduction=reduction, **options)
 
 
@@ -166,7 +166,7 @@ def test_extreme_logits(dtype, options):
 
 @pytest.mark.promise("G9")
 def test_extreme_logits_under_smoothing_and_soft_labels():
-    # The label's own 20000 counts with 0.9 + 0.1 / 3, the 10000 of the last class with 0.1 / 3.
+    # The label's own 20000 has weight 0.9 + 0.1 / 3, and the 10000 of the last class has 0.1 / 3.
     want = 20000 * (0.9 + 0.1 / 3) + 10000 * 0.1 / 3
     np.testing.assert_allclose(F.cross_entropy([[1e4, -1e4, 0.0]], [1], label_smoothing=0.1).item(), want, rtol=1e-15)
     assert F.cross_entropy([[1e4, -1e4, 0.0]], [[0.5, 0.25, 0.25]]).item() == 7500
@@ -207,6 +207,18 @@ def test_labels_may_be_a_list_a_tensor_or_of_any_integer_type():
     want = F.cross_entropy(LOGITS, LABELS).item()
     for labels in (LABELS.tolist(), tg.Tensor(LABELS), LABELS.astype(np.uint8), LABELS.astype(np.int32)):
         assert F.cross_entropy(LOGITS, labels).item() == want
+
+
+def test_the_first_soft_label_that_is_no_distribution_is_named():
+    good = [0.25, 0.75]
+    with pytest.raises(ValueError, match=r"labels at position 2 are \[0.5, 0.75\], expected probabilities"):
+        F.cross_entropy(np.zeros((4, 2)), [good, good, [0.5, 0.75], [-1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"labels at position 3 are \[-1.0, 2.0\], expected probabilities"):
+        F.cross_entropy(np.zeros((4, 2)), [good, good, good, [-1.0, 2.0]])
+    places = np.full((3, 2, 4), 0.5)
+    places[1, :, 2] = 0.25, 0.5
+    with pytest.raises(ValueError, match=r"labels at position 1, 2 are \[0.25, 0.5\], expected probabilities"):
+        F.cross_entropy(np.zeros((3, 2, 4)), places)
 
 
 def test_second_order_of_cross_entropy_is_the_softmax_covariance():

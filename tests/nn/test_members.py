@@ -1,4 +1,4 @@
-"""A module's members: where they are found, what they are called, and what is wrong with a module without."""
+"""A module's members: where they are found, their names, and errors about missing ones."""
 
 from collections import OrderedDict, UserDict, UserList, deque
 from functools import partial
@@ -90,12 +90,12 @@ def test_buffers_are_state_and_not_parameters():
 
 
 class Holder(nn.Module):
-    """Two layers in a container of some kind, and what calls them."""
+    """Two layers in a container of some kind, and a function that picks them out."""
 
     def __init__(self, held, both):
         super().__init__()
         self.held = held
-        self.both = both  # a function of the container, under no name that hides the layers
+        self.both = both  # a function of the container; it holds no layers itself
 
     def forward(self, x):
         for layer in self.both(self.held):
@@ -141,7 +141,7 @@ def two_layers():
 
 
 def flat(held):
-    """The layers in a container of those that are looked into."""
+    """The layers in a container of a kind that is searched."""
     if isinstance(held, nn.Module):
         return [held]
     return [layer for item in (held.values() if isinstance(held, dict) else held) for layer in flat(item)]

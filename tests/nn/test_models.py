@@ -1,4 +1,4 @@
-"""Models from descriptions: keyword lists, layers, dicts; and what is wrong with one, by layer and field."""
+"""Models from descriptions: keyword lists, layers, dicts; and errors that name layer and field."""
 
 import json
 
@@ -120,8 +120,8 @@ def test_weights_are_drawn_for_the_activation(activation, variance):
         ({"sizes": [4, True, 1]}, r"sizes\[1\]: units"),
         ({"sizes": [0, 2]}, r"sizes\[0\], the number of inputs, must be an integer"),
         ({"sizes": 4}, "sizes needs at least an input and an output, got 4"),
-        ({"sizes": [4, 2, 1], "activation": nn.ReLU()}, r"activation is made for each layer.*write ReLU"),
-        ({"sizes": [4, 2, 1], "norm": {"name": "batch", "num_features": 3}}, "'num_features' is given already"),
+        ({"sizes": [4, 2, 1], "activation": nn.ReLU()}, r"activation is created for each layer.*write ReLU"),
+        ({"sizes": [4, 2, 1], "norm": {"name": "batch", "num_features": 3}}, "'num_features' is already set"),
         ({"sizes": "4-2"}, "sizes needs at least an input and an output"),
         ({"sizes": None}, "sizes needs at least an input and an output, got None"),
         ({"sizes": [4]}, r"sizes needs at least an input and an output, got \[4\]"),
@@ -129,7 +129,7 @@ def test_weights_are_drawn_for_the_activation(activation, variance):
         ({"sizes": [4, 5, 2, 1], "dropout": [0.0, "a"]}, r"sizes\[2\]: dropout, the probability.*got 'a'"),
         (
             {"sizes": [4, {"width": 2}, 1]},
-            r"sizes\[1\]: 'width' is no field of a layer; write one of units, activation",
+            r"sizes\[1\]: 'width' is not a field of a layer; write one of units, activation",
         ),
         ({"sizes": [4, {"activation": "relu"}, 1]}, r"sizes\[1\]: units is missing"),
         ({"sizes": [4, 2, {"units": 1, "dropout": 1.0}]}, r"sizes\[2\]: dropout, the probability.*got 1.0"),
@@ -139,11 +139,14 @@ def test_weights_are_drawn_for_the_activation(activation, variance):
         ({"sizes": [4, 2, 1], "norm": "group"}, r"sizes\[1\]: norm 'group'.*num_groups"),
         ({"sizes": [4, 2, 1], "norm": {"name": "group", "num_groups": 4}}, r"sizes\[1\].*2.*4|sizes\[1\].*4.*2"),
         ({"sizes": [4, 2, 1], "activation": {"name": "elu", "slope": 1}}, r"sizes\[1\]: activation .*'slope'"),
-        ({"sizes": [4, 2, 1], "activation": {"alpha": 1}}, r"sizes\[1\]: activation is a name, a dict with 'name'"),
-        ({"sizes": [4, 2, 1], "activation": 3}, r"sizes\[1\]: activation is a name"),
+        (
+            {"sizes": [4, 2, 1], "activation": {"alpha": 1}},
+            r"sizes\[1\]: activation must be a name, a dict with 'name'",
+        ),
+        ({"sizes": [4, 2, 1], "activation": 3}, r"sizes\[1\]: activation must be a name"),
         (
             {"sizes": [4, 2, 1], "activation": ["relu", "relu"]},
-            "activation lists 2, expected one for each of the 1 hidden",
+            "activation has 2 entries, expected one for each of the 1 hidden",
         ),
         ({"sizes": [4, 2, 1], "init": "xavier"}, r"sizes\[1\]: init: got the name 'xavier'"),
     ],
@@ -186,17 +189,17 @@ def test_a_model_from_json():
         ({"optimizer": {"name": "sgd", "lr": -1}}, ValueError, "lr must be"),
         ({"schedule": "cosin"}, ValueError, "schedule 'cosin' is not one of step"),
         ({"schedule": "cosine"}, ValueError, "schedule 'cosine'.*T_max"),
-        ({"schedule_every": "batch"}, ValueError, "schedule_every is 'epoch' or 'step', got 'batch'"),
-        ({"metrics": ["acuracy"]}, ValueError, "metrics lists some of accuracy"),
-        ({"metrics": "accuracy"}, ValueError, "metrics lists some of"),
+        ({"schedule_every": "batch"}, ValueError, "schedule_every must be 'epoch' or 'step', got 'batch'"),
+        ({"metrics": ["acuracy"]}, ValueError, "metrics must be a list of names among accuracy"),
+        ({"metrics": "accuracy"}, ValueError, "metrics must be a list of names among"),
         ({"loss": {"name": "mse", "reduction": "sum"}}, ValueError, "loss must be a mean.*got reduction='sum'"),
         ({"loss": "bce", "metrics": ["accuracy"]}, ValueError, "accuracy takes logits"),
         ({"loss": "gaussian_nll"}, ValueError, "gaussian_nll takes a mean and a variance"),
         ({"network": {"sizes": [2, 0]}}, ValueError, r"MLP: sizes\[1\]: units"),
         ({"network": {"sizes": [2, 2], "actvation": "relu"}}, TypeError, "'actvation'"),
-        ({"schedule": nn.StepLR(nn.SGD(nn.Linear(3, 2).parameters()), 1)}, ValueError, "of another optimiser"),
-        ({"metrics": None}, ValueError, "metrics lists some of accuracy, .*got None"),
-        ({"metrics": [["accuracy"]]}, ValueError, "metrics lists some of"),
+        ({"schedule": nn.StepLR(nn.SGD(nn.Linear(3, 2).parameters()), 1)}, ValueError, "belongs to another optimiser"),
+        ({"metrics": None}, ValueError, "metrics must be a list of names among accuracy, .*got None"),
+        ({"metrics": [["accuracy"]]}, ValueError, "metrics must be a list of names among"),
         ({"clip_norm": "1"}, ValueError, "clip_norm must be positive or None, got '1'"),
         ({"clip_norm": 1.0, "optimizer": "lbfgs"}, ValueError, "clip_norm changes the gradient that LBFGS searches"),
         ({"schedule": {"name": "exponential", "gamma": 0.9}, "optimizer": "lbfgs"}, AttributeError, "no learning rate"),

@@ -124,7 +124,7 @@ def test_state_goes_round():
     state = a.state_dict()
     assert b.load_state_dict(state) == ([], [])
     np.testing.assert_array_equal(a.eval()(x).data, b.eval()(x).data)
-    state["layers.0.W"][...] = 0  # a copy: nobody is hurt
+    state["layers.0.W"][...] = 0  # a copy: the model is unaffected
     assert np.abs(b.layers[0].W.data).min() > 0
     assert np.abs(a.layers[0].W.data).min() > 0
 
@@ -269,7 +269,7 @@ def test_linear_takes_an_initialiser_of_ones_own():
     layer = nn.Linear(2, 3, init=lambda shape, dtype, rng: np.full(shape, 0.5), dtype=np.float64)
     assert layer.W.data.tolist() == [[0.5] * 3] * 2
     assert layer.W.dtype == np.float64
-    with pytest.raises(tg.ShapeError, match=r"init gave .*\(3, 2\), expected \(2, 3\)"):
+    with pytest.raises(tg.ShapeError, match=r"init returned .*\(3, 2\), expected \(2, 3\)"):
         nn.Linear(2, 3, init=lambda shape, dtype, rng: np.ones((3, 2)))
 
 

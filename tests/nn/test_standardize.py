@@ -1,4 +1,4 @@
-"""Standardize beside NumPy's mean and standard deviation, for data of every layout and where they cannot be had."""
+"""Standardize compared with NumPy's mean and standard deviation, for data of every layout, and its errors."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_memory_mapped_file_is_read_a_few_rows_at_a_time(tmp_path, monkeypatch
     seen = []
 
     class Rows:
-        """What has a shape and gives arrays for slices, and notes how much is asked for."""
+        """An object with a shape whose slices are arrays; it records how many rows each slice reads."""
 
         def __init__(self, array):
             self.array, self.shape = array, array.shape
@@ -120,7 +120,7 @@ def test_what_is_not_finite_is_named_by_row_and_feature_and_the_old_statistics_s
     before = layer.state_dict()
     X = data((40, 3), seed=1)
     X[23, 2] = X[31, 0] = bad
-    with pytest.raises(tg.NonFiniteError, match=rf"Standardize: X holds {bad} first in row 23, feature 2; drop"):
+    with pytest.raises(tg.NonFiniteError, match=rf"Standardize: X contains {bad}, first in row 23, feature 2; drop"):
         layer.fit(X)
     for name, array in layer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
@@ -139,7 +139,7 @@ def test_what_is_not_finite_is_named_by_row_and_feature_and_the_old_statistics_s
         (lambda: nn.Standardize(1).fit([[1j]]), tg.DTypeError, "fit needs real numbers, got X of dtype complex128"),
         (lambda: nn.Standardize(1).fit([[1e300], [2e300]]), ValueError, "float32 cannot hold .*dtype=np.float64"),
         (lambda: nn.Standardize(1).fit([[1e-60], [2e-60]]), ValueError, "float32 cannot hold"),
-        (lambda: nn.Standardize(2, dtype=np.int64), tg.DTypeError, "dtype must be of floating point, got int64"),
+        (lambda: nn.Standardize(2, dtype=np.int64), tg.DTypeError, "dtype must be floating point, got int64"),
         (lambda: nn.Standardize(0), ValueError, "num_features must be an integer of at least 1, got 0"),
     ],
 )

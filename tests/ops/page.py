@@ -1,4 +1,4 @@
-"""The page ``docs/operations.md``, made from the table of operation cases.
+"""Generate the page ``docs/operations.md`` from the table of operation cases.
 
 python -m tests.ops.page
 """
@@ -27,17 +27,19 @@ WIDTH = 90
 
 HEAD = """# The operations
 
-Made from the table of operation cases in `tests/ops/cases` by `python -m tests.ops.page`; a test holds it up to date.
+Generated from the table of operation cases in `tests/ops/cases` by `python -m tests.ops.page`; a test keeps it up to
+date.
 
-Every operation here is tested by its row of that table: its values against NumPy, SciPy or an independent formula; the
-first and second derivative against the complex step ("exact", relative 1e-10) or central differences of five points
-(relative 1e-7) in float64; float16 and float32 in and out; broadcasting, axes, empty and 0-d arrays, other layouts;
-what it refuses; and all of it again on Tensors, on traced arrays and on another library's arrays.
+Every operation here is tested by its row of that table: its values against NumPy, SciPy or an independent formula; its
+first and second derivatives against the complex step ("exact", relative 1e-10) or five-point central differences
+(relative 1e-7) in float64; float16 and float32 inputs and results; broadcasting, axes, empty and 0-d arrays, other
+memory layouts; what it refuses; and all of it again on Tensors, on traced arrays and on another library's arrays.
 
-**Rule** is the derivative's own source: `g` is the gradient of the result, `x`, `y`, `z` the inputs, `out` the result,
-one rule for each input. Where it says *composed*, the operation is made of others and has no rule of its own.
-**At kinks** gives the gradient of the summed result at points where the derivative does not exist, is infinite, or is a
-choice. **Orders**: how often the derivative is checked; 0: it has no gradient and gives plain arrays.
+**Rule** is the source of the derivative, one rule per input: `g` is the gradient of the result, `x`, `y`, `z` are the
+inputs, `out` is the result. An operation marked *composed* is made of others and has no rule of its own.
+**At kinks** shows the gradient of the summed result at points where the derivative does not exist, is infinite, or is a
+convention. **Orders** is how many times the derivative is checked; an operation with 0 has no gradient and returns
+plain arrays.
 """
 
 
@@ -47,13 +49,13 @@ def listed(result: Any) -> list[Any]:
 
 @cache
 def functions_in(filename: str) -> list[Any]:
-    """All functions of a source file, as syntax trees."""
+    """All functions in a source file, as syntax trees."""
     tree = ast.parse(Path(filename).read_text())
     return [node for node in ast.walk(tree) if isinstance(node, ast.Lambda | ast.FunctionDef)]
 
 
 def source_of(code: CodeType) -> str:
-    """What a rule returns, in its own words."""
+    """The source of what a rule returns."""
     positions = [p for p in code.co_positions() if p[0] is not None and p[2] is not None]
     line, column = max((p[0], p[2]) for p in positions)  # the last thing it does
     arguments = list(code.co_varnames[: code.co_argcount])
@@ -91,7 +93,7 @@ def ops_behind(roots: list[Any]) -> list[Node]:
 
 
 def rule_text(case: Case) -> str:
-    """The rules of an operation, or what it is composed of."""
+    """The rules of an operation, or the operations that it is composed of."""
     sample = case.samples[0]
     leaves = [tg.Tensor(a, requires_grad=True) for a in sample.arrays]
     with warnings.catch_warnings():

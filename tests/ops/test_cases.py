@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -17,6 +17,13 @@ SAMPLES = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES for i, s in enu
 DIFFERENTIABLE = [pytest.param(c, s, id=f"{c.name}-{i}") for c in CASES if c.orders for i, s in enumerate(c.samples)]
 FIRST = [pytest.param(c, c.samples[0], id=c.name) for c in CASES if c.orders]
 KINKS = [pytest.param(c, k, id=f"{c.name}-{i}") for c in CASES for i, k in enumerate(c.kinks)]
+GUARDS = [
+    pytest.param(c, g, "".join(order), id=f"{c.name}-{i}-{''.join(order)}")
+    for c in CASES
+    for i, g in enumerate(c.guards)
+    for name in g.derivatives
+    for order in sorted(set(permutations(name)))
+]
 REFUSALS = [pytest.param(r, id=f"{c.name}-{i}") for c in CASES for i, r in enumerate(c.refusals)]
 BINARY = ["add", "subtract", "multiply", "divide", "power", "logaddexp", "maximum", "minimum"]
 SHAPES = [(), (1,), (3,), (1, 3), (2, 1), (2, 3), (1, 2, 3)]
@@ -27,7 +34,7 @@ def listed(result):
 
 
 def gradients(case, sample, arrays):
-    """The results, and the gradients of their (weighted) sum for the arrays."""
+    """The results, and the gradients of their sum with respect to the arrays."""
     leaves = [tg.from_numpy(a, requires_grad=True) for a in arrays]
     results = listed(sample.apply(case.op, leaves))
     for result in results:
@@ -37,7 +44,7 @@ def gradients(case, sample, arrays):
 
 
 def functions_of(module):
-    """The public functions that a module, or a package's own files, define."""
+    """The public functions defined in a module or in a package's own files."""
     return {
         name
         for name, f in vars(module).items()
@@ -60,7 +67,7 @@ def test_every_public_operation_is_in_the_table():
 
 @pytest.mark.promise("M3", "D12")
 @pytest.mark.parametrize(("case", "sample"), SAMPLES)
-def test_forward_is_the_oracle(case, sample):
+def test_forward_matches_the_oracle(case, sample):
     before = [a.copy() for a in sample.arrays]
     expected = listed(sample.apply(case.oracle))
     results = listed(sample.apply(case.op))
@@ -82,7 +89,7 @@ def test_first_and_second_derivative(case, sample):
     def f(*inputs):
         return sample.apply(case.op, inputs)
 
-    # Where there are complex numbers already, there is no complex step.
+    # With complex inputs there is no complex step.
     method = "central" if any(map(np.iscomplexobj, sample.arrays)) else case.method
     gradcheck(f, *sample.arrays, method=method)
     if case.orders > 1:
@@ -107,7 +114,7 @@ def test_broadcasting(name, a, b):
 @pytest.mark.promise("M3")
 @pytest.mark.parametrize(("case", "sample"), [p for p in FIRST if p.values[0].float32])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_a_dtype_stays_what_it_is(case, sample, dtype):
+def test_the_dtype_is_preserved(case, sample, dtype):
     narrow = [a.astype(dtype) for a in sample.arrays]
     results, grads = gradients(case, sample, narrow)
     _, exact = gradients(case, sample, [a.astype(np.float64) for a in narrow])
@@ -116,7 +123,7 @@ def test_a_dtype_stays_what_it_is(case, sample, dtype):
     for got, want in zip(grads, exact):
         assert got.dtype == dtype
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
-    # the second derivative too, and with Python scalars about
+    # the second derivative too, and with Python scalars involved
     leaves = [tg.from_numpy(a, requires_grad=True) for a in narrow]
     for result in listed(sample.apply(case.op, leaves)):
         (2.0 * result * result).sum().backward(create_graph=True)
@@ -183,6 +190,25 @@ def test_kinks(case, kink, dtype):
     for got, want, a in zip(grads, kink.gradients, arrays, strict=True):
         assert got.dtype == a.dtype
         np.testing.assert_allclose(got, np.asarray(want, dtype=a.dtype), rtol=3 * np.finfo(dtype).eps)
+
+
+@pytest.mark.promise("D1", "D4")
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is")
+@pytest.mark.parametrize(("case", "guard", "order"), GUARDS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_guards(case, guard, order, dtype):
+    leaves = [tg.Tensor(a.astype(dtype), requires_grad=True) for a in guard.sample.arrays]
+    out = guard.sample.apply(case.op, leaves)
+    for letter in order:
+        leaf = leaves["xyz".index(letter)]
+        for other in leaves:
+            other.grad = None
+        if out.requires_grad:
+            out.backward(create_graph=True)
+        out = tg.zeros(()) if leaf.grad is None else leaf.grad
+    want = guard.derivatives["".join(sorted(order))]
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(out.data, want, rtol=50 * eps, atol=0 if want else 4 * eps)
 
 
 @pytest.mark.promise("E12", "F3")

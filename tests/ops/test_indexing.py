@@ -53,7 +53,7 @@ def test_a_later_write_to_the_index_changes_nothing(read):
     assert x.grad.tolist() == [2.0, 0.0, 0.0]
 
 
-def test_a_later_write_to_a_tensor_index_is_found_out():
+def test_a_later_write_to_a_tensor_index_is_detected():
     x, index = leaf(), tg.Tensor([0, 0])
     y = x[index]
     index[0] = 2
@@ -77,7 +77,7 @@ def test_slices_are_views():
         assert np.shares_memory(view.data, x.data)
 
 
-def test_rows_are_iterated():
+def test_iteration_over_rows():
     x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     (first, second) = x
     (first * 2 + second).sum().backward()
@@ -116,7 +116,7 @@ def test_a_write_into_a_constant():
     (shared * shared).sum().backward()
     assert v.grad.tolist() == [2 * 4 * 5.0 + 2 * 5.0]
     assert shared.data.tolist() == [0.0, 10.0, 5.0]
-    assert given.tolist() == [0.0, 0.0, 0.0]  # it has memory of its own now, and what saved the old is right
+    assert given.tolist() == [0.0, 0.0, 0.0]  # it now has memory of its own, and the old memory is unchanged
     v.grad = None
     earlier.sum().backward()
     assert v.grad.tolist() == [0.0]
@@ -151,7 +151,7 @@ def test_the_last_of_several_writes_to_one_element_has_the_gradient():
     assert v.grad.tolist() == [0.0, 1.0, 1.0]
 
 
-def test_name_and_retained_gradient_go_on():
+def test_name_and_retained_gradient_are_kept():
     x = leaf()
     y = 2 * x
     y.name = "y"
@@ -194,7 +194,7 @@ def test_an_input_that_backward_needs():
 
 
 @pytest.mark.parametrize("make", [lambda x: x + 1, lambda x: -x, lambda x: x - 1, lambda x: x.cumsum()])
-def test_a_value_that_nobody_saved(make):
+def test_a_value_that_nothing_saved(make):
     x = leaf()
     y = make(x)
     y[2] = 7.0
@@ -259,7 +259,7 @@ def test_a_view_in_use_is_not_made_stale(op):
     with pytest.raises(InplaceError, match="made by getitem"):
         y[0] = 1.0
     del further
-    y[0] = 1.0  # nobody looks any more
+    y[0] = 1.0  # no view is left
     y.sum().backward()
     assert x.grad.tolist() == [[0.0] * 3, [2.0] * 3]
 
@@ -280,7 +280,7 @@ def test_a_view_is_not_written_to(op, of):
     np.testing.assert_array_equal(view.data, before)
 
 
-def test_a_copy_by_a_shape_operation_is_no_view():
+def test_a_copy_by_a_shape_operation_is_not_a_view():
     x = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     copy = x.T.reshape(6)
     copy[0] = 9.0
@@ -294,7 +294,7 @@ def test_a_copy_by_a_shape_operation_is_no_view():
 
 def test_a_write_through_a_view_of_a_constant_would_be_lost():
     buffer, w = tg.Tensor(np.zeros((2, 3))), leaf(1.0)
-    with pytest.raises(InplaceError, match="shows the memory of another"):
+    with pytest.raises(InplaceError, match="shares the memory of another"):
         buffer[0][1] = w[0]
     buffer[0, 1] = w[0]
     buffer.sum().backward()

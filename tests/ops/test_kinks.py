@@ -1,6 +1,6 @@
 """Points where a derivative does not exist, is infinite, or belongs to a branch that was not taken.
 
-Single gradients at kinks stand with their operations in ``cases.py``; here is what needs more than one call.
+Single gradients at kinks are listed with their operations in ``cases``; the tests here need more than one call.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def derivatives(f, x):
 
 POINTS = np.array([-2.0, -0.5, 0.0, 0.25, 0.5, 3.0])
 
-# where(live(x), f(x), 0): f, or a derivative of it, is NaN or infinite where it is not live.
+# where(live(x), f(x), 0): where x is not live, f or a derivative of it is NaN or infinite.
 DEAD_BRANCHES = {
     "sqrt": (lambda x: tg.sqrt(x), lambda x: x > 0),
     "log": (lambda x: tg.log(x), lambda x: x > 0),
@@ -61,7 +61,7 @@ DEAD_BRANCHES = {
 @pytest.mark.parametrize("name", DEAD_BRANCHES)
 def test_a_dead_branch_has_no_gradient(name):
     f, live = DEAD_BRANCHES[name]
-    with np.errstate(invalid="ignore"):  # 0 * inf in x * log(x): what NumPy says of a product, it says here
+    with np.errstate(invalid="ignore"):  # 0 * inf in x * log(x): NumPy warns, as for any product
         first, second = derivatives(lambda x: tg.where(live(x.data), f(x), 0.0), POINTS)
     for i, point in enumerate(POINTS):
         expected = derivatives(f, point) if live(point) else (0.0, 0.0)
@@ -94,7 +94,7 @@ def matrices(x):
     return SQUARE + x[:, :, None] * x[:, None, :]
 
 
-# where(ok, f(x), 0): f of a whole row, of which some rows hold NaN or infinity.
+# where(ok, f(x), 0): f of whole rows, some of which hold NaN or infinity.
 DEAD_ROWS = {
     "softmax": lambda x: tg.softmax(x)[:, :2],
     "log_softmax": lambda x: tg.log_softmax(x)[:, :2],
@@ -148,7 +148,7 @@ def test_a_dead_row_has_no_gradient(name, dtype):
 
 
 @pytest.mark.promise("D9")
-def test_a_linear_layer_learns_from_the_live_rows_alone():
+def test_a_linear_layer_learns_only_from_the_live_rows():
     w = tg.Tensor(MATRIX, requires_grad=True)
     b = tg.Tensor([0.1, -0.2], requires_grad=True)
     with np.errstate(all="ignore"):
@@ -161,7 +161,7 @@ def test_a_linear_layer_learns_from_the_live_rows_alone():
 
 @pytest.mark.promise("D9")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_second_derivatives_of_a_linear_layer_by_the_live_rows_alone(dtype):
+def test_second_derivatives_of_a_linear_layer_use_only_the_live_rows(dtype):
     def penalty(rows, live):
         w = tg.Tensor(MATRIX, dtype=dtype, requires_grad=True)
         x = tg.Tensor(rows, dtype=dtype, requires_grad=True)
@@ -177,7 +177,7 @@ def test_second_derivatives_of_a_linear_layer_by_the_live_rows_alone(dtype):
     np.testing.assert_allclose(got, expected, rtol=1e-13 if dtype == np.float64 else 1e-5)
 
 
-def test_what_is_honestly_not_a_number_stays_so():
+def test_a_genuine_nan_stays_nan():
     x = tg.Tensor(ROWS, requires_grad=True)
     with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="loss that is nan"):
         tg.softmax(x).sum().backward()
@@ -233,7 +233,7 @@ def test_a_thousand_inputs_of_one_sum_and_one_product():
 
 
 def test_a_running_logsumexp_whose_gradient_vanishes_has_a_second_derivative():
-    # At x = 0 the result is 0, and so is its gradient in y * y / 2; the second derivative is not.
+    # At x = 0 the result is 0, and so is the gradient of y * y / 2; the second derivative is not.
     hessian = tg.hessian(lambda t: (tg.logcumsumexp(t) ** 2).sum() / 2)(np.array([0.0, -np.inf]))
     np.testing.assert_allclose(np.asarray(hessian)[0, 0], 2.0)
 
@@ -288,7 +288,7 @@ def test_large_numbers(f, values, first, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_parts_of_large_equal_numbers(dtype):
+def test_gradients_at_large_equal_numbers(dtype):
     for f in (lambda x: tg.logsumexp(x), lambda x: tg.logaddexp(x[0], x[1])):
         first, _ = derivatives(f, np.array([1e4, 1e4], dtype=dtype))
         np.testing.assert_allclose(first, [0.5, 0.5], rtol=2 * np.finfo(dtype).eps)
@@ -322,7 +322,7 @@ def test_second_derivatives_at_kinks_are_those_of_the_convention():
         assert derivatives(f, np.zeros(2))[1].tolist() == [0.0, 0.0]
 
 
-# --- float16, whose integers end at 2048 and whose numbers end at 65504 -----------------------------------
+# --- float16, which is exact for integers up to 2048 and ends at 65504 ------------------------------------
 
 SPREAD = np.linspace(-1.0, 1.0, 70_000)
 HALF = {
@@ -354,7 +354,7 @@ def test_many_numbers_of_float16(name, recorded):
     got, expected = (np.asarray(leaf.grad.data if recorded else leaf.grad) for leaf in (narrow, wide))
     assert got.dtype == np.float16
     assert expected.any()
-    np.testing.assert_allclose(got, expected, rtol=3e-3, atol=2e-7)  # of numbers below 6e-5 it has fewer digits
+    np.testing.assert_allclose(got, expected, rtol=3e-3, atol=2e-7)  # float16 has fewer digits below 6e-5
 
 
 @pytest.mark.promise("E11")

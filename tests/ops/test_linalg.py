@@ -1,4 +1,4 @@
-"""Linear algebra, beyond what a row of the table says: third derivatives, degenerate matrices, complex numbers."""
+"""Linear algebra, beyond what a row of the table can express: third derivatives, degenerate and complex matrices."""
 
 import numpy as np
 import pytest
@@ -94,5 +94,5 @@ def test_overflow_is_infinite_without_a_warning():
 @pytest.mark.parametrize("UPLO", ["L", "U"])
 def test_a_matrix_of_nan_in_a_batch_is_named(name, UPLO):
     x = np.stack([np.eye(3), np.full((3, 3), np.nan)])
-    with pytest.raises(np.linalg.LinAlgError, match=rf"{name}: the matrix at index \(1,\) .*is there a NaN"):
+    with pytest.raises(np.linalg.LinAlgError, match=rf"{name}: the matrix at index \(1,\) .*does it contain a NaN"):
         getattr(tg.linalg, name)(x, UPLO)

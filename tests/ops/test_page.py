@@ -1,4 +1,4 @@
-"""The page of operations says what the table of cases says."""
+"""The page of operations matches the table of cases."""
 
 from .page import PAGE, page
 

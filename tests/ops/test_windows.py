@@ -1,4 +1,4 @@
-"""Windows share the memory they look at, and the engine has to know."""
+"""Windows are views, and the engine must take that into account."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import tensorgrad as tg
 
 
-def test_a_write_to_what_windows_show_is_found_out():
+def test_a_write_to_memory_under_windows_is_detected():
     x = tg.Tensor(np.arange(5.0), requires_grad=True)
     y = tg.square(tg.strided_windows(x, 2)).sum()
     tg.writes_to(x, "somebody")[...] = 0.0
@@ -14,7 +14,7 @@ def test_a_write_to_what_windows_show_is_found_out():
         y.backward()
 
 
-def test_a_result_under_windows_is_not_written_to():
+def test_a_write_to_a_result_under_windows_is_refused():
     x = tg.Tensor(np.arange(5.0), requires_grad=True)
     y = 2.0 * x
     windows = tg.strided_windows(y, 2)
@@ -32,7 +32,7 @@ def test_padded_windows_have_memory_of_their_own():
     assert windows.data[0].tolist() == [0.0, 0.0]
 
 
-def test_convolution_is_blocked_without_a_trace(monkeypatch):
+def test_splitting_a_convolution_into_blocks_does_not_show(monkeypatch):
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(5, 2, 4, 4)), rng.normal(size=(3, 2, 2, 2))
     g = rng.normal(size=(5, 3, 3, 3))

@@ -16,7 +16,7 @@ def leaf(value, name=None):
 
 
 def expression():
-    """A neuron: named and unnamed results, a Python scalar, a leaf used twice."""
+    """A single neuron: named and unnamed results, a Python scalar, a leaf used twice."""
     a, b, c = leaf(2.0, "a"), leaf(-3.0, "b"), leaf(10.0, "c")
     e = a * b
     e.name = "e"
@@ -26,7 +26,7 @@ def expression():
 
 
 def block(x, n, m, path, rng):
-    """A linear layer, with names like those of nn."""
+    """A linear layer, named as nn names its parts."""
     W = leaf(rng.normal(size=(n, m)), f"{path}.W")
     b = leaf(np.zeros(m), f"{path}.b")
     with tg.scope(path, f"Linear {n}→{m} · {n * m + m:,} params"):
@@ -34,7 +34,7 @@ def block(x, n, m, path, rng):
 
 
 def mlp(sizes=(8, 6, 4), blocks=None):
-    """A network with a scope for every layer, and a mean squared loss."""
+    """A network with a scope for every layer, and a mean squared error as its loss."""
     rng = np.random.default_rng(0)
     sizes = sizes if blocks is None else (6,) * (blocks + 1)
     x = tg.Tensor(rng.normal(size=(16, sizes[0])), name="X")
@@ -76,11 +76,11 @@ def groups(svg, kind):
 
 
 def dot_edges(drawing):
-    """Pairs of card ids in the order of the DOT text, without invisible edges."""
+    """The pairs of card ids in the DOT text, in order, without invisible edges."""
     lines = [line for line in drawing.dot.splitlines() if "style=invis" not in line]
     return [m.groups() for line in lines if (m := re.match(r'"(n\d+)" -> "(n\d+)" \[', line))]
 
 
 def size(svg):
-    """The width and height in points."""
+    """Width and height in points."""
     return tuple(float(parsed(svg).get(side).removesuffix("pt")) for side in ("width", "height"))

@@ -275,7 +275,7 @@ def test_edges_are_those_of_the_graph(seed):
 
 
 def random_graph_tensor(node):
-    """A Tensor around a node: all that draw needs from the root is its node."""
+    """A Tensor around a node: draw needs only the root's node."""
     result = tg.Tensor(0.0)
     result.node = node
     return result

@@ -1,4 +1,4 @@
-"""Layout programs: found without PATH, replaced when they fail, optional; save()."""
+"""Layout programs: finding one without PATH, replacing one that fails, doing without any; save()."""
 
 import os
 import subprocess
@@ -83,7 +83,7 @@ def test_order_argument_environment_bundled_system(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("none")
-def test_without_a_program_there_is_the_text_and_one_line_of_advice(drawing):
+def test_without_a_program_it_shows_the_text_and_one_line_of_advice(drawing):
     assert list(rendering.renderers()) == []
     bundle = drawing._repr_mimebundle_()
     assert set(bundle) == {"text/plain"}

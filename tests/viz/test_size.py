@@ -1,4 +1,4 @@
-"""Large graphs: linear time, no recursion, and an answer if there are too many cards to lay out."""
+"""Large graphs: linear time, no recursion, and an answer when there are too many cards to lay out."""
 
 import copy
 import gc
@@ -21,7 +21,7 @@ def test_doubling_sixty_times_is_sixty_one_cards():
     assert len(str(drawing).splitlines()) < 200
     assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards) == 61
     assert len(groups(drawing.svg, "edge")) == 120
-    assert time.perf_counter() - start < 2  # 2**60 steps would take longer
+    assert time.perf_counter() - start < 2  # 2**60 steps would take far longer
 
 
 @pytest.mark.parametrize("length", [10_000])
@@ -44,7 +44,7 @@ def test_long_chain_gets_an_answer_without_recursion(length):
     assert time.perf_counter() - start < 10
 
 
-def test_a_graph_that_is_too_large_is_saved_as_dot_only(tmp_path):
+def test_too_large_a_graph_is_saved_as_dot_only(tmp_path):
     y = leaf(1.0)
     for _ in range(1500):
         y = y * 1.0

@@ -1,4 +1,4 @@
-"""The SVG: it works in any page, has the same bytes every time, and is readable on white and on black."""
+"""The SVG: safe on any page, the same bytes every time, readable on white and on black."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def test_any_name_gives_valid_xml_without_scripts(name, renderer):
 
 @pytest.mark.promise("L11")
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_name_adds_elements_to_the_html(name):
+def test_any_name_gives_html_without_elements_of_its_own(name):
     def tags(name):
         model = nn.Module()
         setattr(model, name, nn.Linear(2, 1))
@@ -87,7 +87,7 @@ def test_names_are_shown_as_they_are(renderer):
     assert any(tip.startswith(f"{name}: leaf") for tip in groups(svg, "node").values())
 
 
-# --- in any page ----------------------------------------------------------------------------------------
+# --- safe on any page -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -126,7 +126,7 @@ def test_titles_are_the_tooltips(renderer):
     assert all("input" in tip for tip in groups(drawing.svg, "edge").values())
 
 
-def test_it_says_in_words_what_it_shows():
+def test_it_describes_itself_in_words():
     out, _ = expression()
     drawing = tg.draw(out)
     root = parsed(drawing.svg)
@@ -158,8 +158,8 @@ def test_few_cards_run_from_left_to_right():
     assert "rankdir=LR" in tg.draw(mlp(), direction="LR").dot
 
 
-def test_modules_stand_below_each_other():
-    """Without the invisible edges, 33 blocks would be laid out as a staircase, thousands of points wide."""
+def test_modules_are_stacked_vertically():
+    """Without the invisible edges, 33 blocks would form a staircase, thousands of points wide."""
     drawing = tg.draw(mlp(blocks=33))
     assert len(drawing.picture.cards) > 160
     width, height = size(drawing.svg)
@@ -242,7 +242,7 @@ def test_free_text_has_contrast_on_light_and_dark_pages(page):
     assert contrast(style.FREE, over(page, style.CLUSTER_FILL)) >= 3.8
 
 
-def test_the_svg_only_uses_those_colours():
+def test_the_svg_uses_only_those_colours():
     svg = tg.draw(mlp(), backward=True).svg
     pills = {colour for pill in style.PILLS.values() for colour in pill}
     named = pills | {style.INK, style.PAPER, style.FREE, style.NONE, style.CLUSTER_FILL[:7]}

@@ -1,7 +1,7 @@
 """The table of cases of nn.functional: one row for every function, read by ``test_functional_cases.py``.
 
-A row is that of ``tests/ops/cases``, and says besides what PyTorch calls the same thing. A function that is missing
-here fails the suite.
+A row is like those of ``tests/ops/cases``, and also gives the equivalent function of PyTorch. A function that is
+missing here fails the suite.
 """
 
 from __future__ import annotations

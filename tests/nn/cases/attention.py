@@ -78,7 +78,7 @@ CASES: tuple[Case, ...] = (
             ),
         ),
         refusals=(
-            R(lambda: getattr(F, NAME)(*map(np.ones, ((2, 3), (4, 2), (4, 1)))), ShapeError, "3 features", "key 2"),
+            R(lambda: getattr(F, NAME)(*map(np.ones, ((2, 3), (4, 2), (4, 1)))), ShapeError, "3 features", "key has 2"),
             R(lambda: getattr(F, NAME)(*map(np.ones, ((2, 3), (4, 3), (5, 1)))), ShapeError, "4 keys", "5 values"),
             R(lambda: getattr(F, NAME)(np.ones(3), np.ones((4, 3)), np.ones((4, 1))), ShapeError, NAME, "(3,)"),
             R(

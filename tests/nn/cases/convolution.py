@@ -48,7 +48,7 @@ def conv_transpose(
 
 
 def same_as_torch(functions: Any, *args: Any, **keywords: Any) -> Any:
-    with warnings.catch_warnings(action="ignore"):  # that "same" costs it a copy where padding is not even
+    with warnings.catch_warnings(action="ignore"):  # PyTorch warns that uneven "same" padding costs it a copy
         return functions.conv2d(*args, **keywords)
 
 
@@ -82,7 +82,7 @@ CASES: tuple[Case, ...] = (
             R(
                 lambda: F.conv2d(ones(1, 3, 5, 5), ones(8, 4, 3, 3)),
                 ShapeError,
-                "conv2d: x has 3 channels, weight expects 4 (weight of shape (8, 4, 3, 3)), groups=1",
+                "conv2d: x has 3 channels, but weight expects 4 (weight of shape (8, 4, 3, 3), groups=1)",
             ),
             R(lambda: F.conv2d(ones(3, 5, 5), ones(8, 3, 3, 3)), ShapeError, "conv2d", "(3, 5, 5)", "x[None]"),
             R(lambda: F.conv2d(ones(1, 3, 5, 5), ones(8, 3, 3)), ShapeError, "conv2d", "weight", "(8, 3, 3)"),
@@ -128,7 +128,7 @@ CASES: tuple[Case, ...] = (
             R(
                 lambda: F.conv_transpose2d(ones(1, 3, 5, 5), ones(4, 8, 3, 3)),
                 ShapeError,
-                "conv_transpose2d: x has 3 channels, weight expects 4",
+                "conv_transpose2d: x has 3 channels, but weight expects 4",
                 "(4, 8, 3, 3)",
             ),
             R(

@@ -32,7 +32,8 @@ def cross_entropy(
     log_p = scipy.special.log_softmax(logits, axis=1)
     if labels.dtype.kind == "i":
         hard = nll_loss(log_p, labels, weight, reduction=reduction, **rest)
-        # Each label's part for all classes: it counts like the label, with all log-probabilities, weighed, in a sum.
+        # The share of each label spread over all classes: it counts like the label, with the weighted sum of all
+        # log-probabilities.
         weight = np.ones(logits.shape[1]) if weight is None else weight
         summed = np.repeat(np.tensordot(log_p, weight, (1, 0))[:, None], logits.shape[1], axis=1)
         even = nll_loss(summed, labels, reduction="none", **rest)
@@ -76,7 +77,7 @@ def focal(p: Any, labels: Any, alpha: float = 1.0, gamma: float = 0.0) -> Any:
 def ctc(
     logits: Any, labels: Any, steps: Any, counts: Any, *, blank: int = 0, reduction: str = "mean", **keywords: Any
 ) -> Any:
-    """Every way there is, gone through one by one."""
+    """Try every possible alignment, one by one."""
     single = logits.ndim == 2
     if single:
         logits, labels, steps, counts = logits[:, None], labels[None], steps[None], counts[None]

@@ -62,7 +62,7 @@ CASES: tuple[Case, ...] = (
                 lambda: F.bilinear(np.ones((4, 3)), np.ones((1, 2)), np.ones((5, 3, 2))),
                 ShapeError,
                 "(1, 2)",
-                "same axes",
+                "same leading axes",
             ),
             R(lambda: F.bilinear(np.ones(3), np.ones(2), np.ones((3, 2))), ShapeError, "bilinear", "(3, 2)"),
             R(

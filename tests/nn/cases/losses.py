@@ -1,4 +1,4 @@
-"""Losses between arrays of one shape."""
+"""Losses between arrays of the same shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def each(*arrays: Any, more: tuple[Any, ...] = (), **keywords: Any) -> tuple[Sam
 
 
 def loss(name: str, formula: Any, *samples: Sample, **rest: Any) -> Case:
-    """A loss between arrays of one shape; the formula is that of "none"."""
+    """A loss between arrays of the same shape; the formula is for the reduction "none"."""
     function = getattr(F, name)
 
     def oracle(*arrays: Any, reduction: str = "mean", **keywords: Any) -> Any:
@@ -91,7 +91,7 @@ def of_none(formula: Any) -> Any:
 
 
 CASES: tuple[Case, ...] = (
-    # --- between two arrays of one shape
+    # --- between two arrays of the same shape
     loss("mse_loss", lambda a, b: (a - b) ** 2, *each(u(4, 3), u(4, 3))),
     loss("l1_loss", lambda a, b: abs(a - b), *each(u(4, 3), u(4, 3)), kinks=(K(S([1.0], [1.0]), [0.0], [0.0]),)),
     loss(
@@ -141,7 +141,7 @@ CASES: tuple[Case, ...] = (
         kinks=(K(S([1.0, -1.0], [0.0, 0.0], reduction="sum"), [1.0, -1.0], [-1.0, 1.0]),),
         refusals=(R(lambda: F.smooth_l1_loss([1.0], [0.0], beta=-1.0), ValueError, "smooth_l1_loss", "beta", "-1.0"),),
     ),
-    # --- of distributions
+    # --- distributions
     C(
         "kl_div",
         kl_div,

@@ -16,14 +16,14 @@ seed("nn.normalization")
 
 
 def standard(x: Any, eps: float) -> Any:
-    """One group of numbers, by sums in a loop."""
+    """Normalise one group of numbers, with sums in a loop."""
     flat = x.ravel()
     mean = sum(flat) / flat.size
     return (x - mean) / np.sqrt(sum((flat - mean) ** 2) / flat.size + eps)
 
 
 def each(x: Any, count: int, function: Any) -> Any:
-    """A function of every sub-array behind the first ``count`` axes."""
+    """Apply a function to every sub-array after the first ``count`` axes."""
     result = np.empty_like(x)
     for index in np.ndindex(x.shape[:count]):
         result[index] = function(x[index])
@@ -72,7 +72,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None,
 
 
 def norm(name: str) -> Any:
-    """Our function, or PyTorch's: weight and bias as arrays to differentiate by, the shape as a keyword."""
+    """Our function, or PyTorch's: weight and bias as arrays to differentiate, the shape as a keyword."""
 
     def of(functions: Any, x: Any, *parameters: Any, shape: Any, **keywords: Any) -> Any:
         lengths = tuple(shape) if hasattr(shape, "__iter__") else (shape,)

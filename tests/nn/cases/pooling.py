@@ -17,7 +17,7 @@ seed("nn.pooling")
 
 
 def pooled(count: int, reduce: Any, fill: float) -> Any:
-    """An oracle: loops over windows, then NumPy's reduction over each."""
+    """An oracle that loops over windows and applies NumPy's reduction to each."""
 
     def oracle(
         x: Any,

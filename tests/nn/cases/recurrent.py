@@ -38,7 +38,7 @@ def lstm_cell(x: Any, h: Any, cell: Any, w: Any, v: Any, b: Any = None, c: Any =
 
 
 def along(step: Any, count: int) -> Any:
-    """An oracle of a sequence, of that of one step with ``count`` states."""
+    """Make the oracle of a sequence from the oracle of one step with ``count`` states."""
 
     def oracle(x: Any, *rest: Any, batch_first: bool = False) -> Any:
         states: Any = rest[:count]
@@ -53,7 +53,7 @@ def along(step: Any, count: int) -> Any:
 
 
 def paired(name: str) -> Any:
-    """Our function of an LSTM, or PyTorch's, with hidden state and cell as two arrays."""
+    """Our LSTM function, or PyTorch's, with hidden state and cell as two separate arrays."""
 
     def of(functions: Any, x: Any, h: Any, c: Any, *weights: Any, **keywords: Any) -> Any:
         result, last = getattr(functions, name)(x, (h, c), *weights, **keywords)
@@ -72,7 +72,7 @@ def torch_cell(name: str) -> Any:
 
 
 def torch_sequence(name: str) -> Any:
-    """PyTorch's own sequence functions, which have an axis of layers and directions in front of the states."""
+    """PyTorch's own sequence functions, whose states have a leading axis of layers and directions."""
 
     def of(_: Any, x: Any, *rest: Any, batch_first: bool = False) -> Any:
         import torch

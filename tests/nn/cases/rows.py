@@ -1,4 +1,4 @@
-"""What a row of the table of nn.functional is, and a short way to write one."""
+"""A row of the table of nn.functional, and a short way to write one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.ops.cases.rows import Sample
 
 @dataclass(frozen=True)
 class Case(rows.Case):
-    peer: Callable[..., Any] | None = None  # of torch.nn.functional, and a sample's arguments as torch.Tensors
-    random: bool = False  # does a second call, or a replay, draw other numbers?
+    peer: Callable[..., Any] | None = None  # called with torch.nn.functional and a sample's arguments as torch.Tensors
+    random: bool = False  # a second call, or a replay, draws different numbers
 
 
 def C(name: str, oracle: Any, *samples: Sample, peer: Any = None, op: Any = None, **rest: Any) -> Case:
-    """A row; ``peer`` is a name in torch.nn.functional, or a function of it and the arguments."""
+    """Make a row; ``peer`` is a name in torch.nn.functional, or a function of that module and the arguments."""
     if isinstance(peer, str):
         called = peer
 

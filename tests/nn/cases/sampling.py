@@ -1,4 +1,4 @@
-"""Images taken apart, put together, and read at other places."""
+"""Images taken apart, put together, and sampled between their pixels."""
 
 from __future__ import annotations
 

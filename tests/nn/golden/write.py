@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 
 import nn
-from nn._files import npz, tensors
+from nn._files import header, npz
 
 FOLDER = Path(__file__).parent
 
@@ -43,5 +43,5 @@ def big_endian(array):
 if __name__ == "__main__":
     nn.save(FOLDER / "model.npz", *golden())
     nn.save(FOLDER / "model.safetensors", *golden())
-    with mock.patch.object(npz, "storable", big_endian), mock.patch.object(tensors, "storable", big_endian):
+    with mock.patch.object(npz, "storable", big_endian), mock.patch.object(header, "storable", big_endian):
         nn.save(FOLDER / "big-endian.npz", *golden())

@@ -1,8 +1,8 @@
 """The table of operation cases: one row for every public operation, read by ``test_cases.py``.
 
-A row has the operation, the NumPy or SciPy function that is its oracle, samples of inputs (float64,
-differentiated; more arguments as they are), what its gradient is at singular points, and what it refuses. An
-operation that is missing here fails the suite.
+A row has the operation, the NumPy or SciPy function that is its oracle, sample inputs (float64 arrays to
+differentiate, then other arguments), its gradients at singular points, and the calls that it refuses. The suite fails
+if an operation is missing here.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ seed("activations")
 
 
 def along_last(function: Any) -> Any:
-    """SciPy's function with our default axis; it does not take empty arrays."""
+    """SciPy's function, with our default axis and for empty arrays too."""
     return lambda x, axis=-1: function(x, axis) if x.size else x.copy()
 
 
@@ -49,7 +49,7 @@ def gumbel_softmax(x: Any, tau: float = 1.0, axis: int = -1, rng: int = 0) -> An
 
 
 def pieces(name: str, oracle: Any, *kinks: Any, more: tuple[Any, ...] = (), **rest: Any) -> Case:
-    """An activation of pieces; ``more`` are other parameters than the defaults."""
+    """A piecewise activation; ``more`` are parameters other than the defaults."""
     samples = (S(u(2, 3)), S(u()), S(u(0, 3)), S(3 * u(3, 1)[::-1].T), *((S(3 * u(2, 3), more=more),) if more else ()))
     return C(name, oracle, *samples, method="central", kinks=kinks, **rest)
 
@@ -146,7 +146,7 @@ CASES: tuple[Case, ...] = (
         ),
         method="central",
     ),
-    # --- of pieces
+    # --- piecewise
     pieces(
         "elu",
         lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)),

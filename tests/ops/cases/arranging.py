@@ -1,4 +1,4 @@
-"""Axes, repetition, padding, joining and splitting beyond the basic ones."""
+"""Axes, repetition, padding, joining and splitting, beyond the basic operations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ seed("arranging")
 
 
 def several(function: Callable[..., Any]) -> Any:
-    """A function of an array, or several that is told them apart, as a list of results."""
+    """A function of one or several arrays, with its results in a list."""
     return lambda *arrays, **keywords: list(function(*arrays, **keywords))
 
 
@@ -35,6 +35,13 @@ def padded(mode: str, *widths: Any, **more: Any) -> tuple[Sample, ...]:
     for width in widths or (1, (1, 2), ((0, 2), (1, 0))):
         samples.append(S(u(4, 3), more=(width,), mode=mode, **more))
     return tuple(samples)
+
+
+def _padded_by_axis(a: Any, width: Any, **keywords: Any) -> Any:
+    """NumPy's pad, which takes no dict of axes in its older versions."""
+    if isinstance(width, dict):
+        width = [width.get(axis, (0, 0)) for axis in range(a.ndim)]
+    return np.pad(a, width, **keywords)
 
 
 CASES: tuple[Case, ...] = (
@@ -128,6 +135,7 @@ CASES: tuple[Case, ...] = (
         S(u(), more=(2,)),
         S(u(), more=(2,), mode="wrap"),
         S(u(2, 2), more=(0,), mode="symmetric", reflect_type="odd"),
+        oracle=_padded_by_axis,
         refusals=(
             R(lambda: tg.pad(np.ones(2), -1), ValueError, "pad", "-1"),
             R(lambda: tg.pad(np.ones(2), 1, "empty"), ValueError, "pad", "'empty'"),

@@ -1,6 +1,6 @@
 """Complex numbers: their parts, and what other operations do with them.
 
-An operation of another family may have a row here, too: the one for complex inputs.
+An operation of another family may have a second row here, for complex inputs.
 """
 
 from __future__ import annotations

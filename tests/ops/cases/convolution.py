@@ -1,4 +1,4 @@
-"""Windows onto the last axes, and the sum over them."""
+"""Windows over the last axes, and sums over windows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tupled(value: Any, count: int) -> tuple[Any, ...]:
 
 
 def places(lengths: Any, window: Any, stride: Any, dilation: Any, padding: Any) -> Any:
-    """(window number, element number, place on the array or in its padding), by counting."""
+    """(window number, element number, position in the array or in its padding), by counting."""
     count = len(window)
     steps, gaps = tupled(stride, count), tupled(dilation, count)
     pads = [p if isinstance(p, tuple) else (p, p) for p in tupled(padding, count)]

@@ -1,4 +1,4 @@
-"""Arithmetic, exponentials and logarithms, one number at a time."""
+"""Arithmetic, exponentials and logarithms, element by element."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scipy.special
 import tensorgrad as tg
 from tensorgrad import DTypeError, ShapeError
 
-from .rows import INF, C, Case, K, R, S, binary, positive, real, seed, u, unary
+from .rows import INF, C, Case, G, K, R, S, binary, positive, real, seed, u, unary
 
 seed("elementwise")
 
@@ -21,6 +21,20 @@ def sequence(function: Any) -> Any:
     """A function of a sequence of arrays that broadcast."""
     return lambda *arrays: function(np.stack(np.broadcast_arrays(*arrays)), axis=0)
 
+
+LN2 = np.log(2.0)
+POWERS = (
+    G(2.0, 0.0, x=0, y=LN2, xx=0, xy=0.5, yy=LN2**2, xxy=-0.25, xyy=LN2, yyy=LN2**3),
+    G(2.0, 1.0, x=1, xx=0, xy=1 + LN2, yy=2 * LN2**2, xxy=0.5, xyy=LN2 * (2 + LN2)),
+    G(0.0, 0.0, x=0, y=0, xx=0, xy=INF, yy=0, xxx=0, xxy=-INF, xyy=-INF),
+    G(0.0, 1.0, x=1, y=0, xx=0, xy=-INF, yy=0, xxx=0, xxy=INF),
+    G(0.0, 2.0, x=0, y=0, xx=2, xy=0, yy=0, xxx=0, xxy=-INF, xyy=0),
+    G(0.0, 3.0, x=0, y=0, xx=0, xy=0, yy=0, xxx=6, xxy=0, xyy=0),
+    G(0.0, 0.5, x=INF, y=0, xx=-INF, xy=-INF, yy=0),
+    G(0.0, -1.0, x=-INF, y=-INF, xx=INF, xy=INF, yy=INF),
+    G(-2.0, 2.0, x=-4, xx=2, xxx=0),
+    G(-2.0, 0.0, x=0, xx=0),
+)
 
 CASES: tuple[Case, ...] = (
     # --- arithmetic
@@ -39,6 +53,7 @@ CASES: tuple[Case, ...] = (
             K(S([0.0], [-1.0]), [-INF], [-INF]),
             K(S([3.0, 3.0], more=(np.array([True, False]),)), [1.0, 0.0]),
         ),
+        guards=POWERS,
     ),
     unary("negative", np.negative),
     unary("positive", np.positive),
@@ -52,6 +67,7 @@ CASES: tuple[Case, ...] = (
         positive,
         float32=False,
         kinks=(K(S([0.0, -2.0], [0.0, 2.0]), [0.0, -4.0], [0.0, NAN]),),
+        guards=POWERS,
     ),
     unary("rsqrt", lambda x: 1 / np.sqrt(x), positive, kinks=(K(S([0.0]), [-INF]),)),
     unary(
@@ -63,6 +79,11 @@ CASES: tuple[Case, ...] = (
         np.hypot,
         method="central",
         kinks=(K(S([0.0, 0.0, 3e30], [0.0, -2.0, 4e30]), [0.0, 0.0, 0.6], [0.0, -1.0, 0.8]),),
+        guards=(
+            G(0.0, 0.0, x=0, xx=0, xy=0),
+            G(0.0, 2.0, x=0, y=1, xx=0.5, xy=0, yy=0, xxy=-0.25),
+            G(1e8, 1.0, x=1, y=1e-8, xx=1e-24, xy=-1e-16, yy=1e-8),
+        ),
     ),
     binary(
         "copysign",
@@ -141,6 +162,12 @@ CASES: tuple[Case, ...] = (
         right=positive,
         method="central",
         kinks=(K(S([0.0, 0.0, 0.0, 2.0], [0.0, -1.0, 4.0, 0.0]), [0, 0, np.log(4.0), -INF], [0, 0, 0, INF]),),
+        guards=(
+            G(0.0, 2.0, x=LN2, y=0, xx=0, xy=0.5, yy=0, xyy=-0.25),
+            G(0.0, 0.0, x=0, y=0, xx=0, xy=0, yy=0),
+            G(0.0, -1.0, x=0, y=0, xx=0, xy=0, yy=0),
+            G(2.0, 1.0, x=0, y=2, xx=0, xy=1, yy=-2, xyy=-1),
+        ),
     ),
     binary(
         "xlog1py",
@@ -148,7 +175,17 @@ CASES: tuple[Case, ...] = (
         right=positive,
         method="central",
         kinks=(K(S([0.0, 0.0, 2.0], [-1.0, 3.0, -1.0]), [0, np.log(4.0), -INF], [0, 0, INF]),),
+        guards=(
+            G(0.0, 1.0, x=LN2, y=0, xx=0, xy=0.5, yy=0, xyy=-0.25),
+            G(0.0, -1.0, x=0, y=0, xx=0, xy=0, yy=0),
+            G(2.0, 0.0, x=0, y=2, xx=0, xy=1, yy=-2, xyy=-1),
+        ),
     ),
-    unary("sinc", np.sinc, kinks=(K(S([0.0, 1e-8, 1.0]), [0.0, -(np.pi**2) / 3e8, -1.0]),)),
+    unary(
+        "sinc",
+        np.sinc,
+        kinks=(K(S([0.0, 1e-8, 1.0]), [0.0, -(np.pi**2) / 3e8, -1.0]),),
+        guards=(G(0.0, x=0, xx=-(np.pi**2) / 3, xxx=0, xxxx=np.pi**4 / 5), G(1.0, x=-1, xx=2, xxx=np.pi**2 - 6)),
+    ),
     unary("i0", np.i0, method="central", kinks=(K(S([0.0]), [0.0]),), refusals=(real("i0"),)),
 )

@@ -15,7 +15,7 @@ seed("fft")
 
 
 def lengths(make: Any, odd: int = 5) -> tuple[Sample, ...]:
-    """Calls along one axis: lengths even and odd, cut and padded, every norm."""
+    """Calls along one axis: even and odd lengths, truncated and padded, every norm."""
     return (
         S(u(6)),
         S(make(6)),

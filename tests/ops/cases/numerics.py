@@ -17,7 +17,7 @@ KNOTS = np.array([-1.5, -0.5, 0.25, 1.0])
 
 
 def fitted(polyfit: Any) -> Any:
-    """At points that are never the same."""
+    """A fit at distinct points."""
     return lambda x, y, deg: polyfit(x + np.cumsum(x * 0 + 1), y, deg)
 
 

@@ -42,7 +42,7 @@ for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
 
 
 def levi_civita(x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
-    """Cross products by the antisymmetric symbol: NumPy warns of vectors of 2 elements."""
+    """Cross products by the Levi-Civita symbol, because NumPy warns about vectors of 2 elements."""
     if axis is not None:
         axisa = axisb = axisc = axis
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)
@@ -152,7 +152,7 @@ CASES: tuple[Case, ...] = (
             R(lambda: tg.einsum(np.ones(3), [0]), TypeError, "einsum", "ij,jk->ik"),
         ),
     ),
-    # --- over axes, of vectors, of everything with everything
+    # --- over axes, of vectors, outer products
     C(
         "tensordot",
         np.tensordot,

@@ -93,7 +93,7 @@ CASES: tuple[Case, ...] = (
         orders=0,
         refusals=(R(lambda: tg.random.bernoulli(1.5, rng=0), ValueError, "bernoulli", "1.5"),),
     ),
-    # Their gradient is that of the quantile, which tests/test_random.py compares; draws move with it on average only.
+    # Their gradient is that of the quantile, which tests/test_random.py checks; draws follow it only on average.
     C(
         "random.gamma",
         lambda shape, scale: (

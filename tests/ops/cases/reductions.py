@@ -54,7 +54,7 @@ def reduced(name: str, oracle: Any, make: Any = u, empty: bool = False, **rest: 
 
 
 def _shuffled(n: int) -> Any:
-    """Numbers with room between them, in no order."""
+    """Well separated numbers, in random order."""
     return 7 * np.arange(n) % 11 + np.linspace(0.1, 0.3, n)
 
 
@@ -87,7 +87,7 @@ def quantile(name: str, oracle: Any, scale: float, lengths: tuple[int, ...] = ()
             R(lambda: op(np.ones(2), 1.5 * scale), ValueError, name, "between 0 and 1"),
             R(lambda: op(np.ones(2), 0.5, method="no"), ValueError, name, "'no'", "linear"),
             R(lambda: op(np.ones((2, 0)), 0.5, axis=1), ShapeError, name, "(2, 0)"),
-            R(lambda: op(np.ones(2), tg.Tensor(0.5)), DTypeError, name, "q is a plain number"),
+            R(lambda: op(np.ones(2), tg.Tensor(0.5)), DTypeError, name, "q must be a plain number"),
             R(lambda: op(np.array([1j]), 0.5), DTypeError, name, "complex128"),
             *out_of_axes(name, lambda x, axis: op(x, 0.5, axis=axis)),
         ),
@@ -99,7 +99,9 @@ HOLES = S([[1.0, NAN, 3.0], [NAN, NAN, NAN]], axis=1)
 ONES = [[1, 0, 1], [0, 0, 0]]
 METHODS = (
     *("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf", "averaged_inverted_cdf"),
-    *("closest_observation", "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+    *("interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+    # NumPy 2.0.0 took the odd one of two that are equally close, where Hyndman and Fan take the even one.
+    *(("closest_observation",) if np.lib.NumpyVersion(np.__version__) >= "2.0.1" else ()),
 )
 
 CASES: tuple[Case, ...] = (

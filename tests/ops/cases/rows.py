@@ -1,4 +1,4 @@
-"""What a row of the table of operation cases is, and short ways to write one."""
+"""The row of the table of operation cases, and short ways to write one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _rng = np.random.default_rng(0)
 
 
 def seed(family: str) -> None:
-    """Start the random numbers anew: rows added to one family do not change another's."""
+    """Restart the random numbers, so that rows added to one family do not change another's."""
     global _rng
     _rng = np.random.default_rng(list(family.encode()))
 
@@ -37,7 +37,7 @@ def positive(*shape: int) -> Any:
 
 @dataclass(frozen=True)
 class Sample:
-    """Arguments of one call: arrays to differentiate by, then what follows them."""
+    """The arguments of one call: arrays to differentiate with respect to, then the others."""
 
     arrays: tuple[Any, ...]
     more: tuple[Any, ...] = ()
@@ -65,6 +65,21 @@ def K(sample: Sample, *gradients: Any) -> Kink:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Exact derivatives of any order, at a point where a rule has a guard: 0, a pole of a factor, the end of a domain.
+
+    A guard that puts a harmless number in place of x is right in value at its point, and can be wrong as a function.
+    """
+
+    sample: Sample
+    derivatives: dict[str, float]  # "xxy": twice by the first argument and once by the second, in any order
+
+
+def G(*point: float, more: tuple[Any, ...] = (), **derivatives: float) -> Guard:
+    return Guard(S(*point, more=more), derivatives)
+
+
+@dataclass(frozen=True)
 class Refusal:
     call: Callable[[], Any]
     error: type[Exception]
@@ -82,11 +97,12 @@ class Case:
     samples: tuple[Sample, ...]
     op: Callable[..., Any]
     method: str | None = None  # how the numeric derivative is taken: "complex" where the operation is analytic
-    orders: int = 2  # how often it is differentiated; 0: the result has no gradient
+    orders: int = 2  # how many times it is differentiated; 0: the result has no gradient
     kinks: tuple[Kink, ...] = ()
+    guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     float32: bool = True  # float32 in, float32 out
-    honest: bool = True  # its gradient is its derivative; False: a stand-in for it, which kinks show
+    honest: bool = True  # its gradient is its derivative; False: a surrogate, which kinks show
 
 
 def public(name: str) -> Any:
@@ -101,7 +117,7 @@ def C(name: str, oracle: Any, *samples: Sample, op: Any = None, **rest: Any) -> 
 
 
 def row(name: str, *samples: Sample, oracle: Any = None, **rest: Any) -> Case:
-    """An operation whose oracle is NumPy's function of the same name, and which is analytic."""
+    """An analytic operation whose oracle is NumPy's function of the same name."""
     rest.setdefault("method", "complex")
     return C(name, oracle or getattr(np, name), *samples, **rest)
 
@@ -119,12 +135,12 @@ def compared(name: str) -> Case:
 
 
 def real(name: str) -> Refusal:
-    """Complex numbers are refused."""
+    """The refusal of complex numbers."""
     return R(lambda: public(name)(np.array([1j])), DTypeError, name, "complex128")
 
 
 def binary(name: str, oracle: Any, left: Any = u, right: Any = u, **rest: Any) -> Case:
-    """Pairs of shapes are in test_cases.py: all that broadcast, of seven."""
+    """A function of two arrays; test_cases.py tries it with all pairs of seven shapes."""
     rest.setdefault("method", "complex")
     text = ("(4, 5)", "(3, 5)", "axis -2", name)
     more = rest.pop("refusals", ())
@@ -134,7 +150,7 @@ def binary(name: str, oracle: Any, left: Any = u, right: Any = u, **rest: Any) -
 
 
 def joined(function: Any) -> Any:
-    """A function of a sequence of arrays, as one of several arguments."""
+    """A function of a sequence of arrays, turned into one of several arguments."""
     return lambda *arrays, **keywords: function(arrays, **keywords)
 
 

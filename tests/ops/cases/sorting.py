@@ -1,4 +1,4 @@
-"""Order, diagonals, choice by condition, and writing at an index."""
+"""Sorting, diagonals, selection by condition, and writing at an index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ seed("sorting")
 
 
 def on_a_copy(function: Callable[..., Any], copy: Callable[[Any], Any]) -> Any:
-    """A function that writes to its first argument, as one that returns what it wrote."""
+    """A function that writes to its first argument, turned into one that returns the written copy."""
 
     def written(y: Any, values: Any, *more: Any, **keywords: Any) -> Any:
         y = copy(y)
@@ -47,12 +47,12 @@ def largest(x: Any, k: int, axis: int = -1, largest: bool = True) -> Any:
 
 
 def summed(function: Callable[..., Any], cumsum: Callable[..., Any]) -> Any:
-    """The running sum of the result: its elements have weights ... 3, 2, 1, which show who gets which share at ties."""
+    """The running sum of the result: its elements have weights ... 3, 2, 1, which show how ties share the gradient."""
     return lambda x, *more, axis=-1: cumsum(function(x, *more, axis=axis), axis=axis)
 
 
 CASES: tuple[Case, ...] = (
-    # --- order
+    # --- sorting
     row(
         "sort",
         S(u(5)),
@@ -124,7 +124,7 @@ CASES: tuple[Case, ...] = (
         "argsort",
         lambda x: np.array([2, 0, 3, 1]),
         S([2.0, 1.0, 3.0, 2.0]),
-        op=lambda x: tg.argsort(x, descending=True),  # the first of equal ones comes first
+        op=lambda x: tg.argsort(x, descending=True),  # equal elements keep their order
         orders=0,
     ),
     row(
@@ -173,7 +173,7 @@ CASES: tuple[Case, ...] = (
     row("trace", S(u(3, 3)), S(u(2, 3), offset=1), S(u(2, 3, 3), axis1=1, axis2=2)),
     row("tril", S(u(3, 3)), S(u(2, 3), k=1), S(u(2, 3, 3), k=-1)),
     row("triu", S(u(3, 3)), S(u(2, 3), k=1), S(u(2, 3, 3), k=-1)),
-    # --- choice by condition
+    # --- selection by condition
     C(
         "compress",
         lambda x, condition, axis=None: np.compress(condition, x, axis),

@@ -10,7 +10,7 @@ import scipy.special
 import tensorgrad as tg
 from tensorgrad import DTypeError, GraphError, ShapeError
 
-from .rows import INF, C, Case, K, R, Refusal, S, positive, public, seed, u, unary, z
+from .rows import INF, C, Case, G, K, R, Refusal, S, positive, public, seed, u, unary, z
 
 seed("special")
 
@@ -31,28 +31,28 @@ def analytic(name: str, make: Any = u, *kinks: Any) -> Case:
     return unary(f"special.{name}", getattr(scipy.special, name), make, kinks=kinks)
 
 
-def two(name: str, left: Any, right: Any, *kinks: Any) -> Case:
+def two(name: str, left: Any, right: Any, *kinks: Any, **rest: Any) -> Case:
     full = f"special.{name}"
     samples = (S(left(2, 3), right(2, 3)), S(left(), right(3)), S(left(2, 1), right(3)), S(left(0, 3), right(3)))
     refusals = (
         R(lambda: public(full)(np.ones(2), np.ones(3)), ShapeError, name, "(2,)", "(3,)"),
         R(lambda: public(full)(z(2), 1.0), DTypeError, name, "complex128"),
     )
-    return C(full, getattr(scipy.special, name), *samples, method="central", kinks=kinks, refusals=refusals)
+    return C(full, getattr(scipy.special, name), *samples, method="central", kinks=kinks, refusals=refusals, **rest)
 
 
 def needed(name: str, parameter: str, *arguments: Any) -> Refusal:
-    """A gradient by a parameter, given as None, for which there is no closed form."""
+    """A gradient with respect to a parameter, given as None, that has no closed form."""
 
     def call() -> None:
         values = [tg.Tensor(1.7, requires_grad=True) if a is None else a for a in arguments]
         public(f"special.{name}")(*values).sum().backward()
 
-    return R(call, GraphError, name, f"by {parameter} ", "closed form", f"{parameter}.detach()")
+    return R(call, GraphError, name, f"closed-form derivative with respect to {parameter},", f"{parameter}.detach()")
 
 
 def by_last(name: str, parameters: tuple[Any, ...], *makes: Any, refusals: tuple[Refusal, ...], **rest: Any) -> Case:
-    """A function that is differentiated by its last argument alone."""
+    """A function that is differentiated only with respect to its last argument."""
     full = f"special.{name}"
     oracle, op = getattr(scipy.special, name), public(full)
     (make,) = makes
@@ -107,7 +107,13 @@ CASES: tuple[Case, ...] = (
         S(positive(0, 3), more=(3,)),
         method="central",
         refusals=(
-            R(lambda: tg.special.multigammaln([1.5, 1.0], 3), ValueError, "multigammaln", "3 dimensions", "x > 1.0"),
+            R(
+                lambda: tg.special.multigammaln([1.5, 1.0], 3),
+                ValueError,
+                "multigammaln",
+                "3 dimensions x",
+                "above 1.0",
+            ),
             R(lambda: tg.special.multigammaln(1.5, 0), ValueError, "multigammaln", "0"),
         ),
     ),
@@ -119,6 +125,14 @@ CASES: tuple[Case, ...] = (
         inside,
         refusals=(needed("betainc", "a", None, 2.0, 0.5), needed("betainc", "b", 2.0, None, 0.5)),
         kinks=(K(S([0.0, 1.0], more=(1.0, 2.0)), [2.0, 0.0]), K(S([0.0, 1.0], more=(3.0, 1.0)), [0.0, 3.0])),
+        guards=(
+            G(0.0, more=(2.0, 2.0), x=0, xx=6, xxx=-12),
+            G(1.0, more=(2.0, 2.0), x=0, xx=-6, xxx=-12),
+            G(0.0, more=(2.0, 3.0), x=0, xx=12, xxx=-48),
+            G(1.0, more=(3.0, 2.0), x=0, xx=-12, xxx=-48),
+            G(1.0, more=(2.0, 1.0), x=2, xx=2, xxx=0),
+            G(0.0, more=(1.0, 1.0), x=1, xx=0, xxx=0),
+        ),
     ),
     by_last(
         "gammainc",
@@ -126,8 +140,21 @@ CASES: tuple[Case, ...] = (
         positive,
         refusals=(needed("gammainc", "a", None, 0.5),),
         kinks=(K(S([0.0], more=(1.0,)), [1.0]),),
+        guards=(
+            G(0.0, more=(1.0,), x=1, xx=-1, xxx=1),
+            G(0.0, more=(2.0,), x=0, xx=1, xxx=-2),
+            G(1e-30, more=(2.0,), x=1e-30, xx=1, xxx=-2),
+            G(0.0, more=(3.0,), x=0, xx=0, xxx=1),
+            G(0.0, more=(0.5,), x=INF, xx=-INF),
+        ),
     ),
-    by_last("gammaincc", (1.7,), positive, refusals=(needed("gammaincc", "a", None, 0.5),)),
+    by_last(
+        "gammaincc",
+        (1.7,),
+        positive,
+        refusals=(needed("gammaincc", "a", None, 0.5),),
+        guards=(G(0.0, more=(2.0,), x=0, xx=-1, xxx=2),),
+    ),
     by_last(
         "zeta",
         (1.7,),
@@ -145,7 +172,18 @@ CASES: tuple[Case, ...] = (
     real_one("expit", u, K(S([1e4, -1e4]), [0.0, 0.0]), K(S([40.0]), [np.exp(-40.0)])),
     real_one("logit", inside, K(S([0.0]), [INF])),
     real_one("entr", positive, K(S([0.0]), [INF])),
-    two("rel_entr", positive, positive, K(S([0.0, 0.0], [0.0, 2.0]), [np.nan, -INF], [0.0, 0.0])),
+    two(
+        "rel_entr",
+        positive,
+        positive,
+        K(S([0.0, 0.0], [0.0, 2.0]), [np.nan, -INF], [0.0, 0.0]),
+        guards=(G(0.0, 2.0, x=-INF, y=0, xx=INF, xy=-0.5, yy=0, xyy=0.25), G(1.0, 2.0, xx=1, xy=-0.5, yy=0.25)),
+    ),
     analytic("exp1", positive),
-    real_one("spence", positive, K(S([1.0, 0.0]), [-1.0, -INF])),
+    real_one(
+        "spence",
+        positive,
+        K(S([1.0, 0.0]), [-1.0, -INF]),
+        guards=(G(1.0, x=-1, xx=1 / 2, xxx=-2 / 3, xxxx=3 / 2), G(2.0, x=-np.log(2), xx=np.log(2) - 1 / 2)),
+    ),
 )

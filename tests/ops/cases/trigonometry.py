@@ -9,7 +9,7 @@ import numpy as np
 import tensorgrad as tg
 from tensorgrad import ShapeError
 
-from .rows import INF, C, Case, K, R, S, binary, positive, real, seed, u, unary
+from .rows import INF, C, Case, G, K, R, S, binary, positive, real, seed, u, unary
 
 seed("trigonometry")
 
@@ -35,6 +35,11 @@ CASES: tuple[Case, ...] = (
         np.arctan2,
         method="central",
         kinks=(K(S([0.0, 1e30, 0.0], [0.0, 1e30, -2.0]), [0.0, 5e-31, -0.5], [0.0, -5e-31, 0.0]),),
+        guards=(
+            G(0.0, 0.0, x=0, y=0, xx=0, xy=0, yy=0),
+            G(0.0, 2.0, x=0.5, y=0, xx=0, xy=-0.25, yy=0, xxx=-0.25, xyy=0.25),
+            G(1e8, 1.0, x=1e-16, y=-1e-8, xx=-2e-24, xy=1e-16),
+        ),
     ),
     unary("arcsinh", np.arcsinh),
     unary("arccosh", np.arccosh, between(1.2, 3.0), kinks=(K(S([1.0, -2.0]), [INF, NAN]),)),

@@ -1,0 +1,123 @@
+"""What is left of 1 where a function has all but reached it: slopes and logarithms that keep their digits there.
+
+``1 - tanh(x)**2`` is 0 from x = 20 on, where the slope is 2e-17; ``1 / cosh(x)**2`` keeps it, and costs an exponential
+for each number. Of many numbers only those are computed so that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import Handle
+from ..engine.staging import indivisible
+
+__all__ = ["MANY", "in_one_piece", "in_range", "log_total", "over_one_and_exp", "slope_of_sigmoid", "slope_of_tanh"]
+
+MANY = 4096  # numbers from which on it pays to look which of them are in a tail
+_NEAR = 0.97  # there the difference from 1 has lost five binary digits
+
+
+def _with_tail(slope: Any, tail: Any, exact: Callable[[Any], Any], x: Any) -> Any:
+    slope[tail] = exact(x[tail])
+    return slope
+
+
+@indivisible
+def slope_of_tanh(x: Any, out: Any) -> Any:
+    """``1 / cosh(x)**2`` of many real numbers x whose hyperbolic tangent is ``out``.
+
+    >>> float(slope_of_tanh(np.array([20.0]), np.array([1.0]))[0])
+    1.69934e-17
+    """
+    slope = 1 - out * out
+    if np.maximum.reduce(out, axis=None) > _NEAR or np.minimum.reduce(out, axis=None) < -_NEAR:
+        return _with_tail(slope, np.abs(out) > _NEAR, lambda part: np.square(1 / np.cosh(part)), x)
+    return slope
+
+
+@indivisible
+def slope_of_sigmoid(x: Any, out: Any) -> Any:
+    """``sigmoid(x) * sigmoid(-x)`` of many real numbers x whose sigmoid is ``out``.
+
+    >>> float(slope_of_sigmoid(np.array([40.0]), np.array([1.0]))[0])
+    4.24835e-18
+    """
+    slope = out * (1 - out)
+    if np.maximum.reduce(out, axis=None) > _NEAR:
+        return _with_tail(slope, out > _NEAR, _slope_on_the_right, x)
+    return slope
+
+
+def _slope_on_the_right(x: Any) -> Any:
+    power = np.exp(-x)
+    return power / np.square(1 + power)
+
+
+def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
+    """``g / (1 + exp(x))``, whose derivatives keep their digits at both ends.
+
+    >>> over_one_and_exp(np, 1.0, np.zeros(1)).tolist()
+    [0.5]
+    """
+    down: Any = x
+    return g * xp.sigmoid(-down) if isinstance(x, Handle) else g / (1 + xp.exp(x))
+
+
+def log_total(shifted: Any, axis: Any) -> Any:
+    """``log(sum(exp(shifted)))`` along axes, of numbers the largest of which is 0: to all digits where others are tiny.
+
+    >>> float(log_total(np.array([0.0, -40.0]), (0,))[0])
+    4.24835e-18
+    """
+    powers = np.exp(shifted)
+    total = np.add.reduce(powers, axis=axis, keepdims=True)
+    return (_log_of if in_one_piece(shifted) else _looked_at)(total, shifted, powers, axis)
+
+
+def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, degree: float = 2) -> Any:
+    """``plain(w)``, a size along axes made of powers of that degree: scaled first where they overflow or underflow.
+
+    >>> in_range(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
+    5e+200
+    """
+    if in_one_piece(w):
+        return _scaled(plain, w, axes, keepdims)
+    return _checked(w, plain, axes, keepdims, degree)
+
+
+@indivisible
+def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
+    result = plain(w)
+    limits = np.finfo(result.dtype)
+    low = float(limits.tiny / limits.eps) ** (1 / degree)
+    well = low <= result < np.inf if not result.shape else bool(np.all((result >= low) & (result < np.inf)))
+    return result if well else _scaled(plain, w, axes, keepdims)
+
+
+def _scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
+    size = np.maximum.reduce(np.abs(w), axis=axes, keepdims=True, initial=0)
+    size = np.where((size > 0) & (size < np.inf), size, 1)
+    return plain(w / size) * (size if keepdims else np.squeeze(size, axis=axes))
+
+
+def in_one_piece(array: Any) -> bool:
+    """Is it a batch, of which no element is looked at by itself?"""
+    return hasattr(array, "__each__")
+
+
+def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    rest = np.add.reduce(np.where(shifted == 0, 0, powers), axis=axis, keepdims=True)
+    return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
+
+
+@indivisible
+def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    if np.minimum.reduce(total, axis=None, initial=np.inf) < _WON:
+        return _log_of(total, shifted, powers, axis)
+    return np.log(total)
+
+
+_WON = 1.03  # a total below it is 1, the largest, and little else

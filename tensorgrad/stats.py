@@ -1,0 +1,149 @@
+"""Densities of distributions, as in ``scipy.stats``: ``tg.stats.norm.logpdf(x, loc, scale)``.
+
+Each is composed of tensorgrad's operations, so that it has derivatives of any order with respect to all of its
+arguments. Arguments broadcast; their names, order and defaults are SciPy's. All but ``norm`` and
+``multivariate_normal`` need SciPy, for the gamma function: ``pip install "tensorgrad-np[special]"``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .engine.record import Tensor, TensorLike
+from .errors import ShapeError
+from .linalg.factoring import cholesky
+from .linalg.solving import solve_triangular
+from .ops import arithmetic, diagonals, exponential, reductions, selection, shaping
+from .ops.axes import moveaxis
+from .ops.compare import greater_equal, less_equal
+from .ops.views import shaped
+from .special.gamma import betaln, gammaln
+
+__all__ = ["beta", "gamma", "multivariate_normal", "norm", "t"]
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+class _Distribution:
+    """A distribution: its density, and the logarithm of that."""
+
+    def logpdf(self, x: TensorLike, *shape: TensorLike, **parameters: TensorLike) -> Tensor:
+        """The logarithm of the density at x."""
+        raise NotImplementedError
+
+    def pdf(self, x: TensorLike, *shape: TensorLike, **parameters: TensorLike) -> Tensor:
+        """The density at x. Arguments are those of ``logpdf``."""
+        return exponential.exp(self.logpdf(x, *shape, **parameters))
+
+
+def _standardised(x: TensorLike, loc: TensorLike, scale: TensorLike) -> Tensor:
+    return arithmetic.divide(arithmetic.subtract(x, loc), scale)
+
+
+def _within(inside: Any, density: Any) -> Tensor:
+    """-inf outside of the support, with a gradient of zero."""
+    return selection.where(inside, density, -math.inf)
+
+
+class _Normal(_Distribution):
+    def logpdf(self, x: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0) -> Tensor:  # type: ignore[override]
+        """``-((x - loc) / scale)**2 / 2 - log(scale) - log(2 pi) / 2``.
+
+        >>> import tensorgrad as tg
+        >>> tg.stats.norm.logpdf(1.0, 0.0, 2.0)
+        Tensor(-1.73708571, dtype=float64)
+        """
+        z = _standardised(x, loc, scale)
+        return -0.5 * z * z - exponential.log(scale) - 0.5 * _LOG_2PI
+
+
+class _Gamma(_Distribution):
+    def logpdf(  # type: ignore[override]
+        self, x: TensorLike, a: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
+    ) -> Tensor:
+        """``(a - 1) log(z) - z - log(Gamma(a)) - log(scale)`` with ``z = (x - loc) / scale``; -inf for negative z.
+
+        >>> import tensorgrad as tg
+        >>> tg.stats.gamma.logpdf(2.0, 3.0)
+        Tensor(-1.30685282, dtype=float64)
+        """
+        z = _standardised(x, loc, scale)
+        inside = greater_equal(z, 0.0)
+        safe = selection.where(inside, z, 1.0)
+        return _within(
+            inside, exponential.xlogy(arithmetic.subtract(a, 1.0), safe) - safe - gammaln(a) - exponential.log(scale)
+        )
+
+
+class _Beta(_Distribution):
+    def logpdf(  # type: ignore[override]
+        self, x: TensorLike, a: TensorLike, b: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
+    ) -> Tensor:
+        """``(a - 1) log(z) + (b - 1) log(1 - z) - log(B(a, b)) - log(scale)`` with ``z = (x - loc) / scale``.
+
+        It is -inf where z is outside of [0, 1].
+
+        >>> import tensorgrad as tg
+        >>> tg.stats.beta.logpdf(0.25, 2.0, 3.0)
+        Tensor(0.52324814, dtype=float64)
+        """
+        z = _standardised(x, loc, scale)
+        inside = greater_equal(z, 0.0) & less_equal(z, 1.0)
+        safe = selection.where(inside, z, 0.5)
+        low = exponential.xlogy(arithmetic.subtract(a, 1.0), safe)
+        high = exponential.xlog1py(arithmetic.subtract(b, 1.0), -safe)
+        return _within(inside, low + high - betaln(a, b) - exponential.log(scale))
+
+
+class _Student(_Distribution):
+    def logpdf(  # type: ignore[override]
+        self, x: TensorLike, df: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
+    ) -> Tensor:
+        """Student's t with ``df`` degrees of freedom.
+
+        >>> import tensorgrad as tg
+        >>> tg.stats.t.logpdf(1.0, 3.0)
+        Tensor(-1.57625299, dtype=float64)
+        """
+        z = _standardised(x, loc, scale)
+        half = arithmetic.multiply(df, 0.5)
+        norm = gammaln(half + 0.5) - gammaln(half) - 0.5 * exponential.log(math.pi * arithmetic.positive(df))
+        return norm - (half + 0.5) * exponential.log1p(z * z / df) - exponential.log(scale)
+
+
+class _MultivariateNormal(_Distribution):
+    def logpdf(self, x: TensorLike, mean: TensorLike = 0.0, cov: TensorLike = 1.0) -> Tensor:  # type: ignore[override]
+        """The normal density of vectors of n numbers: x of shape (..., n), mean (n,), cov (n, n), result (...).
+
+        A number for ``cov`` stands for that multiple of the identity, one for ``mean`` for equal means. The matrix is
+        read as symmetric. Raises LinAlgError where it is not positive definite, ShapeError where shapes do not fit.
+
+        >>> import numpy as np, tensorgrad as tg
+        >>> tg.stats.multivariate_normal.logpdf([1.0, 2.0], [0.0, 0.0], np.diag([1.0, 4.0]))
+        Tensor(-3.53102425, dtype=float64)
+        """
+        points = shaped(x, "multivariate_normal")
+        shape = points.shape
+        if not shape:
+            raise ShapeError("multivariate_normal: x is one number, expected vectors of shape (..., n)")
+        n = shape[-1]
+        matrix: Any = shaped(cov, "multivariate_normal")
+        if not np.shape(matrix):
+            matrix = arithmetic.multiply(np.eye(n), matrix)
+        if matrix.shape != (n, n):
+            raise ShapeError(f"multivariate_normal: cov has shape {matrix.shape}, expected {(n, n)} for x of {shape}")
+        lower = cholesky(matrix)
+        centred = shaping.reshape(arithmetic.subtract(points, mean), (-1, n))
+        white = solve_triangular(lower, moveaxis(centred, -1, 0), lower=True)
+        halves = reductions.sum(exponential.log(diagonals.diagonal(lower)))
+        return shaping.reshape(-0.5 * reductions.sum(white * white, axis=0) - halves - 0.5 * n * _LOG_2PI, shape[:-1])
+
+
+norm = _Normal()
+gamma = _Gamma()
+beta = _Beta()
+t = _Student()
+multivariate_normal = _MultivariateNormal()
