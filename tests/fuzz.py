@@ -321,9 +321,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.special:
         seeds = range(options.first, options.first + options.count)
-        print(
-            f"{options.count} expressions at special points: largest deviation {max(map(deviation_at_a_point, seeds)):.2e}"
-        )
+        largest = max(map(deviation_at_a_point, seeds))
+        print(f"{options.count} expressions at special points: largest deviation {largest:.2e}")
         return
     torch = importlib.import_module("torch")
     worst = max((deviation(seed, torch), seed) for seed in range(options.first, options.first + options.count))
