@@ -99,7 +99,7 @@ def test_derivatives_far_out(name, dtype):
             assert error < 2000 * float(limits.eps), f"at {x}, order {order}: {result.data}, not {mp.nstr(want, 9)}"
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "log_softmax"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "log_softmax", "arcsinh"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_many_numbers_are_as_exact_as_few(name, dtype):
     f = getattr(tg, name)
