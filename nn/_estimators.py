@@ -392,6 +392,6 @@ class FNNRegressor(RegressorMixin, _FNN):
         return X, y.reshape(len(y), -1).astype(X.dtype, copy=False), weight
 
     def predict(self, X: Any) -> Any:
-        """Predictions, in the shape of y."""
+        """Predictions, with as many axes as y had."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self._flat else outputs

@@ -306,7 +306,7 @@ def test_what_does_not_fit_in_place_is_refused():
     with tg.no_grad():
         for value, error, words in (
             (np.ones(3), ShapeError, r"\+=: .*\(2,\) and \(3,\).*lengths 2 and 3"),
-            (np.ones((2, 2)), ShapeError, r"\+=: .*\(2,\) and \(2, 2\) give no result of shape \(2,\)"),
+            (np.ones((2, 2)), ShapeError, r"\+=: .*\(2,\) and \(2, 2\) do not give a result of shape \(2,\)"),
             (1j, DTypeError, r"\+=: .*float64.*complex"),
             ("text", DTypeError, r"\+=: got .*<U4"),
         ):

@@ -135,7 +135,7 @@ def _names(other: Any) -> set[str]:
 
 
 def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
-    """What makes a PyTorch layer compute something else than the layer here."""
+    """Yield messages on what makes a PyTorch layer compute something other than the layer here."""
     for name in _EQUAL.get(kind, ()):
         ours, theirs = getattr(module, name), getattr(other, name)
         if isinstance(ours, tuple) and isinstance(theirs, int):

@@ -73,7 +73,7 @@ def _mode(target: str) -> int | None:
 
 
 def _prefix(target: str) -> str:
-    """The start of the names of a target's temporary files; it has the host, as process ids are valid only on one."""
+    """The start of the names of a target's temporary files; it identifies the host, as process ids hold on only one."""
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return f".{os.path.basename(target)[:50]}.{zlib.crc32(os.fsencode(host)):08x}-"
 

@@ -90,8 +90,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam that decays the weights, not the gradients: ``p -= lr * weight_decay * p`` in addition to Adam's step.
 
-    (Loshchilov and Hutter, 2019, algorithm 2, as implemented in PyTorch.) Biases and norm parameters are usually
-    exempt, in a group of their own. Arguments and errors are those of :class:`Adam`.
+    Loshchilov and Hutter, 2019, algorithm 2, as implemented in PyTorch. Biases and norm parameters are usually exempt,
+    in a group of their own. Arguments and errors are those of :class:`Adam`.
 
     >>> import nn
     >>> model = nn.MLP([4, 8, 3], norm="batch", rng=0)

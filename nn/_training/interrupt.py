@@ -15,7 +15,7 @@ __all__ = ["first_interrupt"]
 def first_interrupt(then: Callable[[], object]) -> Iterator[None]:
     """In a ``with`` block, the first Ctrl-C only calls a function; the second has its usual effect.
 
-    This does nothing in threads other than the main one, which Ctrl-C does not reach.
+    In threads other than the main one, this does nothing: Ctrl-C does not reach them.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

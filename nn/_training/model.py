@@ -171,8 +171,8 @@ class Model(Module):
             batch_size: rows per step. A last batch of one row is merged into the one before.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
                 returns batches of them.
-            validation_split: instead, the share of the rows to hold out, drawn at random; given as many rows, the same
-                ones in every fit.
+            validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
+                the same ones in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
             shuffle: take the rows in a new order in each epoch.
             drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.

@@ -84,9 +84,7 @@ def _d_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
     if out.dtype.kind == "c":
         return g * (out * (1 - out))
     if out.size < MANY and out.__class__ is np.ndarray:
-        power = np.exp(x)
-        power += scalar_like(1.0, power)
-        return g * np.divide(out, power, power)
+        return g * (out / (np.exp(x) + scalar_like(1.0, out)))
     if isinstance(out, Handle):
         return g * (out * xp.sigmoid(-x))
     if out.size < MANY or in_one_piece(out):

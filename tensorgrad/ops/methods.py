@@ -91,8 +91,8 @@ def _inplace_error(error: Exception, symbol: str, x: Any, value: Any, ufunc: np.
         return InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t")
     better = None if ufunc is np.matmul else broadcast_error(symbol, x.shape, np.shape(value))
     return better or ShapeError(
-        f"{symbol}: shapes {x.shape} and {np.shape(value)} do not give a result of shape {x.shape}, as "
-        f"writing in place needs; write x = x {symbol[:-1]} ... for a new Tensor"
+        f"{symbol}: shapes {x.shape} and {np.shape(value)} do not give a result of shape {x.shape}, so it "
+        f"cannot be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
     )
 
 

@@ -89,9 +89,10 @@ def interp(
     part = divide(subtract(at, x0), where(flat, 1.0, subtract(x1, x0)))
     way = subtract(f1, f0)
     # An infinite value wins between its neighbours, and does not reach them.
-    way = where(np.isinf(array_of(way)) & np.equal(array_of(part), 0), 0.0, way)
     other = np.isinf(array_of(f0)) & np.not_equal(array_of(part), 0)
-    result = add(where(other, f1, f0), multiply(where(other, subtract(part, 1.0), part), way))
+    share = where(other, subtract(part, 1.0), part)
+    way = where(np.isinf(array_of(way)) & np.equal(array_of(share), 0), 0.0, way)
+    result = add(where(other, f1, f0), multiply(share, way))
     low = getitem(values, 0) if left is None else left
     high = getitem(values, -1) if right is None else right
     result = where(np.less(array_of(at), getitem(points, 0).data), low, result)

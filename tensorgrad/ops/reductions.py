@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
@@ -216,8 +216,10 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
         # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
         out = facts.spread(xp, wide(out))
         flat = _flat(xp, x, facts) | (out == 0)
-        scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
-        return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
+        size, g = xp.where(flat, 1, out) * freedom, facts.spread(xp, wide(g))
+        if isinstance(out, Handle):  # the derivative of g / size would be of the order of size^-2, and can underflow
+            return xp.where(flat, 0, g) * (_centred(xp, x, facts) / size)
+        return xp.where(flat, 0, g / size) * _centred(xp, x, facts)
 
     return record("std", forward, (source,), (d_x,))
 

@@ -7,6 +7,7 @@ for each number. Of many numbers only those are computed so that need it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,16 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
 @indivisible
 def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
     result = plain(w)
-    limits = np.finfo(result.dtype)
-    low = float(limits.tiny / limits.eps) ** (1 / degree)
+    low = _least(result.dtype, degree)
     well = low <= result < np.inf if not result.shape else bool(np.all((result >= low) & (result < np.inf)))
     return result if well else _scaled(plain, w, axes, keepdims)
+
+
+@cache
+def _least(dtype: Any, degree: float) -> float:
+    """Down to where powers of that degree keep their digits."""
+    limits = np.finfo(dtype)
+    return float(limits.tiny / limits.eps) ** (1 / degree)
 
 
 def _scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
@@ -115,7 +122,8 @@ def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
 
 @indivisible
 def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
-    if np.minimum.reduce(total, axis=None, initial=np.inf) < _WON:
+    least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
+    if least < _WON:
         return _log_of(total, shifted, powers, axis)
     return np.log(total)
 
