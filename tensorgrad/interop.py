@@ -2,7 +2,8 @@
 
 ``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` arrive here through NumPy's
 protocols (NEP 13 and 18); tensorgrad's operation of the same name is called, and recorded. A function without such an
-operation raises an error that names it: history is never cut silently, and object arrays are never made.
+operation gets plain arrays, or raises an error that names it if a Tensor has a history: history is never cut silently,
+and object arrays are never made.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         raise TypeError(
-            f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors; write "
-            f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
+            f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors with a history; "
+            f"write {_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
             f"with tensorgrad's operations"
         )
     operation, signature = found
@@ -137,16 +138,16 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     if method == "__call__":
         if kwargs:
             raise TypeError(
-                f"{_shown(ufunc)} on a Tensor does not accept {', '.join(f'{key}=' for key in kwargs)}; write "
-                f"tensorgrad.where or .astype, or use t.data for the values without history"
+                f"{_shown(ufunc)} on a Tensor with a history does not accept {', '.join(f'{key}=' for key in kwargs)}; "
+                f"write tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors; write one "
-            f"of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the values "
-            f"without history"
+            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors with a "
+            f"history; write one of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data "
+            f"for the values without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
     if len(inputs) == 1:
