@@ -7,19 +7,19 @@
 >>> x.grad
 array(11.58385316)
 
-To read the house, in this order: ``engine/graph`` (what a node and a rule are), ``engine/record`` (forward: how a
-call becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``ops/arithmetic`` (what an
-operation looks like; every other family is like it), ``tensor`` (the class that users hold), ``engine/readings`` and
-``namespaces`` (one rule, read on arrays or on Tensors), ``functional/`` (grad, jacobian, vmap: functions of
-functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``viz/`` (drawings), and then
-``nn``, which uses the public names below and nothing else. Imports go one way: engine, ops, tensor, functional,
-compiler, nn.
+The best order to read the source is: ``engine/graph`` (nodes and rules), ``engine/record`` (forward: how a call
+becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``ops/arithmetic`` (what an operation
+looks like; all other families follow the same pattern), ``tensor`` (the class that users work with),
+``engine/readings`` and ``namespaces`` (one rule, evaluated on arrays or on Tensors), ``functional/`` (grad, jacobian,
+vmap: functions of functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``viz/``
+(drawings), and then ``nn``, which uses the public names below and nothing else. Imports go one way: engine, ops,
+tensor, functional, compiler, nn.
 """
 
 import sys
 from typing import TYPE_CHECKING
 
-# The array API standard's dtypes, constants and facts are NumPy's.
+# The dtypes, constants and inspection functions of the array API standard are NumPy's.
 from numpy import bool as bool
 from numpy import complex64 as complex64
 from numpy import complex128 as complex128
@@ -363,14 +363,14 @@ from .tensor import replace_data as replace_data
 from .viz import Drawing as Drawing
 from .viz import draw as draw
 
-# What the array API standard, and NumPy beside it, call by a second name.
+# The second names that the array API standard and NumPy have for these.
 acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
 atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __version__ = "0.1.0.dev0"
 
-if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+if not TYPE_CHECKING:  # a type checker would accept any name
     for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
         words.explain_keywords(_namespace)
-    del sys.modules[__name__].tensor  # the file: other libraries have a function of this name
+    del sys.modules[__name__].tensor  # the module, as other libraries have a function of this name
     __getattr__ = words.unknown_name("tensorgrad", globals(), words.FUNCTIONS)

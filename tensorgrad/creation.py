@@ -1,6 +1,6 @@
-"""Tensors made of nothing: NumPy's functions of the same names, and the array API standard's.
+"""Functions that create Tensors, named as in NumPy and the array API standard.
 
-The dtype is NumPy's choice where none is given. With ``requires_grad=True`` the Tensor is a leaf.
+By default the dtype is the one NumPy chooses. With ``requires_grad=True`` the Tensor is a leaf.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
 def asarray(
     x: TensorLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
 ) -> Tensor:
-    """A Tensor of anything: a Tensor as it is, an array without a copy, numbers and nested lists.
+    """Make a Tensor: of a Tensor (returned unchanged), an array (without a copy), numbers or nested lists.
 
-    Tensors in a nested list are stacked, and that is recorded.
+    Tensors in a nested list are stacked, which is recorded.
 
     Args:
-        x: what there is.
-        dtype: cast to it; the cast is recorded.
+        x: the values.
+        dtype: the dtype to cast to; the cast is recorded.
         device: "cpu" or None.
-        copy: True always copies, False never does (and raises ValueError where it would have to).
+        copy: True always copies; False never copies, and raises ValueError if a copy is needed.
 
     >>> import tensorgrad as tg
     >>> tg.asarray([1, 2], dtype=tg.float32)
@@ -50,7 +50,7 @@ def asarray(
     elif hasattr(x, "__array_function__"):
         given = from_numpy(x)
     elif copy is False:
-        raise ValueError(f"asarray: a {type(x).__name__} cannot become an array without a copy; leave copy=False out")
+        raise ValueError(f"asarray: a {type(x).__name__} cannot be made an array without a copy; leave out copy=False")
     else:
         array = as_array(x, "asarray")
         if not isinstance(array, Tensor):
@@ -59,7 +59,7 @@ def asarray(
     if dtype is not None and given.dtype != dtype:
         if copy is False:
             raise ValueError(
-                f"asarray: {given.dtype} cannot become {np.dtype(dtype)} without a copy; leave copy=False out"
+                f"asarray: {given.dtype} cannot be cast to {np.dtype(dtype)} without a copy; leave out copy=False"
             )
         return given.astype(dtype)
     return +given if copy else given
@@ -67,11 +67,11 @@ def asarray(
 
 def _require_cpu(device: str | None) -> None:
     if device not in (None, "cpu"):
-        raise ValueError(f"device is 'cpu' or None, got {device!r}")
+        raise ValueError(f"device must be 'cpu' or None, got {device!r}")
 
 
 def zeros(shape: Shape, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of a shape, float64 by default.
+    """A Tensor of zeros, float64 by default.
 
     >>> import tensorgrad as tg
     >>> tg.zeros((2,), requires_grad=True)
@@ -81,7 +81,7 @@ def zeros(shape: Shape, *, dtype: DTypeLike | None = None, requires_grad: bool =
 
 
 def ones(shape: Shape, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones of a shape, float64 by default.
+    """A Tensor of ones, float64 by default.
 
     >>> import tensorgrad as tg
     >>> tg.ones(2)
@@ -91,7 +91,7 @@ def ones(shape: Shape, *, dtype: DTypeLike | None = None, requires_grad: bool = 
 
 
 def empty(shape: Shape, *, dtype: DTypeLike | None = None) -> Tensor:
-    """Memory of a shape, whatever it holds, to be written to.
+    """An uninitialised Tensor, to be written to.
 
     >>> import tensorgrad as tg
     >>> tg.empty((2, 3)).shape
@@ -101,7 +101,7 @@ def empty(shape: Shape, *, dtype: DTypeLike | None = None) -> Tensor:
 
 
 def full(shape: Shape, fill_value: complex, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A shape filled with one number.
+    """A Tensor filled with one number.
 
     >>> import tensorgrad as tg
     >>> tg.full((2,), 7.0)
@@ -111,7 +111,7 @@ def full(shape: Shape, fill_value: complex, *, dtype: DTypeLike | None = None, r
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DTypeLike | None = None) -> Tensor:
-    """Ones on the k-th diagonal, zeros elsewhere.
+    """A matrix with ones on the k-th diagonal and zeros elsewhere.
 
     >>> import tensorgrad as tg
     >>> tg.eye(2).data.tolist()
@@ -129,7 +129,7 @@ def arange(
     dtype: DTypeLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Evenly spaced numbers from start (0 if only one is given) up to stop, without it.
+    """Evenly spaced numbers from ``start`` up to but not including ``stop``; a single argument is ``stop``.
 
     >>> import tensorgrad as tg
     >>> tg.arange(0.0, 1.0, 0.25)
@@ -149,7 +149,7 @@ def linspace(
     dtype: DTypeLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """So many evenly spaced numbers from start to stop.
+    """``num`` evenly spaced numbers from ``start`` to ``stop``.
 
     >>> import tensorgrad as tg
     >>> tg.linspace(0.0, 1.0, 5)
@@ -174,7 +174,7 @@ def ones_like(x: TensorLike, /, *, dtype: DTypeLike | None = None) -> Tensor:
 
 
 def full_like(x: TensorLike, fill_value: complex, /, *, dtype: DTypeLike | None = None) -> Tensor:
-    """One number, with the shape (and dtype) of ``x``.
+    """A Tensor filled with one number, with the shape (and dtype) of ``x``.
 
     >>> import tensorgrad as tg
     >>> tg.full_like([1.5, 2.5], 3.0)

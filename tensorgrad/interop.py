@@ -1,8 +1,8 @@
 """NumPy's functions and operators on Tensors, DLPack, and the array API standard.
 
-``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` come here through NumPy's
-protocols (NEP 13 and 18), are looked up by name among tensorgrad's own, and recorded. What tensorgrad has no
-operation for is an error that names it: history is never cut unnoticed, and no array of objects ever made.
+``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` arrive here through NumPy's
+protocols (NEP 13 and 18); tensorgrad's operation of the same name is called, and recorded. A function without such an
+operation raises an error that names it: history is never cut silently, and object arrays are never made.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["array_function", "array_ufunc", "exported"]
 
 
 def arrays(tree: Any) -> Any:
-    """Nested arguments with the arrays of Tensors in their place."""
+    """Nested arguments, with Tensors replaced by their arrays."""
     return mapped(lambda leaf: array_of(leaf) if isinstance(leaf, Handle) else leaf, tree)
 
 
@@ -34,18 +34,18 @@ def _on_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _no_history(*trees: Any) -> bool:
-    """Can nothing be lost, because no Tensor among these has a history?"""
+    """Whether none of the Tensors among these has a history, so that none can be lost."""
     return not any(
         isinstance(leaf, Handle) and leaf.node is not None and leaf.node.requires_grad for leaf in leaves(trees)
     )
 
 
-# What needs no history.
+# Functions whose answers need no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
-    # Tests and positions: booleans and integers, which carry no gradient.
+    # Tests and positions: they return booleans and integers, which carry no gradient.
     **{
         function: partial(_on_arrays, function)
         for function in (
@@ -55,7 +55,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     },
 }
 
-# A ufunc's methods that are operations of their own. NumPy's default axis is the first.
+# Methods of ufuncs that are operations here. NumPy's default axis is the first.
 _METHODS: dict[tuple[Any, str], str] = {
     (np.add, "reduce"): "sum",
     (np.multiply, "reduce"): "prod",
@@ -70,12 +70,12 @@ _METHODS: dict[tuple[Any, str], str] = {
 }
 
 
-_WAYS = {"__call__", "reduce", "accumulate"}  # which of a ufunc's ways to be called give Tensors
+_WAYS = {"__call__", "reduce", "accumulate"}  # the ways to call a ufunc that return Tensors
 
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
+    """The operation for a function of NumPy or ``scipy.special``, and its signature; None if there is none."""
     operation = counterpart(function)
     return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
 
@@ -93,7 +93,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         raise TypeError(
-            f"{_shown(function)} has no derivative rule in tensorgrad, so it takes no Tensor; write "
+            f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors; write "
             f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
             f"with tensorgrad's operations"
         )
@@ -106,7 +106,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
             return _on_arrays(function, *args, **kwargs)
         name = operation.__name__
         raise TypeError(
-            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; write "
+            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; call "
             f"tensorgrad.{name} with these parameters, or use .data for the values without history"
         ) from error
     return operation(*args, **kwargs)
@@ -118,7 +118,7 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and its arrays' and scalars' operators.
+    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and the operators of its arrays and scalars.
 
     >>> import numpy as np, tensorgrad as tg
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
@@ -129,24 +129,24 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
         kwargs.pop("out", None)
     if any(isinstance(given, Handle) for given in out) or (out and not _no_history(inputs, kwargs)):
         raise TypeError(
-            f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
-            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
+            f"{_shown(ufunc)} cannot write a Tensor to an ndarray, through out= or a += t, because its history would "
+            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values only"
         )
     if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
         return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
         if kwargs:
             raise TypeError(
-                f"{_shown(ufunc)} on a Tensor takes no {', '.join(f'{key}=' for key in kwargs)}; write "
+                f"{_shown(ufunc)} on a Tensor does not accept {', '.join(f'{key}=' for key in kwargs)}; write "
                 f"tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "
-            f"reduction of tensorgrad's, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the "
-            f"values without history"
+            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors; write one "
+            f"of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the values "
+            f"without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
     if len(inputs) == 1:
@@ -168,7 +168,7 @@ def array_function(
 
 
 def instead_of_scipys() -> str | None:
-    """Which function of ours to write for the one of SciPy's that is running; None where there is none."""
+    """Tensorgrad's counterpart of the SciPy function that is running; None if there is none."""
     homes = {"tg": tensor_functions, "tg.linalg": tensor_functions.linalg, "tg.special": tensor_functions.special}
     found = None
     frame = sys._getframe(1)
@@ -181,7 +181,7 @@ def instead_of_scipys() -> str | None:
         if inside and name in ("pdf", "logpdf"):
             name = f"{getattr(frame.f_locals.get('self'), 'name', '')}.{name}"
             found = f"tg.stats.{name}" if name.partition(".")[0] in _DENSITIES else found
-        elif inside:  # the function, or the one that a wrapper of SciPy's is about to call
+        elif inside:  # the function itself, or the one that a wrapper in SciPy is about to call
             names = [name, *(f.__name__ for f in frame.f_locals.values() if inspect.isfunction(f))]
             known = [{"cho_factor": "cholesky", "cho_solve": "solve"}.get(name, name) for name in names]
             there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
@@ -193,20 +193,20 @@ _DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:
-    """A DLPack capsule of an ndarray, or BufferError where another library would come to harm.
+    """A DLPack capsule of an ndarray. Raises BufferError where the array would be unsafe in another library.
 
-    PyTorch ends the interpreter at negative strides, and writes through arrays that are read-only.
+    PyTorch crashes the interpreter on negative strides, and writes to read-only arrays.
     """
     if copy:
         array = np.array(array, order="C")
     elif any(stride < 0 for stride in array.strides):
         raise BufferError(
-            f"this Tensor of shape {array.shape} has the strides {array.strides}, and what takes it through DLPack may "
-            f"not bear negative ones; write tg.asarray(t, copy=True) for a copy in order"
+            f"this Tensor of shape {array.shape} has the strides {array.strides}, and a DLPack consumer may not "
+            f"support negative strides; write tg.asarray(t, copy=True) for a contiguous copy"
         )
     elif not array.flags.writeable:
         raise BufferError(
-            f"this Tensor of shape {array.shape} is read-only, and what takes it through DLPack may write to it all "
-            f"the same; write tg.asarray(t, copy=True) for a copy"
+            f"this Tensor of shape {array.shape} is read-only, but a DLPack consumer may write to it anyway; "
+            f"write tg.asarray(t, copy=True) for a copy"
         )
     return array.__dlpack__(**{key: value for key, value in asked.items() if value is not None})

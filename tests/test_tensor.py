@@ -34,7 +34,7 @@ def test_only_floating_point_can_require_a_gradient(data):
         (np.array(["a"]), "<U1"),
         ("text", "<U4"),
         (b"bytes", "S5"),
-        ([[1.0, 2.0], [3.0]], "makes no array"),
+        ([[1.0, 2.0], [3.0]], "cannot be made an array"),
         (np.array(["2020-01-01"], dtype="datetime64[D]"), "datetime64"),
         (datetime.date(2020, 1, 1), "object"),
         (None, "object"),
@@ -137,7 +137,7 @@ def test_length_and_iteration():
     (first * second).sum().backward()
     np.testing.assert_array_equal(t.grad, [[3.0, 4.0], [1.0, 2.0]])
     for f in (len, iter):
-        with pytest.raises(TypeError, match="without axes"):
+        with pytest.raises(TypeError, match="0-d Tensor"):
             f(tg.Tensor(1.0))
 
 

@@ -131,7 +131,7 @@ def test_no_samples_and_refusals() -> None:
         tg.vmap(lambda x: x, in_axes=None)(X)
     with pytest.raises(Unbatchable, match="differs within a batch of 2"):
         bool(Batched(np.array([0.0, 1.0]), new_level()))
-    with pytest.raises(Unbatchable, match="cannot be written into one array"):
+    with pytest.raises(Unbatchable, match="cannot be written to a single array"):
         np.add(Batched(np.ones((3, 2)), new_level()), 1.0, out=np.ones(2))
 
 
