@@ -139,9 +139,7 @@ def test_sizes_whose_squares_leave_float32(name, scale):
     value, gradient = tg.value_and_grad(f)(a)
     got, slope = tg.value_and_grad(f)((a * scale).astype(np.float32))
     np.testing.assert_allclose(got / scale**degree, value, rtol=1e-5)
-    np.testing.assert_allclose(
-        slope.astype(np.float64) / scale ** (degree - 1), gradient, rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(slope.astype(np.float64) / scale ** (degree - 1), gradient, rtol=1e-5, atol=1e-6)
 
 
 # --- polynomials at singular matrices --------------------------------------------------------------------------------
