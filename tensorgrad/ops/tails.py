@@ -105,9 +105,10 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
     >>> in_range(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
     5e+200
     """
-    if in_one_piece(w):
-        return _scaled(plain, w, axes, keepdims)
-    return _checked(w, plain, axes, keepdims, degree)
+    with np.errstate(all="ignore"):
+        if in_one_piece(w):
+            return _scaled(plain, w, axes, keepdims)
+        return _checked(w, plain, axes, keepdims, degree)
 
 
 @indivisible
