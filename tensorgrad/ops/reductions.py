@@ -209,8 +209,7 @@ def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
         return narrow(in_range(plain, wide(a), facts.axes, keepdims), a)
 
     def plain(w: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return np.sqrt(_variance(w, facts, freedom))
+        return np.sqrt(_variance(w, facts, freedom))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
