@@ -185,10 +185,20 @@ ADAPTERS: dict[Any, Callable[..., Any]] = {
 }
 """What is recorded, and what records it."""
 
-KEYWORDS: dict[Any, dict[str, str]] = {
+_FREE: dict[str, str | None] = {"overwrite_input": None}
+KEYWORDS: dict[Any, dict[str, str | None]] = {
+    np.argsort: {"kind": None},
     np.clip: {"a_min": "min", "a_max": "max"},
+    np.median: _FREE,
+    np.nan_to_num: {"copy": None},
+    np.nanmedian: _FREE,
+    np.nanpercentile: _FREE,
+    np.nanquantile: _FREE,
+    np.percentile: _FREE,
+    np.quantile: _FREE,
+    np.sort: {"kind": None},
 }
-"""NumPy's words for parameters that have another name here."""
+"""NumPy's words for parameters that have another name here; None where the result does not depend on it."""
 
 ADVICE: dict[Any, str] = {
     np.linalg.eig: "for a symmetric matrix write tg.linalg.eigh(t)",

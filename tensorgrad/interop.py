@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fft, linalg, ops
 from .adapters import ADAPTERS, ADVICE, KEYWORDS, WRITERS, add_at, outer
 from .engine.duck import FACTS
 from .engine.record import Handle
@@ -22,7 +23,7 @@ from .engine.staging import array_of
 from .engine.trees import leaves, mapped
 from .namespaces import counterpart, tensor_functions
 
-__all__ = ["array_function", "array_ufunc", "exported"]
+__all__ = ["answer_to", "array_function", "array_ufunc", "exported"]
 
 
 def arrays(tree: Any) -> Any:
@@ -90,6 +91,14 @@ _METHODS: dict[tuple[Any, str], str] = {
     (np.logaddexp, "accumulate"): "logcumsumexp",
 }
 
+
+_ADDED = (np.add, np.subtract)  # whose ``at`` is recorded
+# Operations that give plain arrays: comparisons, tests, places.
+_PLAIN = (
+    *(ops.bits, ops.compare, ops.logic),
+    *(ops.sorting.argsort, ops.sorting.argpartition, ops.sorting.searchsorted, ops.sorting.nonzero, ops.sets.isin),
+    *(linalg.matrix_rank, fft.fftfreq, fft.rfftfreq),
+)
 
 _WAYS = {"__call__", "reduce", "accumulate", "outer"}  # which of a ufunc's ways to be called give Tensors
 
@@ -169,8 +178,7 @@ def _in_our_words(
         else:
             word = names.get(key, key)
             same = value is parameter.default or (key in ("out", "dtype") and value is None)
-            # Only the memory that a result lies in depends on these.
-            if not ((same and word not in ours) or key in ("order", "subok")):
+            if word is not None and not (same and word not in ours):
                 named[word] = value
     return tuple(given), named
 
@@ -178,6 +186,32 @@ def _in_our_words(
 def _parameters(signature: inspect.Signature) -> str:
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     return str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
+def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
+    """What one of NumPy's functions gives for a Tensor with a history: "recorded", "answered" or "refused".
+
+    Answered are questions whose answer has no gradient. Where a Tensor has no history, all of them answer.
+
+    >>> import numpy as np
+    >>> [answer_to(f) for f in (np.sin, np.argsort, np.shape, np.roots)]
+    ['recorded', 'answered', 'answered', 'refused']
+    """
+    if method == "at":
+        return "recorded" if function in _ADDED else "refused"
+    if method == "outer":
+        return answer_to(function)
+    if method != "__call__":
+        return "recorded" if (function, method) in _METHODS else "refused"
+    if function in _ANSWERS:
+        return "answered"
+    if function in WRITERS:
+        return "recorded"
+    found = _operation(function)
+    if found is None:
+        return "refused"
+    plain = inspect.getmodule(found[0]) in _PLAIN or found[0] in _PLAIN
+    return "answered" if plain else "recorded"
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -195,7 +229,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
             f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
             f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
         )
-    if method == "at" and ufunc in (np.add, np.subtract) and (isinstance(inputs[0], Handle) or not _no_history(inputs)):
+    if method == "at" and ufunc in _ADDED and (isinstance(inputs[0], Handle) or not _no_history(inputs)):
         return add_at(ufunc, *inputs)
     if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
         return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
@@ -267,6 +301,19 @@ def instead_of_scipys() -> str | None:
             there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
             found = next(there, found)
     return found
+
+
+# What NumPy's functions that make arrays are called here, where they would cut the graph: by function or class.
+_MAKERS = {"full": "tg.full", "RClass": "tg.concatenate", "CClass": "tg.column_stack"}
+
+
+def instead_of_numpys() -> str | None:
+    """Which function of ours to write for the one of NumPy's that asks a Tensor for its array; None for others."""
+    frame = sys._getframe(3)
+    if not frame.f_globals.get("__name__", "").startswith("numpy."):
+        return None
+    code = frame.f_code.co_name
+    return _MAKERS.get(type(frame.f_locals.get("self")).__name__ if code == "__getitem__" else code)
 
 
 _DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}

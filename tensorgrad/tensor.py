@@ -293,7 +293,7 @@ class Tensor(Methods):
     def _refuse_if_graph(self, what: str) -> None:
         node = self.node
         if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
-            ours = interop.instead_of_scipys()
+            ours = interop.instead_of_numpys() or interop.instead_of_scipys()
             advice = f"write {ours}, which records" if ours is not None else "write t.item() for a number"
             raise GraphError(
                 f"{what} would cut the graph unnoticed ({self._describe()}); {advice}, t.detach() or t.data for the "

@@ -5,13 +5,14 @@ Leading zeros stay: a coefficient that happens to be zero has a gradient like an
 
 from __future__ import annotations
 
-from math import factorial
 from operator import index
 from typing import Any
 
 import numpy as np
 
+from ..engine.arrays import arange_like
 from ..engine.record import Tensor, TensorLike
+from ..engine.staging import array_of
 from ..errors import ShapeError
 from .arithmetic import add, divide, multiply, negative, positive
 from .indexing import getitem
@@ -82,8 +83,11 @@ def polyder(x: TensorLike, /, m: int = 1) -> Tensor:
     source = _coefficients(x, "polyder")
     m = _order(m, "polyder")
     n = source.shape[0]
-    factors = np.asarray([factorial(p) // factorial(p - m) for p in range(n - 1, m - 1, -1)], source.dtype)
-    return multiply(getitem(source, slice(0, factors.size)), factors)
+    kept = getitem(source, slice(0, max(n - m, 0)))
+    powers = n - 1 - arange_like(max(n - m, 0), array_of(source))
+    for i in range(m):
+        kept = multiply(kept, (powers - i).astype(source.dtype))
+    return kept if m else positive(kept)
 
 
 def polyint(x: TensorLike, /, m: int = 1, k: TensorLike | None = None) -> Tensor:
@@ -106,7 +110,8 @@ def polyint(x: TensorLike, /, m: int = 1, k: TensorLike | None = None) -> Tensor
         constants = broadcast_to(constants, (m,))
     result = positive(source)
     for i in range(m):
-        powers = np.arange(result.shape[0], 0, -1).astype(np.result_type(result.dtype, 0.0))
+        n = result.shape[0]
+        powers = (n - arange_like(n, array_of(result))).astype(np.result_type(result.dtype, 0.0))
         result = concatenate([divide(result, powers), getitem(constants, slice(i, i + 1))])
     return result
 

@@ -109,10 +109,11 @@ def _given(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral:
         source = astype(source, dtype)
     if where is None:
         return source
-    kept = choose(array_of(shaped(where, op)), source, neutral)
-    if kept.shape != source.shape:
-        raise ShapeError(f"{op}: where= must broadcast to shape {source.shape}, and makes it {kept.shape}")
-    return kept
+    mask = array_of(shaped(where, op))
+    fits = len(mask.shape) <= len(source.shape)
+    if not (fits and all(m in (1, n) for m, n in zip(mask.shape[::-1], source.shape[::-1]))):
+        raise ShapeError(f"{op}: where= of shape {mask.shape} does not broadcast to the shape of x, {source.shape}")
+    return choose(mask, source, neutral)
 
 
 def sum(
@@ -184,17 +185,19 @@ def mean(
 
 
 @indivisible
-def _count_of(mask: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
-    return _sum(np.broadcast_to(mask, shape) != 0, axis=axes, dtype=np.intp, keepdims=keepdims)
+def _count_of(op: str, mask: Any, facts: Reduced, ddof: float, dtype: Any) -> Any:
+    kept = np.broadcast_to(mask, facts.shape) != 0
+    count = _sum(kept, axis=facts.axes, dtype=np.intp, keepdims=facts.keepdims) - ddof
+    if np.any(count <= 0):
+        raise ShapeError(f"{op}: where= leaves too few of the elements of shape {facts.shape} along axis {facts.axes}")
+    return np.asarray(count, dtype)
 
 
 def _counted(op: str, x: Any, axis: Axis, keepdims: bool, where: Any, ddof: float) -> Any:
     """How many elements ``where`` leaves of each that becomes one, less ``ddof``, in the dtype of the result."""
     facts = Reduced(op, x, axis, keepdims)
-    count = _count_of(array_of(shaped(where, op)), facts.shape, facts.axes, keepdims) - ddof
-    if np.any(count <= 0):
-        raise ShapeError(f"{op}: where= leaves too few of the elements of shape {facts.shape} along axis {facts.axes}")
-    return count.astype(wide(x).real.dtype)
+    dtype = np.empty(0, x.dtype).real.dtype
+    return _count_of(op, array_of(shaped(where, op)), facts, ddof, dtype if dtype.kind == "f" else np.float64)
 
 
 def _freedom(facts: Reduced, ddof: float, correction: float) -> float:
@@ -413,7 +416,7 @@ def _bounded(
     facts = Reduced(op, kept, axis, keepdims)
     if facts.count:
         return pair(over(kept, axis, keepdims=keepdims), initial)
-    return broadcast_to(initial, tuple(n for i, n in enumerate(facts.kept) if keepdims or i not in facts.axes))
+    return add(sum(kept, axis, keepdims=keepdims), initial)  # there is nothing else
 
 
 def max(
