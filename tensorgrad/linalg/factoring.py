@@ -17,7 +17,8 @@ from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import axes, indexing
 from ..ops.reductions import wide
-from .matrices import below, diagonal, guarded, matrices, narrowed, real_only, square, transposed
+from .matrices import below, diagonal, guarded, matrices, narrowed, real_only, square, transposed, triangle
+from .solving import solved_triangle
 
 __all__ = [
     "EighResult",
@@ -33,12 +34,9 @@ __all__ = [
 
 
 def _one_triangle(xp: Any, symmetric: Any, lower: bool) -> Any:
-    """The gradient for one triangle, from that for a symmetric matrix."""
-    n = symmetric.shape[-1]
-    strictly = below(n, symmetric)
-    if not lower:
-        strictly = np.swapaxes(strictly, 0, 1)
-    return xp.where(strictly, 2 * symmetric, xp.where(diagonal(n, symmetric), symmetric, 0))
+    """The gradient for one triangle, from that for a symmetric matrix: the strict triangle counts twice."""
+    read, strictly = (triangle(symmetric, lower, without_diagonal) for without_diagonal in (False, True))
+    return xp.where(read, symmetric, 0) + xp.where(strictly, symmetric, 0)
 
 
 # --- Cholesky -------------------------------------------------------------------------------------------
@@ -59,14 +57,14 @@ def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
     source = real_only(square(x, "cholesky"), "cholesky")
     if upper:
         return axes.swapaxes(cholesky(axes.swapaxes(source, -1, -2)), -1, -2)
-    n = source.shape[-1]
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
         out = wide(out)
         inner = xp.matmul(transposed(xp, out), wide(g))
-        inner = xp.where(below(n, inner), inner, xp.where(diagonal(n, inner), inner / 2, 0))
-        back = xp.linalg.inv(out)
-        outer = xp.matmul(xp.matmul(transposed(xp, back), inner), back)
+        inner = _one_triangle(xp, inner / 2, lower=True)
+        back = transposed(xp, out)
+        half = solved_triangle(back, inner, lower=False)
+        outer = solved_triangle(back, transposed(xp, half), lower=False)
         return _one_triangle(xp, (outer + transposed(xp, outer)) / 2, lower=True)
 
     return record("cholesky", lambda a: narrowed(_cholesky(wide(a)), a), (source,), (d_x,))
@@ -116,7 +114,7 @@ def qr(x: TensorLike, /, mode: Literal["reduced", "r"] = "reduced") -> Any:
             d_q = d_q + xp.matmul(q, xp.matmul(out[..., m + k :], transposed(xp, d_rest)))
         inner = xp.matmul(r, transposed(xp, d_r)) - xp.matmul(transposed(xp, d_q), q)
         inner = xp.where(below(k, inner) | diagonal(k, inner), inner, transposed(xp, inner))
-        result = transposed(xp, xp.linalg.solve(r, transposed(xp, d_q + xp.matmul(q, inner))))
+        result = transposed(xp, solved_triangle(r, transposed(xp, d_q + xp.matmul(q, inner)), lower=False))
         return xp.concatenate([result, xp.matmul(q, d_rest)], axis=-1) if n > k else result
 
     packed = record("qr", forward, (source,), (d_x,))

@@ -14,7 +14,18 @@ from ..errors import DTypeError, ShapeError
 from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
 
-__all__ = ["below", "diagonal", "guarded", "matrices", "mixed", "narrowed", "real_only", "square", "transposed"]
+__all__ = [
+    "below",
+    "diagonal",
+    "guarded",
+    "matrices",
+    "mixed",
+    "narrowed",
+    "real_only",
+    "square",
+    "transposed",
+    "triangle",
+]
 
 _DIVERGED = "could not be decomposed by LAPACK; does it contain a NaN or an infinity?"
 
@@ -87,6 +98,17 @@ def below(n: int, like: Any) -> Any:
     """
     i = arange_like(n, like)
     return i[:, None] > i
+
+
+def triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """A mask of the elements that a triangular solution reads.
+
+    >>> triangle(np.zeros((2, 2)), lower=True, unit_diagonal=True).tolist()
+    [[False, False], [True, False]]
+    """
+    i = arange_like(a.shape[-1], a)
+    rows, columns = (i[:, None], i) if lower else (i, i[:, None])
+    return rows > columns if unit_diagonal else rows >= columns
 
 
 def transposed(xp: Any, x: Any) -> Any:

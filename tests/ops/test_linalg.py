@@ -5,9 +5,17 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad.linalg.determinants import _cofactors
+from tensorgrad.linalg import lapack
+from tensorgrad.linalg.lapack import factored
 from tensorgrad.testing import gradcheck, gradgradcheck
 
+from .cases.linalg import CASES
+
 RNG = np.random.default_rng(0)
+
+
+def cofactors(x):
+    return _cofactors(x, factored(getattr(x, "data", x)))
 
 
 def gradient(f, x):
@@ -17,8 +25,8 @@ def gradient(f, x):
 
 
 def test_the_third_derivative_of_a_determinant():
-    gradcheck(_cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
-    gradgradcheck(_cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
+    gradcheck(cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
+    gradgradcheck(cofactors, RNG.uniform(-1, 1, (3, 3)) + 2 * np.eye(3), method="complex")
 
 
 def test_cofactors_of_a_complex_singular_matrix():
@@ -26,7 +34,7 @@ def test_cofactors_of_a_complex_singular_matrix():
     a = z @ (RNG.normal(size=(2, 3)) + 1j * RNG.normal(size=(2, 3)))
     minors = [[np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(3)] for i in range(3)]
     signs = np.where(np.add.outer(range(3), range(3)) % 2, -1, 1)
-    np.testing.assert_allclose(_cofactors(a), signs * minors, atol=1e-12)
+    np.testing.assert_allclose(cofactors(a), signs * minors, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is -inf")
@@ -96,3 +104,92 @@ def test_a_matrix_of_nan_in_a_batch_is_named(name, UPLO):
     x = np.stack([np.eye(3), np.full((3, 3), np.nan)])
     with pytest.raises(np.linalg.LinAlgError, match=rf"{name}: the matrix at index \(1,\) .*does it contain a NaN"):
         getattr(tg.linalg, name)(x, UPLO)
+
+
+# --- large matrices, which go to SciPy's BLAS and LAPACK
+
+
+@pytest.fixture
+def all_large(monkeypatch):
+    pytest.importorskip("scipy")
+    monkeypatch.setattr(lapack, "_LARGE", 1)
+
+
+FACTORING = ("solve", "inv", "solve_triangular", "det", "slogdet", "cholesky", "qr", "tensorsolve")
+
+
+@pytest.mark.usefixtures("all_large")
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.name.removeprefix("linalg.") in FACTORING], ids=lambda c: c.name
+)
+def test_every_path_through_scipy(case):
+    for sample in case.samples:
+        got = sample.apply(case.op, list(map(tg.Tensor, sample.arrays)))
+        want = sample.apply(case.oracle, sample.arrays)
+        for one, other in zip(*((a if isinstance(a, list | tuple) else [a]) for a in (got, want)), strict=True):
+            np.testing.assert_allclose(one.data, other, rtol=1e-9, atol=1e-12)
+        for check in (gradcheck, gradgradcheck):
+            check(lambda *xs, sample=sample: sample.apply(case.op, xs), *sample.arrays, method=case.method)
+
+
+@pytest.mark.usefixtures("all_large")
+@pytest.mark.parametrize("name", ["solve", "inv", "det", "slogdet"])
+def test_complex_matrices_through_scipy(name):
+    z = RNG.normal(size=(2, 3, 3)) + 1j * RNG.normal(size=(2, 3, 3))
+    more = [RNG.normal(size=(3, 2)).astype(complex)] if name == "solve" else []
+    if name == "slogdet":
+        got, want = lapack.log_determinant(lapack.factored(z)), np.linalg.slogdet(z)
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+        return
+    op = getattr(tg.linalg, name)
+    np.testing.assert_allclose(op(z, *more).data, getattr(np.linalg, name)(z, *more), rtol=1e-12)
+    gradcheck(op, z, *more)
+    gradgradcheck(op, z, *more)
+
+
+@pytest.mark.usefixtures("all_large")
+def test_a_singular_matrix_is_named_through_scipy():
+    stack = np.stack([np.eye(3), np.ones((3, 3))])
+    for op in (tg.linalg.inv, lambda a: tg.linalg.solve(a, np.ones(3)), lambda a: tg.linalg.solve(a, np.ones((3, 1)))):
+        with pytest.raises(np.linalg.LinAlgError, match=r"index \(1,\) .* \(2, 3, 3\) is singular"):
+            op(stack)
+    with pytest.raises(np.linalg.LinAlgError, match=r"index \(0,\) .*zero on its diagonal"):
+        tg.linalg.solve_triangular(np.stack([np.ones((2, 2)) - np.eye(2), np.eye(2)]), np.ones((2, 2, 1)))
+    assert tg.linalg.det(np.ones((3, 3))).item() == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.usefixtures("all_large")
+def test_compiled_and_batched_through_scipy():
+    a = RNG.uniform(-1, 1, (4, 3, 3)) + 4 * np.eye(3)
+    b = RNG.uniform(-1, 1, (3, 2))
+
+    def f(a):
+        return tg.linalg.solve(a, b).sum() + tg.linalg.slogdet(a).logabsdet + tg.linalg.solve_triangular(a, b).sum()
+
+    want = np.stack([tg.grad(f)(one) for one in a])
+    np.testing.assert_allclose(tg.vmap(tg.grad(f))(a), want, rtol=1e-10)
+    np.testing.assert_allclose(tg.jacobian(lambda a: tg.linalg.solve(a, b)).__call__(a[0]).shape, (3, 2, 3, 3))
+    leaf = tg.Tensor(a[0], requires_grad=True)
+
+    @tg.compile
+    def step():
+        leaf.grad = None
+        loss = f(leaf)
+        loss.backward()
+        return loss
+
+    for one in a:
+        leaf.data[...] = one
+        step()
+        np.testing.assert_allclose(leaf.grad, tg.grad(f)(one), rtol=1e-10)
+
+
+@pytest.mark.usefixtures("all_large")
+def test_mixed_dtypes_are_solved_in_the_wider():
+    a, b = RNG.normal(size=(3, 3)).astype(np.float32) + 3 * np.eye(3, dtype=np.float32), RNG.normal(size=3)
+    np.testing.assert_allclose(tg.linalg.solve(a, b).data, np.linalg.solve(a, b), rtol=1e-13)
+    assert tg.linalg.solve(a, b.astype(np.float32)).dtype == np.float32
+    z = RNG.normal(size=3) * 1j
+    x = tg.Tensor(a, requires_grad=True)
+    tg.linalg.solve(x, z).imag.sum().backward()
+    assert x.grad.dtype == np.float32
