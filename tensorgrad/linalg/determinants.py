@@ -11,6 +11,7 @@ from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
 from ..ops import indexing
 from ..ops.reductions import wide
+from ..ops.views import no_gradient
 from .lapack import determinant, factored, inverse, log_determinant
 from .matrices import diagonal, narrowed, real_only, square, transposed
 
@@ -35,7 +36,7 @@ def det(x: TensorLike, /) -> Tensor:
     def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
         return wide(g)[..., None, None] * _cofactors(wide(x), y)
 
-    return record("det", lambda a, lu: narrowed(determinant(lu), a), (source, lu), (d_x, None))
+    return record("det", lambda a, lu: narrowed(determinant(lu), a), (source, lu), (d_x, no_gradient))
 
 
 class SlogdetResult(NamedTuple):
@@ -69,15 +70,16 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
         infinite = xp.where(g == 0, 0, g * np.inf)
         return xp.where(singular, infinite, g * transposed(xp, _inverse_unless(xp, singular, x, y)))
 
-    packed = record("slogdet", forward, (source, lu), (d_x, None))
+    packed = record("slogdet", forward, (source, lu), (d_x, no_gradient))
     return SlogdetResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., 1)))
 
 
 def _inverse_unless(xp: Any, singular: Any, x: Any, lu: Any) -> Any:
     """The inverses of x, for arrays or Tensors, and identity matrices where a mask says that there is none."""
-    if isinstance(x, Handle):
-        return xp.linalg.inv(xp.where(singular, diagonal(x.shape[-1], x), x))
-    return _inverse_of(singular, x, lu)
+    if not isinstance(x, Handle):
+        return _inverse_of(singular, x, lu)
+    tensor: Any = x
+    return xp.linalg.inv(xp.where(singular, diagonal(tensor.shape[-1], tensor), tensor))
 
 
 @indivisible
@@ -98,7 +100,7 @@ def _cofactors(x: Any, lu: Any) -> Any:
     """The matrices of cofactors of x, for arrays or Tensors; ``lu`` is x, factored."""
     if not isinstance(x, Handle):
         return _cofactors_of(x, lu)
-    return record("cofactors", _cofactors_of, (x, lu), (lambda xp, g, x: _d_cofactors(x, g), None))
+    return record("cofactors", _cofactors_of, (x, lu), (lambda xp, g, x: _d_cofactors(x, g), no_gradient))
 
 
 def _d_cofactors(x: Any, *hs: Any) -> Any:

@@ -15,7 +15,9 @@ from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
 
 __all__ = [
+    "adjoint",
     "below",
+    "conjugate",
     "diagonal",
     "guarded",
     "matrices",
@@ -118,6 +120,24 @@ def transposed(xp: Any, x: Any) -> Any:
     (4, 3, 2)
     """
     return xp.swapaxes(x, -1, -2)
+
+
+def conjugate(xp: Any, x: Any) -> Any:
+    """The complex conjugate; real numbers as they are.
+
+    >>> conjugate(np, np.array([1 + 2j])).tolist()
+    [(1-2j)]
+    """
+    return xp.conj(x) if x.dtype.kind == "c" else x
+
+
+def adjoint(xp: Any, x: Any) -> Any:
+    """The matrices transposed and conjugated.
+
+    >>> adjoint(np, np.array([[1j, 2.0]])).tolist()
+    [[-1j], [(2-0j)]]
+    """
+    return conjugate(xp, transposed(xp, x))
 
 
 # --- errors ---------------------------------------------------------------------------------------------

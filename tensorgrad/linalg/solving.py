@@ -14,9 +14,21 @@ from ..errors import ShapeError
 from ..ops import arithmetic, indexing, products, reductions, shaping
 from ..ops.axes import moveaxis
 from ..ops.reductions import wide
-from ..ops.views import shaped
+from ..ops.views import no_gradient, shaped
 from .lapack import factored, inverse, solution, substituted
-from .matrices import diagonal, guarded, matrices, mixed, narrowed, real_only, square, transposed, triangle
+from .matrices import (
+    adjoint,
+    conjugate,
+    diagonal,
+    guarded,
+    matrices,
+    mixed,
+    narrowed,
+    real_only,
+    square,
+    transposed,
+    triangle,
+)
 
 __all__ = ["LstsqResult", "inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
 
@@ -88,7 +100,7 @@ def _recorded(a: Any, b: Any, lu: Any, vector: bool, back: bool) -> Tensor:
         h, out = -d_b(xp, g, x, z), wide(out)
         return _outer(xp, out, h, vector) if back else _outer(xp, h, out, vector)
 
-    return record("solve", forward, (a, b, lu), (d_a, d_b, None))
+    return record("solve", forward, (a, b, lu), (d_a, d_b, no_gradient))
 
 
 _inv = guarded("inv", lambda a: inverse(factored(a)), _SINGULAR, np.linalg.inv)
@@ -171,24 +183,23 @@ def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
 
     Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. The gradient is
     that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change, there is none.
-    Raises DTypeError for complex numbers.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.pinv([[2.0], [0.0]])
     Tensor([[0.5, 0. ]], dtype=float64)
     """
-    source = real_only(matrices(x, "pinv"), "pinv")
+    source = matrices(x, "pinv")
     more = () if rcond is None else (rcond,)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        g, x, p = wide(g), wide(x), wide(out)
-        back = transposed(xp, p)
-        flow = transposed(xp, g)
+        g, x, p = conjugate(xp, wide(g)), wide(x), wide(out)
+        back = adjoint(xp, p)
+        flow = adjoint(xp, g)
         left = xp.matmul(xp.matmul(flow, p), back)
         right = xp.matmul(xp.matmul(back, p), flow)
         left = left - xp.matmul(xp.matmul(x, p), left)  # the projection first, whose size is not that of x or p
         right = right - xp.matmul(right, xp.matmul(p, x))
-        return left + right - xp.matmul(xp.matmul(back, g), back)
+        return conjugate(xp, left + right - xp.matmul(xp.matmul(back, g), back))
 
     return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))
 

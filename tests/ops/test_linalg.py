@@ -1,11 +1,11 @@
-"""Linear algebra, beyond what a row of the table can express: third derivatives, degenerate and complex matrices."""
+"""Linear algebra, beyond what a row of the table can express: degenerate, large and complex matrices."""
 
 import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.linalg.determinants import _cofactors
 from tensorgrad.linalg import lapack
+from tensorgrad.linalg.determinants import _cofactors
 from tensorgrad.linalg.lapack import factored
 from tensorgrad.testing import gradcheck, gradgradcheck
 
@@ -193,3 +193,123 @@ def test_mixed_dtypes_are_solved_in_the_wider():
     x = tg.Tensor(a, requires_grad=True)
     tg.linalg.solve(x, z).imag.sum().backward()
     assert x.grad.dtype == np.float32
+
+
+# --- complex matrices, and eigenvalues of those that are not symmetric
+
+Z = RNG.normal(size=(3, 3)) + 1j * RNG.normal(size=(3, 3))
+WEIGHTS = RNG.normal(size=(3, 3)) + 1j * RNG.normal(size=(3, 3))
+H = Z + Z.conj().T
+
+
+def rebuilt_by_svd(a):
+    u, s, vh = tg.linalg.svd(a, full_matrices=False)
+    return (u * s) @ vh
+
+
+def rebuilt_by_eig(a):
+    values, vectors = tg.linalg.eig(a)
+    return (vectors * values) @ tg.linalg.inv(vectors)
+
+
+@pytest.mark.parametrize("rebuilt", [rebuilt_by_svd, rebuilt_by_eig])
+@pytest.mark.parametrize("a", [Z, Z.real, Z.astype(np.complex64)])
+def test_what_factors_multiply_to_is_the_matrix(rebuilt, a):
+    close = {"rtol": 1e-3, "atol": 1e-4} if a.dtype == np.complex64 else {"rtol": 1e-9, "atol": 1e-10}
+    np.testing.assert_allclose(rebuilt(a).data, a, **close)
+    weights = WEIGHTS.astype(np.complex64) if a.dtype == np.complex64 else WEIGHTS
+    got = gradient(lambda a: (rebuilt(a) * weights).real.sum(), a)
+    assert got.dtype == a.dtype
+    np.testing.assert_allclose(got, WEIGHTS if np.iscomplexobj(a) else WEIGHTS.real, **close)
+
+
+@pytest.mark.parametrize("m", [(4, 2), (2, 4)])
+def test_what_the_factors_of_a_complex_rectangle_multiply_to(m):
+    a, weights = (RNG.normal(size=m) + 1j * RNG.normal(size=m) for _ in range(2))
+    np.testing.assert_allclose(gradient(lambda a: (rebuilt_by_svd(a) * weights).real.sum(), a), weights, rtol=1e-9)
+
+
+def test_eigenvalues_of_a_hermitian_matrix_in_closed_form():
+    # The sum of squares is the squared Frobenius norm, of which an element off the diagonal is read for two.
+    want = np.tril(4 * H.conj()) - np.diag(2 * np.diag(H).real)
+    np.testing.assert_allclose(gradient(lambda a: (tg.linalg.eigvalsh(a) ** 2).sum(), H), want, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        gradient(lambda a: (tg.linalg.eigh(a).eigenvalues ** 2).sum(), H), want, rtol=1e-10, atol=1e-12
+    )
+
+
+EIGENVALUES = pytest.mark.parametrize("values", [tg.linalg.eigvals, lambda a: tg.linalg.eig(a).eigenvalues])
+
+
+@EIGENVALUES
+@pytest.mark.parametrize("a", [Z, Z.real])
+def test_eigenvalues_in_closed_form(values, a):
+    np.testing.assert_allclose(gradient(lambda a: values(a).sum().real, a), np.eye(3), atol=1e-10)
+    np.testing.assert_allclose(gradient(lambda a: (values(a) ** 2).sum().real, a), 2 * a.T, rtol=1e-9)
+    cofactors = gradient(lambda a: tg.linalg.det(a).real, a)
+    np.testing.assert_allclose(gradient(lambda a: values(a).prod().real, a), cofactors, rtol=1e-9)
+
+
+def test_singular_values_of_a_complex_matrix_in_closed_form():
+    np.testing.assert_allclose(gradient(lambda a: (tg.linalg.svdvals(a) ** 2).sum(), Z), 2 * Z.conj(), rtol=1e-10)
+    unitary = np.linalg.svd(Z)[0] @ np.linalg.svd(Z)[2]
+    np.testing.assert_allclose(gradient(lambda a: tg.linalg.norm(a, "nuc"), Z), unitary.conj(), rtol=1e-10)
+
+
+def test_the_pseudo_inverse_of_a_complex_matrix():
+    a = Z[:, :2]
+    np.testing.assert_allclose((tg.linalg.pinv(a) @ a).data, np.eye(2), atol=1e-12)
+    zero = gradient(lambda x: ((tg.linalg.pinv(x) @ x) * WEIGHTS[:2, :2]).real.sum(), a)
+    np.testing.assert_allclose(zero, np.zeros((3, 2)), atol=1e-12)
+
+
+def test_eigenvalues_are_complex_whatever_their_values():
+    for a, dtype in (
+        (np.eye(2), np.complex128),
+        (np.eye(2, dtype=np.float32), np.complex64),
+        ([[1, 0], [0, 2]], complex),
+    ):
+        assert tg.linalg.eig(a).eigenvalues.dtype == tg.linalg.eig(a).eigenvectors.dtype == dtype
+        assert tg.linalg.eigvals(a).dtype == dtype
+    assert gradient(lambda a: abs(tg.linalg.eigvals(a)).sum(), Z.astype(np.complex64)).dtype == np.complex64
+
+
+@EIGENVALUES
+def test_repeated_eigenvalues_without_their_vectors(values):
+    np.testing.assert_allclose(gradient(lambda a: (values(a) ** 2).sum().real, np.eye(3)), 2 * np.eye(3))
+
+
+def test_vectors_of_repeated_eigenvalues_have_no_gradient():
+    f = lambda a: abs(tg.linalg.eig(a).eigenvectors @ np.arange(3.0)).sum()
+    assert not np.isfinite(gradient(f, np.eye(3))).all()
+
+
+@EIGENVALUES
+@pytest.mark.parametrize("a", [np.eye(2, k=1), np.eye(3, k=1), np.eye(4, k=1) + np.eye(4)])
+def test_a_matrix_that_cannot_be_diagonalised_has_a_gradient_of_nan(values, a):
+    assert np.isnan(gradient(lambda a: abs(values(a) - 3).sum(), a)).all()
+
+
+def test_complex_factors_compiled_and_batched():
+    stack = RNG.normal(size=(4, 3, 3)) + 1j * RNG.normal(size=(4, 3, 3))
+
+    def f(a):
+        values, vectors = tg.linalg.eigh(a)
+        low = (vectors[:, :1] @ vectors[:, :1].conj().T).real.sum() * values[2]
+        return low + abs((rebuilt_by_svd(a) + rebuilt_by_eig(a)) ** 2).sum()
+
+    want = np.stack([tg.grad(f)(a) for a in stack])
+    np.testing.assert_allclose(tg.vmap(tg.grad(f))(stack), want, rtol=1e-8, atol=1e-10)
+    leaf = tg.Tensor(stack[0], requires_grad=True)
+
+    @tg.compile
+    def step():
+        leaf.grad = None
+        loss = f(leaf)
+        loss.backward()
+        return loss
+
+    for a, expected in zip(stack, want):
+        leaf.data[...] = a
+        step()
+        np.testing.assert_allclose(leaf.grad, expected, rtol=1e-8, atol=1e-10)
