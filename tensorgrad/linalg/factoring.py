@@ -83,12 +83,12 @@ def cholesky(x: TensorLike, /, *, upper: bool = False) -> Tensor:
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
         out = wide(out)
-        inner = xp.matmul(transposed(xp, out), wide(g))
-        inner = _one_triangle(xp, inner / 2, lower=True)
         back = transposed(xp, out)
+        inner = xp.matmul(back, wide(g))
+        inner = xp.where(triangle(inner, lower=True, unit_diagonal=False), inner, transposed(xp, inner))
         half = solved_triangle(back, inner, lower=False)
         outer = solved_triangle(back, transposed(xp, half), lower=False)
-        return _one_triangle(xp, (outer + transposed(xp, outer)) / 2, lower=True)
+        return _one_triangle(xp, outer / 2, lower=True)
 
     return record("cholesky", lambda a: narrowed(_cholesky(wide(a)), a), (source,), (d_x,))
 

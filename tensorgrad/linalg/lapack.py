@@ -7,6 +7,7 @@ where there is no SciPy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from math import prod
 from typing import Any
@@ -19,7 +20,7 @@ from .matrices import diagonal, triangle
 __all__ = ["determinant", "factored", "inverse", "is_factored", "log_determinant", "solution", "substituted"]
 
 _LARGE = 48  # rows from which on a call of SciPy for each matrix is quicker than one of NumPy for a stack
-_BLOCK = 64  # rows that NumPy solves at once in a triangle; matrix products connect the blocks
+_BLOCK = 64  # rows of a triangle that are solved at once; matrix products connect the blocks
 
 
 @cache
@@ -69,38 +70,47 @@ def substituted(a: Any, b: Any, lower: bool, unit: bool) -> Any:
     if _by_scipy(a, b):
         if not unit and not np.all(np.diagonal(a, 0, -2, -1)):
             raise np.linalg.LinAlgError("Singular matrix")
-        return _stacked(lambda a, b: _trsm(a, b, lower, unit), a, b)
+        return _stacked(lambda a, b: _in_place(a, np.array(b, order="C"), lower, unit), a, b)
     a = np.where(triangle(a, lower, unit), a, 0)
     if unit:
         a = a + diagonal(a.shape[-1], a)
-    if lower:
-        return _by_blocks(a, b)
-    return np.flip(_by_blocks(np.flip(a, (-2, -1)), np.flip(b, -2)), -2)
+    if a.shape[-1] <= _BLOCK:
+        return np.linalg.solve(a, b)
+    known = None
+    for rows, others in _blocks(a.shape[-1], lower):
+        rest = b[..., rows, :]
+        if known is not None:
+            rest = rest - np.matmul(a[..., rows, others], known)
+        part = np.linalg.solve(a[..., rows, rows], rest)
+        known = part if known is None else np.concatenate([known, part] if lower else [part, known], axis=-2)
+    return known
 
 
-def _trsm(a: Any, b: Any, lower: bool, unit: bool, overwrite: bool = False) -> Any:
-    # BLAS takes columns, which are NumPy's rows: x.T @ a.T = b.T needs no copy but that of b.
-    x = b if overwrite else np.array(b, order="C")
+def _blocks(n: int, lower: bool) -> Iterator[tuple[slice, slice]]:
+    """Which rows to solve for at once, and which are known by then: products of matrices are quicker than solutions."""
+    for start in range(0, n, _BLOCK) if lower else reversed(range(0, n, _BLOCK)):
+        stop = min(start + _BLOCK, n)
+        yield slice(start, stop), slice(0, start) if lower else slice(stop, n)
+
+
+def _in_place(a: Any, x: Any, lower: bool, unit: bool) -> Any:
+    """The solution for one triangle, written over the right-hand sides x, which lie in rows."""
+    if x.shape[1] < _BLOCK:
+        return _trsm(a, x, lower, unit)
+    for rows, known in _blocks(len(a), lower):
+        if known.start < known.stop:
+            x[rows] -= np.matmul(a[rows, known], x[known])
+        x[rows] = _trsm(a[rows, rows], x[rows], lower, unit)
+    return x
+
+
+def _trsm(a: Any, x: Any, lower: bool, unit: bool) -> Any:
+    # BLAS takes columns, which are NumPy's rows: x.T @ a.T = b.T needs no copy.
     columns = a.flags.f_contiguous
     solve = _routine("trsm", a.dtype)
     return solve(
         1.0, a if columns else a.T, x.T, side=1, lower=lower == columns, trans_a=columns, diag=unit, overwrite_b=True
     ).T
-
-
-def _by_blocks(a: Any, b: Any) -> Any:
-    n = a.shape[-1]
-    if n <= _BLOCK:
-        return np.linalg.solve(a, b)
-    known = None
-    for start in range(0, n, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        rest = b[..., rows, :]
-        if known is not None:
-            rest = rest - np.matmul(a[..., rows, :start], known)
-        part = np.linalg.solve(a[..., rows, rows], rest)
-        known = part if known is None else np.concatenate([known, part], axis=-2)
-    return known
 
 
 # --- LU factorisations ----------------------------------------------------------------------------------
@@ -160,11 +170,10 @@ def solution(lu: Any, b: Any, back: bool) -> Any:
     def one(lu: Any, b: Any) -> Any:
         order, lu = _order(lu), lu[:-1]
         if back:
-            x = _trsm(lu.T, b[order], lower=True, unit=True, overwrite=True)
-            return _trsm(lu.T, x, lower=False, unit=False, overwrite=True)
-        x = _trsm(lu, b, lower=True, unit=False)
-        x = _trsm(lu, x, lower=False, unit=True, overwrite=True)
-        return x[np.argsort(order)]
+            x = _in_place(lu.T, b[order], lower=True, unit=True)
+            return _in_place(lu.T, x, lower=False, unit=False)
+        x = _in_place(lu, np.array(b, order="C"), lower=True, unit=False)
+        return _in_place(lu, x, lower=False, unit=True)[np.argsort(order)]
 
     return _stacked(one, lu, b) if prod(b.shape) else np.zeros_like(b, shape=_broadcast(lu, b))
 

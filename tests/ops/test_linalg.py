@@ -59,12 +59,27 @@ def test_vectors_of_repeated_values_have_no_gradient():
     assert not np.isfinite(gradient(lambda x: (tg.linalg.eigh(x).eigenvectors * weights).sum(), np.eye(3))).all()
 
 
+@pytest.mark.parametrize("least", [1, 1000], ids=["scipy", "numpy"])
+@pytest.mark.parametrize("columns", [2, 70])
 @pytest.mark.parametrize("lower", [True, False])
-def test_many_blocks_of_a_triangle(lower):
-    a = RNG.uniform(-1, 1, (150, 150)) / 150 + np.eye(150)
-    b = RNG.uniform(-1, 1, (150, 2))
-    expected = np.linalg.solve(np.tril(a) if lower else np.triu(a), b)
-    np.testing.assert_allclose(tg.linalg.solve_triangular(a, b, lower=lower).data, expected, rtol=1e-10, atol=1e-13)
+@pytest.mark.parametrize("unit_diagonal", [True, False])
+def test_many_blocks_of_a_triangle(monkeypatch, least, columns, lower, unit_diagonal):
+    monkeypatch.setattr(lapack, "_LARGE", least)
+    a = RNG.uniform(-1, 1, (150, 150)) / 150 + 2 * np.eye(150)
+    b, g = RNG.uniform(-1, 1, (2, 150, columns))
+    part = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        part = part - np.diag(np.diag(part)) + np.eye(150)
+    x, y = tg.Tensor(a, requires_grad=True), tg.Tensor(b, requires_grad=True)
+    out = tg.linalg.solve_triangular(x, y, lower=lower, unit_diagonal=unit_diagonal)
+    want = np.linalg.solve(part, b)
+    np.testing.assert_allclose(out.data, want, rtol=1e-10, atol=1e-13)
+    out.backward(g)
+    back = np.linalg.solve(part.T, g)
+    np.testing.assert_allclose(y.grad, back, rtol=1e-10, atol=1e-13)
+    k = -1 if unit_diagonal else 0
+    read = np.tril(np.ones((150, 150)), k) if lower else np.triu(np.ones((150, 150)), -k)
+    np.testing.assert_allclose(x.grad, -back @ want.T * read, rtol=1e-10, atol=1e-12)
 
 
 def test_least_squares_without_residuals():
