@@ -3,11 +3,24 @@
 Messages are built only on failure; they say what was got, what was expected and what to write instead.
 """
 
-__all__ = ["CheckpointError", "DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError", "Unbatchable"]
+__all__ = [
+    "AxisError",
+    "CheckpointError",
+    "DTypeError",
+    "GraphError",
+    "InplaceError",
+    "NonFiniteError",
+    "ShapeError",
+    "Unbatchable",
+]
 
 
 class ShapeError(ValueError):
     """Shapes or axes do not fit the operation."""
+
+
+class AxisError(ShapeError, IndexError):
+    """There is no such axis."""
 
 
 class DTypeError(TypeError):

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from . import fft, linalg, ops
+from .adapters import ADAPTERS, ADVICE, KEYWORDS, WRITERS, add_at, outer
 from .engine.duck import FACTS
 from .engine.record import Handle
 from .engine.staging import array_of
 from .engine.trees import leaves, mapped
 from .namespaces import counterpart, tensor_functions
 
-__all__ = ["array_function", "array_ufunc", "exported"]
+__all__ = ["answer_to", "array_function", "array_ufunc", "exported"]
 
 
 def arrays(tree: Any) -> Any:
@@ -41,6 +43,15 @@ def _no_history(*trees: Any) -> bool:
     )
 
 
+def _counts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not _no_history(kwargs.get("weights"), *args[4:]):
+        raise TypeError(
+            f"{_shown(function)} of weights with a history would lose it; write tg.bincount(np.digitize(x, edges), "
+            f"weights=t), which records"
+        )
+    return _on_arrays(function, *args, **kwargs)
+
+
 # Functions whose answers need no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
@@ -51,9 +62,20 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
         function: partial(_on_arrays, function)
         for function in (
             *(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.argwhere, np.flatnonzero, np.iscomplex),
-            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.isin, np.histogram),
+            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.einsum_path),
+            *(np.ix_, np.unravel_index, np.ravel_multi_index, np.diag_indices_from, np.tril_indices_from),
+            *(np.triu_indices_from, np.histogram_bin_edges, np.bitwise_count, np.gcd, np.lcm, np.packbits),
+            *(np.unpackbits, np.isnat),
         )
     },
+    # Counts are integers; weights would add up to something else.
+    np.histogram: partial(_counts, np.histogram),
+    np.histogram2d: partial(_counts, np.histogram2d),
+    np.histogramdd: partial(_counts, np.histogramdd),
+    np.array2string: lambda a, *options, **more: np.array2string(array_of(a), *options, **more),
+    np.can_cast: lambda a, to, casting="safe": np.can_cast(a.dtype if isinstance(a, Handle) else a, to, casting),
+    np.min_scalar_type: partial(_on_arrays, np.min_scalar_type),
+    np.common_type: partial(_on_arrays, np.common_type),
 }
 
 # Methods of ufuncs that are operations here. NumPy's default axis is the first.
@@ -71,13 +93,21 @@ _METHODS: dict[tuple[Any, str], str] = {
 }
 
 
-_WAYS = {"__call__", "reduce", "accumulate"}  # the ways to call a ufunc that return Tensors
+_ADDED = (np.add, np.subtract)  # whose ``at`` is recorded
+# Operations that return plain arrays: comparisons, tests, positions.
+_PLAIN = (
+    *(ops.bits, ops.compare, ops.logic),
+    *(ops.sorting.argsort, ops.sorting.argpartition, ops.sorting.searchsorted, ops.sorting.nonzero, ops.sets.isin),
+    *(linalg.matrix_rank, fft.fftfreq, fft.rfftfreq),
+)
+
+_WAYS = {"__call__", "reduce", "accumulate", "outer"}  # the ways to call a ufunc that return Tensors
 
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
     """The operation for a function of NumPy or ``scipy.special``, and its signature; None if there is none."""
-    operation = counterpart(function)
+    operation = ADAPTERS.get(function) or counterpart(function)
     return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
 
 
@@ -93,16 +123,19 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     if found is None:
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
-        raise TypeError(
-            f"{_shown(function)} has no derivative rule in tensorgrad, so it does not accept Tensors with a history; "
-            f"write {_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
-            f"with tensorgrad's operations"
-        )
+        raise _without_rule(_shown(function), ADVICE.get(function))
     operation, signature = found
     kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        args, kwargs = _in_our_words(function, signature, args, kwargs)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            pass
+        else:
+            return operation(*args, **kwargs)
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         name = operation.__name__
@@ -113,9 +146,73 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     return operation(*args, **kwargs)
 
 
+def _without_rule(name: str, advice: str | None) -> TypeError:
+    advice = advice or "compute it with tensorgrad's operations"
+    return TypeError(
+        f"{name} has no derivative rule in tensorgrad, so it takes no Tensor with a history; {advice}, or write "
+        f"{name}(t.data) (or t.detach().data) for the values without history"
+    )
+
+
+def _in_our_words(
+    function: Callable[..., Any], signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call of NumPy's function as one of ours: positions that ours names, other names, defaults left out."""
+    try:
+        theirs = inspect.signature(function)
+        bound = theirs.bind(*args, **kwargs)
+    except (TypeError, ValueError):  # some of NumPy's functions have no signature
+        return args, kwargs
+    names = KEYWORDS.get(function, {})
+    given: list[Any] = []
+    named: dict[str, Any] = {}
+    ours = signature.parameters
+    room = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in ours.values())
+    for i, (key, value) in enumerate(bound.arguments.items()):
+        parameter = theirs.parameters[key]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            given.extend(value)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            named.update(value)
+        elif parameter.default is parameter.empty and not named and i < room:
+            given.append(value)
+        else:
+            word = names.get(key, key)
+            same = value is parameter.default or (key in ("out", "dtype") and value is None)
+            if word is not None and not (same and word not in ours):
+                named[word] = value
+    return tuple(given), named
+
+
 def _parameters(signature: inspect.Signature) -> str:
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     return str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
+def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
+    """What one of NumPy's functions gives for a Tensor with a history: "recorded", "answered" or "refused".
+
+    Answered are questions whose answer has no gradient. Where a Tensor has no history, all of them answer.
+
+    >>> import numpy as np
+    >>> [answer_to(f) for f in (np.sin, np.argsort, np.shape, np.roots)]
+    ['recorded', 'answered', 'answered', 'refused']
+    """
+    if method == "at":
+        return "recorded" if function in _ADDED else "refused"
+    if method == "outer":
+        return answer_to(function)
+    if method != "__call__":
+        return "recorded" if (function, method) in _METHODS else "refused"
+    if function in _ANSWERS:
+        return "answered"
+    if function in WRITERS:
+        return "recorded"
+    found = _operation(function)
+    if found is None:
+        return "refused"
+    plain = inspect.getmodule(found[0]) in _PLAIN or found[0] in _PLAIN
+    return "answered" if plain else "recorded"
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -133,15 +230,26 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
             f"{_shown(ufunc)} cannot write a Tensor to an ndarray, through out= or a += t, because its history would "
             f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values only"
         )
+    if method == "at" and ufunc in _ADDED and (isinstance(inputs[0], Handle) or not _no_history(inputs)):
+        return add_at(ufunc, *inputs)
     if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
         return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
+        answer = _ANSWERS.get(ufunc)
+        if answer is not None:
+            return answer(*inputs, **kwargs)
         if kwargs:
             raise TypeError(
                 f"{_shown(ufunc)} on a Tensor with a history does not accept {', '.join(f'{key}=' for key in kwargs)}; "
                 f"write tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
+    if method == "outer":
+        found = _operation(ufunc)
+        if found is not None and not kwargs:
+            return outer(found[0], *inputs)
+        if _no_history(inputs, kwargs):
+            return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
@@ -165,7 +273,13 @@ def array_function(
     Tensor([1., 2.], dtype=float64)
     """
     answer = _ANSWERS.get(function)
-    return answer(*args, **kwargs) if answer is not None else _called(function, args, kwargs)
+    if answer is not None:
+        return answer(*args, **kwargs)
+    write = WRITERS.get(function)
+    if write is not None:
+        plain = not any(isinstance(a, Handle) for a in args[:1]) and _no_history(args, kwargs)
+        return _on_arrays(function, *args, **kwargs) if plain else write(*args, **kwargs)
+    return _called(function, args, kwargs)
 
 
 def instead_of_scipys() -> str | None:
@@ -188,6 +302,19 @@ def instead_of_scipys() -> str | None:
             there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
             found = next(there, found)
     return found
+
+
+# What NumPy's functions that make arrays are called here, where they would cut the graph: by function or class.
+_MAKERS = {"full": "tg.full", "RClass": "tg.concatenate", "CClass": "tg.column_stack"}
+
+
+def instead_of_numpys() -> str | None:
+    """Which function of ours to write for the one of NumPy's that asks a Tensor for its array; None for others."""
+    frame = sys._getframe(3)
+    if not frame.f_globals.get("__name__", "").startswith("numpy."):
+        return None
+    code = frame.f_code.co_name
+    return _MAKERS.get(type(frame.f_locals.get("self")).__name__ if code == "__getitem__" else code)
 
 
 _DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}

@@ -25,7 +25,7 @@ from .engine.record import Handle, TensorLike, as_array, checked, operand, set_r
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
-from .ops import arithmetic, axes, complexes, joining, rounding
+from .ops import arithmetic, axes, complexes, joining, rounding, shaping
 from .ops.methods import Methods
 from .words import METHODS, UnknownName
 
@@ -292,7 +292,7 @@ class Tensor(Methods):
     def _refuse_if_graph(self, what: str) -> None:
         node = self.node
         if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
-            ours = interop.instead_of_scipys()
+            ours = interop.instead_of_numpys() or interop.instead_of_scipys()
             advice = f"write {ours}, which is recorded" if ours is not None else "write t.item() for a number"
             raise GraphError(
                 f"{what} would cut the graph silently ({self._describe()}); {advice}, t.detach() or t.data for the "
@@ -527,6 +527,16 @@ class Tensor(Methods):
         """Where the memory is: "cpu" for NumPy arrays, the array's ``device`` for those of another library."""
         return getattr(self.data, "device", "cpu")
 
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """The Tensor itself: it is on the "cpu" already, and there is no other device.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor(1.0).to_device("cpu")
+        Tensor(1., dtype=float64)
+        """
+        shaping.require_cpu(device)
+        return self
+
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
         """The module that code for the array API standard calls ``xp``: tensorgrad itself."""
         return sys.modules[__package__]
@@ -586,8 +596,16 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     return result
 
 
-def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
-    """A Tensor that shares the memory of another library's array, without a copy, through DLPack.
+def from_dlpack(
+    x: Any,
+    /,
+    *,
+    device: str | None = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """A Tensor that shares the memory of another library's array through DLPack; ``copy=True`` copies it.
 
     >>> import numpy as np, tensorgrad as tg
     >>> a = np.zeros(2)
@@ -596,7 +614,7 @@ def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = No
     >>> t
     Tensor([5., 0.], dtype=float64)
     """
-    return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)
+    return from_numpy(np.from_dlpack(x, device=device, copy=copy), requires_grad=requires_grad, name=name)
 
 
 def replace_data(tensor: Tensor, array: Any) -> None:

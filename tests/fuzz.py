@@ -163,7 +163,7 @@ SPECIAL_UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (tg.log, mp.log),
     "log1p": (tg.log1p, mp.log1p),
     "expm1": (tg.expm1, mp.expm1),
-    "sqrt": (tg.sqrt, mp.sqrt),
+    "sqrt": (tg.sqrt, lambda x: mp.sqrt(x) if x else length(x, 0)),
     "square": (tg.square, lambda x: x * x),
     "cube": (lambda x: x**3, lambda x: x**3),
     "reciprocal": (tg.reciprocal, lambda x: 1 / x),
@@ -230,13 +230,16 @@ def grown_at_a_point(rng: np.random.Generator, far: bool) -> tuple[str, Any, Any
     return parts[-1]
 
 
+def scale_of(point: tuple[float, ...], order: tuple[int, int]) -> Any:
+    """What a derivative is measured by: 1 over the sizes of the numbers it is taken by."""
+    return 1 / mp.fprod(mp.mpf(abs(a) or 1.0) ** n for a, n in zip(point, order))
+
+
 def exact_derivative(f: Any, point: tuple[float, float], order: tuple[int, int]) -> Any:
     """mpmath's derivative, where the two sides agree that there is one; else None."""
     found = []
-    size = max(1.0, *map(abs, point))
-    with mp.workdps(60):
+    with mp.workdps(700 if max(map(abs, point)) > 2 or 0 < min(map(abs, point)) < 0.5 else 60):
         for sign in (1, -1):
-            h = mp.mpf(size) * mp.mpf(10) ** -14 * sign
 
             def value(*at: Any) -> Any:
                 result = f(*at)
@@ -244,7 +247,8 @@ def exact_derivative(f: Any, point: tuple[float, float], order: tuple[int, int])
                     raise ValueError("not in the domain")
                 return mp.re(result)
 
-            def by(g: Any, i: int, h: Any = h) -> Any:
+            def by(g: Any, i: int, sign: int = sign) -> Any:
+                h = mp.mpf(abs(point[i]) or 1.0) * mp.mpf(10) ** -14 * sign
                 return lambda *at: (g(*(a + h if j == i else a for j, a in enumerate(at))) - g(*at)) / h
 
             derivative = value
@@ -255,7 +259,7 @@ def exact_derivative(f: Any, point: tuple[float, float], order: tuple[int, int])
                 found.append(derivative(*map(mp.mpf, point)))
             except (ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError):
                 return None
-        if abs(found[0] - found[1]) > mp.mpf("1e-9") * (abs(found[0]) + mp.mpf(size) ** -sum(order)):
+        if abs(found[0] - found[1]) > mp.mpf("1e-9") * (abs(found[0]) + scale_of(point, order)):
             return None
         return (found[0] + found[1]) / 2
 
@@ -279,8 +283,7 @@ def deviation_at_a_point(seed: int) -> float:
         return ours(x[-1], y[-1]) if shape else ours(x, y)
 
     leaves = [tg.Tensor(np.full(shape, v, dtype), requires_grad=True) for v in point]
-    pairs: dict[int, list[tuple[float, Any]]] = {1: [], 2: []}
-    size = max(1.0, *map(abs, point))
+    pairs: dict[int, list[tuple[Any, Any, Any]]] = {1: [], 2: []}
     for order in ORDERS:
         want = exact_derivative(exact, point, order)
         if want is None:
@@ -296,17 +299,19 @@ def deviation_at_a_point(seed: int) -> float:
                     result.backward(np.ones_like(result.data), create_graph=True)
                 grad = leaves[i].grad
                 result = tg.zeros(shape, dtype=dtype) if grad is None else grad
-        pairs[sum(order)].append((float(np.ravel(result.data)[-1]), want))
+        got = mp.mpf(float(np.ravel(result.data)[-1]))
+        unit = scale_of(point, order)
+        pairs[sum(order)].append((got / unit, want / unit, unit))
     worst, limits = 0.0, np.finfo(dtype)
     value = abs(float(np.ravel(whole(*leaves).data)[-1]))
-    for k, found in pairs.items():
-        # Terms that cancel are of the size of the value over that of the numbers.
-        scale = max(value / size / (size if k == 2 else 1), *(abs(want) for _, want in found))
-        if (scale * size) * size ** (k - 1) < 1e-18 or not float(limits.tiny) * 1e3 < scale < float(limits.max) * 1e-3:
-            continue  # too small for the differences, or for the digits of the dtype
-        for got, want in found:
-            apart = abs(mp.mpf(got) - want) / (scale if far else max(scale, 1))
-            worst = max(worst, float(apart)) if np.isfinite(got) else np.inf
+    if far and not value:
+        return 0.0  # the dtype cannot tell two numbers apart: a kink of its own
+    for found in pairs.values():
+        scale = max(value, 0.0 if far else 1.0, *(abs(want) for _, want, _ in found))
+        for got, want, unit in found:
+            if not float(limits.tiny) / float(limits.eps) < scale * unit < float(limits.max):
+                continue  # the dtype has no digits for such a derivative
+            worst = max(worst, float(abs(got - want) / scale)) if mp.isfinite(got) else np.inf
     if not worst <= 2e4 * limits.eps + 1e-8:
         raise AssertionError(f"seed {seed}: deviation {worst:.3g} of {dtype.__name__} at {point}, {shape}: {text}")
     return worst

@@ -94,7 +94,8 @@ def test_new_shapes_dtypes_and_modes_are_traced() -> None:
     assert eager.state() == compiled.state()
     assert compiled.compiled.traces == 4  # 64, 7 and 33 images; 64 in evaluation mode
     ((X, y),) = batches(1, dtype=np.float64)
-    compiled.compiled(X, y)
+    with pytest.warns(RuntimeWarning, match="computes in float64"):
+        compiled.compiled(X, y)
     assert compiled.compiled.traces == 5
 
 

@@ -16,6 +16,29 @@ Z = RNG.normal(size=(3, 4)) + 1j * RNG.normal(size=(3, 4))
 W = RNG.normal(size=(4, 3)) + 1j * RNG.normal(size=(4, 3))
 X = RNG.normal(size=(3, 4))
 
+
+def damped(xp, z):
+    u, s, vh = xp.linalg.svd(z, full_matrices=False)
+    return xp.matmul(u * xp.tanh(s), vh)
+
+
+def hermitian(xp, a):
+    return a + xp.conj(xp.swapaxes(a, -1, -2))
+
+
+def projected(xp, a):
+    vectors = xp.linalg.eigh(hermitian(xp, a))[1][:, :2]
+    return xp.matmul(xp.matmul(vectors, xp.conj(xp.swapaxes(vectors, -1, -2))), a)[:, :1]
+
+
+def spectral(xp, a):
+    """A function of a, by its eigenvalues and eigenvectors; the largest of these by itself, too."""
+    values, vectors = xp.linalg.eig(a)
+    largest = vectors[:, int(np.argmax(np.abs(values.detach().numpy())))]
+    apart = largest[:, None] * xp.conj(largest)
+    return xp.matmul(vectors * xp.exp(values / 9), xp.linalg.inv(vectors)) + apart
+
+
 # Real losses of complex inputs, called with tg, or with torch for PyTorch's gradient.
 LOSSES = {
     "squares": lambda xp, z, w: xp.sum(xp.abs(z) ** 2),
@@ -25,6 +48,22 @@ LOSSES = {
     "conjugates": lambda xp, z, w: xp.sum(xp.real(xp.conj(z) * z * z) + xp.abs(xp.sum(w))),
     "a spectrum": lambda xp, z, w: xp.sum(xp.abs(xp.fft.fft(z * xp.real(z))) ** 2),
     "filtered": lambda xp, z, w: xp.sum(xp.fft.irfft(xp.fft.rfft(xp.real(z)) * xp.sum(w)) ** 3),
+    "a part by singular vectors": lambda xp, z, w: xp.sum(
+        xp.abs(damped(xp, z) - z) ** 2 * xp.real(xp.matmul(z, w))[0, 0]
+    ),
+    "norms by singular values": lambda xp, z, w: (
+        xp.linalg.matrix_norm(z, ord="nuc") * xp.linalg.matrix_norm(w, ord=2) + xp.linalg.cond(z)
+    ),
+    "a projection onto an eigenvector": lambda xp, z, w: xp.sum(xp.abs(projected(xp, xp.matmul(z, w)) * z) ** 2),
+    "Hermitian eigenvalues": lambda xp, z, w: xp.sum(
+        xp.exp(xp.linalg.eigvalsh(hermitian(xp, xp.matmul(z, w)), UPLO="U") / 9)
+    ),
+    "a spectral projection": lambda xp, z, w: xp.sum(xp.abs(spectral(xp, xp.matmul(z, w))) ** 2),
+    "eigenvalues": lambda xp, z, w: xp.sum(xp.abs(xp.linalg.eigvals(xp.matmul(z, w))) ** 3),
+    "eigenvalues of real matrices": lambda xp, z, w: xp.sum(
+        xp.abs(xp.linalg.eigvals(xp.real(xp.matmul(z, w)))) ** 3 + xp.abs(spectral(xp, xp.imag(xp.matmul(z, w)))) ** 2
+    ),
+    "a pseudo-inverse": lambda xp, z, w: xp.sum(xp.abs(xp.linalg.pinv(z) * w) ** 2),
     "a cut spectrum": lambda xp, z, w: xp.sum(xp.fft.irfft2(xp.fft.fftn(z, (4, 7)) * z[0, 0]) * xp.real(z)[0, 0]),
 }
 

@@ -250,7 +250,7 @@ def test_a_training_step_in_debug_mode_has_the_same_bits():
         rng = np.random.default_rng(0)
         model = nn.MLP([4, 8, 3], norm="batch", rng=0)
         optimizer = nn.AdamW(model.parameters())
-        X, y = rng.normal(size=(16, 4)), rng.integers(0, 3, 16)
+        X, y = rng.normal(size=(16, 4)).astype(np.float32), rng.integers(0, 3, 16)
         for _ in range(5):
             optimizer.zero_grad()
             if debugged:

@@ -196,4 +196,4 @@ def _require_module(module: Module) -> None:
         raise ValueError(f"{type(module).__name__} lacks the attributes of a module")
     if not all(isinstance(state.get(name), tg.Tensor) for name in buffers):
         raise ValueError(f"a buffer of {type(module).__name__} is not a tensor")
-    state["_places"] = None
+    state["_places"], state["_told"] = None, False

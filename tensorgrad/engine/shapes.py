@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import AxisError, ShapeError
 
 __all__ = ["broadcast_error", "normalised_axes", "normalised_axis", "sum_to_shape"]
 
@@ -27,7 +27,7 @@ def normalised_axis(axis: Any, ndim: int, op: str) -> int:
     except TypeError as error:
         raise TypeError(f"{op}: axis must be an integer, got {axis!r}") from error
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{op}: axis {axis} is out of bounds for an array of {ndim} dimensions")
+        raise AxisError(f"{op}: axis {axis} is out of bounds for an array of {ndim} dimensions")
     return axis % ndim
 
 

@@ -406,8 +406,14 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
             raise InplaceError(
                 f"{saved_for_backward(node, source, arg)}, and {later.by} has written to that memory "
                 f"since: it is at version {later.version}, expected {later.expected}; "
-                f"run backward before {later.by}, or write to a copy"
+                f"run backward before {later.by}, or write to a copy{_not_in_place(later.by)}"
             )
+
+
+def _not_in_place(by: str) -> str:
+    """What to write instead of an operator that works in place."""
+    symbol = by.partition(" ")[0]
+    return f", s = s {symbol[:-1]} x instead of s {symbol} x" if symbol.endswith("=") else ""
 
 
 def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool) -> Any:

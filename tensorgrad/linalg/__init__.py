@@ -9,11 +9,16 @@ from ..ops.products import outer as outer
 from .determinants import SlogdetResult as SlogdetResult
 from .determinants import det as det
 from .determinants import slogdet as slogdet
+from .diagonals import diagonal as diagonal
+from .diagonals import trace as trace
 from .factoring import EighResult as EighResult
+from .factoring import EigResult as EigResult
 from .factoring import QRResult as QRResult
 from .factoring import SVDResult as SVDResult
 from .factoring import cholesky as cholesky
+from .factoring import eig as eig
 from .factoring import eigh as eigh
+from .factoring import eigvals as eigvals
 from .factoring import eigvalsh as eigvalsh
 from .factoring import qr as qr
 from .factoring import svd as svd

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.record import Handle, Tensor, TensorLike, record
-from ..engine.staging import indivisible
+from ..engine.staging import array_of, indivisible
 from ..ops import indexing
 from ..ops.reductions import wide
+from ..ops.views import no_gradient
+from .lapack import determinant, factored, inverse, log_determinant
 from .matrices import diagonal, narrowed, real_only, square, transposed
 
 __all__ = ["SlogdetResult", "det", "slogdet"]
-
-
-_det = np.errstate(all="ignore")(np.linalg.det)  # overflow gives inf, as everywhere
 
 
 def det(x: TensorLike, /) -> Tensor:
@@ -31,11 +30,13 @@ def det(x: TensorLike, /) -> Tensor:
     >>> x.grad.round(12).tolist()
     [[4.0, -2.0], [-2.0, 1.0]]
     """
+    source = square(x, "det")
+    lu = factored(wide(array_of(source)))
 
-    def d_x(xp: Any, g: Any, x: Any) -> Any:
-        return wide(g)[..., None, None] * _cofactors(wide(x))
+    def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
+        return wide(g)[..., None, None] * _cofactors(wide(x), y)
 
-    return record("det", lambda a: narrowed(_det(wide(a)), a), (square(x, "det"),), (d_x,))
+    return record("det", lambda a, lu: narrowed(determinant(lu), a), (source, lu), (d_x, no_gradient))
 
 
 class SlogdetResult(NamedTuple):
@@ -57,21 +58,33 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
     Tensor(-1., dtype=float64)
     """
     source = real_only(square(x, "slogdet"), "slogdet")
-    n = source.shape[-1]
+    lu = factored(wide(array_of(source)))
 
     # One node holds both results side by side.
-    def forward(a: Any) -> Any:
-        return narrowed(np.stack(tuple(np.linalg.slogdet(wide(a))), axis=-1), a)
+    def forward(a: Any, lu: Any) -> Any:
+        return narrowed(np.stack(tuple(log_determinant(lu)), axis=-1), a)
 
-    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    def d_x(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
         g, x = wide(g)[..., 1:, None], wide(x)
         singular = out[..., 1:, None] == -np.inf
         infinite = xp.where(g == 0, 0, g * np.inf)
-        inverse = xp.linalg.inv(xp.where(singular, diagonal(n, x), x))
-        return xp.where(singular, infinite, g * transposed(xp, inverse))
+        return xp.where(singular, infinite, g * transposed(xp, _inverse_unless(xp, singular, x, y)))
 
-    packed = record("slogdet", forward, (source,), (d_x,))
+    packed = record("slogdet", forward, (source, lu), (d_x, no_gradient))
     return SlogdetResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., 1)))
+
+
+def _inverse_unless(xp: Any, singular: Any, x: Any, lu: Any) -> Any:
+    """The inverses of x, for arrays or Tensors, and identity matrices where a mask says that there is none."""
+    if not isinstance(x, Handle):
+        return _inverse_of(singular, x, lu)
+    tensor: Any = x
+    return xp.linalg.inv(xp.where(singular, diagonal(tensor.shape[-1], tensor), tensor))
+
+
+@indivisible
+def _inverse_of(singular: Any, x: Any, lu: Any) -> Any:
+    return inverse(factored(np.where(singular, diagonal(x.shape[-1], x), x)) if np.any(singular) else lu)
 
 
 # --- cofactors ------------------------------------------------------------------------------------------
@@ -83,11 +96,11 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
 # where p[i, j] is the product of all s but these two.
 
 
-def _cofactors(x: Any) -> Any:
-    """The matrices of cofactors, for arrays or Tensors."""
+def _cofactors(x: Any, lu: Any) -> Any:
+    """The matrices of cofactors of x, for arrays or Tensors; ``lu`` is x, factored."""
     if not isinstance(x, Handle):
-        return _cofactors_of(x)
-    return record("cofactors", _cofactors_of, (x,), (lambda xp, g, x: _d_cofactors(x, g),))
+        return _cofactors_of(x, lu)
+    return record("cofactors", _cofactors_of, (x, lu), (lambda xp, g, x: _d_cofactors(x, g), no_gradient))
 
 
 def _d_cofactors(x: Any, *hs: Any) -> Any:
@@ -105,13 +118,13 @@ def _d_cofactors(x: Any, *hs: Any) -> Any:
     return record("cofactors_derivative", _d_cofactors, (x, *hs), (d_x, *(by(i + 1) for i in range(len(hs)))))
 
 
-def _inverses(a: Any) -> tuple[Any, Any, Any]:
+def _inverses(a: Any, lu: Any) -> tuple[Any, Any, Any]:
     """Determinants, inverses, and a mask of inaccurate ones (where the inverse is meaningless)."""
-    size = np.linalg.det(a)[..., None, None]
-    inverse = np.linalg.inv(np.where(size == 0, diagonal(a.shape[-1], a), a))
-    lengths = [np.sqrt(np.sum(np.square(np.abs(m)), axis=(-2, -1), keepdims=True)) for m in (a, inverse)]
+    size = determinant(lu)[..., None, None]
+    inverted = _inverse_of(size == 0, a, lu)
+    lengths = [np.sqrt(np.sum(np.square(np.abs(m)), axis=(-2, -1), keepdims=True)) for m in (a, inverted)]
     accurate = lengths[0] * lengths[1] < np.finfo(a.dtype).eps ** -0.25
-    return size, inverse, (size == 0) | ~accurate
+    return size, inverted, (size == 0) | ~accurate
 
 
 def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
@@ -150,11 +163,11 @@ def _without_two(s: Any) -> Any:
 
 
 @indivisible
-def _cofactors_of(a: Any) -> Any:
+def _cofactors_of(a: Any, lu: Any) -> Any:
     if prod(a.shape) == 0:
         return np.zeros_like(a)
-    size, inverse, inaccurate = _inverses(a)
-    result = size * np.swapaxes(inverse, -1, -2)
+    size, inverted, inaccurate = _inverses(a, lu)
+    result = size * np.swapaxes(inverted, -1, -2)
     if not np.any(inaccurate):
         return result
     u, s, vh, sign = _bases(a)
@@ -165,8 +178,8 @@ def _cofactors_of(a: Any) -> Any:
 def _d_cofactors_of(a: Any, h: Any) -> Any:
     if prod(a.shape) == 0:
         return np.zeros_like(h)
-    size, inverse, inaccurate = _inverses(a)
-    back = np.swapaxes(inverse, -1, -2)
+    size, inverted, inaccurate = _inverses(a, factored(a))
+    back = np.swapaxes(inverted, -1, -2)
     part = np.sum(back * h, axis=(-2, -1), keepdims=True)
     result = size * (part * back - np.matmul(np.matmul(back, np.swapaxes(h, -1, -2)), back))
     if not np.any(inaccurate):
@@ -188,8 +201,8 @@ def _d_cofactors_more(a: Any, *hs: Any) -> Any:
         return np.zeros_like(hs[0])
     if order > 2:
         return _from_roots(a, *hs)
-    size, inverse, inaccurate = _inverses(a)
-    back = np.swapaxes(inverse, -1, -2)
+    size, inverted, inaccurate = _inverses(a, factored(a))
+    back = np.swapaxes(inverted, -1, -2)
     one, two = (np.matmul(back, np.swapaxes(h, -1, -2)) for h in hs)
     p, q = (np.sum(back * h, axis=(-2, -1), keepdims=True) for h in hs)
     both = np.sum(np.matmul(one, back) * hs[1], axis=(-2, -1), keepdims=True)
@@ -208,7 +221,8 @@ def _from_roots(a: Any, *hs: Any) -> Any:
     points: Any = a
     for step in steps:  # an axis in front for the roots of each direction
         points = points + roots[:, *(None,) * points.ndim] * step
-    total = _cofactors_of(points / size)
+    points = points / size
+    total = _cofactors_of(points, factored(points))
     for _ in hs:
         total = np.sum(total * roots.conj()[:, *(None,) * (total.ndim - 1)], axis=0)
     total = total / n ** len(hs) * size ** (n - 1)

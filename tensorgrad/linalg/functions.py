@@ -258,14 +258,17 @@ def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
     return arithmetic.multiply(matrix_norm(source, ord=order), matrix_norm(inv(source), ord=order))
 
 
-def matrix_rank(x: TensorLike, /, tol: float | None = None) -> Any:
+def matrix_rank(x: TensorLike, /, tol: float | None = None, *, rtol: float | None = None) -> Any:
     """Number of singular values of matrices (..., m, n) larger than ``tol``: integers, as a plain array.
 
-    None takes NumPy's default, the largest singular value times the longer side times the machine epsilon.
+    ``rtol`` is ``tol`` divided by the largest singular value. None takes NumPy's default, the longer side times the
+    machine epsilon.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.matrix_rank([[1.0, 2.0], [2.0, 4.0]])
     array(1)
     """
     source = matrices(x, "matrix_rank")
-    return record("matrix_rank", lambda a: np.linalg.matrix_rank(wide(a), tol), (source,), (no_gradient,)).data
+    return record(
+        "matrix_rank", lambda a: np.linalg.matrix_rank(wide(a), tol, rtol=rtol), (source,), (no_gradient,)
+    ).data

@@ -14,7 +14,20 @@ from ..errors import DTypeError, ShapeError
 from ..ops.reductions import narrow, wide
 from ..ops.views import shaped
 
-__all__ = ["below", "diagonal", "guarded", "matrices", "mixed", "narrowed", "real_only", "square", "transposed"]
+__all__ = [
+    "adjoint",
+    "below",
+    "conjugate",
+    "diagonal",
+    "guarded",
+    "matrices",
+    "mixed",
+    "narrowed",
+    "real_only",
+    "square",
+    "transposed",
+    "triangle",
+]
 
 _DIVERGED = "could not be decomposed by LAPACK; does it contain a NaN or an infinity?"
 
@@ -89,6 +102,17 @@ def below(n: int, like: Any) -> Any:
     return i[:, None] > i
 
 
+def triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """A mask of the elements that a triangular solution reads.
+
+    >>> triangle(np.zeros((2, 2)), lower=True, unit_diagonal=True).tolist()
+    [[False, False], [True, False]]
+    """
+    i = arange_like(a.shape[-1], a)
+    rows, columns = (i[:, None], i) if lower else (i, i[:, None])
+    return rows > columns if unit_diagonal else rows >= columns
+
+
 def transposed(xp: Any, x: Any) -> Any:
     """The matrices transposed.
 
@@ -96,6 +120,24 @@ def transposed(xp: Any, x: Any) -> Any:
     (4, 3, 2)
     """
     return xp.swapaxes(x, -1, -2)
+
+
+def conjugate(xp: Any, x: Any) -> Any:
+    """The complex conjugate; real numbers as they are.
+
+    >>> conjugate(np, np.array([1 + 2j])).tolist()
+    [(1-2j)]
+    """
+    return xp.conj(x) if x.dtype.kind == "c" else x
+
+
+def adjoint(xp: Any, x: Any) -> Any:
+    """The matrices transposed and conjugated.
+
+    >>> adjoint(np, np.array([[1j, 2.0]])).tolist()
+    [[-1j], [(2-0j)]]
+    """
+    return conjugate(xp, transposed(xp, x))
 
 
 # --- errors ---------------------------------------------------------------------------------------------

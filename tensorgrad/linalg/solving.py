@@ -9,18 +9,30 @@ import numpy as np
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes
-from ..engine.staging import indivisible
+from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
 from ..ops import arithmetic, indexing, products, reductions, shaping
 from ..ops.axes import moveaxis
 from ..ops.reductions import wide
-from ..ops.views import shaped
-from .matrices import below, diagonal, guarded, matrices, mixed, narrowed, real_only, square, transposed
+from ..ops.views import no_gradient, shaped
+from .lapack import factored, inverse, solution, substituted
+from .matrices import (
+    adjoint,
+    conjugate,
+    diagonal,
+    guarded,
+    matrices,
+    mixed,
+    narrowed,
+    real_only,
+    square,
+    transposed,
+    triangle,
+)
 
 __all__ = ["LstsqResult", "inv", "lstsq", "pinv", "solve", "solve_triangular", "tensorinv", "tensorsolve"]
 
 _SINGULAR = "is singular"
-_BLOCK = 64  # rows that solve_triangular passes to LAPACK at once; matrix products connect the blocks
 
 
 def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
@@ -41,11 +53,15 @@ def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
 
 
 def _outer(xp: Any, h: Any, out: Any, vector: bool) -> Any:
-    """Outer products of the gradients for b and the solutions: minus the gradient for a."""
+    """Outer products of the negative gradients for b and the solutions: the gradient for a."""
     return h[..., :, None] * out[..., None, :] if vector else xp.matmul(h, transposed(xp, out))
 
 
-_solve = guarded("solve", np.linalg.solve, _SINGULAR, np.linalg.inv)
+def _by_factors(a: Any, lu: Any, b: Any, back: bool) -> Any:
+    return solution(lu if type(b) is np.ndarray else a, b, back)
+
+
+_solve = guarded("solve", _by_factors, _SINGULAR, lambda a: np.linalg.inv(a))
 
 
 def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
@@ -58,21 +74,36 @@ def solve(a: TensorLike, b: TensorLike, /) -> Tensor:
     Tensor([1. , 0.5], dtype=float64)
     """
     x, y, vector = _equations("solve", a, b)
-
-    def forward(a: Any, b: Any) -> Any:
-        return narrowed(_solve(*mixed(a, b)), a, b)
-
-    def d_b(xp: Any, g: Any, x: Any) -> Any:
-        back, g = transposed(xp, wide(x)), wide(g)
-        return xp.linalg.solve(back, g[..., None])[..., 0] if vector else xp.linalg.solve(back, g)
-
-    def d_a(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        return -_outer(xp, d_b(xp, g, x), wide(out), vector)
-
-    return record("solve", forward, (x, y), (d_a, d_b))
+    w, r = mixed(array_of(x), array_of(y))
+    return _recorded(x, y, factored(w.astype(np.result_type(w, r), copy=False)), vector, back=False)
 
 
-_inv = guarded("inv", np.linalg.inv, _SINGULAR)
+def _recorded(a: Any, b: Any, lu: Any, vector: bool, back: bool) -> Tensor:
+    """The solution of a x = b, or with ``back`` of a.T x = b.
+
+    ``lu`` is a, factored: no variable of its own, so no rule is needed for it.
+    """
+
+    def forward(a: Any, b: Any, lu: Any) -> Any:
+        w, r = mixed(a, b)
+        if vector:
+            return narrowed(_solve(w, lu, r[..., None], back)[..., 0], a, b)
+        return narrowed(_solve(w, lu, r, back), a, b)
+
+    def d_b(xp: Any, g: Any, x: Any, z: Any) -> Any:
+        x, g = wide(x), wide(g)[..., None] if vector else wide(g)
+        tensors = isinstance(x, Handle) or isinstance(g, Handle)
+        result = _recorded(x, g, z, False, not back) if tensors else _solve(x, z, g, not back)
+        return result[..., 0] if vector else result
+
+    def d_a(xp: Any, g: Any, x: Any, z: Any, out: Any) -> Any:
+        h, out = -d_b(xp, g, x, z), wide(out)
+        return _outer(xp, out, h, vector) if back else _outer(xp, h, out, vector)
+
+    return record("solve", forward, (a, b, lu), (d_a, d_b, no_gradient))
+
+
+_inv = guarded("inv", lambda a: inverse(factored(a)), _SINGULAR, np.linalg.inv)
 
 
 def inv(x: TensorLike, /) -> Tensor:
@@ -95,44 +126,19 @@ def inv(x: TensorLike, /) -> Tensor:
 # --- triangles ------------------------------------------------------------------------------------------
 
 
-def _substituted(a: Any, b: Any) -> Any:
-    """The solution for lower triangular matrices a and matrices b, block by block."""
-    n = a.shape[-1]
-    if n <= _BLOCK:
-        return np.linalg.solve(a, b)
-    known = None
-    for start in range(0, n, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        rest = b[..., rows, :]
-        if known is not None:
-            rest = rest - np.matmul(a[..., rows, :start], known)
-        part = np.linalg.solve(a[..., rows, rows], rest)
-        known = part if known is None else np.concatenate([known, part], axis=-2)
-    return known
-
-
 _substitute = guarded(
-    "solve_triangular", _substituted, "is singular: there is a zero on its diagonal", lambda a: np.linalg.inv(a)
+    "solve_triangular",
+    substituted,
+    "is singular: there is a zero on its diagonal",
+    lambda a: np.linalg.inv(diagonal(a.shape[-1], a) * a),
 )
 
 
-def _triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
-    """A mask of the elements that a triangular solution reads."""
-    n = a.shape[-1]
-    strictly = below(n, a) if lower else np.swapaxes(below(n, a), 0, 1)
-    return strictly if unit_diagonal else strictly | diagonal(n, a)
-
-
-def _solved_triangle(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+def solved_triangle(a: Any, b: Any, lower: bool, unit_diagonal: bool = False) -> Any:
     """The solution, for arrays or Tensors; b consists of matrices."""
     if isinstance(a, Handle) or isinstance(b, Handle):
         return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
-    a = np.where(_triangle(a, lower, unit_diagonal), a, 0)
-    if unit_diagonal:
-        a = a + diagonal(a.shape[-1], a)
-    if lower:
-        return _substitute(a, b)
-    return np.flip(_substitute(np.flip(a, (-2, -1)), np.flip(b, -2)), -2)
+    return _substitute(a, b, lower, unit_diagonal)
 
 
 def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, unit_diagonal: bool = False) -> Tensor:
@@ -151,17 +157,17 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
     def forward(a: Any, b: Any) -> Any:
         w, r = mixed(a, b)
         if vector:
-            return narrowed(_solved_triangle(w, r[..., None], lower, unit_diagonal)[..., 0], a, b)
-        return narrowed(_solved_triangle(w, r, lower, unit_diagonal), a, b)
+            return narrowed(solved_triangle(w, r[..., None], lower, unit_diagonal)[..., 0], a, b)
+        return narrowed(solved_triangle(w, r, lower, unit_diagonal), a, b)
 
     def d_b(xp: Any, g: Any, x: Any) -> Any:
         back, g = transposed(xp, wide(x)), wide(g)
         if vector:
-            return _solved_triangle(back, g[..., None], not lower, unit_diagonal)[..., 0]
-        return _solved_triangle(back, g, not lower, unit_diagonal)
+            return solved_triangle(back, g[..., None], not lower, unit_diagonal)[..., 0]
+        return solved_triangle(back, g, not lower, unit_diagonal)
 
     def d_a(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        return xp.where(_triangle(x, lower, unit_diagonal), -_outer(xp, d_b(xp, g, x), wide(out), vector), 0)
+        return xp.where(triangle(x, lower, unit_diagonal), _outer(xp, -d_b(xp, g, x), wide(out), vector), 0)
 
     return record("solve_triangular", forward, (x, y), (d_a, d_b))
 
@@ -172,29 +178,34 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
 _pinv = guarded("pinv", np.linalg.pinv)
 
 
-def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
+def pinv(x: TensorLike, /, rcond: float | None = None, *, rtol: float | None = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices (..., m, n): (..., n, m).
 
-    Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. The gradient is
-    that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change, there is none.
-    Raises DTypeError for complex numbers.
+    Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. ``rtol`` is the array API
+    standard's word for ``rcond``. The gradient is that among matrices of the same rank (Golub and Pereyra 1973): where
+    the rank can change, there is none.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.pinv([[2.0], [0.0]])
     Tensor([[0.5, 0. ]], dtype=float64)
     """
-    source = real_only(matrices(x, "pinv"), "pinv")
+    source = matrices(x, "pinv")
+    if rcond is None:
+        rcond = rtol
+    elif rtol is not None:
+        raise TypeError("pinv: rtol= is rcond= in the array API standard; give one of them")
+    # One cutoff, or one for each matrix.
     more = () if rcond is None else (rcond,)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        g, x, p = wide(g), wide(x), wide(out)
-        back = transposed(xp, p)
-        flow = transposed(xp, g)
+        g, x, p = conjugate(xp, wide(g)), wide(x), wide(out)
+        back = adjoint(xp, p)
+        flow = adjoint(xp, g)
         left = xp.matmul(xp.matmul(flow, p), back)
         right = xp.matmul(xp.matmul(back, p), flow)
         left = left - xp.matmul(xp.matmul(x, p), left)  # the projection first, whose size is not that of x or p
         right = right - xp.matmul(right, xp.matmul(p, x))
-        return left + right - xp.matmul(xp.matmul(back, g), back)
+        return conjugate(xp, left + right - xp.matmul(xp.matmul(back, g), back))
 
     return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))
 

@@ -32,6 +32,7 @@ __all__ = [
     "ldexp",
     "multiply",
     "negative",
+    "nextafter",
     "positive",
     "power",
     "reciprocal",
@@ -200,7 +201,14 @@ def negative(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.positive, lambda xp, g: g)
+def _copied(a: Any) -> Any:
+    return np.copy(a) if getattr(a, "dtype", _FLOAT).kind == "b" else np.positive(a)  # which takes no booleans
+
+
+_FLOAT = np.dtype(float)
+
+
+@unary(_copied, lambda xp, g: g)
 def positive(x: TensorLike, /) -> Tensor:
     """A copy, ``+x``.
 
@@ -330,6 +338,16 @@ def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
     >>> import tensorgrad as tg
     >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
     Tensor([5.e+000, 5.e+200], dtype=float64)
+    """
+
+
+@binary(real_only("nextafter", np.nextafter), lambda xp, g: g, lambda xp, g: xp.zeros_like(g))
+def nextafter(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The next number after ``x`` in the direction of ``y``; the gradient is that of ``x`` itself.
+
+    >>> import tensorgrad as tg
+    >>> float(tg.nextafter(1.0, 2.0)) - 1.0
+    2.220446049250313e-16
     """
 
 

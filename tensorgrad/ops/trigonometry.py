@@ -11,7 +11,7 @@ from ..engine.record import Handle, Tensor, TensorLike, binary, quiet, record, u
 from ..engine.shapes import normalised_axis
 from .arithmetic import over_radius, share_of_hypot
 from .complexes import real_only
-from .tails import MANY, in_one_piece, slope_of_tanh
+from .tails import MANY, in_one_piece, root_of_many, slope_of_tanh
 from .views import shaped
 
 __all__ = [
@@ -160,11 +160,9 @@ def root_of_one_and_square(xp: Any, x: Any) -> Any:
     """``sqrt(1 + x * x)``, of real numbers without overflow."""
     if x.dtype.kind == "c":
         return xp.sqrt(1 + x * x)
-    if isinstance(x, Handle) or x.size < MANY:
+    if isinstance(x, Handle) or x.size < MANY or in_one_piece(x):
         return xp.hypot(x, 1.0)
-    size = xp.abs(x)  # which the root is to the last digit, from the bound on; hypot takes longer for many numbers
-    bound = 2 * float(np.finfo(x.dtype).eps) ** -0.5 if x.dtype.kind == "f" else 1e9
-    return xp.maximum(size, xp.sqrt(1 + xp.square(xp.minimum(size, bound))))
+    return root_of_many(x)
 
 
 @unary(quiet(np.arcsinh), lambda xp, g, x: g / root_of_one_and_square(xp, x))

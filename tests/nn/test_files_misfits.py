@@ -97,7 +97,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changed(path):
     other.layers[0].W = nn.Parameter(np.zeros((4, 5), np.float32))
     other.layers[0].b = nn.Parameter(np.zeros(5, np.float32))
     other.layers[4].W.requires_grad = False
-    other.layers[4].W.data = other.layers[4].W.data.astype(np.float64)
+    tg.replace_data(other.layers[4].W, other.layers[4].W.data.astype(np.float64))
     other.layers[3].rng = other.layers[7].rng = np.random.Generator(np.random.Philox(0))
     del other.layers[8].b
     given = nn.SGD(other.parameters(), momentum=0.9)

@@ -78,6 +78,41 @@ def tg_qr(a: Any, **keywords: Any) -> Any:
     return list(result) if isinstance(result, tuple) else result
 
 
+def phased(vectors: Any, *rest: Any) -> list[Any]:
+    """Complex vectors in columns, and what is multiplied by them in rows, with phases that do not depend on LAPACK."""
+    if vectors.dtype.kind != "c":
+        return [vectors, *rest]
+    phases = np.sign(vectors[..., :1, :])
+    return [vectors * np.conj(phases), *(flipped(phases) * rows for rows in rest)]
+
+
+def svd_parts(svd: Any) -> Any:
+    def f(a: Any, full: bool = False) -> Any:
+        u, s, vh = svd(a, full_matrices=full)
+        return [s, *phased(u, vh)]
+
+    return tall(f)
+
+
+def eig_parts(eig: Any) -> Any:
+    def f(a: Any, **keywords: Any) -> Any:
+        values, vectors = eig(a, **keywords)
+        return [values, *phased(vectors)]
+
+    return f
+
+
+def complexly(function: Any) -> Any:
+    """A function of NumPy whose results are complex, if only by dtype."""
+
+    def f(a: Any) -> Any:
+        results = function(a)
+        wider = np.result_type(a.dtype, np.complex64)
+        return tuple(r.astype(wider) for r in results) if isinstance(results, tuple) else results.astype(wider)
+
+    return f
+
+
 def square_only(name: str) -> tuple[Refusal, ...]:
     op = public(f"linalg.{name}")
     return (
@@ -233,7 +268,7 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), more=(1e-3,)),
         op=tall(tg.linalg.pinv),
         method="central",
-        refusals=(no_complex("pinv"), R(lambda: tg.linalg.pinv(np.ones(2)), ShapeError, "pinv", "(2,)")),
+        refusals=(R(lambda: tg.linalg.pinv(np.ones(2)), ShapeError, "pinv", "(2,)"),),
     ),
     C(
         "linalg.lstsq",
@@ -338,16 +373,15 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "linalg.eigh",
-        definite(lambda a, **keywords: list(np.linalg.eigh(a, **keywords))),
+        definite(eig_parts(np.linalg.eigh)),
         S(u(3, 3)),
         S(u(2, 1, 2, 2)),
         S(u(3, 3), UPLO="U"),
         S(u(1, 1)),
-        op=definite(lambda a, **keywords: list(tg.linalg.eigh(a, **keywords))),
+        op=definite(eig_parts(tg.linalg.eigh)),
         method="central",
         refusals=(
             *square_only("eigh"),
-            no_complex("eigh"),
             R(lambda: tg.linalg.eigh(np.eye(2), "l"), ValueError, "eigh", "'l'"),  # type: ignore[arg-type]
         ),
     ),
@@ -360,19 +394,41 @@ CASES: tuple[Case, ...] = (
         S(u(0, 0)),
         method="central",
         kinks=(K(S(np.eye(3)), np.eye(3)), K(S(np.zeros((2, 2))), np.eye(2))),
-        refusals=(*square_only("eigvalsh"), no_complex("eigvalsh")),
+        refusals=square_only("eigvalsh"),
+    ),
+    C(
+        "linalg.eig",
+        regular(eig_parts(complexly(np.linalg.eig))),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(1, 1)),
+        S(np.array([[0.0, 1.0], [-1.0, 0.0]])),
+        op=regular(eig_parts(tg.linalg.eig)),
+        method="central",
+        float32=False,  # complex
+        refusals=square_only("eig"),
+    ),
+    C(
+        "linalg.eigvals",
+        regular(complexly(np.linalg.eigvals)),
+        S(u(3, 3)),
+        S(u(2, 1, 2, 2)),
+        S(u(0, 0)),
+        op=regular(tg.linalg.eigvals),
+        method="central",
+        float32=False,  # complex
+        refusals=square_only("eigvals"),
     ),
     C(
         "linalg.svd",
-        tall(lambda a, full=False: list(np.linalg.svd(a, full_matrices=full))),
+        svd_parts(np.linalg.svd),
         S(u(3, 2)),
         S(u(2, 3)),
         S(u(2, 3, 3)),
         S(u(3, 3), more=(True,)),
-        op=tall(lambda a, full=False: list(tg.linalg.svd(a, full_matrices=full))),
+        op=svd_parts(tg.linalg.svd),
         method="central",
         refusals=(
-            no_complex("svd"),
             R(
                 lambda: tg.linalg.svd(tg.Tensor(np.ones((3, 2)), requires_grad=True)),
                 GraphError,
@@ -390,7 +446,6 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3, 3)),
         op=tall(tg.linalg.svdvals),
         method="central",
-        refusals=(no_complex("svdvals"),),
     ),
     # --- functions
     C(
@@ -476,6 +531,15 @@ CASES: tuple[Case, ...] = (
         S(RANK_ONE, more=(10.0,)),
         orders=0,
         float32=False,
+    ),
+    C("linalg.diagonal", np.linalg.diagonal, S(u(2, 3)), S(u(2, 3, 3), offset=-1), method="complex"),
+    C(
+        "linalg.trace",
+        np.linalg.trace,
+        S(u(2, 3)),
+        S(u(2, 3, 3), offset=1),
+        method="complex",
+        refusals=(R(lambda: tg.linalg.trace(np.ones(2)), ShapeError, "trace", "(2,)"),),
     ),
 )
 

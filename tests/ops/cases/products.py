@@ -25,7 +25,7 @@ seed("products")
 
 
 def einsum(function: Any) -> Any:
-    return lambda *args: function(args[-1], *args[:-1])
+    return lambda *args, **options: function(args[-1], *args[:-1], **options)
 
 
 def matmul_pairs(*pairs: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[Sample, ...]:
@@ -130,6 +130,10 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), u(2, 3), more=("i...,i...->...",)),
         S(u(2, 3), u(3, 2), u(2, 2), more=("ij,jk,kl->il",)),
         S(u(2), u(3), u(2), u(3), more=("i,j,i,j->ij",)),
+        S(u(2, 2), u(2, 3), u(3), more=("ii,ij,j",)),
+        S(u(2, 3), u(1, 3), u(3), more=("...i,...i,i->...",)),
+        S(u(2, 3), u(3, 2), u(2), more=("ij,jk,k->",), optimize=False),
+        S(u(2, 3), u(3, 2), u(2), more=("ij,jk,k->i",), optimize="optimal"),
         S(u(2, 3), u(2), more=("ij,i->i",)),
         S(u(2, 2), u(2, 2), more=("ii,ij->j",)),
         S(u(2, 2, 2), more=("iii->i",)),
@@ -168,7 +172,7 @@ CASES: tuple[Case, ...] = (
             R(lambda: tg.einsum("i,j", np.ones(3)), ShapeError, "einsum", "2 terms", "1"),
             R(lambda: tg.einsum("i->j", np.ones(3)), ValueError, "einsum", "i->j"),
             R(lambda: tg.einsum("i1", np.ones((3, 3))), ValueError, "einsum", "'1'"),
-            R(lambda: tg.einsum(np.ones(3), [0]), TypeError, "einsum", "ij,jk->ik"),
+            R(lambda: tg.einsum(np.ones(3), "i"), TypeError, "einsum", "ij,jk->ik"),
         ),
     ),
     # --- over axes, of vectors, outer products
