@@ -1,7 +1,7 @@
-"""NumPy's functions for which a function of another name, or several of ours, stand in.
+"""Replacements for NumPy functions that have no operation of the same name here.
 
-``interop`` looks here first. The rest of NumPy it finds by name among the operations. A function here is called as
-NumPy's is.
+``interop`` looks here first; it finds the other NumPy functions by name among the operations. A function here takes
+the same arguments as NumPy's.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["ADAPTERS", "ADVICE", "KEYWORDS", "WRITERS", "add_at", "outer"]
 
 
 def _creation(name: str) -> Callable[..., Any]:
-    """A function of :mod:`tensorgrad.creation`, which is built on Tensor and so on this module."""
+    """A function of :mod:`tensorgrad.creation`, looked up when called, because that module depends on this one."""
 
     def create(*args: Any, order: str = "K", subok: bool = True, shape: Any = None, **kwargs: Any) -> Any:
         if shape is not None:
             raise TypeError(
-                f"np.{name} of a Tensor takes no shape=; write tensorgrad.{name.removesuffix('_like')}(shape)"
+                f"np.{name} of a Tensor does not accept shape=; write tensorgrad.{name.removesuffix('_like')}(shape)"
             )
         return getattr(sys.modules[__package__], name)(*args, **kwargs)
 
@@ -39,7 +39,9 @@ def _creation(name: str) -> Callable[..., Any]:
 def _spaced(name: str) -> Callable[..., Any]:
     def create(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **kwargs: Any) -> Any:
         if kwargs.pop("retstep", False):
-            raise TypeError(f"np.{name} of Tensors takes no retstep=; write (stop - start) / (num - 1) for the step")
+            raise TypeError(
+                f"np.{name} of Tensors does not accept retstep=; write (stop - start) / (num - 1) for the step"
+            )
         return getattr(sys.modules[__package__], name)(start, stop, num, endpoint=endpoint, **kwargs)
 
     return create
@@ -65,7 +67,7 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
 
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     if hermitian:
-        raise TypeError("np.linalg.svd of a Tensor takes no hermitian=; write tensorgrad.linalg.eigh(t)")
+        raise TypeError("np.linalg.svd of a Tensor does not accept hermitian=; write tensorgrad.linalg.eigh(t)")
     return linalg.svd(a, full_matrices) if compute_uv else linalg.svdvals(a)
 
 
@@ -77,7 +79,7 @@ def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: An
     rows = shaping.reshape(last, (-1, last.shape[-1]))
     parts = joining.stack([shaped(func1d(row, *args, **kwargs), "apply_along_axis") for row in rows])
     found = shaping.reshape(parts, (*batch, *parts.shape[1:]))
-    new = len(parts.shape) - 1  # the axes that a row became stand where it was
+    new = len(parts.shape) - 1  # the axes of each result take the place of the axis
     return axes.moveaxis(found, tuple(range(-new, 0)), tuple(range(axis, axis + new))) if new else found
 
 
@@ -92,21 +94,21 @@ def _apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
 def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     source = shaped(filt, "trim_zeros")
     if len(source.shape) != 1:
-        raise TypeError(f"np.trim_zeros of a Tensor takes a vector, got shape {source.shape}; write t[...] for a part")
+        raise TypeError(f"np.trim_zeros of a Tensor takes a vector, got shape {source.shape}; index it instead")
     kept = np.flatnonzero(array_of(source))
     first, last = (int(kept[0]), int(kept[-1]) + 1) if kept.size else (source.shape[0], source.shape[0])
     return indexing.getitem(source, slice(first if "f" in trim.lower() else 0, last if "b" in trim.lower() else None))
 
 
-# --- written in place -----------------------------------------------------------------------------------
+# --- in-place writes ------------------------------------------------------------------------------------
 
 
 def _target(a: Any, name: str) -> Any:
     if isinstance(a, Handle):
         return a
     raise TypeError(
-        f"{name} cannot write a Tensor that has a history into an ndarray: the history would be lost; write into a "
-        f"Tensor, tg.asarray(a), use tg.where or tg.full_like, or t.data for the values alone"
+        f"{name} cannot write a Tensor with a history to an ndarray, because the history would be lost; write to a "
+        f"Tensor, tg.asarray(a), use tg.where or tg.full_like, or t.data for the values only"
     )
 
 
@@ -138,7 +140,7 @@ def _putmask(a: Any, mask: Any, values: Any) -> None:
 
 
 def add_at(ufunc: np.ufunc, a: Any, indices: Any, b: Any) -> None:
-    """``np.add.at`` and ``np.subtract.at``: values added in place, those at repeated indices too."""
+    """``np.add.at`` and ``np.subtract.at``: add values in place; repeated indices accumulate."""
     name = f"np.{ufunc.__name__}.at"
     a = _target(a, name)
     frame = user_frame(sys._getframe(1))
@@ -151,7 +153,7 @@ def add_at(ufunc: np.ufunc, a: Any, indices: Any, b: Any) -> None:
 
 
 def outer(operation: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    """A ufunc's ``outer``: the operation of every element of one array with every element of another."""
+    """The ``outer`` of a ufunc: the operation on every element of one array with every element of another."""
     left, right = shaped(a, "outer"), shaped(b, "outer")
     return operation(shaping.reshape(left, (*left.shape, *(1,) * len(right.shape))), right)
 
@@ -164,7 +166,7 @@ WRITERS: dict[Any, Callable[..., Any]] = {
     np.put: _put,
     np.putmask: _putmask,
 }
-"""What writes in place: into a Tensor; and into an ndarray only what has no history."""
+"""Functions that write in place: to a Tensor, or to an ndarray if nothing has a history."""
 
 ADAPTERS: dict[Any, Callable[..., Any]] = {
     np.apply_along_axis: _apply_along_axis,
@@ -183,7 +185,7 @@ ADAPTERS: dict[Any, Callable[..., Any]] = {
     np.real_if_close: _real_if_close,
     np.trim_zeros: _trim_zeros,
 }
-"""What is recorded, and what records it."""
+"""NumPy functions that are recorded, and the functions that record them."""
 
 _FREE: dict[str, str | None] = {"overwrite_input": None}
 KEYWORDS: dict[Any, dict[str, str | None]] = {
@@ -198,19 +200,19 @@ KEYWORDS: dict[Any, dict[str, str | None]] = {
     np.quantile: _FREE,
     np.sort: {"kind": None},
 }
-"""NumPy's words for parameters that have another name here; None where the result does not depend on it."""
+"""NumPy's names for parameters that are named differently here; None if the result does not depend on one."""
 
 ADVICE: dict[Any, str] = {
     np.linalg.eig: "for a symmetric matrix write tg.linalg.eigh(t)",
     np.linalg.eigvals: "for a symmetric matrix write tg.linalg.eigvalsh(t)",
     np.roots: "differentiate a root r of tg.polyval(t, r) implicitly, by a step of Newton's method from its value",
     np.polydiv: "write tg.polymul and tg.polysub, or divide the values of tg.polyval",
-    np.sort_complex: "complex numbers have no order; write t[np.argsort(t.data)] for one that the values decide",
+    np.sort_complex: "complex numbers have no order; write t[np.argsort(t.data)] for an order that the values decide",
     np.frexp: "write t / 2.0 ** e with e = np.frexp(t.data)[1]",
-    np.spacing: "it is a fact about the values; write np.spacing(t.data)",
-    np.save: "a file holds values and no history; write np.save(path, t.data)",
-    np.savez: "a file holds values and no history; write np.savez(path, t.data)",
-    np.savez_compressed: "a file holds values and no history; write np.savez_compressed(path, t.data)",
-    np.savetxt: "a file holds values and no history; write np.savetxt(path, t.data)",
+    np.spacing: "it only depends on the values; write np.spacing(t.data)",
+    np.save: "a file has values but no history; write np.save(path, t.data)",
+    np.savez: "a file has values but no history; write np.savez(path, t.data)",
+    np.savez_compressed: "a file has values but no history; write np.savez_compressed(path, t.data)",
+    np.savetxt: "a file has values but no history; write np.savetxt(path, t.data)",
 }
-"""What to do instead, where there is something better to say than that there is no rule."""
+"""What to do instead of calling a function without a rule, if there is specific advice."""

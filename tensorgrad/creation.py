@@ -123,7 +123,7 @@ def full(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor filled with one number, or with anything that broadcasts to the shape, gradients included.
+    """A Tensor filled with one number, or with anything that broadcasts to the shape; a Tensor gets a gradient.
 
     >>> import tensorgrad as tg
     >>> tg.full((2,), 7.0)
@@ -201,13 +201,13 @@ def linspace(
 
 
 def _floating(value: Any, other: Any) -> Any:
-    """One end, in the dtype of the result: a Python number takes that of the other end."""
+    """One end in the dtype of the result; a Python number gets the dtype of the other end."""
     ends = (end if np.isscalar(end) or isinstance(end, Handle) else np.asarray(end) for end in (value, other))
     return shaping.astype(value, np.result_type(*ends, 0.0))
 
 
 def _places(like: Any, num: int, endpoint: bool) -> Any:
-    """How far along each of ``num`` numbers lies, from 0 to 1."""
+    """The positions of ``num`` numbers between the ends, from 0 to 1."""
     places = np.linspace(0.0, 1.0, num, endpoint, dtype=like.dtype)
     return np.reshape(places, (-1, *(1,) * len(like.shape)))
 
@@ -228,7 +228,7 @@ def logspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
-    """``base`` to the power of so many evenly spaced numbers; Tensors get gradients.
+    """``base`` to the power of ``num`` evenly spaced numbers; Tensors get gradients.
 
     >>> import tensorgrad as tg
     >>> tg.logspace(0.0, 2.0, 3)
@@ -248,9 +248,9 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
-    """So many numbers from start to stop, each the same multiple of the one before; Tensors get gradients.
+    """``num`` numbers from ``start`` to ``stop``, evenly spaced on a log scale; Tensors get gradients.
 
-    Raises ValueError for ends that are 0, or real and of different signs.
+    Raises ValueError for ends that are 0, or that are real and have different signs.
 
     >>> import tensorgrad as tg
     >>> tg.geomspace(1.0, 100.0, 3)
@@ -259,9 +259,9 @@ def geomspace(
     first, last = shaping.broadcast_arrays(_floating(start, stop), _floating(stop, start))
     a, b = array_of(first), array_of(last)
     if np.any(a == 0) or np.any(b == 0) or (first.dtype.kind == "f" and np.any((a < 0) != (b < 0))):
-        raise ValueError(f"geomspace: ends must not be 0, nor of different signs, got {start!r} and {stop!r}")
+        raise ValueError(f"geomspace: ends must not be 0 or have different signs, got {start!r} and {stop!r}")
     places = _places(first, num, endpoint)
-    # From the nearer end, so that both are exact.
+    # Computed from the nearer end, so that both ends are exact.
     ratio = arithmetic.divide(last, first)
     near = arithmetic.multiply(first, arithmetic.power(ratio, places))
     far = arithmetic.multiply(last, arithmetic.power(ratio, places - 1))
@@ -299,7 +299,7 @@ def empty_like(x: TensorLike, /, *, dtype: DTypeLike | None = None, device: str 
 def full_like(
     x: TensorLike, /, fill_value: TensorLike, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
-    """A Tensor filled with one number, or with anything that broadcasts, with the shape (and dtype) of ``x``.
+    """A Tensor with the shape (and dtype) of ``x``, filled with one number, or with anything that broadcasts.
 
     >>> import tensorgrad as tg
     >>> tg.full_like([1.5, 2.5], 3.0)

@@ -20,7 +20,7 @@ class ShapeError(ValueError):
 
 
 class AxisError(ShapeError, IndexError):
-    """There is no such axis."""
+    """An axis does not exist."""
 
 
 class DTypeError(TypeError):

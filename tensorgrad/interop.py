@@ -46,8 +46,8 @@ def _no_history(*trees: Any) -> bool:
 def _counts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not _no_history(kwargs.get("weights"), *args[4:]):
         raise TypeError(
-            f"{_shown(function)} of weights with a history would lose it; write tg.bincount(np.digitize(x, edges), "
-            f"weights=t), which records"
+            f"{_shown(function)} would lose the history of the weights; write tg.bincount(np.digitize(x, edges), "
+            f"weights=t), which is recorded"
         )
     return _on_arrays(function, *args, **kwargs)
 
@@ -68,7 +68,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
             *(np.unpackbits, np.isnat),
         )
     },
-    # Counts are integers; weights would add up to something else.
+    # Without weights, these count: the results are integers, which carry no gradient.
     np.histogram: partial(_counts, np.histogram),
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),
@@ -93,7 +93,7 @@ _METHODS: dict[tuple[Any, str], str] = {
 }
 
 
-_ADDED = (np.add, np.subtract)  # whose ``at`` is recorded
+_ADDED = (np.add, np.subtract)  # ufuncs whose ``at`` is recorded
 # Operations that return plain arrays: comparisons, tests, positions.
 _PLAIN = (
     *(ops.bits, ops.compare, ops.logic),
@@ -149,19 +149,19 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
 def _without_rule(name: str, advice: str | None) -> TypeError:
     advice = advice or "compute it with tensorgrad's operations"
     return TypeError(
-        f"{name} has no derivative rule in tensorgrad, so it takes no Tensor with a history; {advice}, or write "
-        f"{name}(t.data) (or t.detach().data) for the values without history"
+        f"{name} has no derivative rule in tensorgrad, so it does not accept Tensors with a history; {advice}, or "
+        f"write {name}(t.data) (or t.detach().data) for the values without history"
     )
 
 
 def _in_our_words(
     function: Callable[..., Any], signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call of NumPy's function as one of ours: positions that ours names, other names, defaults left out."""
+    """The arguments of a NumPy call for our operation: keyword-only ones by name, others renamed, defaults omitted."""
     try:
         theirs = inspect.signature(function)
         bound = theirs.bind(*args, **kwargs)
-    except (TypeError, ValueError):  # some of NumPy's functions have no signature
+    except (TypeError, ValueError):  # some NumPy functions have no signature
         return args, kwargs
     names = KEYWORDS.get(function, {})
     given: list[Any] = []
@@ -190,9 +190,9 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
-    """What one of NumPy's functions gives for a Tensor with a history: "recorded", "answered" or "refused".
+    """What happens to a NumPy function of a Tensor with a history: it is "recorded", "answered" or "refused".
 
-    Answered are questions whose answer has no gradient. Where a Tensor has no history, all of them answer.
+    A function is answered if its result has no gradient. For Tensors without a history, all functions are answered.
 
     >>> import numpy as np
     >>> [answer_to(f) for f in (np.sin, np.argsort, np.shape, np.roots)]
@@ -304,12 +304,12 @@ def instead_of_scipys() -> str | None:
     return found
 
 
-# What NumPy's functions that make arrays are called here, where they would cut the graph: by function or class.
+# Our counterparts of NumPy functions and classes that make arrays and would cut the graph.
 _MAKERS = {"full": "tg.full", "RClass": "tg.concatenate", "CClass": "tg.column_stack"}
 
 
 def instead_of_numpys() -> str | None:
-    """Which function of ours to write for the one of NumPy's that asks a Tensor for its array; None for others."""
+    """Tensorgrad's counterpart of the NumPy function that asks a Tensor for its array; None if there is none."""
     frame = sys._getframe(3)
     if not frame.f_globals.get("__name__", "").startswith("numpy."):
         return None

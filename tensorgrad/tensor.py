@@ -528,7 +528,7 @@ class Tensor(Methods):
         return getattr(self.data, "device", "cpu")
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
-        """The Tensor itself: it is on the "cpu" already, and there is no other device.
+        """The Tensor itself: it is already on the "cpu", and there is no other device.
 
         >>> import tensorgrad as tg
         >>> tg.Tensor(1.0).to_device("cpu")

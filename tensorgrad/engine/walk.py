@@ -411,7 +411,7 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
 
 
 def _not_in_place(by: str) -> str:
-    """What to write instead of an operator that works in place."""
+    """What to write instead of an in-place operator."""
     symbol = by.partition(" ")[0]
     return f", s = s {symbol[:-1]} x instead of s {symbol} x" if symbol.endswith("=") else ""
 
