@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import update_wrapper
 from typing import Any
 
@@ -23,6 +23,7 @@ from .nests import floating, in_kind, leaves, mapped, parameters, same
 __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "named", "pulled_back"]
 
 Argnums = int | tuple[int, ...]
+_NOTHING = nullcontext()
 
 
 class Call:
@@ -93,10 +94,14 @@ class Call:
             self.returned = mapped(self._stood_for, self.returned, "")
             self.aux = mapped(self._stood_for, self.aux, "", same)
         self.recorded = recording and (self.upstream or self._others())
+        self.alone = recording and not self.recorded  # all that the result depends on is the fresh arguments
+
+    def standing_in(self) -> AbstractContextManager[None]:
+        """Let the parameters of modules be the fresh Tensors for a while."""
+        return self._standing_in() if self.learned else _NOTHING
 
     @contextmanager
-    def standing_in(self) -> Iterator[None]:
-        """Let the parameters of modules be the fresh Tensors for a while."""
+    def _standing_in(self) -> Iterator[None]:
         before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.learned.values()]
         try:
             for parameter, x in self.learned.values():
@@ -142,7 +147,7 @@ class Call:
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out`` for the fresh arguments that it depends on, given its own."""
         with self.standing_in():
-            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded)
+            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded, alone=self.alone)
 
     def given(self, tree: Any) -> Any:
         """A nest of results as it leaves the call: in kind, and without history unless that can be asked for."""
@@ -191,17 +196,18 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
 
 
 def pulled_back(
-    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True
+    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True, alone: bool = False
 ) -> dict[Node, Tensor]:
     """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``.
 
-    ``through``: also by way of another one of them.
+    ``through``: also by way of another one of them. ``alone``: these are leaves, and it depends on no others, so that
+    there is no need to ask what leads to them.
     """
     nodes = frozenset(nodes)
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
+        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=None if alone else nodes, through=through)
         return {
             node: tensor_of(np.asarray(g) if isinstance(g, np.generic) else g, None)
             for node, g in arrays.items()
