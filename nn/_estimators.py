@@ -1,4 +1,4 @@
-"""scikit-learn estimators. The one file that needs scikit-learn (extra ``sklearn``) to be imported."""
+"""scikit-learn estimators. This is the only file whose import needs scikit-learn (extra ``sklearn``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WITH_BETAS = ("adam", "adamw", "nadam", "radam", "lion")
 
 
 class _FNN(BaseEstimator):
-    """What the classifier and the regressor have in common; the arguments are at :class:`FNNClassifier`."""
+    """Base class of the classifier and the regressor; see :class:`FNNClassifier` for the arguments."""
 
     _loss: str
 
@@ -111,7 +111,7 @@ class _FNN(BaseEstimator):
             X, y, weight = X[kept], y[kept], weight[kept] / weight[kept].mean()
         norms = any(isinstance(module, BatchNorm) for module in self.model_.modules())
         if len(X) == 1 and norms:
-            raise ValueError("n_samples=1: a batch norm cannot tell the variance of one sample; give more")
+            raise ValueError("n_samples=1: a batch norm cannot compute the variance of one sample; give more")
         held, callbacks, optimizer = None, [], self.model_.optimizer
         if early:
             X, y, weight, *held = self._held(X, y, weight)
@@ -122,7 +122,7 @@ class _FNN(BaseEstimator):
             sample_weight=weight,
             epochs=epochs,
             batch_size=self.batch_size,
-            drop_last=norms and epochs > 1,  # in one epoch, what is left out is never seen
+            drop_last=norms and epochs > 1,  # in a single epoch, dropped rows are never seen
             validation_data=held,
             callbacks=callbacks,
             progress=None if self.verbose else False,
@@ -133,15 +133,15 @@ class _FNN(BaseEstimator):
         return self
 
     def _held(self, X: Any, y: Any, weight: Any) -> list[Any]:
-        """X, y and weight to train on, and those to stop by."""
+        """X, y and weight for training, and those for early stopping."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         rows = np.arange(len(X))
         seed = int(self.model_.rng.integers(2**31))
-        count = -(-len(X) * self.validation_fraction // 1)  # as train_test_split rounds
+        count = -(-len(X) * self.validation_fraction // 1)  # rounded as in train_test_split
         strata = self._strata(y)
         if strata is not None:
-            # Equal shares of each class need two samples of each, and room for each in both parts.
+            # Equal shares of each class need two samples of each, and both parts must have room for all classes.
             sizes = np.unique(strata, return_counts=True)[1]
             strata = strata if sizes.min() > 1 and len(sizes) <= min(count, len(X) - count) else None
         part, held = train_test_split(rows, test_size=self.validation_fraction, random_state=seed, stratify=strata)
@@ -159,33 +159,33 @@ class _FNN(BaseEstimator):
 class FNNClassifier(ClassifierMixin, _FNN):
     """A feed-forward network that classifies, with the interface of scikit-learn's ``MLPClassifier``.
 
-    The network is an :class:`nn.MLP` with one output a class, trained by :meth:`nn.Model.fit` on the cross-entropy,
-    in the dtype of X. An argument of the layers holds for all of them, or is a list with an entry for each.
+    The network is an :class:`nn.MLP` with one output per class, trained by :meth:`nn.Model.fit` on the cross-entropy,
+    in the dtype of X. An argument of the layers applies to all of them, or is a list with an entry for each.
 
     Args:
         hidden_dims: width of each hidden layer; an entry may be an :class:`nn.Layer` or a dict of its fields.
         activation: as in :class:`nn.Layer`.
-        norm: likewise. With a batch norm, the rows that are left over after whole batches are left out of an epoch.
+        norm: likewise. With a batch norm, each epoch drops the rows that do not fill a batch.
         dropout: likewise.
         init: likewise.
         l1: likewise.
         l2: likewise.
-        standardize: give the features mean 0 and variance 1, with the statistics of the data that the model is made
-            for; they are its first layer.
-        optimizer: a name, as in :class:`nn.Model`, in any case, such as "AdamW"; or a dict of name and options.
+        standardize: scale the features to mean 0 and variance 1 in a first layer, with the statistics of the data that
+            the model is made for.
+        optimizer: a name, as in :class:`nn.Model`, in upper or lower case, such as "AdamW"; or a dict of name and
+            options.
         lr: learning rate.
-        beta_1: weight of the old mean of the gradients, in Adam and its kin.
-        beta_2: likewise, of their squares.
-        weight_decay: as the optimiser understands it; biases and norms do not decay.
+        beta_1: weight of the old mean of the gradients, in Adam and its variants.
+        beta_2: likewise, for their squares.
+        weight_decay: as the optimiser defines it; biases and norms do not decay.
         clip_norm: an upper bound on the norm of all gradients together.
-        batch_size: rows a step.
-        epochs: how many times the data is gone through.
-        early_stopping: hold a part of the data out and end when its loss does not improve any more, with the best
-            weights.
-        validation_fraction: that part.
-        patience: after so many epochs without improvement.
+        batch_size: rows per step.
+        epochs: the number of passes over the data.
+        early_stopping: hold out part of the data, end when its loss no longer improves, and keep the best weights.
+        validation_fraction: the share of the data to hold out.
+        patience: early stopping ends the training after this many epochs without improvement.
         class_weight: "balanced", or a dict of factors by class.
-        random_state: seed of weights, dropout, order and what is held out.
+        random_state: seed for the weights, dropout, the order of the rows and the choice of those held out.
         verbose: show the progress.
 
     Attributes:
@@ -278,12 +278,12 @@ class FNNClassifier(ClassifierMixin, _FNN):
         return self._train(X, labels, weight, epochs=self.epochs, early=self.early_stopping)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train the network for one epoch on these data; the first call makes it.
+        """Train the network for one epoch on this data; the first call makes it.
 
         Args:
             X: shape (samples, features).
             y: labels, shape (samples,).
-            classes: all labels there will be; the first call needs them.
+            classes: all labels that will ever occur; the first call needs them.
             sample_weight: shape (samples,).
 
         Returns:
@@ -294,7 +294,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
         """
         first = not hasattr(self, "model_")
         if first and classes is None:
-            raise ValueError("partial_fit: classes is missing; give all labels there will be in the first call")
+            raise ValueError("partial_fit: classes is missing; the first call needs all labels that will ever occur")
         known = np.unique(classes) if classes is not None else self.classes_
         if not first and not np.array_equal(known, self.classes_):
             raise ValueError(f"partial_fit: classes {known} differ from those of the first call, {self.classes_}")
@@ -336,8 +336,8 @@ class FNNClassifier(ClassifierMixin, _FNN):
 class FNNRegressor(RegressorMixin, _FNN):
     """A feed-forward network for one or several real targets, with the interface of ``MLPRegressor``.
 
-    Trained on the squared error. Arguments and attributes are those of :class:`FNNClassifier` but for those of
-    classes.
+    It is trained on the squared error. Arguments and attributes are those of :class:`FNNClassifier`, except for those
+    about classes.
 
     >>> import numpy as np, nn
     >>> X = np.linspace(-1, 1, 100).reshape(-1, 1)
@@ -365,7 +365,7 @@ class FNNRegressor(RegressorMixin, _FNN):
         return self._train(X, y, weight, epochs=self.epochs, early=self.early_stopping)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train the network for one epoch on these data; the first call makes it.
+        """Train the network for one epoch on this data; the first call makes it.
 
         Args:
             X: shape (samples, features).
@@ -392,6 +392,6 @@ class FNNRegressor(RegressorMixin, _FNN):
         return X, y.reshape(len(y), -1).astype(X.dtype, copy=False), weight
 
     def predict(self, X: Any) -> Any:
-        """Predictions, of the shape that y had."""
+        """Predictions, with as many axes as y had."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self._flat else outputs

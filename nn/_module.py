@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -54,12 +55,14 @@ class Module:
     training: bool
     _buffers: tuple[str, ...]
     _places: running.Places | None
+    _told: bool  # of float64 inputs
 
     def __init__(self) -> None:
         state = self.__dict__
         state["training"] = True
         state["_buffers"] = ()
         state["_places"] = None
+        state["_told"] = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result. Defined by subclasses."""
@@ -110,9 +113,25 @@ class Module:
             raise
         finally:
             running.path.reset(token)
+        if getattr(out, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
+            self._warn_of_wide(run.roots[0] if run.roots else self, place[0])
         if run.observe is not None:
             run.observe(place[0], self, out)
         return out
+
+    def _warn_of_wide(self, root: Module, path: str) -> None:
+        """Warn, once a model, if float64 inputs have made a float32 layer compute in float64."""
+        own = [value.dtype for value in self.__dict__.values() if isinstance(value, Parameter)]
+        if root._told or not own or _FLOAT64 in own:
+            return
+        root.__dict__["_told"] = True
+        where = f"{path}: " if path else ""
+        warnings.warn(
+            f"{where}{type(self).__name__}({self.extra_repr()}) computes in float64, two to three times slower: its "
+            f"input is float64, its parameters are {own[0]}; write x.astype(np.{own[0]}), or model.to(np.float64)",
+            RuntimeWarning,
+            stacklevel=running.users_stacklevel(),
+        )
 
     def _known_places(self) -> Mapping[int, tuple[str, str]]:
         self._require_init()
@@ -133,7 +152,7 @@ class Module:
         return type(self).__name__
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": None}  # a copy gets its own
+        return {**self.__dict__, "_places": None, "_told": False}  # a copy gets its own
 
     # --- members ---------------------------------------------------------------------------------------
 
@@ -401,4 +420,9 @@ class Module:
         return summarised(self, input)
 
 
+def _is_wide(x: Any) -> bool:
+    return getattr(x, "dtype", None) is _FLOAT64
+
+
 _KINDS = (Parameter, Module)
+_FLOAT64 = np.dtype(np.float64)

@@ -6,11 +6,27 @@ once, and remade only after some module has gained or lost a member.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-__all__ = ["OuterCall", "Places", "add_location", "members", "members_changed", "path", "run", "running_path"]
+import tensorgrad as tg
+
+__all__ = [
+    "OuterCall",
+    "Places",
+    "add_location",
+    "members",
+    "members_changed",
+    "path",
+    "run",
+    "running_path",
+    "users_stacklevel",
+]
+
+_LIBRARY = tuple(os.path.join(os.path.dirname(file), "") for file in (__file__, str(tg.__file__)))
 
 
 class Places(NamedTuple):
@@ -46,6 +62,14 @@ def running_path() -> str:
     return path.get()
 
 
+def users_stacklevel() -> int:
+    """Return the ``stacklevel`` with which the caller's warning names the nearest line outside of the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARY):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def members_changed() -> None:
     """Record that a module has gained or lost a member."""
     members.changes += 1
@@ -53,7 +77,7 @@ def members_changed() -> None:
 
 def add_location(error: Exception, path: str, module: Any, args: tuple[Any, ...]) -> None:
     """Add to an error the module that raised it and its input. Only the innermost module is added."""
-    if getattr(error, "_nn_located", False):
+    if isinstance(error, Warning) or getattr(error, "_nn_located", False):
         return
     error._nn_located = True  # type: ignore[attr-defined]
     shapes = ", ".join(str(tuple(a.shape)) if hasattr(a, "shape") else type(a).__name__ for a in args)

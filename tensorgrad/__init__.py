@@ -7,20 +7,23 @@
 >>> x.grad
 array(11.58385316)
 
-To read the house, in this order: ``engine/graph`` (what a node and a rule are), ``engine/record`` (forward: how a
-call becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``ops/arithmetic`` (what an
-operation looks like; every other family is like it), ``tensor`` (the class that users hold), ``engine/readings`` and
-``namespaces`` (one rule, read on arrays or on Tensors), ``functional/`` (grad, jacobian, vmap: functions of
-functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``viz/`` (drawings), and then
-``nn``, which uses the public names below and nothing else. Imports go one way: engine, ops, tensor, functional,
-compiler, nn.
+The best order to read the source is: ``engine/graph`` (nodes and rules), ``engine/record`` (forward: how a call
+becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``ops/arithmetic`` (what an operation
+looks like; all other families follow the same pattern), ``tensor`` (the class that users work with),
+``engine/readings`` and ``namespaces`` (one rule, evaluated on arrays or on Tensors), ``functional/`` (grad, jacobian,
+vmap: functions of functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``viz/``
+(drawings), and then ``nn``, which uses the public names below and nothing else. Imports go one way: engine, ops,
+tensor, functional, compiler, nn.
 """
 
 import sys
 from typing import TYPE_CHECKING
 
-# The array API standard's dtypes, constants and facts are NumPy's.
+# The dtypes, constants and inspection functions of the array API standard are NumPy's.
+from numpy import __array_namespace_info__ as __array_namespace_info__
 from numpy import bool as bool
+from numpy import broadcast_shapes as broadcast_shapes
+from numpy import can_cast as can_cast
 from numpy import complex64 as complex64
 from numpy import complex128 as complex128
 from numpy import e as e
@@ -55,10 +58,13 @@ from .compiler import compile as compile
 from .creation import arange as arange
 from .creation import asarray as asarray
 from .creation import empty as empty
+from .creation import empty_like as empty_like
 from .creation import eye as eye
 from .creation import full as full
 from .creation import full_like as full_like
+from .creation import geomspace as geomspace
 from .creation import linspace as linspace
+from .creation import logspace as logspace
 from .creation import ones as ones
 from .creation import ones_like as ones_like
 from .creation import zeros as zeros
@@ -121,6 +127,7 @@ from .ops.arithmetic import hypot as hypot
 from .ops.arithmetic import ldexp as ldexp
 from .ops.arithmetic import multiply as multiply
 from .ops.arithmetic import negative as negative
+from .ops.arithmetic import nextafter as nextafter
 from .ops.arithmetic import positive as positive
 from .ops.arithmetic import power as power
 from .ops.arithmetic import reciprocal as reciprocal
@@ -139,6 +146,12 @@ from .ops.axes import rollaxis as rollaxis
 from .ops.axes import rot90 as rot90
 from .ops.axes import swapaxes as swapaxes
 from .ops.axes import transpose as transpose
+from .ops.bits import bitwise_and as bitwise_and
+from .ops.bits import bitwise_invert as bitwise_invert
+from .ops.bits import bitwise_left_shift as bitwise_left_shift
+from .ops.bits import bitwise_or as bitwise_or
+from .ops.bits import bitwise_right_shift as bitwise_right_shift
+from .ops.bits import bitwise_xor as bitwise_xor
 from .ops.branches import choose as choose
 from .ops.branches import piecewise as piecewise
 from .ops.branches import safe_where as safe_where
@@ -175,6 +188,7 @@ from .ops.cumulative import cumsum as cumsum
 from .ops.cumulative import cumulative_prod as cumulative_prod
 from .ops.cumulative import cumulative_sum as cumulative_sum
 from .ops.cumulative import logcumsumexp as logcumsumexp
+from .ops.cumulative import nancumprod as nancumprod
 from .ops.cumulative import nancumsum as nancumsum
 from .ops.diagonals import diag as diag
 from .ops.diagonals import diagflat as diagflat
@@ -233,6 +247,7 @@ from .ops.nan import nanprod as nanprod
 from .ops.nan import nanstd as nanstd
 from .ops.nan import nansum as nansum
 from .ops.nan import nanvar as nanvar
+from .ops.numerics import bincount as bincount
 from .ops.numerics import convolve as convolve
 from .ops.numerics import corrcoef as corrcoef
 from .ops.numerics import correlate as correlate
@@ -241,6 +256,12 @@ from .ops.numerics import interp as interp
 from .ops.numerics import polyfit as polyfit
 from .ops.numerics import polyval as polyval
 from .ops.padding import pad as pad
+from .ops.polynomials import poly as poly
+from .ops.polynomials import polyadd as polyadd
+from .ops.polynomials import polyder as polyder
+from .ops.polynomials import polyint as polyint
+from .ops.polynomials import polymul as polymul
+from .ops.polynomials import polysub as polysub
 from .ops.products import dot as dot
 from .ops.products import matmul as matmul
 from .ops.products import outer as outer
@@ -305,6 +326,16 @@ from .ops.selection import nan_to_num as nan_to_num
 from .ops.selection import where as where
 from .ops.sequences import add_sequence as add_sequence
 from .ops.sequences import multiply_sequence as multiply_sequence
+from .ops.sets import intersect1d as intersect1d
+from .ops.sets import isin as isin
+from .ops.sets import setdiff1d as setdiff1d
+from .ops.sets import setxor1d as setxor1d
+from .ops.sets import union1d as union1d
+from .ops.sets import unique as unique
+from .ops.sets import unique_all as unique_all
+from .ops.sets import unique_counts as unique_counts
+from .ops.sets import unique_inverse as unique_inverse
+from .ops.sets import unique_values as unique_values
 from .ops.shaping import astype as astype
 from .ops.shaping import atleast_1d as atleast_1d
 from .ops.shaping import atleast_2d as atleast_2d
@@ -363,14 +394,15 @@ from .tensor import replace_data as replace_data
 from .viz import Drawing as Drawing
 from .viz import draw as draw
 
-# What the array API standard, and NumPy beside it, call by a second name.
+# The second names that the array API standard and NumPy have for these.
 acos, acosh, asin, asinh = arccos, arccosh, arcsin, arcsinh
 atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
+__array_api_version__ = "2024.12"
 __version__ = "0.1.0.dev0"
 
-if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+if not TYPE_CHECKING:  # a type checker would accept any name
     for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
         words.explain_keywords(_namespace)
-    del sys.modules[__name__].tensor  # the file: other libraries have a function of this name
+    del sys.modules[__name__].tensor  # the module, as other libraries have a function of this name
     __getattr__ = words.unknown_name("tensorgrad", globals(), words.FUNCTIONS)

@@ -1,4 +1,4 @@
-"""Debug mode: every number is looked at, and every saved array has a fingerprint."""
+"""Debug mode: every number is checked, and every saved array is fingerprinted."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ __all__ = ["debug"]
 
 
 class debug(Switch):
-    """Raise an error where the first NaN or infinity arises, forward or backward, and where a saved array was changed.
+    """Raise an error where the first NaN or infinity appears, forward or backward, and where a saved array has changed.
 
     In the block:
 
-    - an operation whose result holds a NaN, or an infinity that none of its inputs held, raises NonFiniteError with
-      its line, how many elements are meant and where, the range of its inputs and what it was computed from;
+    - an operation whose result has a NaN, or an infinity although its inputs had none, raises NonFiniteError with its
+      source line, the number of such elements, where the first one is and how it was computed, and the range of the
+      inputs;
     - so does a rule in ``backward()``, with the line of the forward call;
-    - ``backward()`` raises InplaceError if an array that was saved in the block has other bytes than it had then:
-      also through a NumPy alias or ``t.data``, which the engine does not see by itself.
+    - ``backward()`` raises InplaceError if the bytes of an array that was saved in the block have changed since, even
+      through a NumPy alias or ``t.data``, which the engine alone does not notice.
 
-    The block concerns the running thread or task alone. Costs about as much again as the computation.
+    The block only affects the running thread or task. It costs about as much again as the computation.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 0.0], requires_grad=True)
     >>> with tg.debug():
     ...     y = tg.log(x)
     Traceback (most recent call last):
-    tensorgrad.errors.NonFiniteError: log gave 1 infinity in shape (2,), first at index (1,): log(0.0) = -inf ...
+    tensorgrad.errors.NonFiniteError: log produced 1 infinity in shape (2,), first at index (1,): log(0.0) = -inf ...
     """
 
     def _changed(self, old: Mode) -> Mode:
@@ -47,19 +48,19 @@ class _Debugger:
     """What the engine calls while debug mode is on (:class:`tensorgrad.engine.mode.Debugger`)."""
 
     def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
-        """Raise NonFiniteError for the first NaN, and for an infinity that came from finite numbers."""
+        """Raise NonFiniteError for a result with a NaN, or with an infinity computed from finite numbers."""
         if not _floating(out) or finite(out):
             return
         frame = user_frame(sys._getframe(2))
-        _report(f"{op} gave", op, arrays, out, place(frame.f_code, frame.f_lasti))
+        _report(f"{op} produced", op, arrays, out, place(frame.f_code, frame.f_lasti))
 
     def recorded(self, node: Node) -> None:
-        """Take the fingerprints of what a node saved."""
+        """Take the fingerprints of the arrays that a node saved."""
         assert not isinstance(node.saved, Freed)
         extra(node).prints = tuple(tuple(map(_fingerprint, args)) for args in node.saved)
 
-    def going_back(self, node: Node, position: int) -> None:
-        """Raise InplaceError if what a rule needs is no longer what was saved."""
+    def before_rule(self, node: Node, position: int) -> None:
+        """Raise InplaceError if an array that a rule needs has changed since it was saved."""
         prints = node.extra.prints if node.extra is not None else None
         rule = node.rules[position]
         if prints is None or rule is None or isinstance(node.saved, Freed):
@@ -68,19 +69,19 @@ class _Debugger:
         for array, before, source in given:
             if _fingerprint(array) != before:
                 raise InplaceError(
-                    f"{saved_for_backward(node, source, array)}, and its bytes have changed since, not through "
-                    f"tensorgrad: a NumPy array on the same memory, or t.data, was written to. Run "
-                    f"backward() before, or write to a copy"
+                    f"{saved_for_backward(node, source, array)}, and its bytes have changed since, but not through "
+                    f"tensorgrad: a NumPy array on the same memory, or t.data, was written to. Run backward() before "
+                    f"the write, or write to a copy"
                 )
 
-    def gone_back(self, node: Node, position: int, g: Any, gradient: Any) -> None:
-        """Raise NonFiniteError for a gradient that is not finite where what it was computed from was."""
+    def after_rule(self, node: Node, position: int, g: Any, gradient: Any) -> None:
+        """Raise NonFiniteError for a gradient that is not finite although it was computed from finite numbers."""
         gradient, g = _array(gradient), _array(g)
         if not _floating(gradient) or finite(gradient):
             return
         assert not isinstance(node.saved, Freed)
         _report(
-            f"backward of {node.op} gave input {position} a gradient with",
+            f"backward of {node.op} for input {position} produced",
             f"backward of {node.op}",
             (g, *map(_array, node.saved[position])),
             gradient,
@@ -107,14 +108,14 @@ def _fingerprint(array: Any) -> int | None:
 
 
 def _report(what: str, op: str, arrays: Sequence[Any], out: Any, where: str, names: str = "inputs") -> None:
-    """Raise NonFiniteError, unless the result only hands on infinities that it was given."""
+    """Raise NonFiniteError, unless the result only passes on infinities from its inputs."""
     nan = np.isnan(out)
     count, infinite = int(np.count_nonzero(nan)), int(np.count_nonzero(np.isinf(out)))
     given = [np.asarray(a) for a in arrays if isinstance(a, np.ndarray | int | float | complex)]
     given = [a for a in given if a.dtype.kind in "fciub"]
     if not count and any(np.isinf(a).any() for a in given):
         return
-    came_in = next((i for i, a in enumerate(given) if np.isnan(a).any()), None)
+    nan_input = next((i for i, a in enumerate(given) if np.isnan(a).any()), None)
     index = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(nan if count else np.isinf(out))))
     index = index if out.shape else ()
     parts = ([f"{count} NaN"] if count else []) + (
@@ -124,8 +125,8 @@ def _report(what: str, op: str, arrays: Sequence[Any], out: Any, where: str, nam
     if op in elementwise or op.removeprefix("backward of ") in elementwise:
         message += f": {op}({', '.join(_at(a, index, out.shape) for a in given)}) = {out[index]}"
     message += f" (called at {where}); {names}: {'; '.join(map(_range, given)) or 'none'}"
-    if came_in is not None:
-        message += f". NaN came in with number {came_in} of these"
+    if nan_input is not None:
+        message += f". Number {nan_input} of these already had NaN"
     raise NonFiniteError(message)
 
 
@@ -137,11 +138,11 @@ def _at(array: Any, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
 
 
 def _range(array: Any) -> str:
-    fit = array[np.isfinite(array)]
-    if not fit.size:
-        return f"shape {array.shape}, no finite number"
+    numbers = array[np.isfinite(array)]
+    if not numbers.size:
+        return f"shape {array.shape}, no finite numbers"
     if array.dtype.kind == "c":
-        return f"shape {array.shape}, absolute values from {np.abs(fit).min():.6g} to {np.abs(fit).max():.6g}"
-    rest = array.size - fit.size
+        return f"shape {array.shape}, absolute values from {np.abs(numbers).min():.6g} to {np.abs(numbers).max():.6g}"
+    rest = array.size - numbers.size
     more = f" and {rest} not finite" if rest else ""
-    return f"shape {array.shape}, from {fit.min():.6g} to {fit.max():.6g}{more}"
+    return f"shape {array.shape}, from {numbers.min():.6g} to {numbers.max():.6g}{more}"

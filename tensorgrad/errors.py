@@ -1,13 +1,26 @@
-"""The exceptions of tensorgrad: each is also the built-in exception a NumPy user would expect.
+"""The exceptions of tensorgrad: each is also the built-in exception that a NumPy user would expect.
 
-Messages are built on failure only, and say what was got, what was expected and what to write instead.
+Messages are built only on failure; they say what was got, what was expected and what to write instead.
 """
 
-__all__ = ["CheckpointError", "DTypeError", "GraphError", "InplaceError", "NonFiniteError", "ShapeError", "Unbatchable"]
+__all__ = [
+    "AxisError",
+    "CheckpointError",
+    "DTypeError",
+    "GraphError",
+    "InplaceError",
+    "NonFiniteError",
+    "ShapeError",
+    "Unbatchable",
+]
 
 
 class ShapeError(ValueError):
     """Shapes or axes do not fit the operation."""
+
+
+class AxisError(ShapeError, IndexError):
+    """There is no such axis."""
 
 
 class DTypeError(TypeError):
@@ -15,20 +28,20 @@ class DTypeError(TypeError):
 
 
 class CheckpointError(ValueError):
-    """A file of a model is damaged, or does not fit."""
+    """A model file is damaged, or does not fit the model."""
 
 
 class GraphError(RuntimeError):
-    """The computation graph cannot do what was asked of it."""
+    """The computation graph does not allow what was asked for."""
 
 
 class Unbatchable(GraphError):
-    """Python code, or a function that knows ndarrays only, asked for the one value of a whole batch."""
+    """Python code, or a function that takes ndarrays only, needs a single value but got a whole batch."""
 
 
 class InplaceError(GraphError):
-    """Memory that a derivative needs was written to."""
+    """An array that a derivative needs was written to."""
 
 
 class NonFiniteError(FloatingPointError):
-    """A NaN or an infinity where one must not be."""
+    """A NaN or an infinity appeared where it is not allowed."""

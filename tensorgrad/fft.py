@@ -17,6 +17,7 @@ from operator import index
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .engine.record import Tensor, TensorLike, record
 from .engine.shapes import normalised_axes
@@ -24,6 +25,7 @@ from .errors import ShapeError
 from .ops import complexes
 from .ops.complexes import refuse_complex
 from .ops.reductions import narrow
+from .ops.shaping import require_cpu
 from .ops.views import shaped
 
 __all__ = [
@@ -352,21 +354,23 @@ def ifftshift(x: TensorLike, /, axes: int | Sequence[int] | None = None) -> Tens
     )
 
 
-def fftfreq(n: int, d: float = 1.0) -> Any:
+def fftfreq(n: int, /, d: float = 1.0, *, dtype: DTypeLike | None = None, device: str | None = None) -> Any:
     """The frequencies of an :func:`fft` of n samples with spacing d, in cycles per unit of d: a plain array.
 
     >>> import tensorgrad as tg
     >>> tg.fft.fftfreq(4).tolist()
     [0.0, 0.25, -0.5, -0.25]
     """
-    return np.fft.fftfreq(n, d)
+    require_cpu(device)
+    return np.fft.fftfreq(n, d).astype(np.float64 if dtype is None else dtype, copy=False)
 
 
-def rfftfreq(n: int, d: float = 1.0) -> Any:
+def rfftfreq(n: int, /, d: float = 1.0, *, dtype: DTypeLike | None = None, device: str | None = None) -> Any:
     """The frequencies of an :func:`rfft` of n samples with spacing d, in cycles per unit of d: a plain array.
 
     >>> import tensorgrad as tg
     >>> tg.fft.rfftfreq(4).tolist()
     [0.0, 0.25, 0.5]
     """
-    return np.fft.rfftfreq(n, d)
+    require_cpu(device)
+    return np.fft.rfftfreq(n, d).astype(np.float64 if dtype is None else dtype, copy=False)

@@ -1,8 +1,8 @@
 """NumPy's functions and operators on Tensors, DLPack, and the array API standard.
 
-``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` come here through NumPy's
-protocols (NEP 13 and 18), are looked up by name among tensorgrad's own, and recorded. What tensorgrad has no
-operation for is an error that names it: history is never cut unnoticed, and no array of objects ever made.
+``ndarray * t``, ``np.sin(t)``, ``np.linalg.solve(a, t)`` and ``np.concatenate([t, a])`` arrive here through NumPy's
+protocols (NEP 13 and 18); tensorgrad's operation of the same name is called, and recorded. A function without such an
+operation raises an error that names it: history is never cut silently, and object arrays are never made.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from . import fft, linalg, ops
+from .adapters import ADAPTERS, ADVICE, KEYWORDS, WRITERS, add_at, outer
 from .engine.duck import FACTS
 from .engine.record import Handle
 from .engine.staging import array_of
 from .engine.trees import leaves, mapped
 from .namespaces import counterpart, tensor_functions
 
-__all__ = ["array_function", "array_ufunc", "exported"]
+__all__ = ["answer_to", "array_function", "array_ufunc", "exported"]
 
 
 def arrays(tree: Any) -> Any:
-    """Nested arguments with the arrays of Tensors in their place."""
+    """Nested arguments, with Tensors replaced by their arrays."""
     return mapped(lambda leaf: array_of(leaf) if isinstance(leaf, Handle) else leaf, tree)
 
 
@@ -34,28 +36,48 @@ def _on_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _no_history(*trees: Any) -> bool:
-    """Can nothing be lost, because no Tensor among these has a history?"""
+    """Whether none of the Tensors among these has a history, so that none can be lost."""
     return not any(
         isinstance(leaf, Handle) and leaf.node is not None and leaf.node.requires_grad for leaf in leaves(trees)
     )
 
 
-# What needs no history.
+def _counts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not _no_history(kwargs.get("weights"), *args[4:]):
+        raise TypeError(
+            f"{_shown(function)} of weights with a history would lose it; write tg.bincount(np.digitize(x, edges), "
+            f"weights=t), which records"
+        )
+    return _on_arrays(function, *args, **kwargs)
+
+
+# Functions whose answers need no history.
 _ANSWERS: dict[Any, Callable[..., Any]] = {
     **FACTS,
     np.array_repr: lambda a, *options: repr(a),
     np.array_str: lambda a, *options: str(a),
-    # Tests and positions: booleans and integers, which carry no gradient.
+    # Tests and positions: they return booleans and integers, which carry no gradient.
     **{
         function: partial(_on_arrays, function)
         for function in (
             *(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.argwhere, np.flatnonzero, np.iscomplex),
-            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.isin, np.histogram),
+            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.einsum_path),
+            *(np.ix_, np.unravel_index, np.ravel_multi_index, np.diag_indices_from, np.tril_indices_from),
+            *(np.triu_indices_from, np.histogram_bin_edges, np.bitwise_count, np.gcd, np.lcm, np.packbits),
+            *(np.unpackbits, np.isnat),
         )
     },
+    # Counts are integers; weights would add up to something else.
+    np.histogram: partial(_counts, np.histogram),
+    np.histogram2d: partial(_counts, np.histogram2d),
+    np.histogramdd: partial(_counts, np.histogramdd),
+    np.array2string: lambda a, *options, **more: np.array2string(array_of(a), *options, **more),
+    np.can_cast: lambda a, to, casting="safe": np.can_cast(a.dtype if isinstance(a, Handle) else a, to, casting),
+    np.min_scalar_type: partial(_on_arrays, np.min_scalar_type),
+    np.common_type: partial(_on_arrays, np.common_type),
 }
 
-# A ufunc's methods that are operations of their own. NumPy's default axis is the first.
+# Methods of ufuncs that are operations here. NumPy's default axis is the first.
 _METHODS: dict[tuple[Any, str], str] = {
     (np.add, "reduce"): "sum",
     (np.multiply, "reduce"): "prod",
@@ -70,13 +92,21 @@ _METHODS: dict[tuple[Any, str], str] = {
 }
 
 
-_WAYS = {"__call__", "reduce", "accumulate"}  # which of a ufunc's ways to be called give Tensors
+_ADDED = (np.add, np.subtract)  # whose ``at`` is recorded
+# Operations that return plain arrays: comparisons, tests, positions.
+_PLAIN = (
+    *(ops.bits, ops.compare, ops.logic),
+    *(ops.sorting.argsort, ops.sorting.argpartition, ops.sorting.searchsorted, ops.sorting.nonzero, ops.sets.isin),
+    *(linalg.matrix_rank, fft.fftfreq, fft.rfftfreq),
+)
+
+_WAYS = {"__call__", "reduce", "accumulate", "outer"}  # the ways to call a ufunc that return Tensors
 
 
 @cache
 def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
-    operation = counterpart(function)
+    """The operation for a function of NumPy or ``scipy.special``, and its signature; None if there is none."""
+    operation = ADAPTERS.get(function) or counterpart(function)
     return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
 
 
@@ -92,24 +122,65 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
     if found is None:
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
-        raise TypeError(
-            f"{_shown(function)} has no derivative rule in tensorgrad, so it takes no Tensor; write "
-            f"{_shown(function)}(t.data) (or t.detach().data) for the values without history, or compute it "
-            f"with tensorgrad's operations"
-        )
+        raise _without_rule(_shown(function), ADVICE.get(function))
     operation, signature = found
     kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        args, kwargs = _in_our_words(function, signature, args, kwargs)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            pass
+        else:
+            return operation(*args, **kwargs)
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         name = operation.__name__
         raise TypeError(
-            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; write "
+            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; call "
             f"tensorgrad.{name} with these parameters, or use .data for the values without history"
         ) from error
     return operation(*args, **kwargs)
+
+
+def _without_rule(name: str, advice: str | None) -> TypeError:
+    advice = advice or "compute it with tensorgrad's operations"
+    return TypeError(
+        f"{name} has no derivative rule in tensorgrad, so it takes no Tensor with a history; {advice}, or write "
+        f"{name}(t.data) (or t.detach().data) for the values without history"
+    )
+
+
+def _in_our_words(
+    function: Callable[..., Any], signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call of NumPy's function as one of ours: positions that ours names, other names, defaults left out."""
+    try:
+        theirs = inspect.signature(function)
+        bound = theirs.bind(*args, **kwargs)
+    except (TypeError, ValueError):  # some of NumPy's functions have no signature
+        return args, kwargs
+    names = KEYWORDS.get(function, {})
+    given: list[Any] = []
+    named: dict[str, Any] = {}
+    ours = signature.parameters
+    room = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in ours.values())
+    for i, (key, value) in enumerate(bound.arguments.items()):
+        parameter = theirs.parameters[key]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            given.extend(value)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            named.update(value)
+        elif parameter.default is parameter.empty and not named and i < room:
+            given.append(value)
+        else:
+            word = names.get(key, key)
+            same = value is parameter.default or (key in ("out", "dtype") and value is None)
+            if word is not None and not (same and word not in ours):
+                named[word] = value
+    return tuple(given), named
 
 
 def _parameters(signature: inspect.Signature) -> str:
@@ -117,8 +188,34 @@ def _parameters(signature: inspect.Signature) -> str:
     return str(signature.replace(parameters=plain, return_annotation=signature.empty))
 
 
+def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
+    """What one of NumPy's functions gives for a Tensor with a history: "recorded", "answered" or "refused".
+
+    Answered are questions whose answer has no gradient. Where a Tensor has no history, all of them answer.
+
+    >>> import numpy as np
+    >>> [answer_to(f) for f in (np.sin, np.argsort, np.shape, np.roots)]
+    ['recorded', 'answered', 'answered', 'refused']
+    """
+    if method == "at":
+        return "recorded" if function in _ADDED else "refused"
+    if method == "outer":
+        return answer_to(function)
+    if method != "__call__":
+        return "recorded" if (function, method) in _METHODS else "refused"
+    if function in _ANSWERS:
+        return "answered"
+    if function in WRITERS:
+        return "recorded"
+    found = _operation(function)
+    if found is None:
+        return "refused"
+    plain = inspect.getmodule(found[0]) in _PLAIN or found[0] in _PLAIN
+    return "answered" if plain else "recorded"
+
+
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and its arrays' and scalars' operators.
+    """``Tensor.__array_ufunc__``: NumPy's ufuncs, and the operators of its arrays and scalars.
 
     >>> import numpy as np, tensorgrad as tg
     >>> np.float32(2) * tg.Tensor([1.0, 2.0])
@@ -129,24 +226,35 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
         kwargs.pop("out", None)
     if any(isinstance(given, Handle) for given in out) or (out and not _no_history(inputs, kwargs)):
         raise TypeError(
-            f"{_shown(ufunc)} cannot write a Tensor into out=, nor a += t into an ndarray: the history would "
-            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values alone"
+            f"{_shown(ufunc)} cannot write a Tensor to an ndarray, through out= or a += t, because its history would "
+            f"be lost; write a = a + t (or the like) for a Tensor, or use t.data for the values only"
         )
+    if method == "at" and ufunc in _ADDED and (isinstance(inputs[0], Handle) or not _no_history(inputs)):
+        return add_at(ufunc, *inputs)
     if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
         return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
+        answer = _ANSWERS.get(ufunc)
+        if answer is not None:
+            return answer(*inputs, **kwargs)
         if kwargs:
             raise TypeError(
-                f"{_shown(ufunc)} on a Tensor takes no {', '.join(f'{key}=' for key in kwargs)}; write "
+                f"{_shown(ufunc)} on a Tensor does not accept {', '.join(f'{key}=' for key in kwargs)}; write "
                 f"tensorgrad.where or .astype, or use t.data for the values without history"
             )
         return _called(ufunc, inputs, {})
+    if method == "outer":
+        found = _operation(ufunc)
+        if found is not None and not kwargs:
+            return outer(found[0], *inputs)
+        if _no_history(inputs, kwargs):
+            return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "
-            f"reduction of tensorgrad's, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the "
-            f"values without history"
+            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors; write one "
+            f"of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the values "
+            f"without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
     if len(inputs) == 1:
@@ -164,11 +272,17 @@ def array_function(
     Tensor([1., 2.], dtype=float64)
     """
     answer = _ANSWERS.get(function)
-    return answer(*args, **kwargs) if answer is not None else _called(function, args, kwargs)
+    if answer is not None:
+        return answer(*args, **kwargs)
+    write = WRITERS.get(function)
+    if write is not None:
+        plain = not any(isinstance(a, Handle) for a in args[:1]) and _no_history(args, kwargs)
+        return _on_arrays(function, *args, **kwargs) if plain else write(*args, **kwargs)
+    return _called(function, args, kwargs)
 
 
 def instead_of_scipys() -> str | None:
-    """Which function of ours to write for the one of SciPy's that is running; None where there is none."""
+    """Tensorgrad's counterpart of the SciPy function that is running; None if there is none."""
     homes = {"tg": tensor_functions, "tg.linalg": tensor_functions.linalg, "tg.special": tensor_functions.special}
     found = None
     frame = sys._getframe(1)
@@ -181,7 +295,7 @@ def instead_of_scipys() -> str | None:
         if inside and name in ("pdf", "logpdf"):
             name = f"{getattr(frame.f_locals.get('self'), 'name', '')}.{name}"
             found = f"tg.stats.{name}" if name.partition(".")[0] in _DENSITIES else found
-        elif inside:  # the function, or the one that a wrapper of SciPy's is about to call
+        elif inside:  # the function itself, or the one that a wrapper in SciPy is about to call
             names = [name, *(f.__name__ for f in frame.f_locals.values() if inspect.isfunction(f))]
             known = [{"cho_factor": "cholesky", "cho_solve": "solve"}.get(name, name) for name in names]
             there = (f"{home}.{name}" for name in known for home, ours in homes.items() if name in dir(ours))
@@ -189,24 +303,37 @@ def instead_of_scipys() -> str | None:
     return found
 
 
+# What NumPy's functions that make arrays are called here, where they would cut the graph: by function or class.
+_MAKERS = {"full": "tg.full", "RClass": "tg.concatenate", "CClass": "tg.column_stack"}
+
+
+def instead_of_numpys() -> str | None:
+    """Which function of ours to write for the one of NumPy's that asks a Tensor for its array; None for others."""
+    frame = sys._getframe(3)
+    if not frame.f_globals.get("__name__", "").startswith("numpy."):
+        return None
+    code = frame.f_code.co_name
+    return _MAKERS.get(type(frame.f_locals.get("self")).__name__ if code == "__getitem__" else code)
+
+
 _DENSITIES = {"norm", "gamma", "beta", "t", "multivariate_normal"}
 
 
 def exported(array: Any, copy: bool | None, **asked: Any) -> Any:
-    """A DLPack capsule of an ndarray, or BufferError where another library would come to harm.
+    """A DLPack capsule of an ndarray. Raises BufferError where the array would be unsafe in another library.
 
-    PyTorch ends the interpreter at negative strides, and writes through arrays that are read-only.
+    PyTorch crashes the interpreter on negative strides, and writes to read-only arrays.
     """
     if copy:
         array = np.array(array, order="C")
     elif any(stride < 0 for stride in array.strides):
         raise BufferError(
-            f"this Tensor of shape {array.shape} has the strides {array.strides}, and what takes it through DLPack may "
-            f"not bear negative ones; write tg.asarray(t, copy=True) for a copy in order"
+            f"this Tensor of shape {array.shape} has the strides {array.strides}, and a DLPack consumer may not "
+            f"support negative strides; write tg.asarray(t, copy=True) for a contiguous copy"
         )
     elif not array.flags.writeable:
         raise BufferError(
-            f"this Tensor of shape {array.shape} is read-only, and what takes it through DLPack may write to it all "
-            f"the same; write tg.asarray(t, copy=True) for a copy"
+            f"this Tensor of shape {array.shape} is read-only, but a DLPack consumer may write to it anyway; "
+            f"write tg.asarray(t, copy=True) for a copy"
         )
     return array.__dlpack__(**{key: value for key, value in asked.items() if value is not None})

@@ -1,7 +1,7 @@
-"""Tensorgrad's functions under NumPy's names: the ``xp`` of rules read on Tensors, and where interop looks them up.
+"""Tensorgrad's functions under NumPy's names: the ``xp`` of rules evaluated on Tensors, and a table for interop.
 
-``engine.arrays`` is the counterpart for arrays. Reading a rule on Tensors records what it computes: that is how a
-gradient comes to have a gradient of its own.
+``engine.arrays`` is the counterpart for arrays. Evaluating a rule on Tensors records what it computes, so that the
+gradient can be differentiated in turn.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import numpy as np
 
 from . import fft, linalg, ops, special
 from .engine.graph import Node
-from .engine.readings import all_finite, mender
-from .engine.record import tensor_of
+from .engine.readings import all_finite, make_repair
+from .engine.record import record, tensor_of
 from .engine.walk import Reading
+from .ops.views import no_gradient
 
 __all__ = ["TENSORS", "counterpart", "tensor_functions"]
 
 
 class _TensorFunctions:
-    """The operations as attributes, as ``array_functions`` has NumPy's: ``xp.exp``, ``xp.linalg.inv``."""
+    """The operations as attributes, ``xp.exp`` or ``xp.linalg.inv``, as ``array_functions`` has NumPy's functions."""
 
     fft = fft
     linalg = linalg
@@ -38,7 +39,7 @@ class _TensorFunctions:
 
 tensor_functions = _TensorFunctions()
 
-# Where a function comes from, and where ours of the same name is.
+# The module a function comes from, and where tensorgrad's function of the same name is.
 _HOMES: list[tuple[str, Any]] = [
     ("numpy", tensor_functions),
     ("numpy.linalg", linalg),
@@ -46,7 +47,7 @@ _HOMES: list[tuple[str, Any]] = [
     ("numpy.lib.stride_tricks", tensor_functions),
     ("scipy.special", special),
 ]
-# NumPy's names for what has another one here.
+# Functions that NumPy calls by another name.
 _RENAMED = {
     "absolute": "abs",
     "amax": "max",
@@ -60,7 +61,7 @@ _RENAMED = {
 
 
 def counterpart(function: Callable[..., Any]) -> Any:
-    """Tensorgrad's function for one of NumPy's or of SciPy's special ones; None where there is none."""
+    """Tensorgrad's function for a NumPy function, or for one of ``scipy.special``; None if there is none."""
     name = getattr(function, "__name__", "")
     for home, ours in _HOMES:
         module = sys.modules.get(home)
@@ -75,9 +76,19 @@ def _wrapped(array: Any, source: Any) -> Any:
     return tensor_of(array, source if isinstance(source, Node) else None)
 
 
+def _settled(gradient: Any, places: Any, value: Any) -> Any:
+    def forward(gradient: Any, places: Any, value: Any) -> Any:
+        return np.where(places, value, gradient)
+
+    def d_gradient(xp: Any, g: Any) -> Any:
+        return g
+
+    return record("repair", forward, (gradient, places, value), (d_gradient, no_gradient, no_gradient))
+
+
 TENSORS = Reading(
     tensor_functions,
     _wrapped,
-    mender(tensor_functions, lambda g: tensor_of(np.ones_like(g.data), None)),
+    make_repair(tensor_functions, _settled),
     lambda gradients: all_finite(g.data for g in gradients),
 )

@@ -22,7 +22,7 @@ __all__ = ["minimize"]
 _WITHOUT_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
 _WITH_PRODUCT = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
 _WITH_HESSIAN = {"dogleg", "trust-exact"}
-_NO_WAY_BACK = {"l-bfgs-b", "tnc"}  # from a loss that is not finite: they end there, and may call it a success
+_NO_WAY_BACK = {"l-bfgs-b", "tnc"}  # from a loss that is not finite: they stop there, and may report success
 
 
 def minimize(
@@ -35,37 +35,37 @@ def minimize(
     callback: Callable[[Any], object] | None = None,
     **options: Any,
 ) -> Any:
-    """Minimise ``loss`` by its argument with ``scipy.optimize.minimize``, and exact derivatives.
+    """Minimise ``loss`` over its argument with ``scipy.optimize.minimize`` and exact derivatives.
 
-    The gradient is passed to every method that takes one; the product of the Hessian and a vector to Newton-CG,
-    trust-ncg, trust-krylov and trust-constr; the Hessian to dogleg and trust-exact.
+    The gradient is passed to every method that takes one; Hessian-vector products to Newton-CG, trust-ncg,
+    trust-krylov and trust-constr; the Hessian to dogleg and trust-exact.
 
-    What is found is written into Tensors and into the parameters of modules, in place and once, at the end: an
-    exception leaves them as they were. Arrays and numbers stay as they are. All are optimised in float64, which is
-    what ``loss`` is called with, and then cast back. No other thread may use a module meanwhile.
+    The solution is written to Tensors and module parameters in place, once, at the end: an exception leaves them
+    unchanged. Arrays and numbers are not modified. Everything is optimised in float64, which is also what ``loss`` is
+    called with, and cast back at the end. No other thread may use a module during the call.
 
     Args:
-        loss: a function of what ``start`` is, with a scalar result: of an array's Tensor, of a module.
-        start: a Tensor, an array, a float, a module (it stands for its parameters, without frozen ones), or a dict,
-            list or tuple of them.
-        method: the name of one of SciPy's.
-        bounds: a pair (low, high). Each is None (no bound), a number for all elements, or nested as ``start`` is, with
-            numbers, arrays of the leaf's shape, or None; from a dict, keys may be left out. For SciPy's methods that
-            take bounds.
+        loss: a function that takes an argument like ``start`` (a Tensor for an array or a float) and returns a scalar.
+        start: a Tensor, an array, a float, a module (which stands for its parameters, except frozen ones), or a dict,
+            list or tuple of these.
+        method: the name of a SciPy method.
+        bounds: a pair (low, high). Each is None (no bound), a number for all elements, or nested like ``start``, with
+            numbers, arrays of the leaf's shape, or None; a dict may omit keys. Only for SciPy methods that take
+            bounds.
         tol: SciPy's tolerance.
-        callback: called after each iteration with the point it reached: Tensors, nested as ``start`` is (a dict of
-            names for a module).
-        options: SciPy's options of the method, such as ``maxiter=100``.
+        callback: called after each iteration with the current point: Tensors, nested like ``start`` (for a module, a
+            dict by parameter name).
+        options: SciPy's options for the method, such as ``maxiter=100``.
 
     Returns:
-        SciPy's ``OptimizeResult``. Its ``x`` is nested as ``start`` is: Tensors and modules themselves, new arrays for
-        arrays, and NumPy scalars for numbers. Everything else in it is SciPy's, on a flat vector.
+        SciPy's ``OptimizeResult``. Its ``x`` is nested like ``start``, with the same Tensors and modules, new arrays
+        for arrays, and NumPy scalars for numbers. Everything else in it comes from SciPy and refers to a flat vector.
 
     Raises:
         ImportError: SciPy is not installed.
-        NonFiniteError: the loss is not finite at ``start``, or, with a method that cannot go back from there (L-BFGS-B,
-            TNC), at a later point; nothing was written. Other methods take such a point for an infinitely bad one.
-        DTypeError: an argument is not of floating point.
+        NonFiniteError: the loss is not finite at ``start``, or at a later point with a method that cannot recover
+            from that (L-BFGS-B, TNC); nothing was written. Other methods treat the loss there as infinite.
+        DTypeError: an argument does not have a floating-point dtype.
 
     >>> import numpy as np, tensorgrad as tg
     >>> def rosenbrock(p):
@@ -99,7 +99,7 @@ def minimize(
 
         asked["callback"] = each
     if not math.isfinite(problem.value(problem.start)):
-        raise NonFiniteError("minimize: the loss is not finite at the start; begin elsewhere")
+        raise NonFiniteError("minimize: the loss is not finite at the start; choose a different start")
     found = optimize.minimize(function, problem.start, method=method, tol=tol, options=options, **asked)
     if not math.isfinite(found.fun):
         raise NonFiniteError(f"minimize: {method} ended where the loss is {found.fun} ({found.message})")
@@ -108,21 +108,21 @@ def minimize(
 
 
 class _Problem:
-    """A loss as SciPy wants it: a function of a flat vector of float64."""
+    """A loss in the form SciPy expects: a function of a flat float64 vector."""
 
     def __init__(self, loss: Callable[[Any], Tensor], start: Any, strict: str | None) -> None:
         self.loss = loss
         self.given = start
-        self.strict = strict  # the method, if it cannot go back from a loss that is not finite
-        self.learned: dict[int, Tensor] = {}  # the parameters of modules, by number
+        self.strict = strict  # the method, if it cannot recover from a loss that is not finite
+        self.parameters: dict[int, Tensor] = {}  # of modules, by number
         self.calls = 0
-        self._curved: tuple[Any, Callable[..., Any]] | None = None  # the last point of a product, and the product
+        self._curved: tuple[Any, Callable[..., Any]] | None = None  # the last point, and the Hessian's product there
         found: list[Tensor] = []
 
         def number(path: str, leaf: Any) -> int:
             x = floating(path, leaf)
             if any(x is other for other in found):
-                raise ValueError(f"minimize: {path} is a Tensor that stands in another place, too; pass it once")
+                raise ValueError(f"minimize: {path} is a Tensor that also appears elsewhere; pass it only once")
             found.append(x)
             return len(found) - 1
 
@@ -130,10 +130,10 @@ class _Problem:
             own = {}
             for name, parameter in parameters(it) or ():
                 own[name] = number(f"{path}.{name}", parameter)
-                self.learned[own[name]] = parameter
+                self.parameters[own[name]] = parameter
             return own
 
-        self.tree = mapped(number, start, "start", module)  # numbers, nested
+        self.tree = mapped(number, start, "start", module)  # leaf numbers, nested like start
         self.shapes = [x.shape for x in found]
         self.dtypes = [x.dtype for x in found]
         self.ends = np.cumsum([0, *(x.size for x in found)]).tolist()
@@ -142,7 +142,7 @@ class _Problem:
     # --- between flat and nested ------------------------------------------------------------------------
 
     def parts(self, x: Any) -> list[Any]:
-        """The arrays of a flat vector, each on memory of its own."""
+        """The arrays of a flat vector, each with its own memory."""
         return [np.reshape(np.array(x[a:b]), shape) for (a, b), shape in zip(pairwise(self.ends), self.shapes)]
 
     def flat(self, nest: Any) -> Any:
@@ -157,12 +157,12 @@ class _Problem:
         return vector
 
     def nested(self, x: Any) -> Any:
-        """A flat vector as Tensors of the dtypes that were given."""
+        """A flat vector as Tensors of the original dtypes."""
         parts = self.parts(x)
         return mapped(lambda _, i: tensor_of(parts[i].astype(self.dtypes[i]), None), self.tree, "")
 
     def bound(self, given: Any, default: float) -> Any:
-        """A lower or an upper bound as a flat vector."""
+        """A lower or upper bound as a flat vector."""
         vector = np.full(self.ends[-1], default)
         if given is None:
             return vector
@@ -183,12 +183,12 @@ class _Problem:
 
     @contextmanager
     def at(self, x: Any) -> Iterator[Any]:
-        """The argument for the loss at a point; modules have its values for parameters meanwhile."""
+        """The argument for the loss at a point; inside the block, module parameters have the values of that point."""
         parts = self.parts(x)
-        plain = iter([part for i, part in enumerate(parts) if i not in self.learned])
-        before = [(parameter, parameter._data) for parameter in self.learned.values()]
+        plain = iter([part for i, part in enumerate(parts) if i not in self.parameters])
+        before = [(parameter, parameter._data) for parameter in self.parameters.values()]
         try:
-            for i, parameter in self.learned.items():
+            for i, parameter in self.parameters.items():
                 parameter._data = parts[i]
             with no_grad(), np.errstate(all="ignore"):
                 yield mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
@@ -197,11 +197,11 @@ class _Problem:
                 parameter._data = data
 
     def written(self, x: Any) -> Any:
-        """Write what was found into Tensors and parameters, and give it as the start was given."""
+        """Write the solution to Tensors and parameters, and return it in the form of the start."""
         parts = self.parts(x)
-        for i, parameter in self.learned.items():
+        for i, parameter in self.parameters.items():
             writes_to(parameter, "minimize")[...] = parts[i]
-        plain = iter([i for i in range(len(parts)) if i not in self.learned])
+        plain = iter([i for i in range(len(parts)) if i not in self.parameters])
 
         def put(path: str, leaf: Any) -> Any:
             i = next(plain)
@@ -218,13 +218,13 @@ class _Problem:
         """The loss at a point."""
         with self.at(x) as argument:
             out = self.loss(argument)
-            return self._looked_at(out.item() if isinstance(out, Tensor) else float(out))
+            return self._checked(out.item() if isinstance(out, Tensor) else float(out))
 
     def value_and_gradient(self, x: Any) -> tuple[float, Any]:
         """The loss and its gradient at a point."""
         with self.at(x) as argument:
             out, gradients = value_and_grad(self.loss, allow_unused=True)(argument)
-            value, vector = self._looked_at(out.item()), self.flat(gradients)
+            value, vector = self._checked(out.item()), self.flat(gradients)
         if not math.isfinite(value):
             return value, np.zeros_like(vector)
         if not np.isfinite(vector).all():
@@ -235,7 +235,7 @@ class _Problem:
                 if a <= i < b
             )
             raise NonFiniteError(
-                f"minimize: the loss is {value} at call {self.calls}, and its gradient is not finite in {where} of the "
+                f"minimize: the loss is {value} at call {self.calls}, but its gradient is not finite in {where} of the "
                 f"argument; nothing was written"
             )
         return value, vector
@@ -246,21 +246,27 @@ class _Problem:
             if self._curved is None or not np.array_equal(self._curved[0], x):
                 self._curved = (np.array(x), curvature(self.loss, argument))
             tangents = self.parts(vector)
-            return self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+            product = self.flat(self._curved[1](mapped(lambda _, i: tangents[i], self.tree, ""))[0])
+        if not np.isfinite(product).all():
+            raise NonFiniteError(
+                f"minimize: at call {self.calls} the loss and its gradient are finite, but its curvature is not; "
+                f"start closer to the minimum, or write method='BFGS', which needs no curvature; nothing was written"
+            )
+        return product
 
     def hessian(self, x: Any) -> Any:
         """The Hessian at a point."""
         return np.stack([self.product(x, row) for row in np.eye(len(x))])
 
-    def _looked_at(self, value: float) -> float:
-        """A loss that is not finite is an infinitely bad one, or an error."""
+    def _checked(self, value: float) -> float:
+        """The value of the loss; infinity if it is not finite. Raises NonFiniteError for strict methods."""
         self.calls += 1
         if math.isfinite(value):
             return value
         if self.strict is not None and self.calls > 1:
             raise NonFiniteError(
-                f"minimize: the loss is {value} at call {self.calls}, and {self.strict} does not find back from there; "
-                f"give bounds, begin nearer to the minimum, or write method='BFGS', which does; nothing was written"
+                f"minimize: the loss is {value} at call {self.calls}, and {self.strict} cannot recover from that; "
+                f"pass bounds, start closer to the minimum, or write method='BFGS', which can; nothing was written"
             )
         return math.inf
 
@@ -268,14 +274,14 @@ class _Problem:
 def _pair(bounds: Any) -> tuple[Any, Any]:
     if not isinstance(bounds, tuple) or len(bounds) != 2:
         raise TypeError(
-            f"minimize: bounds is a pair (low, high), each a number, None, or nested as the start is, "
+            f"minimize: bounds must be a pair (low, high), each a number, None, or nested like the start, "
             f"got {type(bounds).__name__}"
         )
     return bounds
 
 
 def _completed(tree: Any, given: Any) -> Any:
-    """Bounds with None for the keys that were left out."""
+    """The bounds, with None for omitted keys."""
     if not isinstance(tree, dict) or not isinstance(given, dict):
         return given
     extra = {key: value for key, value in given.items() if key not in tree}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .engine.frames import place
-from .engine.graph import Constant, Cut, Freed, Leaf, behind
+from .engine.graph import Constant, Cut, Freed, Leaf, ancestors
 from .errors import GraphError
 from .tensor import Tensor
 
@@ -13,11 +13,11 @@ __all__ = ["why_no_grad"]
 
 
 def why_no_grad(t: Tensor, result: Tensor | None = None) -> str:
-    """Say in words why ``t`` has no gradient: the step that cut its history, with its source line.
+    """Explain in words why ``t`` has no gradient: the step that cut its history, with its source line.
 
-    What is found: a constant leaf; detach(); a no_grad() block; a result of integers or booleans; a graph that
-    backward() has freed; a leaf that nothing was computed from. With ``result``, what backward() started from, the
-    graph between the two is looked through: does ``result`` depend on ``t`` at all, and if not, where was it cut?
+    It finds constant leaves; detach(); no_grad() blocks; integer or boolean results; graphs that backward() has
+    freed; leaves that were never used. With ``result``, the Tensor that backward() started from, it searches the
+    graph between the two: whether ``result`` depends on ``t`` at all, and if not, where the history was cut.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
@@ -26,7 +26,7 @@ def why_no_grad(t: Tensor, result: Tensor | None = None) -> str:
     This Tensor of shape (2,) has no history: detach() was called, at <doctest ...>:1, on the result of multiply ...
     """
     if not isinstance(t, Tensor):
-        raise TypeError(f"why_no_grad expects a Tensor, got {type(t).__name__}; an array has no gradient")
+        raise TypeError(f"why_no_grad expects a Tensor, got {type(t).__name__}; arrays have no gradient")
     if result is not None:
         return _between(t, result)
     node = t.node
@@ -34,21 +34,21 @@ def why_no_grad(t: Tensor, result: Tensor | None = None) -> str:
         return _without_history(t)
     if isinstance(node.saved, Freed):
         return (
-            f"{_named(t)} has its history, but backward() at {place(node.saved.code, node.saved.lasti)} freed it; "
+            f"{_named(t)} had a history, but backward() at {place(node.saved.code, node.saved.lasti)} freed it; "
             f"write backward(retain_graph=True) there, or compute it again"
         )
     if isinstance(node, Leaf):
         if t.grad is not None:
             return f"{_named(t)} has a gradient: it is in .grad"
         return (
-            f"{_named(t)} requires a gradient and has none yet: backward() was not called, or what it started from was "
-            f"not computed from this Tensor; write why_no_grad(t, loss) to see which"
+            f"{_named(t)} requires a gradient but has none yet: backward() was not called, or started from something "
+            f"that was not computed from this Tensor; write why_no_grad(t, loss) to see which"
         )
     try:
         kept = t.grad is not None
     except GraphError:
         return (
-            f"{_named(t)} requires a gradient and does not keep it, as a result: call retain_grad() before backward()"
+            f"{_named(t)} requires a gradient but, as a result, does not keep it: call retain_grad() before backward()"
         )
     return f"{_named(t)} has a gradient: it is in .grad" if kept else f"{_named(t)}: no backward() has reached it yet"
 
@@ -65,10 +65,10 @@ def _without_history(t: Tensor) -> str:
     if isinstance(cut, Cut):
         return f"{what} has no history: {_story(cut)}"
     if t.dtype.kind not in "fc":
-        return f"{what} is of {t.dtype}, which carries no gradient; write dtype=np.float64 (or np.float32)"
+        return f"{what} has dtype {t.dtype}, which carries no gradient; write dtype=np.float64 (or np.float32)"
     return (
-        f"{what} is a constant: it was made with requires_grad=False (the default), or computed from nothing but "
-        f"constants; write requires_grad=True where it is made"
+        f"{what} is a constant: it was created with requires_grad=False (the default), or computed from constants "
+        f"only; write requires_grad=True where it is created"
     )
 
 
@@ -81,23 +81,21 @@ def _story(cut: Cut) -> str:
 def _between(t: Tensor, result: Tensor) -> str:
     if not result.requires_grad or result.node is None:
         return _without_history(result)
-    nodes = behind([result.node])
+    nodes = ancestors([result.node])
     if t.node is not None and t.requires_grad and t.node in nodes:
-        return (
-            f"{_named(t)} is what the result ({result._describe()}) was computed from: backward() gives it a gradient"
-        )
+        return f"{_named(t)} was used to compute the result ({result._describe()}): backward() gives it a gradient"
     freed = next((node for node in nodes if isinstance(node.saved, Freed)), None)
     if freed is not None:
         saved: Any = freed.saved
         return (
             f"The graph behind the result ({result._describe()}) was freed by backward() at "
-            f"{place(saved.code, saved.lasti)}, so that nothing more can be told; ask before backward()"
+            f"{place(saved.code, saved.lasti)}, so nothing more is known; call why_no_grad before backward()"
         )
     cuts = [node.cut for node in nodes if isinstance(node, Constant) and node.cut is not None]
     if t.node is not None:
         for cut in cuts:
             origin = cut.origin()
-            if origin is not None and t.node in behind([origin]):
+            if origin is not None and t.node in ancestors([origin]):
                 return f"{_named(t)} was cut off from the result: {_story(cut)}"
     if not t.requires_grad:
         return _without_history(t)

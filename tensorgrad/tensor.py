@@ -25,7 +25,7 @@ from .engine.record import Handle, TensorLike, as_array, checked, operand, set_r
 from .engine.staging import array_of
 from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
-from .ops import arithmetic, axes, complexes, joining, rounding
+from .ops import arithmetic, axes, complexes, joining, rounding, shaping
 from .ops.methods import Methods
 from .words import METHODS, UnknownName
 
@@ -37,7 +37,7 @@ _set_grad: Any = Handle.__dict__["_grad"].__set__
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
-    """Recorded gradients, each on memory of its own, that may be written to."""
+    """Recorded gradients, each with its own writable memory."""
     seen: set[int] = set()
     for node, g in gradients.items():
         if getattr(g.data, "base", None) is not None or id(g.data) in seen:
@@ -50,18 +50,18 @@ class Tensor(Methods):
     """An array of numbers that records what is computed from it.
 
     Args:
-        data: anything NumPy makes an array of; an ndarray is copied (:func:`from_numpy` shares its memory).
-        dtype: NumPy dtype; by default that of the data, and float64 for Python floats.
+        data: anything NumPy can make an array of; an ndarray is copied (:func:`from_numpy` shares its memory).
+        dtype: the NumPy dtype; by default that of the data, and float64 for Python floats.
         requires_grad: record operations on this Tensor, so that ``backward()`` fills ``grad``.
         name: shown in drawings and messages.
 
     Attributes:
-        data: the ndarray. A recorded graph notices a direct write to it only in :class:`debug mode
-            <tensorgrad.debug>`; :func:`tensorgrad.writes_to` gives it to be written to with notice.
+        data: the ndarray. A direct write to it is only detected in :class:`debug mode <tensorgrad.debug>`; a write
+            through :func:`tensorgrad.writes_to` always is.
         node: the record behind this Tensor (:class:`tensorgrad.engine.graph.Node`), None for an unused constant.
 
     Raises:
-        DTypeError: for data that holds no numbers; for ``requires_grad`` with integers or booleans.
+        DTypeError: the data does not consist of numbers, or ``requires_grad`` is set for integers or booleans.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -90,9 +90,9 @@ class Tensor(Methods):
             if isinstance(source, Handle):
                 raise GraphError(
                     "Tensor([...]) makes a leaf, and would cut the history of the Tensors in the list; write "
-                    "tg.asarray([...]) or tg.stack([...]), which record"
+                    "tg.asarray([...]) or tg.stack([...]), which are recorded"
                 )
-        # Native byte order, where no dtype says otherwise.
+        # Native byte order, unless a dtype was passed.
         wanted = np.dtype(dtype) if dtype is not None else checked(source, "Tensor").dtype.newbyteorder("=")
         self._own(checked(np.copy(array_of(source)).astype(wanted, copy=False), "Tensor"), requires_grad, name)
 
@@ -104,14 +104,14 @@ class Tensor(Methods):
         if name is not None:
             self.name = name
 
-    if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+    if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
-            if name[:1] == "_":  # asked for by protocols, which expect a plain answer
+            if name[:1] == "_":  # looked up by protocols, which expect a plain error
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             raise UnknownName(type(self).__name__, name, METHODS, lambda: dir(self))
 
-    # --- what it is -------------------------------------------------------------------------------------
+    # --- properties -------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,17 +145,17 @@ class Tensor(Methods):
 
     @property
     def real(self) -> Tensor:
-        """The real part, a copy."""
+        """A copy of the real part."""
         return complexes.real(self)
 
     @property
     def imag(self) -> Tensor:
-        """The imaginary part, a copy; zero for real numbers."""
+        """A copy of the imaginary part; zero for real numbers."""
         return complexes.imag(self)
 
     @property
     def requires_grad(self) -> bool:
-        """Is a gradient wanted for this Tensor, or for one it was computed from? May be set on leaves."""
+        """Whether this Tensor, or any that it was computed from, needs a gradient. Can be set on leaves."""
         return self.node is not None and self.node.requires_grad
 
     @requires_grad.setter
@@ -169,7 +169,7 @@ class Tensor(Methods):
             )
         if value and self.dtype.kind not in "fc":
             raise DTypeError(
-                f"only Tensors of floating point (or complex) dtype can require a gradient, got {self.dtype}; write "
+                f"only Tensors of a floating point (or complex) dtype can require a gradient, got {self.dtype}; write "
                 f"dtype=np.float64 (or np.float32)"
             )
         name = self.name
@@ -180,29 +180,28 @@ class Tensor(Methods):
 
     @property
     def is_leaf(self) -> bool:
-        """Was this Tensor made by the user, not by a recorded operation?"""
+        """Whether this Tensor was created directly, not by a recorded operation."""
         return self.node is None or isinstance(self.node, Leaf)
 
     @property
     def name(self) -> str | None:
-        """The name shown in drawings and messages; may be set."""
+        """The name shown in drawings and messages. Can be set."""
         return None if self.node is None else self.node.label
 
     @name.setter
     def name(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"a name is a string, got {value!r}")
+            raise TypeError(f"a name must be a string, got {value!r}")
         if self.node is None or isinstance(self.node, Cut):
             self.node = Constant(self)
         extra(self.node).label = value
 
     @property
     def grad(self) -> Any:
-        """The gradient that ``backward()`` has added up here: an ndarray, or None before.
+        """The gradient that ``backward()`` has accumulated: an ndarray, or None before the first call.
 
-        After ``backward(create_graph=True)`` it is a Tensor, which can be differentiated again. Raises
-        GraphError for a result that was not asked to keep its gradient: call :meth:`retain_grad` before
-        ``backward()``.
+        After ``backward(create_graph=True)`` it is a Tensor, which can be differentiated again. Raises GraphError for
+        a result unless :meth:`retain_grad` was called before ``backward()``.
         """
         self._touch_gradient(needed=True)
         try:
@@ -221,7 +220,7 @@ class Tensor(Methods):
             if isinstance(value, np.ndarray) or not hasattr(value, "__array_function__"):
                 value = np.asarray(value, dtype=self.dtype)
             if value.shape != self.shape:
-                raise ShapeError(f"grad has shape {value.shape}, expected {self.shape}, that of its Tensor")
+                raise ShapeError(f"grad has shape {value.shape}, expected {self.shape}, the shape of its Tensor")
         self._touch_gradient(needed=False)
         self._grad = value
 
@@ -236,7 +235,7 @@ class Tensor(Methods):
             return f"leaf {self.name!r} of shape {self.shape}" if self.name else f"leaf of shape {self.shape}"
         return f"the result of {node.op}, called at {place(node.code, node.lasti)}"
 
-    # --- out of the graph -------------------------------------------------------------------------------
+    # --- leaving the graph ------------------------------------------------------------------------------
 
     def item(self) -> Any:
         """The only element, as a Python number. Raises ShapeError if there is not exactly one.
@@ -247,12 +246,12 @@ class Tensor(Methods):
         """
         if self.size != 1:
             raise ShapeError(
-                f"item() needs exactly one element, got shape {self.shape}; write .data for the array, or index first"
+                f"item() needs exactly one element, got shape {self.shape}; use .data for the array, or index first"
             )
         return array_of(self).item()
 
     def tolist(self) -> Any:
-        """The elements as Python numbers, in nested lists: the values alone, as :meth:`item` gives them.
+        """The elements as Python numbers, in nested lists; only the values, like :meth:`item`.
 
         >>> import tensorgrad as tg
         >>> tg.Tensor([[1.0, 2.0]]).tolist()
@@ -261,7 +260,7 @@ class Tensor(Methods):
         return array_of(self).tolist()
 
     def copy(self) -> Tensor:
-        """A Tensor on memory of its own, with the same history.
+        """A Tensor with its own memory, and with the same history.
 
         >>> import tensorgrad as tg
         >>> t = tg.Tensor([1.0, 2.0])
@@ -273,7 +272,7 @@ class Tensor(Methods):
         return arithmetic.positive(self)
 
     def detach(self) -> Tensor:
-        """A Tensor on the same memory, without history.
+        """A Tensor that shares this memory, without history.
 
         >>> import tensorgrad as tg
         >>> x = tg.Tensor([1.0], requires_grad=True)
@@ -286,23 +285,23 @@ class Tensor(Methods):
         return tensor_of(array_of(self), node if isinstance(node, Cut) else None)
 
     def numpy(self) -> Any:
-        """The ndarray, on the same memory. Raises GraphError where history would be lost unnoticed."""
+        """The ndarray, sharing memory. Raises GraphError if history would be lost silently."""
         self._refuse_if_graph(".numpy()")
         return self.data
 
     def _refuse_if_graph(self, what: str) -> None:
         node = self.node
         if node is not None and node.requires_grad and not (node.saved.__class__ is Freed and not self.shape):
-            ours = interop.instead_of_scipys()
-            advice = f"write {ours}, which records" if ours is not None else "write t.item() for a number"
+            ours = interop.instead_of_numpys() or interop.instead_of_scipys()
+            advice = f"write {ours}, which is recorded" if ours is not None else "write t.item() for a number"
             raise GraphError(
-                f"{what} would cut the graph unnoticed ({self._describe()}); {advice}, t.detach() or t.data for the "
-                f"values alone, tg.asarray([...]) or tg.stack([...]) to gather Tensors"
+                f"{what} would cut the graph silently ({self._describe()}); {advice}, t.detach() or t.data for the "
+                f"values only, tg.asarray([...]) or tg.stack([...]) to combine Tensors"
             )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if sys._getframe(1).f_code.co_name == "_matmul_dispatch":
-            return np.array(None)  # what SciPy does not know: it leaves sparse @ t to __rmatmul__
+            return np.array(None)  # something SciPy cannot handle, so that it leaves sparse @ t to __rmatmul__
         self._refuse_if_graph("np.asarray(t)")
         if copy is None:
             return np.asarray(self.data, dtype=dtype)
@@ -337,12 +336,12 @@ class Tensor(Methods):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of a Tensor without axes")
+            raise TypeError("len() of a 0-d Tensor")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise TypeError("iteration over a Tensor without axes")
+            raise TypeError("iteration over a 0-d Tensor")
         return (self[i] for i in range(self.shape[0]))
 
     # --- gradients --------------------------------------------------------------------------------------
@@ -350,17 +349,18 @@ class Tensor(Methods):
     def backward(
         self, gradient: TensorLike | None = None, *, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
-        """Add the gradient of this Tensor to ``grad`` of every leaf it was computed from.
+        """Add the gradients of this Tensor to ``grad`` of every leaf it was computed from.
 
         Args:
-            gradient: the gradient of the final result for this Tensor, of its shape; 1 for a scalar.
+            gradient: the gradient of the final result with respect to this Tensor, of the same shape; by default 1,
+                for a scalar.
             retain_graph: keep the saved arrays, so that backward can run again.
             create_graph: record the backward computation, so that the gradients can be differentiated.
 
         Raises:
-            GraphError: this Tensor requires no gradient; it is no real scalar and ``gradient`` is missing; the
-                graph was freed by an earlier backward.
-            ShapeError: ``gradient`` has another shape than this Tensor.
+            GraphError: this Tensor requires no gradient; it is not a real scalar and ``gradient`` is missing; an
+                earlier backward has freed the graph.
+            ShapeError: the shapes of ``gradient`` and this Tensor differ.
             InplaceError: an array that a derivative needs was written to.
 
         >>> import tensorgrad as tg
@@ -372,14 +372,14 @@ class Tensor(Methods):
         node = self._differentiable_node()
         if gradient is None and self.size != 1:
             raise GraphError(
-                f"backward() starts from a scalar, got shape {self.shape} ({self._describe()}); write "
+                f"backward() must start from a scalar, got shape {self.shape} ({self._describe()}); write "
                 f".sum().backward(), or backward(gradient=...) with an array of that shape"
             )
         seed = self._seed(gradient)
         if not node.shape and current().tracer is None and not cmath.isfinite(self.data.item()):
             warnings.warn(
-                f"backward() starts from a loss that is {self.data}, {self._describe()}; its gradients will say "
-                f"little. Compute it under `with tg.debug():` to see where it was no longer finite",
+                f"backward() starts from a loss that is {self.data}, {self._describe()}, so the gradients will mean "
+                f"little. Compute it under `with tg.debug():` to see where it stopped being finite",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -398,7 +398,7 @@ class Tensor(Methods):
                 if owner is not None:
                     owners.append(owner)
                     sums.append(owner._with(g))
-            # All or nothing: this loop runs in C, where Ctrl-C does not come between.
+            # All or nothing: this loop runs in C, where Ctrl-C cannot interrupt it.
             deque(map(_set_grad, owners, sums), maxlen=0)
 
     def _differentiable_node(self) -> Node:
@@ -406,12 +406,12 @@ class Tensor(Methods):
             if isinstance(self.node, Cut):
                 why = f"{self.node.why}, at {place(self.node.code, self.node.lasti)}"
             elif self.dtype.kind not in "fc":
-                why = "it is of an integer or boolean dtype"
+                why = "it has an integer or boolean dtype"
             else:
-                why = "it was made with requires_grad=False, and so was all that it was computed from"
+                why = "it was created with requires_grad=False, and so was everything it was computed from"
             raise GraphError(
-                f"this Tensor of shape {self.shape} does not require grad: {why}; make a leaf with requires_grad=True, "
-                f"and see tg.why_no_grad(t)"
+                f"this Tensor of shape {self.shape} does not require grad: {why}; create a leaf with "
+                f"requires_grad=True, and see tg.why_no_grad(t)"
             )
         return self.node
 
@@ -419,8 +419,8 @@ class Tensor(Methods):
         if gradient is None:
             if self.dtype.kind == "c":
                 raise GraphError(
-                    f"backward() starts from a real number, got {self.dtype} ({self._describe()}); write .real, .imag "
-                    f"or abs() of it first, or backward(gradient=...) with the gradient of a real loss for it"
+                    f"backward() must start from a real number, got {self.dtype} ({self._describe()}); take .real, "
+                    f".imag or abs() of it first, or write backward(gradient=...) with the gradient of a real loss"
                 )
             return np.ones_like(array_of(self))
         if isinstance(gradient, np.ndarray) and gradient.dtype == self.dtype and current().tracer is None:
@@ -430,7 +430,7 @@ class Tensor(Methods):
             seed = np.copy(array_of(np.asarray(given) if isinstance(given, int | float) else given))
             if seed.dtype.kind == "c" and self.dtype.kind != "c":
                 raise DTypeError(
-                    f"backward: the gradient is of dtype {seed.dtype}, expected {self.dtype}; write gradient.real"
+                    f"backward: the gradient has dtype {seed.dtype}, expected {self.dtype}; write gradient.real"
                 )
             seed = seed.astype(self.dtype, copy=False)
         if seed.shape != self.shape:
@@ -438,7 +438,7 @@ class Tensor(Methods):
         return seed
 
     def _with(self, g: Any) -> Any:
-        """The gradient so far, and one more."""
+        """The gradient so far plus ``g``."""
         self._touch_gradient(needed=True)
         old = getattr(self, "_grad", None)
         total = g if old is None else old + g
@@ -461,10 +461,10 @@ class Tensor(Methods):
             self._grad = None
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
-        """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns replaces it.
+        """Call ``hook(gradient)`` when this Tensor's gradient is complete, and replace it with the return value.
 
-        The hook gets a copy (a Tensor under ``create_graph=True``) and returns an array of the same shape or
-        None. Returns a function that takes the hook off again.
+        The hook gets a copy (a Tensor under ``create_graph=True``), and returns an array of the same shape, or None
+        to leave the gradient unchanged. The return value is a function that removes the hook.
 
         >>> import tensorgrad as tg
         >>> x = tg.Tensor(3.0, requires_grad=True)
@@ -484,7 +484,7 @@ class Tensor(Methods):
     # --- copies -----------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For copy and pickle: values, gradient, name, and no history. A result's copy requires no gradient.
+        # For copy and pickle: values, gradient and name, but no history. The copy of a result requires no gradient.
         grad = getattr(self, "_grad", None)
         values = grad.data if isinstance(grad, Handle) else grad
         own = (type(self), self.data, self.requires_grad and self.is_leaf, self.name, values)
@@ -492,7 +492,7 @@ class Tensor(Methods):
         slots = {slot: getattr(self, slot) for slot in added[: -len(Handle.__slots__)] if hasattr(self, slot)}
         return _restored, own, (getattr(self, "__dict__", None), slots)
 
-    # --- how it shows -----------------------------------------------------------------------------------
+    # --- display ----------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         prefix = "Tensor("
@@ -524,11 +524,21 @@ class Tensor(Methods):
 
     @property
     def device(self) -> Any:
-        """Where the memory is: "cpu" for NumPy's arrays, what the array says for another library's."""
+        """Where the memory is: "cpu" for NumPy arrays, the array's ``device`` for those of another library."""
         return getattr(self.data, "device", "cpu")
 
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """The Tensor itself: it is on the "cpu" already, and there is no other device.
+
+        >>> import tensorgrad as tg
+        >>> tg.Tensor(1.0).to_device("cpu")
+        Tensor(1., dtype=float64)
+        """
+        shaping.require_cpu(device)
+        return self
+
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
-        """The module that code written against the array API standard calls ``xp``: tensorgrad itself."""
+        """The module that code for the array API standard calls ``xp``: tensorgrad itself."""
         return sys.modules[__package__]
 
     def __dlpack__(
@@ -539,15 +549,15 @@ class Tensor(Methods):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """Hand the memory to another library, without a copy: ``torch.from_dlpack(t)``.
+        """Share the memory with another library, without a copy: ``torch.from_dlpack(t)``.
 
-        Raises GraphError where history would be lost, BufferError for negative strides and read-only memory.
+        Raises GraphError if history would be lost, BufferError for negative strides and read-only memory.
         """
         self._refuse_if_graph("DLPack")
         return interop.exported(self.data, copy, stream=stream, max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """The kind and number of the device, as DLPack counts them."""
+        """The type and number of the device, in DLPack's numbering."""
         return self.data.__dlpack_device__()
 
     # NumPy's functions, and the operators of its arrays and scalars.
@@ -566,10 +576,10 @@ def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | No
 
 
 def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
-    """A Tensor on the memory of an ndarray: what is written to one shows in the other.
+    """A Tensor that shares the memory of an ndarray: a write to either one changes both.
 
-    A graph does not notice a write to the ndarray: a derivative that saved it would use the new values. The same holds
-    for a constant ndarray in an expression. Under ``with tg.debug():`` ``backward()`` finds it out and raises
+    A graph does not notice a write to the ndarray: a derivative that saved it would use the new values. The same is
+    true of a constant ndarray in an expression. Under ``with tg.debug():``, ``backward()`` detects this and raises
     InplaceError.
 
     >>> import numpy as np, tensorgrad as tg
@@ -586,8 +596,16 @@ def from_numpy(array: Any, *, requires_grad: bool = False, name: str | None = No
     return result
 
 
-def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
-    """A Tensor on the memory of another library's array, without a copy, through DLPack.
+def from_dlpack(
+    x: Any,
+    /,
+    *,
+    device: str | None = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """A Tensor that shares the memory of another library's array through DLPack; ``copy=True`` copies it.
 
     >>> import numpy as np, tensorgrad as tg
     >>> a = np.zeros(2)
@@ -596,18 +614,18 @@ def from_dlpack(x: Any, /, *, requires_grad: bool = False, name: str | None = No
     >>> t
     Tensor([5., 0.], dtype=float64)
     """
-    return from_numpy(np.from_dlpack(x), requires_grad=requires_grad, name=name)
+    return from_numpy(np.from_dlpack(x, device=device, copy=copy), requires_grad=requires_grad, name=name)
 
 
 def replace_data(tensor: Tensor, array: Any) -> None:
-    """Give a leaf another array, which may have another shape and dtype.
+    """Give a leaf a new array, which may have a different shape and dtype.
 
-    Its gradient is dropped, as it would no longer fit; ``requires_grad`` and the name stay. The array is not copied.
+    The gradient is dropped, as it would no longer fit; ``requires_grad`` and the name stay. The array is not copied.
     A graph that was recorded before keeps the old array.
 
     Raises:
         GraphError: the Tensor is a result.
-        DTypeError: the array is not of floating point, and the Tensor requires a gradient.
+        DTypeError: the Tensor requires a gradient, but the array does not have a floating-point (or complex) dtype.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -620,16 +638,16 @@ def replace_data(tensor: Tensor, array: Any) -> None:
             f"replace_data() takes a leaf, got {tensor._describe()}; write .detach() for a Tensor without history"
         )
     checked(array, "replace_data")
-    name, learned = tensor.name, tensor.requires_grad
-    if learned and array.dtype.kind not in "fc":
+    name, requires_grad = tensor.name, tensor.requires_grad
+    if requires_grad and array.dtype.kind not in "fc":
         raise DTypeError(
-            f"only Tensors of floating point (or complex) dtype can require a gradient, got an array of {array.dtype}; "
-            f"write array.astype(np.float64) (or np.float32)"
+            f"only Tensors of a floating point (or complex) dtype can require a gradient, got an array of dtype "
+            f"{array.dtype}; write array.astype(np.float64) (or np.float32)"
         )
     if isinstance(tensor.node, Leaf):
-        tensor.node.owner = no_owner  # a graph that has the old array must not fill the gradient of the new one
+        tensor.node.owner = no_owner  # a graph with the old array must not set the gradient of the new one
     tensor.requires_grad = False
     tensor.node = None
     tensor._data = array
-    tensor.requires_grad = learned
+    tensor.requires_grad = requires_grad
     tensor.name = name

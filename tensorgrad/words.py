@@ -1,6 +1,6 @@
-"""Other libraries' words, and which of ours to write for them. No aliases: an error names the word.
+"""Names from other libraries, and what to write instead. There are no aliases: an error suggests the name.
 
-Python looks a name up here only after it was not found, so that nothing else pays for it.
+A name is looked up here only if Python has not found it, so nothing else becomes slower.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["UnknownName", "explain_keywords", "unknown_name"]
 
-# For each name of PyTorch's, JAX's, TensorFlow's, MyGrad's, autograd's or micrograd's: what to write.
+# What to write for names from PyTorch, JAX, TensorFlow, MyGrad, autograd or micrograd.
 FUNCTIONS = {
     "tensor": "tg.Tensor(data) for a leaf, tg.asarray(data) without a copy",
     "Variable": "tg.Tensor(data, requires_grad=True)",
@@ -24,8 +24,8 @@ FUNCTIONS = {
     "rand": "tg.random.uniform(0.0, 1.0, size, rng=seed)",
     "randint": "np.random.default_rng(seed).integers(low, high, size)",
     "randperm": "tg.random.permutation(n, rng=seed)",
-    "manual_seed": "rng=seed where numbers are drawn: there is no global state",
-    "seed": "rng=seed where numbers are drawn: there is no global state",
+    "manual_seed": "rng=seed in the call that draws numbers: there is no global state",
+    "seed": "rng=seed in the call that draws numbers: there is no global state",
     "view": "tg.reshape",
     "unsqueeze": "tg.expand_dims(x, axis)",
     "permute": "tg.permute_dims(x, axes)",
@@ -73,10 +73,10 @@ FUNCTIONS = {
     "jacfwd": "tg.jacobian",
     "save": "nn.save(path, model), or np.save(path, t.data)",
     "load": "nn.load(path), or np.load(path)",
-    "cuda": "nothing in its place: arrays are in the memory of the CPU",
-    "device": "nothing in its place: arrays are in the memory of the CPU",
+    "cuda": "nothing in its place: arrays are always in CPU memory",
+    "device": "nothing in its place: arrays are always in CPU memory",
     "nn": "import nn",
-    "optim": "nn.AdamW, nn.SGD and their like: import nn",
+    "optim": "import nn, then nn.AdamW, nn.SGD and so on",
     "double": "tg.float64",
     "float": "tg.float32",
     "half": "tg.float16",
@@ -98,8 +98,8 @@ METHODS = {
     "numel": "t.size",
     "nelement": "t.size",
     "dim": "t.ndim",
-    "cpu": "nothing in its place: arrays are in the memory of the CPU",
-    "cuda": "nothing in its place: arrays are in the memory of the CPU",
+    "cpu": "nothing in its place: arrays are always in CPU memory",
+    "cuda": "nothing in its place: arrays are always in CPU memory",
     "to": "t.astype(dtype); there is no device to move to",
     "type": "t.astype(dtype)",
     "float": "t.astype(np.float32)",
@@ -128,11 +128,11 @@ METHODS = {
     "div_": "t /= other",
     "copy_": "t[:] = other",
     "fill_": "t[:] = value",
-    "grad_fn": "t.node, and tg.draw(t) for all that led to it",
+    "grad_fn": "t.node, or tg.draw(t) for the whole graph",
     "gradient": "t.grad",
     "values": "t.data",
     "value": "t.item() for a number, t.data for the array",
-    "is_cuda": "nothing in its place: arrays are in the memory of the CPU",
+    "is_cuda": "nothing in its place: arrays are always in CPU memory",
     "norm": "tg.linalg.norm(t)",
     "data_ptr": "t.data.ctypes.data",
     "apply_": "tg.differentiable",
@@ -160,7 +160,7 @@ KEYWORDS = {
 
 
 class UnknownName(AttributeError):
-    """A name that is not there. What to write instead is looked up when it is shown, not when it is raised."""
+    """A name that does not exist. The suggestion is looked up when the error is shown, not when it is raised."""
 
     def __init__(self, owner: str, name: str, words: dict[str, str], known: Callable[[], Iterable[str]]) -> None:
         super().__init__(name)
@@ -190,9 +190,9 @@ def unknown_name(module: str, names: dict[str, Any], words: dict[str, str] | Non
 
 
 def explain_keywords(namespace: Any) -> None:
-    """Let the functions of a module or class say which of their parameters is meant by another library's word.
+    """Let the functions of a module or class suggest their own parameter for one that another library has.
 
-    That costs a call 0.1 us, so only functions are changed that have a parameter other libraries call otherwise.
+    This costs 0.1 us per call, so only functions with a parameter that other libraries name differently are changed.
     """
     for name, function in list(vars(namespace).items()):
         if inspect.isfunction(function) and not name.startswith("_"):
@@ -211,13 +211,13 @@ def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except TypeError as error:
             at = error.__traceback__
-            if at is None or at.tb_next is not None:  # raised inside the function, not by the call of it
+            if at is None or at.tb_next is not None:  # raised inside the function, not by calling it
                 raise
             kinds = inspect.signature(function).parameters.values()
             takes = [p.name for p in kinds if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name != "self"]
             for name in kwargs:
                 if name not in takes:
-                    raise TypeError(f"{function.__name__} takes no {name}=; {_instead(name, takes)}") from None
+                    raise TypeError(f"{function.__name__} has no parameter {name}=; {_instead(name, takes)}") from None
             raise
 
     return call
@@ -232,7 +232,7 @@ def _instead(name: str, takes: list[str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches  # only when there is something to say
+    from difflib import get_close_matches  # imported only when an error is shown
 
     lower = {word.lower(): word for word in known}
     near = get_close_matches(name.lower(), lower, 1, 0.7)

@@ -290,8 +290,8 @@ def test_a_hook_that_returns_another_shape():
 
 WRONG_RULES = {
     "shape": (lambda xp, g: np.ones(3), ShapeError, r"rule of mine for input 0 .*\(3,\).*\(2,\)"),
-    "None": (lambda xp, g: None, TypeError, r"rule of mine for input 0 gave NoneType.*\(2,\)"),
-    "float": (lambda xp, g: 1.0, TypeError, "rule of mine for input 0 gave float"),
+    "None": (lambda xp, g: None, TypeError, r"rule of mine for input 0 returned NoneType.*\(2,\)"),
+    "float": (lambda xp, g: 1.0, TypeError, "rule of mine for input 0 returned float"),
     "complex": (lambda xp, g: 1j * g, DTypeError, "rule of mine for input 0 .*complex128.*float64"),
     "its own AttributeError": (lambda xp, g: g.nothing, AttributeError, "nothing"),
 }
@@ -312,7 +312,7 @@ def test_the_second_of_two_equal_inputs_is_named():
     good, bad = (lambda xp, g: g), (lambda xp, g: g[:, None])
     with pytest.raises(ShapeError, match="input 1"):
         record("mine", np.add, (x, y), (good, lambda xp, g: np.ones(5))).sum().backward()
-    with pytest.raises(ValueError, match="mine: got 1 rules for 2 inputs, expected one for each"):
+    with pytest.raises(ValueError, match=r"mine: expected one rule per input \(2\), got 1"):
         record("mine", np.add, (x, y), (good,))
     with pytest.raises(GraphError, match=r"parameters after .*'saved'"):
         record("mine", np.exp, (x,), (lambda xp, g, saved: g,))

@@ -15,7 +15,7 @@ from tensorgrad.engine.readings import ARRAYS
 from tensorgrad.engine.record import tensor_of
 from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
-from tensorgrad.functional.crossing import left, share
+from tensorgrad.functional.crossing import leave_batch, share
 from tensorgrad.namespaces import TENSORS
 from tests.ops.cases import Sample
 from tests.test_readings import ROWS, listed, same, seeds
@@ -70,7 +70,7 @@ def test_three_gradients_in_one_walk(op: Any, sample: Sample) -> None:
             assert (leaf.node in got) == (leaf.node in expected[0])
             if leaf.node in got:
                 assert got[leaf.node].dtype == leaf.dtype
-                close(left(got[leaf.node], 0, level, 3), np.stack([g[leaf.node] for g in expected]), 1e-13)
+                close(leave_batch(got[leaf.node], 0, level, 3), np.stack([g[leaf.node] for g in expected]), 1e-13)
 
 
 @pytest.mark.parametrize(("op", "sample"), ROWS)
@@ -82,7 +82,7 @@ def test_three_gradients_in_one_recorded_walk(op: Any, sample: Sample) -> None:
             continue
         seeds, level, begun = cotangents(result), new_level(), tick()
         found = walk.backward(result.node, tensor_of(Batched(seeds, level), None), TENSORS)
-        got = {node: left(g, 0, level, 3) for node, g in found.items()}
+        got = {node: leave_batch(g, 0, level, 3) for node, g in found.items()}
         share([g.node for g in got.values() if g.requires_grad], (), begun, level, 3)
         each = [walk.backward(result.node, tensor_of(seed, None), TENSORS) for seed in seeds]
         expected = {node: tg.stack([g[node] for g in each]) for node in each[0]}

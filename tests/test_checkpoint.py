@@ -125,7 +125,7 @@ def test_a_forgotten_generator_is_detected():
     rng = np.random.default_rng(0)
     x = tg.Tensor(np.ones((50, 4)), requires_grad=True)
     out = tg.checkpoint(lambda x: nn.functional.dropout(x, 0.5, rng=rng))(x)
-    with pytest.raises(GraphError, match=r"gave another result when it was run again.*rng=generator"):
+    with pytest.raises(GraphError, match=r"returned a different result when it was run again.*rng=generator"):
         out.sum().backward()
     assert x.grad is None
 
@@ -134,13 +134,13 @@ def test_a_loop_variable_is_detected():
     x = tg.Tensor(X, requires_grad=True)
     for k in (1.0, 2.0):
         x = tg.checkpoint(lambda x: x * k)(x)  # noqa: B023
-    with pytest.raises(GraphError, match="variable of a loop"):
+    with pytest.raises(GraphError, match="such as a loop variable"):
         x.sum().backward()
     flag = [True]
     w = tg.Tensor(1.0, requires_grad=True)
     y = tg.checkpoint(lambda x: x * w if flag else x * 1.0)(tg.Tensor(X, requires_grad=True))
     flag.clear()
-    with pytest.raises(GraphError, match="depends on other Tensors"):
+    with pytest.raises(GraphError, match="used different Tensors"):
         y.sum().backward()
 
 

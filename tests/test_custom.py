@@ -125,9 +125,9 @@ def made(returned, function=lambda x, y: x * y):
 
 
 WRONG = {
-    "count": (lambda g, x, y: (g,), ValueError, r"backward of mine returned 1 gradients, expected 2"),
-    "no tuple": (lambda g, x, y: g, TypeError, r"backward of mine returned a ndarray, expected a tuple of 2"),
-    "nothing": (lambda g, x, y: None, TypeError, r"backward of mine returned None, expected a tuple of 2"),
+    "count": (lambda g, x, y: (g,), ValueError, r"mine returned a tuple of length 1, expected one .* \(2\)"),
+    "not a tuple": (lambda g, x, y: g, TypeError, r"backward of mine returned a ndarray, expected a tuple .* \(2\)"),
+    "nothing": (lambda g, x, y: None, TypeError, r"backward of mine returned None, expected a tuple .* \(2\)"),
     "shape": (
         lambda g, x, y: (g * y, np.ones(2)),
         ShapeError,
@@ -170,7 +170,7 @@ def test_wrong_values_are_found_by_gradcheck():
         (lambda x, y: (x, None), r"mine returned a NoneType, expected an array or a tuple"),
         (lambda x, y: (), r"mine returned an empty tuple, expected an array or a tuple"),
         (lambda x, y: None, r"mine returned a NoneType"),
-        (lambda x, y: tg.Tensor(x), r"mine returned a Tensor, expected an array or a tuple of them; what is computed"),
+        (lambda x, y: tg.Tensor(x), r"mine returned a Tensor, expected an array or a tuple of arrays; a function that"),
     ],
 )
 def test_a_wrong_result_is_named(returned, message):
@@ -198,7 +198,7 @@ def test_misuse():
         tg.differentiable(3)
     with pytest.raises(TypeError, match="decorator"):
         bare.backward(3)
-    with pytest.raises(TypeError, match="power= has to be passed by position"):
+    with pytest.raises(TypeError, match="power= must be passed by position"):
         ratio(X, Y, power=tg.Tensor(2.0))
 
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"debugging", "ops"},
     {"fft", "linalg", "special"},
     {"random", "stats"},
-    {"namespaces"},
+    {"adapters", "namespaces"},
     {"interop"},
     {"tensor"},
     {"creation", "functional", "reasons"},

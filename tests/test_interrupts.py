@@ -66,7 +66,7 @@ def training(compiled, norm=None):
     rng = np.random.default_rng(0)
     model = nn.MLP([8, 32, 32, 3], activation="tanh", norm=norm, rng=0)
     optimizer = nn.AdamW(model.parameters(), lr=1e-2)
-    X, y = rng.normal(size=(64, 8)), rng.integers(0, 3, 64)
+    X, y = rng.normal(size=(64, 8)).astype(np.float32), rng.integers(0, 3, 64)
 
     def step():
         optimizer.zero_grad()

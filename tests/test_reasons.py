@@ -57,7 +57,7 @@ CUT = {
     constant: r"\(2,\) is a constant.*requires_grad=True",
     computed_from_constants: r"is a constant",
     integers: r"int64, which carries no gradient.*dtype=np\.float64",
-    cast: r"no history: astype gave integers or booleans \(int64\)",
+    cast: r"no history: astype returned integers or booleans \(int64\)",
     detached: r"no history: detach\(\) was called.*on the result of multiply",
     detached_leaf: r"detach\(\) was called.*on a leaf 'x'",
     under_no_grad: r"multiply was computed under no_grad\(\).*on a leaf 'x'",

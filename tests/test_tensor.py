@@ -34,7 +34,7 @@ def test_only_floating_point_can_require_a_gradient(data):
         (np.array(["a"]), "<U1"),
         ("text", "<U4"),
         (b"bytes", "S5"),
-        ([[1.0, 2.0], [3.0]], "makes no array"),
+        ([[1.0, 2.0], [3.0]], "cannot be made an array"),
         (np.array(["2020-01-01"], dtype="datetime64[D]"), "datetime64"),
         (datetime.date(2020, 1, 1), "object"),
         (None, "object"),
@@ -137,7 +137,7 @@ def test_length_and_iteration():
     (first * second).sum().backward()
     np.testing.assert_array_equal(t.grad, [[3.0, 4.0], [1.0, 2.0]])
     for f in (len, iter):
-        with pytest.raises(TypeError, match="without axes"):
+        with pytest.raises(TypeError, match="0-d Tensor"):
             f(tg.Tensor(1.0))
 
 
@@ -306,7 +306,7 @@ def test_what_does_not_fit_in_place_is_refused():
     with tg.no_grad():
         for value, error, words in (
             (np.ones(3), ShapeError, r"\+=: .*\(2,\) and \(3,\).*lengths 2 and 3"),
-            (np.ones((2, 2)), ShapeError, r"\+=: .*\(2,\) and \(2, 2\) give no result of shape \(2,\)"),
+            (np.ones((2, 2)), ShapeError, r"\+=: .*\(2,\) and \(2, 2\) do not give a result of shape \(2,\)"),
             (1j, DTypeError, r"\+=: .*float64.*complex"),
             ("text", DTypeError, r"\+=: got .*<U4"),
         ):

@@ -131,7 +131,7 @@ def test_no_samples_and_refusals() -> None:
         tg.vmap(lambda x: x, in_axes=None)(X)
     with pytest.raises(Unbatchable, match="differs within a batch of 2"):
         bool(Batched(np.array([0.0, 1.0]), new_level()))
-    with pytest.raises(Unbatchable, match="cannot be written into one array"):
+    with pytest.raises(Unbatchable, match="cannot be written to a single array"):
         np.add(Batched(np.ones((3, 2)), new_level()), 1.0, out=np.ones(2))
 
 
@@ -187,7 +187,7 @@ def test_each_sample_through_activations_and_losses(name: str, loss: str) -> Non
 
 
 def test_each_sample_through_batch_norm() -> None:
-    norm = nn.BatchNorm(4).eval()
+    norm = nn.BatchNorm(4, dtype=np.float64).eval()
     parameters = list(norm.parameters())
 
     def f(w: Any, x: Any) -> Any:
@@ -215,7 +215,7 @@ def test_several_parameters_and_axes() -> None:
 
 
 def test_a_module_as_parameters() -> None:
-    model = nn.MLP([4, 8, 3], rng=0)
+    model = nn.MLP([4, 8, 3], dtype=np.float64, rng=0)
     labels = RNG.integers(0, 3, 5)
 
     def loss(model: Any, x: Any, label: Any) -> Any:

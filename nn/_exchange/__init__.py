@@ -1,1 +1,1 @@
-"""Exchange of models with PyTorch and ONNX."""
+"""Exchanging models with PyTorch and ONNX."""

@@ -72,7 +72,7 @@ def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:
 
 
 def _learned_or(graph: Graph, layer: Module, name: str, number: float, shape: tuple[int, ...]) -> str:
-    """An array of a layer, or one full of a number where the layer has None."""
+    """A layer's array, or one filled with a number if the layer has None."""
     tensor = getattr(layer, name)
     return graph.constant(np.full(shape, number)) if tensor is None else graph.tensor(name, tensor)
 
@@ -101,7 +101,7 @@ def _group_norm(graph: Graph, layer: GroupNorm, x: Value) -> str:
 
 
 def _root_mean_square(graph: Graph, x: str, axes: Iterable[int], eps: float) -> str:
-    """Of numbers in float32 or float64: float16 has no squares of large or small ones."""
+    """The root mean square in float32 or float64: float16 cannot hold the squares of large or small numbers."""
     mean = graph.add("ReduceMean", graph.add("Mul", x, x), axes=list(axes), keepdims=1)
     added = graph.constant(eps, np.promote_types(graph.dtype, np.float32))
     return graph.add("Sqrt", graph.add("Add", mean, added))
@@ -114,7 +114,7 @@ def _cast(graph: Graph, x: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
 
 
 def _epsilon(eps: float) -> float:
-    """Where it is 0, a constant gives 0 here and 0 / 0 in ONNX: so the smallest number."""
+    """``eps``, or the smallest number if it is 0: then a constant input gives 0 here, but 0 / 0 in ONNX."""
     return eps or float(np.finfo(np.float32).tiny)
 
 
@@ -172,7 +172,7 @@ def _embedding(graph: Graph, layer: Embedding, x: Value) -> str:
 
 
 def _attention(graph: Graph, layer: MultiheadAttention, x: Value) -> str:
-    """A sequence attends to itself: the query is key and value, too."""
+    """Self-attention: the query is also the key and the value."""
     n = len(x.shape) + 1
     if n < 4:
         raise tg.ShapeError(
@@ -199,7 +199,7 @@ def _attention(graph: Graph, layer: MultiheadAttention, x: Value) -> str:
 
 
 def _node(op: str, **settings: str) -> Form:
-    """A layer that is one node, with the attributes of the layer that become the node's, by the node's names."""
+    """The form of a layer that is a single node; ``settings`` has the layer's attribute for each of the node's."""
 
     def form(graph: Graph, layer: Any, x: Value) -> str:
         return graph.add(op, x.name, **{theirs: getattr(layer, ours) for theirs, ours in settings.items()})

@@ -1,4 +1,4 @@
-"""An ONNX graph that grows layer by layer."""
+"""An ONNX graph, built layer by layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Form", "Graph", "Value"]
 
 
 class Value(NamedTuple):
-    """A value in the graph, and what it is for one sample of zeros: its first axis, of length 1, is the batch."""
+    """A value in the graph, and its array for one sample of zeros: the first axis, of length 1, is the batch."""
 
     name: str
     example: Any
@@ -27,7 +27,7 @@ class Value(NamedTuple):
         return self.example.shape
 
 
-# Adds the nodes of a module to the graph and gives the name of its result.
+# Adds the nodes of a module to the graph and returns the name of its result.
 Form = Callable[["Graph", Any, Value], str]
 
 
@@ -39,11 +39,11 @@ class _Node(NamedTuple):
 
 
 class Graph:
-    """Nodes and initialisers, and the place in the model that they are made for.
+    """Nodes and initialisers, and the current place in the model.
 
     Args:
-        forms: how the nodes of a class of modules are made, by class.
-        dtype: of the numbers.
+        forms: functions that add the nodes of a module, by its class.
+        dtype: the dtype of the numbers.
     """
 
     def __init__(self, forms: Mapping[type[Module], Form], dtype: DTypeLike) -> None:
@@ -56,7 +56,7 @@ class Graph:
         self._taken = {"input", "output"}
 
     def module(self, module: Module, x: Value, path: str) -> Value:
-        """Add what a module at a path does to a value."""
+        """Add what the module at a path does to a value."""
         form = self.form(module, path)
         example = tg.array_of(module(x.example))
         outer, self.path = self.path, path
@@ -65,18 +65,18 @@ class Graph:
         return Value(name, example)
 
     def child(self, name: str, module: Module, x: Value) -> Value:
-        """Add what a module does that the running one holds under a name."""
+        """Add what a child of the current module does to a value."""
         return self.module(module, x, joined(self.path, name))
 
     def form(self, module: Module, path: str) -> Form:
-        """The form of a module's class, or of a base of it, unless it computes something else than that.
+        """The form of a module's class, or of a base class, unless the module computes something else.
 
         Raises:
             TypeError: there is none.
         """
         kind = next((k for k in type(module).__mro__ if issubclass(k, Module) and k in self.forms), None)
         if kind is None or type(module).forward is not kind.forward:
-            where = f"{path!r}, a {type(module).__name__}," if path else type(module).__name__
+            where = f"{path!r} ({type(module).__name__})" if path else type(module).__name__
             raise TypeError(
                 f"to_onnx: {where} has no ONNX form; a model can be exported if it is made of nn's own layers and "
                 "containers, such as nn.Sequential, with their own forward methods"
@@ -84,17 +84,17 @@ class Graph:
         return self.forms[kind]
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node, and give the name of its result."""
+        """Add a node, and return the name of its result."""
         name = self._unique(f"{self.path}/{op}" if self.path else op)
         self._nodes.append(_Node(op, inputs, name, attributes))
         return name
 
     def reshape(self, x: str, shape: tuple[int, ...]) -> str:
-        """Give each sample a shape: all axes but the first."""
+        """Reshape each sample: all axes but the first."""
         return self.add("Reshape", x, self.constant((-1, *shape), np.int64))
 
     def tensor(self, name: str, tensor: tg.Tensor, shape: tuple[int, ...] | None = None) -> str:
-        """A parameter or buffer of the running module, in its own or another shape, under its path."""
+        """Add a parameter or buffer of the current module under its path, in its own or another shape."""
         key = (id(tensor), shape)
         if key not in self._known:
             self._known[key] = self._unique(joined(self.path, name))
@@ -102,7 +102,7 @@ class Graph:
         return self._known[key]
 
     def constant(self, values: Any, dtype: DTypeLike | None = None) -> str:
-        """An array that belongs to no path; in the dtype of the numbers, unless another is given."""
+        """Add an array that belongs to no path, in the graph's dtype unless another is given."""
         array = np.asarray(values, self.dtype if dtype is None else dtype)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._known:
@@ -119,7 +119,7 @@ class Graph:
         return chosen
 
     def proto(self, x: Value, result: Value) -> Any:
-        """The graph from the value that it begins with to the result, as ONNX has it."""
+        """The ONNX graph from the input value to the result."""
         import onnx
 
         if result.name == x.name:

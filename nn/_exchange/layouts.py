@@ -1,4 +1,4 @@
-"""How PyTorch names and lays out what the layers hold."""
+"""How PyTorch names and lays out the layers' tensors."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ __all__ = ["Entry", "PlacedLayer", "entries", "layers"]
 
 
 class PlacedLayer(NamedTuple):
-    """A module of the model, by the path that PyTorch's has."""
+    """A module of the model, with its path in PyTorch."""
 
     path: str
     module: Module
 
 
 class Entry(NamedTuple):
-    """One tensor of PyTorch's and the ones here that it is made of, one after the other along the first axis."""
+    """A PyTorch tensor, and the tensors here that it is made of, concatenated along the first axis."""
 
     name: str
     held: tuple[tg.Tensor, ...]
     transposed: bool = False
 
     def packed(self) -> NDArray[Any]:
-        """The array that PyTorch expects: a copy."""
+        """A copy of the array that PyTorch expects."""
         if not self.held:
             return np.array(0, np.int64)
         parts = [tensor.data.T if self.transposed else tensor.data for tensor in self.held]
         return np.concatenate(parts) if len(parts) > 1 else np.array(parts[0], order="C")
 
     def unpacked(self, array: NDArray[Any]) -> list[NDArray[Any]]:
-        """What an array of PyTorch's has for each tensor here."""
+        """The part of a PyTorch array for each tensor here."""
         parts = np.split(array, len(self.held)) if len(self.held) > 1 else [array][: len(self.held)]
         return [part.T if self.transposed else part for part in parts]
 
@@ -64,11 +64,11 @@ _NAMES: dict[type[Module], dict[str, str]] = {
     RMSNorm: _NORM,
     act.PReLU: {"slope": "weight"},
 }
-_PROJECTIONS = ("query_proj", "key_proj", "value_proj")  # one after the other in PyTorch's in_proj
+_PROJECTIONS = ("query_proj", "key_proj", "value_proj")  # concatenated in PyTorch's in_proj
 
 
 def layers(model: Module, path: str = "") -> Iterator[PlacedLayer]:
-    """A model and all under it, one that is used twice at each of its places, by the paths that PyTorch's have."""
+    """A model and all modules under it, shared ones at each of their places, with their paths in PyTorch."""
     yield PlacedLayer(path, model)
     inner = wrapped(model)
     if inner is not None:
@@ -80,20 +80,20 @@ def layers(model: Module, path: str = "") -> Iterator[PlacedLayer]:
 
 
 def entries(model: Module) -> list[Entry]:
-    """What a state_dict of PyTorch's holds for a model, in the order of the model's modules."""
+    """The entries of a PyTorch state_dict for a model, in the order of the model's modules."""
     found = [entry._replace(name=joined(path, entry.name)) for path, module in layers(model) for entry in _own(module)]
     taken: set[str] = set()
     for entry in found:
         if entry.name in taken:
             raise ValueError(
-                f"two members of {type(model).__name__} would be {entry.name!r} in PyTorch; rename one of them"
+                f"two members of {type(model).__name__} would both be {entry.name!r} in PyTorch; rename one of them"
             )
         taken.add(entry.name)
     return found
 
 
 def _own(module: Module) -> Iterator[Entry]:
-    """What PyTorch's module itself holds, without those in it."""
+    """The entries of a module in PyTorch, without those of its children."""
     names = next((_NAMES[kind] for kind in type(module).__mro__ if kind in _NAMES), {})
     for name, parameter in named(module.__dict__, Parameter, (Module, Parameter)):
         yield Entry(names.get(name, name), (parameter,), isinstance(module, Linear) and name == "W")

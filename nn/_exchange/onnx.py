@@ -32,19 +32,19 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
     """Write a model as an ONNX file (opset 17), as it is in evaluation mode.
 
     The file has one input, "input", and one output, "output", whose first axis is the batch, of any length. Weights
-    have their paths as names. It computes in the model's dtype; onnxruntime has some operations, such as
-    convolution, in float32 only, and before 1.27 computes LayerNorm with fewer digits. What is written is checked
-    first, the file replaced whole or not at all, and the model left as it was. Needs the extra ``onnx``.
+    are named by their paths. It computes in the model's dtype; onnxruntime has some operations, such as convolution,
+    only in float32, and before 1.27 computes LayerNorm with fewer digits. The graph is checked before it is written,
+    the file is replaced whole or not at all, and the model is left unchanged. Needs the extra ``onnx``.
 
     Args:
         model: made of the layers of :mod:`nn`. One that begins with :class:`Embedding` takes int64.
-        path: of the file.
-        input_shape: the shape of one sample, without the batch axis. None is one row of the features that the first
-            layer expects.
+        path: the file to write.
+        input_shape: the shape of one sample, without the batch axis. None stands for one row of the features that the
+            first layer expects.
 
     Raises:
         DTypeError: the model's weights are not all of one dtype.
-        TypeError: the model has a module that has no ONNX form; it says which. Or an argument is something else.
+        TypeError: a module of the model has no ONNX form; the message names it. Or an argument has the wrong type.
         ValueError: input_shape is needed.
         ShapeError: input_shape does not fit the model.
         ImportError: onnx is not installed.
@@ -62,7 +62,7 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("to_onnx needs onnx; write: pip install 'tensorgrad-np[onnx]'") from error
+        raise ImportError("to_onnx needs onnx; run pip install 'tensorgrad-np[onnx]'") from error
     dtype = _dtype(model)
     graph = Graph(FORMS, dtype)
     x = Value("input", _example(graph, model, input_shape))
@@ -81,7 +81,7 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
-    """The one dtype of the tensors that the result depends on."""
+    """The dtype shared by all tensors that the result depends on."""
     network = unwrapped(model)
     used = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
     tensors = (*model.named_parameters(), *model.named_buffers())
@@ -94,7 +94,7 @@ def _dtype(model: Module) -> np.dtype[Any]:
     return next(iter(found), np.dtype(np.float32))
 
 
-# How the shape of a sample follows from a layer that comes first.
+# The attribute of a first layer that determines the shape of a sample.
 _FEATURES: dict[type[Module], str] = {
     BatchNorm: "num_features",
     GroupNorm: "num_channels",
@@ -107,7 +107,7 @@ _KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.
 
 
 def _first(model: Module) -> Module | None:
-    """The first layer that tells the shape of a sample, if any does."""
+    """The first layer that determines the shape of a sample, or None."""
     network = unwrapped(model)
     if isinstance(network, Residual | Sequential):
         return next(filter(None, map(_first, network.children())), None)
@@ -130,5 +130,5 @@ def _example(graph: Graph, model: Module, input_shape: tuple[int, ...] | None) -
         shape = getattr(first, attribute)
         input_shape = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) for n in input_shape):
-        raise TypeError(f"to_onnx: input_shape is a tuple of lengths, without the batch axis, got {input_shape!r}")
+        raise TypeError(f"to_onnx: input_shape must be a tuple of lengths, without the batch axis, got {input_shape!r}")
     return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else graph.dtype)

@@ -20,26 +20,26 @@ M = TypeVar("M", bound=Module)
 
 
 class Prefixes(NamedTuple):
-    """What all names begin with, here and in PyTorch's state_dict, and is left out where they are compared."""
+    """What all names begin with, here and in PyTorch's state_dict; it is left out when they are compared."""
 
     here: str
     there: str
 
 
 def to_torch(model: Module) -> dict[str, NDArray[Any]]:
-    """The state_dict, as arrays, that the equal PyTorch model accepts under ``strict=True``.
+    """The state_dict, as arrays, that the equivalent PyTorch model accepts with ``strict=True``.
 
-    It is loaded with ``torch_model.load_state_dict({name: torch.from_numpy(a) for name, a in state.items()})``.
-    Paths are kept, but for the ``layers.`` of an :class:`MLP`, which PyTorch has as a plain ``Sequential``. The
+    Load it with ``torch_model.load_state_dict({name: torch.from_numpy(a) for name, a in state.items()})``.
+    Paths are kept, except for the ``layers.`` of an :class:`MLP`, which is a plain ``Sequential`` in PyTorch. The
     layers' own names become PyTorch's, and the weight of :class:`Linear` is transposed to (out_features,
-    in_features). What is shared stands under each of its paths. A module of your own keeps its names, and a layer
-    that PyTorch lacks, such as :class:`Standardize`, those it has here.
+    in_features). A shared tensor is listed under each of its paths. A module of your own keeps its names, and so does
+    a layer that PyTorch lacks, such as :class:`Standardize`.
 
-    Momentum, eps and the like are no part of a state_dict: build PyTorch's ``BatchNorm`` with
+    Momentum, eps and the like are not part of a state_dict: build PyTorch's ``BatchNorm`` with
     ``momentum=1 - ours.momentum``.
 
     Raises:
-        TypeError: model is something else.
+        TypeError: model is not a Module.
 
     >>> import nn
     >>> {name: array.shape for name, array in nn.to_torch(nn.MLP([2, 3, 1])).items()}
@@ -51,23 +51,23 @@ def to_torch(model: Module) -> dict[str, NDArray[Any]]:
 
 
 def from_torch(model: M, source: Any) -> M:
-    """Copy a PyTorch model's weights and statistics into the equal model here. Returns the model.
+    """Copy a PyTorch model's weights and statistics into the equivalent model here. Returns the model.
 
-    Names are compared as :func:`to_torch` writes them. A leading part that all names of one side share is left out
-    where that makes more of them fit: ``net.0.weight`` of a class that holds one ``Sequential`` fits a bare one.
+    Names are compared as :func:`to_torch` writes them. A prefix that all names on one side share is left out if more of
+    them fit without it: ``net.0.weight`` of a class that holds one ``Sequential`` fits a bare one.
 
     Args:
         model: has the same layers as PyTorch's.
-        source: a state_dict (names to tensors, or arrays), or a live ``torch.nn.Module``. A state_dict holds arrays
-            only. Of a live one the settings are taken over too, by path: eps, dropout's p, the arguments of
+        source: a state_dict (names to tensors, or arrays), or a live ``torch.nn.Module``. A state_dict holds only
+            arrays. From a live module the settings are copied too, by path: eps, dropout's p, the arguments of
             activations, and BatchNorm's momentum, which is the weight of the new value in PyTorch and of the old
-            one here (0.1 becomes 0.9). What makes another model, such as another kind of layer, a stride, a number
-            of heads, or a layer more, does not fit; write ``source.state_dict()`` for the arrays alone.
+            one here (0.1 becomes 0.9). Whatever makes it a different model, such as another kind of layer, stride or
+            number of heads, or an extra layer, does not fit; write ``source.state_dict()`` for the arrays alone.
 
     Raises:
-        ValueError: names, shapes, dtypes, layers or settings do not fit. It lists all that is wrong, and nothing was
-            changed.
-        TypeError: source is neither, or model is no module of nn.
+        ValueError: names, shapes, dtypes, layers or settings do not fit. The message lists all that is wrong, and
+            nothing was changed.
+        TypeError: source is neither, or model is not a Module of nn.
 
     >>> import numpy as np, nn
     >>> layer = nn.Linear(2, 1, dtype=np.float64)
@@ -94,7 +94,7 @@ def from_torch(model: M, source: Any) -> M:
     wrong += more
     if wrong:
         raise ValueError(
-            f"from_torch: {len(wrong)} of PyTorch's names do not fit {type(model).__name__}, nothing was loaded:\n  "
+            f"from_torch: {len(wrong)} of PyTorch's names do not fit {type(model).__name__}; nothing was loaded:\n  "
             + "\n  ".join(wrong)
         )
     for tensor, array in values:
@@ -105,7 +105,7 @@ def from_torch(model: M, source: Any) -> M:
 
 
 def _prefixes(here: list[str], there: list[str]) -> Prefixes:
-    """The shared prefixes, or none where the names fit as well as they are."""
+    """The shared prefixes, or empty ones if no more names fit without the shared ones."""
     bare, shared = Prefixes("", ""), Prefixes(_shared(here), _shared(there))
 
     def fitting(prefixes: Prefixes) -> int:
@@ -119,7 +119,7 @@ def _cut(names: Iterable[str], prefix: str) -> set[str]:
 
 
 def _shared(names: list[str]) -> str:
-    """The dotted path that all names begin with, with its last dot."""
+    """The dotted path that all names begin with, including the last dot."""
     common: list[str] = []
     for parts in zip(*(name.split(".")[:-1] for name in names)):
         if len(set(parts)) > 1:
@@ -131,7 +131,7 @@ def _shared(names: list[str]) -> str:
 def _compared(
     own: list[Entry], state: Mapping[str, Any], prefixes: Prefixes
 ) -> tuple[list[tuple[tg.Tensor, NDArray[Any]]], list[str]]:
-    """The tensors with their new values, and all that does not fit."""
+    """The tensors with their new values, and a list of all that does not fit."""
     given = {name[len(prefixes.there) :]: name for name in state}
     values: dict[int, tuple[tg.Tensor, NDArray[Any], str]] = {}
     wrong: list[str] = []
@@ -149,7 +149,7 @@ def _compared(
         try:
             array = _array(state[name])
         except (TypeError, RuntimeError) as error:
-            wrong.append(f"{name}: makes no array ({error})")
+            wrong.append(f"{name}: cannot be converted to an array ({error})")
             continue
         if array.shape != like.shape:
             wrong.append(f"{name}: shape {array.shape}, expected {like.shape}")
@@ -159,11 +159,11 @@ def _compared(
             for tensor, part in zip(entry.held, entry.unpacked(array)):
                 _, before, first = values.setdefault(id(tensor), (tensor, part, name))
                 if not np.array_equal(before, part, equal_nan=True):
-                    wrong.append(f"{name}: differs from {first}, and both are one shared tensor here")
+                    wrong.append(f"{name}: differs from {first}, but both are one shared tensor here")
     wrong += [f"unexpected: {name}" for short, name in given.items() if short not in expected]
     return [(tensor, array) for tensor, array, _ in values.values()], wrong
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """The array of a tensor of PyTorch's, or of anything that NumPy makes one of."""
+    """A PyTorch tensor, or anything that NumPy can convert, as an array."""
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "cpu") else value)

@@ -1,6 +1,6 @@
-"""What a live PyTorch model says beside its arrays.
+"""The settings of a live PyTorch model, in addition to its arrays.
 
-Momentum, eps, probabilities and arguments of activations are taken over; what decides how a layer computes, such as a
+Momentum, eps, probabilities and arguments of activations are copied; what decides how a layer computes, such as a
 stride, must be equal.
 """
 
@@ -34,7 +34,7 @@ class Change(NamedTuple):
     value: Any
 
 
-# The attributes to take over, by their names here, with PyTorch's. A kind without any is told apart from others.
+# The attributes to copy, by their names here, with PyTorch's names. The kinds without any are only told apart.
 _SETTINGS: dict[type[Module], dict[str, str]] = {
     AvgPool1d: {},
     AvgPool2d: {},
@@ -68,7 +68,7 @@ _SETTINGS: dict[type[Module], dict[str, str]] = {
     act.Tanh: {},
 }
 
-# What decides which model it is, and must be equal. Both call it alike.
+# The attributes that decide what a layer computes, and must be equal. Both libraries use the same names.
 _CONVOLUTION = ("stride", "dilation", "groups")
 _POOL = ("kernel_size", "stride", "padding")
 _EQUAL: dict[type[Module], tuple[str, ...]] = {
@@ -84,7 +84,7 @@ _EQUAL: dict[type[Module], tuple[str, ...]] = {
     MultiheadAttention: ("num_heads",),
     RMSNorm: ("normalized_shape",),
 }
-# What PyTorch's layers can do otherwise, and those here cannot.
+# Options of PyTorch's layers that the layers here lack, with the values that fit.
 _ALWAYS = {
     "add_zero_attn": False,
     "ceil_mode": False,
@@ -93,12 +93,12 @@ _ALWAYS = {
     "padding_mode": "zeros",
     "return_indices": False,
 }
-# PyTorch's modules without tensors that may stand where there is none here.
+# PyTorch's modules without tensors that are allowed where there is no module here.
 _HARMLESS = {"Identity", "ModuleDict", "ModuleList", "Sequential", "Loss"}
 
 
 def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[list[Change], list[str]]:
-    """What to change in the modules of a model, and what of PyTorch's modules they cannot take over."""
+    """The changes to make in a model's modules, and a list of what in PyTorch's modules does not fit them."""
     here, there = prefixes
     others = dict(source.named_modules(remove_duplicate=False))
     changes: list[Change] = []
@@ -116,12 +116,12 @@ def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[li
         if kind is None or other is None:
             continue
         if kind.__name__ not in _names(other):
-            wrong.append(f"{place}: is a {type(other).__name__}, expected a {kind.__name__}")
+            wrong.append(f"{place}: class {type(other).__name__}, expected {kind.__name__}")
             continue
         wrong += [f"{place}.{text}" for text in _unequal(kind, module, other)]
         for name, theirs in _SETTINGS[kind].items():
             try:
-                changes.append(Change(module, name, _taken_over(kind, name, getattr(other, theirs))))
+                changes.append(Change(module, name, _converted(kind, name, getattr(other, theirs))))
             except ValueError as error:
                 wrong.append(f"{place}.{theirs}: {error}")
         if kind is BatchNorm:
@@ -130,12 +130,12 @@ def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[li
 
 
 def _names(other: Any) -> set[str]:
-    """The names of a class of PyTorch's and its bases."""
+    """The names of a PyTorch module's class and its bases."""
     return {base.__name__.lstrip("_") for base in type(other).__mro__}
 
 
 def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
-    """What of a PyTorch layer is another layer's."""
+    """Yield messages on what makes a PyTorch layer compute something other than the layer here."""
     for name in _EQUAL.get(kind, ()):
         ours, theirs = getattr(module, name), getattr(other, name)
         if isinstance(ours, tuple) and isinstance(theirs, int):
@@ -148,20 +148,20 @@ def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
     if isinstance(module, Conv1d | Conv2d) and _padded(module, other.padding) != _padded(module, module.padding):
         yield f"padding: is {other.padding!r}, expected {module.padding!r}"
     if kind is act.Softplus and other.threshold < 20:
-        yield f"threshold: is {other.threshold!r}, expected 20 at least: beyond it PyTorch has a straight line"
+        yield f"threshold: is {other.threshold!r}, expected at least 20: beyond it PyTorch has a straight line"
 
 
 def _padded(layer: Conv1d | Conv2d, padding: Any) -> Any:
-    """The zeros before and behind each axis."""
+    """The numbers of zeros before and after each axis."""
     if isinstance(padding, str) and padding == "same" and any(step != 1 for step in layer.stride):
         return None
     return paddings("from_torch", padding, reach(layer.kernel_size, layer.dilation), layer.stride)
 
 
 def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
-    """PyTorch's modules that compute something where there is nothing here; names tell of those with tensors."""
+    """List PyTorch's modules that compute something where there is none here; those with tensors show by name."""
     return [
-        f"{place}: is a {type(other).__name__}, and there is nothing here at that path"
+        f"{place}: class {type(other).__name__}, but there is nothing at that path here"
         for place, other in others.items()
         if place not in places
         and not any(True for _ in other.children())
@@ -170,7 +170,7 @@ def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
     ]
 
 
-def _taken_over(kind: type[Module], name: str, value: Any) -> Any:
+def _converted(kind: type[Module], name: str, value: Any) -> Any:
     if name == "momentum":
         if value is None:
             raise ValueError("is None, a cumulative average, which BatchNorm here lacks; set a number")
@@ -178,5 +178,5 @@ def _taken_over(kind: type[Module], name: str, value: Any) -> Any:
     if name in ("p", "dropout"):
         return probability(kind.__name__, "p", value)
     if name == "axis" and value is None:
-        raise ValueError("is None, which PyTorch guesses an axis for; set a number")
+        raise ValueError("is None, for which PyTorch guesses an axis; set a number")
     return value

@@ -1,1 +1,1 @@
-"""Files of models: what is written (encode, decode, restore), how (npz, safetensor), and that it is whole."""
+"""Model files: what is written (encode, decode, restore), in which formats (npz, safetensor), and how (atomic)."""

@@ -1,4 +1,4 @@
-"""Replacing a file, so that whatever happens it is the old one or the new one."""
+"""Replacing a file so that, whatever happens, either the old or the new one is there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _writing: set[str] = set()  # the temporary files of this process
 
 
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, bring it to the disk, and give it that name.
+    """Have ``write`` fill a temporary file next to ``path``, sync it to the disk, and rename it to ``path``.
 
-    A new file has the permissions of any other new file, one that is replaced keeps its own. A link stays a link: what
-    it points to is replaced. Files that writers left here who were killed are removed.
+    A new file gets the default permissions; a replaced one keeps its own. A symbolic link stays a link: its target is
+    replaced. Temporary files left by writers that were killed are removed.
 
     Raises:
-        OSError: with ``path``. The old file is as it was, and nothing else is left.
+        OSError: names ``path``. The old file is unchanged, and nothing else is left behind.
     """
     try:
         _replace(os.path.realpath(path), write)
@@ -38,7 +38,7 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
 def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
-    temporary = os.path.join(os.path.dirname(target), f"{_start(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
     _writing.add(temporary)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
@@ -66,26 +66,26 @@ def _mode(target: str) -> int | None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "is a folder", target)
     if not stat.S_ISREG(mode):
-        raise FileExistsError(errno.EEXIST, "is no regular file, and would be replaced by one", target)
+        raise FileExistsError(errno.EEXIST, "is not a regular file, and would be replaced by one", target)
     if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, "is write-protected", target)
     return stat.S_IMODE(mode)
 
 
-def _start(target: str) -> str:
-    """How the names of temporary files of a target begin: process numbers mean something on one host alone."""
+def _prefix(target: str) -> str:
+    """The start of the names of a target's temporary files; it identifies the host, as process ids hold on only one."""
     host = os.uname().nodename if hasattr(os, "uname") else ""
     return f".{os.path.basename(target)[:50]}.{zlib.crc32(os.fsencode(host)):08x}-"
 
 
 def _remove_strays(target: str) -> None:
     folder = os.path.dirname(target)
-    pattern = re.compile(re.escape(_start(target)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
+    pattern = re.compile(re.escape(_prefix(target)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
     for name in os.listdir(folder):
         found = pattern.fullmatch(name)
         path = os.path.join(folder, name)
-        # A file with our own number that nobody here writes is of a process that had the number before: the first of a
-        # container has always the same.
+        # A file with our process id that we are not writing was left by an earlier process with the same id: the first
+        # process of a container always has the same one.
         if found and path not in _writing and (int(found[1]) == os.getpid() or not _runs(int(found[1]))):
             with contextlib.suppress(OSError):  # another process was faster; or, on Windows, its writer has it open
                 os.unlink(path)
@@ -93,20 +93,20 @@ def _remove_strays(target: str) -> None:
 
 def _runs(process: int) -> bool:
     if os.name == "nt":
-        return False  # there is no harmless signal, and a file that is open cannot be removed
+        return False  # Windows has no harmless signal, and does not let anyone remove an open file
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # it belongs to another user
     return True
 
 
 def _sync_folder(folder: str) -> None:
     if os.name == "nt":
         return
-    with contextlib.suppress(OSError):  # some file systems cannot; the file itself is on the disk
+    with contextlib.suppress(OSError):  # some file systems cannot do this; the file itself is on the disk
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

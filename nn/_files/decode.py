@@ -1,6 +1,6 @@
-"""Objects from the table that :mod:`nn._files.encode` describes.
+"""Rebuilding objects from the table that :mod:`nn._files.encode` describes.
 
-Only classes that :func:`registry` knows are made, without their constructors: their attributes are given to them.
+Only classes in :func:`registry` are instantiated. Their constructors are not called: the attributes are set directly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .values import Unsaved, decoded
 
 __all__ = ["Decoder", "load_optimizer"]
 
-# The largest numbers in the states of NumPy's bit generators; the smallest is 0. NumPy believes the positions.
+# The largest numbers in the states of NumPy's bit generators; the smallest is 0. NumPy does not check the positions.
 _LARGEST = {
     "buffer_pos": 4,
     "has_uint32": 1,
@@ -33,38 +33,38 @@ _LARGEST = {
 
 
 class Decoder:
-    """Makes what is asked for, and what that refers to; each object once.
+    """Builds the objects that are asked for and those they refer to, each once.
 
     Args:
         objects: the table.
-        arrays: the tensors by name.
+        arrays: the tensors, by name.
     """
 
     def __init__(self, objects: list[dict[str, Any]], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         self.objects = objects
         self.arrays = arrays
         self._made: dict[int, Any] = {}
-        self._empty: deque[tuple[dict[str, Any], Any]] = deque()  # objects whose attributes are still to come
-        self._optimizers: deque[tuple[dict[str, Any], Any]] = deque()  # made last, for they look at their parameters
+        self._empty: deque[tuple[dict[str, Any], Any]] = deque()  # objects without attributes so far
+        self._optimizers: deque[tuple[dict[str, Any], Any]] = deque()  # made last: they check their parameters
 
     def entry(self, reference: Any) -> dict[str, Any]:
-        """The entry that a reference names."""
+        """The entry that a reference points to."""
         return self.objects[reference["object"]]
 
-    def stands_for(self, reference: Any, live: Any) -> None:
-        """Where this is referred to, take an object that exists."""
+    def substitute(self, reference: Any, live: Any) -> None:
+        """Use an existing object wherever this entry is referred to."""
         self._made[reference["object"]] = live
 
-    def standing_for(self, reference: Any) -> int | None:
-        """The id of what exists already where this is referred to."""
+    def known_id(self, reference: Any) -> int | None:
+        """The id of the object in use for this entry, or None if there is none yet."""
         made = self._made.get(reference["object"])
         return None if made is None else id(made)
 
     def value(self, given: Any) -> Any:
-        """What a piece of JSON describes.
+        """The value that a piece of JSON describes.
 
         Raises:
-            Unsaved: something was no data when it was saved; nothing that was begun is kept.
+            Unsaved: part of it was not data, and so was not saved; nothing half-built is kept.
         """
         count = len(self._made)
         try:
@@ -85,7 +85,7 @@ class Decoder:
         return result
 
     def fresh(self, reference: Any) -> Any:
-        """A new object, even if something else stands for it."""
+        """A newly built object, even if an existing one is in use for this entry."""
         kept = self._made.pop(reference["object"])
         try:
             return self.value(reference)
@@ -115,7 +115,7 @@ class Decoder:
         cls: Any = registry().get(name)
         if cls is None or issubclass(cls, Optimizer) != ("optimizer" in entry):
             error = Unsaved if "optimizer" in entry else ValueError
-            raise error(f"nn has no class {name!r} to rebuild; install the tensorgrad that has written the file")
+            raise error(f"nn has no class {name!r} to rebuild; install the tensorgrad version that wrote the file")
         shell = cls.__new__(cls)
         waiting.append((entry, shell))
         return shell
@@ -123,10 +123,10 @@ class Decoder:
     def _generator(self, entry: dict[str, Any]) -> np.random.Generator:
         name = entry["generator"]
         if name not in BIT_GENERATORS:
-            raise ValueError(f"{name!r} is none of NumPy's bit generators")
+            raise ValueError(f"{name!r} is not one of NumPy's bit generators")
         seed, state = (decoded(entry[key], self._referent) for key in ("seed", "state"))
         if seed is not None and seed["pool_size"] != 4:
-            raise ValueError(f"pool_size of a seed is 4, got {seed['pool_size']!r}")
+            raise ValueError(f"pool_size of a seed must be 4, got {seed['pool_size']!r}")
         bits = getattr(np.random, name)(0 if seed is None else np.random.SeedSequence(**seed))
         _require_state("the state", state, bits.state)
         bits.state = state
@@ -135,7 +135,7 @@ class Decoder:
     def _fill(self, entry: dict[str, Any], shell: Any) -> None:
         state = decoded(entry["attributes"], self._referent)
         if not all(isinstance(name, str) for name in state):
-            raise ValueError("an attribute's name is no text")
+            raise ValueError("an attribute's name is not a string")
         vars(shell).update(state)
         if isinstance(shell, Module):
             _require_module(shell)
@@ -155,9 +155,9 @@ class Decoder:
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-    """Give an optimiser the state of another one, and what was counted beside it.
+    """Load the saved state and attributes of another optimiser into an optimiser.
 
-    An option that only one of them has, such as a schedule's notes or what an earlier version did not know, stays.
+    An option that only one of the two has, set by a schedule or unknown to an earlier version, is kept.
     """
     groups = [dict(group) for group in state["param_groups"]]
     for group, saved in zip(optimizer.param_groups, groups, strict=False):
@@ -170,30 +170,30 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: M
 
 
 def _require_state(name: str, given: Any, like: Any) -> None:
-    """Raise ValueError unless a piece of a bit generator's state is such as another one, and in range."""
+    """Raise ValueError unless part of a bit generator's state has the same form as another, and is in range."""
     if isinstance(like, int):
         if type(given) is not int or not 0 <= given <= _LARGEST[name]:
-            raise ValueError(f"{name} of a generator is an integer from 0 to {_LARGEST[name]}, got {given!r}")
+            raise ValueError(f"{name} of a generator must be an integer from 0 to {_LARGEST[name]}, got {given!r}")
     elif type(given) is not type(like):
-        raise ValueError(f"{name} of a generator is of type {type(given).__name__}, expected {type(like).__name__}")
+        raise ValueError(f"{name} of a generator has type {type(given).__name__}, expected {type(like).__name__}")
     elif isinstance(like, dict):
         if given.keys() != like.keys():
-            raise ValueError(f"{name} of a generator has {list(given)}, expected {list(like)}")
+            raise ValueError(f"{name} of a generator has the keys {list(given)}, expected {list(like)}")
         for key in like:
             _require_state(key, given[key], like[key])
     elif isinstance(like, np.ndarray):
         if (given.dtype, given.shape) != (like.dtype, like.shape):
-            raise ValueError(f"{name} of a generator is of {given.dtype} and shape {given.shape}")
+            raise ValueError(f"{name} of a generator has dtype {given.dtype} and shape {given.shape}")
     elif given != like:
         raise ValueError(f"{name} of a generator is {given!r}, expected {like!r}")
 
 
 def _require_module(module: Module) -> None:
-    """Raise ValueError unless its attributes are a module's."""
+    """Raise ValueError unless an object has a module's attributes."""
     state = vars(module)
     buffers = state.get("_buffers")
     if type(state.get("training")) is not bool or not isinstance(buffers, tuple) or "_places" not in state:
-        raise ValueError(f"{type(module).__name__} has not the attributes of a module")
+        raise ValueError(f"{type(module).__name__} lacks the attributes of a module")
     if not all(isinstance(state.get(name), tg.Tensor) for name in buffers):
-        raise ValueError(f"a buffer of {type(module).__name__} is no tensor")
-    state["_places"] = None
+        raise ValueError(f"a buffer of {type(module).__name__} is not a tensor")
+    state["_places"], state["_told"] = None, False

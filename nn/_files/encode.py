@@ -1,18 +1,17 @@
 """A model as JSON and tensors.
 
-Every object that can be changed is an entry of one table, and is named by its position: so what is shared stays
-shared, and cycles are nothing special.
+Every mutable object is an entry of one table and is referred to by its position, so shared objects stay shared, and
+cycles need no special care.
 
     {"class": "Linear", "attributes": {"dict": [["in_features", 64], ["W", {"object": 7}], ...]}}
-    {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     also "tensor"; the tensor of that name
+    {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     or "tensor"; the stored tensor's name
     {"array": "scale"}
     {"generator": "PCG64", "state": .., "seed": ..}
     {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
 
-So that files of earlier versions can be read, a class that gets a further attribute has a default of it as a class
-attribute.
+So that files of earlier versions can be read, a class that gains an attribute has its default as a class attribute.
 
-An entry has "unsaved" beside these where a class is the user's own: it can be loaded into one, but not rebuilt.
+An entry also has "unsaved" if its class is the user's own: it can be loaded into such an object, but not rebuilt.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ __all__ = ["Encoder", "members"]
 
 
 def members(model: Module) -> dict[str, Any]:
-    """What a model has learned or drawn, by dotted path: tensors, generators, optimisers, records such as a history.
+    """The state of a model, by dotted path: tensors, generators, optimisers, and records such as a history.
 
-    Each once. It is what can be loaded into another model.
+    Each is there once. This is what can be loaded into another model.
 
     Raises:
         ValueError: two of them have the same path.
@@ -60,7 +59,7 @@ def members(model: Module) -> dict[str, Any]:
 
 
 class Encoder:
-    """Fills the table of objects and the tensors.
+    """Builds the table of objects and collects the tensors.
 
     Attributes:
         objects: the table.
@@ -70,11 +69,11 @@ class Encoder:
     def __init__(self) -> None:
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
-        self._known: dict[int, tuple[int, Any]] = {}  # the position, and the object, which keeps its id taken
+        self._known: dict[int, tuple[int, Any]] = {}  # position, and object, so that its id is not reused
         self._waiting: deque[tuple[int, Any, str]] = deque()
 
     def add(self, value: Any, path: str) -> Any:
-        """The JSON of a value; errors call it by its path."""
+        """Encode a value as JSON; errors name it by its path."""
         result = encoded(value, path, self._reference)
         while self._waiting:
             position, waiting, where = self._waiting.popleft()
@@ -86,7 +85,7 @@ class Encoder:
 
     def _reference(self, value: Any, path: str) -> dict[str, Any]:
         if id(value) not in self._known:
-            if reason := _no_data(value):
+            if reason := _why_not_data(value):
                 return {"unsaved": f"{path}: {reason}"}
             position = len(self.objects)
             self._known[id(value)] = position, value
@@ -111,7 +110,7 @@ class Encoder:
     def _array(self, data: Any, path: str) -> str:
         array = np.asarray(data)
         if array.dtype.str not in DTYPES:
-            raise tg.DTypeError(f"nn.save: {path} is of {array.dtype}, expected booleans or numbers of up to 64 bits")
+            raise tg.DTypeError(f"nn.save: {path} has dtype {array.dtype}, expected bool or numbers of up to 64 bits")
         name, count = path, 1
         while name in self.arrays:
             count += 1
@@ -145,21 +144,21 @@ class Encoder:
         }
 
 
-def _no_data(value: Any) -> str | None:
-    """Why a value is not an entry of the table, or None."""
+def _why_not_data(value: Any) -> str | None:
+    """Why a value cannot be an entry of the table, or None if it can."""
     kind = type(value)
     if isinstance(value, tg.Tensor | Optimizer | Module):
         return None
     if kind in (np.ndarray, np.memmap):
-        return None if value.dtype.str in DTYPES else f"an array of {value.dtype} is no data of nn.save"
+        return None if value.dtype.str in DTYPES else f"an array of {value.dtype} cannot be saved"
     if kind is np.random.Generator:
         name = type(value.bit_generator).__name__
-        return None if name in BIT_GENERATORS else f"{name} is none of NumPy's bit generators"
+        return None if name in BIT_GENERATORS else f"{name} is not one of NumPy's bit generators"
     if is_registered(kind):
-        return None if isinstance(value.__getstate__(), dict | None) else f"{kind.__name__} has more than attributes"
+        return None if isinstance(value.__getstate__(), dict | None) else f"{kind.__name__} is more than its attributes"
     if callable(value):
         return f"{getattr(value, '__qualname__', kind.__qualname__)} is a function or a class, not data"
-    return f"{kind.__qualname__} is no plain value"
+    return f"{kind.__qualname__} is not a plain value"
 
 
 def _is_ours(kind: type) -> bool:

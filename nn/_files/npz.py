@@ -1,12 +1,12 @@
-"""The format .npz: a ZIP file of .npy files, which ``np.load`` opens and which needs NumPy alone.
+"""The .npz format: a ZIP file of .npy files, which ``np.load`` opens and which needs only NumPy.
 
     header.json     what the file holds
     header.sha256   its checksum, as ``sha256sum -c`` reads it
-    NAME.npy        the tensors in the header's order; "#7.npy" where the name of tensor 7 is no dotted word
+    NAME.npy        the tensors in the header's order; "#7.npy" if the name of tensor 7 is not a dotted name
 
-Nothing is compressed, and the header decides every byte of the file but the numbers themselves. So reading is not
-parsing: once the header is known, the rest is compared with what it must be. What a ZIP file can hide (overlaps,
-holes, sizes that lie, a second directory, compressed zeros) is a difference.
+Nothing is compressed, and the header determines every byte of the file except the numbers themselves. So nothing else
+is parsed: once the header is known, the rest is compared with what it must be. Whatever a ZIP file can hide (overlaps,
+holes, false sizes, a second directory, compressed zeros) shows up as a difference.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class _Member(NamedTuple):
     crc: int
 
     def head(self) -> bytes:
-        """What stands before its bytes."""
+        """The local header, which precedes its bytes."""
         large, size, extra = self._sizes()
         version = 45 if large else 20
         fields = (version, 0, 0, 0, _DATE, self.crc, size, size, len(self.name), len(extra))
         return _LOCAL.pack(b"PK\3\4", *fields) + self.name + extra
 
     def listed(self, offset: int) -> bytes:
-        """What the directory at the end says of it."""
+        """Its entry in the directory at the end of the ZIP file."""
         _, size, extra = self._sizes()
         if offset >= _MAX32:
             extra = (extra or struct.pack("<2H", 1, 8)) + struct.pack("<Q", offset)
@@ -68,7 +68,7 @@ class _Member(NamedTuple):
 
 
 def _directory(members: list[_Member], offsets: list[int], start: int) -> bytes:
-    """The end of the file, from ``start`` on."""
+    """The directory that ends the file; it begins at ``start``."""
     table = b"".join(member.listed(offset) for member, offset in zip(members, offsets, strict=True))
     count = len(members)
     longer = b""
@@ -80,7 +80,7 @@ def _directory(members: list[_Member], offsets: list[int], start: int) -> bytes:
 
 
 def _array_head(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """What stands before the numbers in a .npy file, version 1.0."""
+    """The header that precedes the numbers in a .npy file, version 1.0."""
     text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape!r}, }}"
     padded = text.ljust(-(-(len(text) + 11) // 64) * 64 - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode("ascii")
@@ -123,10 +123,10 @@ def _digest_file(digest: str) -> bytes:
 
 
 def read(source: Source) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """The header and the tensors.
+    """Read the header and the tensors.
 
     Raises:
-        CheckpointError: the file is damaged, or none of nn.save.
+        CheckpointError: the file is damaged, or was not written by nn.save.
     """
     text = _header_text(source)
     digest = hashlib.sha256(text).hexdigest()
@@ -135,7 +135,7 @@ def read(source: Source) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]
     start = len(first.head()) + len(text)
     expected = second.head() + _digest_file(digest)
     _compare(source, start, expected, "the checksum (SHA-256) of the header")
-    _compare(source, 0, first.head(), "the ZIP head of the header")
+    _compare(source, 0, first.head(), "the ZIP entry of the header")
     header, specs = parsed(source, text, digest)
     members = [first, second]
     for position, (name, spec) in enumerate(specs.items()):
@@ -146,7 +146,7 @@ def read(source: Source) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]
     expected_size = end + len(_directory(members, offsets, end))
     if expected_size != source.size:
         raise source.fail(
-            f"has {source.size} bytes, and by its header it would have {expected_size}: truncated, or more was added"
+            f"has {source.size} bytes, but its header implies {expected_size}: it was truncated or appended to"
         )
     arrays = {}
     for i, (name, spec) in enumerate(specs.items(), start=2):
@@ -157,38 +157,38 @@ def read(source: Source) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]
 
 def _header_text(source: Source) -> bytes:
     """The bytes of the first member."""
-    head = source.bytes(0, min(_LOCAL.size + 11, source.size), "the ZIP head of the header")
+    head = source.bytes(0, min(_LOCAL.size + 11, source.size), "the ZIP entry of the header")
     if head[:4] != b"PK\3\4" or head[_LOCAL.size :] != b"header.json":
         raise source.fail(
-            "is no file of nn.save: it does not begin as one (of arrays that np.savez has written, write "
+            "was not written by nn.save: the first bytes are wrong (for arrays written by np.savez, write "
             "model.load_state_dict(dict(np.load(path, allow_pickle=False))))"
         )
     size = _LOCAL.unpack_from(head)[8]
     if size > HEADER_LIMIT:
-        raise source.fail(f"claims a header of {size:,} bytes, expected {HEADER_LIMIT:,} at most")
+        raise source.fail(f"claims a header of {size:,} bytes, expected at most {HEADER_LIMIT:,}")
     return source.bytes(len(head), size, "the header")
 
 
 def _tensor(
     source: Source, name: str, spec: TensorSpec, member: _Member, offset: int
 ) -> tuple[np.ndarray[Any, Any], _Member]:
-    """A tensor and its ZIP member, whose sum is known now."""
+    """Read a tensor, and add the CRC to its ZIP member."""
     array_head = _array_head(spec.dtype, spec.shape)
     start = offset + len(member.head())
     array = source.array(name, spec, start + len(array_head))
     member = member._replace(crc=zlib.crc32(byte_view(array), zlib.crc32(array_head)))
     checked = checked_array(source, name, spec, array)
-    _compare(source, offset, member.head() + array_head, "what stands before its numbers", name)
+    _compare(source, offset, member.head() + array_head, "the part before its numbers", name)
     return checked, member
 
 
 def _compare(source: Source, start: int, expected: bytes, what: str, tensor: str | None = None) -> None:
-    """Raise CheckpointError unless these bytes stand there."""
+    """Raise CheckpointError unless the file has these bytes at ``start``."""
     found = source.bytes(start, len(expected), what)
     if found != expected:
         place = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
         raise source.fail(
-            f"{what} is not as nn.save writes it, from byte {start + place} on: damaged, compressed, or a ZIP member "
-            "that is doubled, hidden or another's",
+            f"{what} differs from what nn.save writes, from byte {start + place} on: the file is damaged or "
+            "compressed, or has a duplicate, hidden or foreign ZIP member",
             tensor,
         )

@@ -1,4 +1,4 @@
-"""What a file may name: the classes of nn that are public, and NumPy's bit generators."""
+"""What a file may name: the public classes of nn, and NumPy's bit generators."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _classes: dict[str, type] = {}
 
 
 def fill(names: Mapping[str, Any]) -> None:
-    """Note the classes among the public names of nn, when nn is imported, and never again.
+    """Register the classes among the public names of nn: once, when nn is imported.
 
-    What is assigned to nn later, ``nn.Mine = Mine``, is a user's class, and no file may name it.
+    A class assigned to nn later, ``nn.Mine = Mine``, is the user's own, and no file can name it.
     """
     if not _classes:
         _classes.update(
@@ -33,18 +33,18 @@ def fill(names: Mapping[str, Any]) -> None:
 
 
 def registry() -> Mapping[str, type]:
-    """The public classes whose objects are their attributes and nothing else, by name.
+    """The public classes whose objects consist of their attributes alone, by name.
 
-    Making one without its constructor runs no code and allocates nothing.
+    Creating an object without the constructor runs no code and allocates nothing.
     """
     return MappingProxyType(_classes)
 
 
 def is_registered(kind: type) -> bool:
-    """Is it a public class, not one of the user's that has the same name?"""
+    """Whether this is a public class of nn, not a user's class of the same name."""
     return _classes.get(kind.__name__) is kind
 
 
 def arguments_of(kind: type[Any]) -> set[str]:
-    """The names of a constructor's arguments."""
+    """The names of the arguments of a constructor."""
     return set(inspect.signature(kind).parameters)

@@ -1,4 +1,4 @@
-"""Loading into objects that exist: all of it, or nothing."""
+"""Loading into existing objects: everything, or nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Change = Callable[[], object]
 
 
 class Pair(NamedTuple):
-    """Something in the file, and the object that it goes to."""
+    """Something in the file, and the object it is loaded into."""
 
     path: str
     reference: Any
@@ -30,20 +30,20 @@ class Pair(NamedTuple):
 
 
 def pairs_of(state: list[Any], model: Module) -> tuple[list[Pair], list[str]]:
-    """What belongs together by its path, and what has no counterpart."""
+    """The pairs with the same path, and a list of what has no counterpart."""
     saved, live = dict(state), members(model)
     pairs = [Pair(path, saved[path], live[path]) for path in live if "object" in saved.get(path, {})]
     return pairs, _unequal(saved, live)
 
 
 def changes_of_objects(decoder: Decoder, pairs: list[Pair]) -> tuple[list[Change], list[str]]:
-    """How to load what is in the file into the objects that it goes to, and what does not fit.
+    """The changes that load each pair, and a list of what does not fit.
 
-    Until a change is called, nothing is changed. Where the file refers to what is loaded into an object, the decoder
-    takes that object from now on.
+    Nothing changes until a change is called. From now on, where the file refers to something that is loaded into an
+    object, the decoder uses that object.
     """
     for pair in pairs:
-        decoder.stands_for(pair.reference, pair.target)
+        decoder.substitute(pair.reference, pair.target)
     changes: list[Change] = []
     wrong: list[str] = []
     for pair in pairs:
@@ -55,7 +55,7 @@ def changes_of_objects(decoder: Decoder, pairs: list[Pair]) -> tuple[list[Change
 
 
 def changes_of_arrays(arrays: Mapping[str, Any], model: Module) -> tuple[list[Change], list[str]]:
-    """The same for a file that has tensors and nothing else."""
+    """The same for a file that holds only tensors."""
     live = model._state()
     changes: list[Change] = []
     wrong = _unequal(arrays, live)
@@ -81,19 +81,19 @@ def _changes(decoder: Decoder, pair: Pair) -> list[Change]:
     if isinstance(target, tg.Tensor):
         name = entry.get("parameter", entry.get("tensor"))
         if name is None:
-            raise _Misfit(f"no tensor, expected one of shape {target.shape}")
+            raise _Misfit(f"not a tensor, expected one of shape {target.shape}")
         return [_writing(target, decoder.arrays[name])]
     if isinstance(target, np.random.Generator):
-        _require_kind(entry.get("generator", "no generator"), target.bit_generator)
+        _require_kind(entry.get("generator", "not a generator"), target.bit_generator)
         bits = decoder.fresh(pair.reference).bit_generator.state
         return [partial(setattr, target.bit_generator, "state", bits)]
-    _require_kind(entry.get("optimizer", entry.get("class", "no object")), target)
+    _require_kind(entry.get("optimizer", entry.get("class", "not an object")), target)
     if isinstance(target, Optimizer):
         return [_loading(decoder, entry, target)]
     try:
         new = decoder.fresh(pair.reference)
     except Unsaved:
-        return []  # a function, say, was in it: the one that exists stays
+        return []  # it held a function, say: the existing object stays
     return [partial(_take_over, target, new)]
 
 
@@ -117,11 +117,11 @@ def _write(tensor: tg.Tensor, array: Any) -> None:
 
 
 def _loading(decoder: Decoder, entry: Mapping[str, Any], optimizer: Optimizer) -> Change:
-    """An optimiser looks at what it is given only when it takes it over, so it does, and then takes back its own."""
+    """An optimiser checks a state only while loading it, so load it, and then restore the optimiser's own."""
     own = [param for group in optimizer.param_groups for param in group["params"]]
     for i, (reference, param) in enumerate(zip(entry["params"], own, strict=False)):
-        if decoder.standing_for(reference) not in (None, id(param)):
-            raise _Misfit(f"its parameter {i} is another one than in the file; give the parameters in the same order")
+        if decoder.known_id(reference) not in (None, id(param)):
+            raise _Misfit(f"its parameter {i} is not the one in the file; give the parameters in the same order")
     before = optimizer.state_dict()
     try:
         state, attributes = decoder.value(entry["state"]), decoder.value(entry["attributes"])

@@ -21,13 +21,13 @@ _FORMATS = {".npz": npz, ".safetensors": safetensor}
 
 
 class Loaded(NamedTuple):
-    """What a file of :func:`save` holds.
+    """The contents of a file written by :func:`save`.
 
     Attributes:
         model: the model, in the mode (training or not) it was saved in.
-        optimizer: the optimiser that was saved beside it, of this model's parameters; or None. Also None where only
-            ``model=`` was given, and the optimiser cannot be rebuilt, because its class is your own, say.
-        extra: what the caller added; or None.
+        optimizer: the optimiser that was saved with it, for this model's parameters, or None. Also None if only
+            ``model=`` was given and the optimiser cannot be rebuilt, say because its class is your own.
+        extra: what the caller added, or None.
     """
 
     model: Any
@@ -43,24 +43,23 @@ def save(
 ) -> None:
     """Write a model to one file: architecture, weights, statistics, generators and all other attributes that are data.
 
-    The file appears whole or not at all: killed at any moment, the old one is still there. Gradients are not saved. A
-    model with parts that are no data, such as a class of your own or a function, is saved too; it can be loaded into a
-    model that was built the same way.
+    The file appears whole or not at all: if the program is killed at any moment, the old file is still there. Gradients
+    are not saved. A model with parts that are not data, such as a class of your own or a function, is saved too; it can
+    be loaded into a model that was built the same way.
 
     Args:
-        path: ends with ".npz", or with ".safetensors" (``pip install 'tensorgrad-np[safetensors]'``; it has no complex
-            numbers).
+        path: ends in ".npz" or ".safetensors" (``pip install 'tensorgrad-np[safetensors]'``; no complex numbers).
         model: the model.
-        optimizer: its state and options, so that training can go on bit for bit. One that the model holds is saved
-            anyway.
-        extra: plain data of yours, such as the epoch: None, bool, int, float, str, arrays, generators, and lists,
-            tuples and dicts of them.
+        optimizer: saved with its state and options, so that training can resume bit for bit. One that the model holds
+            is saved anyway.
+        extra: plain data of your own, such as the epoch: None, bool, int, float, str, arrays, generators, and lists,
+            tuples and dicts of these.
 
     Raises:
-        ValueError: the path ends otherwise, or attributes and extra are longer than 16 MiB, arrays apart.
-        TypeError: model, optimizer or extra is something else.
-        DTypeError: the format does not have the dtype of a parameter.
-        OSError: the file cannot be written, or is there and may not be written to; the old one is as it was.
+        ValueError: the path has another ending, or attributes and extra take more than 16 MiB, not counting arrays.
+        TypeError: model, optimizer or extra has the wrong type.
+        DTypeError: the format does not support the dtype of a tensor.
+        OSError: the file cannot be written, or exists and is write-protected; the old one is unchanged.
 
     >>> import nn, os, tempfile
     >>> model = nn.MLP([2, 8, 1], norm="batch", rng=0)
@@ -95,25 +94,25 @@ def save(
 
 
 def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
-    """Read a file of :func:`save`; the model and the optimiser are built anew, or those given take over its state.
+    """Load a file written by :func:`save`: rebuild the model and the optimiser, or load their state into those given.
 
-    No code in a file is run, whoever has written it. Memory is taken for tensors that the file has the bytes of, and
-    for a header of 16 MiB at most. Every tensor must have the checksum it was saved with.
+    No code in a file is run, whoever wrote it. Memory is allocated only for tensors whose bytes are in the file, and
+    for a header of at most 16 MiB. Every tensor must have the checksum it was saved with.
 
     Args:
         path: the file.
         model: built the same way as the one that was saved. Its parameters, buffers, generators, optimisers and
-            histories take over the file's, in place; its other attributes stay. Needed where the file holds classes of
-            your own. A .safetensors file of another program, which has tensors and notes at most, needs it too.
-        optimizer: the same for the optimiser. Where it is needed and only ``model`` is given, the model is loaded, and
+            histories get the file's contents, in place; its other attributes stay. Needed if the file holds classes of
+            your own. A .safetensors file of another program, which has only tensors and perhaps notes, needs it too.
+        optimizer: the same for the optimiser. If it is needed and only ``model`` is given, the model is loaded, and
             the result's optimizer is None.
 
     Raises:
         ValueError: the path has another ending.
-        CheckpointError: the file is damaged, or does not fit ``model`` or ``optimizer``: then all that is missing,
-            unexpected, of another shape or dtype is listed, and nothing was changed. Or the file holds what only
-            ``model=`` or ``optimizer=`` can bring.
-        TypeError: ``optimizer`` without ``model``.
+        CheckpointError: the file is damaged, or does not fit ``model`` or ``optimizer``: then the message lists all
+            that is missing, unexpected, or of another shape or dtype, and nothing was changed. Or the file holds
+            something that can only be loaded into a given ``model=`` or ``optimizer=``.
+        TypeError: ``optimizer`` is given without ``model``.
         OSError: the file cannot be read.
 
     >>> import nn, os, tempfile
@@ -139,7 +138,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
                 "nn.load: an optimizer is loaded together with its model; write nn.load(path, model, optimizer)"
             )
     source, header, arrays = _read(name, file_format)
-    with source.suspected("the header describes no model"):
+    with source.blamed("the header does not describe a model"):
         if header is None:
             return _loaded_arrays(source, arrays, model, optimizer)
         decoder = Decoder(header["objects"], arrays)
@@ -149,18 +148,18 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
 
 
 def extra_of(path: str | os.PathLike[str]) -> Any:
-    """What was saved as ``extra``, without the model. Raises as :func:`load` does."""
+    """Load what was saved as ``extra``, without the model. Raises what :func:`load` raises."""
     name = os.fspath(path)
     source, header, arrays = _read(name, format_of(name, "nn.load"))
-    with source.suspected("the header describes no model"):
+    with source.blamed("the header does not describe a model"):
         return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
 
 
 def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
-    """The file, its header (None where another program has written it) and its arrays."""
+    """Read a file: itself, its header (None if another program wrote it) and its arrays."""
     with open(name, "rb") as file:
         source = Source(file, name)
-        with source.suspected("is no file of nn.save"):
+        with source.blamed("was not written by nn.save"):
             return source, *file_format.read(source)
 
 
@@ -176,7 +175,7 @@ def _loaded(
     modules = dict(model.named_modules())
     for where, reference in header["modules"]:
         if where in modules:
-            decoder.stands_for(reference, modules[where])
+            decoder.substitute(reference, modules[where])
     pairs, unequal = pairs_of(header["state"], model)
     if optimizer is not None and header["optimizer"] is None:
         unequal.append("missing: optimizer")
@@ -187,7 +186,7 @@ def _loaded(
     try:
         decoder.value(header["optimizer"])
     except Unsaved:
-        header["optimizer"] = None  # nobody has asked for it
+        header["optimizer"] = None  # the caller did not ask for it
     result = _with_the_rest(source, header, decoder, model)
     for change in changes:
         change()
@@ -211,8 +210,9 @@ def _loaded_arrays(source: Source, arrays: dict[str, Any], model: Module | None,
 
 def _require_fit(source: Source, wrong: list[str], model: Module) -> None:
     if wrong:
+        places = "1 place" if len(wrong) == 1 else f"{len(wrong)} places"
         raise source.fail(
-            f"does not fit {type(model).__name__} in {len(wrong)} places, nothing was loaded:\n  " + "\n  ".join(wrong)
+            f"does not fit {type(model).__name__} in {places}; nothing was loaded:\n  " + "\n  ".join(wrong)
         )
 
 
@@ -224,7 +224,7 @@ def _value(source: Source, decoder: Decoder, given: Any, hint: str) -> Any:
 
 
 def format_of(name: str, by: str) -> Any:
-    """The format that a path stands for by its ending. Raises ValueError for another."""
+    """The format that a path's ending stands for. Raises ValueError for another ending."""
     suffix = os.path.splitext(name)[1].lower()
     if suffix not in _FORMATS:
         raise ValueError(f"{by}: path must end with {' or '.join(_FORMATS)}, got {name!r}")
@@ -237,7 +237,7 @@ def _require(value: Any, kind: type, message: str) -> None:
 
 
 def _require_data(given: Any) -> None:
-    """Raise TypeError where the extra is no data."""
+    """Raise TypeError if part of the extra is not data."""
     waiting = [given]
     while waiting:
         item = waiting.pop()
@@ -245,5 +245,5 @@ def _require_data(given: Any) -> None:
             waiting += item
         elif isinstance(item, dict):
             if "unsaved" in item:
-                raise TypeError(f"nn.save: {item['unsaved']}; extra holds plain data")
+                raise TypeError(f"nn.save: {item['unsaved']}; extra must be plain data")
             waiting += item.values()

@@ -1,4 +1,4 @@
-"""Reading a file of which nothing is believed: its bytes, its numbers, its JSON."""
+"""Reading an untrusted file: its bytes, its numbers, its JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TensorSpec(NamedTuple):
     """What a file says about a tensor.
 
     Attributes:
-        layout: the axes in the order of their strides in memory, longest first, where that is not their own order.
+        layout: the axes in the order of their strides in memory, longest first; None if that is their own order.
     """
 
     dtype: np.dtype[Any]
@@ -36,11 +36,11 @@ class TensorSpec(NamedTuple):
 
 
 class Source:
-    """A file that is read, of which nothing is believed.
+    """An untrusted file.
 
     Args:
         file: open for reading.
-        path: how errors call it.
+        path: its name in error messages.
     """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
@@ -54,8 +54,8 @@ class Source:
         return tg.CheckpointError(f"nn.load: {self.path}:{name} {reason}")
 
     @contextlib.contextmanager
-    def suspected(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong here, it is the file's fault."""
+    def blamed(self, what: str) -> Iterator[None]:
+        """Blame the file for whatever goes wrong in a ``with`` block."""
         try:
             yield
         except (tg.CheckpointError, MemoryError, OSError):
@@ -64,24 +64,24 @@ class Source:
             raise self.fail(f"{what} ({type(error).__name__}: {error})") from error
 
     def bytes(self, start: int, count: int, what: str) -> bytes:
-        """So many bytes from there on."""
+        """``count`` bytes from ``start`` on."""
         if start + count > self.size:
             raise self.fail(f"{what} would end at byte {start + count}, but the file ends at {self.size}: truncated?")
         self.file.seek(start)
         return self.file.read(count)
 
     def array(self, name: str, spec: TensorSpec, start: int) -> np.ndarray[Any, Any]:
-        """The tensor whose bytes begin there, as they are; whoever calls has compared its size with the file's."""
+        """The tensor whose bytes begin at ``start``, unchecked; the caller has compared its size with the file's."""
         try:
             array = np.empty(spec.shape, spec.dtype)
         except ValueError as error:
-            raise self.fail(f"NumPy has no array of shape {spec.shape}", name) from error
+            raise self.fail(f"NumPy cannot make an array of shape {spec.shape}", name) from error
         rest = byte_view(array)
         self.file.seek(start)
         while len(rest):
             count = self.file.readinto(rest)  # type: ignore[attr-defined]
             if not count:
-                raise self.fail("the file ended while it was read", name)
+                raise self.fail("the file ended while it was being read", name)
             rest = rest[count:]
         return array
 
@@ -92,13 +92,13 @@ def byte_view(array: np.ndarray[Any, Any]) -> memoryview:
 
 
 def checked_array(source: Source, name: str, spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The tensor as it was in memory, once its checksum is right.
+    """The tensor as it was in memory, after a check of its checksum.
 
     Raises:
-        CheckpointError: it is not.
+        CheckpointError: the checksum is wrong, or a bool is neither 0 nor 1.
     """
     if spec.sha256 is not None and hashlib.sha256(byte_view(array)).hexdigest() != spec.sha256:
-        raise source.fail("its checksum (SHA-256) is not that of its numbers: the file is damaged", name)
+        raise source.fail("its checksum (SHA-256) does not match its numbers: the file is damaged", name)
     if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
         raise source.fail("a bool is neither 0 nor 1", name)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -108,7 +108,7 @@ def checked_array(source: Source, name: str, spec: TensorSpec, array: np.ndarray
 
 
 def strict_json(source: Source, text: bytes) -> Any:
-    """JSON without doubtful parts: UTF-8, each key once, finite numbers."""
+    """Parse JSON, accepting only UTF-8, unique keys and finite numbers."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -119,13 +119,13 @@ def strict_json(source: Source, text: bytes) -> Any:
         return found
 
     def refused(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not valid JSON")
 
-    with source.suspected("the header is no JSON"):
+    with source.blamed("the header is not valid JSON"):
         return json.loads(text.decode("utf-8"), object_pairs_hook=once, parse_constant=refused)
 
 
 def require_shape(source: Source, name: str, shape: Any) -> None:
-    """Raise CheckpointError unless it is a list of lengths."""
+    """Raise CheckpointError unless a shape is a list of lengths."""
     if not isinstance(shape, list) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise source.fail(f"shape {str(shape)[:200]} is no list of at most 64 lengths", name)
+        raise source.fail(f"shape {str(shape)[:200]} is not a list of at most 64 lengths", name)

@@ -1,11 +1,11 @@
-"""Plain values as JSON, exactly, and back.
+"""Converting plain values to JSON and back, exactly.
 
 None, True, 3, "text", 0.5, [..]      as they are
 {"float": "nan"}                      also "inf", "-inf"
-{"tuple": [..]}, {"dict": [[k, v]]}   every dict, so that an object of JSON is always one of these
+{"tuple": [..]}, {"dict": [[k, v]]}   used for every dict, so that a JSON object is always one of these
 {"dtype": "<f4"}, {"scalar": ["<f4", "0000803f"]}
-{"object": 3}                         the entry 3 of the header's objects
-{"unsaved": "why"}                    what is no data
+{"object": 3}                         entry 3 of the header's objects
+{"unsaved": "why"}                    something that is not data
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from .header import DTYPES
 __all__ = ["Unsaved", "decoded", "encoded"]
 
 _DEEPEST = 100
-_LARGEST = 4096  # bits of an integer: JSON is read in time that grows with their square
+_LARGEST = 4096  # bits of an integer; the time to read it grows with their square
 
 
 class Unsaved(Exception):
-    """Something that is no data, and what it was."""
+    """Something was not data, and so was not saved; the message says what."""
 
 
 def encoded(value: Any, path: str, reference: Callable[[Any, str], Any], depth: int = 0) -> Any:
-    """A value as JSON; ``reference`` answers for what is no plain value."""
+    """Encode a value as JSON; ``reference`` encodes what is not a plain value."""
     kind = type(value)
     if value is None or kind in (bool, str):
         return value
@@ -62,10 +62,10 @@ def _inner(value: Any, path: str, key: Any, reference: Callable[[Any, str], Any]
 
 
 def decoded(given: Any, referent: Callable[[int], Any]) -> Any:
-    """The value again; ``referent`` answers for entries of the header's objects.
+    """Decode a value; ``referent`` returns the entries of the header's objects.
 
     Raises:
-        Unsaved: there is something that was no data.
+        Unsaved: part of it was not data when it was saved.
     """
     if given is None or isinstance(given, bool | int | float | str):
         return given

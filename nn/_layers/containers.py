@@ -17,7 +17,7 @@ class Sequential(Module):
     """Modules applied one after the other, named "0", "1", ...; a slice is a Sequential of the same modules.
 
     >>> import numpy as np, nn
-    >>> nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh())(np.ones((4, 3))).shape
+    >>> nn.Sequential(nn.Linear(3, 2, rng=0), nn.Tanh())(np.ones((4, 3), np.float32)).shape
     (4, 2)
     """
 

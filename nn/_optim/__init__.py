@@ -1,1 +1,1 @@
-"""Optimisers, schedules of learning rates, bounds on gradients."""
+"""Optimisers, learning-rate schedules, gradient clipping."""

@@ -22,22 +22,22 @@ __all__ = ["Adam", "AdamW"]
 class Adam(Optimizer):
     """Adam: steps of about lr, whatever the size of the gradients (Kingma and Ba, 2015, algorithm 1).
 
-    ``m`` and ``v`` are running means of the gradient and of its square, corrected for their start at zero
-    with t, the number of updates: ``p -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)``.
+    ``m`` and ``v`` are running means of the gradient and of its square, corrected for starting at zero; t is the
+    number of updates: ``p -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)``.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
         eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``; :class:`AdamW` decays the weights
             themselves.
         amsgrad: divide by the root of the largest v so far (Reddi et al., 2018); kept as ``v_max``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0, 1.0])
@@ -88,10 +88,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam that decays the weights, not the gradients: ``p -= lr * weight_decay * p`` beside Adam's step.
+    """Adam that decays the weights, not the gradients: ``p -= lr * weight_decay * p`` in addition to Adam's step.
 
-    (Loshchilov and Hutter, 2019, algorithm 2, as PyTorch reads it.) Biases and norm parameters are usually
-    left out, with a group of their own. Arguments and errors are those of :class:`Adam`.
+    Loshchilov and Hutter, 2019, algorithm 2, as implemented in PyTorch. Biases and norm parameters are usually exempt,
+    in a group of their own. Arguments and errors are those of :class:`Adam`.
 
     >>> import nn
     >>> model = nn.MLP([4, 8, 3], norm="batch", rng=0)
@@ -128,9 +128,9 @@ class AdamW(Adam):
 
 
 def _numbers(group: ParamGroup, t: int, least: float) -> tuple[float, ...]:
-    """Weights of the means, and eps and rate as of step t.
+    """The weights of the means, and eps and the rate at step t.
 
-    The corrections of the means are two numbers: ``lr * m̂ / (sqrt(v̂) + eps) = rate * m / (sqrt(v) + eps * root)``.
+    The corrections of the means take two numbers: ``lr * m̂ / (sqrt(v̂) + eps) = rate * m / (sqrt(v) + eps * root)``.
     """
     beta1, beta2 = group["betas"]
     root = math.sqrt(1 - beta2**t)

@@ -1,4 +1,4 @@
-"""Steps divided by the size that gradients have had: RMSprop, Adagrad, Adadelta."""
+"""Steps divided by the size of past gradients: RMSprop, Adagrad, Adadelta."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class RMSprop(Optimizer):
     ``p -= lr * g / (sqrt(s) + eps)`` with ``s = alpha * s + (1 - alpha) * g²``. The same as PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
         alpha: weight of the old running mean, in [0, 1).
         eps: added to the root; at least the smallest normal number of the dtype.
         momentum: weight of the old step in a running sum of steps, in [0, 1).
-        centered: divide by the running standard deviation (Graves, 2013): s less the square of the running mean of g.
+        centered: divide by the running standard deviation (Graves, 2013): s minus the square of g's running mean.
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0, 1.0])
@@ -84,7 +84,7 @@ class RMSprop(Optimizer):
                 average_in(grad_avg, g, keep, take, u)
                 np.multiply(grad_avg, grad_avg, out=u)
                 np.subtract(square_avg, u, out=u)
-                np.maximum(u, 0, out=u)  # a constant gradient has no variance, but it is rounded
+                np.maximum(u, 0, out=u)  # rounding can make the variance negative
                 np.sqrt(u, out=u)
             np.add(u, eps, out=u)
             np.divide(g, u, out=u)
@@ -99,21 +99,21 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients so far (Duchi et al., 2011).
 
-    ``p -= lr_t * g / (sqrt(s) + eps)`` with ``s += g²`` and ``lr_t = lr / (1 + (t - 1) * lr_decay)``, t being the
+    ``p -= lr_t * g / (sqrt(s) + eps)`` with ``s += g²`` and ``lr_t = lr / (1 + (t - 1) * lr_decay)``, where t is the
     number of updates. The same as PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
-        lr_decay: how fast the learning rate falls with the updates.
+        lr_decay: how fast the learning rate falls from update to update.
         eps: added to the root; at least the smallest normal number of the dtype.
-        initial_accumulator_value: where s starts from.
+        initial_accumulator_value: the initial value of s.
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0])
@@ -166,22 +166,22 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps in proportion to those made before, divided by the size of gradients (Zeiler, 2012, algorithm 1).
+    """Steps in proportion to past steps, divided by the size of the gradients (Zeiler, 2012, algorithm 1).
 
     ``d = g * sqrt(a + eps) / sqrt(s + eps)`` and ``p -= lr * d``, with running means s of g² and a of d². The same as
     PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: a factor on the step.
         rho: weight of the old running means, in [0, 1).
-        eps: added under the roots; the first steps are about its root.
+        eps: added under the roots; the first steps are about its square root in size.
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0])

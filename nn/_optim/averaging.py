@@ -1,4 +1,4 @@
-"""Averages of weights."""
+"""Averages of a model's weights."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["ExponentialMovingAverage"]
 class ExponentialMovingAverage:
     """An exponential moving average of a model's weights, which often predict better than the last ones.
 
-    ``a = decay * a + (1 - decay) * w`` at every :meth:`update`; the first takes the weights as they are. Buffers, such
-    as running means, are not averaged but copied.
+    ``a = decay * a + (1 - decay) * w`` at every :meth:`update`; the first one copies the weights. Buffers, such as
+    running means, are not averaged but copied.
 
     Args:
-        model: whose parameters are averaged.
+        model: the model whose parameters are averaged.
         decay: weight of the old average, in [0, 1].
 
     Attributes:
-        decay: may be changed between updates.
-        updates: how many there were.
-        averages: arrays by the dotted paths of parameters and buffers.
+        decay: can be changed between updates.
+        updates: the number of updates so far.
+        averages: arrays, by the dotted paths of parameters and buffers.
 
     Raises:
         ValueError: decay is out of range.
@@ -56,10 +56,10 @@ class ExponentialMovingAverage:
         self.updates = 0
         self.averages: dict[str, Any] = model.state_dict()
         self._structure = -1  # of the model, when the pairs were made
-        self._pairs: list[tuple[tg.Tensor, Any, bool]] = []  # tensors and their averages; is it a parameter?
+        self._pairs: list[tuple[tg.Tensor, Any, bool]] = []  # tensor, average, is it a parameter
 
     def update(self) -> None:
-        """Take the weights of now into the average, after the optimiser's step; also in a compiled step.
+        """Add the current weights to the average, after the optimiser's step; this works in a compiled step, too.
 
         Raises GraphError if parameters were added, removed or cast since the average was made.
         """
@@ -87,15 +87,15 @@ class ExponentialMovingAverage:
         self.updates += 1
 
     def copy_to(self, model: Module) -> None:
-        """Write the average into a model of the same structure, for good.
+        """Write the average into a model of the same structure, permanently.
 
-        Raises GraphError if the model has other parameters.
+        Raises GraphError if the model's parameters are different.
         """
         self._write(self._known(model), self.averages)
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
-        """The model has the averaged weights in a ``with`` block, and its own again after it.
+        """Give the model the averaged weights in a ``with`` block, and its own ones back after it.
 
         Raises GraphError if parameters were added, removed or cast since the average was made.
         """
@@ -112,9 +112,9 @@ class ExponentialMovingAverage:
         return {"decay": self.decay, "updates": self.updates, "averages": copy.deepcopy(self.averages)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave.
+        """Load a state that :meth:`state_dict` returned.
 
-        Raises ValueError for other names, shapes or dtypes, or numbers out of range; nothing was changed then.
+        Raises ValueError if names, shapes or dtypes differ or a number is out of range; nothing is changed then.
         """
         me = "ExponentialMovingAverage.load_state_dict: nothing was loaded"
         if not isinstance(state, Mapping) or set(state) != {"averages", "decay", "updates"}:
@@ -123,7 +123,7 @@ class ExponentialMovingAverage:
         decay = require_within(me, "decay", state["decay"], most=1)
         updates = count(me, "updates", state["updates"], 0)
         if not isinstance(state["averages"], Mapping):
-            raise ValueError(f"{me}: averages must be arrays by name, got {state['averages']!r}")
+            raise ValueError(f"{me}: averages must be a dict of arrays, got {state['averages']!r}")
         given = {name: np.asarray(array) for name, array in state["averages"].items()}
         if _facts(given) != _facts(self.averages):
             differing = sorted({name for name, *_ in _facts(given) ^ _facts(self.averages)})
@@ -136,7 +136,7 @@ class ExponentialMovingAverage:
         tensors = model._state()
         if differing := _facts(tensors) ^ _facts(self.averages):
             raise tg.GraphError(
-                "ExponentialMovingAverage: the model is not as it was averaged: names, shapes or dtypes differ in "
+                "ExponentialMovingAverage: the model has changed: names, shapes or dtypes differ in "
                 f"{', '.join(sorted({name for name, *_ in differing}))}; make the average after changing the model"
             )
         return tensors

@@ -1,4 +1,4 @@
-"""Bounds on gradients."""
+"""Gradient clipping."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def clip_grad_norm_(
     *,
     error_if_nonfinite: bool = True,
 ) -> float:
-    """Scale all gradients in place, so that their norm, taken together, is at most ``max_norm``.
+    """Scale all gradients in place so that the norm of all of them together is at most ``max_norm``.
 
     Args:
         parameters: those without a gradient are left alone.
         max_norm: the bound.
         norm_type: p of the p-norm; infinity, also as "inf", for the largest absolute value.
-        error_if_nonfinite: raise where the norm is NaN or infinite; else gradients become NaN or 0, as in
-            PyTorch.
+        error_if_nonfinite: raise an error if the norm is NaN or infinite; otherwise the gradients become NaN or 0, as
+            in PyTorch.
 
     Returns:
-        The norm before.
+        The norm before scaling.
 
     Raises:
         NonFiniteError: the norm is NaN or infinite. No gradient was changed.
-        ValueError: ``max_norm`` is no number of at least 0, ``norm_type`` none above 0.
-        TypeError: something that is no parameter.
+        ValueError: ``max_norm`` is not a number of at least 0, or ``norm_type`` is not a number above 0.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([0.0, 0.0])
@@ -66,9 +66,9 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[tg.Tensor] | tg.Tensor, clip_value: float) -> None:
-    """Bound every element of all gradients to ``[-clip_value, clip_value]``, in place. NaN stays NaN.
+    """Clip every element of all gradients to ``[-clip_value, clip_value]``, in place. NaN stays NaN.
 
-    Raises ValueError for a ``clip_value`` that is no number of at least 0, TypeError for what is no parameter.
+    Raises ValueError if ``clip_value`` is not a number of at least 0, TypeError if something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([0.0, 0.0])
@@ -95,7 +95,7 @@ def _require_bound(op: str, name: str, value: Any) -> None:
 
 def _with_gradient(op: str, parameters: Iterable[tg.Tensor] | tg.Tensor) -> list[tg.Tensor]:
     if isinstance(parameters, Module):
-        raise TypeError(f"{op}: parameters must be parameters, got {parameters.brief()}; write model.parameters()")
+        raise TypeError(f"{op}: expected parameters, got {parameters.brief()}; write model.parameters()")
     given = [parameters] if isinstance(parameters, tg.Tensor) else list(parameters)
     for i, p in enumerate(given):
         if not isinstance(p, tg.Tensor):
@@ -115,7 +115,7 @@ def _norm_and_scale(
         bad = [name for name, g in zip(names, gradients, strict=True) if not np.isfinite(g).all()]
         raise tg.NonFiniteError(
             f"clip_grad_norm_: the norm of the gradients is {norm}, because of {', '.join(bad)}; no gradient was "
-            "changed (error_if_nonfinite=False lets it pass)"
+            "changed (write error_if_nonfinite=False to allow this)"
         )
     return norm, max_norm / norm
 
@@ -131,6 +131,6 @@ def _norm(gradients: tuple[Any, ...], order: float) -> float:
     peak = max(peaks, default=0.0)
     if order == math.inf or peak == 0 or peak == math.inf:
         return peak
-    # Scaled by the largest element, so that powers neither overflow nor vanish.
+    # Scaled by the largest element, so that powers neither overflow nor underflow.
     total = math.fsum(float(np.sum((np.abs(g) / peak) ** order, dtype=np.float64)) for g in gradients)
     return peak * total ** (1 / order)

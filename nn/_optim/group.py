@@ -1,4 +1,4 @@
-"""A group of parameters with its options, and the checks of options."""
+"""Groups of parameters with their options, and checks of the options."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _SWITCHES = ["weight_decay", "decoupled_weight_decay", "momentum", "dampening", 
 
 
 class ParamGroup(dict[str, Any]):
-    """Parameters ("params") and the options they are updated with, which may be changed between steps."""
+    """Parameters ("params") and the options they are updated with, which can be changed between steps."""
 
-    scheduled: tuple[float | None, float] = (None, 0.0)  # the learning rate a schedule has set, and its base
+    scheduled: tuple[float | None, float] = (None, 0.0)  # the learning rate that a schedule has set, and its base
 
     @property
     def branches(self) -> tuple[bool, ...]:
-        """Which options are in use, as far as they decide what is computed."""
+        """Whether each of the options that decide what is computed is in use."""
         return tuple(bool(self.get(name)) for name in _SWITCHES)
 
 
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:
-    """Raise ValueError for an option, unless the condition holds."""
+    """Raise ValueError about an option unless the condition holds."""
     if not condition:
         raise ValueError(f"{me}: {name} must be {expected}, got {value!r}")
 
@@ -43,7 +43,7 @@ def require_betas(me: str, betas: Any) -> None:
 
 
 def require_within(me: str, name: str, value: Any, *, most: float = math.inf, below: float = math.inf) -> float:
-    """The value as a float, if it is a finite number from 0 on, of at most so much or below it. Raises ValueError."""
+    """The value as a float, if it is from 0 up to ``most``, or to just below ``below``. Raises ValueError."""
     given = number(me, name, value)
     if not 0 <= given <= most or given >= below:
         require(me, name, value, False, f"in [0, {most:g}]" if below == math.inf else f"in [0, {below:g})")

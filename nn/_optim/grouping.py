@@ -15,12 +15,12 @@ _UNDECAYED = (BatchNorm, LayerNorm, RMSNorm, GroupNorm, PReLU)
 
 
 def no_decay(model: Module) -> list[dict[str, Any]]:
-    """The parameters of a model in two groups for an optimiser: those that decay, and those that do not.
+    """Split a model's parameters into two groups for an optimiser: those that decay, and those that do not.
 
-    Biases, slopes and scales, which have fewer than two axes, do not, nor do the parameters of norms and of PReLU:
-    their group has ``weight_decay`` 0. A group that would be empty is left out.
+    Biases, slopes and scales, which have fewer than two axes, do not decay, nor do the parameters of norms and of
+    PReLU: their group has ``weight_decay`` 0. An empty group is left out.
 
-    Raises ValueError for a model without parameters.
+    Raises ValueError if the model has no parameters.
 
     >>> import nn
     >>> model = nn.MLP([4, 8, 3], norm="batch", rng=0)

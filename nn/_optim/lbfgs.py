@@ -1,4 +1,4 @@
-"""L-BFGS, by SciPy: ``pip install "tensorgrad-np[special]"``."""
+"""L-BFGS, using SciPy: ``pip install "tensorgrad-np[special]"``."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ R = TypeVar("R")
 
 
 class LBFGS(Optimizer):
-    """Steps along directions that know the curvature, with a search along each (Byrd et al., 1995).
+    """Steps in directions that take the curvature into account, with a line search along each (Byrd et al., 1995).
 
-    For losses without noise: of all the data, or of one large batch a step. Each :meth:`step` runs SciPy's L-BFGS-B
-    from where the parameters are, in float64, and begins its history anew; no state is kept between steps. There is no
+    For losses without noise: on all the data, or on one large batch per step. Each :meth:`step` runs SciPy's L-BFGS-B
+    from the current parameters, in float64, with an empty history; no state is kept between steps. There is no
     learning rate.
 
     Args:
         params: parameters, in one group.
-        max_iter: directions a step.
-        max_eval: evaluations of the loss a step, about; by default a quarter more than ``max_iter``.
-        tolerance_grad: a step ends where no element of the gradient is larger.
-        tolerance_change: a step ends where the loss falls by less, relative to itself or to 1.
-        history_size: so many pairs of steps and changes of gradients make the curvature.
-        skip_nonfinite: a loss or a gradient that is not finite is no error: the step changes nothing.
+        max_iter: the most directions per step.
+        max_eval: the most evaluations of the loss per step, roughly; by default a quarter more than ``max_iter``.
+        tolerance_grad: a step ends when no element of the gradient is larger than this.
+        tolerance_change: a step ends when the loss falls by less than this, relative to the larger of itself and 1.
+        history_size: how many pairs of steps and gradient changes approximate the curvature.
+        skip_nonfinite: a step with a loss or gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice; several groups.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters or several groups, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([-1.0, 2.0])
@@ -69,7 +69,7 @@ class LBFGS(Optimizer):
         super().__init__(params, options, skip_nonfinite=skip_nonfinite)
         if len(self.param_groups) > 1:
             raise ValueError(
-                f"LBFGS: params must be in one group, got {len(self.param_groups)}: a direction is of all of them; "
+                f"LBFGS: params must be in one group, got {len(self.param_groups)}: a direction involves all of them; "
                 "write model.parameters()"
             )
 
@@ -84,24 +84,24 @@ class LBFGS(Optimizer):
         return {}
 
     def step(self, closure: Callable[[], R] | None = None) -> R | None:
-        """Run up to ``max_iter`` iterations, and leave the parameters at the best point that was met.
+        """Run up to ``max_iter`` iterations, and leave the parameters at the best point found.
 
         Args:
-            closure: computes the loss, goes back through it, and returns it; called many times, with the gradients
-                of before forgotten.
+            closure: computes the loss, calls ``backward()`` on it, and returns it; it is called many times, each time
+                with the gradients reset.
 
         Returns:
-            What ``closure`` returned first.
+            The first result of ``closure``.
 
         Raises:
             ImportError: SciPy is not installed.
             TypeError: there is no closure, or it does not return a loss.
-            NonFiniteError: a loss or a gradient is NaN or infinite. No parameter was changed. With ``skip_nonfinite``
+            NonFiniteError: a loss or gradient is NaN or infinite. No parameter was changed. With ``skip_nonfinite``
                 such a step is counted in ``skipped``, and changes nothing.
             GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
         """
         if closure is None:
-            raise TypeError("LBFGS.step: it needs a closure, which computes the loss, calls backward() and returns it")
+            raise TypeError("LBFGS.step: it needs a closure that computes the loss, calls backward() and returns it")
         try:
             from scipy import optimize
         except ImportError as error:
@@ -134,7 +134,7 @@ class LBFGS(Optimizer):
 
 
 class _Search:
-    """The loss as a function of all parameters, end to end in float64."""
+    """The loss as a function of all parameters, concatenated in float64."""
 
     def __init__(self, optimizer: LBFGS, closure: Callable[[], Any]) -> None:
         self.optimizer = optimizer

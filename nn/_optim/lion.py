@@ -20,19 +20,19 @@ __all__ = ["Lion"]
 class Lion(Optimizer):
     """Steps of lr up or down, by the sign of a mean of gradients (Chen et al., 2023, algorithm 2).
 
-    ``p -= lr * sign(beta1 * m + (1 - beta1) * g)``, then ``m = beta2 * m + (1 - beta2) * g``. Of state it has one array
-    where Adam has two. It wants a learning rate 3 to 10 times smaller than Adam's.
+    ``p -= lr * sign(beta1 * m + (1 - beta1) * g)``, then ``m = beta2 * m + (1 - beta2) * g``. Its state is one array
+    per parameter, where Adam has two. It needs a learning rate 3 to 10 times smaller than Adam's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
-        betas: weights of the old mean, in the step and in what is kept, in [0, 1).
-        weight_decay: beside the step, ``p -= lr * weight_decay * p``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        betas: weights of the old mean, in the step and in the new mean, in [0, 1).
+        weight_decay: in addition to the step, ``p -= lr * weight_decay * p``.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0, 1.0, 1.0])

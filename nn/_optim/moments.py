@@ -1,4 +1,4 @@
-"""The passes that several optimisers share."""
+"""Updates of running means, which several optimisers share."""
 
 from __future__ import annotations
 

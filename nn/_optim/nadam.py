@@ -1,4 +1,4 @@
-"""Kin of Adam: NAdam, with Nesterov's momentum, and RAdam, which is careful with its first steps."""
+"""Variants of Adam: NAdam, with Nesterov momentum, and RAdam, with cautious first steps."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["NAdam", "RAdam"]
 
 
 class NAdam(Optimizer):
-    """Adam that looks ahead as Nesterov's momentum does (Dozat, 2016). The same as PyTorch's.
+    """Adam that looks ahead, as Nesterov momentum does (Dozat, 2016). The same as PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
         eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``.
-        momentum_decay: how fast the momentum of step t, ``beta1 * (1 - 0.96**(t * momentum_decay) / 2)``, comes up to
+        momentum_decay: how fast the momentum of step t, ``beta1 * (1 - 0.96**(t * momentum_decay) / 2)``, approaches
             beta1.
-        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, and not the gradient.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, not the gradient.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0, 1.0])
@@ -97,20 +97,20 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam whose first steps, while v is a mean of too few, are plain ones (Liu et al., 2020). The same as PyTorch's.
+    """Adam with plain momentum steps while v is a mean of too few gradients (Liu et al., 2020). The same as PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
         betas: weights of the old running means, in [0, 1).
         eps: added to the root; at least the smallest normal number of the dtype.
         weight_decay: added to the gradient as ``weight_decay * p``.
-        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, and not the gradient.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        decoupled_weight_decay: decay the weights, as :class:`AdamW` does, not the gradient.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0])
@@ -165,7 +165,7 @@ class RAdam(Optimizer):
 
 
 class _Next:
-    """The next step of a run: a compiled one is traced again when it turns out to be of the other kind."""
+    """The next step of a run; a compiled step is traced again when this one is of the other kind."""
 
     def __init__(self, group: ParamGroup, run: Run) -> None:
         self._group, self._run = group, run
@@ -176,13 +176,13 @@ class _Next:
 
 
 def _length(group: ParamGroup, t: int) -> float:
-    """Of how many gradients v is about a mean: rho_t in the paper."""
+    """Roughly how many gradients v is a mean of: rho_t in the paper."""
     beta2 = group["betas"][1]
     return 2 / (1 - beta2) - 1 - 2 * t * beta2**t / (1 - beta2**t)
 
 
 def _rectification(group: ParamGroup, t: int) -> float:
-    """What a step is multiplied by: r_t in the paper, with the correction of v's start at zero; else 1."""
+    """The factor of a step: r_t in the paper, times the correction for v starting at zero; 1 for a plain step."""
     beta2 = group["betas"][1]
     most, length = 2 / (1 - beta2) - 1, _length(group, t)
     if length <= 5:

@@ -14,25 +14,25 @@ __all__ = ["OneCycleLR"]
 
 
 class OneCycleLR(LRScheduler):
-    """Up from ``max_lr / div_factor`` to ``max_lr``, and down to far below where it began (Smith and Topin, 2018).
+    """Go up from ``max_lr / div_factor`` to ``max_lr``, then down to far below the start (Smith and Topin, 2018).
 
-    The optimiser's own learning rates are not used. Momentum (beta1 of Adam and its kin) goes the other way.
+    The optimiser's own learning rates are not used. Momentum (beta1 of Adam and its variants) goes the other way.
 
     Args:
-        optimizer: whose learning rates are set.
-        max_lr: the highest rate; one number, or one for each group.
-        total_steps: steps in all; another one is an error.
+        optimizer: the optimiser whose learning rates are set.
+        max_lr: the highest rate; one number, or one per group.
+        total_steps: the number of steps in all; one more is an error.
         pct_start: the share of them on the way up, in [0, 1].
-        anneal_strategy: along a cosine ("cos"), or a straight line ("linear").
-        cycle_momentum: change the momentum, too?
+        anneal_strategy: go along a cosine ("cos") or a straight line ("linear").
+        cycle_momentum: change the momentum, too.
         base_momentum: the momentum at the highest rate.
         max_momentum: the momentum at the beginning and at the end.
-        div_factor: how many times smaller than the highest rate is the first?
-        final_div_factor: how many times smaller than the first is the last?
-        three_phase: come down as long as up, to where it began, and then to the end?
+        div_factor: the highest rate divided by the first.
+        final_div_factor: the first rate divided by the last.
+        three_phase: come back down to the first rate in as many steps as up, and only then go on to the last.
 
     Raises:
-        ValueError: an argument is out of range; the optimiser has no momentum to change; one step too many.
+        ValueError: an argument is out of range, the optimiser has no momentum to change, or there is one step too many.
 
     >>> import nn
     >>> optimizer = nn.SGD([nn.Parameter([1.0])], momentum=0.9)
@@ -97,7 +97,7 @@ class OneCycleLR(LRScheduler):
 
     def _require_step(self, epoch: int) -> None:
         if epoch > self.total_steps:
-            raise ValueError(f"OneCycleLR: this is step {epoch}, after the last of total_steps={self.total_steps}")
+            raise ValueError(f"OneCycleLR: step {epoch} is beyond the last of total_steps={self.total_steps}")
 
     def _set(self, epoch: int) -> None:
         self._require_step(epoch)
@@ -119,7 +119,7 @@ class OneCycleLR(LRScheduler):
         return self._between([first, top, first, last] if self.three_phase else [first, top, last], epoch)
 
     def _between(self, values: list[float], epoch: int) -> float:
-        """Where a value is that goes from the first of these to the last, turning where the phases end."""
+        """Interpolate at ``epoch`` between values that are reached at the ends of the phases."""
         peak, end = self.pct_start * self.total_steps - 1, float(self.total_steps - 1)
         ends = [0.0, peak, 2 * peak, end] if self.three_phase else [0.0, peak, end]
         i = next((i for i in range(1, len(ends) - 1) if epoch <= ends[i]), len(ends) - 1)

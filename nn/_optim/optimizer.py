@@ -1,4 +1,4 @@
-"""What optimisers have in common."""
+"""The base class of optimisers."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ Rule = Callable[..., None]
 class Optimizer:
     """Base class of optimisers: parameters in groups, each with its options.
 
-    Ctrl-C during :meth:`step` ends the program after it, so that parameters, state and counts of updates are always
-    those of one step. (The running statistics of a batch normalisation belong to the forward pass: they may be one
-    step ahead.)
+    Ctrl-C during :meth:`step` takes effect after it, so that parameters, state and counts of updates always belong to
+    the same step. (The running statistics of a batch normalisation belong to the forward pass: they can be one step
+    ahead.)
 
-    An optimiser knows the parameters it was given. One that was replaced or cast since is an error at the next step;
-    one that the model got since is not known, and stays as it is: make the optimiser after changing the model.
+    An optimiser updates the parameters it was given. If one of them is replaced or cast, the next step raises an error;
+    one that is added to the model later is left as it is: make the optimiser after changing the model.
 
-    A subclass passes on the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
+    A subclass passes the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
-        defaults: the options of a group that has none of its own.
-        numbers: what a parameter's history has beside its count of updates, with the values they start from.
-        skip_nonfinite: let a step with a gradient that is not finite change nothing, instead of raising.
+        params: parameters, or groups: dicts with "params" and options of their own.
+        defaults: the options of groups that do not set them.
+        numbers: what a parameter's history has in addition to its count of updates, with the initial values.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Attributes:
-        param_groups: the groups; an option may be changed between steps, ``param_groups[0]["lr"] = 0.1``.
-        skip_nonfinite: may be changed between steps.
+        param_groups: the groups; an option can be changed between steps, ``param_groups[0]["lr"] = 0.1``.
+        skip_nonfinite: can be changed between steps.
         skipped: how many steps were skipped.
     """
 
@@ -87,7 +87,7 @@ class Optimizer:
             members = item["params"]
             members = [members] if isinstance(members, tg.Tensor) else list(members)
             if not members:
-                raise ValueError(f"{me}: params of a group is empty")
+                raise ValueError(f"{me}: 'params' of a group is empty")
             options = {key: _plain(value) for key, value in {**defaults, **item}.items() if key != "params"}
             groups.append(ParamGroup({"params": members, **options}))
         seen: set[int] = set()
@@ -98,30 +98,30 @@ class Optimizer:
             if not param.is_leaf:
                 raise tg.GraphError(f"{me}: {name} is the result of an operation; give the leaf it was computed from")
             if param.dtype.kind != "f":
-                raise tg.DTypeError(f"{me}: {name} must be of floating point, got {param.dtype}")
+                raise tg.DTypeError(f"{me}: {name} must have a floating-point dtype, got {param.dtype}")
             if id(param) in seen:
-                raise ValueError(f"{me}: {name} is given twice; it would be updated twice a step")
+                raise ValueError(f"{me}: {name} is given twice; it would be updated twice per step")
             seen.add(id(param))
         return groups
 
     @property
     def lr(self) -> float:
         """The learning rate of the first group; assigning sets it for all groups."""
-        return self._rated()[0]["lr"]
+        return self._groups_with_lr()[0]["lr"]
 
     @lr.setter
     def lr(self, value: float) -> None:
         lr = number(type(self).__name__, "lr", value, 0)
-        for group in self._rated():
+        for group in self._groups_with_lr():
             group["lr"] = lr
 
-    def _rated(self) -> list[ParamGroup]:
+    def _groups_with_lr(self) -> list[ParamGroup]:
         if "lr" not in self.param_groups[0]:
             raise AttributeError(f"{type(self).__name__} has no learning rate: it searches along each direction")
         return self.param_groups
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters: ``grad`` is None."""
+        """Reset the gradients of all parameters to None."""
         for bucket in self._buckets:
             for param in bucket.params:
                 param.grad = None
@@ -130,7 +130,7 @@ class Optimizer:
         """Update every parameter that has a gradient, in place; one without is left alone.
 
         Args:
-            closure: called first: computes the loss, goes back through it, and returns it.
+            closure: called first; it computes the loss, calls ``backward()`` on it, and returns it.
 
         Returns:
             What ``closure`` returned.
@@ -138,8 +138,8 @@ class Optimizer:
         Raises:
             NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed. With
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
-            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; a compiled step
-                that would have to decide whether to skip.
+            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; or a compiled
+                step would have to decide whether to skip.
             ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
@@ -160,7 +160,7 @@ class Optimizer:
     def _skips(self, bad: Any) -> bool:
         if not isinstance(bad, bool):
             raise tg.GraphError(
-                f"{self._by}: skip_nonfinite decides by values, which a compiled step cannot; call step() outside of "
+                f"{self._by}: skip_nonfinite branches on values, which a compiled step cannot do; call step() outside "
                 "the compiled function, or make the optimiser without skip_nonfinite"
             )
         self.skipped += bad
@@ -189,24 +189,24 @@ class Optimizer:
                 np.subtract(memory, update, out=memory)
 
     def _check(self, group: ParamGroup) -> None:
-        """Raise ValueError for an option out of range."""
+        """Raise ValueError if an option is out of range."""
         raise NotImplementedError(f"{type(self).__name__} must define _check")
 
     def _slots(self, group: ParamGroup) -> Mapping[str, float]:
-        """The names of the arrays of state that a group needs, and what they are filled with at first."""
+        """The names of the state arrays that a group needs, and their initial values."""
         raise NotImplementedError(f"{type(self).__name__} must define _slots")
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        """Count an update of a run (``run.advance()``), and give the function that computes it for each part.
+        """Count an update of a run (``run.advance()``), and return the function that computes it for each part.
 
-        The function gets g, the gradient, not to be written to; u, for what is to be subtracted from the parameters;
-        w, to compute in; and by their names the arrays of state, to be updated. All have the same shape. What changes
-        from step to step it gets from :func:`tensorgrad.host`.
+        The function is called with g, the gradient, which it must not write to; u, which it fills with the amount to
+        subtract from the parameters; w, a scratch array; and the state arrays by name, which it updates. All have the
+        same shape. What changes from step to step comes from :func:`tensorgrad.host`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define _rule")
 
     def _decoupled(self, group: ParamGroup) -> bool:
-        """Does weight decay shrink the weights, and is no part of the gradient?"""
+        """Whether weight decay shrinks the weights, rather than being part of the gradient."""
         return bool(group.get("decoupled_weight_decay"))
 
     # --- state -----------------------------------------------------------------------------------------
@@ -215,10 +215,10 @@ class Optimizer:
         return {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of the state, so that training can go on elsewhere, bit for bit.
+        """Copies of the state, so that training can resume elsewhere, bit for bit.
 
-        "state" has, by the parameter's position, its number of updates "t" and its arrays; "param_groups" has
-        the options, with positions for parameters.
+        "state" has each parameter's number of updates "t" and its arrays, by the parameter's position; "param_groups"
+        has the options, with positions in place of parameters.
 
         >>> import numpy as np, nn
         >>> w = nn.Parameter([1.0])
@@ -243,10 +243,10 @@ class Optimizer:
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave, from an optimiser of the same class and as many parameters.
+        """Load a state returned by :meth:`state_dict` of an optimiser of the same class with as many parameters.
 
         Raises:
-            ValueError: groups, names, shapes or dtypes do not fit. It lists all that is wrong; nothing was
+            ValueError: groups, names, shapes or dtypes do not fit. The message lists all that is wrong; nothing was
                 changed.
         """
         wrong = self._misfits(state)
@@ -266,7 +266,7 @@ class Optimizer:
                     bucket.state[name][a:b] = start if entry is None else np.ravel(entry[name])
 
     def _misfits(self, state: Mapping[str, Any]) -> list[str]:
-        """What of a state does not fit, in words."""
+        """A list of what does not fit in a state, in words."""
         indices = self._indices()
         if not isinstance(state, Mapping) or not {"param_groups", "state"} <= set(state):
             got = list(state) if isinstance(state, Mapping) else type(state).__name__
@@ -303,7 +303,7 @@ class Optimizer:
 
 
 def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots: Iterable[str]) -> list[str]:
-    """What of one parameter's state does not fit, in words."""
+    """A list of what does not fit in one parameter's state, in words."""
     if set(entry) != {*numbers, *slots}:
         return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
     wrong = []
@@ -321,7 +321,7 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
 
 @tg.indivisible
 def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, skip: bool) -> bool:
-    """Is a gradient not finite? Raises NonFiniteError if that is not to be skipped."""
+    """Whether a gradient is not finite. Raises NonFiniteError in that case unless ``skip`` is set."""
     if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):
         return False
     if skip:
@@ -332,11 +332,11 @@ def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, 
                 f"{by}: the gradient of {param.name or f'parameter {i}'!r}, shape {param.shape}, holds NaN or "
                 f"infinity in {bad} of {param.size} places; no parameter was changed"
             )
-    raise AssertionError("a gradient that is not finite was found, and is not there")
+    raise AssertionError("a gradient that is not finite was found, but no parameter has it")
 
 
 def _plain(option: Any) -> Any:
-    """Numbers of NumPy as Python's, which do not compute in their own precision."""
+    """Convert NumPy numbers to Python's, which do not bring a precision of their own."""
     if isinstance(option, tuple | list):
         return tuple(map(_plain, option))
     return option.item() if isinstance(option, np.generic) else option

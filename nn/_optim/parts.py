@@ -1,8 +1,8 @@
-"""Parameters in parts that fit a processor's cache.
+"""Parameters in parts that fit in the processor's cache.
 
-An update is a dozen NumPy calls, each a pass over its arrays. Small parameters are laid end to end, so that there are a
-dozen calls for all of them together and not for each; large ones are cut into blocks of rows, so that only the first
-pass over a block waits for memory. The state lies end to end, too. Parameters stay where they are.
+An update is a dozen NumPy calls, each a pass over its arrays. Small parameters are concatenated, so that a dozen calls
+serve all of them together; large ones are cut into blocks of rows, so that only the first pass over a block waits for
+memory. The state is concatenated, too. Parameters stay where they are.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .group import ParamGroup
 
 __all__ = ["Bucket", "Part", "Run"]
 
-BLOCK = 1 << 18  # bytes; more is no faster, much less is slower
+BLOCK = 1 << 18  # bytes; more is not faster, and much less is slower
 
 
 class _Place(NamedTuple):
     """Where a part is: in the parameters, and in the state."""
 
     members: range  # positions in the bucket
-    rows: slice | None  # which rows of the only member; None for all there is
+    rows: slice | None  # which rows of the only member; None for all
     start: int
     stop: int
     shape: tuple[int, ...]
 
 
 class Part:
-    """What one round of NumPy calls updates: small parameters end to end, or rows of a large one.
+    """What one round of NumPy calls updates: concatenated small parameters, or rows of a large one.
 
     Attributes:
-        pieces: of each member its position in the run, and which rows of it (None: all of it).
+        pieces: for each member, its position in the run, and which of its rows (None for all).
     """
 
     def __init__(self, bucket: Bucket, place: _Place, scratch: list[Any], first: int) -> None:
@@ -51,29 +51,29 @@ class Part:
             self._updates = [self._scratch[0][a:b].reshape(shape) for (a, b), shape in zip(cuts, shapes, strict=True)]
 
     def gathered(self, arrays: list[Any]) -> Any:
-        """The arrays of the members, end to end, or the rows of the only one. Not to be written to."""
+        """The arrays of the members, concatenated, or the rows of the only one. The caller must not write to it."""
         if len(self.pieces) > 1:
             return np.concatenate([arrays[k] for k, _ in self.pieces], axis=None)
         ((k, rows),) = self.pieces
         return arrays[k] if rows is None else arrays[k][rows]
 
     def memory(self) -> tuple[list[Any], dict[str, Any], list[Any]]:
-        """Three arrays to compute in, and the state by name, in the shape of the gradient; views of the first of them.
+        """Three scratch arrays and the state by name, in the shape of the gradient, and views of the first array.
 
-        The first is for what is to be subtracted, and the views for that of each member.
+        The first array is for the amount to subtract from the parameters, and each view has that of one member.
         """
         scratch, state, updates = self._scratch, self._state, self._updates
         if tg.array_of(scratch[0]) is scratch[0]:
             return scratch, state, updates
-        lift = tg.array_of  # a compiler follows
+        lift = tg.array_of  # a compiler is tracing
         return [lift(a) for a in scratch], {k: lift(a) for k, a in state.items()}, [lift(a) for a in updates]
 
 
 class Run:
-    """Neighbouring parameters with a gradient and the same history: what is updated together.
+    """Neighbouring parameters with gradients and the same history, which are updated together.
 
     Attributes:
-        least: the dtype's smallest normal number; a smaller eps could be rounded to 0, and divide by it.
+        least: the dtype's smallest normal number; a smaller eps could be rounded to 0, which would be divided by.
     """
 
     def __init__(self, bucket: Bucket, start: int, stop: int) -> None:
@@ -86,7 +86,7 @@ class Run:
         self._start, self._stop = start, stop
 
     def number(self, name: str) -> Any:
-        """A number of these parameters' history, such as "t", how many updates they have had."""
+        """A number from these parameters' history, such as "t", how many updates they have had."""
         return self._numbers[name][self._start]
 
     def advance(self, **numbers: float) -> int:
@@ -98,15 +98,15 @@ class Run:
 
 
 class Bucket:
-    """The parameters of one group that have one dtype, with their state and history.
+    """The parameters of one group and one dtype, with their state and history.
 
     Attributes:
         params: large ones before small ones, so that small ones are neighbours.
         offsets: where each begins in the state.
-        initial: the history of a parameter at first: no updates ("t"), and the numbers that an optimiser adds.
+        initial: the initial history of a parameter: no updates ("t"), and the numbers that an optimiser adds.
         numbers: the history of each parameter, by name.
-        state: arrays by name, of all parameters end to end; made when they are first needed.
-        used: the names of those that the options of now need.
+        state: arrays by name, of all parameters concatenated; made when they are first needed.
+        used: the names of those that the current options need.
     """
 
     def __init__(self, group: ParamGroup, params: list[Any], numbers: Mapping[str, float]) -> None:
@@ -122,10 +122,10 @@ class Bucket:
         self._runs: dict[tuple[int, int], Run] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runs": {}}  # a copy has views of its own state
+        return {**self.__dict__, "_runs": {}}  # a copy makes views of its own state
 
     def allocate(self, slots: Mapping[str, float]) -> None:
-        """Use these arrays of state; make those that are missing, filled with the value they start from."""
+        """Use these state arrays; make those that are missing, filled with their initial values."""
         if self.used != tuple(slots):
             for name in slots:
                 if name not in self.state:
@@ -135,7 +135,7 @@ class Bucket:
 
     @property
     def breaks(self) -> tuple[int, ...]:
-        """The parameters whose history is not that of the one before."""
+        """The positions of parameters whose history differs from that of the one before."""
         counts = self.numbers["t"]
         if len(self.numbers) == 1 and counts.count(counts[0]) == len(counts):
             return ()
@@ -143,7 +143,7 @@ class Bucket:
         return tuple(i for i in range(1, len(histories)) if histories[i] != histories[i - 1])
 
     def ready(self, slots: Mapping[str, float], by: str) -> Iterator[tuple[Run, list[Any]]]:
-        """What can be updated, with the gradients. Raises what :meth:`require_known` does."""
+        """The runs that can be updated, with their gradients. Raises what :meth:`require_known` raises."""
         self.require_known(by)
         gradients = [param.grad for param in self.params]
         edges = [0, *tg.watch(self, "breaks"), len(gradients)]
@@ -159,24 +159,24 @@ class Bucket:
             yield run, [tg.array_of(gradient) for gradient in gradients[start:stop]]
 
     def require_known(self, by: str) -> None:
-        """Raise GraphError for a parameter that was replaced or cast since, ValueError for one that is read-only."""
+        """Raise GraphError if a parameter was replaced or cast, and ValueError if one is read-only."""
         for param, shape in self._known:
             if getattr(param, "held", 1) == 0:
                 raise tg.GraphError(
-                    f"{by}: parameter {param.name!r} was replaced in its module since the "
-                    "optimiser was made, and the new one is not known; make the optimiser after changing the model"
+                    f"{by}: parameter {param.name!r} was replaced in its module since the optimiser was made, so the "
+                    "new one would not be updated; make the optimiser after changing the model"
                 )
             data = param.data
             if data.shape != shape or data.dtype != self.dtype:
                 raise tg.GraphError(
-                    f"{by}: parameter {param.name or ''!r} was of shape {shape} and {self.dtype} when the "
-                    f"optimiser was made, and is {data.shape} and {data.dtype} now; make the optimiser after "
+                    f"{by}: parameter {param.name or ''!r} had shape {shape} and dtype {self.dtype} when the "
+                    f"optimiser was made, and has {data.shape} and {data.dtype} now; make the optimiser after "
                     "changing the model"
                 )
             if not data.flags.writeable:
                 raise ValueError(
-                    f"{by}: the array of parameter {param.name or ''!r} is read-only, no parameter was changed; "
-                    "give it one of its own, parameter.data = parameter.data.copy()"
+                    f"{by}: the array of parameter {param.name or ''!r} is read-only, and no parameter was changed; "
+                    "write parameter.data = parameter.data.copy()"
                 )
 
 
@@ -189,7 +189,7 @@ def _is_small(param: Any) -> bool:
 
 
 def _cut(bucket: Bucket, start: int, stop: int) -> Iterator[_Place]:
-    """Neighbouring parameters of a bucket, cut into parts."""
+    """Cut neighbouring parameters of a bucket into parts."""
     offsets = bucket.offsets
     i = start
     while i < stop:

@@ -1,4 +1,4 @@
-"""A learning rate that falls when nothing gets better."""
+"""A learning rate that falls when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["ReduceLROnPlateau"]
 
 
 class ReduceLROnPlateau(Scheduler):
-    """Multiply the learning rate by a factor when a metric has not got better for a while. As PyTorch's.
+    """Multiply the learning rate by a factor when a metric has not improved for a while. The same as PyTorch's.
 
     Args:
-        optimizer: whose learning rates are set.
-        mode: is a lower metric better ("min"), or a higher one ("max")?
+        optimizer: the optimiser whose learning rates are set.
+        mode: "min" if a lower metric is better, "max" if a higher one is.
         factor: what the rate is multiplied by, in [0, 1).
-        patience: so many steps without a better metric are let pass.
-        threshold: how much better counts.
-        threshold_mode: as a share of the best ("rel"), or as it is ("abs").
-        cooldown: so many steps after the rate fell do not count.
-        min_lr: the lowest rate; one number, or one for each group.
-        eps: a rate that would fall by less stays.
+        patience: the number of steps without improvement that are tolerated.
+        threshold: smaller improvements do not count.
+        threshold_mode: whether ``threshold`` is relative to the best metric ("rel") or absolute ("abs").
+        cooldown: the number of steps that do not count after the rate has fallen.
+        min_lr: the lowest rate; one number, or one per group.
+        eps: a rate that would fall by less than this stays as it is.
 
     Attributes:
         best: the best metric so far.
-        num_bad_epochs: steps since then.
+        num_bad_epochs: the number of steps since then.
 
     Raises:
         ValueError: an argument is out of range.
@@ -88,7 +88,7 @@ class ReduceLROnPlateau(Scheduler):
         self.cooldown_counter = count(me, "cooldown_counter", self.cooldown_counter, 0)
 
     def step(self, metric: Any) -> None:
-        """Take note of a metric, a number or a Tensor of one; NaN is no better than anything."""
+        """Record a metric, a number or a Tensor of one; NaN never counts as an improvement."""
         value = metric.item() if isinstance(metric, tg.Tensor) else float(metric)
         self.last_epoch += 1
         better = self._is_better(value)
@@ -105,7 +105,7 @@ class ReduceLROnPlateau(Scheduler):
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "max" else -1
-        if math.isinf(self.best):  # a share of infinity is no number
+        if math.isinf(self.best):  # a share of infinity can be NaN
             return sign * value > sign * self.best
         if self.threshold_mode == "abs":
             return sign * value > sign * self.best + self.threshold

@@ -1,4 +1,4 @@
-"""What schedules of learning rates have in common."""
+"""The base classes of learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scheduler:
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: optimizer must be an Optimizer, got {type(optimizer).__name__}")
-        optimizer._rated()  # raises where there is no learning rate
+        optimizer._groups_with_lr()  # raises if there is no learning rate
         self.optimizer = optimizer
         self.last_epoch = 0
 
@@ -44,15 +44,15 @@ class Scheduler:
         return {name: copy.deepcopy(value) for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave, from a schedule of the same class; settings, too.
+        """Load a state, settings included, returned by :meth:`state_dict` of a schedule of the same class.
 
-        A schedule by the number of steps sets the learning rates as of then. Raises ValueError for a state that does
-        not fit; nothing was changed then.
+        A schedule by the number of steps also sets the learning rates of that point. Raises ValueError if the state
+        does not fit; nothing is changed then.
         """
         self._take(self._with(state))
 
     def _with(self, state: Mapping[str, Any]) -> Self:
-        """A copy that has another state. Raises ValueError for one that does not fit."""
+        """A copy with another state. Raises ValueError if the state does not fit."""
         own = set(vars(self)) - {"optimizer"}
         if not isinstance(state, Mapping) or set(state) != own:
             self._refuse(sorted(map(str, state)) if isinstance(state, Mapping) else repr(state), sorted(own))
@@ -65,7 +65,7 @@ class Scheduler:
         return other
 
     def _check(self) -> None:
-        """Bring settings and progress into their plain form. Raises ValueError for one out of range."""
+        """Convert settings and progress to plain values. Raises ValueError if one is out of range."""
         self.last_epoch = count(type(self).__name__, "last_epoch", self.last_epoch, 0)
 
     def _refuse(self, got: Any, expected: Any) -> NoReturn:
@@ -79,13 +79,13 @@ class LRScheduler(Scheduler):
     """Base class of schedules by the number of steps: each learning rate is a function of it.
 
     A schedule is made after the optimiser, sets its learning rates for the first step at once, and those for the next
-    with every :meth:`step`. What it starts from are the rates the optimiser was made with, also where another schedule
-    has changed them since. A rate that was set by hand meanwhile is overwritten at the next step.
+    with every :meth:`step`. It starts from the rates that the optimiser was made with, even if another schedule has
+    changed them since. A rate that is set by hand in between is overwritten at the next step.
 
     A subclass defines ``_lr``, and ``_check`` for its settings; when it has set them, it calls ``_start``.
 
     Attributes:
-        optimizer: whose learning rates are set.
+        optimizer: the optimiser whose learning rates are set.
         last_epoch: how many steps there have been.
         base_lrs: the learning rate that each group starts from.
     """
@@ -98,16 +98,16 @@ class LRScheduler(Scheduler):
             self.base_lrs.append(base if group["lr"] == scheduled else group["lr"])
 
     def _start(self) -> None:
-        """Check the settings, and set what holds before the first step."""
+        """Check the settings, and set the values for the first step."""
         self._check()
         self._set(0)
 
     def step(self) -> None:
-        """Set the learning rates for the next step. Call it after the optimiser's."""
+        """Set the learning rates for the next step; call this after the optimiser's step."""
         self._set(self.last_epoch + 1)
 
     def _set(self, epoch: int) -> None:
-        """Set what holds after so many steps."""
+        """Set the values that hold after ``epoch`` steps."""
         rates = [self._lr(i, base, epoch) for i, base in enumerate(self.base_lrs)]
         self.last_epoch = epoch
         for group, base, lr in zip(self.optimizer.param_groups, self.base_lrs, rates, strict=True):
@@ -115,7 +115,7 @@ class LRScheduler(Scheduler):
             group.scheduled = (lr, base)
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
-        """The learning rate of the group at a position, which starts from ``base``, after so many steps."""
+        """The learning rate after ``epoch`` steps for the group at a position, which starts from ``base``."""
         raise NotImplementedError(f"{type(self).__name__} must define _lr")
 
     def _check(self) -> None:
@@ -128,21 +128,21 @@ class LRScheduler(Scheduler):
 
 
 def along_cosine(first: float, last: float, share: float) -> float:
-    """Half a cosine from the first value to the last."""
+    """The value at a share of the way from the first to the last, along half a cosine."""
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
 def checked_rates(schedule: Scheduler, name: str, rates: Any) -> list[float]:
-    """A learning rate for each group, given so or as one number for all. Raises ValueError."""
+    """A learning rate for each group, given one per group or one number for all. Raises ValueError."""
     me, groups = type(schedule).__name__, len(schedule.optimizer.param_groups)
     each = list(rates) if isinstance(rates, list | tuple | np.ndarray) else [rates] * groups
-    require(me, name, rates, len(each) == groups, f"one number, or {groups}, as there are groups")
+    require(me, name, rates, len(each) == groups, f"one number, or {groups}, one per group")
     return [number(me, name, rate, 0) for rate in each]
 
 
 def checked_milestones(me: str, milestones: Any) -> list[int]:
-    """Numbers of steps as plain ones. Raises ValueError unless they are integers of at least 1, in order."""
-    expected = "integers from 1 on, in order"
+    """Numbers of steps as a list. Raises ValueError unless they are integers of at least 1, in order."""
+    expected = "integers of at least 1, in order"
     require(me, "milestones", milestones, isinstance(milestones, Iterable), expected)
     whole = [count(me, "milestones", m) for m in milestones]
     require(me, "milestones", whole, whole == sorted(whole), expected)

@@ -1,4 +1,4 @@
-"""Learning rates by the number of steps."""
+"""Schedules that set learning rates by the number of steps."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class StepLR(LRScheduler):
     """Multiply the learning rate by gamma after every ``step_size`` steps.
 
     Args:
-        optimizer: whose learning rates are set.
-        step_size: so many steps with one rate.
+        optimizer: the optimiser whose learning rates are set.
+        step_size: the number of steps with the same rate.
         gamma: the factor.
 
     Raises:
@@ -60,8 +60,8 @@ class MultiStepLR(LRScheduler):
     """Multiply the learning rate by gamma at each milestone.
 
     Args:
-        optimizer: whose learning rates are set.
-        milestones: numbers of steps, in order; one that is there twice counts twice.
+        optimizer: the optimiser whose learning rates are set.
+        milestones: numbers of steps, in order; one that occurs twice counts twice.
         gamma: the factor.
 
     Raises:
@@ -95,7 +95,7 @@ class ExponentialLR(LRScheduler):
     """Multiply the learning rate by gamma after every step.
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimiser whose learning rates are set.
         gamma: the factor.
 
     Raises:
@@ -127,8 +127,8 @@ class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the learning rate down to ``eta_min``, and up again (Loshchilov and Hutter, 2017, equation 5).
 
     Args:
-        optimizer: whose learning rates are set.
-        T_max: steps on the way down.
+        optimizer: the optimiser whose learning rates are set.
+        T_max: the number of steps on the way down.
         eta_min: the lowest rate.
 
     Raises:
@@ -162,9 +162,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """Half a cosine down to ``eta_min``, again and again from the top (Loshchilov and Hutter, 2017).
 
     Args:
-        optimizer: whose learning rates are set.
-        T_0: steps of the first way down.
-        T_mult: how many times longer each way down is than the one before.
+        optimizer: the optimiser whose learning rates are set.
+        T_0: the number of steps in the first cycle.
+        T_mult: how many times longer each cycle is than the one before.
         eta_min: the lowest rate.
 
     Raises:
@@ -206,10 +206,10 @@ class LinearLR(LRScheduler):
     """A straight line from ``start_factor`` times the learning rate to ``end_factor`` times it: a warm-up.
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimiser whose learning rates are set.
         start_factor: in (0, 1].
         end_factor: in [0, 1].
-        total_iters: steps on the way; afterwards the rate stays.
+        total_iters: the number of steps on the way; after them, the rate stays the same.
 
     Raises:
         ValueError: an argument is out of range.

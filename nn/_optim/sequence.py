@@ -17,13 +17,13 @@ class SequentialLR(LRScheduler):
     """One schedule after another: a warm-up, and then the rest.
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimiser whose learning rates are set.
         schedulers: schedules of this optimiser.
-        milestones: the numbers of steps at which the second, third ... begins, from its own first step.
+        milestones: the numbers of steps at which the second, third ... schedule begins, each at its own first step.
 
     Raises:
-        ValueError: there are not as many milestones as changes; a schedule is of another optimiser.
-        TypeError: a schedule is not one by the number of steps.
+        ValueError: there are not as many milestones as changes, or a schedule belongs to another optimiser.
+        TypeError: a schedule does not go by the number of steps.
 
     >>> import nn
     >>> optimizer = nn.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -45,7 +45,7 @@ class SequentialLR(LRScheduler):
                     f"{me}: schedulers[{i}] must be a schedule by the number of steps, got {type(schedule).__name__}"
                 )
             if schedule.optimizer is not optimizer:
-                raise ValueError(f"{me}: schedulers[{i}] is a {type(schedule).__name__} of another optimiser")
+                raise ValueError(f"{me}: schedulers[{i}], a {type(schedule).__name__}, belongs to another optimiser")
         self.schedulers = list(schedulers)
         self.milestones: Any = milestones
         self._start()

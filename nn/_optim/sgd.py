@@ -24,17 +24,17 @@ class SGD(Optimizer):
     ``nesterov``. The same as PyTorch's.
 
     Args:
-        params: parameters, or groups: dicts of "params" and options of their own.
+        params: parameters, or groups: dicts with "params" and options of their own.
         lr: learning rate.
         momentum: weight of the old running sum, in [0, 1).
-        dampening: how much of a new gradient the running sum leaves out.
+        dampening: the share of a new gradient that the running sum leaves out.
         nesterov: look ahead (needs momentum, and no dampening).
         weight_decay: g is the gradient plus ``weight_decay * p``.
-        skip_nonfinite: a gradient that is not finite is no error: the step changes nothing.
+        skip_nonfinite: a step with a gradient that is not finite changes nothing, instead of raising an error.
 
     Raises:
-        ValueError: an option is out of range; no parameters, or one twice.
-        TypeError: something that is no parameter.
+        ValueError: an option is out of range, there are no parameters, or one is given twice.
+        TypeError: something is not a parameter.
 
     >>> import nn
     >>> w = nn.Parameter([1.0])

@@ -1,1 +1,1 @@
-"""Training: the loop, its data, what it reports, and what may be hung into it."""
+"""Training: the loop, its data, its reports, and callbacks."""

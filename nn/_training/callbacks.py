@@ -1,4 +1,4 @@
-"""What may be hung into a training."""
+"""Callbacks: code that runs at set points of a training run."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["Callback", "Checkpoint", "EarlyStopping", "Fit"]
 
 @dataclass
 class Fit:
-    """A training that is running.
+    """A training run in progress.
 
     Attributes:
-        model: what is trained.
-        callbacks: what is hung in, in the order in which they are called.
-        epochs: how many it runs, at most.
-        epoch: how many are complete.
-        row: what the history got of the last one.
-        stopped: why it is to end before its time; "" while it goes on.
+        model: the model that is being trained.
+        callbacks: the callbacks, in the order in which they are called.
+        epochs: the epoch count at which the run ends.
+        epoch: how many epochs are complete.
+        row: the last epoch's row in the history.
+        stopped: why the run ends early; "" while it goes on.
     """
 
     model: Model
@@ -41,12 +41,12 @@ class Fit:
     stopped: str = ""
 
     def interrupt(self) -> None:
-        """End it after the step that is running: what Ctrl-C does."""
+        """End the run after the current step, as Ctrl-C does."""
         self.stopped = "Ctrl-C"
 
 
 class Callback:
-    """Base class of what is hung into :meth:`nn.Model.fit`: override what you need.
+    """Base class of callbacks for :meth:`nn.Model.fit`: override the methods you need.
 
     >>> import numpy as np, nn
     >>> class Rates(nn.Callback):
@@ -59,34 +59,34 @@ class Callback:
     """
 
     def on_fit_begin(self, fit: Fit) -> None:
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def on_step_end(self, fit: Fit) -> None:
-        """After an update of the parameters. ``fit.stopped = "..."`` ends the epoch and the training."""
+        """Called after each update of the parameters. ``fit.stopped = "..."`` ends the epoch and the run."""
 
     def on_epoch_end(self, fit: Fit) -> None:
-        """After an epoch. ``fit.stopped = "..."`` ends the training."""
+        """Called after each epoch. ``fit.stopped = "..."`` ends the run."""
 
     def on_fit_end(self, fit: Fit) -> None:
-        """At the end, also of a training that was stopped."""
+        """Called at the end, even if the run was stopped early."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What :class:`nn.Checkpoint` keeps of it: plain values and arrays."""
+        """The state that :class:`nn.Checkpoint` saves: plain values and arrays."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
+        """Restore a state that :meth:`state_dict` returned."""
 
 
 class EarlyStopping(Callback):
-    """End a training that no longer improves, and go back to the best weights (Prechelt, 1998).
+    """End a training run that no longer improves, and go back to the best weights (Prechelt, 1998).
 
     Args:
         monitor: a column of the history.
-        patience: so many epochs may pass without improvement.
-        min_delta: what is less of an improvement is none.
-        mode: is "min" or "max" better? "auto" takes "min" for losses and errors, "max" for accuracy and r2.
-        restore_best: take the network's parameters and running statistics of the best epoch at the end.
+        patience: the run ends after this many epochs without improvement.
+        min_delta: smaller improvements do not count.
+        mode: whether "min" or "max" is better. "auto" takes "max" for accuracy and r2, "min" for losses and errors.
+        restore_best: at the end, go back to the network's parameters and running statistics of the best epoch.
 
     Raises:
         ValueError: an argument is out of range.
@@ -111,7 +111,7 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
     ) -> None:
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"EarlyStopping: mode is 'auto', 'min' or 'max', got {mode!r}")
+            raise ValueError(f"EarlyStopping: mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.patience = count("EarlyStopping", "patience", patience)
         self.min_delta = number("EarlyStopping", "min_delta", min_delta, 0)
@@ -153,22 +153,22 @@ class EarlyStopping(Callback):
 
 
 class Checkpoint(Callback):
-    """Save the training after every so many epochs, so that it can go on after a crash, bit for bit.
+    """Save the training run every few epochs, so that it can resume after a crash, bit for bit.
 
-    The file is that of :func:`nn.save`: ``nn.load(path).model`` is the model as of then, with the weights of the last
-    epoch. It holds also the state of the other callbacks, and is never half-written. An epoch that Ctrl-C has cut short
-    is not saved: a resumption does the whole of it.
+    The file is written by :func:`nn.save`: ``nn.load(path).model`` is the model at that point, with the weights of the
+    last epoch. The file also holds the state of the other callbacks, and is never half-written. An epoch cut short by
+    Ctrl-C is not saved: a resumed run repeats all of it.
 
     Args:
         path: ends in ".npz" or ".safetensors".
-        every: number of epochs between two savings.
-        resume: go on from the file, if there is one: the same program, run again, ends as one that was never
-            interrupted. What the file holds goes before what the program says, the learning rate for one; a training
-            that has ended is not run again. Remove the file to begin anew.
+        every: number of epochs between saves.
+        resume: continue from the file, if there is one: the same program, run again, ends like one that was never
+            interrupted. What the file holds, such as the learning rate, overrides what the program says; a run that
+            has ended is not repeated. Remove the file to start over.
 
     Raises:
-        ValueError: the path ends otherwise, or ``every`` is less than 1.
-        FileNotFoundError: there is no such folder; before the training begins.
+        ValueError: the path has another ending, or ``every`` is less than 1.
+        FileNotFoundError: there is no such folder; raised before training begins.
         CheckpointError: the file does not fit the model, or the other callbacks that have a state; nothing was changed.
 
     >>> import tempfile, numpy as np, nn
@@ -195,7 +195,7 @@ class Checkpoint(Callback):
             raise FileNotFoundError(errno.ENOENT, "Checkpoint: there is no such folder", folder)
 
     def restore(self, fit: Fit) -> None:
-        """Go on from the file, if that is wanted and there is one."""
+        """Continue from the file, if ``resume`` is set and there is one."""
         if not self.resume or not os.path.exists(self.path):
             return
         others = self._others(fit)
@@ -204,9 +204,9 @@ class Checkpoint(Callback):
         found = saved.get("callbacks") if isinstance(saved, dict) and "epoch" in saved else None
         if found is None or [kind for kind, _ in found] != kinds:
             kept = [kind for kind, _ in found or []]
-            what = "no training" if found is None else f"a training with the callbacks {kept}"
+            what = "no training run" if found is None else f"a training run with the callbacks {kept}"
             raise tg.CheckpointError(
-                f"Checkpoint: {self.path!r} holds {what}, expected one with {kinds}; remove the file to begin anew"
+                f"Checkpoint: {self.path!r} holds {what}, expected one with {kinds}; remove the file to start over"
             )
         load(self.path, model=fit.model)
         fit.epoch, fit.stopped = saved["epoch"], saved["stopped"]
@@ -220,6 +220,6 @@ class Checkpoint(Callback):
         save(self.path, fit.model, extra={"epoch": fit.epoch, "stopped": fit.stopped, "callbacks": states})
 
     def _others(self, fit: Fit) -> list[Callback]:
-        """Those that have something to keep; the rest may come and go."""
+        """The callbacks that have a state to save; the others may change between runs."""
         plain = Callback.state_dict
         return [callback for callback in fit.callbacks if getattr(callback.state_dict, "__func__", None) is not plain]

@@ -1,4 +1,4 @@
-"""What a model is trained on, in mini-batches: arrays, arrays on disk, streams of batches."""
+"""Training data in mini-batches: arrays, arrays on disk, streams of batches."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ class Batch(NamedTuple):
 
 
 class Casts:
-    """Turns inputs and targets into what a network takes: its parameters' dtype, as of now."""
+    """Converts inputs and targets to the current dtype of a network's parameters."""
 
     def __init__(self, network: Module) -> None:
         self.dtype = next((p.dtype for p in network.parameters()), np.dtype(np.float32))
-        self._chooses = any(isinstance(module, Embedding) for module in network.modules())
+        self._embeds = any(isinstance(module, Embedding) for module in network.modules())
 
     def inputs(self, X: Any) -> Any:
-        """In the network's dtype; integers stay what they are where the network has an Embedding."""
-        return X if self._chooses and X.dtype.kind in "iu" else X.astype(self.dtype, copy=False)
+        """Inputs in the network's dtype; integers stay integers if the network has an Embedding."""
+        return X if self._embeds and X.dtype.kind in "iu" else X.astype(self.dtype, copy=False)
 
     def targets(self, y: Any) -> Any:
-        """Real ones in the network's dtype; class numbers stay integers."""
+        """Real targets in the network's dtype; class numbers stay integers."""
         return y.astype(self.dtype, copy=False) if y.dtype.kind == "f" else y
 
 
 class Rows:
-    """Arrays with a row a sample. An array on disk is read a batch at a time."""
+    """Arrays with one row per sample. An array on disk is read a batch at a time."""
 
     def __init__(self, X: Any, y: Any, weight: Any, *, by: str) -> None:
         self.X, self.y, self.weight = _array(X), _array(y), _array(weight)
-        self.indices: Any = None  # of the rows that are used; None for all
+        self.indices: Any = None  # of the rows in use; None for all
         named = {"X": self.X, "y": self.y, "sample_weight": self.weight}
         lengths = {}
         for name, array in named.items():
             if array is None:
                 continue
             if not array.shape:
-                raise tg.ShapeError(f"{by}: {name} is one number, expected an array with a row for each sample")
+                raise tg.ShapeError(f"{by}: {name} is a single number, expected an array with one row per sample")
             lengths[name] = len(array)
         if len(set(lengths.values())) > 1:
             shapes = ", ".join(f"{name} {named[name].shape}" for name in lengths)
-            raise tg.ShapeError(f"{by}: expected as many rows in each, got the shapes {shapes}")
+            raise tg.ShapeError(f"{by}: expected the same number of rows in each, got the shapes {shapes}")
         if not len(self.X):
             raise tg.ShapeError(f"{by}: X has no rows (shape {self.X.shape})")
         _check_weight(self.weight, len(self.X), by)
@@ -65,12 +65,12 @@ class Rows:
         return len(self.X) if self.indices is None else len(self.indices)
 
     def converted(self, convert: Callable[[Any], Any]) -> None:
-        """Convert the inputs that are in memory once, and not every batch of them."""
+        """Convert inputs that are in memory once, rather than batch by batch."""
         if type(self.X) is np.ndarray:
             self.X = convert(self.X)
 
     def split(self, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
-        """These rows in two parts at random; the second has about ``share`` of them, at least one."""
+        """Split the rows at random into two parts; the second has about ``share`` of them, at least one."""
         count = len(self)
         held = max(1, round(count * share))
         if held >= count:
@@ -89,9 +89,9 @@ class Rows:
         return len(_edges(len(self), size, drop_last)) - 1
 
     def batches(self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False) -> Iterator[Batch]:
-        """The rows in batches, in an order drawn from ``rng``, or as they come.
+        """Yield the rows in batches, in an order drawn from ``rng`` or as they come.
 
-        A last batch of one row joins the one before, since a batch norm cannot tell the variance of one.
+        A last batch of one row is merged into the one before, since one row has no variance for a batch norm.
         """
         count = len(self)
         order = None if rng is None else rng.permutation(count)
@@ -104,7 +104,7 @@ class Rows:
 
 
 class Stream:
-    """Batches from somewhere else: an iterable, or a function that returns one for each epoch."""
+    """Batches from elsewhere: an iterable, or a function that returns one for each epoch."""
 
     def __init__(self, origin: Callable[[], Iterable[Any]] | Iterable[Any], *, by: str) -> None:
         self._origin = origin
@@ -112,55 +112,55 @@ class Stream:
         self._used_up = False
 
     def batches(self, size: int, *, rng: Any = None, drop_last: bool = False) -> Iterator[Batch]:
-        """The next epoch's batches, as they come."""
+        """Yield the next epoch's batches, as they come."""
         origin = self._origin() if callable(self._origin) else self._origin
         found = False
         for item in origin:
             found = True
             if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
                 kind = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
-                raise TypeError(f"{self._by}: a batch is (X, y) or (X, y, sample_weight), got {kind}")
+                raise TypeError(f"{self._by}: a batch must be (X, y) or (X, y, sample_weight), got {kind}")
             if item[1] is None:
-                raise TypeError(f"{self._by}: y of a batch is None; write (X, X) where the inputs are the targets")
-            rows = Rows(item[0], item[1], item[2] if len(item) == 3 else None, by=f"{self._by}, a batch")
+                raise TypeError(f"{self._by}: y of a batch is None; write (X, X) if the inputs are the targets")
+            rows = Rows(item[0], item[1], item[2] if len(item) == 3 else None, by=f"{self._by}, in a batch")
             yield Batch(rows.X, rows.y, rows.weight)
         if not found:
-            hint = "; a generator runs once, so give the function that makes it" if self._used_up else ""
+            hint = "; a generator runs only once, so give the function that makes it" if self._used_up else ""
             raise ValueError(f"{self._by}: the stream of batches is empty{hint}")
         self._used_up = True
 
     def steps(self, size: int, drop_last: bool) -> int | None:
-        """The number of batches, if it is known."""
+        """The number of batches, or None if it is unknown."""
         return len(self._origin) if isinstance(self._origin, Sized) else None
 
 
 def source(X: Any, y: Any, weight: Any, *, by: str) -> Rows | Stream:
-    """The data of arrays, or of a stream of batches where y is None and X has no shape.
+    """The data of arrays, or of a stream of batches if y is None and X has no shape.
 
     Raises:
         ShapeError: the arrays differ in length, or are empty.
-        TypeError: y is missing, or X is no stream.
+        TypeError: y is missing, or X is not a stream.
     """
     if y is not None:
         return Rows(X, y, weight, by=by)
     if hasattr(X, "shape") or (isinstance(X, list) and X and not isinstance(X[0], tuple)):
         raise TypeError(f"{by}: y is missing; write {by}(X, y), or give batches (X, y) as an iterable")
     if not callable(X) and not isinstance(X, Iterable):
-        raise TypeError(f"{by}: X is an array, an iterable of batches or a function that returns one, got {X!r}")
+        raise TypeError(f"{by}: X must be an array, an iterable of batches or a function that returns one, got {X!r}")
     if weight is not None:
         raise TypeError(f"{by}: the weights of a stream come with its batches, (X, y, sample_weight)")
     return Stream(X, by=by)
 
 
 def _array(value: Any) -> Any:
-    """As an array: Tensors and tables of pandas too. What is on disk stays there."""
+    """The value as an array; Tensors and pandas tables are converted, too. What is on disk stays there."""
     if value is None:
         return None
     if isinstance(value, tg.Tensor):
         return value.data
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
-    # What is on disk has NumPy's dtypes; arrays of other libraries have their own, and are in memory.
+    # Arrays on disk have NumPy's dtypes; those of other libraries have their own, and are in memory.
     return (
         value if hasattr(value, "shape") and isinstance(getattr(value, "dtype", None), np.dtype) else np.asarray(value)
     )
@@ -170,7 +170,7 @@ def _check_weight(weight: Any, rows: int, by: str) -> None:
     if weight is None:
         return
     if weight.shape != (rows,):
-        raise tg.ShapeError(f"{by}: sample_weight has shape {weight.shape}, expected ({rows},): one for each row")
+        raise tg.ShapeError(f"{by}: sample_weight has shape {weight.shape}, expected ({rows},): one per row")
     if weight.dtype.kind not in "biuf":
         raise tg.DTypeError(f"{by}: sample_weight must be numbers, got {weight.dtype}")
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
@@ -182,7 +182,7 @@ def _check_weight(weight: Any, rows: int, by: str) -> None:
 def _taken(array: Any, rows: Any) -> Any:
     if type(array) is np.ndarray or isinstance(rows, slice):
         return array[rows]
-    # On disk, in the order of the file: quicker, and h5py has no other.
+    # Read from disk in the file's order: this is faster, and h5py allows no other.
     order = np.argsort(rows, kind="stable")
     back = np.empty_like(order)
     back[order] = np.arange(len(order))

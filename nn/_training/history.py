@@ -1,4 +1,4 @@
-"""What a training was like, epoch by epoch."""
+"""The course of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ __all__ = ["History"]
 
 
 class History:
-    """A row an epoch: losses, metrics, learning rate, norm of the gradient, seconds.
+    """One row per epoch: losses, metrics, learning rate, norm of the gradient, seconds.
 
-    ``history["loss"]`` is a column as a list; ``"val_loss"`` and the like are those of the validation data. A column
-    that an epoch has no value for has NaN there. The gradients are those of an epoch's last batch, as the optimiser
-    had them.
+    ``history["loss"]`` is a column as a list; ``"val_loss"`` and the like are for the validation data. A column has
+    NaN where an epoch has no value. The gradients are those of an epoch's last batch, as the optimiser saw them.
 
     Attributes:
-        columns: the columns by name.
-        gradients: by a parameter's path, the norms of its gradient.
+        columns: the columns, by name.
+        gradients: the norms of each parameter's gradient, by its path.
         stopped: why the last fit ended early: "early stopping", "Ctrl-C", or "".
 
     >>> import nn
@@ -54,11 +53,11 @@ class History:
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.columns:
-            raise KeyError(f"{name!r} is no column of this history; it has {', '.join(self.columns) or 'none yet'}")
+            raise KeyError(f"{name!r} is not a column of this history; it has {', '.join(self.columns) or 'none yet'}")
         return self.columns[name]
 
     def best(self, name: str, *, largest: bool = False) -> int:
-        """The epoch, from 0, with the smallest (or largest) value of a column; the first of several."""
+        """The first epoch, counted from 0, with the smallest (or largest) value of a column."""
         sign = -1.0 if largest else 1.0
         known = [(sign * value, epoch) for epoch, value in enumerate(self[name]) if not math.isnan(value)]
         if not known:
@@ -87,7 +86,7 @@ class History:
     def plot(self) -> Any:
         """Draw the learning curves with matplotlib (extra ``notebook``): losses, metrics, rate and gradient.
 
-        Validation is dashed. Returns the figure.
+        Validation curves are dashed. Returns the figure.
 
         Raises:
             ImportError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Ctrl-C during a training."""
+"""Ctrl-C during a training run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["first_interrupt"]
 
 @contextmanager
 def first_interrupt(then: Callable[[], object]) -> Iterator[None]:
-    """Within, the first Ctrl-C calls a function, and goes no further; the second does what it did before.
+    """In a ``with`` block, the first Ctrl-C only calls a function; the second has its usual effect.
 
-    In other threads than the main one, which Ctrl-C does not reach, it does nothing.
+    In threads other than the main one, this does nothing: Ctrl-C does not reach them.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, what is measured after each, and how it ends."""
+"""The training loop: epochs of steps, what is measured after each, and how it ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train(
     progress: bool | None,
     compile: bool,
 ) -> History:
-    """Run :meth:`nn.Model.fit`, whose arguments these are, checked."""
+    """Run :meth:`nn.Model.fit`, with its arguments already checked."""
     step = _stepper(model, compile)
     casts = Casts(model.network)
     for rows in (data, held):
@@ -52,7 +52,7 @@ def train(
     if split and isinstance(data, Rows):
         data, held = data.split(split, np.random.default_rng(model.split_seed()))
     shown = progress_for(progress, epochs=epochs, steps=data.steps(batch_size, drop_last))
-    # Checkpoints last: what they keep of the other callbacks is of the same epoch.
+    # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
     fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
     model.history.stopped = ""
     for callback in fit.callbacks:
@@ -78,7 +78,7 @@ def train(
 
 
 class _Running(NamedTuple):
-    """A fit, and what it needs in every epoch."""
+    """A training run, and what it needs in every epoch."""
 
     fit: Fit
     step: Callable[..., tuple[Any, Any]]
@@ -108,7 +108,7 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
 
 
 def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
-    """Go through the batches. Returns the means of loss and metrics."""
+    """Run a step on each batch. Returns the means of loss and metrics."""
     fit, step, casts = running.fit, running.step, running.casts
     model, scores = fit.model, Scores(fit.model)
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
@@ -131,18 +131,20 @@ def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
 def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
     """A function (X, y) or (X, y, weight) that does one update.
 
-    It returns the batch's loss without the penalty, and what the network gave.
+    It returns the batch's loss without the penalty, and the network's output.
     """
     network, optimizer = model.network, model.optimizer
     learned = {id(p) for p in network.parameters() if p.requires_grad}
     if learned and not learned & {id(p) for group in optimizer.param_groups for p in group["params"]}:
         raise ValueError(
-            "fit: the optimiser has none of the network's parameters; make it for those, "
+            "fit: the optimiser has none of the network's parameters; write "
             f"nn.{type(optimizer).__name__}(model.network.parameters())"
         )
     if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
         kind = type(optimizer).__name__
-        raise ValueError(f"fit: compile=True needs an optimiser that always does the same, got {kind}; leave it out")
+        raise ValueError(
+            f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
+        )
     penalised = penalty(network) is not None
 
     def step(X: Any, y: Any, weight: Any = None) -> tuple[Any, Any]:
@@ -174,7 +176,7 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
         try:
             return quick(*given)
         except tg.NonFiniteError:
-            return step(*given)  # mends what can be mended, or says which parameter it is
+            return step(*given)  # succeeds if it can, or names the parameter
 
     return attempt
 

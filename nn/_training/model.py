@@ -1,4 +1,4 @@
-"""Model: a network together with what trains it."""
+"""Model: a network, and what it takes to train it."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ __all__ = ["Model"]
 
 
 class Model(Module):
-    """A network, its loss and its optimiser: what can be fitted to data.
+    """A network with its loss and optimiser, ready to be fitted to data.
 
     ``loss``, ``optimizer`` and ``schedule`` are given by name, by name and options
-    (``{"name": "adamw", "lr": 1e-3}``), or as objects; so a model may come from JSON: ``nn.Model(**json.load(file))``.
-    Used as a function, it is its network.
+    (``{"name": "adamw", "lr": 1e-3}``), or as objects, so a model can come from JSON: ``nn.Model(**json.load(file))``.
+    Called as a function, it calls its network.
 
     Args:
-        network: any Module, or the arguments of an :class:`nn.MLP` as a dict. Integer inputs reach it as real numbers,
-            unless it has an :class:`nn.Embedding`.
+        network: any Module, or the arguments of an :class:`nn.MLP` as a dict. Integer inputs are converted to real
+            numbers, unless it has an :class:`nn.Embedding`.
         loss: "mse", "l1", "huber", "smooth_l1", "cross_entropy", "nll", "bce", "bce_with_logits", "kl_div", "hinge", or
-            a function (prediction, target) that returns a scalar Tensor. What :func:`nn.penalty` gives is added.
+            a function (prediction, target) that returns a scalar Tensor. The network's :func:`nn.penalty` is added.
         optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
-            for :func:`nn.no_decay` of the network, so that biases and norms do not decay.
-        schedule: of the learning rate: a name such as "cosine", or a function of the optimiser, such as
+            with the groups of :func:`nn.no_decay`, so that biases and norms do not decay.
+        schedule: for the learning rate: a name such as "cosine", or a function of the optimiser, such as
             ``functools.partial(nn.StepLR, step_size=10)``.
         schedule_every: "epoch" or "step".
-        metrics: names in :mod:`nn.metrics`, of all predictions of an epoch.
+        metrics: names in :mod:`nn.metrics`, computed from all predictions of an epoch.
         clip_norm: an upper bound on the norm of all gradients together.
         clip_value: a bound on each element of the gradients.
-        rng: generator or seed: of the order of the samples, of what is held out for validation, and of a network that
-            is given as a dict without a seed of its own.
+        rng: generator or seed, for the order of the samples, the validation split, and a network given as a dict
+            without a seed of its own.
 
     Attributes:
-        history: a row an epoch, of all calls of :meth:`fit`.
+        history: one row per epoch, over all calls of :meth:`fit`.
 
     Raises:
-        ValueError: an argument names what there is not, or is out of range.
-        TypeError: the network is no Module.
+        ValueError: an argument is an unknown name, or out of range.
+        TypeError: the network is not a Module.
 
     >>> import numpy as np, nn
     >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
@@ -91,17 +91,17 @@ class Model(Module):
             raise TypeError(f"Model: network must be a Module or a dict of an MLP's arguments, got {network!r}")
         self.loss = loss if callable(loss) and not isinstance(loss, type) else made(loss, LOSSES, "loss")
         if isinstance(self.loss, GaussianNLLLoss):
-            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of one prediction")
+            raise ValueError("Model: gaussian_nll takes a mean and a variance; give a function of a single prediction")
         reduction = getattr(self.loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise ValueError(f"Model: loss must be a mean over the batch, got reduction={reduction!r}")
         self.optimizer = optimizer if isinstance(optimizer, Optimizer) else self._optimizer(optimizer)
         if schedule_every not in ("epoch", "step"):
-            raise ValueError(f"Model: schedule_every is 'epoch' or 'step', got {schedule_every!r}")
+            raise ValueError(f"Model: schedule_every must be 'epoch' or 'step', got {schedule_every!r}")
         self.schedule = self._schedule(schedule)
         self.schedule_every = schedule_every
         if not isinstance(metrics, list | tuple) or any(name not in [*METRICS] for name in metrics):
-            raise ValueError(f"Model: metrics lists some of {', '.join(METRICS)}, got {metrics!r}")
+            raise ValueError(f"Model: metrics must be a list of names among {', '.join(METRICS)}, got {metrics!r}")
         if "accuracy" in metrics and isinstance(self.loss, BCELoss):
             raise ValueError(
                 "Model: accuracy takes logits; write loss='bce_with_logits' and leave the last sigmoid out"
@@ -127,11 +127,11 @@ class Model(Module):
         if spec is None or not isinstance(spec, Scheduler):
             return None if spec is None else made(spec, SCHEDULES, "schedule", self.optimizer)
         if spec.optimizer is not self.optimizer:
-            raise ValueError("Model: schedule is of another optimiser; give the model that optimiser, too")
+            raise ValueError("Model: schedule belongs to another optimiser; give the model that optimiser, too")
         return spec
 
     def split_seed(self) -> int:
-        """Of what is held out for validation: the same in every fit, so that nothing is trained on before."""
+        """The seed of the validation split: the same in every fit, so that held-out rows are never trained on."""
         if self._split_seed is None:
             self._split_seed = int(self.rng.integers(2**32))
         return self._split_seed
@@ -157,29 +157,29 @@ class Model(Module):
         progress: bool | None = None,
         compile: bool = False,
     ) -> History:
-        """Train for some epochs, on top of those before. Afterwards the model is in evaluation mode.
+        """Train for some epochs, in addition to earlier ones. Afterwards the model is in evaluation mode.
 
-        Ctrl-C ends the epoch after the step that is running, and the training with it; the epoch is evaluated and
-        enters the history, and ``fit`` returns. A second Ctrl-C is a KeyboardInterrupt at once.
+        Ctrl-C ends the epoch after the current step, and the training run with it; the epoch is evaluated and added to
+        the history, and ``fit`` returns. A second Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
             X: inputs, shape (samples, ...); an array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
                 time. Or batches ``(X, y)`` or ``(X, y, sample_weight)``: an iterable, or a function that returns
                 one for each epoch, such as a generator function.
-            y: targets, with as many rows; None where X gives batches.
-            epochs: how many times the data is gone through.
-            batch_size: rows a step. A last batch of one row joins the one before.
+            y: targets, with as many rows; None if X provides batches.
+            epochs: the number of passes over the data.
+            batch_size: rows per step. A last batch of one row is merged into the one before.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
                 returns batches of them.
-            validation_split: instead, the share of the rows that is held out, drawn at random; of as many rows the
-                same in every fit.
+            validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
+                the same ones in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
-            shuffle: in another order each epoch?
-            drop_last: leave a last, smaller batch out? A batch norm learns badly from one of few rows.
+            shuffle: take the rows in a new order in each epoch.
+            drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
-            progress: show it? None: in a notebook and a terminal.
+            progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
-                bits: :func:`tensorgrad.compile`. The network's own code must not decide by values.
+                bits: :func:`tensorgrad.compile`. The network's own code must not branch on values.
 
         Returns:
             The model's history.
@@ -201,7 +201,7 @@ class Model(Module):
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
-                raise TypeError(f"fit: callbacks lists objects of nn.Callback, got {callback!r}{hint}")
+                raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
         return train(
             self,
             data,
@@ -219,7 +219,7 @@ class Model(Module):
     # --- use -------------------------------------------------------------------------------------------
 
     def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
-        """What the network gives in evaluation mode, as an array, a batch at a time.
+        """Compute the network's output in evaluation mode, a batch at a time, as one array.
 
         >>> import numpy as np, nn
         >>> nn.Model(nn.MLP([3, 2], rng=0)).predict(np.ones((5, 3))).shape
@@ -233,7 +233,7 @@ class Model(Module):
     def evaluate(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
     ) -> dict[str, float]:
-        """Loss and metrics in evaluation mode, over all samples.
+        """Compute loss and metrics in evaluation mode, over all samples.
 
         >>> import numpy as np, nn
         >>> model = nn.Model(nn.MLP([3, 2], rng=0), metrics=["accuracy"])
@@ -249,6 +249,7 @@ def _validation(given: Any) -> Rows | Stream:
     if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
         kind = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
         raise TypeError(
-            f"fit: validation_data is (X, y) or (X, y, sample_weight), or a function that returns batches, got {kind}"
+            "fit: validation_data must be (X, y) or (X, y, sample_weight), or a function that returns batches, got "
+            f"{kind}"
         )
     return source(*given, *(None,) * (3 - len(given)), by="validation_data")

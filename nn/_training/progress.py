@@ -1,4 +1,4 @@
-"""How far a training has come: a bar in a terminal, a bar and a curve in a notebook."""
+"""The progress of a training run: a bar in a terminal, a bar and curves in a notebook."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Progress", "progress_for"]
 
 
 class Progress(Protocol):
-    """Told of every step and epoch of a training."""
+    """A display that is told of every step and epoch of a training run."""
 
     def begin(self, done: int) -> None:
-        """Before the first step; so many epochs are complete."""
+        """Called before the first step, with the number of epochs already complete."""
 
     def step(self, loss: float) -> None:
-        """After an update."""
+        """Called after each update."""
 
     def epoch(self, history: History) -> None:
-        """After an epoch."""
+        """Called after each epoch."""
 
     def close(self) -> None:
-        """At the end, however it ends."""
+        """Called at the end, however the run ends."""
 
 
 class _Silent:
@@ -70,9 +70,9 @@ class _Bar:
 
 
 class _Display:
-    """A display of a notebook that is drawn anew; its last state is stored with the notebook."""
+    """A notebook display that is redrawn from time to time; its last state is stored with the notebook."""
 
-    INTERVAL = 0.25  # seconds between two drawings
+    INTERVAL = 0.25  # seconds between redraws, at least
 
     def __init__(self, display: Any, HTML: Any, epochs: int, steps: int | None) -> None:
         self._display, self._HTML = display, HTML
@@ -122,7 +122,7 @@ class _Display:
 
 
 def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: int = 60) -> str:
-    """Columns as lines of a small SVG, on a logarithmic scale where all are positive; "" for under two points.
+    """Draw columns as lines of a small SVG, on a logarithmic scale if all are positive; "" for under two points.
 
     >>> curve({"loss": [1.0]})
     ''
@@ -150,15 +150,15 @@ def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: i
 
 
 def progress_for(wanted: bool | None, *, epochs: int, steps: int | None) -> Progress:
-    """What shows a training: nothing, or what fits the place it runs in.
+    """The display for a training run: a silent one, or one that suits the place it runs in.
 
     Args:
-        wanted: True, False, or None: in a notebook and in a terminal, where the packages for it are there.
-        epochs: how many there are.
-        steps: the number of batches of an epoch, if it is known.
+        wanted: True, False, or None: only in a notebook or a terminal, and if the packages for it are installed.
+        epochs: the number of epochs.
+        steps: the number of batches in an epoch, if it is known.
 
     Raises:
-        ImportError: it is wanted, and tqdm is missing.
+        ImportError: ``wanted`` is True, and tqdm is not installed.
     """
     if wanted is False:
         return _Silent()

@@ -1,4 +1,4 @@
-"""Losses and metrics of many batches."""
+"""Losses and metrics over many batches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EVALUATION_ROWS", "Scores", "evaluated"]
 
-EVALUATION_ROWS = 1024  # a batch where nothing is recorded
+EVALUATION_ROWS = 1024  # per batch, when no graph is recorded
 
 
 class Scores:
-    """Losses, and where metrics are wanted predictions, of batches as they come."""
+    """Collects losses, and predictions if there are metrics, batch by batch."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -28,12 +28,12 @@ class Scores:
         self._outputs: list[tuple[Any, Any, Any]] = []
 
     def add(self, loss: float, output: Any, batch: Batch) -> None:
-        """Add a batch: its mean loss, and what the network gave."""
+        """Add a batch: its mean loss, and the network's output."""
         count = counted(self._model.loss, batch.y)
         self._loss += loss * count
         self._count += count
         if self._model.metrics:
-            # A copy: a compiled step may write to its own memory anew.
+            # A copy: a compiled step may overwrite its own memory.
             self._outputs.append((np.array(output.data), batch.y, batch.weight))
 
     def means(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ def evaluated(model: Model, data: Rows | Stream, batch_size: int = EVALUATION_RO
     with evaluating(model):
         for batch in data.batches(batch_size):
             output, loss = model.network(casts.inputs(batch.X)), 0.0
-            if counted(model.loss, batch.y):  # or all labels are ignored
+            if counted(model.loss, batch.y):  # otherwise all labels are ignored
                 loss = loss_of(model.loss, output, casts.targets(batch.y), batch.weight).item()
             scores.add(loss, output, batch)
     return scores.means()

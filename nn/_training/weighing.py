@@ -1,4 +1,4 @@
-"""The loss of a batch with weights of its samples, and what its mean divides by."""
+"""The loss of a batch with sample weights, and the divisor of its mean."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["counted", "loss_of"]
 def loss_of(loss: Any, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
     """The loss of a batch; with weights, the mean of the samples' losses times their weights.
 
-    Raises TypeError where the loss cannot be taken a sample at a time, or is no Tensor.
+    Raises TypeError if the loss cannot be computed per sample, or is not a Tensor.
     """
     if weight is None:
         value = loss(output, y)
         if not isinstance(value, tg.Tensor):
-            raise TypeError(f"Model: the loss must give a Tensor, got {type(value).__name__}")
+            raise TypeError(f"Model: the loss must return a Tensor, got {type(value).__name__}")
         return value
     if not hasattr(loss, "reduction"):
-        raise TypeError(f"sample weights need a loss of nn, which has a reduction; got {loss!r}")
+        raise TypeError(f"sample weights need a loss that has a reduction, as those of nn do; got {loss!r}")
     single = copy.copy(loss)
     single.reduction = "none"
     each = single(output, y)
@@ -32,10 +32,10 @@ def loss_of(loss: Any, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
 
 
 def counted(loss: Any, y: Any) -> float:
-    """What the mean of the loss divides by: the samples, with their class weights, without ignored ones."""
+    """The divisor of the mean loss: the number of samples, or the sum of their class weights, without ignored ones."""
     weight, ignored = getattr(loss, "weight", None), getattr(loss, "ignore_index", None)
     if (weight is None and ignored is None) or y.dtype.kind not in "iu":
         return len(y)
     kept = y[y != ignored] if ignored is not None else y
-    share = y.size / len(y)  # of labels of more than one axis
+    share = y.size / len(y)  # labels per sample, if labels have several axes
     return float(kept.size if weight is None else weight.data[kept].sum()) / share

@@ -1,8 +1,8 @@
-"""An array class with a hidden leading axis: many arrays of one shape that are computed with as if they were one.
+"""An array class with a hidden leading axis: many arrays of one shape that behave like a single one.
 
-It speaks NumPy's protocols (NEP 13 and 18), so forward functions and rules run on it unchanged, and what they compute
-they compute for all elements of the batch at once. How NumPy's functions treat the hidden axis is in
-:mod:`.functions`; whatever is not there is done for one element after the other, so that it is right.
+It implements NumPy's protocols (NEP 13 and 18), so forward functions and rules run on it unchanged, for all elements
+of the batch at once. :mod:`.functions` says how NumPy's functions treat the hidden axis; a function that is not
+there is called for one element after the other, which is slower but correct.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ..engine.record import Handle
 from ..engine.trees import alike
 from ..errors import Unbatchable
 from . import functions, indices
-from .layout import aligned, level_of, opened, treated
+from .layout import aligned, hidden_of, level_of, mapped_batches
 
-__all__ = ["Batched", "new_level", "together"]
+__all__ = ["Batched", "new_level", "unwrapped"]
 
 new_level: Callable[[], int] = count(1).__next__
 
 
-def together(value: Any) -> Any:
-    """The ndarray behind batches of batches: all elements of all of them.
+def unwrapped(value: Any) -> Any:
+    """The ndarray inside a batch, or inside batches of batches, with all elements.
 
-    >>> together(Batched(np.ones((3, 2)), 1)).shape
+    >>> unwrapped(Batched(np.ones((3, 2)), 1)).shape
     (3, 2)
     """
     while isinstance(value, Batched):
@@ -37,10 +37,10 @@ def together(value: Any) -> Any:
 
 
 class Batched(DuckArray):
-    """Arrays of one shape, along the first axis of ``hidden``; ``shape`` is that of one of them.
+    """Arrays of one shape, along the first axis of ``hidden``; ``shape`` is the shape of each.
 
-    A batch within a batch has a higher ``level``, and for it the lower one is an array like any other. A plain array
-    among batches stands for itself in every element.
+    A batch of batches has a higher ``level`` than those, and treats them like any other array. A plain array combined
+    with a batch is the same for every element.
 
     >>> rows = Batched(np.arange(6.0).reshape(3, 2), 1)
     >>> rows.shape, (rows + np.ones(2)).sum().hidden
@@ -54,7 +54,7 @@ class Batched(DuckArray):
         self.hidden = hidden
         self.level = level
 
-    # --- what one element looks like ---------------------------------------------------------------------
+    # --- properties of one element -----------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,16 +68,16 @@ class Batched(DuckArray):
 
     @property
     def base(self) -> Any:
-        """The array that owns the memory: never None, so that the engine does not add to it in place."""
+        """The array that owns the memory; never None, so that the engine does not add to it in place."""
         return self.hidden
 
     @property
     def whole(self) -> Any:
-        """All elements: see :func:`together`."""
-        return together(self)
+        """All elements: see :func:`unwrapped`."""
+        return unwrapped(self)
 
-    def _behind(self) -> Any:
-        return together(self)
+    def _backing(self) -> Any:
+        return unwrapped(self)
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
@@ -85,7 +85,7 @@ class Batched(DuckArray):
     def __repr__(self) -> str:
         return f"<{self.hidden.shape[0]} arrays of {self.dtype}{list(self.shape)}>"
 
-    # --- what is computed --------------------------------------------------------------------------------
+    # --- computations ------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, Handle) for value in inputs):
@@ -97,7 +97,7 @@ class Batched(DuckArray):
         if method == "at":
             return _added_at(level, ufunc, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        if "where" in kwargs and "out" in kwargs:  # what is not computed stays as it is
+        if "where" in kwargs and "out" in kwargs:  # elements that are not computed keep their values
             _target(kwargs["out"][0], level)
             _each(level, function, inputs, kwargs)
             return kwargs["out"][0]
@@ -129,8 +129,8 @@ class Batched(DuckArray):
         place = indices.Place.of(level, self, index)
         if place is None:
             return _each(level, lambda a, i: a[i], (self, index), {})
-        hidden = opened(self, level)
-        if hidden is None:  # a batch of a lower level: the same for all elements of this one
+        hidden = hidden_of(self, level)
+        if hidden is None:  # a batch of a lower level, which is the same for all elements of this one
             hidden = np.broadcast_to(self, (len(place.key[0]), *self.shape))
         return Batched(place.read(hidden), level)
 
@@ -138,45 +138,45 @@ class Batched(DuckArray):
         _written(self, level_of((self, index, value)), index, value)
 
     def __each__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What a function that looks at values gives for each element."""
+        """Call a function that looks at values for each element."""
         return _each(level_of((args, kwargs)), function, args, kwargs)
 
     def __lift__(self, array: Any) -> Batched:
-        """A plain array, as one that can be indexed with this: without a copy, it cannot be written to."""
+        """A plain array as a batch that can be indexed with this one; not a copy, and read-only."""
         return Batched(np.broadcast_to(array, (self.hidden.shape[0], *array.shape)), self.level)
 
     def astype(self, dtype: Any, copy: bool = True) -> Batched:
-        """As ndarray.astype."""
+        """Like ``ndarray.astype``."""
         return Batched(self.hidden.astype(dtype, copy=copy), self.level)
 
     @property
     def real(self) -> Batched:
-        """As ndarray.real."""
+        """Like ``ndarray.real``."""
         return Batched(self.hidden.real, self.level)
 
     @property
     def imag(self) -> Batched:
-        """As ndarray.imag."""
+        """Like ``ndarray.imag``."""
         return Batched(self.hidden.imag, self.level)
 
-    # --- what has to be the same for all elements --------------------------------------------------------
+    # --- values that must be the same for all elements ---------------------------------------------------
 
     def item(self, *index: Any) -> Any:
-        """The only number of every element, if it is the same in all of them. Raises Unbatchable."""
+        """The only number of each element, if all have the same. Raises Unbatchable if not."""
         if index:
             return self[index].item()
         if self.size != 1:
-            raise ValueError(f"an array of shape {self.shape} has no single value")
-        values = np.ravel(together(self))
+            raise ValueError(f"an array of shape {self.shape} is not a single value")
+        values = np.ravel(unwrapped(self))
         if not values.size or not (values == values[0]).all():
             raise Unbatchable(
-                f"Python code needs a value that differs within a batch of {self.hidden.shape[0]} (`if`, float(), "
-                f"int()); choose with tg.where instead"
+                f"Python code (`if`, float(), int()) needs a value that differs within a batch of "
+                f"{self.hidden.shape[0]}; select with tg.where instead"
             )
         return values[0].item()
 
     def tolist(self) -> Any:
-        """As ndarray.tolist, where all elements are the same."""
+        """Like ``ndarray.tolist``, if all elements are the same."""
         return [part.tolist() for part in self] if self.shape else self.item()
 
     def __bool__(self) -> bool:
@@ -190,13 +190,13 @@ class Batched(DuckArray):
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.shape:
-            raise TypeError(f"an index is an integer, got {self!r}")
+            raise TypeError(f"an index must be an integer, got {self!r}")
         return int(self.item())
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise Unbatchable(
-            f"np.asarray() of {self!r}, or a function that takes ndarrays only: it cannot be computed for a "
-            f"whole batch at once; write a loop over its elements"
+            f"np.asarray() of {self!r}, or a function that only takes ndarrays, cannot be computed for a whole batch "
+            f"at once; loop over its elements"
         )
 
 
@@ -208,12 +208,12 @@ def _wrapped(result: Any, level: int) -> Any:
 
 
 def _each(level: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """What a function gives for each element, one after the other, stacked."""
+    """Call a function for one element after the other, and stack the results."""
     sizes: list[int] = []
-    treated((args, kwargs), level, lambda b: sizes.append(b.hidden.shape[0]))
+    mapped_batches(lambda b: sizes.append(b.hidden.shape[0]), (args, kwargs), level)
 
     def one(i: int) -> Any:
-        mine, named = treated((args, kwargs), level, lambda b: b.hidden[i, ...])
+        mine, named = mapped_batches(lambda b: b.hidden[i, ...], (args, kwargs), level)
         return function(*mine, **named)
 
     return _stacked([one(i) for i in range(sizes[0])], level, function)
@@ -231,17 +231,17 @@ def _stacked(results: list[Any], level: int, function: Any) -> Any:
     shapes = {np.shape(part) for part in results}
     if len(shapes) > 1:
         raise Unbatchable(
-            f"{getattr(function, '__name__', function)} gives arrays of shapes {', '.join(map(str, sorted(shapes)))} "
-            f"within one batch"
+            f"{getattr(function, '__name__', function)} returns arrays of different shapes "
+            f"({', '.join(map(str, sorted(shapes)))}) within one batch"
         )
     return Batched(np.stack(results), level)
 
 
 def _target(target: Any, level: int) -> Any:
-    hidden = opened(target, level)
+    hidden = hidden_of(target, level)
     if hidden is None:
         raise Unbatchable(
-            f"a batch of arrays cannot be written into one array of shape {np.shape(target)}; write a = a + b"
+            f"a batch of arrays cannot be written to a single array of shape {np.shape(target)}; write a = a + b"
         )
     return hidden
 
@@ -256,12 +256,12 @@ def _written(target: Any, level: int, index: Any, value: Any) -> None:
 
 
 def _put(target: Any, result: Batched) -> Any:
-    """The target of ``out=``, with the result in it."""
+    """Write a result to the target of ``out=``, and return the target."""
     if not isinstance(target, Batched):
         _target(target, result.level)
     if target.level == result.level and type(target.hidden) is type(result.hidden) is np.ndarray:
         np.copyto(target.hidden, result.hidden)
-    else:  # what was the same for all elements of a batch no longer is
+    else:  # the target was the same for all elements of a batch, and no longer is
         target.hidden, target.level = result.hidden, result.level
     return target
 

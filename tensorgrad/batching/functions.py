@@ -1,7 +1,7 @@
-"""How NumPy's functions treat a hidden axis in front: one table, by theme.
+"""How NumPy's functions treat a hidden leading axis: one table, by topic.
 
-A rule gets the level of the batch, NumPy's function and its arguments, and returns the result with the hidden axis in
-front; or NotImplemented, and the function is called for one element after the other. There are no derivatives here.
+A rule gets the level of the batch, the NumPy function and its arguments, and returns the result with the hidden axis
+first; or NotImplemented, and the function is called for one element after the other. There are no derivatives here.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..engine.duck import FACTS
-from .layout import aligned, level_of, opened, spread
+from .layout import aligned, hidden_of, level_of, spread
 
 __all__ = ["ANSWERS", "RULES", "product", "ufunc"]
 
 Rule = Callable[..., Any]
 RULES: dict[Any, Rule] = {}
 
-# What is the same for all elements.
+# Functions whose answer is the same for all elements.
 ANSWERS: dict[Any, Rule] = {
     **FACTS,
-    np.asarray: lambda a, dtype=None, **rest: np.asarray(a, dtype),  # like= a batch: one array for all elements
+    np.asarray: lambda a, dtype=None, **rest: np.asarray(a, dtype),  # like= is a batch: one array for all elements
     np.arange: np.arange,
     np.eye: np.eye,
 }
 
 
 def _rule_of(module: Any, names: str) -> Callable[[Rule], Rule]:
-    def note(rule: Rule) -> Rule:
+    def register(rule: Rule) -> Rule:
         RULES.update({getattr(module, name): rule for name in names.split() if hasattr(module, name)})
         return rule
 
-    return note
+    return register
 
 
 def _shifted(axis: Any, ndim: int) -> Any:
-    """One axis, or a tuple of them, of an element, as axes of the whole."""
+    """One axis of an element, or a tuple of axes, as axes of the hidden array."""
     if isinstance(axis, tuple | list):
         return tuple(a + 1 for a in normalize_axis_tuple(axis, ndim))
     return normalize_axis_index(axis, ndim) + 1
@@ -60,7 +60,7 @@ def _elementwise(level: int, function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def ufunc(level: int, function: Any, of: np.ufunc, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
-    """A ufunc, or its reduction or accumulation."""
+    """Apply a ufunc, or its reduction or accumulation."""
     if method == "__call__":
         if of is np.matmul:
             return _matmul(level, function, *inputs)
@@ -74,7 +74,7 @@ def ufunc(level: int, function: Any, of: np.ufunc, method: str, inputs: Any, kwa
     if method == "reduce":
         return _reduced(level, function, *inputs, **{"axis": 0, **kwargs})
     if method == "accumulate":
-        hidden = opened(inputs[0], level)
+        hidden = hidden_of(inputs[0], level)
         return function(hidden, axis=_shifted(kwargs.pop("axis", 0), hidden.ndim - 1), **kwargs)
     return NotImplemented
 
@@ -84,7 +84,7 @@ def ufunc(level: int, function: Any, of: np.ufunc, method: str, inputs: Any, kwa
 
 @_rule_of(np, "sum prod max min amax amin mean var std all any argmax argmin count_nonzero ptp nansum nanmax nanmin")
 def _reduced(level: int, function: Any, a: Any, axis: Any = None, **kwargs: Any) -> Any:
-    hidden = opened(a, level)
+    hidden = hidden_of(a, level)
     if hidden is None:
         return NotImplemented
     if axis is not None:
@@ -94,7 +94,7 @@ def _reduced(level: int, function: Any, a: Any, axis: Any = None, **kwargs: Any)
     return np.reshape(result, (*result.shape, *(1,) * a.ndim)) if keepdims is True else result
 
 
-# Of each function: where its axis stands among its arguments, and which it is by default.
+# For each function, the position of its axis argument, and the default.
 _ALONG: dict[str, tuple[int, Any]] = {
     "cumsum": (1, None),
     "cumprod": (1, None),
@@ -123,7 +123,7 @@ def _along(level: int, function: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
         axis, after = args[at - 1], args[at:]
     else:
         axis, after = kwargs.pop(name, axis), ()
-    hidden = opened(a, level)
+    hidden = hidden_of(a, level)
     if hidden is None or level_of(before) or (after and axis is None):
         return NotImplemented
     if axis is not None and after:
@@ -140,7 +140,7 @@ def _along(level: int, function: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
     return np.reshape(result, hidden.shape) if function is np.roll else result
 
 
-def _note_along() -> None:
+def _register_along() -> None:
     for names, (at, axis) in _ALONG.items():
         for name in names.split():
             module, short = (np.fft, name[4:]) if name.startswith("fft.") else (np, name)
@@ -151,7 +151,7 @@ def _note_along() -> None:
                 _PLACES[function] = (at, axis, "axes" if many else "axis")
 
 
-_note_along()
+_register_along()
 
 
 @_rule_of(np, "take")
@@ -159,7 +159,7 @@ def _take(level: int, function: Any, a: Any, indices: Any, axis: Any = None, **k
     if level_of(indices) < level or kwargs:
         return _along(level, function, a, indices, axis, **kwargs)
     (flat, axis) = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
-    return opened(flat[(*(slice(None),) * axis, indices)], level)
+    return hidden_of(flat[(*(slice(None),) * axis, indices)], level)
 
 
 @_rule_of(np, "take_along_axis")
@@ -171,15 +171,15 @@ def _take_along_axis(level: int, function: Any, a: Any, indices: Any, axis: Any 
 
 @_rule_of(np, "trace diagonal")
 def _diagonal(level: int, function: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return function(opened(a, level), offset, _shifted(axis1, a.ndim), _shifted(axis2, a.ndim))
+    return function(hidden_of(a, level), offset, _shifted(axis1, a.ndim), _shifted(axis2, a.ndim))
 
 
 @_rule_of(np, "pad")
 def _pad(level: int, function: Any, a: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    if opened(a, level) is None or isinstance(pad_width, dict) or np.ndim(next(iter(kwargs.values()), 0)):
+    if hidden_of(a, level) is None or isinstance(pad_width, dict) or np.ndim(next(iter(kwargs.values()), 0)):
         return NotImplemented
     widths = [(0, 0), *map(tuple, np.broadcast_to(pad_width, (a.ndim, 2)).tolist())]
-    return function(opened(a, level), widths, mode, **kwargs)
+    return function(hidden_of(a, level), widths, mode, **kwargs)
 
 
 # --- shapes ---------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def _pad(level: int, function: Any, a: Any, pad_width: Any, mode: Any = "constan
 def _reshape(level: int, function: Any, a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
     if order != "C" or kwargs:
         return NotImplemented
-    hidden = opened(a, level)
+    hidden = hidden_of(a, level)
     shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
     if -1 in shape:
         known = max(-product(shape), 1)
@@ -199,35 +199,35 @@ def _reshape(level: int, function: Any, a: Any, shape: Any, order: str = "C", **
 
 @_rule_of(np, "ravel")
 def _ravel(level: int, function: Any, a: Any, order: str = "C") -> Any:
-    return _flat(opened(a, level)) if order == "C" else NotImplemented
+    return _flat(hidden_of(a, level)) if order == "C" else NotImplemented
 
 
 @_rule_of(np, "transpose permute_dims")
 def _transpose(level: int, function: Any, a: Any, axes: Any = None) -> Any:
     axes = tuple(range(a.ndim, 0, -1)) if axes is None else _shifted(tuple(axes), a.ndim)
-    return np.transpose(opened(a, level), (0, *axes))
+    return np.transpose(hidden_of(a, level), (0, *axes))
 
 
 @_rule_of(np, "swapaxes moveaxis")
 def _two_axes(level: int, function: Any, a: Any, first: Any, second: Any) -> Any:
-    return function(opened(a, level), _shifted(first, a.ndim), _shifted(second, a.ndim))
+    return function(hidden_of(a, level), _shifted(first, a.ndim), _shifted(second, a.ndim))
 
 
 @_rule_of(np, "matrix_transpose")
 def _matrix_transpose(level: int, function: Any, a: Any) -> Any:
-    return np.swapaxes(opened(a, level), -1, -2) if a.ndim > 1 else NotImplemented
+    return np.swapaxes(hidden_of(a, level), -1, -2) if a.ndim > 1 else NotImplemented
 
 
 @_rule_of(np, "expand_dims")
 def _expand_dims(level: int, function: Any, a: Any, axis: Any) -> Any:
     axes = axis if isinstance(axis, tuple | list) else (axis,)
-    return np.expand_dims(opened(a, level), _shifted(tuple(axes), a.ndim + len(axes)))
+    return np.expand_dims(hidden_of(a, level), _shifted(tuple(axes), a.ndim + len(axes)))
 
 
 @_rule_of(np, "squeeze")
 def _squeeze(level: int, function: Any, a: Any, axis: Any = None) -> Any:
     axes = tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis
-    return np.squeeze(opened(a, level), _shifted(axes, a.ndim))
+    return np.squeeze(hidden_of(a, level), _shifted(axes, a.ndim))
 
 
 @_rule_of(np, "broadcast_to")
@@ -239,7 +239,7 @@ def _broadcast_to(level: int, function: Any, a: Any, shape: Any) -> Any:
 
 @_rule_of(np, "zeros_like ones_like empty_like full_like copy")
 def _like(level: int, function: Any, a: Any, *args: Any, shape: Any = None, **kwargs: Any) -> Any:
-    hidden = opened(a, level)
+    hidden = hidden_of(a, level)
     if hidden is None or level_of(args):
         return NotImplemented
     if shape is not None:
@@ -270,11 +270,11 @@ def _stack(level: int, function: Any, arrays: Any, axis: Any = 0, **kwargs: Any)
 
 @_rule_of(np, "matmul")
 def _matmul(level: int, function: Any, a: Any, b: Any) -> Any:
-    left, right = opened(a, level), opened(b, level)
+    left, right = hidden_of(a, level), hidden_of(b, level)
     n, m = np.ndim(a), np.ndim(b)
     if not n or not m:
         return NotImplemented
-    if right is None and m <= 2:  # one matrix for all: fold the batch into rows, for one product
+    if right is None and m <= 2:  # the same matrix for all: fold the batch into rows, for a single product
         if m == 1 or left.ndim == 2:
             return np.matmul(left, b)
         return np.reshape(
@@ -312,10 +312,10 @@ def _einsum(level: int, function: Any, subscripts: Any, *arrays: Any, **kwargs: 
         return NotImplemented
     letter = next(c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkjihgfedcba" if c not in subscripts)
     inputs, _, output = subscripts.partition("->")
-    hidden = [opened(a, level) for a in arrays]
+    hidden = [hidden_of(a, level) for a in arrays]
     terms = [t if h is None else letter + t.strip() for t, h in zip(inputs.split(","), hidden, strict=True)]
     values = [a if h is None else h for a, h in zip(arrays, hidden)]
-    if len(values) > 1 and product(v.size for v in values) > 20_000:  # along a path of pairs there is BLAS
+    if len(values) > 1 and product(v.size for v in values) > 20_000:  # a path of pairwise contractions uses BLAS
         kwargs["optimize"] = True
     return np.einsum(f"{','.join(terms)}->{letter}{output.strip()}", *values, **kwargs)
 
@@ -329,7 +329,7 @@ def _einsum(level: int, function: Any, subscripts: Any, *arrays: Any, **kwargs: 
 )
 @_rule_of(np, "tril triu")
 def _of_matrices(level: int, function: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
-    hidden = opened(a, level)
+    hidden = hidden_of(a, level)
     if hidden is None or a.ndim < 2 or level_of(args):
         return NotImplemented
     return function(hidden, *args, **kwargs)
@@ -337,8 +337,8 @@ def _of_matrices(level: int, function: Any, a: Any, *args: Any, **kwargs: Any) -
 
 @_rule_of(np.linalg, "solve")
 def _solve(level: int, function: Any, a: Any, b: Any) -> Any:
-    left, right = opened(a, level), opened(b, level)
-    if left is None and a.ndim == 2 and b.ndim <= 2:  # one matrix, taken apart once
+    left, right = hidden_of(a, level), hidden_of(b, level)
+    if left is None and a.ndim == 2 and b.ndim <= 2:  # a single matrix, factored once
         columns = np.reshape(np.moveaxis(right, 1, 0), (b.shape[0], right.size // max(b.shape[0], 1)))
         solved = np.reshape(function(a, columns), (a.shape[1], right.shape[0], *b.shape[1:]))
         return np.moveaxis(solved, 1, 0)

@@ -1,4 +1,4 @@
-"""Indexing with a hidden axis: where an index of one element lies in the whole."""
+"""Indexing with a hidden axis: an index into one element as an index into the hidden array."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .layout import opened
+from .layout import hidden_of
 
 __all__ = ["Place"]
 
 
 class Place(NamedTuple):
-    """An index into the whole, and which axes of what it selects have to move to where.
+    """An index into the hidden array, and the axes of the selection that have to be moved.
 
-    NumPy puts the axes of index arrays in front, unless they stand side by side. The hidden axis must be in front
-    of the result all the same, and the others as they would be without it.
+    NumPy puts the axes of index arrays first, unless the arrays are next to each other. In either case the hidden
+    axis has to come first in the result, with the other axes in the same order as without it.
     """
 
     level: int
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, level: int, target: Any, index: Any) -> Place | None:
-        """The place of an index into one element; None where it has to be looked up one by one."""
+        """The place of an index into one element; None if each element has to be indexed separately."""
         ndim = target.ndim
         parts = _parts(index, ndim)
         if parts is None:
@@ -36,13 +36,13 @@ class Place(NamedTuple):
         width = max(part.ndim for part in arrays)
         spots = [i for i, part in enumerate(parts) if hasattr(part, "ndim") or isinstance(part, int)]
         side_by_side = spots[-1] - spots[0] + 1 == len(spots)
-        size = next((h.shape[0] for a in (target, *arrays) if (h := opened(a, level)) is not None), 0)
-        if all(opened(part, level) is None for part in arrays):
+        size = next((h.shape[0] for a in (target, *arrays) if (h := hidden_of(a, level)) is not None), 0)
+        if all(hidden_of(part, level) is None for part in arrays):
             if side_by_side:
                 return cls(level, (slice(None), *parts))
             return cls(level, (slice(None), *parts), (width,), (0,))
         for i in spots:
-            hidden = opened(parts[i], level)
+            hidden = hidden_of(parts[i], level)
             if hidden is not None:
                 parts[i] = np.reshape(hidden, (size, *(1,) * (width - parts[i].ndim), *parts[i].shape))
         rows = np.reshape(np.arange(size), (size, *(1,) * width))
@@ -53,14 +53,14 @@ class Place(NamedTuple):
         return cls(level, (rows, *parts))
 
     def read(self, hidden: Any) -> Any:
-        """What is selected."""
+        """Read the selection."""
         selected = hidden[self.key]
         return np.moveaxis(selected, self.old, self.new) if self.old else selected
 
     def _value(self, hidden: Any, value: Any) -> Any:
-        """A value to write, with its axes as the index selects them."""
+        """A value to write, with its axes in the order of the selection."""
         shape = self.read(hidden).shape
-        own = opened(value, self.level)
+        own = hidden_of(value, self.level)
         if own is not None:
             value = np.reshape(own, (own.shape[0], *(1,) * (len(shape) - own.ndim), *own.shape[1:]))
         if not self.old:
@@ -68,16 +68,16 @@ class Place(NamedTuple):
         return np.moveaxis(np.broadcast_to(value, shape), self.new, self.old)
 
     def write(self, hidden: Any, value: Any) -> None:
-        """Put a value there."""
+        """Write a value to the selection."""
         hidden[self.key] = self._value(hidden, value)
 
     def add(self, ufunc: np.ufunc, hidden: Any, value: Any) -> None:
-        """``ufunc.at`` there."""
+        """Apply ``ufunc.at`` to the selection."""
         ufunc.at(hidden, self.key, self._value(hidden, value))
 
 
 def _parts(index: Any, ndim: int) -> list[Any] | None:
-    """An index as a list without Ellipsis, masks as positions; None where its shape depends on the element."""
+    """An index as a list, without Ellipsis and with masks as positions; None if its shape depends on the element."""
     parts: list[Any] = []
     for part in index if isinstance(index, tuple) else (index,):
         if part is None or part is Ellipsis or isinstance(part, slice):

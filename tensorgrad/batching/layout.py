@@ -1,4 +1,4 @@
-"""Where the hidden axis is, and how arrays with and without one are brought together."""
+"""Where the hidden axis is, and how arrays with and without one are combined."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 from ..engine.trees import leaves, mapped
 
-__all__ = ["aligned", "level_of", "opened", "spread", "treated"]
+__all__ = ["aligned", "hidden_of", "level_of", "mapped_batches", "spread"]
 
 
-def opened(value: Any, level: int) -> Any:
-    """The array with the hidden axis in front, for a batch of this level; None for anything else."""
+def hidden_of(value: Any, level: int) -> Any:
+    """The array with the leading hidden axis, for a batch of this level; None for anything else."""
     return value.hidden if getattr(value, "level", 0) == level else None
 
 
-def treated(tree: Any, level: int, change: Callable[[Any], Any]) -> Any:
-    """Nested arguments with every batch of this level changed."""
+def mapped_batches(change: Callable[[Any], Any], tree: Any, level: int) -> Any:
+    """Nested arguments with ``change(batch)`` in place of every batch of this level."""
     return mapped(lambda leaf: change(leaf) if getattr(leaf, "level", 0) == level else leaf, tree)
 
 
 def level_of(tree: Any) -> int:
-    """The highest level among nested arguments; 0 where there is no batch."""
+    """The highest level among nested arguments; 0 without a batch."""
     return max((getattr(leaf, "level", 0) for leaf in leaves(tree)), default=0)
 
 
 def aligned(level: int, values: Any, ndim: int = 0) -> list[Any]:
-    """Arrays that broadcast as their elements do: the hidden axis comes before the longest shape.
+    """Arrays that broadcast like their elements: the hidden axis comes before the longest shape.
 
     >>> from .array import Batched
     >>> [a.shape for a in aligned(1, [Batched(np.ones((5, 3)), 1), np.ones((2, 3))])]
@@ -49,6 +49,6 @@ def aligned(level: int, values: Any, ndim: int = 0) -> list[Any]:
 
 
 def spread(level: int, values: Any) -> list[Any]:
-    """All of them with a hidden axis: a plain array is repeated along it, without a copy."""
+    """All values with a hidden axis: a plain array is repeated along it, without a copy."""
     size = next(v.hidden.shape[0] for v in values if getattr(v, "level", 0) == level)
     return [v.hidden if getattr(v, "level", 0) == level else np.broadcast_to(v, (size, *np.shape(v))) for v in values]

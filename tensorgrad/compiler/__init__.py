@@ -1,4 +1,4 @@
-"""The compiler: a trace of a training step becomes one straight-line program."""
+"""The compiler: it turns a trace of a training step into one straight-line program."""
 
 from .step import CompiledStep as CompiledStep
 from .step import compile as compile

@@ -1,7 +1,7 @@
-"""Traced arrays and numbers: they compute as they are told, and have each NumPy call written down.
+"""Traced arrays and numbers: they compute as usual, while the trace records each NumPy call.
 
-A :class:`TracedArray` speaks NumPy's protocols (NEP 13 and 18), so the engine's forward functions and rules run on
-it unchanged. It carries its value: tracing a step performs it.
+A :class:`TracedArray` implements NumPy's protocols (NEP 13 and 18), so the engine's forward functions and rules run
+on it unchanged. It carries its value: tracing a step also executes it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ __all__ = ["TracedArray", "TracedNumber", "value_of", "variable_of"]
 
 
 def value_of(leaf: Any) -> Any:
-    """What a traced array or number was in the run that is traced; anything else as it is."""
+    """The value of a traced array or number in the traced run; anything else unchanged."""
     return leaf.variable.value if isinstance(leaf, TracedArray | TracedNumber) else leaf
 
 
 def variable_of(leaf: Any) -> Any:
-    """The variable of a traced array or number; anything else as it is."""
+    """The variable of a traced array or number; anything else unchanged."""
     return leaf.variable if isinstance(leaf, TracedArray | TracedNumber) else leaf
 
 
 def _unknown(what: str) -> GraphError:
     return GraphError(
         f"{what} needs a value that changes from run to run, while tensorgrad.compile is tracing: return the Tensor "
-        f"from the step and look at it outside; or compute with tg.where; or mark the function that looks at values "
-        f"with @tg.indivisible"
+        f"from the step and look at it outside; or use tg.where; or mark the function that looks at values with "
+        f"@tg.indivisible"
     )
 
 
@@ -43,7 +43,7 @@ class TracedNumber:
     """A Python number that changes from run to run: a learning rate, a bias correction."""
 
     __slots__ = ("trace", "variable")
-    __traced_number__ = True  # to the engine it is a Python scalar, and weak
+    __traced_number__ = True  # the engine treats it as a Python scalar, which does not influence dtypes
 
     def __init__(self, trace: Recorder, variable: Variable) -> None:
         self.trace = trace
@@ -98,11 +98,11 @@ class TracedNumber:
         return self.trace.call(function, (left, right), {})
 
 
-# NumPy functions that write into their first argument.
+# NumPy functions that write to their first argument.
 _WRITING = {np.copyto, np.put_along_axis, np.put, np.place, np.fill_diagonal}
 # Those whose result has a shape that depends on values.
 _BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
-# The short way to the same sum: what NumPy's own wrapper calls.
+# The ufunc methods that NumPy's own wrappers call, for the same result with less overhead.
 _SHORT = {
     np.sum: np.add.reduce,
     np.prod: np.multiply.reduce,
@@ -130,7 +130,7 @@ def _ufunc(trace: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...
 
 
 class TracedArray(DuckArray):
-    """An array whose operations are written down. Everything but its shape and dtype changes from run to run."""
+    """An array whose operations are recorded; everything but its shape and dtype changes from run to run."""
 
     __slots__ = ("base", "trace", "variable")
     kind = "a traced array"
@@ -140,11 +140,11 @@ class TracedArray(DuckArray):
         self.variable = variable
         self.base: TracedArray | None = None
 
-    # --- what is known while tracing --------------------------------------------------------------------
+    # --- known while tracing ----------------------------------------------------------------------------
 
     @property
     def value(self) -> Any:
-        """The array of the run that is traced."""
+        """The array in the traced run."""
         return self.variable.value
 
     @property
@@ -157,13 +157,13 @@ class TracedArray(DuckArray):
         """The NumPy dtype."""
         return self.value.dtype
 
-    def _behind(self) -> Any:
+    def _backing(self) -> Any:
         return self.value
 
     def __repr__(self) -> str:
         return f"<traced {self.dtype}{list(self.shape)}>"
 
-    # --- what is written down ---------------------------------------------------------------------------
+    # --- recorded ---------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return _ufunc(self.trace, ufunc, method, inputs, kwargs)
@@ -188,7 +188,7 @@ class TracedArray(DuckArray):
         return self.trace.call(function, args, kwargs, effect=True, fixed=True)
 
     def __pow__(self, other: Any) -> Any:
-        # An ndarray's own operator takes a short cut for some exponents, which can differ in the last bit.
+        # The operator of ndarray has shortcuts for some exponents, which can differ in the last bit.
         return NotImplemented if isinstance(other, Handle) else self.trace.call(operator.pow, (self, other), {})
 
     def __getitem__(self, index: Any) -> Any:
@@ -199,12 +199,12 @@ class TracedArray(DuckArray):
         self.trace.call(operator.setitem, (self, index, value), {}, writes=self)
 
     def astype(self, dtype: Any, copy: bool = True) -> TracedArray:
-        """As ndarray.astype."""
+        """Like ``ndarray.astype``."""
         if not copy and self.dtype == dtype:
             return self
         return self.trace.call(np.ndarray.astype, (self, np.dtype(dtype)), {})
 
-    # --- what cannot be known ---------------------------------------------------------------------------
+    # --- unknown while tracing --------------------------------------------------------------------------
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise _unknown("np.asarray()")
@@ -219,5 +219,5 @@ class TracedArray(DuckArray):
         raise _unknown("int()")
 
     def item(self) -> Any:
-        """Refused: the value is not known while tracing."""
+        """Raise GraphError: the value is not known while tracing."""
         raise _unknown("item()")

@@ -1,4 +1,4 @@
-"""From a trace to a program: what is needed, where each result is put, and the Python text of it."""
+"""From a trace to a program: the instructions that are needed, the buffers of their results, and the Python text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .variables import Variable
 
 __all__ = ["Program"]
 
-# Exactly rounded, so that every kernel gives the same bits: these may write over an operand. NumPy may choose another
-# kernel for the others (exp, power, tanh) where memory overlaps.
+# These may overwrite an operand, because they are exactly rounded: all kernels return the same bits. For the others
+# (exp, power, tanh), NumPy may choose a different kernel if memory overlaps.
 _EXACT = {
     np.add,
     np.subtract,
@@ -43,17 +43,17 @@ _SYMBOLS = {
 
 
 class Program:
-    """A traced step as straight-line NumPy.
+    """A traced step as straight-line NumPy code.
 
-    Results of ufuncs and their reductions go to buffers that are allocated once and used again as soon as their
-    value is dead. A buffer has the memory layout the result had in the eager run: the order of summation, and so
-    the last bit, depends on it. Views of buffers, parameters and state are made once. What the step returns, and
-    the gradients it leaves, are fresh arrays at every run.
+    Results of ufuncs and their reductions go to buffers, which are allocated once and reused as soon as their value
+    is dead. A buffer has the memory layout that the result had in the eager run, because the order of summation, and
+    so the last bit, depends on it. Views of buffers, parameters and state are made once. What the step returns, and
+    the gradients it leaves, are fresh arrays in every run.
 
     Args:
-        trace: what was written down.
+        trace: the trace of the step.
         arguments: the variables of the step's array and float arguments, in order.
-        outputs: the variables that must survive the run: what is returned, and gradients left on leaves.
+        outputs: the variables that must survive the run: return values, and gradients left on leaves.
     """
 
     def __init__(self, trace: Trace, arguments: list[Variable], outputs: list[Variable]) -> None:
@@ -65,7 +65,7 @@ class Program:
         self.constants: dict[str, Any] = {}
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
         self._constant_names: dict[int, str] = {}
-        self._place: dict[Variable, str] = {}  # which buffer a variable lives in
+        self._place: dict[Variable, str] = {}  # the buffer that holds a variable
         self._taken = {"np", "operator", "step", "float", "slice"}
         self._name_variables()
         self._assign_buffers()
@@ -77,7 +77,7 @@ class Program:
     # --- running ----------------------------------------------------------------------------------------
 
     def bind(self) -> None:
-        """Point the program at the memory of everything it captured, and make the views of it."""
+        """Bind the program to the memory of everything it captured, and make its views."""
         self._bound = [_array(variable.source) for variable in self.captured]
         changed = {i.writes.owner for i in self.instructions if i.writes is not None}
         self.written = [_array(variable.source) for variable in self.captured if variable in changed]
@@ -87,7 +87,7 @@ class Program:
         self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
 
     def current(self) -> bool:
-        """Is the captured memory still where it was? Binds again where it moved; False if it no longer fits."""
+        """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
         for variable, array in zip(self.captured, self._bound, strict=True):
             now = _array(variable.source)
             if now is array:
@@ -101,7 +101,7 @@ class Program:
     # --- names ------------------------------------------------------------------------------------------
 
     def _named(self, stem: str, number: int | None = None) -> str:
-        """A name of the program that nothing else has: the stem (and number), or with a further number."""
+        """A unique name: the stem (and the number), made unique by another number if needed."""
         stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
         if not stem.isidentifier() or keyword.iskeyword(stem):
             stem = f"_{stem}"
@@ -162,7 +162,7 @@ class Program:
     def _write(self) -> str:
         once: list[str] = []
         lines: list[str] = []
-        fixed = set(self.captured) | set(self._place)  # variables whose memory stays where it is
+        fixed = set(self.captured) | set(self._place)  # variables whose memory never moves
         comment = ""
         for instruction in self.instructions:
             text = self._statement(instruction)
@@ -214,7 +214,7 @@ class Program:
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"
         if place is not None:
-            instruction.results[0].name = place  # from here on the buffer is the value
+            instruction.results[0].name = place  # from here on, the buffer is the value
             return expression
         return f"{instruction.results[0].name} = {expression}"
 
@@ -234,7 +234,7 @@ class Program:
         if name is None:
             name = self._named(stem)
             self._constant_names[id(value)] = name
-            self.constants[name] = value  # keeps it alive, so that its id stays its own
+            self.constants[name] = value  # also keeps it alive, so that its id is not reused
         return name
 
     def _index(self, index: Any) -> str:
@@ -267,13 +267,13 @@ class Program:
 
 
 def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
-    """A result, if it has the shape and dtype it had while tracing: the rest of the program was written for them."""
+    """The result, if it has the shape and dtype it had while tracing: the rest of the program relies on them."""
     for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
         if fact is not None and (np.shape(part), part.dtype.str) != fact:
             raise GraphError(
-                f"a compiled step got an array of shape {np.shape(part)} and {part.dtype} where it was {fact[0]} and "
-                f"{np.dtype(fact[1])} when it was traced; a shape must not depend on values: write tg.where instead of "
-                f"x[mask], or call the step's .function"
+                f"a compiled step got an array of shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} "
+                f"and {np.dtype(fact[1])} when it was traced; a shape must not depend on values: write tg.where "
+                f"instead of x[mask], or call the step's .function"
             )
     return result
 
@@ -283,7 +283,7 @@ def _array(source: Any) -> Any:
 
 
 def _layout(array: Any) -> Any:
-    """What two buffers must share to stand for one another; None where a buffer would not be laid out alike."""
+    """What two buffers must have in common to be interchangeable; None if a buffer would have a different layout."""
     key = (array.shape, array.dtype, array.strides)
     like = np.empty_like(array)
     return key if like.strides == array.strides else None
@@ -298,7 +298,7 @@ def _takes_out(instruction: Instruction) -> bool:
 
 
 def _needed(instructions: list[Instruction], kept: list[Variable]) -> list[Instruction]:
-    """The instructions that something depends on: an output, memory outside, or an effect."""
+    """The instructions that an output, outside memory or an effect depends on."""
     wanted = {link for variable in kept for link in variable.chain()}
     chosen: list[Instruction] = []
     for instruction in reversed(instructions):

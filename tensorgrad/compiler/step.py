@@ -1,4 +1,4 @@
-"""``tensorgrad.compile``: a step is traced at its first call and replayed as straight-line NumPy afterwards."""
+"""``tensorgrad.compile``: a step is traced in its first call and replayed as straight-line NumPy code afterwards."""
 
 from __future__ import annotations
 
@@ -24,39 +24,40 @@ from .variables import Variable
 
 __all__ = ["CompiledStep", "compile"]
 
-MANY_TRACES = 32  # a step with so many programs is not being replayed
+MANY_TRACES = 32  # a step with this many programs is hardly ever replayed
 
 
 def compile(function: Callable[..., Any]) -> CompiledStep:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
-    The first call runs the step and writes down every NumPy call it makes. Later calls with arguments of the same
-    shapes and dtypes replay that program, with the results in buffers that are allocated once. Losses and
-    parameters equal those of the uncompiled step bit for bit.
+    The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
+    and dtypes replay that program, with the results in buffers that are allocated once. Losses and parameters equal
+    those of the uncompiled step bit for bit.
 
-    What may change from run to run: array and float arguments; the memory of Tensors from outside, their gradients
-    and hooks; what :func:`tensorgrad.host` gives (learning rates and random masks of ``nn`` among it). What is noticed
-    and traced anew: another shape, dtype or memory layout of an array; another value of an integer, boolean or string
-    argument; what :func:`tensorgrad.watch` reads (a model's ``train()`` or ``eval()``, the settings of ``nn``'s layers
-    and optimisers); a parameter that was frozen. Everything else that Python does in the step, it does once, while
-    tracing: attributes of your own objects are read, files written, ``rng.random()`` called, ``t.data`` looked at.
+    These may change from run to run: array and float arguments; the memory of Tensors from outside, their gradients
+    and hooks; what :func:`tensorgrad.host` returns (which includes learning rates and random masks in ``nn``). A
+    change of these is detected, and the step is traced again: the shape, dtype or memory layout of an array; the value
+    of an integer, boolean or string argument; what :func:`tensorgrad.watch` reads (a model's ``train()`` or
+    ``eval()``, the settings of ``nn``'s layers and optimisers); a parameter being frozen. Everything else that Python
+    does in the step happens only once, while tracing: reading attributes of your own objects, writing files, calling
+    ``rng.random()``, looking at ``t.data``.
 
     Args:
-        function: a function of Tensors, arrays and numbers that returns any of them, in tuples, lists or dicts. It may
-            use and update parameters, optimisers and modules from outside; it must not store a Tensor it computes
-            anywhere but in what it returns.
+        function: a function of Tensors, arrays and numbers that returns any of these, in tuples, lists or dicts. It
+            may use and update parameters, optimisers and modules from outside; it must not store a Tensor that it
+            computes anywhere except in its return value.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function.
 
     Raises:
-        GraphError: while tracing, where the step decides by values (``if loss < 1``): see :func:`tensorgrad.where`
-            and :func:`tensorgrad.indivisible`; in a run, where a shape depends on values (``x[x > 0]``).
-        NonFiniteError: a gradient is NaN or infinite, also where the uncompiled step would mend it, because it came
-            from a zero times an infinite derivative.
+        GraphError: while tracing, if the step branches on values (``if loss < 1``): see :func:`tensorgrad.where`
+            and :func:`tensorgrad.indivisible`; in a run, if a shape depends on values (``x[x > 0]``).
+        NonFiniteError: a gradient is NaN or infinite, even if it came from zero times an infinite derivative, which
+            the uncompiled step would repair.
 
     Warns:
-        RuntimeWarning: the step was traced very often.
+        RuntimeWarning: the step has been traced very often.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -86,30 +87,30 @@ class CompiledStep:
         self.function = function
         self._runs: dict[Any, list[_Replay]] = {}
         self._latest: _Replay | None = None
-        self._lock = threading.RLock()  # the buffers of a program serve one call at a time
+        self._lock = threading.RLock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
     @property
     def source(self) -> str:
-        """The program of the last call as Python text. Raises GraphError before the first call."""
+        """The program of the last call as Python source. Raises GraphError before the first call."""
         if self._latest is None:
             raise GraphError("there is no program yet: a step is traced when it is first called")
         return self._latest.program.source
 
     @property
     def traces(self) -> int:
-        """How many programs there are: one for each combination of shapes, dtypes and settings met so far."""
+        """The number of programs: one for each combination of shapes, dtypes and settings so far."""
         return sum(map(len, self._runs.values()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the step: traced the first time, replayed after."""
+        """Run the step: it is traced the first time, and replayed after that."""
         if current().tracer is not None:
             return self.function(*args, **kwargs)  # inside another compiled step
         with self._lock:
             return self._called(args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """Bind like a function, so that a method can be compiled."""
+        """Bind like a function, so that methods can be compiled."""
         return self if instance is None else MethodType(self, instance)
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -127,7 +128,7 @@ class CompiledStep:
         if self.traces == MANY_TRACES:
             warnings.warn(
                 f"a compiled step was traced {MANY_TRACES} times, for as many combinations of shapes, dtypes, integers "
-                f"and settings; a number that changes at every call is passed as a float or an array",
+                f"and settings; pass a number that changes in every call as a float or an array",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -135,7 +136,7 @@ class CompiledStep:
 
 
 def _key(tree: Any, leaves: list[Any]) -> Any:
-    """What of the arguments a program depends on; collects the arrays and floats, which it takes as arguments."""
+    """What a program depends on in the arguments; collects the arrays and floats, which are its own arguments."""
     kind = type(tree)
     parts = parts_of(tree)
     if parts is not None:
@@ -154,14 +155,14 @@ def _key(tree: Any, leaves: list[Any]) -> Any:
         hash(number)
     except TypeError as error:
         raise TypeError(
-            f"a compiled step takes Tensors, arrays, numbers, strings and None, in tuples, lists or dicts; "
+            f"a compiled step takes Tensors, arrays, numbers, strings and None, in tuples, lists or dicts, "
             f"got {kind.__name__}"
         ) from error
     return (kind, number)
 
 
 class _Replay:
-    """One program, the conditions under which it holds, and how its results are handed out."""
+    """One program, the conditions under which it is valid, and how to build the return value."""
 
     def __init__(self, trace: Trace, program: Program, result: Callable[[tuple[Any, ...]], Any]) -> None:
         self.program = program
@@ -173,7 +174,7 @@ class _Replay:
         self.places = [_place_of(known, program) for known in self.gradients]
 
     def fits(self) -> bool:
-        """Does the program hold as things are now?"""
+        """Whether the program is valid for the current state."""
         for owner, attribute, value in self.watched:
             if getattr(owner, attribute) != value:
                 return False
@@ -187,7 +188,7 @@ class _Replay:
 
     def __call__(self, leaves: list[Any]) -> Any:
         leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
-        with uninterrupted():  # Ctrl-C finds everything as before this run, or as after it
+        with uninterrupted():  # after Ctrl-C, the state is that before this run, or that after it
             try:
                 with np.errstate(all="ignore"):
                     values = self.program.run(*leaves)
@@ -199,13 +200,13 @@ class _Replay:
         return self.result(values)
 
     def log(self) -> None:
-        """Note what was written to, for graphs that were recorded before."""
+        """Log what was written to, for graphs that were recorded before."""
         for array in self.program.written:
             written(array, "a compiled step")
 
 
 def _facts(owner: Any) -> tuple[Any, ...]:
-    """What of a captured Tensor decides about the program, beside its memory."""
+    """What the program depends on in a captured Tensor, in addition to its memory."""
     node = owner.node
     if node is None or not node.requires_grad:
         return (False, ())
@@ -218,7 +219,7 @@ def _layout(array: Any) -> Any:
 
 
 def _place_of(known: LeafGradient, program: Program) -> int | None:
-    """Where among the results a leaf's new gradient is; -1 for None; None where the step leaves it alone."""
+    """The position of a leaf's new gradient in the results; -1 for None; None if the step does not change it."""
     now = getattr(known.owner, "_grad", None)
     if now is None:
         return None if known.needed and known.before is None else -1
@@ -244,7 +245,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         if leaf.node is not None and leaf.node.requires_grad:
             raise GraphError(
                 "an argument of a compiled step must not require a gradient, because its .grad would be lost; "
-                "use the Tensor from outside the step, or pass it detached"
+                "use the Tensor from outside the step, or pass t.detach()"
             )
         return tensor_of(traced, None)
 
@@ -256,8 +257,8 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         for variable in trace.captured.values():
             if isinstance(variable.source, Handle) and isinstance(variable.source.data, TracedArray):
                 raise GraphError(
-                    "a compiled step must write a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
-                    "not put another array there"
+                    "a compiled step must write to a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
+                    "not replace the array"
                 )
         outputs: list[Variable] = []
 
@@ -270,8 +271,8 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
             """A returned leaf, as a function of the program's results."""
             if isinstance(leaf, TracedNumber):
                 raise GraphError(
-                    "a compiled step returns Tensors and arrays, got a Python number that changes; return it as a "
-                    "Tensor"
+                    "a compiled step returns Tensors and arrays, got a Python number that changes from run to run; "
+                    "return it as a Tensor"
                 )
             if isinstance(leaf, TracedArray):
                 place = output(leaf)
@@ -286,7 +287,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
             g = getattr(known.owner, "_grad", None)
             if isinstance(g, Handle):
                 raise GraphError(
-                    "a compiled step must not leave gradients with a graph of their own (create_graph=True) in .grad; "
+                    "a compiled step must not leave gradients with their own graph (create_graph=True) in .grad; "
                     "set them to None, or return them"
                 )
             if isinstance(g, TracedArray) and g.variable is not known.variable:
@@ -302,7 +303,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 
 
 def _put_back(trace: Trace, failed: bool) -> None:
-    """End a trace: real arrays again where traced ones stood, also where tracing failed."""
+    """End a trace, even if it failed: put real arrays back where traced ones were."""
     trace.active = False
     for known in trace.gradients.values():
         g = getattr(known.owner, "_grad", None)
@@ -317,6 +318,6 @@ def _put_back(trace: Trace, failed: bool) -> None:
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
                 source._data = variable.value
             written(variable.value, "a compiled step")
-    for variable in trace.variables:  # nothing of the traced run is needed any more
+    for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":
             variable.value = None

@@ -1,4 +1,4 @@
-"""A trace: the NumPy calls of one run of a step, and what they refer to outside."""
+"""A trace: the NumPy calls of one run of a step, and what they use from outside."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["Instruction", "LeafGradient", "Trace"]
 
 @dataclass(eq=False)
 class Instruction:
-    """``result = function(*args, **kwargs)``; variables stand in the arguments where arrays were."""
+    """``result = function(*args, **kwargs)``, with variables in place of arrays."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     results: tuple[Variable, ...]
     comment: str
-    writes: Variable | None = None  # written in place
-    effect: bool = False  # to be run even if nobody uses the result
-    fixed: bool = False  # the result has to have the shape and dtype it had while tracing
+    writes: Variable | None = None  # what is written to in place
+    effect: bool = False  # runs even if the result is not used
+    fixed: bool = False  # the result must have the shape and dtype it had while tracing
     reads: list[Variable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,13 +42,13 @@ class LeafGradient:
     """What a step does to a leaf's ``grad``."""
 
     owner: Any
-    needed: bool  # is what was there before of importance?
+    needed: bool  # does the step depend on the previous gradient?
     before: Any
-    variable: Variable | None  # what was there before, as an argument of the program
+    variable: Variable | None  # the previous gradient, as an argument of the program
 
 
 class Trace:
-    """The instructions of one run, and what they refer to outside. Is the engine's ``mode.tracer``."""
+    """The instructions of one run, and what they use from outside; the ``tracer`` of the engine's mode."""
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
@@ -62,19 +62,19 @@ class Trace:
     # --- what the engine calls (mode.Tracer) ------------------------------------------------------------
 
     def enter(self, comment: str) -> None:
-        """Note what the next instructions belong to."""
+        """Set what the next instructions belong to."""
         scope = current().scope.path
         self.comment = f"{scope}: {comment}" if scope else comment
 
     def lift(self, source: Any) -> Any:
-        """The traced array for a Tensor's data or an ndarray; scalars and traced arrays as they are."""
+        """The traced array for a Tensor's data or an ndarray; scalars and traced arrays unchanged."""
         if isinstance(source, Handle):
             if isinstance(source.data, TracedArray):
                 return source.data
             if source.node is not None and source.node.requires_grad and not isinstance(source.node, Leaf):
                 raise GraphError(
-                    f"a compiled step uses the result of {source.node.op}, which was recorded outside it and would be "
-                    f"gone back through at every run; compute it in the step, or detach() it"
+                    f"a compiled step uses the result of {source.node.op}, which was recorded outside it, so every run "
+                    f"would go back through it; compute it in the step, or detach() it"
                 )
             value = source.data
         elif isinstance(source, np.ndarray):
@@ -84,43 +84,43 @@ class Trace:
         variable = self.captured.get(id(source))
         if variable is None:
             variable = self.variable("captured", value)
-            variable.source = source  # keeps it alive, so that its id stays its own
+            variable.source = source  # also keeps it alive, so that its id is not reused
             self.captured[id(source)] = variable
         return TracedArray(self, variable)
 
     def host(self, function: Callable[[], Any]) -> Any:
-        """Call a function of the outside world, now and at every run."""
+        """Call an outside function, now and in every run."""
         return self.call(function, (), {}, effect=True, fixed=True)
 
     def watch(self, owner: object, attribute: str) -> None:
-        """Remember an attribute's value as a condition of this trace."""
+        """Make an attribute's value a condition of this trace."""
         self.watched.append((owner, attribute, getattr(owner, attribute)))
 
     def gradient(self, owner: Any, needed: bool) -> None:
-        """Take over a leaf's gradient, when the step first reads or replaces it."""
+        """Take over a leaf's gradient when the step first reads or replaces it."""
         if id(owner) in self.gradients:
             return
         before = getattr(owner, "_grad", None)
         if isinstance(before, Handle):
             raise GraphError(
-                "a compiled step cannot go on from a gradient that has a graph of its own (create_graph=True); set "
-                "grad to None first"
+                "a compiled step cannot start from a gradient that has its own graph (create_graph=True); set grad to "
+                "None first"
             )
         known = self.gradients[id(owner)] = LeafGradient(owner, needed, before, None)
         if needed and before is not None:
             owner._grad = self.traced(before, "argument")
             known.variable = owner._grad.variable
 
-    # --- writing down -----------------------------------------------------------------------------------
+    # --- recording --------------------------------------------------------------------------------------
 
     def variable(self, kind: str, value: Any) -> Variable:
-        """A new variable."""
+        """Create a variable."""
         variable = Variable(len(self.variables), kind, value)
         self.variables.append(variable)
         return variable
 
     def traced(self, value: Any, kind: str = "array") -> Any:
-        """A new variable, as a traced array or number."""
+        """Create a variable, and return it as a traced array or number."""
         if isinstance(value, np.generic):
             value = np.asarray(value)
         if isinstance(value, bool | int | float):
@@ -137,15 +137,15 @@ class Trace:
         writes: TracedArray | None = None,
         fixed: bool = False,
     ) -> Any:
-        """Run a function on the values behind traced arguments, write the call down, trace the result.
+        """Run a function on the values of traced arguments, record the call, and trace the result.
 
-        ``effect``: to be run even if nobody uses the result. ``writes``: what is written to in place. ``fixed``: the
-        shape of the result may depend on values, and has to be looked at in every run.
+        ``effect``: the call runs even if its result is not used. ``writes``: what is written to in place. ``fixed``:
+        the shape of the result may depend on values, and must be checked in every run.
         """
         if not self.active:
             raise GraphError(
-                "an array of a compiled step was used after the step was traced; a compiled step keeps nothing but "
-                "what it returns: do not store its Tensors in attributes or globals"
+                "an array of a compiled step was used after the step was traced; only the return value of a compiled "
+                "step may be kept: do not store its Tensors in attributes or globals"
             )
         args, kwargs = mapped(self._checked, (args, kwargs))
         result = function(*mapped(value_of, args), **mapped(value_of, kwargs))

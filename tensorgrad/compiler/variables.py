@@ -1,4 +1,4 @@
-"""The values of a program, and what a traced array asks of the trace that writes its calls down."""
+"""The values of a program, and what a traced array calls on the trace that records it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Variable:
 
     number: int
     kind: str  # "argument", "captured", "number" or "array"
-    value: Any  # what it was while tracing: gives shape, dtype and memory layout
-    root: Variable | None = None  # the variable whose memory this one views
-    source: Any = None  # of a captured one: the Tensor or ndarray
+    value: Any  # its value while tracing, for the shape, dtype and memory layout
+    root: Variable | None = None  # the variable whose memory this one is a view of
+    source: Any = None  # the Tensor or ndarray, if captured
     name: str = ""
 
     def chain(self) -> list[Variable]:
-        """This variable, what it is a view of, and so on to the owner of the memory."""
+        """This variable, the one it is a view of, and so on, up to the owner of the memory."""
         links = [self]
         while (root := links[-1].root) is not None:
             links.append(root)
@@ -34,10 +34,10 @@ class Variable:
 
 
 class Recorder(Protocol):
-    """What a traced array or number asks of its :class:`tensorgrad.compiler.trace.Trace`."""
+    """What a traced array or number calls on its :class:`tensorgrad.compiler.trace.Trace`."""
 
     def lift(self, source: Any) -> Any:
-        """The traced array for an ndarray; traced arrays as they are."""
+        """The traced array for an ndarray; traced arrays unchanged."""
 
     def call(
         self,
@@ -49,4 +49,4 @@ class Recorder(Protocol):
         writes: Any = None,
         fixed: bool = False,
     ) -> Any:
-        """Run a function, write the call down, and trace its result."""
+        """Run a function, record the call, and trace its result."""

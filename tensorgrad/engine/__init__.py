@@ -1,8 +1,8 @@
-"""The engine: knows arrays and nodes, never Tensor, and imports nothing outside this folder but the errors.
+"""The engine: works on arrays and nodes, never on Tensor, and imports nothing outside this folder but the errors.
 
-``mode``, ``writes``, ``frames``, ``interrupts`` and ``shapes`` say what holds, what was written, which line it was,
-what Ctrl-C may cut, and how axes count. ``graph`` is the record of what was computed, ``record`` makes it (forward),
-``walk`` follows it back (backward), ``readings`` says how a walk reads the rules. ``arrays``, ``windows`` and
-``convolutions`` are what rules and forward functions compute with; ``staging`` is what code outside the engine says
-so that a compiler can follow it.
+``mode`` holds the current settings, ``writes`` logs in-place writes, ``frames`` finds source lines, ``interrupts``
+defers Ctrl-C, and ``shapes`` handles broadcasting and axes. ``graph`` is the record of a computation: ``record``
+builds it (forward), ``walk`` follows it back (backward), and ``readings`` says how a walk evaluates the rules.
+``arrays``, ``windows`` and ``convolutions`` are what rules and forward functions compute with. ``staging`` is for code
+outside the engine, so that a compiler can follow it.
 """

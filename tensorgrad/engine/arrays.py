@@ -1,7 +1,7 @@
-"""The functions a rule may use on arrays: all of NumPy's, and the few the engine adds.
+"""The functions a rule may use on arrays: all of NumPy's, and the few that the engine adds.
 
-NumPy's functions ask the array they are given (NEP 13 and 18), so this one namespace serves NumPy's arrays, the
-compiler's traced ones and those of any library that speaks NumPy's protocols. ``tensorgrad.ops`` is its
+NumPy's functions dispatch on their arguments (NEP 13 and 18), so this one namespace works for NumPy arrays, the
+compiler's traced arrays, and the arrays of any library that implements NumPy's protocols. ``tensorgrad.ops`` is its
 counterpart for Tensors.
 """
 
@@ -18,33 +18,24 @@ from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["arange_like", "array_functions", "basic", "csch", "dead", "finite", "scatter", "sech", "sigmoid"]
+__all__ = ["arange_like", "array_functions", "basic", "csch", "finite", "scatter", "sech", "sigmoid"]
 
 
 def finite(array: Any) -> bool:
-    """Are all elements finite? A dot product settles it for few: it is the quickest reduction there is.
+    """Whether all elements are finite. Small arrays use a dot product, the fastest reduction there is.
 
     >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
     (True, False)
     """
     if type(array) is not np.ndarray:
-        array = getattr(array, "whole", array)  # of a batch of arrays, all of it
-    few = array.size < 8192  # more are shared among BLAS's threads, and to wake those can take milliseconds
+        array = getattr(array, "whole", array)  # all elements of a batch of arrays
+    few = array.size < 8192  # for more, BLAS starts its threads, and waking those can take milliseconds
     return (few and math.isfinite(np.vdot(array, array).real)) or bool(np.isfinite(array).all())
-
-
-def dead(g: Any, local: Any, gradient: Any) -> Any:
-    """Where a gradient is not finite although one of its factors, ``g`` and the local derivative, is exactly zero.
-
-    >>> dead(np.array([0.0, 0.0, 1.0]), np.ones(3), np.array([0.0, np.nan, np.nan])).tolist()
-    [False, True, False]
-    """
-    return ((g == 0) | (local == 0)) & ~np.isfinite(gradient)
 
 
 @indivisible
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of ``shape`` with ``values`` added at ``index``: what is indexed repeatedly adds up (float16 in float32).
+    """Zeros of ``shape`` with ``values`` added at ``index``; repeated indices accumulate (float16 in float32).
 
     >>> scatter(np.array([1.0, 2.0]), ([0, 0],), (3,)).tolist()
     [3.0, 0.0, 0.0]
@@ -58,7 +49,7 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     if values.dtype == np.float16:
         return scatter(values.astype(np.float32), index, shape).astype(np.float16)
     result = np.zeros_like(values, shape=shape)
-    if type(values) is not np.ndarray:  # an index given as a list is NumPy's array until here
+    if type(values) is not np.ndarray:  # up to here, an index given as a list is a NumPy array
         parts = index if isinstance(index, tuple) else (index,)
         index = tuple(np.asarray(p, like=values) if type(p) is np.ndarray else p for p in parts)
     np.add.at(result, index, values)
@@ -99,13 +90,13 @@ def arange_like(count: int, like: Any) -> Any:
     [0, 1, 2]
     """
     like = like.data if isinstance(like, Handle) else like
-    if type(like) is np.ndarray or hasattr(like, "__traced_call__"):
+    if isinstance(like, np.ndarray | np.generic) or hasattr(like, "__traced_call__"):
         return np.arange(count)
     return np.arange(count, like=like)
 
 
 def lifted(array: Any, *indices: Any) -> Any:
-    """An array that can be indexed with these: one for all of them where an index is a batch of indices."""
+    """The array in a form that these can index: repeated for every element if one of them is a batch of indices."""
     if type(array) is np.ndarray:
         for index in indices:
             if hasattr(index, "__lift__"):
@@ -114,13 +105,13 @@ def lifted(array: Any, *indices: Any) -> Any:
 
 
 def basic(index: Any) -> bool:
-    """Does an index select each element at most once, without looking at values (slices, integers, None)?"""
+    """Whether an index is made of slices, integers and None, so that it selects each element at most once."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 
 
 class _ArrayFunctions:
-    """Attribute access to NumPy's functions, each looked up once, and to the engine's own."""
+    """Attribute access to NumPy's functions, each looked up once, and to the engine's own functions."""
 
     scatter = staticmethod(scatter)
     conv = staticmethod(conv)
@@ -134,7 +125,7 @@ class _ArrayFunctions:
 
     @cached_property
     def special(self) -> Any:
-        """SciPy's special functions, for rules of operations that need SciPy themselves."""
+        """SciPy's special functions, for the rules of operations that need SciPy anyway."""
         from scipy import special
 
         return special

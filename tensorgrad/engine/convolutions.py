@@ -1,8 +1,8 @@
-"""Convolution as deep learning means it (correlation), and what its two derivatives are, on arrays.
+"""Convolution as in deep learning (correlation), and its two derivatives, on arrays.
 
-The three functions are one trilinear form of x, w and g, left open at one place each: the rules of any are the
-other two. Windows are laid out as columns (im2col) for one matrix product a block; a block is small enough to stay
-in the cache, and columns are never kept: they are as many times larger than x as the window has elements.
+The three functions are one trilinear form of x, w and g, each with one of the three left out, so the rules of each
+are the other two. Windows are laid out as columns (im2col), with one matrix product per block. A block is small
+enough to stay in the cache, and columns are never kept: they are larger than x by the number of elements in a window.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .windows import Pairs, Shape, overlap_add, strided_windows
 
 __all__ = ["conv", "conv_input", "conv_weight"]
 
-_BLOCK = 2**18  # elements of the columns made at a time: about a core's own cache
+_BLOCK = 2**18  # how many elements of the columns are made at a time: about the private cache of a core
 
 
 class _Columns(NamedTuple):
-    """How windows onto (batch, channels, lengths) are arranged as columns: (batch, groups, rows, places)."""
+    """The arrangement of windows onto (batch, channels, lengths) as columns: (batch, groups, rows, positions)."""
 
     batch: int
-    inputs: int  # channels of a group
+    inputs: int  # channels per group
     counts: Shape
     window: Shape
     groups: int
@@ -37,7 +37,7 @@ class _Columns(NamedTuple):
 
     @property
     def swapped(self) -> Shape:
-        """The axes of windows with those of the counts and those of one window changed over, either way."""
+        """The permutation of axes that swaps the counts with the axes of a window; its own inverse."""
         count = len(self.counts)
         return (0, 1, *range(2 + count, 2 + 2 * count), *range(2, 2 + count))
 
@@ -57,13 +57,13 @@ class _Columns(NamedTuple):
 
 
 def _grouped(g: Any, block: slice, groups: int) -> Any:
-    # A copy: what was broadcast, as the gradient of a sum is, would keep the product from BLAS.
+    # A copy: BLAS cannot take a broadcast array, such as the gradient of a sum.
     part = np.copy(g[block], order="C")
     return np.reshape(part, (part.shape[0], groups, part.shape[1] // groups, prod(part.shape[2:])))
 
 
 def _wide(*arrays: Any) -> tuple[Any, ...]:
-    """The operands, float16 as float32, and the dtype of the result."""
+    """The operands, with float16 cast to float32, and the dtype of the result."""
     dtype = np.result_type(*(a.dtype for a in arrays))
     if dtype == np.float16:
         return (*(a.astype(np.float32) for a in arrays), dtype)
@@ -72,7 +72,7 @@ def _wide(*arrays: Any) -> tuple[Any, ...]:
 
 @indivisible
 def conv(x: Any, w: Any, *, stride: Shape, dilation: Shape, padding: Pairs, groups: int) -> Any:
-    """(N, C, lengths) and (O, C / groups, window) give (N, O, counts).
+    """Convolve (N, C, lengths) with (O, C / groups, window) to (N, O, counts).
 
     >>> static = dict(stride=(1,), dilation=(1,), padding=((0, 0),), groups=1)
     >>> conv(np.array([[[1.0, 2.0, 4.0]]]), np.array([[[10.0, 1.0]]]), **static).tolist()
@@ -96,7 +96,7 @@ def conv(x: Any, w: Any, *, stride: Shape, dilation: Shape, padding: Pairs, grou
 
 @indivisible
 def conv_input(g: Any, w: Any, lengths: Shape, *, stride: Shape, dilation: Shape, padding: Pairs, groups: int) -> Any:
-    """(N, O, counts) and (O, C / groups, window) give (N, C, lengths): the gradient of :func:`conv` for x.
+    """The gradient of :func:`conv` for x: (N, O, counts) and (O, C / groups, window) to (N, C, lengths).
 
     >>> static = dict(stride=(1,), dilation=(1,), padding=((0, 0),), groups=1)
     >>> conv_input(np.array([[[1.0, 2.0]]]), np.array([[[10.0, 1.0]]]), (3,), **static).tolist()
@@ -115,7 +115,7 @@ def conv_input(g: Any, w: Any, lengths: Shape, *, stride: Shape, dilation: Shape
 
 @indivisible
 def conv_weight(x: Any, g: Any, window: Shape, *, stride: Shape, dilation: Shape, padding: Pairs, groups: int) -> Any:
-    """(N, C, lengths) and (N, O, counts) give (O, C / groups, window): the gradient of :func:`conv` for w.
+    """The gradient of :func:`conv` for w: (N, C, lengths) and (N, O, counts) to (O, C / groups, window).
 
     >>> static = dict(stride=(1,), dilation=(1,), padding=((0, 0),), groups=1)
     >>> conv_weight(np.array([[[1.0, 2.0, 4.0]]]), np.array([[[10.0, 1.0]]]), (2,), **static).tolist()

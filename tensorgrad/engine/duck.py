@@ -1,6 +1,6 @@
-"""What array classes share that stand for ndarrays: the compiler's traced arrays, and batches of arrays.
+"""What the classes that stand in for ndarrays share: the compiler's traced arrays, and batches of arrays.
 
-NumPy calls such a class a duck array (NEP 30): it speaks the protocols of NEP 13 and 18, so the engine's forward
+NumPy calls such a class a duck array (NEP 30): it implements the protocols of NEP 13 and 18, so the engine's forward
 functions and rules run on it unchanged.
 """
 
@@ -16,16 +16,16 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .record import Handle
 
-__all__ = ["FACTS", "DuckArray", "array_behind"]
+__all__ = ["FACTS", "DuckArray", "backing_array"]
 
 
-def array_behind(value: Any) -> Any:
-    """The ndarray whose memory a Tensor or a duck array uses; anything else as it is."""
+def backing_array(value: Any) -> Any:
+    """The ndarray whose memory a Tensor or a duck array uses; anything else unchanged."""
     value = value.data if isinstance(value, Handle) else value
-    return value._behind() if isinstance(value, DuckArray) else value
+    return value._backing() if isinstance(value, DuckArray) else value
 
 
-# NumPy's functions that ask for facts which are known without looking at a number.
+# NumPy functions whose answer is known without looking at the values.
 FACTS: dict[Any, Callable[..., Any]] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
@@ -33,11 +33,11 @@ FACTS: dict[Any, Callable[..., Any]] = {
     np.iscomplexobj: lambda a: a.dtype.kind == "c",
     np.isrealobj: lambda a: a.dtype.kind != "c",
     np.result_type: lambda *xs: np.result_type(*(x.dtype if hasattr(x, "__array_function__") else x for x in xs)),
-    np.may_share_memory: lambda a, b, **more: np.may_share_memory(array_behind(a), array_behind(b), **more),
-    np.shares_memory: lambda a, b, **more: np.shares_memory(array_behind(a), array_behind(b), **more),
+    np.may_share_memory: lambda a, b, **more: np.may_share_memory(backing_array(a), backing_array(b), **more),
+    np.shares_memory: lambda a, b, **more: np.shares_memory(backing_array(a), backing_array(b), **more),
 }
 
-# The methods of an ndarray that a duck array has because NumPy has a function of the same name.
+# The ndarray methods that a duck array has because NumPy has a function of the same name.
 _METHODS = set(
     "all any argmax argmin argsort clip conj cumprod cumsum diagonal dot max mean min nonzero prod ravel repeat round "
     "squeeze std sum swapaxes take trace var".split()
@@ -45,7 +45,7 @@ _METHODS = set(
 
 
 class DuckArray(NDArrayOperatorsMixin):
-    """An array class that stands for ndarrays. A subclass has ``shape``, ``dtype`` and the two protocols."""
+    """The base of classes that stand in for ndarrays. A subclass has ``shape``, ``dtype`` and the two protocols."""
 
     __slots__ = ("__weakref__",)
     kind = "a duck array"  # for messages
@@ -67,38 +67,38 @@ class DuckArray(NDArrayOperatorsMixin):
 
     @property
     def T(self) -> Any:
-        """As ndarray.T."""
+        """Like ``ndarray.T``."""
         return np.transpose(self)
 
-    def _behind(self) -> Any:
-        """The ndarray whose memory this uses."""
+    def _backing(self) -> Any:
+        """The ndarray whose memory this array uses."""
         raise NotImplementedError
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of an array without axes")
+            raise TypeError("len() of a 0-d array")
         return self.shape[0]
 
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
             raise AttributeError(
-                f"{self.kind} has no {name}; write the NumPy function, np.{name}(...), or mark the function that "
-                f"needs more with @tg.indivisible"
+                f"{self.kind} has no attribute {name}; call the NumPy function np.{name}(...), or mark the function "
+                f"that needs it with @tg.indivisible"
             )
         return partial(getattr(np, name), self)
 
     def copy(self) -> Any:
-        """As ndarray.copy."""
+        """Like ``ndarray.copy``."""
         return np.copy(self)
 
     def flatten(self) -> Any:
-        """As ndarray.flatten."""
+        """Like ``ndarray.flatten``."""
         return np.copy(np.ravel(self))
 
     def reshape(self, *shape: Any) -> Any:
-        """As ndarray.reshape."""
+        """Like ``ndarray.reshape``."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Any:
-        """As ndarray.transpose."""
+        """Like ``ndarray.transpose``."""
         return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)

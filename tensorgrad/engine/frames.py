@@ -1,7 +1,7 @@
-"""Source lines: which line of the user's made an operation.
+"""Source lines: which line of the user's code called an operation.
 
-A frame is asked for its code object and offset when an operation is recorded, which is cheap; file and line are
-worked out when they are shown.
+Recording an operation only takes the frame's code object and offset, which is cheap; the file and line are worked out
+when they are shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
 
 
 class _Library(dict[str, bool]):
-    """Is a file part of the library? Worked out once a file."""
+    """Whether a file is part of the library, worked out once per file."""
 
     folders: tuple[str, ...] = (os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),)
 
@@ -26,9 +26,9 @@ LIBRARY = _Library()
 
 
 def hide_frames(file: str) -> None:
-    """Leave a library out when an operation's source line is looked for: the caller's line is shown instead.
+    """Skip a library's frames when looking for an operation's source line, so that its caller's line is shown.
 
-    ``file`` is the ``__file__`` of the library's ``__init__``; every file in its folder counts.
+    ``file`` is the ``__file__`` of the library's ``__init__``; every file in that folder is skipped.
     """
     folder = file.rpartition("__init__")[0]
     if not folder:
@@ -38,14 +38,14 @@ def hide_frames(file: str) -> None:
 
 
 def user_frame(frame: FrameType) -> FrameType:
-    """The first frame outside the library, from ``frame`` outwards."""
+    """The first frame outside the library, going outwards from ``frame``."""
     while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
 def source_line(code: CodeType | None, lasti: int) -> tuple[str, int] | None:
-    """File and line number of a code object's instruction."""
+    """The file and line number of an instruction of a code object."""
     if code is None:
         return None
     for start, end, line in code.co_lines():
@@ -57,4 +57,4 @@ def source_line(code: CodeType | None, lasti: int) -> tuple[str, int] | None:
 def place(code: CodeType | None, lasti: int) -> str:
     """``file:line``, for messages."""
     line = source_line(code, lasti)
-    return "an unknown place" if line is None else f"{line[0]}:{line[1]}"
+    return "an unknown location" if line is None else f"{line[0]}:{line[1]}"

@@ -1,13 +1,14 @@
 """The computation graph: its nodes, and the rules they hold.
 
-Knows arrays and nodes, never Tensor. A node refers to the nodes it was computed from and to the arrays its
-derivative rules need, and nothing refers back: a graph holds no reference cycle, and dies with its last name.
+Works on arrays and nodes, never on Tensor. A node refers to the nodes it was computed from and to the arrays its
+derivative rules need, and nothing refers back: a graph has no reference cycles, and is freed when the last reference
+to it goes.
 
-A **rule** is a function ``rule(xp, g, ...)`` that returns the gradient for one input of an operation, given
-the gradient ``g`` of its output. The names of its further parameters say what the operation has to save:
+A **rule** is a function ``rule(xp, g, ...)`` that returns the gradient with respect to one input of an operation,
+given the gradient ``g`` of its output. The names of its other parameters say what the operation has to save:
 
 ========  =========================================================================
-``x``     the first input, as it was passed (an array, or a Python scalar)
+``x``     the first input, as passed (an array, or a Python scalar)
 ``y``     the second input
 ``z``     the third input
 ``out``   the result
@@ -15,11 +16,11 @@ the gradient ``g`` of its output. The names of its further parameters say what t
 ``*all``  all inputs, and the result
 ========  =========================================================================
 
-A rule uses operators and ``xp.*`` alone, so that it can be read with NumPy's functions on arrays (backward),
-with tensorgrad's own on Tensors (any order of derivative), and on any array class that speaks NumPy's
+A rule uses operators and ``xp.*`` only, so that it can be evaluated with NumPy's functions on arrays (backward),
+with tensorgrad's own on Tensors (derivatives of any order), and on any array class that implements NumPy's
 protocols: the compiler's traced arrays, or another library's. It returns ``g`` itself, a view of it, or a
-fresh array; never a saved array. Broadcasting and dtypes are the engine's business: a gradient is summed over
-the axes its input was broadcast along and cast to its input's dtype in one place, ``unbroadcast`` in ``walk``.
+fresh array; never a saved array. The engine handles broadcasting and dtypes: ``unbroadcast`` in ``walk`` sums a
+gradient over the axes its input was broadcast along, and casts it to its input's dtype.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ __all__ = [
     "Leaf",
     "Node",
     "Rule",
-    "behind",
+    "ancestors",
     "elementwise",
     "extra",
     "getter",
@@ -63,11 +64,11 @@ elementwise: set[str] = set()  # the operations whose rules map each element of 
 class Node:
     """One recorded operation: what it was computed from, and how to go back.
 
-    ``inputs`` holds, in order, the nodes of Tensor inputs; a Python scalar stands for itself, and None for an
-    input that is neither. ``rules`` and ``saved`` run along with it: no rule (None) where no gradient is
-    needed. ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for
-    arrays, under ``record_graph()``, a :class:`ArraySummary` of them. When a node is
-    released, ``saved`` becomes a :class:`Freed`, and a node of an array also drops its ``inputs``.
+    ``inputs`` holds, in order, the nodes of Tensor inputs, Python scalars as they are, and None for any other
+    input. ``rules`` and ``saved`` have one entry for each input; a rule is None where no gradient is needed.
+    ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for arrays, an
+    :class:`ArraySummary` of each is kept under ``record_graph()``. When a node is released, ``saved`` becomes a
+    :class:`Freed`, and a node of an array also drops its ``inputs``.
     """
 
     __slots__ = (
@@ -107,7 +108,7 @@ class Node:
         self.birth = tick()
         self.shape = shape
         self.dtype = out.dtype
-        self.code = code  # the line that made it, as a code object and an offset: resolved when it is shown
+        self.code = code  # the line that made it, as a code object and an offset; resolved when it is shown
         self.lasti = lasti
         self.scope = scope
         self.value = None if shape else out
@@ -116,7 +117,7 @@ class Node:
 
     @property
     def label(self) -> str | None:
-        """The name the user gave to the Tensor."""
+        """The name that the user gave the Tensor."""
         return None if self.extra is None else self.extra.label
 
     def __repr__(self) -> str:
@@ -124,7 +125,7 @@ class Node:
 
 
 class Extra:
-    """What few nodes have: a name, hooks, a Tensor that wants its gradient, views, fingerprints."""
+    """What only a few nodes have: a name, hooks, a Tensor that keeps its gradient, fingerprints, views."""
 
     __slots__ = ("hooks", "label", "owner", "prints", "views")
 
@@ -132,21 +133,21 @@ class Extra:
         self.label: str | None = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.owner: weakref.ref[Any] | None = None  # the Tensor whose .grad to fill, after retain_grad()
-        self.prints: tuple[tuple[int | None, ...], ...] | None = None  # of what was saved, in debug mode
+        self.prints: tuple[tuple[int | None, ...], ...] | None = None  # fingerprints of what was saved, in debug mode
         self.views: list[weakref.ref[Any]] | None = None
 
 
 class ArraySummary(NamedTuple):
-    """What is kept of an array's values or gradient for a drawing, under ``record_graph()``."""
+    """What ``record_graph()`` keeps of an array's values or gradient for a drawing."""
 
-    rms: float  # root mean square of the finite elements; 0 where there are none
-    nan: int  # how many elements are NaN
-    inf: int  # how many are infinite
+    rms: float  # root mean square of the finite elements; 0 if there are none
+    nan: int  # the number of elements that are NaN
+    inf: int  # the number of elements that are infinite
     size: int
 
     @property
     def nonfinite(self) -> int:
-        """How many elements are NaN or infinite."""
+        """The number of elements that are NaN or infinite."""
         return self.nan + self.inf
 
     @classmethod
@@ -156,7 +157,7 @@ class ArraySummary(NamedTuple):
         >>> ArraySummary.of(np.array([3.0, 4.0, np.nan]))
         ArraySummary(rms=3.5355339059327378, nan=1, inf=0, size=3)
         """
-        sizes = np.abs(getattr(array, "whole", array)).astype(np.float64)  # of a batch of arrays, all of it
+        sizes = np.abs(getattr(array, "whole", array)).astype(np.float64)  # all elements of a batch of arrays
         finite = np.isfinite(sizes)
         nan, count = int(np.count_nonzero(np.isnan(sizes))), int(np.count_nonzero(finite))
         with np.errstate(all="ignore"):
@@ -166,21 +167,21 @@ class ArraySummary(NamedTuple):
 
 
 class Freed(NamedTuple):
-    """What stands in ``Node.saved`` once a backward walk has freed the graph: the line that did."""
+    """What replaces ``Node.saved`` once a backward walk has freed the graph: the line that called it."""
 
     code: CodeType
     lasti: int
 
 
 def extra(node: Node) -> Extra:
-    """The node's :class:`Extra`, made when it is first asked for."""
+    """The node's :class:`Extra`, created on first use."""
     if node.extra is None:
         node.extra = Extra()
     return node.extra
 
 
 class Leaf(Node):
-    """A Tensor that was not computed. Knows its Tensor weakly, so that no reference cycle exists."""
+    """The node of a Tensor that was not computed; refers to it weakly, to avoid a reference cycle."""
 
     __slots__ = ("owner",)
 
@@ -191,7 +192,7 @@ class Leaf(Node):
 
 
 class Constant(Leaf):
-    """A Tensor that needs no gradient, as an operation's input: known for drawings, never walked."""
+    """The node of a Tensor that needs no gradient but is an operation's input: kept for drawings, never walked."""
 
     __slots__ = ("cut",)
     requires_grad = False
@@ -202,11 +203,11 @@ class Constant(Leaf):
 
 
 def no_owner() -> Any:
-    """The weak reference of a leaf that has no Tensor."""
+    """Stand in for the weak reference of a leaf that has no Tensor."""
 
 
 class Cut(Leaf):
-    """Why a result has no history, although what it was computed from had: shared by all that follow from it."""
+    """Why a result has no history although its inputs had one; shared by everything computed from it."""
 
     __slots__ = ("before", "origin", "why")
     requires_grad = False
@@ -217,7 +218,7 @@ class Cut(Leaf):
         self.value = None
         self.owner = no_owner
         self.why = why
-        self.origin = weakref.ref(origin)  # where the history ended, while that is there
+        self.origin = weakref.ref(origin)  # where the history ended, as long as that node lives
         self.before = (origin.op, origin.label, origin.code, origin.lasti)
 
 
@@ -234,7 +235,7 @@ def _signature(rule: Rule) -> tuple[CodeType, tuple[str, ...], bool]:
 
 
 def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
-    """Pick what a rule needs from ``(*inputs, out)``; worked out once for every rule in the source."""
+    """A function that picks what a rule needs from ``(*inputs, out)``, worked out once for each rule in the source."""
     code = getattr(rule, "__wrapped__", rule).__code__
     known = _getters.get(id(code))
     if known is None:
@@ -242,7 +243,8 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
         unknown = [name for name in names if name not in _POSITION]
         if unknown:
             raise GraphError(
-                f"a rule's parameters after (xp, g) are x, y, z, out, *xs or *all: got {unknown[0]!r} in {code.co_name}"
+                f"a rule's parameters after (xp, g) must be x, y, z, out, *xs or *all, got {unknown[0]!r} in "
+                f"{code.co_name}"
             )
         places = [_POSITION[name] for name in names]
         pick: Any
@@ -250,29 +252,29 @@ def getter(rule: Rule) -> Callable[[Any], tuple[Any, ...]]:
             pick = itemgetter(slice(0, None if code.co_varnames[code.co_argcount] == "all" else -1))
         elif not places:
             pick = itemgetter(slice(0, 0))
-        elif len(places) == 1:  # a slice, because itemgetter(i) would not give a tuple
+        elif len(places) == 1:  # a slice, because itemgetter(i) does not return a tuple
             pick = itemgetter(slice(places[0], places[0] + 1 if places[0] >= 0 else None))
         else:
             pick = itemgetter(*places)
-        known = _getters[id(code)] = (code, pick)  # the code is kept, so that its id stays its own
+        known = _getters[id(code)] = (code, pick)  # holding the code object keeps its id from being reused
     return known[1]
 
 
 def sources(rule: Rule, node: Node) -> tuple[Any, ...]:
-    """Which node (or scalar, or None) each saved argument of a rule came from."""
+    """The node (or scalar, or None) that each saved argument of a rule came from."""
     return getter(rule)((*node.inputs, node))
 
 
 def saved_for_backward(node: Node, source: Any, array: Any) -> str:
-    """Which array an operation saved, where: the beginning of what is said when it was written to."""
+    """The start of the message about a write to a saved array: which operation saved it, and where that was called."""
     what = "its result" if source is node else "an input"
     if isinstance(source, Node) and source is not node:
         what = f"its input {source.label or source.op!r}"
     return f"{node.op} (called at {place(node.code, node.lasti)}) saved {what} of shape {array.shape} for backward"
 
 
-def behind(roots: Iterable[Node]) -> list[Node]:
-    """The roots and all that they were computed from."""
+def ancestors(roots: Iterable[Node]) -> list[Node]:
+    """The roots and everything they were computed from."""
     seen = dict.fromkeys(roots)
     stack = list(seen)
     while stack:

@@ -10,15 +10,15 @@ from typing import Any
 
 __all__ = ["uninterrupted"]
 
-# `signal` wraps these to turn handlers into members of an enum, which takes longer than all the rest: 7 us a step.
+# `signal` wraps these to convert handlers to an enum, which takes longer than everything else here: 7 us per step.
 _raw: Any = sys.modules.get("_signal", signal)
 
 
 class uninterrupted:
-    """Finish a block before Ctrl-C ends the program: KeyboardInterrupt is raised after it, not within.
+    """Finish a block before Ctrl-C takes effect: KeyboardInterrupt is raised after the block, not inside it.
 
-    Optimisers and compiled steps update parameters and their own state inside such a block. In other threads than the
-    main one, which Ctrl-C does not reach, it does nothing. Costs about two microseconds.
+    Optimisers and compiled steps update parameters and their own state inside such a block. Outside the main thread,
+    where Ctrl-C never arrives, it does nothing. It costs about two microseconds.
 
     >>> import tensorgrad as tg
     >>> with tg.uninterrupted():

@@ -1,7 +1,7 @@
-"""What holds for the running thread or task: is a graph recorded, in which module, for whom.
+"""The settings of the running thread or task: recording, the current module, a compiler, a debugger.
 
-One context variable holds one immutable :class:`Mode`, so that a recorded operation pays for a single
-look-up, and no switch set in one thread or asyncio task is seen by another.
+One context variable holds one immutable :class:`Mode`, so that recording an operation costs a single look-up, and
+a switch set in one thread or asyncio task is not seen by any other.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ R = TypeVar("R")
 
 
 class Tracer(Protocol):
-    """What the engine asks of a compiler that listens in (see :mod:`tensorgrad.compiler`)."""
+    """What the engine calls on a compiler that is tracing (see :mod:`tensorgrad.compiler`)."""
 
     def enter(self, comment: str) -> None:
-        """Note which operation the next array calls belong to."""
+        """Set the operation that the next array calls belong to."""
 
     def lift(self, source: Any) -> Any:
         """The traced array that stands for a Tensor's data or for an ndarray."""
 
     def host(self, function: Callable[[], Any]) -> Any:
-        """The traced value of a Python function that is called anew at every run."""
+        """The traced value of a Python function that is called again in every run."""
 
     def watch(self, owner: object, attribute: str) -> None:
-        """Trace again when ``owner.attribute`` is no longer what it is now."""
+        """Trace again once the value of ``owner.attribute`` has changed."""
 
     def gradient(self, owner: Any, needed: bool) -> None:
-        """A leaf's gradient is about to be read (``needed``) or replaced."""
+        """Handle a leaf's gradient that is about to be read (``needed``) or replaced."""
 
 
 class Debugger(Protocol):
-    """What the engine asks of :mod:`tensorgrad.debugging`, which looks at every number while it is on."""
+    """What the engine calls on :mod:`tensorgrad.debugging`, which checks every number while it is on."""
 
     def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
-        """An operation gave ``out``."""
+        """Check ``out``, which an operation computed."""
 
     def recorded(self, node: Any) -> None:
-        """A node was made, and saved what its rules need."""
+        """Look at a new node, which has saved what its rules need."""
 
-    def going_back(self, node: Any, position: int) -> None:
-        """A backward walk is about to use what a node saved for one rule."""
+    def before_rule(self, node: Any, position: int) -> None:
+        """Check what a node saved for one rule, which a backward walk is about to use."""
 
-    def gone_back(self, node: Any, position: int, g: Any, gradient: Any) -> None:
-        """A rule turned ``g`` into the gradient of one input."""
+    def after_rule(self, node: Any, position: int, g: Any, gradient: Any) -> None:
+        """Check the gradient of one input, which a rule computed from ``g``."""
 
 
 class Scope(NamedTuple):
-    """The module that is running: its dotted path in its model, and what a drawing says about it."""
+    """The module that is running: its dotted path in the model, and its title in a drawing."""
 
     path: str
     title: str
@@ -76,7 +76,7 @@ _NOWHERE = Scope("", "")
 
 
 class Mode:
-    """One setting of all switches. Never changed after it was made."""
+    """One setting of all switches; immutable."""
 
     __slots__ = ("debug", "grad", "keep", "plain", "scope", "tracer")
 
@@ -91,12 +91,12 @@ class Mode:
         self.grad = grad  # record a graph?
         self.scope = scope  # the module that is running
         self.keep = keep  # keep a light record of the graph after backward, for drawings?
-        self.tracer = tracer  # a compiler that listens in
-        self.debug = debug  # looks at every number that is computed
-        self.plain = tracer is None and not keep and debug is None  # may an operation take the short way?
+        self.tracer = tracer  # a compiler that is tracing
+        self.debug = debug  # checks every number that is computed
+        self.plain = tracer is None and not keep and debug is None  # may an operation take the fast path?
 
     def but(self, **changes: Any) -> Mode:
-        """This setting, with some switches changed.
+        """This setting with some switches changed.
 
         >>> Mode().but(grad=False).grad
         False
@@ -112,7 +112,7 @@ current = _mode.get
 class Switch:
     """A context manager and decorator that changes one switch.
 
-    An instance may be entered repeatedly, by one thread or task: make a new one for each ``with``.
+    An instance may be entered repeatedly, but only by one thread or task: create a new one for each ``with``.
     """
 
     def __init__(self) -> None:
@@ -128,18 +128,18 @@ class Switch:
         _mode.reset(self._entered.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function, which then runs inside the block."""
+        """Decorate a function so that it runs inside the block."""
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if inspect.isgeneratorfunction(function) or asynchronous:
             kind = "coroutine" if asynchronous else "generator"
             raise TypeError(
-                f"@{type(self).__name__}() cannot decorate the {kind} function {function.__name__!r}: its body "
-                f"runs after the call returned; write `with {type(self).__name__}():` inside it"
+                f"@{type(self).__name__}() cannot decorate the {kind} function {function.__name__!r}, because its "
+                f"body runs after the call has returned; write `with {type(self).__name__}():` inside it"
             )
 
         @functools.wraps(function)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-            token = _mode.set(self._changed(current()))  # a token of its own: calls may be nested or concurrent
+            token = _mode.set(self._changed(current()))  # one token per call: calls may be nested or concurrent
             try:
                 return function(*args, **kwargs)
             finally:
@@ -149,11 +149,11 @@ class Switch:
 
 
 class scope(Switch):
-    """Name the module under which operations are recorded, for drawings and messages.
+    """Name the module that operations are recorded under, for drawings and messages.
 
     Args:
-        path: the dotted path of the module in its model, "net.2"; "" is the model itself.
-        title: what a drawing says about it, "Linear 64→32 · 2,080 params".
+        path: the dotted path of the module in its model, such as "net.2"; "" is the model itself.
+        title: how a drawing describes it, such as "Linear 64→32 · 2,080 params".
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor(2.0, requires_grad=True)
@@ -172,18 +172,18 @@ class scope(Switch):
 
 
 class tracing(Switch):
-    """Let a compiler listen in on a block (None: stop listening)."""
+    """Let a compiler trace a block; with None, stop tracing."""
 
     def __init__(self, tracer: Tracer | None) -> None:
         super().__init__()
         self._tracer = tracer
 
     def _changed(self, old: Mode) -> Mode:
-        return old.but(tracer=self._tracer, keep=False, debug=None)  # a trace has no numbers to look at
+        return old.but(tracer=self._tracer, keep=False, debug=None)  # a trace has no numbers to check
 
 
 class no_grad(Switch):
-    """Record no graph: a context manager, and a decorator of functions.
+    """Do not record a graph: a context manager, and a decorator for functions.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor(3.0, requires_grad=True)
@@ -213,9 +213,9 @@ class enable_grad(Switch):
 
 
 class record_graph(Switch):
-    """Keep what a drawing needs when ``backward()`` frees the graph: its links and each RMS gradient.
+    """Keep what a drawing needs when ``backward()`` frees the graph: its links, and the RMS of each gradient.
 
-    Scalars always keep their value and gradient; this keeps, for arrays too, about 300 bytes an operation.
+    Scalars always keep their value and gradient. For arrays, this keeps about 300 bytes per operation.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)

@@ -1,8 +1,8 @@
-"""Recording: how an operation's forward function and rules become a result with a node behind it.
+"""Recording: how an operation's forward function and rules become a result with a node.
 
-There are two ways in. :func:`record` serves every operation. :func:`unary` and :func:`binary` make
-elementwise operations, whose rules need no facts about the call: what can be worked out once is, so that
-recording costs less than a microsecond. ``benchmarks/per_op.py`` measures it.
+There are two ways in. :func:`record` works for every operation. :func:`unary` and :func:`binary` make
+elementwise operations, whose rules need no facts about the call. They work out as much as possible in advance, so
+that recording costs less than a microsecond; ``benchmarks/per_op.py`` measures it.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _getframe = sys._getframe
 
 
 class Handle:
-    """What an operation knows of a Tensor: its array and its node.
+    """What an operation knows about a Tensor: its array and its node.
 
-    ``node`` is None as long as nothing was recorded of a Tensor that requires no gradient.
+    ``node`` is None for a Tensor that requires no gradient, until a recorded operation uses it.
     """
 
     __slots__ = ("__weakref__", "_data", "_grad", "node")
-    _data: Any  # the engine's own way to ``data``, which is a property and three times as slow
+    _data: Any  # what the engine uses instead of the property ``data``, which is three times as slow
     node: Node | None
     _grad: Any
 
@@ -68,11 +68,11 @@ class Handle:
             )
         self._data = array
 
-    data: Any = property(attrgetter("_data"), _set_data, doc="The array. Another one must have its shape and dtype.")
+    data: Any = property(attrgetter("_data"), _set_data, doc="The array. A new one must have the same shape and dtype.")
 
 
 if TYPE_CHECKING:
-    from ..tensor import Tensor as Tensor  # the one arrow upwards, for annotations
+    from ..tensor import Tensor as Tensor  # the only upward import, for annotations
 else:
     Tensor = Handle
 
@@ -83,14 +83,14 @@ _stacked: Callable[[Any], Any]
 
 
 def set_result_class(cls: type[Handle], stacked: Callable[[Any], Any]) -> None:
-    """Say of which class results are, and how a nested list of Tensors becomes one: both are built on operations."""
+    """Set the class of results, and the function that stacks nested lists of Tensors; both are built on operations."""
     global _result_type, _stacked
     _result_type = cls
     _stacked = stacked
 
 
 def tensor_of(data: Any, node: Node | None) -> Tensor:
-    """A Tensor around an array, as it is."""
+    """A Tensor around an array, which is neither copied nor checked."""
     result = _new(_result_type)
     result._data = data
     result.node = node
@@ -101,10 +101,10 @@ def tensor_of(data: Any, node: Node | None) -> Tensor:
 
 
 def operand(value: Any, op: str) -> Any:
-    """What an operation computes with when it is given something that is not a Tensor.
+    """What an operation computes with when it is given something other than a Tensor.
 
-    Python scalars stay as they are, and NumPy's scalars become Python's, so that they do not decide about
-    dtypes. Arrays, of NumPy or of a class that speaks its protocols, stay as they are. Lists are converted.
+    Python scalars are returned unchanged, and NumPy scalars become Python scalars, so that they do not influence
+    dtypes. Arrays, NumPy's or any that implement its protocols, are returned unchanged. Lists are converted.
     """
     kind = type(value)
     if kind is float or kind is int or kind is bool or kind is complex:
@@ -117,9 +117,9 @@ def operand(value: Any, op: str) -> Any:
 
 
 def as_array(value: Any, op: str) -> Any:
-    """A nested list (or anything else NumPy takes) as an array, or an error that names the operation.
+    """A nested list (or anything else NumPy accepts) as an array. Raises DTypeError naming the operation.
 
-    Tensors with a history in a nested list are stacked: then the result is a Tensor.
+    If a nested list has Tensors with a history, they are stacked, and the result is a Tensor.
     """
     try:
         return checked(np.asarray(value), op)
@@ -128,36 +128,36 @@ def as_array(value: Any, op: str) -> Any:
             return _stacked(value)
         raise
     except ValueError as error:
-        raise DTypeError(f"{op}: got a {type(value).__name__} that makes no array ({error})") from error
+        raise DTypeError(f"{op}: got a {type(value).__name__} that cannot be made an array ({error})") from error
 
 
 def checked(array: Any, op: str) -> Any:
-    """The array, if it holds numbers or booleans."""
+    """The array, if it holds numbers or booleans. Raises DTypeError otherwise."""
     if array.dtype.kind not in "fbiuc":
         raise DTypeError(
             f"{op}: got {type(array).__name__} of dtype {array.dtype}, expected numbers or booleans; "
             f"convert it first, for example with np.asarray(value, dtype=np.float64)"
         )
-    if type(array) is not np.ndarray and hasattr(array, "filled"):  # np.ma, not imported for the question
+    if type(array) is not np.ndarray and hasattr(array, "filled"):  # a masked array, without importing np.ma
         raise DTypeError(f"{op}: got a masked array, whose mask would be lost; write array.filled(value)")
     return array
 
 
-# Python scalars as arrays without axes: NumPy takes those in half the time. Zeros are not kept, because 0.0 equals
-# -0.0, nor is NaN, which equals nothing.
+# Python scalars as 0-d arrays, which NumPy handles in half the time. Zeros are not kept, because 0.0 equals -0.0, and
+# neither is NaN, which equals nothing.
 _scalars: dict[Any, dict[float, Any]] = {np.dtype(np.float64): {}, np.dtype(np.float32): {}}
 _MANY_SCALARS = 256
 
 
 def scalar_like(value: Any, like: Any) -> Any:
-    """A Python number as the read-only 0-d array that is quickest to compute with beside an array.
+    """A Python number as a read-only 0-d array, which NumPy combines with an array faster.
 
-    Other values, and numbers beside anything but an array of float64 or float32, stay as they are.
+    Other values, and numbers next to anything but a float64 or float32 array, are returned unchanged.
 
     >>> scalar_like(1.0, np.ones(2, np.float32)).dtype, scalar_like(1.0, [])
     (dtype('float32'), 1.0)
     """
-    if like.__class__ is not ndarray or value.__class__ is complex:  # 1 + 0j equals 1.0, and would be found as that
+    if like.__class__ is not ndarray or value.__class__ is complex:  # 1 + 0j equals 1.0, and would find its entry
         return value
     try:
         return _scalars[like.dtype][value]
@@ -171,7 +171,7 @@ def _kept_scalar(value: Any, dtype: Any) -> Any:
         return value
     array = np.array(value, dtype)
     if not np.isfinite(array):
-        return value  # NumPy has something to say about it
+        return value  # NumPy may warn about it
     array.flags.writeable = False
     if len(known) >= _MANY_SCALARS:
         known.clear()
@@ -180,7 +180,7 @@ def _kept_scalar(value: Any, dtype: Any) -> Any:
 
 
 def constant(value: Any) -> Any:
-    """How a node remembers an input that needs no gradient."""
+    """What a node keeps of an input that needs no gradient."""
     if isinstance(value, Handle):
         if value.node is None or value.node.__class__ is Cut:
             value.node = Constant(value)
@@ -189,7 +189,7 @@ def constant(value: Any) -> Any:
 
 
 def forward_error(op: str, arrays: Sequence[Any], error: Exception) -> Exception:
-    """The error to raise when NumPy refused the operands: ours, if it is about their shapes."""
+    """The error to raise when NumPy has rejected the operands: our own if their shapes do not broadcast."""
     if isinstance(error, np.linalg.LinAlgError):
         return error
     better = broadcast_error(op, *(np.shape(a) for a in arrays))
@@ -197,7 +197,7 @@ def forward_error(op: str, arrays: Sequence[Any], error: Exception) -> Exception
         return better
     if type(error) in (ValueError, TypeError):
         return type(error)(f"{op}: {error}")
-    if isinstance(error, DTypeError):  # a copy, because no error is its own cause
+    if isinstance(error, DTypeError):  # a copy, because an error cannot be its own cause
         return DTypeError(*error.args)
     return error
 
@@ -208,8 +208,8 @@ def forward_error(op: str, arrays: Sequence[Any], error: Exception) -> Exception
 class _Quiet(threading.local):
     """``run(f, *args)``: call f with NumPy's floating-point warnings off, in a fifth of the time of an errstate block.
 
-    NumPy keeps its error state in a context variable; ``run`` calls f in a context where it is set. For arrays of
-    NumPy's alone: whatever else asks for a context variable there finds it unset.
+    NumPy keeps its error state in a context variable; ``run`` calls f in a context where it is set. Only for NumPy
+    arrays: any other context variable that f reads is unset there.
     """
 
     def __init__(self) -> None:
@@ -222,13 +222,13 @@ _quiet = _Quiet()
 
 
 def quiet(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward function whose infinities and NaN are results like others: NumPy shall not warn of them.
+    """The forward function without NumPy's warnings: infinities and NaN are ordinary results.
 
     >>> quiet(np.log)(np.zeros(1)).tolist()
     [-inf]
     """
     silent: Any = np.errstate(all="ignore")(forward)
-    silent.loud = forward  # for those who have a quicker way to silence it
+    silent.loud = forward  # for callers that have a faster way to silence it
     return silent
 
 
@@ -241,13 +241,13 @@ def recorded(
     saved: tuple[tuple[Any, ...], ...],
     mode: Mode,
 ) -> Tensor:
-    """A result with its node. To be called by a function that the user, or another part of the library, called."""
+    """A result with its node; only for functions that users, or other parts of the library, call directly."""
     frame = _getframe(2)
     code = frame.f_code
     while LIBRARY[code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
         code = frame.f_code
-    # As Node(...) does, in half the time.
+    # Does what Node(...) does, in half the time.
     node = _new(Node)
     node.op = op
     node.inputs = inputs
@@ -269,7 +269,7 @@ def recorded(
 
 
 def unrecorded(out: Any, nodes: Sequence[Node | None], op: str, mode: Mode) -> Tensor:
-    """A result without history: none of its inputs requires a gradient, or none is to be recorded."""
+    """A result without history: no input requires a gradient, or recording is off."""
     result = _new(_result_type)
     result._data = out
     result.node = None
@@ -285,7 +285,7 @@ def _cut(node: Node, out: Any, op: str, mode: Mode) -> Cut | None:
     if not node.requires_grad:
         return node if isinstance(node, Cut) else node.cut  # type: ignore[attr-defined]
     if mode.grad:
-        return Cut(f"{op} gave integers or booleans ({out.dtype}), which carry no gradient", node, _getframe(3), op)
+        return Cut(f"{op} returned integers or booleans ({out.dtype}), which carry no gradient", node, _getframe(3), op)
     return Cut(f"{op} was computed under no_grad()", node, _getframe(3), op)
 
 
@@ -297,8 +297,8 @@ def record(
 ) -> Tensor:
     """Compute ``forward(*arrays)`` and, where a gradient may be needed, record it.
 
-    ``rules[i]`` gives the gradient for ``inputs[i]``: see :mod:`tensorgrad.engine.graph` for what it is called with.
-    Rules and forward close over static facts only (a shape, an axis, an index), never over an array.
+    ``rules[i]`` returns the gradient with respect to ``inputs[i]``; :mod:`tensorgrad.engine.graph` describes its
+    arguments. Rules and ``forward`` close over static facts only (a shape, an axis, an index), never over an array.
     """
     mode = current()
     tracer = mode.tracer
@@ -331,7 +331,7 @@ def record(
     if not (wanted and mode.grad) or out.dtype.kind not in "fc":
         return unrecorded(out, nodes, op, mode)
     if len(rules) != len(nodes):
-        raise ValueError(f"{op}: got {len(rules)} rules for {len(nodes)} inputs, expected one for each")
+        raise ValueError(f"{op}: expected one rule per input ({len(nodes)}), got {len(rules)}")
     values = (*arrays, out)
     needed: list[Any] = []
     saved: list[Any] = []
@@ -354,7 +354,7 @@ def record(
 
 
 def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
-    """Make an elementwise operation of one argument. The decorated function gives its name and docstring."""
+    """Make an elementwise operation of one argument; the decorated function provides its name and docstring."""
 
     def decorate(described: Callable[P, Any]) -> Callable[P, Tensor]:
         op = described.__name__
@@ -394,7 +394,7 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
 def binary(
     forward: Callable[..., Any], rule_x: Rule, rule_y: Rule
 ) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
-    """Make an elementwise operation of two arguments that broadcast together."""
+    """Make an elementwise operation of two arguments, which broadcast together."""
 
     def decorate(described: Callable[P, Any]) -> Callable[P, Tensor]:
         op = described.__name__

@@ -1,4 +1,4 @@
-"""Broadcasting and axes: pure functions of shapes."""
+"""Broadcasting and axes, as pure functions of shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import AxisError, ShapeError
 
 __all__ = ["broadcast_error", "normalised_axes", "normalised_axis", "sum_to_shape"]
 
@@ -17,7 +17,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def normalised_axis(axis: Any, ndim: int, op: str) -> int:
-    """An axis counted from the front. Raises ShapeError naming the operation.
+    """The axis, counted from the front. Raises ShapeError naming the operation.
 
     >>> normalised_axis(-1, 3, "sum")
     2
@@ -27,12 +27,12 @@ def normalised_axis(axis: Any, ndim: int, op: str) -> int:
     except TypeError as error:
         raise TypeError(f"{op}: axis must be an integer, got {axis!r}") from error
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{op}: axis {axis} is out of bounds for an array of {ndim} dimensions")
+        raise AxisError(f"{op}: axis {axis} is out of bounds for an array of {ndim} dimensions")
     return axis % ndim
 
 
 def normalised_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
-    """Axes counted from the front, in the order given; None means all of them.
+    """The axes, counted from the front, in the order given; None means all of them.
 
     >>> normalised_axes((-1, 0), 3, "sum")
     (2, 0)
@@ -42,12 +42,12 @@ def normalised_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
     result = tuple(normalised_axis(a, ndim, op) for a in axes)
     if len(set(result)) != len(result):
-        raise ShapeError(f"{op}: axis {axis!r} names the same axis twice (array of {ndim} dimensions)")
+        raise ShapeError(f"{op}: axis {axis!r} names the same axis twice (the array has {ndim} dimensions)")
     return result
 
 
 def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
-    """Sum a gradient over the axes along which an array of ``shape`` was broadcast; of float16, in float32.
+    """Sum a gradient over the axes along which an array of ``shape`` was broadcast (float16 in float32).
 
     >>> import numpy as np
     >>> sum_to_shape(np, np.ones((4, 2, 3)), (2, 1)).tolist()
@@ -56,17 +56,17 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     got = gradient.shape
     extra = len(got) - len(shape)
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
-        raise ShapeError(f"a gradient of shape {got} does not broadcast from {shape}")
+        raise ShapeError(f"a gradient of shape {got} cannot be summed to shape {shape}")
     axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
     if axes:
-        if gradient.dtype == np.float16:  # whose running sum would stop at 2048
+        if gradient.dtype == np.float16:  # a running sum of ones in float16 would stop at 2048
             gradient = gradient.astype(np.float32)
         gradient = xp.sum(gradient, axis=axes)
     return xp.reshape(gradient, shape)
 
 
 def broadcast_error(op: str, *shapes: Shape) -> ShapeError | None:
-    """What is wrong with broadcasting these shapes together; None if they do broadcast.
+    """The error of shapes that do not broadcast together; None if they do.
 
     >>> print(broadcast_error("add", (4, 5), (3, 5)))
     add: shapes (4, 5) and (3, 5) do not broadcast: axis -2 has lengths 4 and 3

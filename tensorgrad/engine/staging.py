@@ -1,8 +1,8 @@
-"""What code outside the engine says so that a compiler can follow it.
+"""Functions for code outside the engine, so that a compiler can follow it.
 
-Most code needs none of this: an operation on Tensors is followed by itself. These are for code that works on
-arrays directly (an optimiser), that decides by Python values (training or evaluation), or that gets a value from
-outside at every run (a learning rate, a random mask). Without a compiler they cost next to nothing.
+Most code needs none of them: a compiler follows operations on Tensors anyway. They are for code that works on
+arrays directly (an optimiser), that branches on Python values (training or evaluation), or that gets a value from
+outside in every run (a learning rate, a random mask). Without a compiler they cost next to nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ R = TypeVar("R")
 
 
 def array_of(source: Any) -> Any:
-    """The array to compute with, for a Tensor's data or an ndarray that lives from step to step.
+    """The array to compute with, for a Tensor's data or for an ndarray that is kept from step to step.
 
-    Under :func:`tensorgrad.compile` it is a traced array, and what is written to it (with ``out=``) is written
-    at every run.
+    Under :func:`tensorgrad.compile` it is a traced array, and writes to it (with ``out=``) are repeated in every run.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.Tensor([1.0, 2.0])
@@ -41,9 +40,9 @@ def array_of(source: Any) -> Any:
 
 
 def host(function: Callable[[], R]) -> R:
-    """Call a Python function, also at every run of a compiled step: a learning rate, a step count, a random draw.
+    """Call a Python function, also in every run of a compiled step: a learning rate, a step count, a random draw.
 
-    Returns a number or an array of the same shape and dtype each time.
+    The function must return a number, or an array of the same shape and dtype every time.
 
     >>> host(lambda: 0.01)
     0.01
@@ -53,7 +52,7 @@ def host(function: Callable[[], R]) -> R:
 
 
 def watch(owner: object, attribute: str) -> Any:
-    """Read an attribute that decides what is computed; a compiled step is traced again when it has changed.
+    """Read an attribute that decides what is computed; once it has changed, a compiled step is traced again.
 
     >>> class Layer:
     ...     training = True
@@ -67,16 +66,14 @@ def watch(owner: object, attribute: str) -> Any:
 
 
 def _with(protocol: str, arguments: Any) -> Any:
-    """The first array among nested arguments that has a method of this name, or None."""
+    """The first of the nested arguments that has a method of this name, or None."""
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
 def indivisible(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function of arrays that looks at their values: a compiler calls it whole, at every run.
+    """Mark a function of arrays that looks at their values: a compiler calls it as a whole, in every run.
 
-    For a batch of arrays it is called once for each, where it needs to.
-
-    The function takes its arrays by position.
+    For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position.
 
     >>> import numpy as np
     >>> @indivisible
@@ -106,7 +103,7 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def writes_to(source: Any, by: str) -> Any:
-    """The array to write to in place, with a note of who writes, so that a stale graph is found out.
+    """The array to write to in place, logging who writes, so that ``backward()`` can detect a stale graph.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)

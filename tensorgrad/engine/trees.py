@@ -9,7 +9,7 @@ __all__ = ["alike", "leaves", "mapped", "parts_of"]
 
 
 def parts_of(tree: Any) -> Sequence[Any] | None:
-    """What a container holds, in order; None for a leaf.
+    """The items of a container, in order; None for a leaf.
 
     >>> parts_of({"w": 1, "b": 2}), parts_of(slice(3)), parts_of(4.0)
     ([1, 2], (None, 3, None), None)
@@ -24,7 +24,7 @@ def parts_of(tree: Any) -> Sequence[Any] | None:
 
 
 def alike(tree: Any, parts: Iterable[Any]) -> Any:
-    """A container of the same kind, with other parts: a named tuple stays one, a dict keeps its keys.
+    """A container of the same kind with other parts: a named tuple stays one, a dict keeps its keys.
 
     >>> alike({"w": 1, "b": 2}, [3, 4])
     {'w': 3, 'b': 4}

@@ -1,6 +1,7 @@
 """The backward walk through a graph.
 
-Knows arrays and nodes, never Tensor: how the rules are read, on arrays or on Tensors, is a :class:`Reading`.
+Works on arrays and nodes, never on Tensor: a :class:`Reading` says how the rules are evaluated, on arrays or on
+Tensors.
 """
 
 from __future__ import annotations
@@ -24,32 +25,33 @@ __all__ = ["Reading", "backward"]
 
 
 class Reading(NamedTuple):
-    """How the walk reads rules."""
+    """How the walk evaluates rules."""
 
-    xp: Any  # with which functions
-    wrap: Callable[[Any, Any], Any] | None  # from a saved array and where it came from, what the rule gets
-    mend: Callable[..., Any]  # (rule, g, args, gradient, elementwise): what came from a zero times a pole, mended
+    xp: Any  # the functions that rules call
+    wrap: Callable[[Any, Any], Any] | None  # (saved array, its source): what the rule is passed
+    # (rule, g, args, gradient, elementwise): replaces NaN that came from zero times an infinite derivative
+    repair: Callable[..., Any]
     finite: Callable[[Iterable[Any]], bool]  # are all these gradients finite?
 
 
 def unbroadcast(xp: Any, gradient: Any, like: Node, node: Node, rule: Rule) -> Any:
-    """A rule's gradient with the shape and dtype of its input, summed over broadcast axes and cast."""
+    """A rule's gradient, summed over broadcast axes and cast to the shape and dtype of its input."""
     if gradient.shape != like.shape:
         try:
             gradient = sum_to_shape(xp, gradient, like.shape)
         except ShapeError as error:
             raise ShapeError(
-                f"{_which(rule, like, node)} gave a gradient of shape {gradient.shape}, expected "
+                f"{_which(rule, like, node)} returned a gradient of shape {gradient.shape}, expected "
                 f"{like.shape}, the shape of that input"
             ) from error
     if gradient.dtype != like.dtype:
         if gradient.dtype.kind == "c" and like.dtype.kind != "c":
             if node.dtype.kind != "c":
                 raise DTypeError(
-                    f"{_which(rule, like, node)} gave a gradient of dtype {gradient.dtype}, expected {like.dtype}, "
-                    f"as the result is of dtype {node.dtype}"
+                    f"{_which(rule, like, node)} returned a gradient of dtype {gradient.dtype}, expected "
+                    f"{like.dtype}, because the result has dtype {node.dtype}"
                 )
-            gradient = xp.real(gradient)  # a real input moves along the real axis: see ops.complexes
+            gradient = xp.real(gradient)  # a real input only moves along the real axis: see ops.complexes
         gradient = gradient.astype(like.dtype)
     return gradient
 
@@ -61,13 +63,13 @@ def _which(rule: Rule, parent: Node, node: Node) -> str:
 
 
 def _lacks_dtype(error: BaseException) -> bool:
-    """Was it the walk itself that asked what a rule returned for its dtype, not a rule that failed?"""
+    """Whether the walk itself failed on the dtype of what a rule returned, as opposed to the rule failing."""
     return isinstance(error, AttributeError) and error.__traceback__ is not None and not error.__traceback__.tb_next
 
 
 def _not_an_array(error: Any, node: Node, parent: Node, rule: Rule) -> TypeError:
     return TypeError(
-        f"{_which(rule, parent, node)} gave {type(error.obj).__name__}, expected an array of shape "
+        f"{_which(rule, parent, node)} returned {type(error.obj).__name__}, expected an array of shape "
         f"{parent.shape} (called at {place(node.code, node.lasti)})"
     )
 
@@ -76,13 +78,13 @@ def _second_time(node: Node) -> GraphError:
     assert isinstance(node.saved, Freed)
     return GraphError(
         f"backward() goes through {node.op} (called at {place(node.code, node.lasti)}) a second time, but "
-        f"its saved arrays were freed by the backward() at {place(node.saved.code, node.saved.lasti)}; write "
+        f"its saved arrays were freed by backward() at {place(node.saved.code, node.saved.lasti)}; write "
         f"backward(retain_graph=True) there, or compute the graph again"
     )
 
 
 def reaches(root: Node, targets: Iterable[Node]) -> set[Node]:
-    """The nodes on a way from ``root`` to any of the targets, both ends included if there is a way."""
+    """The nodes on any path from ``root`` to a target, both ends included."""
     wanted = set(targets)
     oldest = min((node.birth for node in wanted), default=0)
     order: list[Node] = []
@@ -104,11 +106,12 @@ def reaches(root: Node, targets: Iterable[Node]) -> set[Node]:
 
 
 class _Front:
-    """How far a walk has come: what is still to be visited with its gradient so far, and the leaves' gradients.
+    """The progress of a walk: the nodes still to be visited with their gradients so far, and the leaves' gradients.
 
-    An entry is ``[node, gradient, fresh]``. A gradient that arrives first is only borrowed: it may be ``g`` itself or a
-    view, which another input gets as well. ``fresh`` says that it is not ``g``; then, if it is no view either, every
-    further one is added in place. ``results`` are gradients of results, not leaves, that are complete and wanted.
+    An entry is ``[node, gradient, fresh]``. The first gradient to arrive is only borrowed: it may be ``g`` itself or a
+    view of it, which another input gets as well. ``fresh`` says that it is not ``g``; if it is not a view either, the
+    later ones are added to it in place. ``results`` holds the complete gradients of results (not leaves) that are
+    wanted.
     """
 
     __slots__ = ("leaves", "results", "waiting")
@@ -120,7 +123,7 @@ class _Front:
         self.results: dict[Node, Any] = {}
 
     def copied(self) -> _Front:
-        """The front as it is now: neither side may write to the gradients any more."""
+        """A copy of the front, after which neither of the two writes to the gradients."""
         copied = object.__new__(_Front)
         for name in ("waiting", "leaves"):
             entries = getattr(self, name)
@@ -140,16 +143,16 @@ def backward(
     release: bool = False,
     through: bool = True,
 ) -> dict[Node, Any]:
-    """The gradients of ``root`` for its leaves, or for the targets: those that it depends on.
+    """The gradients of ``root`` with respect to its leaves, or the targets; only those that it depends on.
 
-    Results that were asked to keep their gradient are among them. ``through`` goes on through a target to others that
+    Results on which ``retain_grad()`` was called are included. ``through`` continues through a target to other targets
     it was computed from. ``release`` frees the saved arrays: large ones on the way, the others at the end. Raises
-    GraphError where a needed node was released before, InplaceError where a saved array was written to.
+    GraphError if a node that is needed was released before, InplaceError if a saved array was written to.
 
-    A gradient that is exactly zero contributes zero, also where a local derivative is infinite; and a local
-    derivative of exactly zero passes nothing on, also of an infinite gradient. The plain rules make NaN of that. So
-    they run first, at full speed; the results are looked at; and only if one is not finite does a second, careful
-    walk mend what came from a zero. It starts again where the last arrays were freed, or at the root.
+    A gradient that is exactly zero contributes zero even if a local derivative is infinite, and a local derivative of
+    exactly zero contributes zero even if the gradient is infinite. The plain rules return NaN there. They run first,
+    at full speed; only if one of the results is not finite does a second, careful walk repair that. It starts
+    where arrays were last freed, or at the root.
     """
     stops = frozenset() if targets is None else frozenset(targets)
     live = None if targets is None else reaches(root, stops)
@@ -157,7 +160,7 @@ def backward(
         return {}
     frees = _Freeing(user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
-        careful = current().debug is not None  # which looks at each gradient as it comes
+        careful = current().debug is not None  # debug mode checks each gradient as it is computed
         result = _walk(_Front(root, seed), reading, live, stops, frees, careful, through)
         if not careful and not reading.finite(result.values()):
             front = (frees.restarted() if frees is not None else None) or _Front(root, seed)
@@ -167,15 +170,15 @@ def backward(
     return result
 
 
-_ENOUGH = 8 << 20  # bytes of gradients gone through between two looks at the front
+_ENOUGH = 8 << 20  # bytes of gradients between two checks of the front
 _MANY = 256  # operations after which arrays may have become large
 
 
 class _Freeing:
-    """Frees what a walk has gone through, as soon as no second, careful walk can need it.
+    """Frees the nodes that a walk has visited, as soon as a second, careful walk can no longer need them.
 
-    Where all gradients at the front are finite, what lies behind it is done with. To look costs a reduction of each,
-    so it is done where there is much to be freed, and for small arrays only once, at the end.
+    Once all gradients at the front are finite, the nodes behind it are not needed again. Checking that costs a
+    reduction of each gradient, so it is done when there is much to free, and for small arrays only once, at the end.
     """
 
     def __init__(self, frame: FrameType) -> None:
@@ -183,18 +186,18 @@ class _Freeing:
         self.freed = Freed(frame.f_code, frame.f_lasti)
         self.keep = current().keep
         self.visited: list[Node] = []
-        self.touched: list[Node] | None = None  # leaves reached since the last look, once arrays are large
+        self.touched: list[Node] | None = None  # leaves reached since the last check, once arrays are large
         self.on_the_way = current().tracer is None
-        self.pause = 1  # how many operations on small arrays to the next look at all
+        self.pause = 1  # the number of operations on small arrays until the size is looked at again
 
     def restarted(self) -> _Front | None:
-        """The front behind which arrays were last freed; None for the root."""
+        """The front as it was when arrays were last freed; None for the root."""
         self.visited.clear()
         self.on_the_way = False
         return self.start
 
-    def look(self, g: Any, front: _Front, reading: Reading) -> int:
-        """Free, if there is enough and the front is finite; after how many operations to look again."""
+    def check(self, g: Any, front: _Front, reading: Reading) -> int:
+        """Free if there is enough to free and the front is finite; return after how many operations to check again."""
         if not self.on_the_way:
             return sys.maxsize
         stride = _ENOUGH // (getattr(g, "nbytes", 0) or 1)
@@ -208,7 +211,7 @@ class _Freeing:
         if len(fronts) + len(touched) > _MANY:
             return _MANY
         if not reading.finite((*fronts, *(front.leaves[node][1] for node in touched))):
-            self.on_the_way = False  # the end will tell whether it matters
+            self.on_the_way = False  # the final check tells whether it matters
             return sys.maxsize
         self.free()
         self.start = front.copied()
@@ -216,7 +219,7 @@ class _Freeing:
         return stride or 1
 
     def free(self) -> None:
-        """Drop saved arrays; and links, unless they are a scalar's, which is kept for drawings."""
+        """Drop saved arrays, and the links of array nodes; those of scalars are kept for drawings."""
         for node in self.visited:
             node.saved = self.freed
             if node.shape and not self.keep:
@@ -235,11 +238,11 @@ def _walk(
 ) -> dict[Node, Any]:
     """Walk from the front to the leaves or targets.
 
-    Nodes are visited in the order of their birth, latest first: every consumer of a node is younger than it,
-    so its gradient is complete when its turn comes. Cost is linear in the number of operations, and no step
-    recurses. Leaves are completed at the end.
+    Nodes are visited in reverse order of creation: every consumer of a node is newer than the node, so its gradient
+    is complete when its turn comes. The cost is linear in the number of operations, and nothing recurses. Leaves are
+    completed at the end.
 
-    ``near`` is the one parent that is probably next, kept out of the heap: of a chain it always is.
+    ``near`` is the parent that is probably next, kept out of the heap; in a chain it always is next.
     """
     xp, wrap = reading.xp, reading.wrap
     waiting, leaves = front.waiting, front.leaves
@@ -249,7 +252,7 @@ def _walk(
     keep = mode.keep
     plain = wrap is None and not careful and mode.tracer is None and mode.debug is None
     latest = writes.latest
-    # Leaves are complete only at the end; where all targets are results, the last of them ends the walk.
+    # Leaves are complete only at the end; if all targets are results, the last of them ends the walk.
     missing = len(stops) if stops and all(node.rules for node in stops) else 0
     result = front.results
     visited = frees.visited if frees is not None else None
@@ -303,7 +306,7 @@ def _walk(
                 args = saved[position]
                 if not plainly:
                     r = _applied(node, position, g, reading, careful)
-                elif not args:  # to spell out the short ones takes a tenth less time
+                elif not args:  # spelling out the short cases saves a tenth of the time
                     r = rule(xp, g)
                 elif len(args) == 1:
                     r = rule(xp, g, args[0])
@@ -357,7 +360,7 @@ def _walk(
                     waiting[near.birth] = [near, near_g, near_fresh]
                     heappush(births, -near.birth)
                     near = None
-                countdown = frees.look(g, front, reading)
+                countdown = frees.check(g, front, reading)
                 touched = frees.touched
     for node, g, fresh in _completed(leaves, wrap):
         if not node.shape:
@@ -369,7 +372,7 @@ def _walk(
 
 
 def _add(entry: list[Any], r: Any, wrap: Any) -> None:
-    """Add one more gradient to an entry of the front: in place, where that memory is the entry's own."""
+    """Add one more gradient to an entry of the front, in place if the entry owns its memory."""
     g = entry[1]
     if entry[2] and wrap is None and g.shape and g.base is None and r.__class__ is g.__class__:
         np.add(g, r, out=g)
@@ -379,7 +382,7 @@ def _add(entry: list[Any], r: Any, wrap: Any) -> None:
 
 
 def _completed(leaves: dict[Node, list[Any]], wrap: Any) -> Iterable[list[Any]]:
-    """The leaves with their gradients, hooks called, the youngest first if there are any."""
+    """The leaves with their gradients, after their hooks; newest first if there are hooks."""
     entries = leaves.values()
     for node in leaves:
         if node.extra is not None:
@@ -403,12 +406,18 @@ def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
             raise InplaceError(
                 f"{saved_for_backward(node, source, arg)}, and {later.by} has written to that memory "
                 f"since: it is at version {later.version}, expected {later.expected}; "
-                f"run backward before {later.by}, or write to a copy"
+                f"run backward before {later.by}, or write to a copy{_not_in_place(later.by)}"
             )
 
 
+def _not_in_place(by: str) -> str:
+    """What to write instead of an operator that works in place."""
+    symbol = by.partition(" ")[0]
+    return f", s = s {symbol[:-1]} x instead of s {symbol} x" if symbol.endswith("=") else ""
+
+
 def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool) -> Any:
-    """What a rule gives, where more is asked than to call it: see :func:`_walk`."""
+    """The gradient that a rule returns, for the cases in which :func:`_walk` cannot just call it."""
     rule = node.rules[position]
     args: Any = node.saved[position]
     assert rule is not None
@@ -416,21 +425,21 @@ def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool)
     if mode.tracer is not None:
         mode.tracer.enter(f"backward of {node.op}")
     if mode.debug is not None:
-        mode.debug.going_back(node, position)
+        mode.debug.before_rule(node, position)
     if node.birth < writes.latest:
         _check_unwritten(node, rule, args)
     if reading.wrap is not None:
         args = tuple(map(reading.wrap, args, sources(rule, node)))
     r = rule(reading.xp, g, *args)
     if careful:
-        r = reading.mend(rule, g, args, r, node.op in elementwise)
+        r = reading.repair(rule, g, args, r, node.op in elementwise)
     if mode.debug is not None:
-        mode.debug.gone_back(node, position, g, r)
+        mode.debug.after_rule(node, position, g, r)
     return r
 
 
 def _after_hooks(node: Node, g: Any, wrap: Callable[[Any, Any], Any] | None) -> Any:
-    """The gradient after a node's hooks. Each gets a copy of its own, so that none can change a sibling's."""
+    """The gradient after a node's hooks; each gets its own copy, so that it cannot change any other gradient."""
     assert node.extra is not None
     for hook in tuple(node.extra.hooks.values()) if node.extra.hooks else ():
         replaced = hook(np.copy(g) if isinstance(g, np.ndarray | np.generic) else g)

@@ -1,6 +1,6 @@
-"""Windows onto arrays, and their opposite: what convolution, correlation and pooling are made of.
+"""Windows onto arrays, and their transpose: the parts of convolution, correlation and pooling.
 
-The two functions are each other's transpose, so the rule of either is the other.
+The two functions are transposes of each other, so each is the rule of the other.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Padding = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
 class Grid(NamedTuple):
-    """Where windows stand along the axes they are taken from, one entry an axis."""
+    """The positions of windows along the axes they are taken from, one entry per axis."""
 
-    window: Shape  # how many elements a window has
+    window: Shape  # the number of elements in a window
     stride: Shape  # from one window to the next
     dilation: Shape  # from one element of a window to the next
     padding: Pairs  # before and after
-    counts: Shape  # how many windows there are
+    counts: Shape  # the number of windows
 
 
 def _each(value: Any, count: int, least: int, op: str, name: str) -> Shape:
     try:
         values = tuple(map(index, value)) if hasattr(value, "__iter__") else (index(value),) * count
     except TypeError as error:
-        raise TypeError(f"{op}: {name} is an integer, or one for each axis, got {value!r}") from error
+        raise TypeError(f"{op}: {name} must be an integer, or one for each axis, got {value!r}") from error
     if len(values) != count:
         raise ShapeError(f"{op}: {name} {value!r} has {len(values)} entries for {count} axes")
     if any(v < least for v in values):
@@ -57,7 +57,7 @@ def _pairs(padding: Any, count: int, op: str) -> Pairs:
 def grid(
     op: str, lengths: Shape, window: Lengths, stride: Lengths, dilation: Lengths, padding: Padding, count: int
 ) -> Grid:
-    """The windows onto the last ``count`` axes, which have these lengths."""
+    """The grid of windows onto the last ``count`` axes, which have these lengths."""
     sizes = _each(window, count, 1, op, "window")
     strides = _each(stride, count, 1, op, "stride")
     dilations = _each(dilation, count, 1, op, "dilation")
@@ -68,14 +68,14 @@ def grid(
         if reach > length + before + after:
             raise ShapeError(
                 f"{op}: a window of {sizes} with dilation {dilations} does not fit into the last axes, of shape "
-                f"{lengths} with padding {pairs}: it needs {reach} elements, and there are {length + before + after}"
+                f"{lengths} with padding {pairs}: it needs {reach} elements, but there are {length + before + after}"
             )
         counts.append((length + before + after - reach) // s + 1)
     return Grid(sizes, strides, dilations, pairs, tuple(counts))
 
 
 def strided_windows(a: Any, window: Shape, *, stride: Shape, dilation: Shape, padding: Pairs, fill: float = 0.0) -> Any:
-    """Windows onto the last axes of an array: (..., lengths) becomes (..., counts, window), a view where unpadded.
+    """Windows onto the last axes of an array: (..., lengths) becomes (..., counts, window), a view without padding.
 
     >>> strided_windows(np.arange(5), (2,), stride=(2,), dilation=(1,), padding=((0, 0),)).tolist()
     [[0, 1], [2, 3]]
@@ -94,7 +94,7 @@ def strided_windows(a: Any, window: Shape, *, stride: Shape, dilation: Shape, pa
 
 @indivisible
 def overlap_add(a: Any, lengths: Shape, *, stride: Shape, dilation: Shape, padding: Pairs) -> Any:
-    """The sum of what windows say of each element: (..., counts, window) becomes (..., lengths).
+    """The sum of all window entries for each element: (..., counts, window) becomes (..., lengths).
 
     Accumulates float16 in float32.
 
@@ -119,7 +119,7 @@ def overlap_add(a: Any, lengths: Shape, *, stride: Shape, dilation: Shape, paddi
 
 
 def _reached(start: int, stride: int, count: int, length: int) -> tuple[slice, slice]:
-    """Of one element of every window: where it lies on the array, and which windows those are (not in padding)."""
+    """Where one element of every window lies on the array, and for which windows it lies outside the padding."""
     first = max(0, -(start // stride))
     last = min(count, (length - 1 - start) // stride + 1)
     if last <= first:

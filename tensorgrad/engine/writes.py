@@ -1,9 +1,9 @@
-"""The log of writes: what was written to in place, when, and by whom.
+"""The log of in-place writes: what was written to, when, and by whom.
 
-A write through the engine is stamped by the clock that also numbers the nodes. A node that was born later cannot be
-hurt by it, so a training step, whose nodes are all younger than the last optimiser step, pays one comparison a node;
-only an older node looks up whether one of the arrays it saved was hit. Views need no counters of their own: what
-counts is the array that owns the memory.
+A write through the engine is stamped by the same clock that numbers the nodes, and cannot affect a node created after
+it. So a training step, whose nodes are all newer than the last optimiser step, pays one comparison per node; only an
+older node looks up whether an array it saved was written to. Views need no counters of their own: what counts is the
+array that owns the memory.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class _Writes:
 
 
 _writes: dict[int, _Writes] = {}
-latest = -1  # when anything was written to for the last time
+latest = -1  # the time of the last write
 
 
 def memory(array: Any) -> Any:
     """The array that owns an array's memory."""
     while (base := getattr(array, "base", None)) is not None:
         if not hasattr(base, "dtype"):
-            base = getattr(base, "base", None)  # a window's: as_strided puts an object in between
+            base = getattr(base, "base", None)  # of a window view: as_strided puts an object in between
             if not hasattr(base, "dtype"):
                 break
         array = base
@@ -47,13 +47,13 @@ def memory(array: Any) -> Any:
 
 
 def written(array: Any, by: str) -> None:
-    """Note that an array was written to in place, by whom: a backward that saved it then refuses to run."""
+    """Log an in-place write to an array: a backward that needs the saved values then refuses to run."""
     global latest
     owner = memory(array)
     key = id(owner)
     log = _writes.get(key)
     if log is None or log.ref() is not owner:
-        # A callback without a line of Python: Ctrl-C would be lost in one.
+        # No Python code runs in the callback, where Ctrl-C would be lost.
         log = _writes[key] = _Writes(weakref.ref(owner, partial(_writes.pop, key)))
     log.count += 1
     latest = stamp = tick()
@@ -63,13 +63,13 @@ def written(array: Any, by: str) -> None:
 class Later(NamedTuple):
     """Writes to an array since it was saved."""
 
-    by: str  # who was the first
-    version: int  # how many writes there were in all
-    expected: int  # how many there had been
+    by: str  # who wrote first
+    version: int  # the number of writes in all
+    expected: int  # the number of writes when it was saved
 
 
 def later_writes(array: Any, since: int) -> Later | None:
-    """The writes to an array's memory after a time; None if there were none."""
+    """The writes to an array's memory after a given time; None if there were none."""
     owner = memory(array)
     log = _writes.get(id(owner))
     if log is None or log.ref() is not owner:

@@ -1,4 +1,4 @@
-"""Functions of functions: derivatives of any order, of arguments nested as you like."""
+"""Functions of functions: derivatives of any order, with arguments nested in any way."""
 
 from .call import depends_on_others as depends_on_others
 from .call import fresh_tensor as fresh_tensor

@@ -29,8 +29,8 @@ _NOTHING = nullcontext()
 class Call:
     """One call of ``f`` with fresh arguments, and the gradients of what it returned.
 
-    Of a module, the parameters are the arguments: while ``f`` runs, and whenever gradients are computed, they are what
-    the fresh Tensors are.
+    The arguments of a module are its parameters: while ``f`` runs, and whenever gradients are computed, they take on
+    the data and nodes of the fresh Tensors.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Call:
         self.single = isinstance(argnums, int)
         self.positions = _positions(argnums, len(args))
         self.nodes: set[Node] = set()
-        self.kinds: dict[Node, Any] = {}  # each argument as it was given: what its derivatives are handed out like
-        self.upstream = False  # did an argument come with history?
-        self.learned: dict[int, tuple[Tensor, Tensor]] = {}  # parameters of modules, and what stands for each, by id
+        self.kinds: dict[Node, Any] = {}  # each argument as it was passed, which decides the type of its derivatives
+        self.upstream = False  # does an argument have history?
+        self.parameters: dict[int, tuple[Tensor, Tensor]] = {}  # by id: a module's parameter, and its fresh Tensor
         recording = current().grad
-        plain: list[Tensor] = []  # what is passed on, besides modules
+        plain: list[Tensor] = []  # the fresh Tensors of arguments other than modules
 
         def fresh(path: str, leaf: Any) -> Tensor:
             x = fresh_tensor(floating(path, leaf), recording)
@@ -66,57 +66,57 @@ class Call:
         def module(path: str, it: Any) -> dict[str, Tensor]:
             own = {}
             for name, parameter in parameters(it) or ():
-                if id(parameter) in self.learned:
+                if id(parameter) in self.parameters:
                     raise ValueError(
-                        f"{path}.{name} is a parameter of another argument, too; pass a module in one place, or "
-                        f"write argnums for one of them"
+                        f"{path}.{name} is also a parameter of another argument; pass a module in one place only, or "
+                        f"list only one of them in argnums"
                     )
                 own[name] = x = fresh(f"{path}.{name}", parameter)
                 x.name = parameter.name
-                self.learned[id(parameter)] = (parameter, x)
+                self.parameters[id(parameter)] = (parameter, x)
             return own
 
         with enable_grad():
             self.trees = {i: mapped(argument, args[i], f"argument {i}", module) for i in self.positions}
             rest = iter(plain)
             passed = {i: mapped(lambda *_: next(rest), args[i], "", same) for i in self.positions}
-            with self.standing_in():
+            with self.substituted():
                 self.returned = f(*(passed.get(i, arg) for i, arg in enumerate(args)), **kwargs)
         self.aux: Any = None
         if has_aux:
             if not isinstance(self.returned, tuple) or len(self.returned) != 2:
                 raise TypeError(
-                    f"with has_aux=True the function returns a pair (result, aux), and {name_of(f)} returned "
+                    f"with has_aux=True the function must return a pair (result, aux), but {name_of(f)} returned "
                     f"{type(self.returned).__name__}"
                 )
             self.returned, self.aux = self.returned
-        if self.learned:
-            self.returned = mapped(self._stood_for, self.returned, "")
-            self.aux = mapped(self._stood_for, self.aux, "", same)
+        if self.parameters:
+            self.returned = mapped(self._substitute, self.returned, "")
+            self.aux = mapped(self._substitute, self.aux, "", same)
         self.recorded = recording and (self.upstream or self._others())
-        self.alone = recording and not self.recorded  # all that the result depends on is the fresh arguments
+        self.alone = recording and not self.recorded  # the result depends on the fresh arguments only
 
-    def standing_in(self) -> AbstractContextManager[None]:
-        """Let the parameters of modules be the fresh Tensors for a while."""
-        return self._standing_in() if self.learned else _NOTHING
+    def substituted(self) -> AbstractContextManager[None]:
+        """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
+        return self._substituted() if self.parameters else _NOTHING
 
     @contextmanager
-    def _standing_in(self) -> Iterator[None]:
-        before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.learned.values()]
+    def _substituted(self) -> Iterator[None]:
+        before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.parameters.values()]
         try:
-            for parameter, x in self.learned.values():
+            for parameter, x in self.parameters.values():
                 parameter._data, parameter.node = x._data, x.node
             yield
         finally:
             for parameter, data, node in before:
                 parameter._data, parameter.node = data, node
 
-    def _stood_for(self, path: str, leaf: Any) -> Any:
-        """What was returned, or what stood for it if it is a module's parameter."""
-        return self.learned[id(leaf)][1] if id(leaf) in self.learned else leaf
+    def _substitute(self, path: str, leaf: Any) -> Any:
+        """The fresh Tensor of a module's parameter; anything else unchanged."""
+        return self.parameters[id(leaf)][1] if id(leaf) in self.parameters else leaf
 
     def _others(self) -> bool:
-        """Does what ``f`` returned depend on a leaf that is not one of the fresh arguments?"""
+        """Whether what ``f`` returned depends on a leaf other than the fresh arguments."""
         roots = [out.node for out in leaves(self.returned) if isinstance(out, Tensor)]
         return depends_on_others(roots, self.nodes)
 
@@ -124,13 +124,13 @@ class Call:
         """What ``f`` returned, if it can be differentiated."""
         if not isinstance(returned, Tensor):
             raise TypeError(
-                f"{by} needs a function that returns a Tensor, and {name_of(self.f)} returned "
+                f"{by} needs a function that returns a Tensor, but {name_of(self.f)} returned "
                 f"{type(returned).__name__}; compute the result with tensorgrad's operations"
             )
         if returned.dtype.kind != "f":
-            advice = "; write .real, .imag or abs() of it" if returned.dtype.kind == "c" else ""
+            advice = "; take .real, .imag or abs() of it" if returned.dtype.kind == "c" else ""
             raise DTypeError(
-                f"{by} needs a result of floating point, and {name_of(self.f)} returned dtype {returned.dtype}{advice}"
+                f"{by} needs a floating point result, but {name_of(self.f)} returned dtype {returned.dtype}{advice}"
             )
         return returned
 
@@ -139,30 +139,30 @@ class Call:
         out = self.result(by, self.returned)
         if out.shape != ():
             raise ShapeError(
-                f"{by} needs a function with a scalar result, and {name_of(self.f)} returned shape {out.shape}; "
+                f"{by} needs a function with a scalar result, but {name_of(self.f)} returned shape {out.shape}; "
                 f"reduce it, for example with .sum(), or write jacobian(f)"
             )
         return out
 
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
-        """The gradients of ``out`` for the fresh arguments that it depends on, given its own."""
-        with self.standing_in():
+        """The gradients of ``out``, times ``seed``, with respect to the fresh arguments that it depends on."""
+        with self.substituted():
             return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded, alone=self.alone)
 
     def given(self, tree: Any) -> Any:
-        """A nest of results as it leaves the call: in kind, and without history unless that can be asked for."""
+        """A nest of results as the caller gets it: in kind, and without history unless the call is recorded."""
         return self.in_kind(tree if self.recorded else stop_gradient(tree))
 
     def in_kind(self, tree: Any) -> Any:
-        """A nest of results in the kind of the arguments: Tensors, or arrays where no argument is a Tensor.
+        """A nest of results in kind: as Tensors, or as arrays if no argument is a Tensor.
 
-        As from NumPy's functions, a result without axes is then a NumPy scalar.
+        As with NumPy's functions, a 0-d result is then a NumPy scalar.
         """
         like = next((kind for kind in self.kinds.values() if isinstance(kind, Tensor)), 0.0)
         return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, tree, "", same)
 
     def rebuilt(self, function: Callable[[str, Tensor], Any]) -> Any:
-        """``function(path, fresh)`` for all fresh arguments, nested as the arguments are, each in its kind."""
+        """``function(path, fresh)`` for all fresh arguments, nested like the arguments, each in kind."""
 
         def of(path: str, x: Tensor) -> Any:
             result = function(path, x)
@@ -174,10 +174,10 @@ class Call:
 
 
 def stop_gradient(tree: Any) -> Any:
-    """The same values without history: what is computed from them has no derivative by what they came from.
+    """The same values without history: results computed from them have no derivative with respect to their origin.
 
-    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which stay as they are; for a module, gives a
-    dict of its parameters. Memory is shared, as by ``Tensor.detach``.
+    Takes a Tensor, or a dict, list or tuple of Tensors and other things, which are returned unchanged; for a module,
+    returns a dict of its parameters. Memory is shared, as with ``Tensor.detach``.
 
     >>> import tensorgrad as tg
     >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
@@ -187,7 +187,7 @@ def stop_gradient(tree: Any) -> Any:
 
 
 def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
-    """A Tensor equal to ``x`` with a node of its own: a leaf, or a recorded copy where ``x`` has history."""
+    """A Tensor equal to ``x`` with its own node: a leaf, or a recorded copy if ``x`` requires a gradient."""
     if recording and x.requires_grad:
         return arithmetic.positive(x)
     result = x.detach()
@@ -198,10 +198,10 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
 def pulled_back(
     out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True, alone: bool = False
 ) -> dict[Node, Tensor]:
-    """The gradients of ``out`` for those of ``nodes`` that it depends on, given its own, ``seed``.
+    """The gradients of ``out``, times ``seed``, with respect to those of ``nodes`` that it depends on.
 
-    ``through``: also by way of another one of them. ``alone``: these are leaves, and it depends on no others, so that
-    there is no need to ask what leads to them.
+    With ``through``, paths that go through another one of them count as well. With ``alone``, ``nodes`` are all the
+    leaves that ``out`` depends on, so that every path leads to one of them.
     """
     nodes = frozenset(nodes)
     if out.node is None or not out.node.requires_grad:
@@ -219,7 +219,7 @@ def pulled_back(
 
 
 def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
-    """Does any of the roots depend on a leaf that is not one of ``nodes``, and that somebody still holds?"""
+    """Whether any of the roots depends on a leaf that is not in ``nodes`` and is still in use."""
     oldest = min((node.birth for node in nodes), default=0)
     stack = [node for node in roots if node is not None and node.requires_grad]
     seen = set(stack)
@@ -230,7 +230,7 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
         if isinstance(node, Leaf):
             if node.owner() is not None or node.extra is not None:
                 return True
-            continue  # such as the argument of another transform that has returned
+            continue  # not in use: such as an argument of another transform, which has returned
         if node.birth < oldest:
             return True
         for parent in node.inputs:
@@ -241,14 +241,14 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
 
 
 def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:
-    """The positions to differentiate by, counted from the front."""
+    """The positions to differentiate with respect to, counted from the front."""
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     if not numbers or not all(isinstance(i, int) and not isinstance(i, bool) for i in numbers):
-        raise TypeError(f"argnums is an integer or a tuple of integers, got {argnums!r}")
+        raise TypeError(f"argnums must be an integer or a tuple of integers, got {argnums!r}")
     for i in numbers:
         if not -given <= i < given:
             raise ValueError(
-                f"argnums has position {i}, and the function was called with {given} positional arguments; "
+                f"argnums has position {i}, but the function was called with {given} positional arguments; "
                 f"keyword arguments are not differentiated"
             )
     positions = tuple(i % given for i in numbers)
@@ -258,9 +258,9 @@ def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:
 
 
 def require_function(f: Any, by: str) -> None:
-    """Refuse what is not a function: most likely its result."""
+    """Raise TypeError for anything but a function: most likely, it is a result."""
     if isinstance(f, Tensor) or not callable(f):
-        got = "a Tensor, a result" if isinstance(f, Tensor) else type(f).__name__
+        got = "a Tensor, which is a result" if isinstance(f, Tensor) else type(f).__name__
         raise TypeError(
             f"{by} takes a function, got {got}; write tg.{by}(f)(x) with x as the function's argument, or "
             f"loss.backward() and x.grad for the gradient of a result"
@@ -273,7 +273,7 @@ def name_of(f: Callable[..., Any]) -> str:
 
 
 def named(result: Callable[..., Any], f: Callable[..., Any], prefix: str) -> Callable[..., Any]:
-    """``result`` with the docstring of ``f``, and a name that says what was made of it."""
+    """``result`` with the docstring of ``f``, and a name of the form ``prefix(f)``."""
     update_wrapper(result, f, updated=())
     result.__name__ = result.__qualname__ = f"{prefix}({name_of(f)})"
     return result

@@ -1,4 +1,4 @@
-"""Checkpoints: what a function computes on the way is not kept for backward, but computed again."""
+"""Checkpoints: what a function computes on the way is not kept for backward but recomputed."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ __all__ = ["checkpoint"]
 
 
 def checkpoint(f: Callable[..., Any], *, rng: Any = None) -> Callable[..., Any]:
-    """The same function, which keeps its arguments for backward, and computes anew what lies between.
+    """The same function, but only its arguments are kept for backward, and everything in between is recomputed.
 
-    So a chain of checkpoints needs memory for the arguments of each and the inside of one, for the time of one more
-    forward (Chen et al. 2016, "Training deep nets with sublinear memory cost"). Derivatives are those of ``f``, to any
-    order, also by Tensors and parameters that ``f`` sees from outside.
+    A chain of checkpoints therefore needs memory for the arguments of each and for the inside of one, and the time
+    of one more forward (Chen et al. 2016, "Training deep nets with sublinear memory cost"). The derivatives are those
+    of ``f``, to any order, also with respect to Tensors and parameters that ``f`` uses from outside.
 
-    ``f`` must compute the same when it is called again. It runs again in the mode of the first call (its scope, the
-    module it was called in), and random generators are put back to where they were for as long as it takes: those given
-    here, those among the arguments, and those that modules among the arguments, or ``f`` itself, hold as attributes.
-    What it does besides, it does twice: ``nn.BatchNorm`` counts a batch twice in its running statistics.
+    ``f`` must compute the same result when it is called again. It is rerun in the mode of the first call (with its
+    scope, the module it was called in), with random generators temporarily reset to their earlier states: those
+    passed here, those among the arguments, and those held as attributes by modules among the arguments or by ``f``
+    itself. Any other side effect happens twice: ``nn.BatchNorm`` counts a batch twice in its running statistics.
 
-    In a compiled step, whose memory is allocated once, and where nothing is recorded, it is ``f`` itself.
+    In a compiled step, whose memory is allocated once, and where nothing is recorded, it just calls ``f``.
 
     Args:
         f: takes and returns Tensors, and anything else, in dicts, lists and tuples.
         rng: a ``numpy.random.Generator`` that ``f`` draws from, or a list or tuple of them.
 
     Raises:
-        GraphError: in backward, where ``f`` computed something else than the first time.
-        InplaceError: in backward, where an argument was written to since.
+        GraphError: in backward, if ``f`` did not compute the same as the first time.
+        InplaceError: in backward, if an argument has been written to since.
 
     >>> import tensorgrad as tg
     >>> w = tg.Tensor(2.0, requires_grad=True)
@@ -64,14 +64,14 @@ def checkpoint(f: Callable[..., Any], *, rng: Any = None) -> Callable[..., Any]:
 
 
 class _Place:
-    """Where in the arguments an array belongs."""
+    """A placeholder for an array in the arguments."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class _Run:
-    """One run of a function on certain arrays: what it returned, and what it depends on."""
+    """One run of a function: what it returned, and what that depends on."""
 
     def __init__(self, function: Callable[..., Any], fresh: list[Any], passed: Any) -> None:
         since = tick()
@@ -79,29 +79,29 @@ class _Run:
             args, kwargs = passed
             self.returned = function(*args, **kwargs)
             found = {id(out): out for out in leaves(self.returned) if isinstance(out, Tensor) and out.requires_grad}
-            self.parts = list(found.values())  # all results with a gradient
+            self.parts = list(found.values())  # all results that require a gradient
             whole = self.parts
             if len(whole) > 1:
                 whole = [joining.concatenate([shaping.reshape(out, (-1,)) for out in whole])]
-            self.whole = whole[0] if whole else None  # the same as one Tensor
+            self.whole = whole[0] if whole else None  # the parts as one Tensor
         own = {x.node for x in fresh if isinstance(x, Tensor)}
         self.others = [] if self.whole is None else _outside(self.whole.node, own, since)
 
 
 class _Segment:
-    """One call of a checkpointed function: what it takes to make it again. Holds no arrays."""
+    """One call of a checkpointed function, with everything that repeating it takes, but no arrays."""
 
     def __init__(self, f: Callable[..., Any], generators: list[np.random.Generator]) -> None:
         self.f = f
         self.states = [(rng, rng.bit_generator.state) for rng in generators]
         self.context = copy_context()
-        self.plan: Any = None  # the arguments, places in place of arrays
-        self.needs: list[bool | None] = []  # does an array need a gradient? None: it is no Tensor
+        self.plan: Any = None  # the arguments, with placeholders for arrays
+        self.needs: list[bool | None] = []  # does an array need a gradient? None: it is not a Tensor
         self.others: list[tuple[int, ...]] = []  # the shapes of Tensors from outside
         self.print: tuple[Any, float] | None = None
 
     def first(self, arguments: tuple[Any, Any]) -> Any:
-        """Call the function, and record the call as one operation."""
+        """Call the function and record the call as one operation."""
         inputs: list[Any] = []
 
         def place(path: str, leaf: Any) -> Any:
@@ -133,7 +133,7 @@ class _Segment:
         return mapped(lambda _, leaf: own.get(id(leaf), leaf), run.returned, "", same)
 
     def _fresh(self, values: Any, recorded: bool) -> list[Any]:
-        """Arguments of their own for one run, from what was passed or saved."""
+        """Fresh arguments for one run, from what was passed or saved."""
         fresh: list[Any] = []
         for value, need in zip(values, self.needs):
             x = value if isinstance(value, Handle) else tensor_of(value, None)
@@ -147,7 +147,7 @@ class _Segment:
         return mapped(lambda _, leaf: fresh[leaf.number] if isinstance(leaf, _Place) else leaf, self.plan, "", same)
 
     def _gradients(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
-        """Run the function again, and go back through that. On Tensors, all of this is recorded."""
+        """Run the function again and go back through that run. On Tensors, all of this is recorded."""
         recorded = isinstance(g, Handle)
         fresh = self._fresh(saved, recorded)
         with _restored(self.states):
@@ -162,22 +162,22 @@ class _Segment:
         return results if recorded else [None if r is None else r.data for r in results]
 
     def _check(self, run: _Run) -> None:
-        """Refuse a run that computed something else than the first."""
+        """Raise GraphError if a run did not compute the same as the first."""
         what = None
         if run.whole is None or [node.shape for node in run.others] != self.others:
-            what = "depends on other Tensors"
+            what = "used different Tensors"
         elif not _alike(self.print, _fingerprint(run.whole.data)):
-            what = "gave another result"
+            what = "returned a different result"
         if what is not None:
             raise GraphError(
                 f"checkpoint: {name_of(self.f)} {what} when it was run again for backward. If it draws random numbers, "
-                f"write checkpoint(f, rng=generator); else it uses something from outside that has changed since, such "
-                f"as the variable of a loop: pass that as an argument"
+                f"write checkpoint(f, rng=generator); otherwise it uses something from outside that has changed since, "
+                f"such as a loop variable: pass that as an argument"
             )
 
 
 def _outside(root: Node | None, own: set[Node | None], since: int) -> list[Node]:
-    """The nodes from before a time that a result was computed from, without ``own``; always in the same order."""
+    """The nodes created before ``since`` that a result was computed from, except ``own``, in a fixed order."""
     found: list[Node] = []
     stack = [root]
     seen = {root}
@@ -196,13 +196,13 @@ def _outside(root: Node | None, own: set[Node | None], since: int) -> list[Node]
 
 
 def _values(node: Node) -> Any:
-    """The array of a leaf, so that a write to it is noticed. That of a result is not known, and not needed."""
+    """The array of a leaf, so that a write to it is detected; that of a result is not known, and not needed."""
     tensor = node.owner() if isinstance(node, Leaf) else None
     return np.empty(0) if tensor is None else tensor.data
 
 
 def _generators(given: Any) -> list[np.random.Generator]:
-    """The random generators in a nest, those that its modules hold as attributes among them."""
+    """The random generators in a nest, including those that its modules hold as attributes."""
     modules: list[Any] = []
     known = leaves(mapped(same, given, "", lambda _, module: modules.append(module)))
     modules += [leaf.__self__ for leaf in known if hasattr(getattr(leaf, "__self__", None), "named_parameters")]
@@ -214,7 +214,7 @@ def _generators(given: Any) -> list[np.random.Generator]:
 
 @contextmanager
 def _restored(states: list[tuple[np.random.Generator, Any]]) -> Iterator[None]:
-    """Put generators back to an earlier state for a while."""
+    """Reset generators to earlier states inside the block."""
     now = [(rng, rng.bit_generator.state) for rng, _ in states]
     try:
         for rng, state in states:
@@ -226,9 +226,9 @@ def _restored(states: list[tuple[np.random.Generator, Any]]) -> Iterator[None]:
 
 
 def _fingerprint(array: Any) -> tuple[Any, float] | None:
-    """The sums of sixteen parts of a result, which tell it from another one; and how far rounding may change them.
+    """The sums of sixteen parts of a result, to tell it from a different one, and how far rounding may change them.
 
-    No dot products: a threaded BLAS is slow to wake, and this runs once for every checkpoint.
+    Dot products are avoided: a threaded BLAS is slow to wake, and this runs once per checkpoint.
     """
     if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.size:
         return None
@@ -240,7 +240,7 @@ def _fingerprint(array: Any) -> tuple[Any, float] | None:
 
 
 def _alike(one: tuple[Any, float] | None, other: tuple[Any, float] | None) -> bool:
-    """Are two fingerprints the same but for rounding? Those that are not finite say nothing."""
+    """Whether two fingerprints are the same except for rounding; those that are not finite count as the same."""
     if one is None or other is None or not math.isfinite(one[1] + other[1]):
         return True
     return one[0].shape == other[0].shape and bool(np.all(np.abs(one[0] - other[0]) <= one[1]))

@@ -1,7 +1,8 @@
-"""Between arrays with a hidden axis and arrays without: four operations, each the rule of another.
+"""Going between arrays with a hidden axis and arrays without: four operations, each the rule of another.
 
-Into a batch and out of it go :func:`entered` and :func:`left`. What is the same for all elements of a batch needs no
-operation to be used there; its gradient does: a :class:`Shared` node adds up what arrives from the elements.
+:func:`enter_batch` and :func:`leave_batch` go into a batch and out of it. A value that is the same for all elements
+can be used in a batch without an operation, but its gradient needs one: a :class:`Shared` node sums the gradients that
+arrive from the elements.
 """
 
 from __future__ import annotations
@@ -16,32 +17,42 @@ from ..batching import Batched
 from ..engine.graph import Node
 from ..engine.record import Handle, record
 
-__all__ = ["Shared", "entered", "left", "share"]
+__all__ = ["Shared", "enter_batch", "leave_batch", "share"]
 
 
 def _level(array: Any) -> int:
     return getattr(array, "level", 0)
 
 
-# Of a batch in a batch the inner one has the higher level, and comes first.
+# In a batch of batches, the outermost one has the highest level: it was entered last.
 
 
-def entered(x: Any, axis: int, level: int) -> Any:
-    """What lies along an axis, one array for each element of a batch."""
+def enter_batch(x: Any, axis: int, level: int) -> Any:
+    """A batch of the arrays that lie along an axis."""
     if isinstance(x, Handle):
         size = x.data.shape[axis]
-        return record("vmap", lambda a: entered(a, axis, level), (x,), (lambda xp, g: left(g, axis, level, size),))
+        return record(
+            "vmap",
+            lambda a: enter_batch(a, axis, level),
+            (x,),
+            (lambda xp, g: leave_batch(g, axis, level, size),),
+        )
     if _level(x) > level:
-        return Batched(entered(x.hidden, axis + 1, level), x.level)
+        return Batched(enter_batch(x.hidden, axis + 1, level), x.level)
     return Batched(np.moveaxis(x, axis, 0), level)
 
 
-def left(x: Any, axis: int, level: int, size: int) -> Any:
-    """The arrays of all elements of a batch, along an axis; what is the same for all is repeated."""
+def leave_batch(x: Any, axis: int, level: int, size: int) -> Any:
+    """The arrays of a batch, along an axis; a value that is the same for all elements is repeated."""
     if isinstance(x, Handle):
-        return record("vmap", lambda a: left(a, axis, level, size), (x,), (lambda xp, g: entered(g, axis, level),))
+        return record(
+            "vmap",
+            lambda a: leave_batch(a, axis, level, size),
+            (x,),
+            (lambda xp, g: enter_batch(g, axis, level),),
+        )
     if _level(x) > level:
-        return Batched(left(x.hidden, axis + 1, level, size), x.level)
+        return Batched(leave_batch(x.hidden, axis + 1, level, size), x.level)
     if _level(x) == level:
         return np.moveaxis(x.hidden, 0, axis)
     return np.moveaxis(np.copy(np.broadcast_to(x, (size, *np.shape(x)))), 0, axis)
@@ -57,17 +68,17 @@ def _total(g: Any, level: int, size: int) -> Any:
 
 
 def _shared(x: Any, level: int, size: int) -> Any:
-    """The same for all elements of a batch."""
+    """Use one value for all elements of a batch."""
     if isinstance(x, Handle):
         return record("vmap", lambda a: a, (x,), (lambda xp, g: _total(g, level, size),))
     return x
 
 
 class Shared(Node):
-    """Stands in a graph for a node that is the same for all elements of a batch.
+    """A node that stands for another one, its source, which is the same for all elements of a batch.
 
-    It is put in when the batch is done, and has to be visited before its source and after all else: hence ``birth``
-    is just behind that of the source.
+    It is inserted when the batch is finished, and must be visited just before its source, after everything else: so
+    its ``birth`` is just after that of the source.
     """
 
     __slots__ = ("made",)
@@ -80,15 +91,15 @@ class Shared(Node):
         self.birth = int(source.birth) + Fraction(self.made, 2**62)  # type: ignore[assignment]
 
 
-def share(leaving: Iterable[Node], doors: Collection[Node], start: int, level: int, size: int) -> None:
-    """In a graph that was recorded for a batch, let what comes from outside be the same for all its elements.
+def share(exits: Iterable[Node], entries: Collection[Node], start: int, level: int, size: int) -> None:
+    """Insert a :class:`Shared` node for every outside node in a graph that was recorded for a batch.
 
-    ``leaving`` is where the graph left the batch, ``doors`` where it entered, and ``start`` when that began: what is
-    older comes from outside.
+    ``exits`` are the nodes where the graph left the batch, ``entries`` those where it entered, and ``start`` is when
+    that began: older nodes come from outside.
     """
     known: dict[Node, Shared] = {}
-    stack = list(leaving)
-    seen = {*stack, *doors}
+    stack = list(exits)
+    seen = {*stack, *entries}
     while stack:
         node = stack.pop()
         inputs = list(node.inputs)

@@ -1,4 +1,4 @@
-"""Operations of the user's own: a NumPy function, with a function that gives its gradients beside it."""
+"""User-defined operations: a NumPy function, together with a function that returns its gradients."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ __all__ = ["Differentiable", "differentiable"]
 
 
 def differentiable(function: Callable[..., Any]) -> Differentiable:
-    """Make an operation of a NumPy function whose gradients you give.
+    """Make an operation of a NumPy function, with gradients that you provide.
 
-    Tensors and arrays are passed by position; the function gets them as ndarrays (Python numbers as they are) and
-    returns one array, or a tuple of them. Keyword arguments are passed on as they are, to both functions.
+    Tensors and arrays are passed by position; the function gets them as ndarrays (Python numbers unchanged) and
+    returns an array, or a tuple of arrays. Keyword arguments are passed on unchanged, to both functions.
 
-    ``@f.backward`` takes the other one: from the gradient ``g`` of the result, the same inputs and the result, it
-    returns a tuple with one gradient for each input (an array alone where there is one input). Of several
-    results, ``g`` and the results come as tuples, with zeros for a result that was not used. None stands for the
-    gradient of an input that needs none. A gradient has the shape of its input, or that of the result, and is then
-    summed over the axes along which the input was broadcast. Nothing that was passed may be written to.
+    ``@f.backward`` decorates the second function: given the gradient ``g`` of the result, the same inputs and the
+    result, it returns a tuple with one gradient for each input (with a single input, an array will do). If there are
+    several results, they and ``g`` are passed as tuples, with zeros for a result that was not used. Return None for an
+    input that needs no gradient. A gradient has the shape of its input, or that of the result; the latter is summed
+    over the axes along which the input was broadcast. Neither function may write to its arguments.
 
-    For a derivative of higher order (``create_graph=True``, :func:`grad` of :func:`grad`) the backward function is
-    called with Tensors: if it is written with operators and functions that work on Tensors (``np.exp`` does), it is
-    differentiated in turn; otherwise it raises. A compiled step calls both functions as they are, at every run.
+    For higher derivatives (``create_graph=True``, :func:`grad` of :func:`grad`) the backward function is called with
+    Tensors: if it only uses operators and functions that work on Tensors (``np.exp`` does), it is differentiated in
+    turn; otherwise it raises. A compiled step calls both functions as they are, in every run.
     :func:`tensorgrad.testing.gradcheck` checks the gradients.
 
     Raises:
-        TypeError, ValueError, ShapeError, DTypeError, GraphError: for what one of the functions returned; the message
-            names the function, the input, what it got and what it expected.
+        TypeError, ValueError, ShapeError, DTypeError, GraphError: one of the functions returned something wrong; the
+            message names the function, the input, what was returned and what was expected.
 
     >>> import numpy as np, tensorgrad as tg
     >>> @tg.differentiable
@@ -73,27 +73,27 @@ class Differentiable:
         self._name = name_of(function)
 
     def backward(self, function: Callable[..., Any]) -> Differentiable:
-        """Take the function that gives the gradients; a decorator."""
+        """Set the function that returns the gradients; a decorator."""
         if not callable(function):
             raise TypeError(
-                f"{self._name}.backward is a decorator of the function that gives the gradients, "
+                f"{self._name}.backward is a decorator for the function that returns the gradients, "
                 f"got {type(function).__name__}"
             )
         self._backward = function
         return self
 
     def __call__(self, *inputs: Any, **facts: Any) -> Any:
-        """Compute the result (or a tuple of them), and record it where a gradient is needed."""
+        """Compute the result (or a tuple of results), and record it if a gradient is needed."""
         if self._backward is None:
             raise GraphError(f"{self._name} has no gradients yet; write them with @{self._name}.backward")
         for key, value in facts.items():
             if isinstance(value, Handle):
-                raise TypeError(f"{self._name}: the Tensor {key}= has to be passed by position to have a gradient")
+                raise TypeError(f"{self._name}: the Tensor {key}= must be passed by position to have a gradient")
         values = [x if isinstance(x, Handle) else operand(x, self._name) for x in inputs]
         needs = [isinstance(x, Tensor) and x.requires_grad for x in values]
         layout = _Layout()
         rules = _Rules(self._name, self._backward, facts, needs, layout)
-        # Under another name where the engine knows more about an operation of that name than holds for this one.
+        # Renamed if the engine has an elementwise operation of this name, since this one may not be elementwise.
         op = f"{self._name} (custom)" if self._name in elementwise else self._name
         forward = partial(self._forward, facts, layout)
         result = record(op, forward, values, Joint(rules.gradients, result=True).rules(len(values)))
@@ -107,10 +107,10 @@ class Differentiable:
 
 
 class _Layout:
-    """How several results lie in one vector, as which they are recorded: an operation has one result."""
+    """How several results are arranged in the one vector that is recorded, as an operation has a single result."""
 
     def __init__(self) -> None:
-        self.shapes: list[tuple[int, ...]] | None = None  # None: there is one result
+        self.shapes: list[tuple[int, ...]] | None = None  # None: there is a single result
         self.dtypes: list[Any] = []
 
     def packed(self, results: list[Any]) -> Any:
@@ -120,7 +120,7 @@ class _Layout:
         return np.concatenate([np.ravel(result) for result in results])
 
     def parts(self, whole: Any) -> Any:
-        """The results, or their gradients, from a vector; from that of one result, it alone."""
+        """Split a vector into the results, or their gradients; a single result is returned unchanged."""
         if self.shapes is None:
             return whole
         ends = np.cumsum([0, *map(prod, self.shapes)]).tolist()
@@ -141,22 +141,22 @@ def _computed(name: str, function: Callable[..., Any], facts: dict[str, Any], la
     for i, part in enumerate(results):
         if part.dtype.kind not in "fc":
             raise DTypeError(
-                f"{name} returned dtype {part.dtype} as result {i} of several, expected floating point; return what "
-                f"has no gradient from a function of its own"
+                f"{name} returned dtype {part.dtype} as result {i} of several, expected floating point; return "
+                f"results that have no gradient from a separate function"
             )
     if not results:
-        raise TypeError(f"{name} returned an empty {type(out).__name__}, expected an array or a tuple of them")
+        raise TypeError(f"{name} returned an empty {type(out).__name__}, expected an array or a tuple of arrays")
     return layout.packed(results)
 
 
 def _array(name: str, out: Any, arrays: tuple[Any, ...]) -> Any:
-    """One result, if it is an array, on memory of its own."""
+    """One result, if it is an array; copied if it shares memory with an input."""
     if isinstance(out, bool | int | float | complex):
         out = np.asarray(out)
     if isinstance(out, Handle) or not (hasattr(out, "dtype") and hasattr(out, "shape")):
-        advice = "; what is computed with tensorgrad's operations needs no gradients of its own"
+        advice = "; a function that uses tensorgrad's operations needs no gradients of its own"
         raise TypeError(
-            f"{name} returned a {type(out).__name__}, expected an array or a tuple of them"
+            f"{name} returned a {type(out).__name__}, expected an array or a tuple of arrays"
             f"{advice if isinstance(out, Handle) else ''}"
         )
     shared = type(out) is np.ndarray and any(type(a) is np.ndarray and np.may_share_memory(out, a) for a in arrays)
@@ -176,7 +176,7 @@ class _Rules:
         self.needs = needs
 
     def gradients(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
-        """One for each input that needs one, None for the others."""
+        """The gradient of each input that needs one, None for the others."""
         if not isinstance(g, Handle):
             found = _array_gradients(self, g, *saved)
             one_by_one = iter(found if isinstance(found, list) else [found])
@@ -185,13 +185,13 @@ class _Rules:
             return self.checked(g, saved)
         except Exception as error:
             error.add_note(
-                f"the backward of {self.name} was called with Tensors, for a derivative of its result: it has to be "
-                f"written with operators and functions that work on Tensors"
+                f"the backward of {self.name} was called with Tensors, to differentiate what it returns: it must only "
+                f"use operators and functions that work on Tensors"
             )
             raise
 
     def checked(self, g: Any, saved: tuple[Any, ...]) -> list[Any]:
-        """What the backward function returns, if it is what it should be."""
+        """What the backward function returns, after checking it."""
         count = len(self.needs)
         *xs, out = saved
         returned = self.backward(self.layout.parts(g), *xs, self.layout.parts(out), **self.facts)
@@ -199,12 +199,13 @@ class _Rules:
             returned = (returned,)
         if not isinstance(returned, tuple | list):
             raise TypeError(
-                f"the backward of {self.name} returned {_kind(returned)}, expected a tuple of {count} gradients, one "
-                f"for each input"
+                f"the backward of {self.name} returned {_kind(returned)}, expected a tuple with one gradient per input "
+                f"({count})"
             )
         if len(returned) != count:
             raise ValueError(
-                f"the backward of {self.name} returned {len(returned)} gradients, expected {count}, one for each input"
+                f"the backward of {self.name} returned a {type(returned).__name__} of length {len(returned)}, expected "
+                f"one gradient per input ({count})"
             )
         return [
             self._one(i, gradient, x, g) if need else None
@@ -213,10 +214,10 @@ class _Rules:
 
     def _one(self, i: int, gradient: Any, x: Any, g: Any) -> Any:
         what = f"the backward of {self.name} for input {i}"
-        expected = f"expected an array of shape {x.shape}, that of the input"
+        expected = f"expected an array of shape {x.shape}, the shape of the input"
         if gradient is None:
             raise GraphError(
-                f"{what} returned None, and that input requires a gradient; {expected}: zeros where the result does "
+                f"{what} returned None, but that input requires a gradient; {expected}: zeros if the result does "
                 f"not depend on it"
             )
         if isinstance(gradient, int | float) and x.shape == ():
@@ -226,17 +227,17 @@ class _Rules:
         if gradient.shape != x.shape:
             several = self.layout.shapes is not None
             if several or gradient.shape != g.shape:
-                other = "" if several else f" (or {g.shape}, the result's)"
+                other = "" if several else f" (or {g.shape}, that of the result)"
                 raise ShapeError(f"{what} returned shape {gradient.shape}, {expected}{other}")
             try:
                 sum_to_shape(np, np.broadcast_to(np.float64(0), gradient.shape), x.shape)
             except ShapeError as error:
                 raise ShapeError(f"{what} returned shape {gradient.shape}, {expected}") from error
         if gradient.dtype.kind not in ("fc" if "c" in (x.dtype.kind, g.dtype.kind) else "f"):
-            raise DTypeError(f"{what} returned dtype {gradient.dtype}, expected {x.dtype}, that of the input")
+            raise DTypeError(f"{what} returned dtype {gradient.dtype}, expected {x.dtype}, the dtype of the input")
         if isinstance(g, Handle) and not isinstance(gradient, Handle):
             raise GraphError(
-                f"{what} returned {_kind(gradient)}, expected a Tensor: what is computed on arrays cannot be "
+                f"{what} returned {_kind(gradient)}, expected a Tensor: a result computed on arrays cannot be "
                 f"differentiated again"
             )
         if isinstance(gradient, Handle) and not isinstance(g, Handle):
@@ -246,7 +247,7 @@ class _Rules:
 
 @indivisible
 def _array_gradients(rules: _Rules, g: Any, *saved: Any) -> Any:
-    """The gradients that are needed; one alone without a list, as a compiled step takes the results of a function."""
+    """The gradients that are needed; a single one is not in a list, because a compiled step expects it that way."""
     found = [gradient for gradient in rules.checked(g, saved) if gradient is not None]
     return found if len(found) > 1 else found[0]
 

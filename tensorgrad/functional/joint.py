@@ -14,23 +14,23 @@ __all__ = ["Joint"]
 
 
 class Joint:
-    """Rules that share one computation: the first that the walk calls does it, the others take what it found.
+    """Rules that share one computation: the first one that the walk calls does it, and the others use its results.
 
-    The walk calls all rules of a node in a row, with the same gradient. What it does not ask for, because it wants the
-    gradients of some leaves only, dies with that gradient.
+    The walk calls all rules of a node in a row, with the same gradient. Results that it never asks for, because it
+    only needs the gradients of some leaves, are freed along with that gradient.
 
     Args:
-        compute: from the gradient of the result and what was saved, the gradients for all inputs.
-        result: is the result saved, after the inputs?
+        compute: computes the gradients for all inputs from the gradient of the result and what was saved.
+        result: whether the result is saved, after the inputs.
     """
 
     def __init__(self, compute: Callable[[Any, tuple[Any, ...]], list[Any]], *, result: bool) -> None:
         self._compute = compute
         self._result = result
-        self._found: dict[int, tuple[Callable[[], Any], dict[int, Any]]] = {}  # by thread: for which g, by input
+        self._found: dict[int, tuple[Callable[[], Any], dict[int, Any]]] = {}  # by thread: g, and gradients by input
 
     def rules(self, count: int) -> list[Rule]:
-        """The rules for so many inputs."""
+        """The rules for ``count`` inputs."""
         return [self._rule(i) for i in range(count)]
 
     def _rule(self, i: int) -> Rule:
@@ -48,7 +48,7 @@ class Joint:
         if known is None or known[0]() is not g or i not in known[1]:
             gradients = {k: r for k, r in enumerate(self._compute(g, saved)) if r is not None}
             try:
-                # A callback without a line of Python: Ctrl-C would be lost in one.
+                # No Python code runs in the callback, where Ctrl-C would be lost.
                 alive: Callable[[], Any] = weakref.ref(g, partial(found.pop, thread))
             except TypeError:  # a NumPy scalar
                 alive = lambda: g  # noqa: E731

@@ -1,7 +1,7 @@
 """Derivatives as linear functions: vjp, jvp, linearize, and the product of a Hessian and a vector.
 
-There is one table of rules, for going backward. The derivative forward is had from it as well: a pullback is linear in
-its cotangent, and going backward through the pullback itself gives the transposed of the transposed Jacobian (Townsend
+There is one table of rules, for going backward. Forward derivatives come from it as well: a pullback is linear in
+its cotangent, and going backward through the pullback itself transposes the transposed Jacobian again (Townsend
 2017, "A new trick for calculating Jacobian vector products").
 """
 
@@ -26,19 +26,19 @@ __all__ = ["curvature", "hvp", "jvp", "linearize", "vjp"]
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """What ``f`` returns, and its pullback: the function from a gradient of that to the gradients of the arguments.
+    """The result of ``f``, and its pullback: the function from cotangents to the gradients of the arguments.
 
-    The pullback may be called repeatedly. It takes what is nested as the result is (None for a zero) and returns a
-    tuple with one gradient for each argument, nested as that is; a zero for what ``f`` does not depend on.
+    The pullback can be called repeatedly. It takes cotangents nested like the result (None for a zero), and returns a
+    tuple with one gradient per argument, nested like the argument; zeros for what the result does not depend on.
 
     Args:
-        f: returns a Tensor, or a dict, list or tuple of them.
-        primals: the arguments, as for :func:`grad`. What needs no gradient is bound with a lambda.
+        f: returns a Tensor, or a dict, list or tuple of Tensors.
+        primals: the arguments, as for :func:`grad`. Bind what needs no gradient with a lambda.
 
     Raises:
-        DTypeError: an argument, or a result, is not of floating point.
-        ShapeError: a cotangent has another shape than its result.
-        ValueError: the cotangents are not nested as the results are.
+        DTypeError: an argument or a result does not have a floating-point dtype.
+        ShapeError: a cotangent does not have the shape of its result.
+        ValueError: the cotangents are not nested like the results.
 
     >>> import tensorgrad as tg
     >>> y, pullback = tg.vjp(lambda x, a: a * x, tg.Tensor([1.0, 2.0]), 3.0)
@@ -65,19 +65,20 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 
 
 def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """What ``f`` returns, and how that changes along ``tangents``: the Jacobian times a vector.
+    """The result of ``f``, and its derivative along ``tangents``: the Jacobian times a vector.
 
-    Costs about two backwards, and no Jacobian is formed.
+    It costs about two backward passes, and the Jacobian is never formed.
 
     Args:
-        f: returns a Tensor, or a dict, list or tuple of them.
+        f: returns a Tensor, or a dict, list or tuple of Tensors.
         primals: the arguments, as for :func:`grad`, in a tuple.
-        tangents: a tuple of their changes, nested as they are (a dict of names for a module); None for a zero.
+        tangents: a tuple with a tangent for each argument, nested like it (for a module, a dict by parameter name);
+            None for a zero.
 
     Raises:
-        DTypeError: an argument, or a result, is not of floating point.
-        ShapeError: a tangent has another shape than its argument.
-        ValueError: the tangents are not nested as the arguments are.
+        DTypeError: an argument or a result does not have a floating-point dtype.
+        ShapeError: a tangent does not have the shape of its argument.
+        ValueError: the tangents are not nested like the arguments.
 
     >>> import tensorgrad as tg
     >>> tg.jvp(lambda x, a: a * x, (tg.Tensor([1.0, 2.0]), 3.0), (tg.Tensor([1.0, 0.0]), 10.0))
@@ -88,9 +89,9 @@ def jvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """What ``f`` returns, and its derivative there, as a function of one tangent for each argument.
+    """The result of ``f``, and its derivative there, as a function of one tangent per argument.
 
-    ``f`` is run once, and calling the linear function costs one backward each time. Arguments and errors are those of
+    ``f`` runs once, and each call of the linear function costs one backward pass. Arguments and errors are those of
     :func:`jvp`.
 
     >>> import tensorgrad as tg
@@ -104,7 +105,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     pairs: list[tuple[Tensor, Tensor]] = []
 
     def cotangent(path: str, out: Tensor) -> Tensor:
-        # Its value is of no matter, as the pullback is linear in it, but a zero would be taken for a dead branch.
+        # Its value does not matter, as the pullback is linear in it, but a zero would be taken for a dead branch.
         u = tensor_of(np.ones_like(array_of(out)), None)
         u.node = Leaf(u)
         pairs.append((out, u))
@@ -124,10 +125,10 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
 
 
 def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The Hessian of ``f``, a function with a scalar result, times a vector: a tuple, nested as ``primals`` is.
+    """The Hessian of ``f``, a function with a scalar result, times a vector: a tuple, nested like ``primals``.
 
-    Costs about three gradients, whatever the number of arguments; no Hessian is formed. Arguments and errors are those
-    of :func:`jvp`; the result of ``f`` has shape ().
+    It costs about three gradients for any number of arguments, and the Hessian is never formed. Arguments and errors
+    are those of :func:`jvp`; the result of ``f`` has shape ().
 
     >>> import tensorgrad as tg
     >>> tg.hvp(lambda x: (x**3).sum(), (tg.Tensor([1.0, 2.0]),), (tg.Tensor([1.0, 10.0]),))
@@ -139,9 +140,9 @@ def hvp(f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ..
 
 
 def curvature(f: Callable[..., Any], *primals: Any) -> Callable[..., tuple[Any, ...]]:
-    """The function from tangents to the product of the Hessian of ``f`` with them.
+    """The function from tangents to their product with the Hessian of ``f``.
 
-    A Hessian is symmetric, so backward through the gradient gives the same as forward, for half of the work.
+    A Hessian is symmetric, so going backward through the gradient computes the same as going forward, at half the cost.
     """
     call = Call(f, tuple(range(len(primals))), primals, {})
     out = call.scalar("hvp")
@@ -161,27 +162,26 @@ def curvature(f: Callable[..., Any], *primals: Any) -> Callable[..., tuple[Any, 
 def _tuple(given: Any, which: str, by: str) -> tuple[Any, ...]:
     if not isinstance(given, tuple | list):
         raise TypeError(
-            f"{by} takes {which} in a tuple, one for each argument, got {type(given).__name__}; write ({which[:-1]},)"
+            f"{by} takes {which} as a tuple, one for each argument, got {type(given).__name__}; write ({which[:-1]},)"
         )
     return tuple(given)
 
 
 def _results(call: Call, by: str) -> Any:
-    """What ``f`` returned, every leaf of it a Tensor that can be differentiated."""
+    """What ``f`` returned, if every leaf of it is a Tensor that can be differentiated."""
     return mapped(lambda _, returned: call.result(by, returned), call.returned, "the result")
 
 
 def _recorded(call: Call, given: Iterable[Tensor]) -> bool:
-    """Is the derivative to be recorded, in what the call depends on or in the vectors it is multiplied with?"""
+    """Whether to record the derivative: if the call is recorded, or a vector it is multiplied by needs a gradient."""
     return call.recorded or (current().grad and any(vector.requires_grad for vector in given))
 
 
 def _along(call: Call, tangents: tuple[Any, ...], what: str) -> dict[Node, Tensor]:
-    """The tangents of the fresh arguments, by their nodes."""
+    """The tangents of the fresh arguments, by node."""
     if len(tangents) != len(call.positions):
         raise ValueError(
-            f"{what} of {name_of(call.f)} takes {len(call.positions)} tangents, one for each argument, "
-            f"got {len(tangents)}"
+            f"{what} of {name_of(call.f)} takes one tangent per argument ({len(call.positions)}), got {len(tangents)}"
         )
     along: dict[Node, Tensor] = {}
 
@@ -203,10 +203,10 @@ def _products(gradients: dict[Node, Tensor], along: dict[Node, Tensor]) -> list[
 def _pulled(
     call: Call, pairs: list[tuple[Tensor, Tensor]], nodes: Iterable[Node], recorded: bool
 ) -> dict[Node, Tensor]:
-    """The gradients for ``nodes`` of several results, each given with its own: added up in one backward."""
+    """The gradients of several results, each paired with its cotangent, with respect to ``nodes``, in one backward."""
     if not pairs:
         return {}
-    with call.standing_in():
+    with call.substituted():
         if len(pairs) == 1:
             ((out, seed),) = pairs
             return pulled_back(out, seed, nodes, recorded)
@@ -216,7 +216,7 @@ def _pulled(
 
 
 def _or_zero(found: dict[Node, Tensor]) -> Callable[[str, Tensor], Tensor]:
-    """For :func:`mapped`: what was found for a Tensor's node, or zeros."""
+    """For :func:`mapped`: the gradient that was found for a Tensor's node, or zeros."""
 
     def of(path: str, x: Tensor) -> Tensor:
         g = found.get(x.node) if x.node is not None else None

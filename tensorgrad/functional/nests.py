@@ -1,4 +1,4 @@
-"""Nests: dicts, lists, tuples and modules of arguments or results, and where in them a leaf is."""
+"""Nests of arguments or results (dicts, lists, tuples and modules), and the paths of their leaves."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _LEAVES = (Tensor, np.ndarray, float)  # most arguments are: to ask this first i
 
 
 def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
-    """What a module learns, by name; None for anything else.
+    """The parameters of a module, by name; None for anything else.
 
-    A module is whatever has ``named_parameters()``. Parameters that require no gradient are left out: they are frozen.
+    A module is anything with a method ``named_parameters()``. Frozen parameters, which require no gradient, are left
+    out.
     """
     named = None if isinstance(tree, _LEAVES) else getattr(tree, "named_parameters", None)
     if named is None or isinstance(tree, type):
@@ -30,12 +31,12 @@ def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
 
 
 def same(path: str, leaf: Any) -> Any:
-    """The leaf itself, for :func:`mapped`."""
+    """Return the leaf unchanged, for :func:`mapped`."""
     return leaf
 
 
 def _parts_of(tree: Any) -> list[tuple[Any, Any]] | None:
-    """Key or index, and part, of a dict, list or tuple; None for a leaf."""
+    """The parts of a dict, list or tuple with their keys or indices; None for a leaf."""
     if isinstance(tree, dict):
         return list(tree.items())
     return list(enumerate(tree)) if isinstance(tree, list | tuple) else None
@@ -44,9 +45,9 @@ def _parts_of(tree: Any) -> list[tuple[Any, Any]] | None:
 def mapped(
     function: Callable[[str, Any], Any], tree: Any, path: str, module: Callable[[str, Any], Any] | None = None
 ) -> Any:
-    """A nest of dicts, lists and tuples with ``function(path, leaf)`` in place of every leaf; None stays.
+    """A nest of dicts, lists and tuples with every leaf replaced by ``function(path, leaf)``; None stays.
 
-    In place of a module stands what ``module(path, it)`` gives, or a dict with its parameters for leaves.
+    A module is replaced by ``module(path, it)``, or by a dict with its parameters as leaves.
 
     >>> mapped(lambda path, leaf: (path, 2 * leaf), {"w": [1.0, None]}, "argument 0")
     {'w': [("argument 0['w'][0]", 2.0), None]}
@@ -58,18 +59,18 @@ def mapped(
     parts = _parts_of(tree)
     if parts is not None:
         return alike(tree, [mapped(function, part, f"{path}[{key!r}]", module) for key, part in parts])
-    learned = parameters(tree)
-    if learned is None:
+    own = parameters(tree)
+    if own is None:
         return function(path, tree)
     if module is not None:
         return module(path, tree)
-    return {name: function(f"{path}.{name}", parameter) for name, parameter in learned}
+    return {name: function(f"{path}.{name}", parameter) for name, parameter in own}
 
 
 def matched(function: Callable[[str, Any, Any], Any], tree: Any, other: Any, path: str, what: str) -> Any:
-    """``function(path, leaf, other)`` for every leaf of a nest and what stands in its place in another, ``what``.
+    """``function(path, leaf, other)`` for every leaf of a nest and its counterpart in another nest, ``what``.
 
-    None in the other stands for None in place of everything there. Raises ValueError where the two do not match.
+    None in the other nest means None for every leaf there. Raises ValueError if the two do not match.
 
     >>> matched(lambda path, a, b: a * b, {"w": [1.0, 2.0]}, {"w": [3.0, 4.0]}, "argument 0", "the tangent")
     {'w': [3.0, 8.0]}
@@ -78,24 +79,24 @@ def matched(function: Callable[[str, Any, Any], Any], tree: Any, other: Any, pat
         return mapped(lambda path, leaf: function(path, leaf, None), tree, path)
     if isinstance(tree, dict):
         if not isinstance(other, dict) or other.keys() != tree.keys():
-            got = f"the keys {list(other)}" if isinstance(other, dict) else type(other).__name__
-            raise ValueError(f"{what} of {path} has {got}, expected a dict with the keys {list(tree)}")
+            got = f"has the keys {list(other)}" if isinstance(other, dict) else f"is a {type(other).__name__}"
+            raise ValueError(f"{what} of {path} {got}, expected a dict with the keys {list(tree)}")
         return {key: matched(function, part, other[key], f"{path}[{key!r}]", what) for key, part in tree.items()}
     if isinstance(tree, list | tuple):
         if not isinstance(other, list | tuple) or len(other) != len(tree):
-            got = f"{len(other)} parts" if isinstance(other, list | tuple) else type(other).__name__
+            got = f"has length {len(other)}" if isinstance(other, list | tuple) else f"is a {type(other).__name__}"
             raise ValueError(
-                f"{what} of {path} has {got}, expected {len(tree)} parts in a {type(tree).__name__}, as {path} itself"
+                f"{what} of {path} {got}, expected a {type(tree).__name__} of length {len(tree)}, like {path} itself"
             )
         parts = zip(tree, other)
         return alike(tree, [matched(function, a, b, f"{path}[{i}]", what) for i, (a, b) in enumerate(parts)])
     if tree is None:
-        raise ValueError(f"{what} of {path} is {type(other).__name__}, expected None, as {path} itself")
+        raise ValueError(f"{what} of {path} is a {type(other).__name__}, expected None, like {path} itself")
     return function(path, tree, other)
 
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of a nest, in order; None is none.
+    """The leaves of a nest, in order; None is not a leaf.
 
     >>> leaves({"w": [1.0, None], "b": (2.0,)})
     [1.0, 2.0]
@@ -110,27 +111,27 @@ def _array_like(leaf: Any) -> bool:
 
 
 def floating(path: str, leaf: Any) -> Tensor:
-    """An argument as a Tensor of floating point, or an error that says where it is."""
+    """An argument as a Tensor with a floating-point dtype; the errors it raises name the argument."""
     x = leaf if isinstance(leaf, Tensor) else None
     if x is None and _array_like(leaf):
         x = Tensor(leaf)
     if x is None:
         raise TypeError(
             f"{path} is a {type(leaf).__name__}, expected a Tensor, an array, a float, a module, or a dict, list or "
-            f"tuple of them; leave it out of argnums, or bind it with a lambda, if no gradient is needed for it"
+            f"tuple of these; if it needs no gradient, leave it out of argnums, or bind it with a lambda"
         )
     if x.dtype.kind not in "fc":
         raise DTypeError(
-            f"{path} is of dtype {x.dtype}, and a derivative needs floating point; write {_as_float(leaf)}, "
+            f"{path} has dtype {x.dtype}, but a derivative needs floating point; write {_as_float(leaf)}, "
             f"or leave it out of argnums (or bind it with a lambda)"
         )
     return x
 
 
 def in_kind(like: Any, result: Tensor) -> Any:
-    """A result in the kind of an argument: an array for an array, a NumPy scalar for a number, else the Tensor.
+    """A result in the kind of an argument: an array for an array, a NumPy scalar for a number, otherwise a Tensor.
 
-    A result with a history stays a Tensor: as an array it would lose that.
+    A result with a history stays a Tensor, because an array would lose it.
     """
     if isinstance(like, Tensor) or result.requires_grad:
         return result
@@ -139,9 +140,9 @@ def in_kind(like: Any, result: Tensor) -> Any:
 
 
 def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:
-    """A tangent or cotangent as a Tensor of the dtype of what it belongs to; None for None, which stands for zero.
+    """A tangent or cotangent as a Tensor, cast to the dtype of ``like``; None, which stands for zero, stays None.
 
-    Raises ShapeError for another shape.
+    Raises ShapeError unless its shape is that of ``like``.
     """
     if given is None:
         return None
@@ -152,9 +153,9 @@ def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:
             )
         given = Tensor(given)
     if given.shape != like.shape:
-        raise ShapeError(f"{what} of {path} has shape {given.shape}, expected {like.shape}, that of {path}")
+        raise ShapeError(f"{what} of {path} has shape {given.shape}, expected {like.shape}, the shape of {path}")
     if given.dtype.kind == "c" and like.dtype.kind != "c":
-        raise DTypeError(f"{what} of {path} is of dtype {given.dtype}, expected {like.dtype}, that of {path}")
+        raise DTypeError(f"{what} of {path} has dtype {given.dtype}, expected {like.dtype}, the dtype of {path}")
     if given.dtype == like.dtype:
         return given
     return given.astype(like.dtype) if given.dtype.kind in "fc" else tensor_of(given.data.astype(like.dtype), None)

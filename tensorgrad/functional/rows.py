@@ -1,4 +1,4 @@
-"""The rows of a Jacobian: as many as fit into the processor's caches in one backward."""
+"""The rows of a Jacobian, computed as many per backward as fit into the processor's caches."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from ..batching import Batched, new_level, together
+from ..batching import Batched, new_level, unwrapped
 from ..engine.graph import Node
 from ..engine.mode import current
 from ..engine.record import tensor_of
 from ..engine.writes import tick
 from ..ops import joining
 from ..tensor import Tensor
-from .crossing import left, share
+from .crossing import leave_batch, share
 
 __all__ = ["jacobian_rows"]
 
-_FEWEST = 4  # fewer rows are gone through faster one by one
-_BYTES = 2**20  # of the largest array of one backward; more is slower, as it no longer fits into caches
+_FEWEST = 4  # fewer rows are faster one by one
+_BYTES = 2**20  # the largest array of one backward; larger ones no longer fit into the caches and are slower
 
 
 def jacobian_rows(call: Any, out: Tensor) -> dict[Node, Tensor]:
-    """For each argument that ``out`` depends on, the gradients of all elements of ``out``, stacked along axis 0."""
+    """The gradients of all elements of ``out``, stacked along axis 0, for each argument that ``out`` depends on."""
     count = _at_once(out, call.nodes)
     if count > 1:
-        # A rule of the user's may know ndarrays only; and any other error is raised again by the first row.
+        # A user-defined rule may only work on ndarrays; any other error is raised again by the first row.
         with suppress(Exception):
             return _in_batches(call, out, count)
     return _one_by_one(call, out)
@@ -52,7 +52,7 @@ def _in_batches(call: Any, out: Tensor, count: int) -> dict[Node, Tensor]:
         seeds[np.arange(size), np.arange(start, start + size)] = 1
         begun = tick()
         pulled = call.pull(out, Batched(np.reshape(seeds, (size, *out.shape)), level))
-        parts = {node: left(g, 0, level, size) for node, g in pulled.items()}
+        parts = {node: leave_batch(g, 0, level, size) for node, g in pulled.items()}
         share([part.node for part in parts.values() if part.requires_grad], (), begun, level, size)
         for node, part in parts.items():
             if call.recorded or size == out.size:
@@ -66,8 +66,8 @@ def _in_batches(call: Any, out: Tensor, count: int) -> dict[Node, Tensor]:
 
 
 def _at_once(out: Tensor, nodes: set[Node]) -> int:
-    """How many rows to go through in one backward; 1 where they have to be gone through one by one."""
-    if current().tracer is not None or out.size < 2 or out.node is None or type(together(out.data)) is not np.ndarray:
+    """The number of rows to compute in one backward; 1 if they have to be computed one by one."""
+    if current().tracer is not None or out.size < 2 or out.node is None or type(unwrapped(out.data)) is not np.ndarray:
         return 1
     largest = 1
     for node in _above(out.node, nodes):
@@ -79,7 +79,7 @@ def _at_once(out: Tensor, nodes: set[Node]) -> int:
 
 
 def _above(root: Node, nodes: set[Node]) -> Iterator[Node]:
-    """The nodes that a walk from the root to some others may come by."""
+    """The nodes that a walk from the root to ``nodes`` may visit."""
     oldest = min((node.birth for node in nodes), default=0)
     seen, stack = {root}, [root]
     while stack:

@@ -1,12 +1,12 @@
 """Derivatives as functions of functions: ``grad(f)`` is a function that returns the gradient of ``f``.
 
-They nest to any order, return values, and never touch ``.grad``. Each call differentiates with respect to
-fresh nodes that stand for its arguments alone, so that a variable that ``f`` also sees from outside is not
-confused with them: ``grad(lambda z: z * x)(x)`` is ``x``.
+They nest to any order, return values, and never touch ``.grad``. Each call differentiates with respect to fresh
+nodes that stand for its arguments only, so a variable that ``f`` also uses from outside is not confused with them:
+``grad(lambda z: z * x)(x)`` is ``x``.
 
-The derivative is itself recorded, so that it can be differentiated further, where that can ever be asked for:
-an argument came with history, or ``f`` uses another Tensor that requires a gradient (the parameters of a
-model, in a gradient penalty). Otherwise, and under ``no_grad()``, the faster backward on plain arrays runs.
+The derivative is itself recorded if it could be differentiated further: an argument has history, or ``f`` uses
+another Tensor that requires a gradient (the parameters of a model, in a gradient penalty). Otherwise, and under
+``no_grad()``, the faster backward on plain arrays runs.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ def grad(
 ) -> Callable[..., Any]:
     """The function that returns the gradient of ``f``, a function with a scalar result.
 
-    An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of them, nested as you like.
-    Its gradient has the same shape and dtype and comes in kind: an array for an array, a NumPy scalar for a number, a
-    Tensor for a Tensor, nested as the argument is. A gradient with a history (``f`` uses a Tensor from outside that
-    requires a gradient, or the call stands inside another transform) stays a Tensor. A module (whatever has
-    ``named_parameters()``, as ``nn.Module`` has) stands for its parameters: ``f`` gets it as it is, and its gradient is
-    a dict by their names, without those that are frozen. As parameters require a gradient, that gradient is recorded;
-    write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may use the
-    module meanwhile.
+    An argument is a Tensor, an array, a Python float, a module, or a dict, list or tuple of these, nested in any way.
+    Its gradient has the same shape and dtype and is returned in kind: an array for an array, a NumPy scalar for a
+    number, a Tensor for a Tensor, nested like the argument. A gradient with a history (``f`` uses a Tensor from outside
+    that requires a gradient, or the call is inside another transform) stays a Tensor. A module (anything with
+    ``named_parameters()``, such as an ``nn.Module``) stands for its parameters: ``f`` gets the module itself, and its
+    gradient is a dict by parameter name, without frozen parameters. As parameters require a gradient, that gradient is
+    recorded; write ``with tg.no_grad():`` around the call for the faster backward on plain arrays. No other thread may
+    use the module during the call.
 
     Args:
         f: returns a Tensor of shape ().
-        argnums: the position of the argument to differentiate by, or a tuple of positions for a tuple of
-            gradients.
-        allow_unused: give None for what ``f`` does not depend on, where otherwise an error is raised.
-        has_aux: ``f`` returns a pair, the result and whatever else it has to say; so does the new function, of
-            gradient and the rest.
+        argnums: the position of the argument to differentiate with respect to, or a tuple of positions for a tuple
+            of gradients.
+        allow_unused: return None for an argument that ``f`` does not depend on, instead of raising an error.
+        has_aux: ``f`` returns a pair of the result and anything else; the new function returns the gradient and the
+            latter.
 
     Raises:
-        DTypeError: an argument to differentiate by, or the result, is not of floating point.
+        DTypeError: an argument to differentiate with respect to, or the result, does not have a floating-point dtype.
         ShapeError: the result is not a scalar.
         GraphError: the result does not depend on an argument.
 
@@ -76,10 +76,10 @@ def grad(
 def value_and_grad(
     f: Callable[..., Any], argnums: Argnums = 0, *, allow_unused: bool = False, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """The function that returns what ``f`` returns and its gradient, for the price of the gradient.
+    """The function that returns both the value of ``f`` and its gradient, at the cost of the gradient.
 
     Arguments and errors are those of :func:`grad`. With ``has_aux=True`` the value is the pair that ``f`` returns.
-    Where no argument is a Tensor, what ``f`` returns comes as arrays and NumPy scalars, too, unless it has a history.
+    If no argument is a Tensor, the value is returned as arrays and NumPy scalars as well, unless it has a history.
 
     >>> import tensorgrad as tg
     >>> tg.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 5.0)
@@ -108,14 +108,14 @@ def value_and_grad(
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The function that returns all first derivatives of ``f``: of shape ``out.shape + in.shape``.
+    """The function that returns all first derivatives of ``f``, in an array of shape ``out.shape + in.shape``.
 
-    One backward goes through many elements of the result at once, as many as fit into the processor's caches.
-    Arguments are those of :func:`grad`. Where ``f`` returns a dict, list, tuple or module, so does the Jacobian
-    function, outermost (a dict for a module). Zero where ``f`` does not depend on an argument.
+    One backward handles many elements of the result at once, as many as fit into the processor's caches. Arguments
+    are those of :func:`grad`. If ``f`` returns a dict, list, tuple or module, the outermost level of the Jacobian is
+    nested like that (a dict for a module). It is zero for an argument that ``f`` does not depend on.
 
     Raises:
-        DTypeError: an argument to differentiate by, or the result, is not of floating point.
+        DTypeError: an argument to differentiate with respect to, or the result, does not have a floating-point dtype.
 
     >>> import tensorgrad as tg
     >>> tg.jacobian(lambda x: x * x)(tg.Tensor([1.0, 2.0]))
@@ -149,9 +149,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The function that returns all second derivatives of ``f``, a function with a scalar result.
 
-    For one argument, of shape ``in.shape + in.shape``; for a tuple of positions or a nested
-    argument, the block ``[i][j]`` is the derivative of gradient ``i`` by argument ``j``. Errors are those of
-    :func:`grad`.
+    For one argument they have shape ``in.shape + in.shape``; for a tuple of positions or a nested argument, the block
+    ``[i][j]`` is the derivative of gradient ``i`` with respect to argument ``j``. Errors are those of :func:`grad`.
 
     >>> import tensorgrad as tg
     >>> tg.hessian(lambda x: (x * x * x).sum())(tg.Tensor([1.0, 2.0]))

@@ -1,4 +1,4 @@
-"""A function of one sample, computed for a whole batch of them at once; and the gradient of each."""
+"""A function of one sample, computed for a whole batch at once; and the gradient of each sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..ops import indexing, joining
 from ..ops.views import shaped
 from ..tensor import Tensor
 from .call import Argnums, name_of, named, require_function
-from .crossing import entered, left, share
+from .crossing import enter_batch, leave_batch, share
 from .nests import in_kind, leaves, mapped, same
 from .transforms import grad
 
@@ -30,22 +30,22 @@ InAxes = int | None | tuple[int | None, ...]
 
 
 def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
-    """The function that computes ``f``, written for one sample, for a batch of them: axis 0 of all results.
+    """The function that computes ``f``, written for one sample, for a batch; results have the samples along axis 0.
 
-    Everything is computed for all samples at once; where ``f`` decides by values that differ within the batch, or uses
-    what knows ndarrays only, it is called for one sample after the other instead, with the same result. Derivatives of
-    any order pass through, inside ``f`` and outside. Random draws inside ``f`` are the same for all samples.
+    Everything is computed for all samples at once. If ``f`` branches on values that differ within the batch, or calls
+    something that only works on ndarrays, it is called for one sample after the other instead, with the same result.
+    Derivatives of any order work, inside ``f`` and outside. Random draws inside ``f`` are the same for all samples.
 
-    Results are Tensors where an argument is one or a result has a history, and arrays otherwise.
+    A result is a Tensor if any argument is one or if it has a history, and an array otherwise.
 
     Args:
-        f: takes Tensors, or dicts, lists or tuples of them, and returns such. It must not keep or change anything
+        f: takes and returns Tensors, or dicts, lists or tuples of Tensors. It must not keep or change anything
             outside.
-        in_axes: for each positional argument, along which axis the samples lie; None for an argument that is the same
-            for all of them, which is passed on as it is. One for all, or a tuple.
+        in_axes: the axis along which the samples lie, for each positional argument; None for an argument that is the
+            same for all samples, which is passed on unchanged. One for all arguments, or a tuple.
 
     Raises:
-        ShapeError: an argument has no such axis, or there are different numbers of samples.
+        ShapeError: an argument has no such axis, or the numbers of samples differ.
         ValueError: ``in_axes`` does not fit the arguments.
 
     >>> import tensorgrad as tg
@@ -75,7 +75,7 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
             raise ValueError(f"vmap({name_of(f)}): no argument holds samples; in_axes is {in_axes!r}")
         if len(sizes) != 1:
             (first, path), (second, other), *_ = sizes.items()
-            raise ShapeError(f"vmap: {path} has {first} samples, {other} has {second}; all need the same number")
+            raise ShapeError(f"vmap: {path} has {first} samples, {other} has {second}; the numbers must be equal")
         (size,) = sizes
 
         def call(mine: list[Tensor]) -> Any:
@@ -92,16 +92,17 @@ def vmap(f: Callable[..., Any], in_axes: InAxes = 0) -> Callable[..., Any]:
 
 
 def per_sample_grad(f: Callable[..., Any], argnums: Argnums = 0, in_axes: InAxes = 0) -> Callable[..., Any]:
-    """The function that returns the gradient of ``f`` for each sample: axis 0 of what :func:`grad` returns.
+    """The function that returns the gradient of ``f`` for each sample, stacked along axis 0.
 
-    ``f(params, *sample)`` is written for one sample and returns a scalar; the result is nested as the parameters are.
-    It has no history: write ``vmap(grad(f), in_axes)`` to differentiate it further. Where a layer mixes samples
-    (``nn.BatchNorm`` in training) there is no gradient of one of them: such a layer sees one sample at a time.
+    ``f(params, *sample)`` is written for one sample and returns a scalar; the result is nested like the parameters.
+    It has no history: write ``vmap(grad(f), in_axes)`` to differentiate it further. If a layer mixes samples
+    (``nn.BatchNorm`` in training), there is no such thing as the gradient of one sample: the layer sees one sample
+    at a time.
 
     Args:
         f: as for :func:`vmap`, with a scalar result.
-        argnums: as for :func:`grad`: which arguments are the parameters. They are the same for all samples.
-        in_axes: along which axis the samples lie, for all other arguments or, in a tuple, for each argument.
+        argnums: which arguments are the parameters, as for :func:`grad`. They are the same for all samples.
+        in_axes: the axis along which the samples lie, for all other arguments or, as a tuple, for each argument.
 
     Raises what :func:`grad` and :func:`vmap` raise.
 
@@ -127,8 +128,8 @@ def _axes(in_axes: InAxes, given: int, name: str) -> tuple[int | None, ...]:
     axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * given
     if len(axes) != given or any(not isinstance(a, int) or isinstance(a, bool) for a in axes if a is not None):
         raise ValueError(
-            f"in_axes is an integer or None, or a tuple of them, one for each of the {given} positional arguments of "
-            f"{name}; got {in_axes!r}"
+            f"in_axes must be an integer or None, or a tuple of these, one for each of the {given} positional "
+            f"arguments of {name}; got {in_axes!r}"
         )
     return axes
 
@@ -145,20 +146,20 @@ def _computed(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], 
 
 def _at_once(call: Callable[[list[Any]], Any], samples: list[tuple[Any, int]], size: int) -> Any:
     level, start = new_level(), tick()
-    inside = [entered(x, axis, level) for x, axis in samples]
-    doors = {x.node for x in inside if x.node is not None}
-    leaving: list[Node] = []
+    inside = [enter_batch(x, axis, level) for x, axis in samples]
+    entries = {x.node for x in inside if x.node is not None}
+    exits: list[Node] = []
 
     def out(path: str, result: Any) -> Any:
         if not isinstance(result, Tensor):
-            return left(result if isinstance(result, Batched) else np.asarray(result), 0, level, size)
-        result = left(result, 0, level, size)
+            return leave_batch(result if isinstance(result, Batched) else np.asarray(result), 0, level, size)
+        result = leave_batch(result, 0, level, size)
         if result.requires_grad:
-            leaving.append(result.node)
+            exits.append(result.node)
         return result
 
     returned = mapped(out, call(inside), "")
-    share(leaving, doors, start, level, size)
+    share(exits, entries, start, level, size)
     return returned
 
 

@@ -9,6 +9,8 @@ from ..ops.products import outer as outer
 from .determinants import SlogdetResult as SlogdetResult
 from .determinants import det as det
 from .determinants import slogdet as slogdet
+from .diagonals import diagonal as diagonal
+from .diagonals import trace as trace
 from .factoring import EighResult as EighResult
 from .factoring import EigResult as EigResult
 from .factoring import QRResult as QRResult

@@ -191,6 +191,8 @@ def _square_root(a: Any) -> Any:
     if 0 in a.shape:
         return np.copy(a)
     unit = diagonal(n, a)
+    given = np.all(np.isfinite(a), axis=(-2, -1), keepdims=True)  # of others, and so of gradients, the root is NaN
+    a = np.where(given, a, unit)
     x = m = a
     scaled, steps = True, 0
     for _ in range(60):
@@ -208,7 +210,7 @@ def _square_root(a: Any) -> Any:
     error = np.max(np.abs(np.matmul(x, x) - a), axis=(-2, -1))
     if not np.all(error <= np.finfo(a.dtype).eps ** 0.5 * np.max(np.abs(a), axis=(-2, -1))):
         raise np.linalg.LinAlgError("no convergence")
-    return x
+    return np.where(given, x, np.nan)
 
 
 _sqrtm = guarded(
@@ -256,14 +258,17 @@ def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
     return arithmetic.multiply(matrix_norm(source, ord=order), matrix_norm(inv(source), ord=order))
 
 
-def matrix_rank(x: TensorLike, /, tol: float | None = None) -> Any:
+def matrix_rank(x: TensorLike, /, tol: float | None = None, *, rtol: float | None = None) -> Any:
     """Number of singular values of matrices (..., m, n) larger than ``tol``: integers, as a plain array.
 
-    None takes NumPy's default, the largest singular value times the longer side times the machine epsilon.
+    ``rtol`` is ``tol`` divided by the largest singular value. None takes NumPy's default, the longer side times the
+    machine epsilon.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.matrix_rank([[1.0, 2.0], [2.0, 4.0]])
     array(1)
     """
     source = matrices(x, "matrix_rank")
-    return record("matrix_rank", lambda a: np.linalg.matrix_rank(wide(a), tol), (source,), (no_gradient,)).data
+    return record(
+        "matrix_rank", lambda a: np.linalg.matrix_rank(wide(a), tol, rtol=rtol), (source,), (no_gradient,)
+    ).data

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis, normalised_axes
 from ..errors import ShapeError
 from ..ops import arithmetic, reductions, shaping
@@ -129,8 +129,7 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return narrow(in_range(plain, wide(a), axes, keepdims, max(abs(ord), 1.0)), a)
+        return narrow(in_range(plain, wide(a), axes, keepdims, max(abs(ord), 1.0)), a)
 
     def plain(w: Any) -> Any:
         if ord != 2:
@@ -146,7 +145,8 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
         g = xp.where(zero, 0, xp.reshape(g, kept))
         conjugate = xp.conj(x) if x.dtype.kind == "c" else x
         if ord == 2:
-            return g / out * conjugate
+            # On Tensors, the derivative of g / out would be of the order of out^-2, and can underflow.
+            return g * (conjugate / out) if isinstance(out, Handle) else g / out * conjugate
         if x.dtype.kind != "c" and ord > 0 and ord % 2 == 0:
             return g * (x / out) ** (ord - 1)
         return g * xp.sign(conjugate) * xp.where((x == 0) | zero, 1, xp.abs(x) / out) ** (ord - 1)

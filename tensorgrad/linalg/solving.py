@@ -178,17 +178,23 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
 _pinv = guarded("pinv", np.linalg.pinv)
 
 
-def pinv(x: TensorLike, /, rcond: float | None = None) -> Tensor:
+def pinv(x: TensorLike, /, rcond: float | None = None, *, rtol: float | None = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices (..., m, n): (..., n, m).
 
-    Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. The gradient is
-    that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change, there is none.
+    Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. ``rtol`` is the array API
+    standard's word for ``rcond``. The gradient is that among matrices of the same rank (Golub and Pereyra 1973): where
+    the rank can change, there is none.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.pinv([[2.0], [0.0]])
     Tensor([[0.5, 0. ]], dtype=float64)
     """
     source = matrices(x, "pinv")
+    if rcond is None:
+        rcond = rtol
+    elif rtol is not None:
+        raise TypeError("pinv: rtol= is rcond= in the array API standard; give one of them")
+    # One cutoff, or one for each matrix.
     more = () if rcond is None else (rcond,)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

@@ -8,6 +8,7 @@ from types import ModuleType
 from . import activations as activations
 from . import arithmetic as arithmetic
 from . import axes as axes
+from . import bits as bits
 from . import branches as branches
 from . import compare as compare
 from . import complexes as complexes
@@ -24,6 +25,7 @@ from . import logic as logic
 from . import nan as nan
 from . import numerics as numerics
 from . import padding as padding
+from . import polynomials as polynomials
 from . import products as products
 from . import quantiles as quantiles
 from . import reciprocals as reciprocals
@@ -33,6 +35,7 @@ from . import rounding as rounding
 from . import sampling as sampling
 from . import selection as selection
 from . import sequences as sequences
+from . import sets as sets
 from . import shaping as shaping
 from . import sorting as sorting
 from . import splitting as splitting
@@ -44,6 +47,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     activations,
     arithmetic,
     axes,
+    bits,
     branches,
     compare,
     complexes,
@@ -60,6 +64,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     nan,
     numerics,
     padding,
+    polynomials,
     products,
     quantiles,
     reciprocals,
@@ -69,6 +74,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     sampling,
     selection,
     sequences,
+    sets,
     shaping,
     sorting,
     splitting,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import arrays
+from ..engine.graph import elementwise
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
 from ..engine.staging import indivisible
@@ -83,9 +84,7 @@ def _d_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
     if out.dtype.kind == "c":
         return g * (out * (1 - out))
     if out.size < MANY and out.__class__ is np.ndarray:
-        power = np.exp(x)
-        power += scalar_like(1.0, power)
-        return g * np.divide(out, power, power)
+        return g * (out / (np.exp(x) + scalar_like(1.0, out)))
     if isinstance(out, Handle):
         return g * (out * xp.sigmoid(-x))
     if out.size < MANY or in_one_piece(out):
@@ -373,3 +372,6 @@ def glu(x: TensorLike, /, axis: int = -1) -> Tensor:
         )
     values, gates = split(source, 2, axis)
     return multiply(values, sigmoid(gates))
+
+
+elementwise.update(("gelu", "leaky_relu"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.graph import elementwise
+from ..engine.graph import Rule, elementwise
 from ..engine.record import Handle, Tensor, TensorLike, binary, operand, quiet, record, unary
 from ..errors import DTypeError
 from .complexes import real_only
@@ -32,6 +32,7 @@ __all__ = [
     "ldexp",
     "multiply",
     "negative",
+    "nextafter",
     "positive",
     "power",
     "reciprocal",
@@ -87,7 +88,7 @@ def divide(x: TensorLike, y: TensorLike, /) -> Tensor:
     """
 
 
-def _partial(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+def derivative_of_power(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
     """The derivative of x^y, ``by_x`` times by x and ``by_y`` times by y, of arrays or Tensors.
 
     It is x^(y - by_x) times a polynomial in log(x) whose coefficients are polynomials in y. On Tensors it is an
@@ -95,16 +96,16 @@ def _partial(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
     x = 0 too, where a product of x^(y - 1) with y = 0, or of x with log(x), is 0 times an infinity.
     """
     if not (isinstance(x, Handle) or isinstance(y, Handle)):
-        return _partial_of(function, x, y, by_x, by_y)
+        return _derivative_of_power(function, x, y, by_x, by_y)
 
     def d_x(xp: Any, g: Any, x: Any, y: Any) -> Any:
-        return g * _partial(function, x, y, by_x + 1, by_y)
+        return g * derivative_of_power(function, x, y, by_x + 1, by_y)
 
     def d_y(xp: Any, g: Any, x: Any, y: Any) -> Any:
-        return g * _partial(function, x, y, by_x, by_y + 1)
+        return g * derivative_of_power(function, x, y, by_x, by_y + 1)
 
     def forward(x: Any, y: Any) -> Any:
-        return _partial_of(function, x, y, by_x, by_y)
+        return _derivative_of_power(function, x, y, by_x, by_y)
 
     return record("derivative of power", quiet(forward), (x, y), (d_x, d_y))
 
@@ -112,7 +113,7 @@ def _partial(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
 elementwise.add("derivative of power")
 
 
-def _partial_of(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
+def _derivative_of_power(function: Any, x: Any, y: Any, by_x: int, by_y: int) -> Any:
     if (by_x, by_y) == (1, 0):  # 0 for y = 0. (Times 1, because booleans are not subtracted.)
         return y * function(x, y * 1 - (y != 0))
     falling = np.poly1d([1.0])  # y (y - 1) ... of by_x factors
@@ -148,23 +149,22 @@ def _at(coefficients: Any, y: Any) -> Any:
 
 
 def _power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * _partial(np.power, x, y, 1, 0)
+    return g * derivative_of_power(np.power, x, y, 1, 0)
 
 
-def _log_times(function: Any, xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    if isinstance(out, Handle):
-        return g * _partial(function, x, y, 0, 1)
-    # x^y log(x): at x = 0, where log(x) is infinite, this is 0 for y >= 0 (the limit for y > 0).
-    if out.dtype.kind == "c":
-        return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
-    return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
+def _by_exponent(function: Any) -> Rule:
+    def d_y(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
+        if isinstance(out, Handle):
+            return g * derivative_of_power(function, x, y, 0, 1)
+        # x^y log(x): at x = 0, where log(x) is infinite, this is 0 for y >= 0 (the limit for y > 0).
+        if out.dtype.kind == "c":
+            return g * out * xp.log(xp.where((x == 0) & (xp.real(y) >= 0), 1, x) + 0j)
+        return g * out * xp.log(xp.where((x == 0) & (y >= 0), 1, x))
+
+    return d_y
 
 
-def _power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    return _log_times(np.power, xp, g, x, y, out)
-
-
-@binary(quiet(np.power), _power_dx, _power_dy)
+@binary(quiet(np.power), _power_dx, _by_exponent(np.power))
 def power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``. The gradient for x at y = 0 is 0; for y it is NaN where x < 0.
 
@@ -178,14 +178,10 @@ def power(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 
 def _float_power_dx(xp: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * _partial(np.float_power, x, y, 1, 0)
+    return g * derivative_of_power(np.float_power, x, y, 1, 0)
 
 
-def _float_power_dy(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-    return _log_times(np.float_power, xp, g, x, y, out)
-
-
-@binary(quiet(np.float_power), _float_power_dx, _float_power_dy)
+@binary(quiet(np.float_power), _float_power_dx, _by_exponent(np.float_power))
 def float_power(x: TensorLike, y: TensorLike, /) -> Tensor:
     """Power, ``x ** y``, in at least float64, also for integers; the gradients are those of :func:`power`.
 
@@ -205,7 +201,14 @@ def negative(x: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.positive, lambda xp, g: g)
+def _copied(a: Any) -> Any:
+    return np.copy(a) if getattr(a, "dtype", _FLOAT).kind == "b" else np.positive(a)  # which takes no booleans
+
+
+_FLOAT = np.dtype(float)
+
+
+@unary(_copied, lambda xp, g: g)
 def positive(x: TensorLike, /) -> Tensor:
     """A copy, ``+x``.
 
@@ -335,6 +338,16 @@ def hypot(x: TensorLike, y: TensorLike, /) -> Tensor:
     >>> import tensorgrad as tg
     >>> tg.hypot([3.0, 3e200], [4.0, 4e200])
     Tensor([5.e+000, 5.e+200], dtype=float64)
+    """
+
+
+@binary(real_only("nextafter", np.nextafter), lambda xp, g: g, lambda xp, g: xp.zeros_like(g))
+def nextafter(x: TensorLike, y: TensorLike, /) -> Tensor:
+    """The next number after ``x`` in the direction of ``y``; the gradient is that of ``x`` itself.
+
+    >>> import tensorgrad as tg
+    >>> float(tg.nextafter(1.0, 2.0)) - 1.0
+    2.220446049250313e-16
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
@@ -12,31 +13,48 @@ from ..errors import ShapeError
 from .complexes import real_only
 from .nan import filled
 from .reductions import narrow, wide
-from .shaping import ravel
+from .shaping import astype, ravel
 from .tails import over_one_and_exp
 from .views import shaped
 
-__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumsum"]
+__all__ = [
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
+    "logcumsumexp",
+    "nancumprod",
+    "nancumsum",
+]
 
 
-def cumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
+def cumsum(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
     """Running sum along an axis; None flattens first.
 
     >>> import tensorgrad as tg
     >>> tg.cumsum([1.0, 2.0, 3.0])
     Tensor([1., 3., 6.], dtype=float64)
     """
-    return _running("cumsum", *_along("cumsum", x, axis, True), False)
+    return _running("cumsum", *_along("cumsum", x, axis, True, dtype), False)
 
 
-def cumulative_sum(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
+def cumulative_sum(
+    x: TensorLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
+) -> Tensor:
     """Running sum along an axis, which may be omitted if there is only one; optionally starting with 0.
 
     >>> import tensorgrad as tg
     >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
     Tensor([0., 1., 3., 6.], dtype=float64)
     """
-    return _running("cumulative_sum", *_along("cumulative_sum", x, axis, False), include_initial)
+    return _running("cumulative_sum", *_along("cumulative_sum", x, axis, False, dtype), include_initial)
 
 
 def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
@@ -62,9 +80,11 @@ def _prepended(first: Any, a: Any, axis: int) -> Any:
     return np.concatenate([first(a, shape=shape), a], axis=axis)
 
 
-def _along(op: str, x: TensorLike, axis: int | None, flatten: bool) -> tuple[Any, int]:
-    """An operand and the axis to run along; None flattens, or stands for the only axis."""
+def _along(op: str, x: TensorLike, axis: int | None, flatten: bool, dtype: DTypeLike | None = None) -> tuple[Any, int]:
+    """An operand, cast to ``dtype``, and the axis to run along; None flattens, or stands for the only axis."""
     source = shaped(x, op)
+    if dtype is not None:
+        source = astype(source, dtype)
     if axis is None and flatten:
         return ravel(source), 0
     if axis is None:
@@ -74,14 +94,25 @@ def _along(op: str, x: TensorLike, axis: int | None, flatten: bool) -> tuple[Any
     return source, normalised_axis(axis, len(source.shape), op)
 
 
-def nancumsum(x: TensorLike, /, axis: int | None = None) -> Tensor:
+def nancumsum(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
     """Running sum along an axis, ignoring NaN; None flattens first. NaN elements get a gradient of 0.
 
     >>> import tensorgrad as tg
     >>> tg.nancumsum([1.0, float("nan"), 3.0])
     Tensor([1., 1., 4.], dtype=float64)
     """
-    return _running("nancumsum", *_along("nancumsum", filled(x, "nancumsum", 0), axis, True), False)
+    return _running("nancumsum", *_along("nancumsum", filled(x, "nancumsum", 0), axis, True, dtype), False)
+
+
+def nancumprod(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
+    """Running product along an axis, ignoring NaN; None flattens first. NaN elements get a gradient of 0.
+
+    >>> import tensorgrad as tg
+    >>> tg.nancumprod([2.0, float("nan"), 3.0])
+    Tensor([2., 2., 6.], dtype=float64)
+    """
+    source, axis = _along("nancumprod", filled(x, "nancumprod", 1), axis, True, dtype)
+    return _running_product("nancumprod", source, axis, False)
 
 
 # --- running products and similar -----------------------------------------------------------------------
@@ -122,7 +153,7 @@ def _running_product(op: str, x: Any, axis: int, include_initial: bool) -> Tenso
     return record(op, forward, (x,), (d_x,))
 
 
-def cumprod(x: TensorLike, /, axis: int | None = None) -> Tensor:
+def cumprod(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
     """Running product along an axis; None flattens first. Its gradient is exact even where elements are zero.
 
     >>> import tensorgrad as tg
@@ -131,17 +162,24 @@ def cumprod(x: TensorLike, /, axis: int | None = None) -> Tensor:
     >>> x.grad
     array([ 1., 10.,  0.])
     """
-    return _running_product("cumprod", *_along("cumprod", x, axis, True), False)
+    return _running_product("cumprod", *_along("cumprod", x, axis, True, dtype), False)
 
 
-def cumulative_prod(x: TensorLike, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
+def cumulative_prod(
+    x: TensorLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
+) -> Tensor:
     """Running product along an axis, which may be omitted if there is only one; optionally starting with 1.
 
     >>> import tensorgrad as tg
     >>> tg.cumulative_prod([1.0, 2.0, 3.0], include_initial=True)
     Tensor([1., 1., 2., 6.], dtype=float64)
     """
-    return _running_product("cumulative_prod", *_along("cumulative_prod", x, axis, False), include_initial)
+    return _running_product("cumulative_prod", *_along("cumulative_prod", x, axis, False, dtype), include_initial)
 
 
 def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from .arithmetic import add, divide, multiply, positive, subtract
 from .indexing import getitem
 from .joining import concatenate
 from .reductions import sum as sum_over
-from .shaping import astype, ravel, reshape
+from .shaping import astype, broadcast_to, ravel, reshape
 from .views import shaped
 
 __all__ = ["diff", "ediff1d", "gradient", "trapezoid"]
@@ -23,8 +23,17 @@ __all__ = ["diff", "ediff1d", "gradient", "trapezoid"]
 Shape = tuple[int, ...]
 
 
-def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
+def diff(
+    x: TensorLike,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    prepend: TensorLike | None = None,
+    append: TensorLike | None = None,
+) -> Tensor:
     """Differences of neighbours along an axis, taken ``n`` times.
+
+    ``prepend`` and ``append`` are joined to the array first: numbers, or arrays that match it along the other axes.
 
     >>> import tensorgrad as tg
     >>> tg.diff([1.0, 4.0, 9.0])
@@ -37,6 +46,11 @@ def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
         raise ValueError(f"diff: n must not be negative, got {n}")
     if n == 0:
         return positive(source)
+    if prepend is not None or append is not None:
+        source = concatenate(
+            [*_more(source, prepend, axis), source, *_more(source, append, axis)],
+            axis=axis,
+        )
     shape: Shape = source.shape
     before = (slice(None),) * axis
 
@@ -49,6 +63,14 @@ def diff(x: TensorLike, /, n: int = 1, axis: int = -1) -> Tensor:
         return g
 
     return record("diff", lambda a: np.diff(a, n, axis), (source,), (d_x,))
+
+
+def _more(x: Any, values: TensorLike | None, axis: int) -> list[Any]:
+    """What is joined to an array before its differences are taken; a number is repeated along the other axes."""
+    if values is None:
+        return []
+    part = shaped(values, "diff")
+    return [part if part.shape else broadcast_to(part, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))]
 
 
 def ediff1d(x: TensorLike, /, to_end: TensorLike | None = None, to_begin: TensorLike | None = None) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -68,30 +70,82 @@ class _Terms:
         return prod(self.lengths.values())
 
 
-def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
+def einsum(subscripts: str | TensorLike, /, *operands: Any, optimize: bool | str | Sequence[Any] = True) -> Tensor:
     """Sums of products in Einstein notation: "ij,jk->ik" is a matrix product, "ii->i" a diagonal.
 
-    Raises ShapeError if the subscripts do not match the arrays.
+    Arrays may also alternate with lists of integers, one for each axis: ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+    Three or more are contracted two at a time, in the order that ``optimize`` asks of :func:`numpy.einsum_path`
+    (True: greedily; False: from left to right). Raises ShapeError if the subscripts do not match the arrays.
 
     >>> import tensorgrad as tg
     >>> tg.einsum("ij,j->i", [[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     Tensor([3., 7.], dtype=float64)
     """
     if not isinstance(subscripts, str):
-        raise TypeError(f"einsum: subscripts must be a string such as 'ij,jk->ik', got {type(subscripts).__name__}")
+        subscripts, operands = _spelt(subscripts, operands)
     arrays = [shaped(array, "einsum") for array in operands]
     terms = _Terms(subscripts, [array.shape for array in arrays])
     call = terms.call()
-    # A path of pairwise products can use BLAS; finding it costs more than a small sum does.
-    optimize = len(arrays) > 2 or terms.work() > 20_000
+    if len(arrays) > 2:
+        order = tuple(map(_hashable, optimize)) if isinstance(optimize, list | tuple) else optimize
+        return _contracted(terms, arrays, _path(call, tuple(array.shape for array in arrays), order))
+    # BLAS is quicker, but preparing its operands costs more than a small sum does.
+    blas = terms.work() > 20_000
     rules = [_einsum_rule(terms, i, len(arrays), arrays[i].dtype) for i in range(len(arrays))]
 
     def forward(*xs: Any) -> Any:
-        return np.einsum(call, *xs, optimize=optimize)
+        return np.einsum(call, *xs, optimize=blas)
 
     if len(arrays) == 1:
         return view("einsum", forward, arrays[0], rules[0])
     return record("einsum", forward, arrays, rules)
+
+
+def _spelt(first: Any, rest: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """The form with lists of integers as the form with letters."""
+    parts = (first, *rest)
+    lists = parts[1::2] + ((parts[-1],) if len(parts) % 2 else ())
+    if len(parts) < 2 or not all(isinstance(labels, list | tuple) for labels in lists):
+        raise TypeError(
+            "einsum: expected subscripts such as 'ij,jk->ik' and arrays, or arrays that alternate with lists of "
+            f"integers, got {', '.join(type(part).__name__ for part in parts)}"
+        )
+    letters = sorted(_LETTERS)  # in the order in which an output that is not named is sorted
+    terms = ["".join("..." if label is Ellipsis else letters[label] for label in labels) for labels in lists]
+    if len(parts) % 2:
+        return f"{','.join(terms[:-1])}->{terms[-1]}", parts[:-1:2]
+    return ",".join(terms), parts[::2]
+
+
+def _hashable(step: Any) -> Any:
+    return tuple(step) if isinstance(step, list) else step
+
+
+@lru_cache(maxsize=256)
+def _path(call: str, shapes: tuple[Shape, ...], optimize: Any) -> list[Any]:
+    """Which operands to contract, step by step: the results are put at the end."""
+    dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
+    return np.einsum_path(call, *dummies, optimize="greedy" if optimize is True else optimize)[0][1:]
+
+
+def _contracted(terms: _Terms, arrays: list[Any], path: list[Any]) -> Tensor:
+    left = list(zip(terms.inputs, arrays))
+    for step in path:
+        # Two at a time, also where NumPy would take more at once.
+        term, array = left[step[0]]
+        chosen = [left[i] for i in step[1:]]
+        left = [pair for i, pair in enumerate(left) if i not in step]
+        for j, (other, factor) in enumerate(chosen):
+            rest = terms.out + "".join(t for t, _ in (*left, *chosen[j + 1 :]))
+            kept = "".join(dict.fromkeys(c for c in term + other if c in rest))
+            if not left and j == len(chosen) - 1:
+                kept = terms.out
+            array = einsum(f"{term},{other}->{kept}", array, factor)
+            term = kept
+        if not chosen:
+            array = einsum(f"{term}->{terms.out}", array)
+        left.append((term, array))
+    return left[0][1]
 
 
 def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
@@ -114,12 +168,14 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
     lengths = {**terms.lengths, **renamed}
     full = tuple(lengths[letter] for letter in target)
 
+    blas = terms.work() > 20_000
+
     def gradient(xp: Any, g: Any, arrays: Any) -> Any:
         eyes = [np.eye(n, dtype=dtype) for _, n in ties]
         if call == f"{core}->{core}":
             part = g
         else:
-            part = xp.einsum(call, g, *arrays, *eyes)
+            part = xp.einsum(call, g, *arrays, *eyes, optimize=blas)
         if part.shape == full:
             return part
         # An index that no one else has, or has with a length of 1, was summed over for each of its values alike.
@@ -128,8 +184,6 @@ def _einsum_rule(terms: _Terms, i: int, count: int, dtype: Any) -> Rule:
 
     if count == 1:
         return lambda xp, g: gradient(xp, g, ())
-    if count == 2:
-        if i == 0:
-            return lambda xp, g, y: gradient(xp, g, (y,))
-        return lambda xp, g, x: gradient(xp, g, (x,))
-    return lambda xp, g, *xs: gradient(xp, g, xs[:i] + xs[i + 1 :])
+    if i == 0:
+        return lambda xp, g, y: gradient(xp, g, (y,))
+    return lambda xp, g, x: gradient(xp, g, (x,))

@@ -131,7 +131,7 @@ def logaddexp2(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 # --- products with a logarithm --------------------------------------------------------------------------
 #
-# x log(y) is 0 at x = 0 even where the logarithm is infinite or NaN. There it counts as a constant: its gradients are 0.
+# x log(y) is 0 at x = 0 even where the logarithm is infinite or NaN: there it counts as a constant, with gradient 0.
 
 
 def _times(op: str, log: Any, one: float) -> Any:

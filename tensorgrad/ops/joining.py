@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..engine.graph import Rule
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.trees import leaves
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from .axes import transpose
-from .shaping import atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
+from .shaping import astype, atleast_1d, atleast_2d, atleast_3d, broadcast_to, ravel, reshape
 from .views import shaped
 
 __all__ = [
@@ -37,7 +38,16 @@ def _part(selection: tuple[Any, ...]) -> Rule:
     return d_x
 
 
-def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
+Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
+
+
+def joined(
+    op: str,
+    arrays: Iterable[TensorLike],
+    axis: int | None,
+    dtype: DTypeLike | None = None,
+    casting: Casting = "same_kind",
+) -> Tensor:
     """Record an operation that joins arrays along an existing axis.
 
     >>> joined("concatenate", [[1.0], [2.0]], 0)
@@ -46,6 +56,8 @@ def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
     parts = [shaped(array, op) for array in arrays]
     if not parts:
         raise ShapeError(f"{op}: needs at least one array")
+    if dtype is not None or casting != "same_kind":
+        parts = _cast(op, parts, dtype, casting)
     if axis is None:
         parts = [ravel(part) for part in parts]
         axis = 0
@@ -75,16 +87,32 @@ def joined(op: str, arrays: Iterable[TensorLike], axis: int | None) -> Tensor:
     return record(op, lambda *xs: np.concatenate(xs, axis=axis), parts, rules)
 
 
-def concatenate(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:
+def _cast(op: str, parts: list[Any], dtype: DTypeLike | None, casting: Casting) -> list[Any]:
+    wanted = np.dtype(dtype) if dtype is not None else np.result_type(*(part.dtype for part in parts))
+    for i, part in enumerate(parts):
+        if not np.can_cast(part.dtype, wanted, casting):
+            raise DTypeError(f"{op}: array {i} of dtype {part.dtype} cannot be cast to {wanted} with {casting=}")
+    return [astype(part, wanted) for part in parts]
+
+
+def concatenate(
+    arrays: Iterable[TensorLike],
+    /,
+    axis: int | None = 0,
+    *,
+    dtype: DTypeLike | None = None,
+    casting: Casting = "same_kind",
+) -> Tensor:
     """Arrays joined along an existing axis; None flattens them first.
 
-    Raises ShapeError if they differ in length along another axis.
+    The result has the dtype that all of them promote to, or ``dtype``. Raises ShapeError if they differ in length
+    along another axis, DTypeError if ``casting`` does not allow the cast.
 
     >>> import tensorgrad as tg
     >>> tg.concatenate([tg.Tensor([1.0, 2.0]), [3.0]])
     Tensor([1., 2., 3.], dtype=float64)
     """
-    return joined("concatenate", arrays, axis)
+    return joined("concatenate", arrays, axis, dtype, casting)
 
 
 def concat(arrays: Iterable[TensorLike], /, axis: int | None = 0) -> Tensor:

@@ -18,6 +18,7 @@ from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from . import (
     activations,
     arithmetic,
+    bits,
     compare,
     complexes,
     cumulative,
@@ -91,8 +92,8 @@ def _inplace_error(error: Exception, symbol: str, x: Any, value: Any, ufunc: np.
         return InplaceError(f"{symbol}: this Tensor's memory is read-only; write to a copy, t = +t")
     better = None if ufunc is np.matmul else broadcast_error(symbol, x.shape, np.shape(value))
     return better or ShapeError(
-        f"{symbol}: shapes {x.shape} and {np.shape(value)} do not give a result of shape {x.shape}, as "
-        f"writing in place needs; write x = x {symbol[:-1]} ... for a new Tensor"
+        f"{symbol}: shapes {x.shape} and {np.shape(value)} do not give a result of shape {x.shape}, so it "
+        f"cannot be written in place; write x = x {symbol[:-1]} ... for a new Tensor"
     )
 
 
@@ -128,6 +129,13 @@ class Methods(Handle):
     __imod__ = _augmented("%=", np.remainder, arithmetic.remainder)
     __ipow__ = _augmented("**=", np.power, arithmetic.power)
     __imatmul__ = _augmented("@=", np.matmul, products.matmul)
+    # As the comparisons, on the bits of integers and booleans: plain arrays.
+    __and__ = bits.bitwise_and
+    __or__ = bits.bitwise_or
+    __xor__ = bits.bitwise_xor
+    __lshift__ = bits.bitwise_left_shift
+    __rshift__ = bits.bitwise_right_shift
+    __invert__ = bits.bitwise_invert
     __getitem__ = indexing.getitem
     __setitem__ = writing.setitem
 
@@ -154,6 +162,21 @@ class Methods(Handle):
 
     def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
         return arithmetic.floor_divide(other, self), arithmetic.remainder(other, self)
+
+    def __rand__(self, other: TensorLike) -> Any:
+        return bits.bitwise_and(other, self)
+
+    def __ror__(self, other: TensorLike) -> Any:
+        return bits.bitwise_or(other, self)
+
+    def __rxor__(self, other: TensorLike) -> Any:
+        return bits.bitwise_xor(other, self)
+
+    def __rlshift__(self, other: TensorLike) -> Any:
+        return bits.bitwise_left_shift(other, self)
+
+    def __rrshift__(self, other: TensorLike) -> Any:
+        return bits.bitwise_right_shift(other, self)
 
     def __rpow__(self, other: TensorLike) -> Tensor:
         return arithmetic.power(other, self)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
 from .arithmetic import add, divide, multiply, remainder, sqrt, subtract
@@ -15,16 +15,17 @@ from .axes import flip, transpose
 from .complexes import conj, refuse_complex
 from .contractions import vander
 from .diagonals import diagonal
-from .indexing import getitem, take
+from .indexing import getitem, scatter, take
 from .joining import concatenate
+from .keys import index_array
 from .products import matmul, outer
 from .reductions import mean, narrow, wide
 from .rounding import zeros_like
 from .selection import where
-from .shaping import expand_dims, reshape
+from .shaping import astype, expand_dims, reshape
 from .views import shaped
 
-__all__ = ["convolve", "corrcoef", "correlate", "cov", "interp", "polyfit", "polyval"]
+__all__ = ["bincount", "convolve", "corrcoef", "correlate", "cov", "interp", "polyfit", "polyval"]
 
 Mode = Literal["full", "same", "valid"]
 
@@ -89,9 +90,10 @@ def interp(
     part = divide(subtract(at, x0), where(flat, 1.0, subtract(x1, x0)))
     way = subtract(f1, f0)
     # An infinite value wins between its neighbours, and does not reach them.
-    way = where(np.isinf(array_of(way)) & np.equal(array_of(part), 0), 0.0, way)
     other = np.isinf(array_of(f0)) & np.not_equal(array_of(part), 0)
-    result = add(where(other, f1, f0), multiply(where(other, subtract(part, 1.0), part), way))
+    share = where(other, subtract(part, 1.0), part)
+    way = where(np.isinf(array_of(way)) & np.equal(array_of(share), 0), 0.0, way)
+    result = add(where(other, f1, f0), multiply(share, way))
     low = getitem(values, 0) if left is None else left
     high = getitem(values, -1) if right is None else right
     result = where(np.less(array_of(at), getitem(points, 0).data), low, result)
@@ -108,6 +110,29 @@ def _periodic(at: Any, points: Any, values: Any, period: float) -> Any:
 
 
 # --- convolution ----------------------------------------------------------------------------------------
+
+
+def bincount(x: TensorLike, /, weights: TensorLike | None = None, minlength: int = 0) -> Any:
+    """How often each integer from 0 upwards occurs, a plain array; or the sums of their weights, a Tensor.
+
+    There are as many numbers as the largest integer needs, and at least ``minlength``. Weights get gradients, in
+    float64 as in NumPy. Raises ShapeError unless x is a vector, and the weights match it.
+
+    >>> import tensorgrad as tg
+    >>> tg.bincount([0, 2, 2], weights=[1.0, 2.0, 3.0])
+    Tensor([1., 0., 5.], dtype=float64)
+    """
+    # How many numbers there are depends on the values: a list or an ndarray within a compiled step is a constant.
+    places = array_of(x) if isinstance(x, Handle) else np.asarray(x)
+    if weights is None:
+        return np.bincount(places, minlength=minlength)
+    values = shaped(weights, "bincount")
+    if len(places.shape) != 1 or values.shape != places.shape:
+        raise ShapeError(f"bincount: expected a vector and weights for it, got {places.shape} and {values.shape}")
+    if places.size and np.any(places < 0):
+        raise ValueError("bincount: the integers must not be negative")
+    length = max(minlength, int(places.max()) + 1 if places.size else 0)
+    return scatter(astype(values, np.float64), index_array(places, "bincount"), (length,))
 
 
 def convolve(a: TensorLike, v: TensorLike, /, mode: Mode = "full") -> Tensor:

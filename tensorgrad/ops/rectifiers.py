@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.graph import elementwise
 from ..engine.record import Tensor, TensorLike, operand, record, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -289,3 +290,6 @@ def threshold(x: TensorLike, /, threshold: float, value: float) -> Tensor:
     Tensor([-7., -7.,  2.], dtype=float64)
     """
     return _cut("threshold", lambda a: np.where(a <= threshold, value, a), x, lambda xp, x: x <= threshold)
+
+
+elementwise.update(("celu", "elu", "prelu", "rrelu", "selu"))

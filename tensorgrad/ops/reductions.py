@@ -10,15 +10,19 @@ from math import prod as product
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from .arithmetic import divide, multiply, subtract
+from .arithmetic import abs as magnitude
+from .arithmetic import add, divide, multiply, sqrt, square, subtract
 from .axes import transpose
 from .complexes import real_only
-from .shaping import broadcast_to, reshape
+from .selection import maximum, minimum
+from .selection import where as choose
+from .shaping import astype, broadcast_to, reshape
 from .tails import in_range, log_total
 from .views import shaped
 
@@ -99,13 +103,41 @@ def narrow(result: Any, like: Any) -> Any:
     return result.astype(np.float16) if like.dtype == np.float16 else result
 
 
-def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def _given(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral: TensorLike) -> Any:
+    """What is left to reduce: in ``dtype``, with the neutral element where ``where`` does not hold."""
+    source = shaped(x, op)
+    if dtype is not None:
+        source = astype(source, dtype)
+    if where is None:
+        return source
+    mask = array_of(shaped(where, op))
+    fits = len(mask.shape) <= len(source.shape)
+    if not (fits and all(m in (1, n) for m, n in zip(mask.shape[::-1], source.shape[::-1]))):
+        raise ShapeError(f"{op}: where= of shape {mask.shape} does not broadcast to the shape of x, {source.shape}")
+    return choose(mask, source, neutral)
+
+
+def sum(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Sum along axes; 0 if there are no elements.
+
+    The elements are cast to ``dtype`` first; those where ``where`` does not hold are left out; ``initial`` is added.
 
     >>> import tensorgrad as tg
     >>> tg.sum([[1.0, 2.0], [3.0, 4.0]], axis=1)
     Tensor([3., 7.], dtype=float64)
     """
+    if dtype is not None or where is not None or initial is not None:
+        total = sum(_given("sum", x, dtype, where, 0), axis, keepdims=keepdims)
+        return total if initial is None else add(total, initial)
     source = shaped(x, "sum")
     facts = Reduced("sum", source, axis, keepdims)
 
@@ -118,13 +150,28 @@ def sum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     return record("sum", forward, (source,), (d_x,))
 
 
-def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def mean(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Arithmetic mean along axes. Raises ShapeError if there are no elements.
+
+    The elements are cast to ``dtype`` first; those where ``where`` does not hold are left out.
 
     >>> import tensorgrad as tg
     >>> tg.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([2., 3.], dtype=float64)
     """
+    if where is not None:
+        kept = _given("mean", x, dtype, where, 0)
+        return divide(sum(wide(kept), axis, keepdims=keepdims), _counted("mean", kept, axis, keepdims, where, 0))
+    if dtype is not None:
+        return mean(astype(shaped(x, "mean"), dtype), axis, keepdims=keepdims)
     source = shaped(x, "mean")
     facts = Reduced("mean", source, axis, keepdims)
     facts.nonempty()
@@ -138,7 +185,27 @@ def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     return record("mean", forward, (source,), (d_x,))
 
 
-def _freedom(facts: Reduced, ddof: float) -> float:
+@indivisible
+def _count_of(op: str, mask: Any, facts: Reduced, ddof: float, dtype: Any) -> Any:
+    kept = np.broadcast_to(mask, facts.shape) != 0
+    count = _sum(kept, axis=facts.axes, dtype=np.intp, keepdims=facts.keepdims) - ddof
+    if np.any(count <= 0):
+        raise ShapeError(f"{op}: where= leaves too few of the elements of shape {facts.shape} along axis {facts.axes}")
+    return np.asarray(count, dtype)
+
+
+def _counted(op: str, x: Any, axis: Axis, keepdims: bool, where: Any, ddof: float) -> Any:
+    """How many elements ``where`` leaves of each that becomes one, less ``ddof``, in the dtype of the result."""
+    facts = Reduced(op, x, axis, keepdims)
+    dtype = np.empty(0, x.dtype).real.dtype
+    return _count_of(op, array_of(shaped(where, op)), facts, ddof, dtype if dtype.kind == "f" else np.float64)
+
+
+def _freedom(facts: Reduced, ddof: float, correction: float) -> float:
+    if correction:
+        if ddof:
+            raise TypeError(f"{facts.op}: correction= is ddof= in the array API standard; give one of them")
+        ddof = correction
     facts.nonempty()
     if facts.count <= ddof and product(facts.kept) != 0:
         raise ShapeError(
@@ -155,6 +222,15 @@ def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
 
 
+def _variance_where(x: TensorLike, axis: Axis, ddof: float, keepdims: bool, where: TensorLike) -> Tensor:
+    kept = wide(_given("var", x, None, where, 0))
+    centre = divide(sum(kept, axis, keepdims=True), _counted("var", kept, axis, True, where, 0))
+    squares = square(magnitude(subtract(kept, centre))) if kept.dtype.kind == "c" else square(subtract(kept, centre))
+    return divide(
+        sum(squares, axis, keepdims=keepdims, where=where), _counted("var", kept, axis, keepdims, where, ddof)
+    )
+
+
 def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
     """Whether all elements are equal."""
     if x.dtype.kind == "c":
@@ -168,19 +244,31 @@ def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
     return xp.conj(centred) if x.dtype.kind == "c" else centred
 
 
-def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def var(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    ddof: float = 0,
+    correction: float = 0,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Variance along axes: the sum of squared deviations from the mean, divided by ``n - ddof``.
 
-    For complex numbers it is real: the squared magnitudes count. Raises ShapeError unless there are more than
+    For complex numbers it is real: the squared magnitudes count. ``correction`` is the array API standard's word for
+    ``ddof``. Elements where ``where`` does not hold are left out. Raises ShapeError unless there are more than
     ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.var([1.0, 2.0, 3.0], ddof=1)
     Tensor(1., dtype=float64)
     """
+    if where is not None:
+        return _variance_where(x, axis, ddof or correction, keepdims, where)
     source = shaped(x, "var")
     facts = Reduced("var", source, axis, keepdims)
-    freedom = _freedom(facts, ddof)
+    freedom = _freedom(facts, ddof, correction)
 
     def forward(a: Any) -> Any:
         return narrow(_variance(a, facts, freedom), a)
@@ -191,39 +279,65 @@ def var(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool 
     return record("var", forward, (source,), (d_x,))
 
 
-def std(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def std(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    ddof: float = 0,
+    correction: float = 0,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Standard deviation along axes, the square root of :func:`var`; its gradient for equal elements is 0.
 
-    By this convention the second derivative of ``std(x)**2`` for a constant is also 0: write ``var(x)``. Raises
-    ShapeError unless there are more than ``ddof`` elements.
+    The other arguments are those of :func:`var`. By this convention the second derivative of ``std(x)**2`` for a
+    constant is also 0: write ``var(x)``. Raises ShapeError unless there are more than ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)
     Tensor(1., dtype=float64)
     """
+    if where is not None:
+        variance = var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims, where=where)
+        flat = array_of(variance) == 0  # where the square root has no derivative
+        return choose(flat, 0, sqrt(choose(flat, 1, variance)))
     source = shaped(x, "std")
     facts = Reduced("std", source, axis, keepdims)
-    freedom = _freedom(facts, ddof)
+    freedom = _freedom(facts, ddof, correction)
 
     def forward(a: Any) -> Any:
         return narrow(in_range(plain, wide(a), facts.axes, keepdims), a)
 
     def plain(w: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return np.sqrt(_variance(w, facts, freedom))
+        return np.sqrt(_variance(w, facts, freedom))
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
         out = facts.spread(xp, wide(out))
         flat = _flat(xp, x, facts) | (out == 0)
-        scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * freedom)
-        return xp.where(flat, 0, scaled) * _centred(xp, x, facts)
+        size, g = xp.where(flat, 1, out) * freedom, facts.spread(xp, wide(g))
+        if isinstance(out, Handle):  # the derivative of g / size would be of the order of size^-2, and can underflow
+            return xp.where(flat, 0, g) * (_centred(xp, x, facts) / size)
+        return xp.where(flat, 0, g / size) * _centred(xp, x, facts)
 
     return record("std", forward, (source,), (d_x,))
 
 
-def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def prod(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Product along axes; 1 if there are no elements. Its gradient is exact even where elements are zero.
+
+    The elements are cast to ``dtype`` first; those where ``where`` does not hold are left out; the product is
+    multiplied by ``initial``.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([2.0, 0.0, 4.0], requires_grad=True)
@@ -231,6 +345,9 @@ def prod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tens
     >>> x.grad
     array([0., 8., 0.])
     """
+    if dtype is not None or where is not None or initial is not None:
+        product = product_over("prod", _given("prod", x, dtype, where, 1), axis, keepdims)
+        return product if initial is None else multiply(product, initial)
     return product_over("prod", x, axis, keepdims)
 
 
@@ -291,10 +408,37 @@ def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ig
     return record(op, real_only(op, forward), (source,), (d_x,))
 
 
-def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def _bounded(
+    op: str, over: Any, pair: Any, x: TensorLike, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Tensor:
+    if initial is None:
+        raise ValueError(f"{op}: where= may leave no element, so it needs an initial= to begin with")
+    source = shaped(x, op)
+    if source.dtype.kind in "iu":  # what stands for an element that is left out must not tie with ``initial``
+        limits = np.iinfo(source.dtype)
+        last: float = limits.min if op == "max" else limits.max
+    else:
+        last = -np.inf if op == "max" else np.inf
+    kept = _given(op, source, None, where, last)
+    facts = Reduced(op, kept, axis, keepdims)
+    if facts.count:
+        return pair(over(kept, axis, keepdims=keepdims), initial)
+    return add(sum(kept, axis, keepdims=keepdims), initial)  # there is nothing else
+
+
+def max(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Largest element along axes; ties split the gradient evenly.
 
-    Raises ShapeError if there are no elements.
+    The result is at least ``initial``, if it is given; elements where ``where`` does not hold are left out, which
+    needs an ``initial``. Raises ShapeError if there are no elements and no ``initial``.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 3.0, 3.0], requires_grad=True)
@@ -302,18 +446,31 @@ def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     >>> x.grad
     array([0. , 0.5, 0.5])
     """
+    if where is not None or initial is not None:
+        return _bounded("max", max, maximum, x, axis, keepdims, initial, where)
     return extremum("max", np.maximum.reduce, x, axis, keepdims)
 
 
-def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def min(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Smallest element along axes; ties split the gradient evenly.
 
-    Raises ShapeError if there are no elements.
+    The result is at most ``initial``, if it is given; elements where ``where`` does not hold are left out, which
+    needs an ``initial``. Raises ShapeError if there are no elements and no ``initial``.
 
     >>> import tensorgrad as tg
     >>> tg.min([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([1., 2.], dtype=float64)
     """
+    if where is not None or initial is not None:
+        return _bounded("min", min, minimum, x, axis, keepdims, initial, where)
     return extremum("min", np.minimum.reduce, x, axis, keepdims)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..engine.record import Tensor, TensorLike, binary, quiet, record, unary
 from .complexes import real_only
+from .shaping import astype, require_cpu
 
 __all__ = [
     "ceil",
@@ -131,11 +133,17 @@ def heaviside(x: TensorLike, middle: TensorLike, /) -> Tensor:
     """
 
 
-@unary(np.zeros_like, lambda xp, g: xp.zeros_like(g))
-def zeros_like(x: TensorLike, /) -> Tensor:
-    """Zeros with the shape and dtype of ``x``.
+def zeros_like(x: TensorLike, /, *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
+    """Zeros with the shape and dtype of ``x``, or another dtype.
 
     >>> import tensorgrad as tg
     >>> tg.zeros_like([1.0, 2.0])
     Tensor([0., 0.], dtype=float64)
     """
+    if device is not None:
+        require_cpu(device)
+    result = _zeros(x)
+    return result if dtype is None else astype(result, dtype)
+
+
+_zeros: Any = unary(np.zeros_like, lambda xp, g: xp.zeros_like(g))(zeros_like)

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..engine.record import Tensor, TensorLike, record
+from ..engine.record import Handle, Tensor, TensorLike, record, tensor_of
 from ..engine.shapes import broadcast_error, normalised_axes
+from ..engine.staging import array_of
 from ..errors import DTypeError, ShapeError
+from .arithmetic import positive
 from .views import shaped, view
 
 __all__ = [
@@ -46,10 +48,20 @@ def lengths(shape: Any, op: str) -> Shape:
         raise TypeError(f"{op}: expected integers, got {shape!r}") from error
 
 
-def reshape(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
+def require_cpu(device: str | None) -> None:
+    """Raise ValueError for a device that is not here.
+
+    >>> require_cpu("cpu")
+    """
+    if device not in (None, "cpu"):
+        raise ValueError(f"device is 'cpu' or None, got {device!r}")
+
+
+def reshape(x: TensorLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
     """The elements in row-major order, in another shape; one length may be -1, to be inferred.
 
-    Raises ShapeError if the number of elements differs.
+    ``copy`` True always copies, False never does. Raises ShapeError if the number of elements differs, ValueError if
+    only a copy can have the new shape and ``copy`` is False.
 
     >>> import tensorgrad as tg
     >>> tg.reshape([[1.0, 2.0], [3.0, 4.0]], (4, -1)).shape
@@ -72,7 +84,13 @@ def reshape(x: TensorLike, /, shape: int | Sequence[int]) -> Tensor:
     def d_x(xp: Any, g: Any) -> Any:
         return xp.reshape(g, old)
 
-    return view("reshape", lambda a: np.reshape(a, new), source, d_x)
+    result = view("reshape", lambda a: np.reshape(a, new), source, d_x)
+    if copy is None:
+        return result
+    copied = not np.may_share_memory(array_of(result), array_of(source))
+    if copied and prod(old) and not copy:
+        raise ValueError(f"reshape: shape {old} cannot become {new} without a copy; leave copy=False out")
+    return positive(result) if copy and not copied else result
 
 
 def ravel(x: TensorLike, /) -> Tensor:
@@ -214,8 +232,10 @@ def atleast_3d(*arrays: TensorLike) -> Any:
     return _at_least(arrays, "atleast_3d", change)
 
 
-def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
+def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Tensor:
     """A copy with another dtype. The gradient comes back in the old one; integers and booleans carry none.
+
+    With ``copy=False`` an array that has the dtype is returned as it is.
 
     Raises DTypeError if an imaginary part would be lost.
 
@@ -225,6 +245,10 @@ def astype(x: TensorLike, dtype: DTypeLike, /) -> Tensor:
     """
     wanted = np.dtype(dtype)
     source = shaped(x, "astype")
+    if device is not None:
+        require_cpu(device)
+    if not copy and source.dtype == wanted:
+        return source if isinstance(source, Handle) else tensor_of(source, None)
     if source.dtype.kind == "c" and wanted.kind in "fiu":
         raise DTypeError(
             f"astype: {source.dtype} to {wanted} would lose the imaginary part; write tg.real(x) first, or tg.abs(x)"

@@ -7,6 +7,7 @@ for each number. Of many numbers only those are computed so that need it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,16 @@ import numpy as np
 from ..engine.record import Handle
 from ..engine.staging import indivisible
 
-__all__ = ["MANY", "in_one_piece", "in_range", "log_total", "over_one_and_exp", "slope_of_sigmoid", "slope_of_tanh"]
+__all__ = [
+    "MANY",
+    "in_one_piece",
+    "in_range",
+    "log_total",
+    "over_one_and_exp",
+    "root_of_many",
+    "slope_of_sigmoid",
+    "slope_of_tanh",
+]
 
 MANY = 4096  # numbers from which on it pays to look which of them are in a tail
 _NEAR = 0.97  # there the difference from 1 has lost five binary digits
@@ -56,6 +66,18 @@ def _slope_on_the_right(x: Any) -> Any:
     return power / np.square(1 + power)
 
 
+@indivisible
+def root_of_many(x: Any) -> Any:
+    """``sqrt(1 + x * x)`` of many real numbers: by hypot, which takes longer, where a square overflows.
+
+    >>> root_of_many(np.array([0.0, -1e200])).tolist()
+    [1.0, 1e+200]
+    """
+    with np.errstate(over="ignore"):
+        root = np.sqrt(1 + x * x)
+    return root if np.maximum.reduce(root, axis=None) < np.inf else np.hypot(x, 1.0)
+
+
 def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
     """``g / (1 + exp(x))``, whose derivatives keep their digits at both ends.
 
@@ -83,18 +105,25 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
     >>> in_range(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
     5e+200
     """
-    if in_one_piece(w):
-        return _scaled(plain, w, axes, keepdims)
-    return _checked(w, plain, axes, keepdims, degree)
+    with np.errstate(all="ignore"):
+        if in_one_piece(w):
+            return _scaled(plain, w, axes, keepdims)
+        return _checked(w, plain, axes, keepdims, degree)
 
 
 @indivisible
 def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
     result = plain(w)
-    limits = np.finfo(result.dtype)
-    low = float(limits.tiny / limits.eps) ** (1 / degree)
+    low = _least(result.dtype, degree)
     well = low <= result < np.inf if not result.shape else bool(np.all((result >= low) & (result < np.inf)))
     return result if well else _scaled(plain, w, axes, keepdims)
+
+
+@cache
+def _least(dtype: Any, degree: float) -> float:
+    """Down to where powers of that degree keep their digits."""
+    limits = np.finfo(dtype)
+    return float(limits.tiny / limits.eps) ** (1 / degree)
 
 
 def _scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
@@ -115,7 +144,8 @@ def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
 
 @indivisible
 def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
-    if np.minimum.reduce(total, axis=None, initial=np.inf) < _WON:
+    least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
+    if least < _WON:
         return _log_of(total, shifted, powers, axis)
     return np.log(total)
 

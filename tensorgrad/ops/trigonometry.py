@@ -11,7 +11,7 @@ from ..engine.record import Handle, Tensor, TensorLike, binary, quiet, record, u
 from ..engine.shapes import normalised_axis
 from .arithmetic import over_radius, share_of_hypot
 from .complexes import real_only
-from .tails import MANY, in_one_piece, slope_of_tanh
+from .tails import MANY, in_one_piece, root_of_many, slope_of_tanh
 from .views import shaped
 
 __all__ = [
@@ -158,7 +158,11 @@ def arctan2(x: TensorLike, y: TensorLike, /) -> Tensor:
 
 def root_of_one_and_square(xp: Any, x: Any) -> Any:
     """``sqrt(1 + x * x)``, of real numbers without overflow."""
-    return xp.sqrt(1 + x * x) if x.dtype.kind == "c" else xp.hypot(x, 1.0)
+    if x.dtype.kind == "c":
+        return xp.sqrt(1 + x * x)
+    if isinstance(x, Handle) or x.size < MANY or in_one_piece(x):
+        return xp.hypot(x, 1.0)
+    return root_of_many(x)
 
 
 @unary(quiet(np.arcsinh), lambda xp, g, x: g / root_of_one_and_square(xp, x))

@@ -1,4 +1,4 @@
-"""Checks of derivatives, for your own operations and functions: the gradient beside a numeric one."""
+"""Checks for the derivatives of your own operations and functions: the gradient is compared with a numeric one."""
 
 from .checks import Check as Check
 from .checks import gradcheck as gradcheck

@@ -1,4 +1,4 @@
-"""Checking derivatives: against differences, and against what a rule must not do.
+"""Checks of derivatives: they compare with finite differences, and detect what a rule must not do.
 
 A checker that accepts a wrong rule is worse than none, so this one is itself tested with planted wrong rules.
 """
@@ -40,11 +40,11 @@ _RTOL: dict[Method, float] = {"complex": 1e-10, "central": 1e-7}
 
 
 class Check(NamedTuple):
-    """What a check that passed has found."""
+    """The findings of a check that passed."""
 
     method: Method  # how the numeric derivative was computed
     error: float  # the largest abs(analytic - numeric) / max(1, abs(numeric))
-    elements: int  # how many derivatives were compared
+    elements: int  # the number of derivatives that were compared
 
 
 def gradcheck(
@@ -61,32 +61,31 @@ def gradcheck(
     Jacobian. Every rule that runs is watched: it must not write to the gradient it gets or to what it saved,
     nor return what it saved.
 
-    Where an input or a result is complex, the gradient of a real loss, the real part of the weighted sum of results
-    with complex weights, is compared with ``dL/dx - i dL/dy``, from central differences by the real and the imaginary
-    part of each input: the convention of :mod:`tensorgrad.ops.complexes`.
+    If an input or a result is complex, the loss is the real part of a sum of the results with complex weights, and its
+    gradient is compared with ``dL/dx - i dL/dy``, from central differences with respect to the real and imaginary part
+    of each input: the convention of :mod:`tensorgrad.ops.complexes`.
 
     Args:
-        f: takes as many Tensors as there are ``inputs`` and returns one Tensor, of any shape, or a list or
-            tuple of them. Must return the same whenever it is called with the same.
+        f: takes one Tensor for each of ``inputs`` and returns a Tensor of any shape, or a list or tuple of Tensors. It
+            must return the same result for the same inputs.
         inputs: Tensors or arrays, float64 or complex128.
-        rtol: how far off a derivative may be, relative to the numeric one: 1e-10 with a complex step, 1e-7
-            with central differences.
-        atol: how far off it may be besides. None takes what rounding of ``f`` itself, and the step of central
-            differences, can do to the numeric derivative: it goes with the size of ``f``, here and a little further
-            off, so that it is not zero where ``f`` is.
-        method: "complex" is exact to rounding, for analytic functions of operations that take complex numbers
-            (Squire and Trapp 1998); "central" is for the rest (five points, so an error of order step**4).
-            None takes the complex step where it agrees with central differences, and those elsewhere.
-        seed: of the random weights.
+        rtol: the relative tolerance; by default 1e-10 with a complex step, 1e-7 with central differences.
+        atol: the absolute tolerance, which is added. None allows for the errors that rounding in ``f`` and the step of
+            central differences cause in the numeric derivative. They scale with the size of ``f`` at this point and
+            nearby, so that they are not zero where ``f`` is zero.
+        method: "complex" is exact up to rounding, for analytic functions whose operations accept complex numbers
+            (Squire and Trapp 1998); "central" is for all others (five points, so an error of order step**4).
+            None uses the complex step if it agrees with central differences, which it uses otherwise.
+        seed: the seed of the random weights.
 
     Returns:
-        The method used and the largest error found.
+        The method used, the largest error found, and the number of elements compared.
 
     Raises:
-        GradcheckError: the worst element, analytic and numeric; or what a rule did that it must not do; or
-            that ``f`` is random, writes to its input, or has a kink within the step.
+        GradcheckError: a derivative is wrong (the message has the worst element, analytic and numeric); or a rule did
+            something that it must not do; or ``f`` is random, writes to its input, or has a kink within the step.
         DTypeError: an input is not float64 or complex128.
-        ValueError: inputs share memory; the complex step is asked for where there are complex numbers already.
+        ValueError: inputs share memory; or a complex step was requested although inputs or results are complex.
 
     >>> import numpy as np, tensorgrad as tg
     >>> tg.testing.gradcheck(tg.tanh, np.array([0.5, -1.0])).method
@@ -106,7 +105,7 @@ def _checked(
     seed: int,
     size: float = 0.0,
 ) -> Check:
-    """:func:`gradcheck` of what may be the derivative of something of a certain size."""
+    """:func:`gradcheck` of a function that may be the derivative of results of a certain ``size``."""
     first = evaluated(f, points)
     _refuse_non_finite(f, first)
     rng = np.random.default_rng(seed)
@@ -117,7 +116,7 @@ def _checked(
     if any(np.iscomplexobj(array) for array in (*points, *first)):
         if method == "complex":
             raise ValueError(
-                f"gradcheck: {name_of(f)} has complex inputs or results, and the complex step is for real ones; write "
+                f"gradcheck: {name_of(f)} has complex inputs or results, but the complex step is for real ones; write "
                 f'method="central"'
             )
         (numeric, errors), used = central_by_parts(f, points, weights, first, size, atol or 0.0), "central"
@@ -145,9 +144,9 @@ def gradgradcheck(
 ) -> Check:
     """Compare second derivatives of ``f`` with numeric ones: :func:`gradcheck` of its first derivative.
 
-    The first derivative is taken as a function of the inputs and of the gradient of the result, so that both
-    are checked. Whether it is right itself is :func:`gradcheck`'s business. Arguments and errors are those of
-    gradcheck.
+    The first derivative is treated as a function of the inputs and of the gradient of the result, so derivatives with
+    respect to both are checked. To check the first derivative itself, use :func:`gradcheck`. Arguments and errors are
+    those of gradcheck.
 
     >>> import numpy as np, tensorgrad as tg
     >>> tg.testing.gradgradcheck(tg.tanh, np.array([0.5, -1.0])).method
@@ -162,8 +161,8 @@ def gradgradcheck(
     count = len(points)
 
     def first_derivative(*values: Tensor) -> list[Tensor]:
-        # Recorded where it is differentiated, and on plain arrays where differences are taken: so the two
-        # readings of a rule are compared as well.
+        # Recorded when it is differentiated, and on plain arrays when differences are taken, so that both ways of
+        # evaluating a rule are compared as well.
         recorded = current().grad
         with enable_grad():
             xs = [fresh_tensor(x, recorded) for x in values[:count]]
@@ -179,36 +178,37 @@ def gradgradcheck(
     return _checked(first_derivative, _points((*points, *seeds)), rtol, atol, method, seed, size)
 
 
-# --- what is checked ------------------------------------------------------------------------------------
+# --- inputs and results ---------------------------------------------------------------------------------
 
 
 def _points(inputs: tuple[Any, ...]) -> list[Any]:
-    """The inputs as float64 or complex128 arrays, which are not written to."""
+    """The inputs as float64 or complex128 arrays, which are never written to."""
     if not inputs:
-        raise TypeError("gradcheck needs at least one input to differentiate by")
+        raise TypeError("gradcheck needs at least one input to differentiate with respect to")
     arrays = [np.asarray(value.data if isinstance(value, Handle) else value) for value in inputs]
     for i, array in enumerate(arrays):
         if array.dtype not in (np.float64, np.complex128):
             raise DTypeError(
                 f"gradcheck: input {i} has dtype {array.dtype}, expected float64 (or complex128): rounding in "
-                f"{array.dtype} hides wrong derivatives; write .astype(np.float64), or bind what is not differentiated "
-                f"with a lambda"
+                f"{array.dtype} hides wrong derivatives; write .astype(np.float64), or use a lambda to bind arguments "
+                f"that are not differentiated"
             )
         if 0 in array.strides and array.size > 1 and any(n > 1 and not s for n, s in zip(array.shape, array.strides)):
             raise ValueError(
-                f"gradcheck: elements of input {i} share memory (it was broadcast), so one cannot be changed "
-                f"alone; write .copy()"
+                f"gradcheck: elements of input {i} share memory (it was broadcast), so they cannot be changed one at "
+                f"a time; write .copy()"
             )
         for j in range(i):
             if np.shares_memory(array, arrays[j]):
                 raise ValueError(
-                    f"gradcheck: inputs {j} and {i} share memory, so one cannot be changed alone; write .copy()"
+                    f"gradcheck: inputs {j} and {i} share memory, so they cannot be changed one at a time; "
+                    f"write .copy()"
                 )
     return arrays
 
 
 def _weights(rng: np.random.Generator, out: Any) -> Any:
-    """Random weights, away from zero, for a result: complex for a complex one."""
+    """Random weights for a result, away from zero; complex for a complex result."""
     weights = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
     return weights * np.exp(1j * rng.uniform(0.5, 1.0, out.shape)) if out.dtype.kind == "c" else weights
 
@@ -227,16 +227,16 @@ def _refuse_random(f: Callable[..., Any], points: list[Any], first: list[Any]) -
     for i, (a, b) in enumerate(zip(first, evaluated(f, points), strict=True)):
         if not np.array_equal(a, b, equal_nan=True):
             raise GradcheckError(
-                f"{name_of(f)} gave two different results (result {i}) for the same input, so differences of "
-                f"it mean nothing; make what is random an argument, or seed it inside"
+                f"{name_of(f)} returned two different results (result {i}) for the same input, so differences "
+                f"mean nothing; make whatever is random an argument, or seed it inside"
             )
 
 
-# --- the analytic side ----------------------------------------------------------------------------------
+# --- the analytic gradient ------------------------------------------------------------------------------
 
 
 def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> list[Any]:
-    """The gradient through the rules of f, every one of them watched."""
+    """The gradient computed by the rules of f, all of which are watched."""
     since = tick()
     leaves = [Tensor(point, requires_grad=True) for point in points]
     nodes = [leaf.node for leaf in leaves if leaf.node is not None]
@@ -258,7 +258,7 @@ def _analytic(f: Callable[..., Any], points: list[Any], weights: list[Any]) -> l
 
 
 def _watch(roots: list[Node | None], since: int) -> None:
-    """Put a watch on every rule of the nodes born after ``since``."""
+    """Watch every rule of the nodes created after ``since``."""
     stack = [node for node in roots if node is not None]
     seen = set(stack)
     while stack:
@@ -275,9 +275,9 @@ def _watch(roots: list[Node | None], since: int) -> None:
 
 
 def _watched(rule: Callable[..., Any], op: str, parent: Node, position: int, where: str) -> Callable[..., Any]:
-    """The rule, with a look at what it does besides computing."""
+    """The rule, with checks for side effects and for what it returns."""
     what = f"the rule of {op} (called at {where}) for input {position}"
-    # Taken now, because they are the same for every call; not stored, so that no node refers to another.
+    # Read now, because they are the same for every call; the closure must not hold a reference to the node.
     shape, kind = parent.shape, parent.dtype.kind
     names = list(inspect.signature(rule).parameters)[2:]
 
@@ -291,14 +291,14 @@ def _watched(rule: Callable[..., Any], op: str, parent: Node, position: int, whe
         for i, (old, new) in enumerate(zip(before, given, strict=True)):
             if not np.array_equal(old, new, equal_nan=old.dtype.kind in "fc"):
                 name = (
-                    "the gradient g that it was given"
+                    "the gradient g that it was passed"
                     if i == 0
                     else f"its saved argument {names[min(i, len(names)) - 1]}"
                 )
                 raise GradcheckError(f"{what} wrote to {name}, which others still need")
         mine = memory(_array(result))
         if mine is not memory(given[0]) and any(mine is memory(a) for a in given[1:]):
-            raise GradcheckError(f"{what} returned an array that it saved (or a view of it), expected fresh memory")
+            raise GradcheckError(f"{what} returned an array that it saved (or a view of one), expected fresh memory")
         if result.dtype.kind not in ("fc" if "c" in (kind, given[0].dtype.kind) else "f"):
             raise GradcheckError(f"{what} returned dtype {result.dtype}, expected floating point")
         try:
@@ -320,7 +320,7 @@ def _array(value: Any) -> Any:
 def _compared(
     f: Callable[..., Any], analytic: list[Any], numeric: list[Any], tolerances: list[Any], used: Method
 ) -> Check:
-    """The largest error, if all are within tolerance."""
+    """The result of a check, if all errors are within tolerance."""
     largest = 0.0
     worst: tuple[float, int, tuple[int, ...]] | None = None
     wrong = elements = 0
@@ -341,7 +341,7 @@ def _compared(
         a, n = analytic[i][index].item(), numeric[i][index].item()
         ratio = f", ratio {a / n:.10g}" if n and np.isfinite(a) else ""
         raise GradcheckError(
-            f"the gradient of {name_of(f)} is wrong in {wrong} of {elements} elements, most of all for input "
+            f"the gradient of {name_of(f)} is wrong in {wrong} of {elements} elements; the worst is in input "
             f"{i} at index {shown(index)}: analytic {a!r}, numeric {n!r} ({used}), error {abs(a - n):.3g}, "
             f"tolerance {tolerances[i][index]:.3g}{ratio}"
         )

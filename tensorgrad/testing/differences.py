@@ -1,4 +1,4 @@
-"""Numeric derivatives, and how far off each may be: what :mod:`tensorgrad.testing` compares with."""
+"""Numeric derivatives, with bounds on their errors, for :mod:`tensorgrad.testing` to compare with."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = [
 ]
 
 Method = Literal["complex", "central"]
-Numeric = tuple[list[Any], list[Any]]  # derivatives, and how far off each may be
+Numeric = tuple[list[Any], list[Any]]  # derivatives, and a bound on the error of each
 
-_STEP = 1e-4  # of a central difference, for inputs around 1
-_FINER = 1 / 16  # of that step, where it finds what may be a strong curvature or a kink
-_TINY = 1e-100  # of a complex step: nothing is subtracted, so nothing cancels
-_ROUNDING = 500 * np.finfo(np.float64).eps  # of f, relative to its values: what a difference of two is blind to
-_CANCELLING = 100 * np.finfo(np.float64).eps  # of f where its terms cancel, relative to its values nearby
-_NEARBY = 0.25  # how far off that is, relative to the inputs
-_LEAST = float(np.finfo(np.float64).tiny)  # of f, whatever its size: no tolerance is zero
-_EXACT = 1e-12  # of a derivative without differences, relative to what it was added up from
-_CANCELLED = 1e-14  # of a first derivative that is next to nothing, relative to what it was computed from
+_STEP = 1e-4  # the step of a central difference, for inputs around 1
+_FINER = 1 / 16  # the factor for a second, finer step, to tell strong curvature from a kink
+_TINY = 1e-100  # the complex step: nothing is subtracted, so nothing cancels
+_ROUNDING = 500 * np.finfo(np.float64).eps  # the rounding error of f, relative to its values
+_CANCELLING = 100 * np.finfo(np.float64).eps  # that of f where its terms cancel, relative to its values nearby
+_NEARBY = 0.25  # the distance of nearby points, relative to the inputs
+_LEAST = float(np.finfo(np.float64).tiny)  # the least rounding error of f, so that no tolerance is zero
+_EXACT = 1e-12  # the error of a complex-step derivative, relative to the terms of its sum
+_CANCELLED = 1e-14  # the error of a first derivative that almost cancels, relative to what it was computed from
 
 
 class GradcheckError(AssertionError):
-    """A derivative is wrong, or the function has none at this point."""
+    """A derivative is wrong, or cannot be checked at this point."""
 
 
 def results_of(returned: Any) -> list[Tensor]:
@@ -54,7 +54,7 @@ def results_of(returned: Any) -> list[Tensor]:
 
 
 def evaluated(f: Callable[..., Any], points: list[Any]) -> list[Any]:
-    """The arrays that f returns, without recording."""
+    """The arrays that f returns, computed without recording."""
     with no_grad():
         return [out.data for out in results_of(f(*(tensor_of(point.copy(order="K"), None) for point in points)))]
 
@@ -70,7 +70,7 @@ def shown(index: tuple[int, ...]) -> str:
 
 
 def _moved(points: list[Any], i: int, index: tuple[int, ...], step: Any) -> list[Any]:
-    """The points, with ``step`` added to one element of input ``i``. All complex if the step is."""
+    """The points with ``step`` added to one element of input ``i``; all complex if the step is."""
     moved = [point.astype(np.result_type(point, step)) for point in points]
     moved[i][index] += step
     return moved
@@ -87,18 +87,18 @@ def _weighted(weights: list[Any], values: list[Any]) -> Any:
 
 
 def _moved_size(weights: list[Any], values: list[Any], moved: list[Any]) -> float:
-    """How large the weighted results are: those that moved, or all of them if none did."""
+    """The magnitude of the weighted results that moved, or of all of them if none did."""
     if not any(np.any(m) for m in moved):
         moved = [np.True_] * len(values)
     return float(sum(np.sum(np.where(m, np.abs(w * v), 0)) for w, v, m in zip(weights, values, moved, strict=True)))
 
 
 def _sizes_nearby(f: Callable[..., Any], points: list[Any], middle: list[Any]) -> list[Any]:
-    """How large the results of f are, here or not far from here.
+    """The magnitudes of the results of f, at this point or nearby.
 
-    Where terms cancel, as in the determinant of a singular matrix, a result can be zero here, and stay zero whichever
-    element moves. What rounding leaves of it goes with the terms all the same, and so with the results around. Results
-    that are not finite there, or where f raises, do not count.
+    If terms cancel, as in the determinant of a singular matrix, a result can be zero here, and stay zero whichever
+    element moves. Its rounding error still scales with the terms, and so with the results nearby. Nearby results that
+    are not finite, or where f raises, do not count.
     """
     rng = np.random.default_rng(0)
     shifts = [_NEARBY * rng.uniform(-1, 1, point.shape) * _scale(point) for point in points]
@@ -117,20 +117,20 @@ def _sizes_nearby(f: Callable[..., Any], points: list[Any], middle: list[Any]) -
 
 
 def _scale(point: Any) -> Any:
-    """The size of each element, and for zero that of the largest one, or 1."""
+    """The magnitude of each element; for zeros that of the largest element, or 1."""
     sizes = np.abs(point)
     return np.where(sizes > 0, sizes, np.max(sizes, initial=0) or 1.0)
 
 
 class _Difference(NamedTuple):
-    """The central difference of five points by one element, and what is known of its quality."""
+    """The five-point central difference with respect to one element, and estimates of its quality."""
 
     derivative: float
-    rounding: float  # how far off it may be by rounding of f
-    floor: float  # how far off it may be at least, because f was computed from terms that cancel
-    truncation: float  # how far off it may be by the step
-    bend: float  # what a kink would show in: for a smooth function it shrinks with the step, or faster
-    steepest: float  # the largest of the four slopes
+    rounding: float  # its error from rounding in f
+    floor: float  # the least error to expect, because f was computed from terms that cancel
+    truncation: float  # its error from the step
+    bend: float  # the measure of a kink: for a smooth function, it shrinks with the step, or faster
+    steepest: float  # the largest of the four slopes, in absolute value
     right: float
     left: float
 
@@ -150,7 +150,7 @@ def _difference(
     rounding = floor = 0.0
     for k in (1, -1, 2, -2):
         there = evaluated(f, _moved(points, i, index, k * step))
-        # What did not move is exactly zero here, before weights and sums could round it.
+        # The change of elements that did not move is exactly zero, before weights and sums can add rounding errors.
         still = [a == b for a, b in zip(middle, there, strict=True)]
         moved = [~s for s in still]
         changes = [np.where(s, 0, b - a) for a, b, s in zip(middle, there, still, strict=True)]
@@ -165,9 +165,9 @@ def _difference(
         derivative=(4 * near - far) / 3,
         rounding=rounding + _CANCELLED * size / step,
         floor=floor,
-        # near is off by about apart / 3, of order step**2; what is left of that is of order step**4.
+        # The error of near is about apart / 3, of order step**2; what remains of it is of order step**4.
         truncation=4 * apart * (apart / larger) if larger else 0.0,
-        # Of a smooth function, right - left grows like the step and near - far like its square.
+        # For a smooth function, right - left is proportional to the step, and near - far to its square.
         bend=max(abs(2 * (right - left) - (right2 - left2)), apart),
         steepest=max(map(abs, slopes)),
         right=right,
@@ -178,7 +178,7 @@ def _difference(
 def central(
     f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any], size: float, atol: float
 ) -> Numeric:
-    """Central differences of five points. Raises GradcheckError where there is a kink among the five."""
+    """Five-point central differences. Raises GradcheckError if there is a kink among the five points."""
     numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
     nearby = _sizes_nearby(f, points, middle)
     for i, index in _elements(points):
@@ -191,13 +191,13 @@ def central(
             )
         if found.bend > 1e-3 * found.steepest + max(found.rounding, found.floor, atol):
             finer = _difference(f, points, weights, middle, nearby, size, i, index, _FINER * step)
-            # A curvature shrinks by a power of the step. A kink stays, or is out of reach and nothing is left of it.
+            # Curvature shrinks by a power of the step. A kink stays, or is now outside the points and leaves nothing.
             nothing = max(_FINER**10 * found.bend, 0.01 * finer.rounding)
             if not nothing < finer.bend < 2 * _FINER * found.bend:
                 raise GradcheckError(
                     f"{name_of(f)} has a kink or a jump at input {i}, index {shown(index)} = {points[i][index]}, "
-                    f"or within {2 * step:.1e} of it: the difference to the right is {found.right}, to the left "
-                    f"{found.left}; check at a point further away from it"
+                    f"or within {2 * step:.1e} of it: the slope to the right is {found.right}, to the left "
+                    f"{found.left}; check at a point farther away from it"
                 )
             found = finer
         numeric[i][index] = found.derivative
@@ -208,26 +208,26 @@ def central(
 def central_by_parts(
     f: Callable[..., Any], points: list[Any], weights: list[Any], middle: list[Any], size: float, atol: float
 ) -> Numeric:
-    """Central differences of ``L = Re(sum(weights * f))`` by real and imaginary parts, as ``dL/dx - i dL/dy``."""
+    """Central differences of ``L = Re(sum(weights * f))`` for real and imaginary parts, as ``dL/dx - i dL/dy``."""
 
     def of_parts(*parts: Tensor) -> list[Tensor]:
         results = results_of(f(*(tensor_of(whole, None) for whole in _joined([part.data for part in parts], points))))
         return [tensor_of(part, None) for part in _parted([out.data for out in results])]
 
     of_parts.__name__ = f"{name_of(f)}, as a function of real and imaginary parts,"
-    # Re(w z) is Re(w) Re(z) - Im(w) Im(z), so that the weights of the parts are those of the conjugate.
+    # Re(w z) is Re(w) Re(z) - Im(w) Im(z), so the weights of the parts are those of the conjugate.
     by_parts = _parted([np.conj(weight) for weight in weights])
     numeric, errors = central(of_parts, _parted(points), by_parts, _parted(middle), size, atol)
     return [np.conj(whole) for whole in _joined(numeric, points)], [np.abs(e) for e in _joined(errors, points)]
 
 
 def _parted(arrays: list[Any]) -> list[Any]:
-    """The arrays, with the real and the imaginary part in place of each complex one."""
+    """The arrays, with each complex one replaced by its real and imaginary parts."""
     return [part for a in arrays for part in ((a.real.copy(), a.imag.copy()) if a.dtype.kind == "c" else (a,))]
 
 
 def _joined(parts: list[Any], like: list[Any]) -> list[Any]:
-    """The arrays again, complex where those of ``like`` are."""
+    """The inverse of :func:`_parted`: arrays that are complex where those of ``like`` are."""
     rest = iter(parts)
     return [next(rest) + 1j * next(rest) if a.dtype.kind == "c" else next(rest) for a in like]
 
@@ -241,7 +241,7 @@ def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], s
         parts = [np.imag(out) / _TINY for out in results]
         moved = [part != 0 for part in parts]
         numeric[i][index] = _weighted(weights, parts)
-        truncation = 1e6 * _TINY**2  # x**3 at 0 has an imaginary part of its own
+        truncation = 1e6 * _TINY**2  # for functions like x**3 at 0, whose imaginary part is -h**3 there
         errors[i][index] = (
             truncation
             + _CANCELLED * size
@@ -257,13 +257,13 @@ def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], s
 def complex_or_none(
     f: Callable[..., Any], points: list[Any], weights: list[Any], size: float, roughly: list[Any], errors: list[Any]
 ) -> Numeric | None:
-    """The complex step, if f takes complex numbers and is analytic; a central difference knows, roughly."""
+    """The complex step, if f accepts complex numbers and is analytic, judging by a rough central difference."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             found = complex_step(f, points, weights, size)
     except Exception:
-        return None  # f does not take complex numbers, whatever it says about it
+        return None  # f does not accept complex numbers, whatever its error says
     for exact, rough, error in zip(found[0], roughly, errors, strict=True):
         if not np.all(np.abs(exact - rough) <= 1e-5 * np.abs(rough) + error):
             return None

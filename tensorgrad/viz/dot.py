@@ -1,4 +1,4 @@
-"""DOT text from a picture, and the finish that makes one SVG fit any page."""
+"""DOT text from a picture, and the post-processing that makes the SVG usable in any page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .style import CLUSTER_FILL, FREE, INK, NOTE, PAPER, PILLS, clean, short, wi
 
 __all__ = ["dot_text", "finished"]
 
-# Layout programs know the widths of these; a page gets the list of what resembles them.
+# Layout programs know the widths of these fonts; the page gets lists of similar ones.
 _SANS, _MONO = "Helvetica", "Courier"
 _SANS_FONTS = "Helvetica,Arial,Liberation Sans,Arimo,sans-serif"
 _MONO_FONTS = "Menlo,Consolas,Liberation Mono,monospace"
@@ -26,7 +26,7 @@ MANY_CARDS = 300
 
 def dot_text(picture: Picture, prefix: str, direction: str) -> str:
     """The DOT text of a picture; every id in the SVG made of it starts with ``prefix``."""
-    # Placing some hundreds of cards perfectly takes minutes where many edges meet; nearly so, seconds.
+    # An optimal layout of several hundred cards takes minutes if many edges meet; a nearly optimal one, seconds.
     hurry = " nslimit=0.3 nslimit1=0.3 mclimit=0.1 splines=polyline" if len(picture.cards) > MANY_CARDS else ""
     lines = [
         "digraph tensorgrad {",
@@ -79,8 +79,8 @@ def _edge(edge: Edge, id: str) -> str:
 def _spacers(picture: Picture) -> Iterator[str]:
     """Invisible edges that put a module's leaves below the result it starts from.
 
-    Without them the parameters of a block share a rank with the result of the block before, so that the two
-    modules have to stand side by side: the drawing becomes a staircase, six times as wide.
+    Without them, the parameters of a block share a rank with the result of the previous block, so the two modules
+    have to be placed side by side, and the drawing becomes a staircase, six times as wide.
     """
     cards = {card.id: card for card in picture.cards}
     order = {card.id: number for number, card in enumerate(picture.cards)}
@@ -88,7 +88,7 @@ def _spacers(picture: Picture) -> Iterator[str]:
     placed: set[str] = set()
     for edge in picture.edges:
         inputs.setdefault(edge.head, []).append(edge.tail)
-    for head, tails in inputs.items():  # in the order of birth: a leaf is placed by the first that uses it
+    for head, tails in inputs.items():  # in order of creation: the first user of a leaf places it
         path = cards[head].path
         new = [tail for tail in tails if tail not in inputs and tail not in placed]
         placed.update(new)
@@ -102,7 +102,7 @@ def _spacers(picture: Picture) -> Iterator[str]:
 
 
 def _label(card: Card) -> str:
-    """A card as a table: what it is, its shape or value, and below it the gradient."""
+    """A card as a table: what it is, its shape or value, and the gradient below."""
     if card.kind == "note":
         return _table(f"<TR>{_cell(card.title, NOTE, INK, _SMALL)}</TR>")
     if card.kind == "scalar":
@@ -116,7 +116,7 @@ def _label(card: Card) -> str:
         row += _cell(card.name, PAPER, INK, bold=True)
     columns = 2 + bool(result or card.name)
     if card.text:
-        # A scalar's value is wanted at a glance: without a gradient line below it, it carries no colour.
+        # The value of a scalar must be easy to read: it has no background colour; only a gradient line below it has.
         colour = card.gradient.colour if card.gradient and card.kind == "op" and not card.value else PAPER
         row += _cell(card.text, colour, INK, mono=True)
     else:
@@ -155,7 +155,7 @@ def _cell(
 
 
 def _wrapped(text: str, most: int = 72) -> list[str]:
-    """The words of a note as lines; names and numbers are shorter than one."""
+    """The words of a note, wrapped into lines; names and numbers fit into one."""
     lines = [""]
     for word in text.split(" "):
         if len(lines[-1]) + len(word) > most:
@@ -165,12 +165,12 @@ def _wrapped(text: str, most: int = 72) -> list[str]:
 
 
 def _html(text: str) -> str:
-    """Text in a DOT label that is HTML-like: layout programs still resolve backslashes in it."""
+    """Text for an HTML-like DOT label, in which layout programs still interpret backslashes."""
     return escape(clean(text)).replace("\\", "\\\\")
 
 
 def _quoted(text: str) -> str:
-    """A DOT string: layout programs resolve backslashes and XML entities in it."""
+    """A DOT string, in which layout programs interpret backslashes and XML entities."""
     text = clean(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{text}"'
 
@@ -183,10 +183,10 @@ _ID = re.compile(r' id="([^"]*)"')
 
 
 def finished(svg: str, picture: Picture, prefix: str, label: str, description: Sequence[str]) -> str:
-    """The SVG of a layout program, made fit to stand inside any page, beside other drawings.
+    """The SVG of a layout program, adapted for use in any page, next to other drawings.
 
-    It loses prolog and comments; every id starts with the prefix; tooltips move from link titles into
-    ``<title>``, which every browser shows; and it says in words what it shows.
+    The prolog and comments are removed; every id starts with the prefix; tooltips move from link titles to
+    ``<title>``, which every browser shows; and a description in words is added.
     """
     tips = {f"{prefix}{card.id}": "\n".join(card.tip) for card in picture.cards}
     tips |= {f"{prefix}e{number}": edge.tip for number, edge in enumerate(picture.edges)}
@@ -207,11 +207,11 @@ def finished(svg: str, picture: Picture, prefix: str, label: str, description: S
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = _ANCHOR.sub(r"\1", svg)
     svg = _ID.sub(own, svg)
-    # What most texts share is said once, for the whole picture.
+    # Attributes that most texts share are set once, for the whole picture.
     svg = svg.replace(' xml:space="preserve"', "")
     svg = re.sub(f' font-family="{_SANS}[^"]*"', "", svg)
     svg = re.sub(f'font-family="{_MONO}[^"]*"', f'font-family="{_MONO_FONTS}"', svg)
-    svg = _ITEM.sub(item, svg)  # last, so that nothing above takes a tooltip's text for markup
+    svg = _ITEM.sub(item, svg)  # last, so that the text of a tooltip is not taken for markup above
     shared = f'xml:space="preserve" font-family="{_SANS_FONTS}"'
     described = escape(clean("\n".join(description)), quote=False)
     words = f'role="img" aria-label="{escape(clean(label))}" style="max-width:100%;height:auto"'

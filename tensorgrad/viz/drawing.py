@@ -1,4 +1,4 @@
-"""draw() and what it returns."""
+"""``draw()`` and the Drawing that it returns."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .tree import tree_lines
 
 __all__ = ["Drawing", "draw"]
 
-MOST_CARDS = 1500  # more are not laid out: the answer is a summary and the text
-FEW_CARDS = 12  # fewer run from left to right
-MOST_LINES = 300  # of the text that a notebook stores
-MOST_DESCRIBED = 60  # of the text inside an SVG
+MOST_CARDS = 1500  # larger graphs are not laid out: they are shown as a summary and as text
+FEW_CARDS = 12  # smaller graphs run from left to right
+MOST_LINES = 300  # lines of text that a notebook stores
+MOST_DESCRIBED = 60  # lines of text inside an SVG
 
 
 class Drawing:
-    """A drawing of a computation graph: a picture in a notebook, an indented text where it is printed.
+    """A drawing of a computation graph: a picture in a notebook, indented text when printed.
 
     Attributes:
         picture: cards, edges and modules, as plain data.
@@ -45,7 +45,7 @@ class Drawing:
 
     @cached_property
     def _identity(self) -> tuple[str, str]:
-        """The prefix of all ids, which is made of the drawing's content, and the DOT text."""
+        """The prefix of all ids, a hash of the drawing's content, and the DOT text."""
         from hashlib import sha256
 
         digest = sha256(dot_text(self.picture, "", self.direction).encode()).hexdigest()
@@ -68,9 +68,9 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str | None:
-        """The drawing as SVG, to be put into any page; None where no layout program is found.
+        """The drawing as SVG, for use in any page; None if no layout program is found.
 
-        A graph of more than 1,500 cards is not laid out: its SVG says so and sums it up.
+        A graph of more than 1,500 cards is not laid out: its SVG says so, with a summary.
         """
         shown = self
         if self.too_large:
@@ -84,12 +84,12 @@ class Drawing:
 
     @property
     def too_large(self) -> str:
-        """Why the graph is not laid out; empty if it is."""
+        """The reason why the graph is not laid out; empty if it is."""
         count = len(self.picture.cards)
         if count <= MOST_CARDS:
             return ""
         return (
-            f"{count:,} cards are more than the {MOST_CARDS:,} that are drawn: {summary_of(self.picture)}; "
+            f"{count:,} cards, more than the limit of {MOST_CARDS:,} for a picture: {summary_of(self.picture)}; "
             f"draw a part of it, or print(drawing)"
         )
 
@@ -98,7 +98,7 @@ class Drawing:
         return tree_lines(self.picture)
 
     def _text(self, most: int) -> list[str]:
-        """The text tree, cut short."""
+        """The text tree, truncated to ``most`` lines."""
         head = [self.too_large] if self.too_large else []
         more = len(self._lines) - most
         tail = [f"… {more:,} more lines: print(drawing) shows them all"] if more > 0 else []
@@ -119,10 +119,10 @@ class Drawing:
         return {"image/svg+xml": svg, "text/plain": "\n".join(lines)}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the drawing to a file whose suffix says how: ``.svg``, ``.png`` or ``.dot``.
+        """Write the drawing to a file, in the format of its suffix: ``.svg``, ``.png`` or ``.dot``.
 
-        A file that was there is replaced only once the new one is complete. Raises ValueError for another
-        suffix, RuntimeError where no layout program is found for a picture.
+        An existing file is replaced only once the new one is complete. Raises ValueError for any other suffix,
+        RuntimeError if no layout program is found for a picture.
 
         >>> import tempfile, tensorgrad as tg
         >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
@@ -145,7 +145,7 @@ class Drawing:
         else:
             content = render(self.dot, "png", self._renderer)
         if content is None:
-            raise RuntimeError(f"no layout program for {path.name}; {INSTALL}; .dot needs none")
+            raise RuntimeError(f"no layout program for {path.name}; {INSTALL}; .dot does not need one")
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             unfinished.write_bytes(content)
@@ -162,23 +162,23 @@ def draw(
     direction: str | None = None,
     renderer: str | None = None,
 ) -> Drawing:
-    """Draw the graph that a Tensor, or several, were computed by.
+    """Draw the graph that one or several Tensors were computed by.
 
-    After ``backward()`` the cards show gradients. It frees the graph's arrays, though, and with them the
-    links between operations on arrays: draw before it, with ``backward=True``; or compute under
+    After ``backward()`` the cards show gradients. However, ``backward()`` frees the graph's arrays, and the links
+    between operations on arrays: draw before it, with ``backward=True``, or compute under
     :func:`tensorgrad.record_graph`. Graphs of scalars stay complete.
 
     Args:
         tensor: what to draw; a list is drawn as one graph.
-        backward: compute the gradients for this drawing. Leaves no trace: no ``.grad`` is touched and
-            nothing is freed; hooks are called.
-        direction: "TB" from top to bottom or "LR" from left to right; by default LR below 12 cards.
-        renderer: path of a layout program that takes ``dot``'s options; by default the environment variable
-            ``TENSORGRAD_DOT``, else that of the package graphviz-pure, else ``dot`` on PATH.
+        backward: compute the gradients for this drawing only: no ``.grad`` is changed and nothing is freed, but hooks
+            are called.
+        direction: "TB" for top to bottom or "LR" for left to right; by default LR below 12 cards.
+        renderer: the path of a layout program that takes ``dot``'s options; by default the environment variable
+            ``TENSORGRAD_DOT``, else the program of the package graphviz-pure, else ``dot`` on PATH.
 
     Raises:
-        TypeError: for something that is not a Tensor.
-        GraphError: under ``backward=True``, for a result that is not a scalar or requires no gradient.
+        TypeError: something is not a Tensor.
+        GraphError: with ``backward=True``, the result is not a scalar, or requires no gradient.
 
     >>> import tensorgrad as tg
     >>> a = tg.Tensor(2.0, requires_grad=True, name="a")
@@ -191,7 +191,7 @@ def draw(
     └─ 10
     """
     if direction not in (None, "TB", "LR"):
-        raise ValueError(f"direction is 'TB' or 'LR', got {direction!r}")
+        raise ValueError(f"direction must be 'TB' or 'LR', got {direction!r}")
     tensors = [tensor] if isinstance(tensor, Tensor) else tensor
     if isinstance(tensors, np.ndarray) or not isinstance(tensors, Iterable):
         raise TypeError(f"draw expects a Tensor or a list of Tensors, got {type(tensor).__name__}")
@@ -208,12 +208,12 @@ def draw(
 
 
 def _gradients(roots: dict[Node, Tensor]) -> dict[Node, Any] | None:
-    """The gradient of every node, by a walk of which nothing remains; None where the graph was freed."""
+    """The gradient of every node, from a walk that leaves the graph unchanged; None if the graph was freed."""
     if len(roots) != 1:
         raise GraphError(f"draw(..., backward=True) takes one scalar, got {len(roots)} Tensors; write their sum")
     ((root, tensor),) = roots.items()
     if tensor.size != 1:
-        raise GraphError(f"draw(..., backward=True) starts from a scalar, got shape {tensor.shape}; draw its .sum()")
+        raise GraphError(f"draw(..., backward=True) needs a scalar, got shape {tensor.shape}; draw its .sum()")
     if not root.requires_grad:
         raise GraphError("draw(..., backward=True): nothing here requires a gradient")
     nodes = nodes_of(roots)

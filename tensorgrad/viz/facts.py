@@ -1,4 +1,4 @@
-"""What a card says of one node: its source line, its values, its gradient."""
+"""What a card says about one node: its source line, its values, its gradient."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statisti
 
 
 class Gradient(NamedTuple):
-    """A gradient as a card shows it: in words, and as a colour."""
+    """A gradient as a card shows it: as text, and as a colour."""
 
     text: str
     colour: str
     rms: float | None = None  # None: there is no gradient
-    details: str = ""  # for the tooltip, where the card has no room
+    details: str = ""  # for the tooltip, because the card has no room for them
 
 
 # --- source lines ---------------------------------------------------------------------------------------
 
 
 def where(code: Any, lasti: int) -> tuple[str, str]:
-    """Where an operation was called, in short, and the text of that line.
+    """A short form of the place where an operation was called, and the text of that line.
 
-    The same wherever the program lies: a path below the working directory, or the file's name, or the cell
-    of a notebook, whose file is a temporary one.
+    It does not depend on where the program is: a path below the working directory, or the name of the file, or the
+    cell of a notebook, whose file is temporary.
     """
     line = source_line(code, lasti)
     if line is None:
@@ -55,13 +55,13 @@ def where(code: Any, lasti: int) -> tuple[str, str]:
 
 
 def data_of(value: Any) -> Any:
-    """The array of a Tensor; anything else as it is. Of a batch of arrays, all of it."""
+    """The array of a Tensor, with all elements of a batch of arrays; anything else unchanged."""
     array = value.data if isinstance(value, Handle) else value
     return getattr(array, "whole", array)
 
 
 def shown(gradient: Any) -> Gradient:
-    """A gradient that is there: a scalar with its number, an array with its root mean square."""
+    """How to show a gradient: a scalar by its value, an array by its root mean square."""
     if not isinstance(gradient, ArraySummary) and not gradient.shape:
         value = gradient.item()
         size = abs(value)
@@ -76,7 +76,7 @@ def shown(gradient: Any) -> Gradient:
 
 
 def statistics(array: Any) -> str:
-    """A line about the values of an array."""
+    """One line about the values of an array."""
     if not array.size or array.dtype.kind not in "f":
         return ""
     array = np.asarray(array, dtype=np.float64)
@@ -94,7 +94,7 @@ def statistics(array: Any) -> str:
 
 
 def size_text(count: int) -> str:
-    """A number of bytes in the unit that suits it.
+    """A number of bytes in a suitable unit.
 
     >>> size_text(96), size_text(200_960 * 4)
     ('96 bytes', '785.0 KiB')
@@ -108,7 +108,7 @@ def size_text(count: int) -> str:
 
 
 def array_given(node: Node, position: int) -> Any:
-    """The plain array that was an operation's input, if the operation saved it; else None."""
+    """The plain array that was an operation's input, if the operation saved it, else None."""
     if isinstance(node.saved, Freed):
         return None
     for rule, args in zip(node.rules, node.saved, strict=True):

@@ -1,4 +1,4 @@
-"""What a drawing shows: cards, edges and nested modules, read from the nodes of a graph."""
+"""The content of a drawing: cards, edges and nested modules, read from the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..engine.graph import ArraySummary, Freed, Leaf, Node, behind, elementwise
+from ..engine.graph import ArraySummary, Freed, Leaf, Node, ancestors, elementwise
 from ..engine.shapes import Shape
 from .facts import Gradient, array_given, data_of, shown, size_text, statistics, where
 from .style import NONE, number, shape_text, short
 
 __all__ = ["Card", "Cluster", "Edge", "Picture", "nodes_of", "picture_of", "summary_of"]
 
-# Operations that broadcast their inputs without being elementwise in the engine's sense.
+# Operations that broadcast their inputs, but are not elementwise in the engine's sense.
 _BROADCASTING = {"add_sequence", "broadcast_to", "choose", "clip", "ldexp", "lerp", "where"}
 
 
@@ -25,14 +25,14 @@ class Card:
 
     id: str
     kind: str  # op, parameter, input, constant, scalar, note
-    title: str  # the operation, or what a leaf is called
-    name: str = ""  # what the user called the result of an operation
+    title: str  # the operation, or the name of a leaf
+    name: str = ""  # the user's name for the result of an operation
     shape: Shape | None = None
-    value: str = ""  # of a scalar
+    value: str = ""  # for a scalar
     gradient: Gradient | None = None
     path: str = ""  # of the module it belongs to
     tip: list[str] = field(default_factory=list)
-    root: bool = False  # was it asked to be drawn?
+    root: bool = False  # was it passed to draw()?
 
     @property
     def text(self) -> str:
@@ -52,7 +52,7 @@ class Edge(NamedTuple):
 
 @dataclass(slots=True)
 class Cluster:
-    """A module: the cards that belong to it and to no module inside it, and those modules."""
+    """A module: the cards that belong to it but not to a module inside it, and those modules."""
 
     path: str
     title: str = ""
@@ -61,7 +61,7 @@ class Cluster:
     inside: list[Cluster] = field(default_factory=list)
 
     def within(self) -> Iterator[Cluster]:
-        """All modules inside, each before those inside it."""
+        """All modules inside, each before the ones inside it."""
         stack = self.inside[::-1]
         while stack:
             cluster = stack.pop()
@@ -71,7 +71,7 @@ class Cluster:
 
 @dataclass(slots=True)
 class Picture:
-    """Everything a drawing shows, in the order of birth."""
+    """Everything a drawing shows, in order of creation."""
 
     cards: list[Card]
     edges: list[Edge]
@@ -83,12 +83,12 @@ class Picture:
 
 
 def nodes_of(roots: Iterable[Node]) -> list[Node]:
-    """The roots and all they were computed from, in the order of their birth."""
-    return sorted(behind(roots), key=lambda node: node.birth)
+    """The roots and everything they were computed from, in order of creation."""
+    return sorted(ancestors(roots), key=lambda node: node.birth)
 
 
 def _common(paths: Iterable[str]) -> str:
-    """The module that holds all of these.
+    """The innermost module that contains all of these.
 
     >>> _common(["net.0.a", "net.0.b"]), _common(["net.1", "net.10"])
     ('net.0', 'net')
@@ -103,7 +103,7 @@ def _common(paths: Iterable[str]) -> str:
 
 
 class _Reader:
-    """Makes cards and edges from nodes, in one pass in the order of birth."""
+    """Makes cards and edges from nodes, in one pass in order of creation."""
 
     def __init__(self, nodes: Sequence[Node], roots: Mapping[Node, Any], gradients: Mapping[Node, Any] | None) -> None:
         self.roots = roots
@@ -111,13 +111,13 @@ class _Reader:
         self.cards: list[Card] = []
         self.edges: list[Edge] = []
         self.of: dict[Node, Card] = {}
-        self.places: dict[tuple[Any, int], tuple[str, str]] = {}  # a loop calls from the same line
+        self.places: dict[tuple[Any, int], tuple[str, str]] = {}  # a cache, because a loop calls from the same line
         self.consumers: dict[Node, list[Node]] = {}
         for node in nodes:
             for parent in node.inputs:
                 if isinstance(parent, Node):
                     self.consumers.setdefault(parent, []).append(node)
-        # Has backward() been here? Operations on scalars say so for certain.
+        # Has backward() run on this graph? Operations on scalars are certain to show it.
         self.walked = gradients is not None or any(
             node.gradient is not None or isinstance(node.saved, Freed) for node in nodes if not isinstance(node, Leaf)
         )
@@ -133,7 +133,7 @@ class _Reader:
         return card
 
     def gradient(self, node: Node) -> Gradient | None:
-        """What to say about a node's gradient; None where there is nothing to say."""
+        """What to say about a node's gradient; None if there is nothing to say."""
         if not node.requires_grad:
             return None
         if self.gradients is not None:
@@ -152,7 +152,7 @@ class _Reader:
         if not self.walked:
             return Gradient("no gradient yet", NONE) if isinstance(node, Leaf) or not node.shape else None
         if isinstance(node, Leaf) or not node.shape or self.gradients is not None:
-            return Gradient("no gradient reached", NONE, details="no way from the drawn result leads here")
+            return Gradient("no gradient reached", NONE, details="no path from the drawn result leads here")
         return None
 
     def facts(self, node: Node, card: Card, value: Any) -> None:
@@ -211,9 +211,9 @@ class _Reader:
         return card
 
     def is_input(self, dtype: Any, shape: Shape | None, consumers: Sequence[Node]) -> bool:
-        """Does data enter here? Yes if an operation takes it that has nothing computed among its inputs.
+        """Whether this is an input of the model: an operation uses it that has no computed result among its inputs.
 
-        What meets a computed result is a label, a mask, a running mean: a constant.
+        Anything that is only combined with computed results is a constant: a label, a mask, a running mean.
         """
         if dtype is not None and (dtype.kind not in "fc" or shape == ()):
             return False
@@ -247,7 +247,7 @@ class _Reader:
         return card
 
     def array(self, node: Node, position: int) -> Card:
-        """A plain array among the inputs: of known shape only if the operation saved it."""
+        """A plain array among the inputs; its shape is known only if the operation saved it."""
         array = array_given(node, position)
         dtype, shape = (None, None) if array is None else (array.dtype, array.shape)
         entering = position == 0 or array is not None
@@ -290,12 +290,12 @@ def _is_broadcast(node: Node, parent: Node) -> bool:
 
 
 def _clustered(cards: Sequence[Card], titles: Mapping[str, str]) -> Cluster:
-    """The modules as nested clusters: one for each path a card lies in, each card in its innermost."""
+    """The modules as nested clusters, one for each path of a card; each card is in its innermost module."""
     page = Cluster("")
     known = {"": page}
     for path in sorted({card.path for card in cards if card.path}, key=lambda path: path.count(".")):
         known[path] = Cluster(path, titles.get(path, ""))
-    for card in cards:  # the order in which modules first ran
+    for card in cards:  # in the order in which modules first ran
         path = card.path
         known[path].cards.append(card)
     placed = {""}
@@ -314,7 +314,7 @@ def _clustered(cards: Sequence[Card], titles: Mapping[str, str]) -> Cluster:
 
 
 def _freed_note(nodes: Sequence[Node], reader: _Reader) -> list[str]:
-    """Where links were dropped by backward(), a card that says so and how to draw it all."""
+    """If backward() has dropped links, add a card that says so, and how to draw the whole graph."""
     cut = [node for node in nodes if isinstance(node.saved, Freed) and not node.inputs]
     if not cut:
         return []
@@ -322,7 +322,7 @@ def _freed_note(nodes: Sequence[Node], reader: _Reader) -> list[str]:
     assert isinstance(freed, Freed)
     place, _ = where(freed.code, freed.lasti)
     note = (
-        f"graph was freed by backward() at {place or 'an unknown place'}; "
+        f"graph was freed by backward() at {place or 'an unknown location'}; "
         f"use draw(loss, backward=True) before it, or with tg.record_graph():"
     )
     card = reader.card("note", note, tip=[note])
@@ -337,7 +337,7 @@ def picture_of(roots: Mapping[Node, Any], gradients: Mapping[Node, Any] | None =
 
     Args:
         roots: the nodes to draw, with their Tensors.
-        gradients: of a walk made for the drawing; None to show what ``backward()`` left.
+        gradients: the gradients of a walk made for the drawing; None to show what ``backward()`` left.
     """
     nodes = nodes_of(roots)
     reader = _Reader(nodes, roots, gradients)
@@ -350,7 +350,7 @@ def picture_of(roots: Mapping[Node, Any], gradients: Mapping[Node, Any] | None =
 
 
 def summary_of(picture: Picture) -> str:
-    """The graph in a few words, for where a picture of it would be too large.
+    """The graph in a few words, for graphs that are too large for a picture.
 
     >>> summary_of(Picture([Card("n0", "parameter", "W"), Card("n1", "op", "tanh")], [], Cluster(""), []))
     '1 operation (1 tanh), 1 leaf that requires a gradient, 0 edges'

@@ -1,7 +1,7 @@
-"""Layout programs: which there are, and how they are run.
+"""Layout programs: which ones are available, and how to run them.
 
-A program in a process of its own cannot take a notebook's kernel down. The one that pip installs comes first:
-it gives everybody the same picture, and a system's ``dot`` may be years old.
+A program in its own process cannot take down a notebook's kernel. The one that pip installs comes first: with it,
+everyone gets the same picture, while a system's ``dot`` may be years old.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def renderers(chosen: str | None = None) -> Iterator[str]:
 
 
 def _bundled() -> str | None:
-    """The program that the package graphviz-pure brings, found without PATH, which notebooks often lack."""
+    """The program that comes with the package graphviz-pure; found without PATH, which notebooks often lack."""
     from importlib.metadata import PackageNotFoundError, files
 
     try:
@@ -49,7 +49,7 @@ def _bundled() -> str | None:
 
 
 def render(dot: str, kind: str, chosen: str | None = None) -> bytes | None:
-    """DOT text as ``"svg"`` or ``"png"``; None if no program could do it. Whichever fails gives a warning."""
+    """Render DOT text as ``"svg"`` or ``"png"``; None if no program can. Each one that fails causes a warning."""
     import subprocess
 
     options = ["-Gdpi=144"] if kind == "png" else []
@@ -71,6 +71,6 @@ def render(dot: str, kind: str, chosen: str | None = None) -> bytes | None:
             if done.returncode == 0 and done.stdout:
                 return done.stdout
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            trouble = f"ended with status {done.returncode}" + (f" ({said[-1][:200]})" if said else "")
+            trouble = f"exited with status {done.returncode}" + (f" ({said[-1][:200]})" if said else "")
         warnings.warn(f"drawing: {program} {trouble}; trying the next one", RuntimeWarning, stacklevel=3)
     return None

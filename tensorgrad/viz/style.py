@@ -1,8 +1,8 @@
-"""How a drawing looks: colours that read on white and on black pages, and how numbers are written.
+"""How a drawing looks: colours that are readable on white and on black pages, and the format of numbers.
 
-Cards are opaque with their own text colour, and everything that stands freely (edges, labels, module frames)
-is a middle grey, so one picture serves both. Recolouring text for dark pages is what does not work: a page's
-theme is not the operating system's, and light text on a pale heat colour is unreadable.
+Cards are opaque and have their own text colour, and everything outside them (edges, labels, module frames) is a
+medium grey, so one picture works for both. Recolouring text for dark pages would not work: the theme of a page is not
+that of the operating system, and light text on a pale heat colour is unreadable.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = [
 
 INK = "#16191d"
 PAPER = "#ffffff"
-FREE = "#717d8c"  # edges, frames and free text: 4.2:1 on white, 4.4:1 on #111418
+FREE = "#717d8c"  # edges, frames and text outside cards: contrast 4.2:1 on white, 4.4:1 on #111418
 CLUSTER_FILL = "#8899aa14"
 NONE = "#d5dae0"  # the gradient cell where there is no gradient
 NOTE = "#fff3c4"
 
-PILLS = {  # background and text of a card's coloured cell
+PILLS = {  # the background and text colours of a card's coloured cell
     "op": ("#3b4d6b", "#ffffff"),
     "parameter": ("#f2a24a", INK),
     "input": ("#5cb874", INK),
@@ -46,7 +46,7 @@ _COLD, _HOT, _BROKEN = (0x7A, 0xB8, 0xF5), (0xFF, 0x86, 0x68), "#ff7ae6"
 
 
 def heat(rms: float, nonfinite: int = 0) -> str:
-    """The colour of a gradient: blue to 1e-6, white at 1e-3, red from 1 on; magenta if it is not finite.
+    """The colour of a gradient: blue up to 1e-6, white at 1e-3, red from 1 on; magenta if it is not finite.
 
     >>> heat(1e-9), heat(1e-3), heat(20.0), heat(0.1, nonfinite=1)
     ('#7ab8f5', '#ffffff', '#ff8668', '#ff7ae6')
@@ -59,7 +59,7 @@ def heat(rms: float, nonfinite: int = 0) -> str:
 
 
 def number(value: Any, digits: int = 5) -> str:
-    """A Python or NumPy number in few characters.
+    """A Python or NumPy number in a few characters.
 
     >>> number(2.302585), number(138.8338, 4), number(3), number(float("nan")), number(2 + 1j)
     ('2.3026', '138.8', '3', 'NaN', '2+1j')
@@ -75,7 +75,7 @@ def number(value: Any, digits: int = 5) -> str:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as drawings write it.
+    """A shape in the format of drawings.
 
     >>> shape_text((64, 784)), shape_text((3,)), shape_text(())
     ('64×784', '3', '()')
@@ -84,7 +84,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Text that XML and DOT can carry; control characters and lone surrogates become U+FFFD.
+    r"""Text that is valid in XML and DOT; control characters and lone surrogates become U+FFFD.
 
     >>> clean("a\x00b\nc")
     'a�b\nc'
@@ -100,7 +100,7 @@ def _unwritable(c: str) -> bool:
 
 
 def short(text: str, limit: int = 36) -> str:
-    r"""Cleaned text on one line, cut where it is too long for a card.
+    r"""Cleaned text on one line, truncated if it is too long for a card.
 
     >>> short("first\nsecond"), short("abcdefgh", 4)
     ('first second', 'abc…')
@@ -110,9 +110,9 @@ def short(text: str, limit: int = 36) -> str:
 
 
 def wide(text: str, size: float) -> int | None:
-    """The least width in points of a cell whose text layout programs measure too narrow; None for usual text.
+    """The minimum width, in points, of a cell with text that layout programs measure too narrow; None for other text.
 
-    They know the widths of Latin letters alone, and take a space's for each byte of anything else.
+    They only know the widths of Latin letters, and count each byte of anything else as a space.
     """
     if all(ord(c) < 0x250 for c in text):
         return None

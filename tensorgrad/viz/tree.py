@@ -1,4 +1,4 @@
-"""The graph as an indented text: what ``print(drawing)`` shows, and what stands in for a picture."""
+"""The graph as indented text: what ``print(drawing)`` shows, and the replacement for a picture."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .model import Card, Picture
 
 __all__ = ["tree_lines"]
 
-DEPTH = 20  # deeper branches continue as a section of their own, so that a long chain stays readable
+DEPTH = 20  # deeper branches continue in a separate section, so that a long chain stays readable
 
 
 def tree_lines(picture: Picture) -> list[str]:
-    """One line a card, from each result to what it was computed from.
+    """One line per card, from each result to what it was computed from.
 
-    A card that is used more than once carries its id, and is followed only where it first appears.
+    A card that is used more than once is tagged with its id, and is followed only where it first appears.
     """
     cards = {card.id: card for card in picture.cards}
     tails: dict[str, list[str]] = {card.id: [] for card in picture.cards}
@@ -23,7 +23,7 @@ def tree_lines(picture: Picture) -> list[str]:
         tails[edge.head].append(edge.tail)
         uses[edge.tail] += 1
     lines = [*picture.notes]
-    shown: set[str] = set()  # followed already, or promised a section
+    shown: set[str] = set()  # already followed, or waiting for its section
     sections = [card.id for card in reversed(picture.cards) if card.root]
     position = 0
     while position < len(sections):

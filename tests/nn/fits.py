@@ -22,7 +22,7 @@ def assert_same(a, b):
 
 
 class Recorder(nn.Callback):
-    """Ends a training after some steps, if asked, and remembers what was called."""
+    """Ends a training run after some steps, if asked, and records the calls."""
 
     def __init__(self, act=None, at=None):
         self.calls, self.act, self.at, self.steps = [], act, at, 0

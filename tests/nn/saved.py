@@ -1,4 +1,4 @@
-"""What the tests of files share."""
+"""What the tests of model files share."""
 
 import math
 

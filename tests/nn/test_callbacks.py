@@ -1,4 +1,4 @@
-"""Early stopping, and trainings that are interrupted and go on."""
+"""Early stopping, and training runs that are interrupted and resumed."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from .fits import Recorder, assert_same, data
 
 
 class Scripted(nn.Callback):
-    """Puts figures into the history's rows, as if they had been measured."""
+    """Puts numbers into the history's rows, as if they had been measured."""
 
     def __init__(self, name, figures):
         self.name, self.figures = name, figures
@@ -81,7 +81,7 @@ def test_a_figure_that_is_not_there_is_named():
         (lambda: nn.EarlyStopping(patience=0), "patience must be an integer of at least 1, got 0"),
         (lambda: nn.EarlyStopping(patience=2.5), "patience must be an integer of at least 1, got 2.5"),
         (lambda: nn.EarlyStopping(min_delta=-1.0), "min_delta must be a finite number of at least 0, got -1.0"),
-        (lambda: nn.EarlyStopping(mode="least"), "mode is 'auto', 'min' or 'max', got 'least'"),
+        (lambda: nn.EarlyStopping(mode="least"), "mode must be 'auto', 'min' or 'max', got 'least'"),
         (lambda: nn.Checkpoint("a.npz", every=0), "every must be an integer of at least 1, got 0"),
     ],
 )
@@ -113,7 +113,7 @@ def cut(fit):
 
 
 def run(path, *, epochs=8, at=None, every=1, patience=5, stopped=None):
-    """One program that trains, with everything in it that has a state."""
+    """A program that trains, with everything in it that has state."""
     X, y = data(60)
     network = nn.Sequential(nn.Standardize(4).fit(X), nn.MLP([4, 8, 3], norm="batch", dropout=0.3, rng=1))
     model = nn.Model(
@@ -160,7 +160,7 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path, suffix, 
 
 
 def test_which_epochs_are_saved(tmp_path, monkeypatch):
-    """Every third, and the last; and, if it comes before, the one that ended the training itself."""
+    """Every third epoch and the last one; and the one that ended the run itself, if that comes earlier."""
     X, y = data(16)
 
     def saved(**options):
@@ -185,7 +185,7 @@ def test_early_stopping_has_a_state_before_a_training():
 
 
 class Mean(nn.Callback):
-    """The mean of the losses, which goes on too."""
+    """The mean of the losses, which is resumed, too."""
 
     def __init__(self):
         self.losses = []
@@ -297,12 +297,12 @@ def test_a_file_of_another_model_is_refused_and_nothing_changes(tmp_path):
     np.testing.assert_equal(model.state_dict(), before)
     same = nn.Model(nn.MLP([4, 5, 3], rng=0), rng=0)
     before = same.state_dict()
-    words = r"holds a training with the callbacks \[\], expected one with \['EarlyStopping'\]"
+    words = r"holds a training run with the callbacks \[\], expected one with \['EarlyStopping'\]"
     with pytest.raises(tg.CheckpointError, match=words):
         same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True), nn.EarlyStopping("loss")])
     for extra in (None, {"epoch": 3}, {"callbacks": []}):
         nn.save(path, nn.Model(nn.MLP([4, 5, 3], rng=1), rng=1), extra=extra)
-        with pytest.raises(tg.CheckpointError, match="holds no training, expected one with"):
+        with pytest.raises(tg.CheckpointError, match="holds no training run, expected one with"):
             same.fit(X, y, callbacks=[nn.Checkpoint(path, resume=True)])
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(tg.CheckpointError):

@@ -1,4 +1,4 @@
-"""Bounds on gradients."""
+"""Gradient clipping."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_clipping_refuses_what_is_no_number(bound):
 def test_clipping_says_what_it_wants():
     model = nn.Linear(2, 1, rng=0)
     for clip in (nn.clip_grad_norm_, nn.clip_grad_value_):
-        with pytest.raises(TypeError, match=r"got Linear 2→1; write model.parameters\(\)"):
+        with pytest.raises(TypeError, match=r"expected parameters, got Linear 2→1; write model.parameters\(\)"):
             clip(model, 1.0)
         with pytest.raises(TypeError, match=r"parameters\[0\] must be a Parameter, got ndarray"):
             clip([np.ones(2)], 1.0)

@@ -1,4 +1,4 @@
-"""The estimators as scikit-learn sees them, and as its users use them."""
+"""The estimators as scikit-learn sees them, and as users use them."""
 
 import pickle
 
@@ -36,7 +36,7 @@ def test_check_estimator_passes_without_an_expected_failure(kind):
     results = check_estimator(kind(), on_fail="raise", on_skip=None)
     assert len(results) > 50
     assert {result["status"] for result in results} <= {"passed", "skipped"}
-    # What is skipped needs pandas, or SciPy's switch for other array libraries.
+    # The skipped checks need pandas, or SciPy's switch for other array libraries.
     assert sum(result["status"] == "skipped" for result in results) <= 3
 
 
@@ -50,7 +50,7 @@ def test_check_estimator_passes_without_an_expected_failure(kind):
     ],
 )
 def test_check_estimator_passes_with_other_arguments(options):
-    # Batches of fewer rows than the data has: a row of weight 2 is not a row that comes twice.
+    # With batches smaller than the data, a row of weight 2 is not the same as a row that occurs twice.
     expected = {"check_sample_weight_equivalence_on_dense_data": "batches differ"}
     classifier = nn.FNNClassifier(batch_size=16, **options)
     check_estimator(classifier, on_fail="raise", on_skip=None, expected_failed_checks=expected)
@@ -76,7 +76,7 @@ def test_probabilities():
 
 
 def test_no_hidden_layer_is_logistic_regression():
-    """Trained to the end without a penalty on all data at once, both have the same optimum."""
+    """Trained to convergence without a penalty, on all data at once, both have the same optimum."""
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)[:, :3]
     peer = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10000).fit(X, y)
@@ -121,7 +121,7 @@ def test_fitting_again_begins_anew_and_partial_fit_goes_on():
     assert classifier.fit(X, y).n_iter_ == 3
     assert classifier.partial_fit(X, y).n_iter_ == 4
     online = quick()
-    with pytest.raises(ValueError, match="classes is missing"):
+    with pytest.raises(ValueError, match="classes is missing; the first call needs all labels"):
         online.partial_fit(X[:50], y[:50])
     for start in range(0, 150, 50):
         online.partial_fit(X[start : start + 50], y[start : start + 50], classes=[0, 1, 2])
@@ -150,7 +150,7 @@ def test_weights_of_zero_leave_samples_out():
 
 
 def test_a_class_weight_hides_no_negative_sample_weight():
-    """The product of a weight of -1 and the weight 0 or -2 of its class would pass."""
+    """The product of the weight -1 and a class weight of 0 or -2 would pass."""
     X, y = iris()
     for factor in (0.0, -2.0):
         with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):

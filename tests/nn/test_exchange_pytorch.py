@@ -81,7 +81,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_changed():
         "1.running_var": np.ones(4),
         "2.weight": np.ones(1),
     }
-    with pytest.raises(ValueError, match="4 of PyTorch's names do not fit Sequential, nothing was loaded") as caught:
+    with pytest.raises(ValueError, match="4 of PyTorch's names do not fit Sequential; nothing was loaded") as caught:
         nn.from_torch(model, state)
     assert str(caught.value).splitlines()[1:] == [
         "  0.weight: shape (3, 4), expected (4, 3)",
@@ -106,7 +106,7 @@ def test_what_is_shared_stands_at_each_place_and_must_agree():
     assert list(state) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     nn.from_torch(model, state)
     state["2.bias"] = np.ones(2)
-    with pytest.raises(ValueError, match=r"2\.bias: differs from 0\.bias, and both are one shared tensor here"):
+    with pytest.raises(ValueError, match=r"2\.bias: differs from 0\.bias, but both are one shared tensor here"):
         nn.from_torch(model, state)
 
 
@@ -116,7 +116,7 @@ def test_two_members_of_one_name_are_refused():
             super().__init__(2, 2)
             self.weight = nn.Parameter(np.ones(2))
 
-    with pytest.raises(ValueError, match="two members of Net would be 'weight' in PyTorch"):
+    with pytest.raises(ValueError, match="two members of Net would both be 'weight' in PyTorch"):
         nn.to_torch(Net())
 
 
@@ -143,12 +143,12 @@ def test_a_graph_from_before_notices_the_new_weights():
 
 
 def layer(name, *args, **kwargs):
-    """Makes the layer of a library, which both call alike."""
+    """Makes the layer of a library; both use the same name for it."""
     return lambda library: getattr(library, name)(*args, **kwargs)
 
 
 def pair(ours, theirs):
-    """Makes the layer of a library, which each calls in its own way."""
+    """Makes the layer of a library; each has its own name for it."""
     return lambda library: ours(library) if library is nn else theirs(library)
 
 
@@ -160,7 +160,7 @@ def norm(features, axes=1, momentum=0.1, **kwargs):
 
 
 def residual(*layers):
-    """``x + module(x)``, which PyTorch has no layer for."""
+    """``x + module(x)``, for which PyTorch has no layer."""
 
     def theirs(library):
         class Residual(library.Module):
@@ -414,7 +414,7 @@ def test_settings_that_do_not_fit_are_listed_with_the_names_and_nothing_changed(
         "0.weight: shape (4, 3), expected (2, 3)",
         "0.bias: shape (4,), expected (2,)",
         "1.momentum: is None, a cumulative average",
-        "2: is a Tanh, expected a ReLU",
+        "2: class Tanh, expected ReLU",
         "3.p: ",
     ):
         assert f"\n  {text}" in str(caught.value)
@@ -426,7 +426,7 @@ def test_settings_that_do_not_fit_are_listed_with_the_names_and_nothing_changed(
 @pytest.mark.peer
 def test_a_dtype_that_numpy_lacks_is_listed():
     torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match=r"weight: makes no array .*BFloat16"):
+    with pytest.raises(ValueError, match=r"weight: cannot be converted to an array .*BFloat16"):
         nn.from_torch(nn.Linear(2, 2), torch.nn.Linear(2, 2).bfloat16().state_dict())
 
 

@@ -9,11 +9,11 @@ pytestmark = pytest.mark.peer
 
 
 def layer(name, *args, **kwargs):
-    """Makes the layer of a library, which both call alike."""
+    """Makes the layer of a library; both use the same name for it."""
     return lambda library: getattr(library, name)(*args, **kwargs)
 
 
-# Layers of PyTorch and here that have the same arrays and compute something else, and what is said.
+# Layers of PyTorch and here that have the same arrays and compute different things, and the message.
 OTHERS = {
     "stride": (layer("Conv2d", 4, 4, 3, stride=2), layer("Conv2d", 4, 4, 3), r"0.stride: is (2, 2), expected (1, 1)"),
     "padding": (layer("Conv1d", 4, 4, 3, padding=1), layer("Conv1d", 4, 4, 3), "0.padding: is (1,), expected (0,)"),
@@ -73,10 +73,10 @@ OTHERS = {
         layer("AvgPool2d", 2),
         "0.divisor_override: is 3, expected None",
     ),
-    "kind of a window": (layer("AvgPool2d", 2), layer("MaxPool2d", 2), "0: is a AvgPool2d, expected a MaxPool2d"),
-    "kind of any layer": (layer("Identity"), layer("Flatten"), "0: is a Identity, expected a Flatten"),
-    "threshold": (layer("Softplus", threshold=0.1), layer("Softplus"), "0.threshold: is 0.1, expected 20 at least"),
-    "an activation more": (layer("ReLU"), layer("Sequential"), "0: is a ReLU, and there is nothing here at that path"),
+    "kind of a window": (layer("AvgPool2d", 2), layer("MaxPool2d", 2), "0: class AvgPool2d, expected MaxPool2d"),
+    "kind of any layer": (layer("Identity"), layer("Flatten"), "0: class Identity, expected Flatten"),
+    "threshold": (layer("Softplus", threshold=0.1), layer("Softplus"), "0.threshold: is 0.1, expected at least 20"),
+    "an activation more": (layer("ReLU"), layer("Sequential"), "0: class ReLU, but there is nothing at that path here"),
 }
 
 
@@ -101,7 +101,7 @@ def test_a_layer_more_at_the_end_is_listed_and_what_does_nothing_is_not():
     ours = nn.Sequential(nn.Linear(3, 2))
     nn.from_torch(ours, theirs)
     body.append(torch.nn.ReLU())
-    with pytest.raises(ValueError, match=r"\n  net\.3: is a ReLU, and there is nothing here at that path"):
+    with pytest.raises(ValueError, match=r"\n  net\.3: class ReLU, but there is nothing at that path here"):
         nn.from_torch(ours, theirs)
     nn.from_torch(ours, theirs.state_dict())
 

@@ -55,7 +55,7 @@ def test_temporary_files_of_the_dead_are_removed(path, running):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     nn.save(path, model)
-    stray = next(iter(_temporary_names(path, model)))  # of a dead process that had our number, say
+    stray = next(iter(_temporary_names(path, model)))  # of a dead process that had our process id, say
     dead = re.sub(r"-\d+-", f"-{process.pid}-", stray)
     assert dead != stray
     running = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -65,7 +65,7 @@ def test_temporary_files_of_the_dead_are_removed(path, running):
         "of another file": f".x{dead[1:]}",
         "something else": dead.removesuffix(".tmp"),
     }
-    # The stray has our own number, which a process before us had: nobody writes it now.
+    # The stray has our own process id, which an earlier process had: nobody writes it now.
     for name in (dead, stray, *kept.values()):
         (path.parent / name).write_bytes(b"half")
     try:
@@ -99,7 +99,7 @@ def test_what_is_being_written_is_no_stray(path):
 
 
 def _temporary_names(path, model):
-    """How nn.save calls the file that it writes."""
+    """The name of the file that nn.save writes first."""
     seen = set()
     real = os.replace
 
@@ -117,7 +117,7 @@ def _temporary_names(path, model):
 @pytest.mark.promise("L5")
 @posix
 def test_the_disk_has_the_whole_file_before_its_name_and_then_the_folder(path, monkeypatch):
-    """What the system was asked to bring to the disk: a power cut at any moment finds the old file or the new one."""
+    """The system is asked to sync to the disk: a power cut at any moment leaves the old file or the new one."""
     events = []
     real = os.fsync, os.replace
 
@@ -142,7 +142,7 @@ def test_the_disk_has_the_whole_file_before_its_name_and_then_the_folder(path, m
 
 @posix
 def test_the_temporary_file_of_another_users_process_stays(path, monkeypatch):
-    """A process that may not be sent a signal is one that runs."""
+    """A process that we are not allowed to signal is running."""
     model = nn.Linear(2, 1, rng=0)
     theirs = path.parent / re.sub(r"-\d+-", "-123456789-", next(iter(_temporary_names(path, model))))
     theirs.write_bytes(b"half")
@@ -228,7 +228,7 @@ import os, nn
 if {suffix == "safetensors"}:
     import safetensors.numpy
 if os.geteuid() == 0:
-    os.seteuid(65534)  # root may write everywhere
+    os.seteuid(65534)  # root can write everywhere
 try:
     nn.save({path!r}, nn.Linear(2, 1))
 except OSError as error:
@@ -255,7 +255,7 @@ def test_paths_that_cannot_be_files(path):
 @posix
 def test_a_pipe_is_not_replaced(path):
     os.mkfifo(path)
-    with pytest.raises(FileExistsError, match="is no regular file"):
+    with pytest.raises(FileExistsError, match="is not a regular file"):
         nn.save(path, nn.Linear(2, 1))
     assert stat.S_ISFIFO(path.stat().st_mode)
 

@@ -125,7 +125,7 @@ def test_a_split_holds_out_what_it_does_not_train_on():
 
 
 class OnDisk:
-    """Gives rows in ascending order only, as HDF5 files do, and never all of them."""
+    """Returns rows in ascending order only, as HDF5 files do, and never all of them."""
 
     def __init__(self, array):
         self._array, self.shape, self.dtype, self.largest = array, array.shape, array.dtype, 0
@@ -169,7 +169,7 @@ def test_streams_of_batches():
     models[2].fit(batches, epochs=3, validation_data=(X, y))
     assert_same(models[0], models[1])
     assert_same(models[0], models[2])
-    with pytest.raises(ValueError, match="the stream of batches is empty; a generator runs once, so give the function"):
+    with pytest.raises(ValueError, match="the stream of batches is empty; a generator runs only once, so give the"):
         made().fit(generate(), epochs=2)
     weighted = made()
     weighted.fit([(X, y, np.ones(32))], epochs=1)
@@ -231,7 +231,7 @@ def test_lbfgs_fits_all_at_once():
     solution = np.linalg.lstsq(np.c_[X, np.ones(40)], Y, rcond=None)[0]
     np.testing.assert_allclose(np.r_[network.W.data, network.b.data[None]], solution, rtol=1e-6, atol=1e-8)
     assert np.isnan(history["lr"][0])
-    with pytest.raises(ValueError, match="compile=True needs an optimiser that always does the same, got LBFGS"):
+    with pytest.raises(ValueError, match="compile=True needs an optimiser whose steps are all alike, got LBFGS"):
         model.fit(X, Y, compile=True)
 
 
@@ -283,22 +283,30 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"y": np.zeros(3, int)}, tg.ShapeError, r"as many rows in each, got the shapes X \(8, 4\), y \(3,\)"),
+        (
+            {"y": np.zeros(3, int)},
+            tg.ShapeError,
+            r"the same number of rows in each, got the shapes X \(8, 4\), y \(3,\)",
+        ),
         ({"sample_weight": np.ones(3)}, tg.ShapeError, r"sample_weight \(3,\)"),
         ({"sample_weight": np.ones((8, 1))}, tg.ShapeError, r"sample_weight has shape \(8, 1\), expected \(8,\)"),
         ({"sample_weight": -np.ones(8)}, ValueError, "sample_weight holds NaN, infinity or a negative number"),
-        ({"callbacks": [nn.EarlyStopping]}, TypeError, r"callbacks lists objects.*write EarlyStopping\(\)"),
-        ({"callbacks": [print]}, TypeError, "callbacks lists objects of nn.Callback"),
-        ({"validation_data": np.zeros((8, 4))}, TypeError, r"validation_data is \(X, y\) or"),
+        (
+            {"callbacks": [nn.EarlyStopping]},
+            TypeError,
+            r"callbacks must be nn.Callback objects.*write EarlyStopping\(\)",
+        ),
+        ({"callbacks": [print]}, TypeError, "callbacks must be nn.Callback objects"),
+        ({"validation_data": np.zeros((8, 4))}, TypeError, r"validation_data must be \(X, y\) or"),
         ({"X": np.zeros((0, 4)), "y": np.zeros(0, int)}, tg.ShapeError, r"X has no rows \(shape \(0, 4\)\)"),
-        ({"X": 3.0}, tg.ShapeError, "X is one number"),
+        ({"X": 3.0}, tg.ShapeError, "X is a single number"),
         ({"y": None}, TypeError, r"y is missing; write fit\(X, y\)"),
-        ({"X": 3, "y": None}, TypeError, "X is an array, an iterable of batches or a function"),
+        ({"X": 3, "y": None}, TypeError, "X must be an array, an iterable of batches or a function"),
         ({"X": [np.zeros(3)] * 2, "y": None}, TypeError, "y is missing"),
         (
             {"X": iter([np.zeros(3)]), "y": None},
             TypeError,
-            r"a batch is \(X, y\) or \(X, y, sample_weight\), got ndarray",
+            r"a batch must be \(X, y\) or \(X, y, sample_weight\), got ndarray",
         ),
         ({"X": iter([(1, 2, 3, 4)]), "y": None}, TypeError, "got 4 values"),
         ({"X": iter([]), "y": None, "sample_weight": np.ones(3)}, TypeError, "come with its batches"),
@@ -309,9 +317,17 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
         ({"validation_split": 1.0}, ValueError, "validation_split must be in"),
         ({"validation_split": 0.99}, ValueError, "leaves none to train on"),
         ({"validation_split": 0.5, "validation_data": (1, 2)}, ValueError, "not both"),
-        ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data is .*, got 4 values"),
-        ({"validation_data": (np.zeros((2, 4)), [1])}, tg.ShapeError, r"validation_data: expected as many rows"),
-        ({"X": [(np.zeros((8, 4)), [1] * 4)], "y": None}, tg.ShapeError, "fit, a batch: expected as many rows in each"),
+        ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data must be .*, got 4 values"),
+        (
+            {"validation_data": (np.zeros((2, 4)), [1])},
+            tg.ShapeError,
+            r"validation_data: expected the same number of rows",
+        ),
+        (
+            {"X": [(np.zeros((8, 4)), [1] * 4)], "y": None},
+            tg.ShapeError,
+            "fit, in a batch: expected the same number of rows in each",
+        ),
         ({"X": [(np.zeros((8, 4)), None)], "y": None}, TypeError, r"y of a batch is None; write \(X, X\)"),
     ],
 )
@@ -335,11 +351,11 @@ def test_an_optimiser_of_other_parameters_is_refused():
 def test_weights_need_a_loss_with_a_reduction():
     model = made(loss=lambda prediction, target: prediction.sum())
     X, y = data(8)
-    with pytest.raises(TypeError, match="sample weights need a loss of nn, which has a reduction"):
+    with pytest.raises(TypeError, match="sample weights need a loss that has a reduction"):
         model.fit(X, y, sample_weight=np.ones(8))
 
 
 def test_a_loss_of_ones_own_must_be_a_tensor():
     X, y = data(8)
-    with pytest.raises(TypeError, match="the loss must give a Tensor, got float32"):
+    with pytest.raises(TypeError, match="the loss must return a Tensor, got float32"):
         made(loss=lambda prediction, target: prediction.data.mean()).fit(X, y)

@@ -1,4 +1,4 @@
-"""What a training counts: losses, metrics, what is held out; and that compiling changes none of it."""
+"""What a training run counts: losses, metrics, held-out rows; and that compiling changes none of it."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_metrics_are_of_the_whole_epoch():
         scores = model.evaluate(X, Y)
         assert history["r2"][-1] == pytest.approx(scores["r2"], rel=1e-12)
         assert history["rmse"][-1] == pytest.approx(scores["rmse"], rel=1e-12)
-    # A batch whose weights are all 0 says nothing, and is no error.
+    # A batch whose weights are all 0 says nothing, and is not an error.
     made(metrics=["accuracy"]).fit(
         *data(), batch_size=10, shuffle=False, sample_weight=np.r_[np.ones(10), np.zeros(40)]
     )

@@ -38,7 +38,7 @@ def test_a_sample_of_weight_0_is_left_out_of_the_sum():
     network = nn.Linear(3, 2, bias=False, dtype=np.float64, rng=0)
     W = network.W.data.copy()
     model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 0.1}, rng=0)
-    Y[weight == 0] = 1e6  # nothing of it is seen
+    Y[weight == 0] = 1e6  # must have no effect
     kept = weight > 0
     history = model.fit(X, Y, epochs=1, batch_size=6, sample_weight=weight)
     errors = X[kept] @ W - Y[kept]
@@ -68,8 +68,8 @@ def test_metrics_of_an_epoch_are_weighted_and_batches_without_weight_have_none()
 @pytest.mark.parametrize(
     ("weight", "error", "text"),
     [
-        (np.ones((8, 1)), tg.ShapeError, r"shape \(8, 1\), expected \(8,\): one for each row"),
-        (1.0, tg.ShapeError, "sample_weight is one number"),
+        (np.ones((8, 1)), tg.ShapeError, r"shape \(8, 1\), expected \(8,\): one per row"),
+        (1.0, tg.ShapeError, "sample_weight is a single number"),
         (-np.ones(8), ValueError, "holds NaN, infinity or a negative number"),
         (np.full(8, np.nan), ValueError, "holds NaN"),
         (["1"] * 8, tg.DTypeError, "sample_weight must be numbers, got <U1"),

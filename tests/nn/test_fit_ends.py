@@ -1,4 +1,4 @@
-"""How a training ends: by a callback, by Ctrl-C."""
+"""How a training run ends: by a callback, by Ctrl-C."""
 
 import signal
 import threading

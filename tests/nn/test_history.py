@@ -1,4 +1,4 @@
-"""What a training leaves behind, and how it shows."""
+"""The history that a training run leaves, and how it is shown."""
 
 import builtins
 import math
@@ -40,7 +40,7 @@ def test_the_best_epoch():
         history.append({"loss": value})
     assert history.best("loss") == 2
     assert history.best("loss", largest=True) == 4
-    with pytest.raises(KeyError, match=r"'losss' is no column of this history; it has loss"):
+    with pytest.raises(KeyError, match=r"'losss' is not a column of this history; it has loss"):
         history.best("losss")
     empty = nn.History()
     empty.append({"loss": math.nan})

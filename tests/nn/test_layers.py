@@ -58,7 +58,7 @@ def test_a_residual_adds_and_its_gradient_has_both_ways():
 
 
 def ones(*shape):
-    return np.ones(shape)
+    return np.ones(shape, np.float32)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_groups_equal_pytorch():
 
 
 def test_adam_counts_updates():
-    """After ten equal gradients the tenth step is as long as the first: lr, for both corrections cancel."""
+    """After ten equal gradients the tenth step is as long as the first, lr: the two corrections cancel."""
     w = nn.Parameter([0.0])
     optimizer = nn.Adam([w], lr=0.1)
     for _ in range(10):
@@ -54,7 +54,7 @@ def test_adam_counts_updates():
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_no_gradient_is_no_step_in_float16(name, options):
-    """An eps that float16 rounds to 0 does not divide by it, and a square that vanishes makes no giant step."""
+    """An eps that float16 rounds to 0 causes no division by 0, and a square that underflows no giant step."""
     w = nn.Parameter([0.0, 0.0], dtype=np.float16)
     optimizer = getattr(nn, name)([w], lr=0.01, **options)
     for _ in range(3):
@@ -225,7 +225,7 @@ def test_a_cast_parameter_is_noticed():
     model = nn.Linear(2, 1, rng=0)
     optimizer = nn.SGD(model.parameters())
     model.to(np.float64)(np.ones((3, 2))).sum().backward()
-    with pytest.raises(tg.GraphError, match=r"'W' was of shape .* float32 .* float64 now"):
+    with pytest.raises(tg.GraphError, match=r"'W' had shape .* float32 .* float64 now"):
         optimizer.step()
 
 
@@ -378,7 +378,7 @@ def test_lion_equals_its_paper():
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_parts_and_layouts_do_not_matter(name, options, monkeypatch):
-    """The same bits from parameters end to end, from ones cut into rows, and from other memory orders."""
+    """The same bits from concatenated parameters, from ones cut into rows, and from other memory orders."""
     results = []
     for block, order in ((1 << 18, "C"), (40, "C"), (40, "F")):
         monkeypatch.setattr("nn._optim.parts.BLOCK", block)
@@ -435,7 +435,7 @@ def test_a_compiled_step_gives_the_same_bits(name, options, block, monkeypatch):
 
 
 def test_a_compiled_step_follows_parameters_with_different_pasts():
-    """A parameter that missed an eager step has another t than its neighbour, also for a program traced before."""
+    """A parameter that missed an eager step has a different t from its neighbour, even in a program traced before."""
 
     def trained(compiled):
         params = [nn.Parameter([1.0, 2.0]), nn.Parameter([3.0])]
@@ -488,7 +488,7 @@ def test_a_compiled_step_cannot_skip():
         (w * w).sum().backward()
         optimizer.step()
 
-    with pytest.raises(tg.GraphError, match=r"SGD.step: skip_nonfinite decides by values"):
+    with pytest.raises(tg.GraphError, match=r"SGD.step: skip_nonfinite branches on values"):
         step()
     assert w.data.tolist() == [1.0, 2.0]
     assert optimizer.skipped == 0
@@ -556,7 +556,7 @@ def test_options_switched_on_since_the_last_step_are_resumed(name, options, tmp_
     ],
 )
 def test_options_may_be_switched_off_and_on(name, options, off):
-    """While off, a step is that of an optimiser that never had them on, given the same state."""
+    """While they are off, a step is that of an optimiser that never had them on, given the same state."""
     params, others = parameters(), parameters()
     optimizer, plain = getattr(nn, name)(params, **options), getattr(nn, name)(others, **off)
     stepped(optimizer, params)

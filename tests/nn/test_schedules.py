@@ -7,7 +7,7 @@ import pytest
 
 import nn
 
-# (name, arguments, steps that PyTorch allows or that its recursion stays close for)
+# (name, arguments, the number of steps that PyTorch allows or for which its recursion stays close)
 SCHEDULES = [
     ("StepLR", {"step_size": 7}, 300),
     ("StepLR", {"step_size": 30, "gamma": 0.7}, 300),
@@ -35,7 +35,7 @@ def optimizer(kind=nn.SGD, **options):
 
 
 def arguments(name, options):
-    """As positional and keyword arguments, which both take."""
+    """As positional and keyword arguments, which both libraries take."""
     return {"total_steps": 300, "max_lr": 0.3, **options} if name == "OneCycleLR" else options
 
 
@@ -130,7 +130,7 @@ def made(name, options, of):
 @pytest.mark.parametrize(("name", "options", "steps"), [*SCHEDULES, ("SequentialLR", {}, 30)])
 @pytest.mark.promise("H7")
 def test_resuming_goes_on_alike(name, options, steps):
-    """Through JSON, with other settings in the schedule that takes over; the optimiser's state before or after it."""
+    """Through JSON, into a schedule with other settings; the optimiser's state is loaded before or after it."""
     whole = optimizer()
     schedule = made(name, options, whole)
     for _ in range(10):
@@ -197,7 +197,7 @@ def test_a_state_that_does_not_fit_changes_nothing(name, options):
         ("StepLR", {"step_size": 3}, {"base_lrs": ["x", 0.1]}, "base_lrs"),
         ("StepLR", {"step_size": 3}, {"base_lrs": None}, "base_lrs"),
         ("MultiStepLR", {"milestones": [2]}, {"milestones": 2}, "milestones"),
-        ("OneCycleLR", {}, {"last_epoch": 301}, "after the last of total_steps=300"),
+        ("OneCycleLR", {}, {"last_epoch": 301}, "beyond the last of total_steps=300"),
         ("OneCycleLR", {}, {"max_lrs": [0.1]}, "max_lr"),
         ("ReduceLROnPlateau", {}, {"min_lrs": [0.1]}, "min_lr"),
         ("ReduceLROnPlateau", {}, {"patience": 2.5}, "patience"),
@@ -232,7 +232,7 @@ def test_a_sequence_looks_at_all_parts_before_it_takes_any():
 
 
 def test_schedules_start_from_the_rate_of_the_optimiser():
-    """Whatever a schedule before has set; but a rate that was set by hand is the new one."""
+    """Whatever an earlier schedule has set; but a rate that was set by hand is the new base."""
     given = optimizer()
     for _ in range(2):
         schedule = nn.ExponentialLR(given, gamma=0.5)
@@ -343,7 +343,7 @@ def test_what_a_schedule_cannot_be_made_of():
     parts = [nn.StepLR(given, 2), nn.StepLR(given, 3)]
     with pytest.raises(ValueError, match="milestones must be one fewer than the 2 schedulers"):
         nn.SequentialLR(given, parts, [1, 2])
-    with pytest.raises(ValueError, match=r"schedulers\[1\] is a StepLR of another optimiser"):
+    with pytest.raises(ValueError, match=r"schedulers\[1\], a StepLR, belongs to another optimiser"):
         nn.SequentialLR(given, [parts[0], nn.StepLR(optimizer(), 2)], [1])
     with pytest.raises(TypeError, match=r"schedulers\[0\] must be .*got ReduceLROnPlateau"):
         nn.SequentialLR(given, [nn.ReduceLROnPlateau(given), parts[0]], [1])
@@ -355,7 +355,7 @@ def test_one_cycle_ends():
     for _ in range(3):
         schedule.step()
     assert given.lr == pytest.approx(1 / 25 / 1e4)
-    with pytest.raises(ValueError, match="step 4, after the last of total_steps=3"):
+    with pytest.raises(ValueError, match="step 4 is beyond the last of total_steps=3"):
         schedule.step()
     assert schedule.last_epoch == 3
 

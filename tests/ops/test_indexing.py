@@ -143,6 +143,30 @@ def test_second_derivatives_through_a_write():
     tg.testing.gradgradcheck(f, x)
 
 
+@pytest.mark.parametrize("more", [1, 2])
+@pytest.mark.parametrize(
+    "key",
+    [slice(None), Ellipsis, (Ellipsis,), [0, 1, 2], [2, 0, 1], slice(None, None, -1), (slice(None), None), [0, 0, 1]],
+    ids=str,
+)
+def test_a_value_with_more_axes_than_its_place(key, more):
+    v = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = v * 1.0
+    value = (v if np.shape(y.data[key]) == (3,) else v[:1])[(None,) * more]
+    plain = y.data.copy()
+    plain[key] = value.data
+    y[key] = value
+    np.testing.assert_array_equal(y.data, plain)
+    (y * y).sum().backward()
+
+    def f(t):
+        z = t * 1.0
+        z[key] = t if np.shape(t.data[key]) == (3,) else t[:1]
+        return (z * z).sum()
+
+    np.testing.assert_array_equal(v.grad, np.asarray(tg.grad(f)(v.data)))
+
+
 def test_the_last_of_several_writes_to_one_element_has_the_gradient():
     y, v = +leaf(), leaf(7.0, 8.0, 9.0)
     y[[1, 1, 0]] = v

@@ -322,6 +322,18 @@ def test_second_derivatives_at_kinks_are_those_of_the_convention():
         assert derivatives(f, np.zeros(2))[1].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.promise("D8")
+@pytest.mark.parametrize("values", [[1.0, 2, np.inf, 4], [-np.inf, 2, 3, 4], [1.0, 2, -np.inf, 4], [1, 2, 3, np.inf]])
+def test_an_infinite_value_does_not_reach_the_knots_beside_it(values):
+    at = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0])
+    x, f = tg.Tensor(at, requires_grad=True), tg.Tensor(values, requires_grad=True)
+    out = tg.interp(x, [1.0, 2.0, 3.0, 4.0], f)
+    np.testing.assert_array_equal(out.data, np.interp(at, [1.0, 2.0, 3.0, 4.0], values))
+    assert tg.interp(2.0, [1.0, 2, 3, 4], [1, 2, np.inf, 4]).item() == 2
+    out[2].backward()
+    assert f.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
 # --- float16, which is exact for integers up to 2048 and ends at 65504 ------------------------------------
 
 SPREAD = np.linspace(-1.0, 1.0, 70_000)

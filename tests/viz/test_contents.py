@@ -112,7 +112,7 @@ def test_drawing_with_backward_shows_rms_and_leaves_no_trace():
 
 def test_backward_for_a_drawing_needs_one_scalar():
     x = leaf(np.ones(2), "x")
-    with pytest.raises(GraphError, match=r"starts from a scalar, got shape \(2,\)"):
+    with pytest.raises(GraphError, match=r"needs a scalar, got shape \(2,\)"):
         tg.draw(x * x, backward=True)
     with pytest.raises(GraphError, match="takes one scalar, got 2 Tensors"):
         tg.draw([x.sum(), x.sum()], backward=True)
@@ -125,7 +125,7 @@ def test_what_is_not_a_tensor_is_refused():
         tg.draw(np.ones(2))
     with pytest.raises(TypeError, match="got a float among them"):
         tg.draw([tg.Tensor(1.0), 2.0])
-    with pytest.raises(ValueError, match="direction is 'TB' or 'LR', got 'up'"):
+    with pytest.raises(ValueError, match="direction must be 'TB' or 'LR', got 'up'"):
         tg.draw(tg.Tensor(1.0), direction="up")
 
 

@@ -111,10 +111,10 @@ def test_without_a_program_save_says_what_to_install(drawing, tmp_path):
     [
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-            r"ended with status -11; trying the next one",
+            r"exited with status -11; trying the next one",
         ),
-        ("import sys; sys.exit('syntax error in line 3')", r"ended with status 1 \(syntax error in line 3\)"),
-        ("", r"ended with status 0"),
+        ("import sys; sys.exit('syntax error in line 3')", r"exited with status 1 \(syntax error in line 3\)"),
+        ("", r"exited with status 0"),
         ("import time; time.sleep(60)", r"took more than 0.5 s"),
     ],
     ids=["crash", "error", "silent", "slow"],

@@ -33,7 +33,7 @@ def test_long_chain_gets_an_answer_without_recursion(length):
     drawing = tg.draw(y)
     assert len(drawing.picture.cards) == length + 1
     bundle = drawing._repr_mimebundle_()
-    message = "10,001 cards are more than the 1,500 that are drawn: 10,000 operations (10,000 sin)"
+    message = "10,001 cards, more than the limit of 1,500 for a picture: 10,000 operations (10,000 sin)"
     assert bundle["text/plain"].startswith(message)
     assert "10,000 sin" in bundle["image/svg+xml"]
     assert len(groups(bundle["image/svg+xml"], "node")) == 1
@@ -50,7 +50,7 @@ def test_too_large_a_graph_is_saved_as_dot_only(tmp_path):
         y = y * 1.0
     drawing = tg.draw(y)
     assert drawing.save(tmp_path / "g.dot").read_text().count("->") == 3000
-    with pytest.raises(ValueError, match="3,001 cards are more than the 1,500"):
+    with pytest.raises(ValueError, match="3,001 cards, more than the limit of 1,500"):
         drawing.save(tmp_path / "g.png")
 
 

@@ -74,6 +74,7 @@ CASES: tuple[Case, ...] = (
         refusals=(R(lambda: tg.cumulative_sum(np.ones((2, 2))), ShapeError, "cumulative_sum", "(2, 2)", "axis="),),
     ),
     running("nancumsum", np.nancumsum, method="complex", kinks=(K(S([1.0, NAN, 3.0]), [3, 0, 1]),)),
+    running("nancumprod", np.nancumprod, method="complex", kinks=(K(S([2.0, NAN, 3.0]), [5, 0, 2]),)),
     running(
         "cumprod",
         np.cumprod,
@@ -131,6 +132,8 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), n=3),
         S(u(3, 4), n=3, axis=-1),
         S(u(1, 3), axis=0),
+        S(u(4), prepend=0.5, append=[1.0, 2.0]),
+        S(u(2, 3), n=2, axis=0, prepend=0.5),
         method="complex",
         refusals=(
             R(lambda: tg.diff(np.ones(3), n=-1), ValueError, "diff", "-1"),

@@ -91,6 +91,7 @@ CASES: tuple[Case, ...] = (
         method="central",
         kinks=(K(S([0.0, 2.0, -2.0], [-1.0, -0.0, -1.0]), [0.0, -1.0, 1.0], [0.0] * 3),),
     ),
+    binary("nextafter", np.nextafter, method="central", float32=False),
     binary(
         "floor_divide",
         np.floor_divide,

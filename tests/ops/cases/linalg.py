@@ -532,6 +532,15 @@ CASES: tuple[Case, ...] = (
         orders=0,
         float32=False,
     ),
+    C("linalg.diagonal", np.linalg.diagonal, S(u(2, 3)), S(u(2, 3, 3), offset=-1), method="complex"),
+    C(
+        "linalg.trace",
+        np.linalg.trace,
+        S(u(2, 3)),
+        S(u(2, 3, 3), offset=1),
+        method="complex",
+        refusals=(R(lambda: tg.linalg.trace(np.ones(2)), ShapeError, "trace", "(2,)"),),
+    ),
 )
 
 

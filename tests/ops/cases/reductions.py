@@ -12,6 +12,7 @@ from tensorgrad import DTypeError, ShapeError
 
 from .rows import (
     INF,
+    MASK,
     C,
     Case,
     K,
@@ -106,28 +107,56 @@ METHODS = (
 
 CASES: tuple[Case, ...] = (
     # --- reductions
-    reduced("sum", np.sum, empty=True, method="complex"),
-    reduced("mean", np.mean, method="complex"),
+    reduced(
+        "sum",
+        np.sum,
+        empty=True,
+        method="complex",
+        samples=(S(u(2, 3), axis=1, initial=2.5, where=MASK), S(u(2, 3), where=MASK[0], keepdims=True)),
+        refusals=(R(lambda: tg.sum([1.0, 2.0], where=MASK), ShapeError, "sum", "where=", "(2,)"),),
+    ),
+    reduced(
+        "mean",
+        np.mean,
+        method="complex",
+        samples=(S(u(2, 3), axis=1, where=MASK), S(u(2, 3), where=MASK[0], keepdims=True)),
+        refusals=(R(lambda: tg.mean([1.0], where=[False]), ShapeError, "mean", "where=", "(1,)"),),
+    ),
     reduced(
         "prod",
         np.prod,
         empty=True,
         method="complex",
-        samples=(S([2.0, 0.0, 3.0, 5.0, 7.0]), S([[2.0, 0.0, 3.0], [0.0, 0.0, 4.0]], axis=1)),
+        samples=(
+            S([2.0, 0.0, 3.0, 5.0, 7.0]),
+            S([[2.0, 0.0, 3.0], [0.0, 0.0, 4.0]], axis=1),
+            S(u(2, 3), axis=0, initial=2.5, where=MASK),
+        ),
         kinks=(K(S([2.0, 0.0, 4.0]), [0.0, 8.0, 0.0]), K(S([0.0, 0.0, 4.0]), [0.0, 0.0, 0.0])),
     ),
     reduced(
         "max",
         np.max,
         method="central",
+        samples=(
+            S(u(2, 3), axis=1, initial=0.25, where=MASK),
+            S(u(2, 3), initial=9.0),
+            S(u(2, 0), axis=1, initial=9.0),
+        ),
         kinks=(K(S([1.0, 3.0, 3.0]), [0.0, 0.5, 0.5]), K(S([1, np.nan]), [0, 1])),
     ),
-    reduced("min", np.min, method="central", kinks=(K(S([[1.0, 1.0], [2.0, 0.0]], axis=1), [[0.5, 0.5], [0, 1]]),)),
+    reduced(
+        "min",
+        np.min,
+        method="central",
+        samples=(S(u(2, 3), axis=0, initial=0.25, where=MASK),),
+        kinks=(K(S([[1.0, 1.0], [2.0, 0.0]], axis=1), [[0.5, 0.5], [0, 1]]),),
+    ),
     reduced(
         "var",
         np.var,
         method="central",
-        samples=(S(u(4), ddof=1), S(u(2, 3), axis=0, ddof=1)),
+        samples=(S(u(4), ddof=1), S(u(2, 3), axis=0, correction=1), S(u(2, 3), axis=1, ddof=0.5, where=MASK)),
         kinks=(K(S([0.5] * 4), [0.0] * 4), K(S([3.0]), [0.0])),
         refusals=(R(lambda: tg.var([1.0], ddof=1), ShapeError, "var", "ddof=1", "(1,)"),),
     ),
@@ -135,8 +164,9 @@ CASES: tuple[Case, ...] = (
         "std",
         np.std,
         method="central",
-        samples=(S(u(4), ddof=1), S(u(2, 3), axis=1, ddof=1)),
+        samples=(S(u(4), ddof=1), S(u(2, 3), axis=1, correction=1), S(u(3, 3), where=MASK[0])),
         kinks=(
+            K(S([[0.5, 0.5, 2.0]], where=[True, True, False]), [[0.0] * 3]),
             K(S([0.5] * 4), [0.0] * 4),
             K(S([0.1] * 3), [0.0] * 3),
             K(S([[0.7] * 3] * 2, axis=1), [[0.0] * 3] * 2),
