@@ -391,3 +391,17 @@ def test_arguments_of_another_kind():
     for argnums in (1.0, (), "x", True):
         with pytest.raises(TypeError, match="argnums"):
             tg.grad(lambda x: x, argnums=argnums)(1.0)
+
+
+def test_leaves_made_inside_are_not_in_the_way():
+    def f(x):
+        return (x * tg.Tensor([2.0, 3.0], requires_grad=True)).sum() + tg.Tensor(1.0, requires_grad=True)
+
+    value, gradient = tg.value_and_grad(f)(np.ones(2))
+    assert value == 6
+    np.testing.assert_array_equal(gradient, [2, 3])
+    assert tg.grad(lambda x: x)(2.0) == 1  # the result is the argument itself
+    w = tg.Tensor(5.0, requires_grad=True)
+    w.register_hook(lambda g: pytest.fail("no gradient was asked for"))
+    with tg.no_grad():
+        assert tg.grad(lambda x: x * w)(2.0) == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import update_wrapper
 from typing import Any
 
@@ -23,6 +23,7 @@ from .nests import floating, in_kind, leaves, mapped, parameters, same
 __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "named", "pulled_back"]
 
 Argnums = int | tuple[int, ...]
+_NOTHING = nullcontext()
 
 
 class Call:
@@ -93,10 +94,14 @@ class Call:
             self.returned = mapped(self._substitute, self.returned, "")
             self.aux = mapped(self._substitute, self.aux, "", same)
         self.recorded = recording and (self.upstream or self._others())
+        self.alone = recording and not self.recorded  # the result depends on the fresh arguments only
+
+    def substituted(self) -> AbstractContextManager[None]:
+        """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
+        return self._substituted() if self.parameters else _NOTHING
 
     @contextmanager
-    def substituted(self) -> Iterator[None]:
-        """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
+    def _substituted(self) -> Iterator[None]:
         before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.parameters.values()]
         try:
             for parameter, x in self.parameters.values():
@@ -142,7 +147,7 @@ class Call:
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out``, times ``seed``, with respect to the fresh arguments that it depends on."""
         with self.substituted():
-            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded)
+            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded, alone=self.alone)
 
     def given(self, tree: Any) -> Any:
         """A nest of results as the caller gets it: in kind, and without history unless the call is recorded."""
@@ -191,17 +196,18 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
 
 
 def pulled_back(
-    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True
+    out: Tensor, seed: Tensor, nodes: Iterable[Node], recorded: bool, through: bool = True, alone: bool = False
 ) -> dict[Node, Tensor]:
     """The gradients of ``out``, times ``seed``, with respect to those of ``nodes`` that it depends on.
 
-    With ``through``, paths that go through another one of them count as well.
+    With ``through``, paths that go through another one of them count as well. With ``alone``, ``nodes`` are all the
+    leaves that ``out`` depends on, so that every path leads to one of them.
     """
     nodes = frozenset(nodes)
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=nodes, through=through)
+        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=None if alone else nodes, through=through)
         return {
             node: tensor_of(np.asarray(g) if isinstance(g, np.generic) else g, None)
             for node, g in arrays.items()

@@ -15,6 +15,8 @@ from ..tensor import Tensor
 
 __all__ = ["fitting", "floating", "in_kind", "leaves", "mapped", "matched", "parameters", "same"]
 
+_LEAVES = (Tensor, np.ndarray, float)  # most arguments are: to ask this first is quickest
+
 
 def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
     """The parameters of a module, by name; None for anything else.
@@ -22,7 +24,7 @@ def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
     A module is anything with a method ``named_parameters()``. Frozen parameters, which require no gradient, are left
     out.
     """
-    named = None if isinstance(tree, Tensor | np.ndarray | float) else getattr(tree, "named_parameters", None)
+    named = None if isinstance(tree, _LEAVES) else getattr(tree, "named_parameters", None)
     if named is None or isinstance(tree, type):
         return None
     return [(name, parameter) for name, parameter in named() if parameter.requires_grad]
@@ -50,6 +52,8 @@ def mapped(
     >>> mapped(lambda path, leaf: (path, 2 * leaf), {"w": [1.0, None]}, "argument 0")
     {'w': [("argument 0['w'][0]", 2.0), None]}
     """
+    if isinstance(tree, _LEAVES):
+        return function(path, tree)
     if tree is None:
         return None
     parts = _parts_of(tree)
