@@ -195,14 +195,16 @@ def linspace(
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float64)
     """
     if not (isinstance(start, Handle) or isinstance(stop, Handle)):
-        return _made(np.linspace(start, stop, num, endpoint, dtype=dtype, axis=axis), requires_grad, device)
+        ends: Any = (start, stop)
+        kind: Any = dtype
+        return _made(np.linspace(*ends, num, endpoint, dtype=kind, axis=axis), requires_grad, device)
     first, last = shaping.broadcast_arrays(_floating(start, stop), _floating(stop, start))
     return _made(_along(selection.lerp(first, last, _places(first, num, endpoint)), axis, dtype), requires_grad, device)
 
 
 def _floating(value: Any, other: Any) -> Any:
     """One end, in the dtype of the result: a Python number takes that of the other end."""
-    ends = (end if np.isscalar(end) or isinstance(end, Handle) else np.asarray(end) for end in (value, other))
+    ends: Any = (end if np.isscalar(end) or isinstance(end, Handle) else np.asarray(end) for end in (value, other))
     return shaping.astype(value, np.result_type(*ends, 0.0))
 
 

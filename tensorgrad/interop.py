@@ -72,7 +72,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),
     np.array2string: lambda a, *options, **more: np.array2string(array_of(a), *options, **more),
-    np.can_cast: lambda a, to, casting="safe": np.can_cast(a.dtype if isinstance(a, Handle) else a, to, casting),
+    np.can_cast: lambda a, to, casting="safe": np.can_cast(getattr(a, "dtype", a), to, casting),
     np.min_scalar_type: partial(_on_arrays, np.min_scalar_type),
     np.common_type: partial(_on_arrays, np.common_type),
 }

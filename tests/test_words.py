@@ -73,7 +73,7 @@ KEYWORDS = {
     "size": (lambda: tg.zeros(size=(2,)), "zeros takes no size=; write shape="),
     "generator": (lambda: tg.random.normal(0.0, 1.0, (2,), generator=1), "normal takes no generator=; write rng="),
     "misspelt": (lambda: tg.sum(T, axs=0), r"sum takes no axs=; did you mean axis=\?"),
-    "unknown": (lambda: tg.sum(T, qqq=0), "sum takes no qqq=; it takes axis=, keepdims="),
+    "unknown": (lambda: tg.sum(T, qqq=0), "sum takes no qqq=; it takes axis=, dtype=, keepdims="),
     "linalg": (lambda: tg.linalg.norm(T, dim=0), "norm takes no dim=; write axis="),
     "fft": (lambda: tg.fft.fft(T, dim=0), "fft takes no dim=; write axis="),
 }
