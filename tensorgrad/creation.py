@@ -6,7 +6,7 @@ The dtype is NumPy's choice where none is given. With ``requires_grad=True`` the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -195,9 +195,8 @@ def linspace(
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float64)
     """
     if not (isinstance(start, Handle) or isinstance(stop, Handle)):
-        ends: Any = (start, stop)
-        kind: Any = dtype
-        return _made(np.linspace(*ends, num, endpoint, dtype=kind, axis=axis), requires_grad, device)
+        first, last, kind = cast(tuple[Any, Any, Any], (start, stop, dtype))
+        return _made(np.linspace(first, last, num, endpoint, dtype=kind, axis=axis), requires_grad, device)
     first, last = shaping.broadcast_arrays(_floating(start, stop), _floating(stop, start))
     return _made(_along(selection.lerp(first, last, _places(first, num, endpoint)), axis, dtype), requires_grad, device)
 

@@ -72,7 +72,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),
     np.array2string: lambda a, *options, **more: np.array2string(array_of(a), *options, **more),
-    np.can_cast: lambda a, to, casting="safe": np.can_cast(getattr(a, "dtype", a), to, casting),
+    np.can_cast: lambda a, to, casting="safe": np.can_cast(np.result_type(a), to, casting),
     np.min_scalar_type: partial(_on_arrays, np.min_scalar_type),
     np.common_type: partial(_on_arrays, np.common_type),
 }
@@ -104,10 +104,10 @@ _WAYS = {"__call__", "reduce", "accumulate", "outer"}  # which of a ufunc's ways
 
 
 @cache
-def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """What to call for a function of NumPy's or of SciPy's special ones, and how it is called; None without one."""
+def _operation(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """What to call for a function of NumPy's or of SciPy's special ones; None without one."""
     operation = ADAPTERS.get(function) or counterpart(function)
-    return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
+    return operation if inspect.isfunction(operation) else None
 
 
 def _shown(function: Callable[..., Any]) -> str:
@@ -118,31 +118,37 @@ def _shown(function: Callable[..., Any]) -> str:
 
 def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call tensorgrad's operation in place of NumPy's function."""
-    found = _operation(function)
-    if found is None:
+    operation = _operation(function)
+    if operation is None:
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         raise _without_rule(_shown(function), ADVICE.get(function))
-    operation, signature = found
-    kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
+    if kwargs:
+        kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
+    misfit = _misfit(operation, len(args), tuple(kwargs))
+    if misfit is None:
+        return operation(*args, **kwargs)
+    signature = inspect.signature(operation)
+    args, kwargs = _in_our_words(function, signature, args, kwargs)
+    if _misfit(operation, len(args), tuple(kwargs)) is None:
+        return operation(*args, **kwargs)
+    if _no_history(args, kwargs):
+        return _on_arrays(function, *args, **kwargs)
+    name = operation.__name__
+    raise TypeError(
+        f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {misfit}; write "
+        f"tensorgrad.{name} with these parameters, or use .data for the values without history"
+    )
+
+
+@cache
+def _misfit(operation: Callable[..., Any], count: int, names: tuple[str, ...]) -> str | None:
+    """Why a call with so many arguments and these keywords does not fit; None if it does."""
     try:
-        signature.bind(*args, **kwargs)
+        inspect.signature(operation).bind(*[None] * count, **dict.fromkeys(names))
     except TypeError as error:
-        args, kwargs = _in_our_words(function, signature, args, kwargs)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError:
-            pass
-        else:
-            return operation(*args, **kwargs)
-        if _no_history(args, kwargs):
-            return _on_arrays(function, *args, **kwargs)
-        name = operation.__name__
-        raise TypeError(
-            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; write "
-            f"tensorgrad.{name} with these parameters, or use .data for the values without history"
-        ) from error
-    return operation(*args, **kwargs)
+        return str(error)
+    return None
 
 
 def _without_rule(name: str, advice: str | None) -> TypeError:
@@ -210,7 +216,7 @@ def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
     found = _operation(function)
     if found is None:
         return "refused"
-    plain = inspect.getmodule(found[0]) in _PLAIN or found[0] in _PLAIN
+    plain = inspect.getmodule(found) in _PLAIN or found in _PLAIN
     return "answered" if plain else "recorded"
 
 
@@ -246,7 +252,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     if method == "outer":
         found = _operation(ufunc)
         if found is not None and not kwargs:
-            return outer(found[0], *inputs)
+            return outer(found, *inputs)
         if _no_history(inputs, kwargs):
             return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
