@@ -100,6 +100,12 @@ _PLAIN = (
     *(linalg.matrix_rank, fft.fftfreq, fft.rfftfreq),
 )
 
+_METHOD_ADVICE = {
+    "accumulate": "t.cumsum() or another running operation of tensorgrad",
+    "at": "tg.scatter_add, or t[i] = value",
+    "outer": "t[:, None] and tensorgrad's operation",
+    "reduceat": "tg.scatter_add, or sums of slices",
+}
 _WAYS = {"__call__", "reduce", "accumulate", "outer"}  # which of a ufunc's ways to be called give Tensors
 
 
@@ -257,9 +263,11 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
             return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
+        name = f"{_shown(ufunc)}.{method}"
+        given = f" with {', '.join(f'{key}=' for key in kwargs)}" if kwargs else ""
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it takes no Tensor; write a "
-            f"reduction of tensorgrad's, such as t.sum(), or {_shown(ufunc)}.{method} of t.data for the "
+            f"{name}{given} has no derivative rule in tensorgrad, so it takes no Tensor with a history; write "
+            f"{_METHOD_ADVICE.get(method, 't.sum() or another reduction of tensorgrad')}, or {name} of t.data for the "
             f"values without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
