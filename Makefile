@@ -25,7 +25,7 @@ NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap
     tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
 SEED  ?= 1
 
-.PHONY: help demo test test-noise lint format coverage words bench test-lowest clean
+.PHONY: help demo test test-noise array-api lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,7 @@ help:
 	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
 	@echo "make test         run the linters, the type checker and the whole test suite"
 	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
+	@echo "make array-api    run the array API standard's tests, of which AAT=/path is a checkout"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -49,6 +50,13 @@ test: lint $(VENV)/.installed-torch
 
 test-noise: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
+
+# AAT is a checkout of github.com/data-apis/array-api-tests with its submodule.
+array-api: $(VENV)/.installed-test
+	@test -n "$(AAT)" || { echo "write: make array-api AAT=/path/to/array-api-tests"; exit 2; }
+	$(PIP) install -r $(AAT)/requirements.txt
+	cd $(AAT) && ARRAY_API_TESTS_MODULE=tensorgrad $(abspath $(PY)) -m pytest -q -p no:cacheprovider \
+	    --max-examples=5 --disable-warnings --tb=line array_api_tests $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

@@ -123,7 +123,8 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
 
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     a = _target(a, "np.put")
-    places = np.unravel_index(np.ravel_multi_index((np.ravel(array_of(shaped(ind, "put"))),), (a.size,), mode), a.shape)
+    flat: Any = np.ravel(array_of(shaped(ind, "put")))
+    places = np.unravel_index(np.ravel_multi_index((flat,), (a.size,), mode), a.shape)  # type: ignore[call-overload]
     writing.setitem(a, places, tiling.resize(v, places[0].shape) if a.shape else v)
 
 

@@ -6,7 +6,7 @@ By default the dtype is the one NumPy chooses. With ``requires_grad=True`` the T
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -195,14 +195,15 @@ def linspace(
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float64)
     """
     if not (isinstance(start, Handle) or isinstance(stop, Handle)):
-        return _made(np.linspace(start, stop, num, endpoint, dtype=dtype, axis=axis), requires_grad, device)
+        first, last, kind = cast(tuple[Any, Any, Any], (start, stop, dtype))
+        return _made(np.linspace(first, last, num, endpoint, dtype=kind, axis=axis), requires_grad, device)
     first, last = shaping.broadcast_arrays(_floating(start, stop), _floating(stop, start))
     return _made(_along(selection.lerp(first, last, _places(first, num, endpoint)), axis, dtype), requires_grad, device)
 
 
 def _floating(value: Any, other: Any) -> Any:
     """One end in the dtype of the result; a Python number gets the dtype of the other end."""
-    ends = (end if np.isscalar(end) or isinstance(end, Handle) else np.asarray(end) for end in (value, other))
+    ends: Any = (end if np.isscalar(end) or isinstance(end, Handle) else np.asarray(end) for end in (value, other))
     return shaping.astype(value, np.result_type(*ends, 0.0))
 
 

@@ -73,7 +73,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),
     np.array2string: lambda a, *options, **more: np.array2string(array_of(a), *options, **more),
-    np.can_cast: lambda a, to, casting="safe": np.can_cast(a.dtype if isinstance(a, Handle) else a, to, casting),
+    np.can_cast: lambda a, to, casting="safe": np.can_cast(np.result_type(a), to, casting),
     np.min_scalar_type: partial(_on_arrays, np.min_scalar_type),
     np.common_type: partial(_on_arrays, np.common_type),
 }
@@ -101,14 +101,20 @@ _PLAIN = (
     *(linalg.matrix_rank, fft.fftfreq, fft.rfftfreq),
 )
 
+_METHOD_ADVICE = {
+    "accumulate": "t.cumsum() or another running operation of tensorgrad",
+    "at": "tg.scatter_add, or t[i] = value",
+    "outer": "t[:, None] and tensorgrad's operation",
+    "reduceat": "tg.scatter_add, or sums of slices",
+}
 _WAYS = {"__call__", "reduce", "accumulate", "outer"}  # the ways to call a ufunc that return Tensors
 
 
 @cache
-def _operation(function: Callable[..., Any]) -> tuple[Callable[..., Any], inspect.Signature] | None:
-    """The operation for a function of NumPy or ``scipy.special``, and its signature; None if there is none."""
+def _operation(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The operation for a function of NumPy or ``scipy.special``; None if there is none."""
     operation = ADAPTERS.get(function) or counterpart(function)
-    return (operation, inspect.signature(operation)) if inspect.isfunction(operation) else None
+    return operation if inspect.isfunction(operation) else None
 
 
 def _shown(function: Callable[..., Any]) -> str:
@@ -119,31 +125,37 @@ def _shown(function: Callable[..., Any]) -> str:
 
 def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call tensorgrad's operation in place of NumPy's function."""
-    found = _operation(function)
-    if found is None:
+    operation = _operation(function)
+    if operation is None:
         if _no_history(args, kwargs):
             return _on_arrays(function, *args, **kwargs)
         raise _without_rule(_shown(function), ADVICE.get(function))
-    operation, signature = found
-    kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
+    if kwargs:
+        kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
+    misfit = _misfit(operation, len(args), tuple(kwargs))
+    if misfit is None:
+        return operation(*args, **kwargs)
+    signature = inspect.signature(operation)
+    args, kwargs = _in_our_words(function, signature, args, kwargs)
+    if _misfit(operation, len(args), tuple(kwargs)) is None:
+        return operation(*args, **kwargs)
+    if _no_history(args, kwargs):
+        return _on_arrays(function, *args, **kwargs)
+    name = operation.__name__
+    raise TypeError(
+        f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {misfit}; write "
+        f"tensorgrad.{name} with these parameters, or use .data for the values without history"
+    )
+
+
+@cache
+def _misfit(operation: Callable[..., Any], count: int, names: tuple[str, ...]) -> str | None:
+    """Why a call with so many arguments and these keywords does not fit; None if it does."""
     try:
-        signature.bind(*args, **kwargs)
+        inspect.signature(operation).bind(*[None] * count, **dict.fromkeys(names))
     except TypeError as error:
-        args, kwargs = _in_our_words(function, signature, args, kwargs)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError:
-            pass
-        else:
-            return operation(*args, **kwargs)
-        if _no_history(args, kwargs):
-            return _on_arrays(function, *args, **kwargs)
-        name = operation.__name__
-        raise TypeError(
-            f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {error}; call "
-            f"tensorgrad.{name} with these parameters, or use .data for the values without history"
-        ) from error
-    return operation(*args, **kwargs)
+        return str(error)
+    return None
 
 
 def _without_rule(name: str, advice: str | None) -> TypeError:
@@ -211,7 +223,7 @@ def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
     found = _operation(function)
     if found is None:
         return "refused"
-    plain = inspect.getmodule(found[0]) in _PLAIN or found[0] in _PLAIN
+    plain = inspect.getmodule(found) in _PLAIN or found in _PLAIN
     return "answered" if plain else "recorded"
 
 
@@ -247,15 +259,17 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     if method == "outer":
         found = _operation(ufunc)
         if found is not None and not kwargs:
-            return outer(found[0], *inputs)
+            return outer(found, *inputs)
         if _no_history(inputs, kwargs):
             return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
     if operation is None:
+        name = f"{_shown(ufunc)}.{method}"
+        given = f" with {', '.join(f'{key}=' for key in kwargs)}" if kwargs else ""
         raise TypeError(
-            f"{_shown(ufunc)}.{method} has no derivative rule in tensorgrad, so it does not accept Tensors with a "
-            f"history; write one of tensorgrad's reductions, such as t.sum(), or {_shown(ufunc)}.{method} of t.data "
-            f"for the values without history"
+            f"{name}{given} has no derivative rule in tensorgrad, so it does not accept Tensors with a history; write "
+            f"{_METHOD_ADVICE.get(method, 't.sum() or another reduction of tensorgrad')}, or {name} of t.data for the "
+            f"values without history"
         )
     kwargs = {key: value for key, value in kwargs.items() if not (key == "dtype" and value is None)}
     if len(inputs) == 1:

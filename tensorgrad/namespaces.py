@@ -55,8 +55,11 @@ _RENAMED = {
     "around": "round",
     "conjugate": "conj",
     "degrees": "rad2deg",
+    "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
     "mod": "remainder",
     "radians": "deg2rad",
+    "right_shift": "bitwise_right_shift",
 }
 
 

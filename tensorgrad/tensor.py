@@ -614,7 +614,8 @@ def from_dlpack(
     >>> t
     Tensor([5., 0.], dtype=float64)
     """
-    return from_numpy(np.from_dlpack(x, device=device, copy=copy), requires_grad=requires_grad, name=name)
+    shaping.require_cpu(device)
+    return from_numpy(np.from_dlpack(x, device="cpu", copy=copy), requires_grad=requires_grad, name=name)
 
 
 def replace_data(tensor: Tensor, array: Any) -> None:

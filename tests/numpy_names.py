@@ -48,11 +48,11 @@ def by_answer() -> dict[str, list[str]]:
 
 
 MEANING = {
-    "recorded": "give a Tensor with a history; an argument that they do not take is refused by name",
-    "answered": "have no gradient: plain arrays, numbers and facts",
-    "refused": "are errors that say what to write; of a Tensor without a history, NumPy's answer",
-    "not dispatched": "NumPy does not ask: they make arrays of numbers, or are about NumPy. Of a Tensor with a history "
-    "they are refused as `np.asarray(t)` is",
+    "recorded": "A Tensor with a history; an argument that is not taken is refused by name.",
+    "answered": "Plain arrays, numbers and facts, which have no gradient.",
+    "refused": "An error that says what to write.",
+    "not dispatched": "NumPy does not ask: these make arrays of numbers, or are about NumPy itself. They refuse a "
+    "Tensor with a history as `np.asarray(t)` does.",
 }
 
 
@@ -61,24 +61,17 @@ def section() -> str:
     version = ".".join(np.__version__.split(".")[:2])
     lines = [f"## NumPy's functions ({version})", ""]
     lines += [
-        "What NumPy's own functions give for a Tensor that has a history. Of one without, they give what they give"
+        "What they give for a Tensor that has a history. Of one without, they give what they give for an array.",
+        "",
     ]
-    lines += ["for an array.", ""]
     for answer, names in by_answer().items():
-        lines += [
-            f"**{answer.capitalize()}** ({len(names)}): they {MEANING[answer]}."
-            if answer != "not dispatched"
-            else f"**Not dispatched** ({len(names)}): {MEANING[answer]}.",
-            "",
-        ]
+        lines += [f"**{answer.capitalize()}** ({len(names)}). {MEANING[answer]}", ""]
         lines += [", ".join(f"`{name}`" for name in names) + ".", ""]
     lines += ["Instead of some that are refused:", "", "| function | instead |", "|---|---|"]
     names_of = {id(f): name for name, f in functions().items()}
     lines += [f"| `{names_of[id(f)]}` | {advice} |" for f, advice in ADVICE.items() if id(f) in names_of]
     lines += ["", "Methods of ufuncs of two arguments:", "", "| method | recorded |", "|---|---|"]
     for method in METHODS:
-        recorded = [name for name, f in ufuncs().items() if answer_to(f, method) == "recorded"]
-        lines.append(
-            f"| `{method}` | {', '.join(f'`{name}`' for name in recorded) or 'none; write `tg.scatter_add`'} |"
-        )
+        recorded = [f"`{name}`" for name, f in ufuncs().items() if answer_to(f, method) == "recorded"]
+        lines.append(f"| `{method}` | {', '.join(recorded) or 'none; write `tg.scatter_add`'} |")
     return "\n".join([*lines, ""])

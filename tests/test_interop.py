@@ -205,6 +205,11 @@ def test_comparisons_give_boolean_arrays(compare):
 
 def test_facts_need_no_history():
     t = leaf(A)
+    assert np.any(t, axis=1, where=A > 3).tolist() == [False, True]
+    assert np.all(t, where=A < 0) == np.True_
+    assert np.can_cast(t, np.float32) is False
+    assert np.min_scalar_type(t) == np.float64
+    assert np.histogram(t, bins=2)[0].tolist() == [2, 2]
     assert np.shape(t) == (2, 2)
     assert np.ndim(t) == 2
     assert np.size(t) == 4

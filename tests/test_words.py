@@ -76,7 +76,7 @@ KEYWORDS = {
         "normal has no parameter generator=; write rng=",
     ),
     "misspelt": (lambda: tg.sum(T, axs=0), r"sum has no parameter axs=; did you mean axis=\?"),
-    "unknown": (lambda: tg.sum(T, qqq=0), "sum has no parameter qqq=; it takes axis=, keepdims="),
+    "unknown": (lambda: tg.sum(T, qqq=0), "sum has no parameter qqq=; it takes axis=, dtype=, keepdims="),
     "linalg": (lambda: tg.linalg.norm(T, dim=0), "norm has no parameter dim=; write axis="),
     "fft": (lambda: tg.fft.fft(T, dim=0), "fft has no parameter dim=; write axis="),
 }

@@ -202,10 +202,10 @@ def negative(x: TensorLike, /) -> Tensor:
 
 
 def _copied(a: Any) -> Any:
-    return np.copy(a) if getattr(a, "dtype", _FLOAT).kind == "b" else np.positive(a)  # which takes no booleans
-
-
-_FLOAT = np.dtype(float)
+    try:
+        return np.positive(a)
+    except TypeError:  # it takes no booleans
+        return np.copy(a)
 
 
 @unary(_copied, lambda xp, g: g)

@@ -110,25 +110,29 @@ def _over(op: str, x: TensorLike, axis: Axis) -> tuple[Any, Any]:
     return array, None if axis is None else normalised_axes(axis, np.ndim(array), op)
 
 
-def any(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Whether any element along the axes is nonzero.
+def any(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False, where: TensorLike | None = None) -> Any:
+    """Whether any element along the axes is nonzero, of those where ``where`` holds.
 
     >>> import tensorgrad as tg
     >>> tg.any(tg.Tensor([[0.0, 2.0], [0.0, 0.0]]), axis=1)
     array([ True, False])
     """
     array, axes = _over("any", x, axis)
+    if where is not None:
+        return _any(array, axis=axes, keepdims=keepdims, where=array_operand(where, "any"))
     return _any(array, axis=axes, keepdims=keepdims)
 
 
-def all(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Whether all elements along the axes are nonzero.
+def all(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False, where: TensorLike | None = None) -> Any:
+    """Whether all elements along the axes are nonzero, of those where ``where`` holds.
 
     >>> import tensorgrad as tg
     >>> tg.all(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), axis=1)
     array([ True, False])
     """
     array, axes = _over("all", x, axis)
+    if where is not None:
+        return _all(array, axis=axes, keepdims=keepdims, where=array_operand(where, "all"))
     return _all(array, axis=axes, keepdims=keepdims)
 
 

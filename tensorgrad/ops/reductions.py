@@ -188,10 +188,11 @@ def mean(
 @indivisible
 def _count_of(op: str, mask: Any, facts: Reduced, ddof: float, dtype: Any) -> Any:
     kept = np.broadcast_to(mask, facts.shape) != 0
-    count = _sum(kept, axis=facts.axes, dtype=np.intp, keepdims=facts.keepdims) - ddof
+    count = _sum(kept, axis=facts.axes, dtype=np.intp, keepdims=True) - ddof
     if np.any(count <= 0):
         raise ShapeError(f"{op}: where= leaves too few of the elements of shape {facts.shape} along axis {facts.axes}")
-    return np.asarray(count, dtype)
+    shape = tuple(n for i, n in enumerate(facts.kept) if facts.keepdims or i not in facts.axes)
+    return np.reshape(count, shape).astype(dtype)
 
 
 def _counted(op: str, x: Any, axis: Axis, keepdims: bool, where: Any, ddof: float) -> Any:

@@ -248,7 +248,7 @@ def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True, device: str
     if device is not None:
         require_cpu(device)
     if not copy and source.dtype == wanted:
-        return source if isinstance(source, Handle) else tensor_of(source, None)
+        return source if isinstance(source, Handle) else tensor_of(source, None)  # type: ignore[return-value]
     if source.dtype.kind == "c" and wanted.kind in "fiu":
         raise DTypeError(
             f"astype: {source.dtype} to {wanted} would lose the imaginary part; write tg.real(x) first, or tg.abs(x)"
