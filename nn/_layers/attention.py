@@ -23,7 +23,7 @@ class MultiheadAttention(Module):
     Each head works on its share of three projections of the inputs; a fourth projection mixes their results. The batch
     axis comes first.
 
-    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result like query.
+    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result like query; one sample has no axis N.
 
     Args:
         embed_dim: features of the inputs and of the result.

@@ -70,7 +70,9 @@ class _Conv(Weighted):
 
 
 class Conv1d(_Conv):
-    """:class:`Conv2d` along one axis: x (N, in_channels, length), W (out_channels, in_channels / groups, width).
+    """:class:`Conv2d` along one axis: x (N, in_channels, length) or (in_channels, length).
+
+    W has the shape (out_channels, in_channels / groups, width).
 
     >>> import numpy as np, nn
     >>> nn.Conv1d(3, 8, 5, padding="same", rng=0)(np.ones((2, 3, 20), np.float32)).shape
@@ -84,7 +86,7 @@ class Conv2d(_Conv):
     """Cross-correlation of images with learned kernels.
 
     Shapes: x (N, in_channels, height, width), W (out_channels, in_channels / groups, kernel height, kernel width), b
-        (out_channels,), result (N, out_channels, height', width').
+        (out_channels,), result (N, out_channels, height', width'); one sample has no axis N.
 
     Args:
         in_channels: number of channels of x.

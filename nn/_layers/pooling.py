@@ -70,7 +70,7 @@ class _AvgPool(_Pool):
 
 
 class MaxPool1d(_MaxPool):
-    """:class:`MaxPool2d` along one axis: x of shape (N, C, length).
+    """:class:`MaxPool2d` along one axis: x of shape (N, C, length) or (C, length).
 
     >>> import nn
     >>> nn.MaxPool1d(2)([[[1.0, 3.0, 2.0, 0.0]]])
@@ -83,7 +83,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     """The largest element of each window; tied elements share the gradient evenly.
 
-    Shapes: x (N, C, height, width), result (N, C, height', width').
+    Shapes: x (N, C, height, width), result (N, C, height', width'); one sample has no axis N.
 
     Args:
         kernel_size: size of a window. Here and below, an integer or one for each axis.
@@ -104,7 +104,7 @@ class MaxPool2d(_MaxPool):
 
 
 class AvgPool1d(_AvgPool):
-    """:class:`AvgPool2d` along one axis: x of shape (N, C, length).
+    """:class:`AvgPool2d` along one axis: x of shape (N, C, length) or (C, length).
 
     >>> import nn
     >>> nn.AvgPool1d(2)([[[1.0, 3.0, 2.0, 0.0]]])
@@ -117,7 +117,7 @@ class AvgPool1d(_AvgPool):
 class AvgPool2d(_AvgPool):
     """The mean of each window.
 
-    Shapes: x (N, C, height, width), result (N, C, height', width').
+    Shapes: x (N, C, height, width), result (N, C, height', width'); one sample has no axis N.
 
     Args:
         kernel_size: size of a window. Here and below, an integer or one for each axis.

@@ -51,10 +51,10 @@ def require_same_shape(
 
 def label_misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
     """Return the message for labels that are not one per row of scores of the given shape."""
-    wanted = shape[:1] + shape[2:]
+    wanted = shape[:1] + shape[2:] if len(shape) > 1 else ()
     hint = "pass scores and labels of the same batch"
     if labels.shape == shape:
-        hint = "write labels.argmax(axis=1) for one-hot labels"
+        hint = f"write labels.argmax(axis={min(1, len(shape) - 1)}) for one-hot labels"
     elif labels.size == math.prod(wanted):
         hint = f"write labels.reshape{wanted}"
     return (

@@ -27,6 +27,19 @@ def images(x: Any, count: int, op: str, name: str = "x") -> Any:
     return given
 
 
+def batch_of(x: Any, count: int, op: str) -> tuple[Any, bool]:
+    """Return x as :func:`images` do, and whether it is a single sample, to which a batch axis was added."""
+    given = operand(x)
+    if len(given.shape) == count + 1:
+        return tg.expand_dims(given, 0), True
+    if len(given.shape) != count + 2:
+        raise tg.ShapeError(
+            f"{op}: expected x of shape (batch, channels, {_AXES[count]}), or one sample without the batch axis, got "
+            f"{given.shape}"
+        )
+    return given, False
+
+
 def each(value: Any, count: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
     """Return one integer per axis. Raises unless each is an integer of at least ``least``."""
     try:

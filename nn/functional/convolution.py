@@ -7,7 +7,7 @@ from typing import Any
 import tensorgrad as tg
 
 from ._shared import operand
-from ._spatial import Lengths, each, fitting, images, paddings, reach
+from ._spatial import Lengths, batch_of, each, fitting, paddings, reach
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
@@ -22,6 +22,8 @@ def conv1d(
     groups: int = 1,
 ) -> tg.Tensor:
     """:func:`conv2d` along one axis: x (N, C, length), weight (O, C / groups, width), result (N, O, length').
+
+    Or x (C, length), one sample, with a result (O, length').
 
     >>> import nn
     >>> nn.functional.conv1d([[[1.0, 2.0, 4.0]]], [[[-1.0, 1.0]]])
@@ -42,7 +44,7 @@ def conv2d(
     """Cross-correlation of images with kernels, which networks call convolution: the kernel is not flipped.
 
     Args:
-        x: shape (N, C, height, width).
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
         weight: shape (O, C / groups, kernel height, kernel width).
         bias: shape (O,); None for 0.
         stride: step from one position of the kernel to the next. Here and below, an integer or one for each axis.
@@ -52,7 +54,7 @@ def conv2d(
         groups: number of groups of channels, each with its own share of the outputs.
 
     Returns:
-        Shape (N, O, height', width').
+        Shape (N, O, height', width'), or (O, height', width') for one sample.
 
     Raises:
         ShapeError: channels, groups or bias do not match, or the kernel is larger than the padded image.
@@ -75,7 +77,7 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Lengths = 1,
 ) -> tg.Tensor:
-    """:func:`conv_transpose2d` along one axis: x (N, C, length), weight (C, O / groups, width).
+    """:func:`conv_transpose2d` along one axis: x (N, C, length) or (C, length), weight (C, O / groups, width).
 
     >>> import nn
     >>> nn.functional.conv_transpose1d([[[1.0, 2.0]]], [[[10.0, 1.0]]])
@@ -97,7 +99,7 @@ def conv_transpose2d(
     """The transpose of :func:`conv2d`, as in its vjp: every element of x adds a scaled kernel to the result.
 
     Args:
-        x: shape (N, C, height, width).
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
         weight: shape (C, O / groups, kernel height, kernel width).
         bias: shape (O,); None for 0.
         stride: step from one kernel to the next in the result. Here and below, an integer or one for each axis.
@@ -107,7 +109,7 @@ def conv_transpose2d(
         dilation: step from one element of the kernel to the next.
 
     Returns:
-        Shape (N, O, height', width'), where height' is
+        Shape (N, O, height', width'), or (O, height', width') for one sample, where height' is
         ``(height - 1) * stride - 2 * padding + dilation * (kernel height - 1) + output_padding + 1``.
 
     Raises:
@@ -132,7 +134,7 @@ def _convolved(
     dilation: Any,
     groups: int,
 ) -> tg.Tensor:
-    given, kernel = _operands(op, count, x, weight, groups)
+    given, kernel, single = _operands(op, count, x, weight, groups)
     channels, outputs = given.shape[1], kernel.shape[0]
     if channels != kernel.shape[1] * groups:
         raise tg.ShapeError(
@@ -144,7 +146,7 @@ def _convolved(
     pairs = paddings(op, padding, spans, strides)
     fitting(op, given, spans, pairs)
     result = tg.conv(given, kernel, stride=strides, dilation=dilations, padding=pairs, groups=groups)
-    return _biased(op, result, bias, outputs)
+    return _biased(op, result, bias, outputs, single)
 
 
 def _transposed(
@@ -159,7 +161,7 @@ def _transposed(
     groups: int,
     dilation: Any,
 ) -> tg.Tensor:
-    given, kernel = _operands(op, count, x, weight, groups)
+    given, kernel, single = _operands(op, count, x, weight, groups)
     if given.shape[1] != kernel.shape[0]:
         raise tg.ShapeError(
             f"{op}: x has {given.shape[1]} channels, but weight expects {kernel.shape[0]} (weight of shape "
@@ -181,23 +183,25 @@ def _transposed(
         )
     pairs = tuple((p, p) for p in pads)
     result = tg.conv_input(given, kernel, lengths, stride=strides, dilation=dilations, padding=pairs, groups=groups)
-    return _biased(op, result, bias, kernel.shape[1] * groups)
+    return _biased(op, result, bias, kernel.shape[1] * groups, single)
 
 
-def _operands(op: str, count: int, x: Any, weight: Any, groups: int) -> tuple[Any, Any]:
-    given, kernel = images(x, count, op), operand(weight)
+def _operands(op: str, count: int, x: Any, weight: Any, groups: int) -> tuple[Any, Any, bool]:
+    (given, single), kernel = batch_of(x, count, op), operand(weight)
     if len(kernel.shape) != count + 2:
         order = "channels, outputs / groups" if "transpose" in op else "outputs, channels / groups"
         raise tg.ShapeError(f"{op}: expected weight with {count + 2} axes ({order}, kernel), got shape {kernel.shape}")
     if groups < 1 or kernel.shape[0] % groups:
         raise tg.ShapeError(f"{op}: groups={groups} does not divide the first axis of weight of shape {kernel.shape}")
-    return given, kernel
+    return given, kernel, single
 
 
-def _biased(op: str, result: tg.Tensor, bias: Any, outputs: int) -> tg.Tensor:
+def _biased(op: str, result: tg.Tensor, bias: Any, outputs: int, single: bool) -> tg.Tensor:
+    """Add the bias, and drop the batch axis that was added for one sample."""
+    result = result[0] if single else result
     if bias is None:
         return result
     given = operand(bias)
     if given.shape != (outputs,):
         raise tg.ShapeError(f"{op}: bias has shape {given.shape}, expected {(outputs,)}: one number per output")
-    return result + tg.reshape(given, (outputs, *(1,) * (len(result.shape) - 2)))
+    return result + tg.reshape(given, (outputs, *(1,) * (len(result.shape) - (1 if single else 2))))

@@ -39,20 +39,21 @@ def cross_entropy(
     """Negative log-probability of the label under ``softmax(logits)``.
 
     Args:
-        logits: shape (batch, classes) or (batch, classes, ...), of any magnitude. A logit of -inf is a class of
-            probability 0; a row with +inf or NaN, or with -inf only, results in NaN.
-        labels: integers of shape (batch, ...), from 0; or soft labels: probabilities of the shape of the logits.
+        logits: shape (batch, classes) or (batch, classes, ...), or (classes,) for one sample; of any magnitude. A logit
+            of -inf is a class of probability 0; a row with +inf or NaN, or with -inf only, results in NaN.
+        labels: integers of shape (batch, ...), from 0, or one integer for one sample; or soft labels: probabilities of
+            the shape of the logits.
         weight: one per class, shape (classes,); cast to the dtype of the logits.
         label_smoothing: share of each label that is spread evenly over all classes, in [0, 1] (Szegedy et al., 2016,
             section 7). A class of probability 0 then makes the loss infinite.
         ignore_index: a label to leave out of the loss, whether or not it is in the range of classes.
         reduction: "mean", which divides by the total weight of the labels not ignored (of soft labels by their
-            number, as in PyTorch), "sum", or "none" for shape (batch, ...).
+            number, as in PyTorch), "sum", or "none" for the shape of the labels.
 
     Raises:
         DTypeError: labels are neither integers nor probabilities of the shape of the logits.
-        ShapeError: logits have fewer than two axes, there is not one label per row or one weight per class, or the
-            batch is empty; for a "mean" it also counts as empty if every label is ignored or has weight 0.
+        ShapeError: logits have no axis, there is not one label per row or one weight per class, or the batch is empty;
+            for a "mean" it also counts as empty if every label is ignored or has weight 0.
         IndexError: a label is negative or not less than the number of classes.
         ValueError: soft labels are negative or do not add up to 1, or come with ignore_index; label_smoothing is
             outside [0, 1].
@@ -67,15 +68,18 @@ def cross_entropy(
     given, target = operand(logits), operand(labels)
     if target.dtype.kind == "f":
         _check_soft(given, target, ignore_index, op)
+        single = len(given.shape) == 1
+        if single:
+            given, target = given[None], target[None]
         log_p = tg.log_softmax(given, axis=1)
         share = tg.add((1 - label_smoothing) * target, label_smoothing / given.shape[1]) if label_smoothing else target
         loss = _spread(log_p, share, _class_weights(weight, log_p, op))
-        return reduced(loss, reduction, op)
-    given, numbers = _checked_labels(given, target, op)
+        return reduced(loss[0] if single else loss, reduction, op)
+    given, numbers, single = _checked_labels(given, target, op)
     log_p = tg.log_softmax(given, axis=1)
     if weight is None and ignore_index is None and not label_smoothing:
-        return _picked(log_p, numbers, reduction, op)
-    return _weighed(log_p, numbers, weight, label_smoothing, ignore_index, reduction, op)
+        return _of_sample(_picked(log_p, numbers, reduction, op), single)
+    return _of_sample(_weighed(log_p, numbers, weight, label_smoothing, ignore_index, reduction, op), single)
 
 
 def nll_loss(
@@ -95,10 +99,10 @@ def nll_loss(
     0.287682
     """
     op = "nll_loss"
-    given, labels = _checked_labels(log_probabilities, labels, op)
+    given, labels, single = _checked_labels(log_probabilities, labels, op)
     if weight is None and ignore_index is None:
-        return _picked(given, labels, reduction, op)
-    return _weighed(given, labels, weight, 0.0, ignore_index, reduction, op)
+        return _of_sample(_picked(given, labels, reduction, op), single)
+    return _of_sample(_weighed(given, labels, weight, 0.0, ignore_index, reduction, op), single)
 
 
 def focal_loss(
@@ -109,11 +113,11 @@ def focal_loss(
     Numerically better on logits: :func:`softmax_focal_loss`.
 
     Args:
-        probabilities: shape (batch, classes).
-        labels: integers of shape (batch,), from 0.
+        probabilities: shape (batch, classes), or (classes,) for one sample.
+        labels: integers of shape (batch,), from 0, or one integer.
         alpha: a factor.
         gamma: how much less easy samples count; 0 is :func:`nll_loss` of the logarithms.
-        reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
+        reduction: "mean" or "sum" over the batch, or "none" for the shape of the labels.
 
     Raises ValueError for a negative gamma or a number that is not a probability; other errors as in
     :func:`cross_entropy`.
@@ -123,10 +127,10 @@ def focal_loss(
     0.01798
     """
     op = "focal_loss"
-    given, labels = _checked_labels(probabilities, labels, op)
+    given, labels, single = _checked_labels(probabilities, labels, op)
     check_probabilities(plain_array(given), op=op, instead="softmax_focal_loss")
     p = _own(given, labels, op)
-    return reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op)
+    return _of_sample(reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op), single)
 
 
 def softmax_focal_loss(
@@ -139,9 +143,9 @@ def softmax_focal_loss(
     20000.0
     """
     op = "softmax_focal_loss"
-    given, labels = _checked_labels(logits, labels, op)
+    given, labels, single = _checked_labels(logits, labels, op)
     log_p = _own(tg.log_softmax(given, axis=1), labels, op)
-    return reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op)
+    return _of_sample(reduced(_focal(log_p, -tg.expm1(log_p), alpha, gamma, op), reduction, op), single)
 
 
 def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: str) -> tg.Tensor:
@@ -162,12 +166,12 @@ def multi_margin_loss(
     """``max(0, margin - s[label] + s[j]) ** p``, summed over all other classes j and divided by the number of classes.
 
     Args:
-        scores: shape (batch, classes).
-        labels: integers of shape (batch,), from 0.
+        scores: shape (batch, classes), or (classes,) for one sample.
+        labels: integers of shape (batch,), from 0, or one integer.
         p: 1 or 2.
         margin: by how much the label's score should exceed the others.
         weight: one per class, shape (classes,).
-        reduction: "mean" or "sum" over the batch, or "none" for shape (batch,).
+        reduction: "mean" or "sum" over the batch, or "none" for the shape of the labels.
 
     Raises ValueError for any other p, ShapeError for weights of any other shape; other errors as in
     :func:`cross_entropy`. At the margin the gradient is 0.
@@ -179,7 +183,7 @@ def multi_margin_loss(
     op = "multi_margin_loss"
     if p not in (1, 2):
         raise ValueError(f"{op}: p must be 1 or 2, got {p!r}")
-    given, labels = _checked_labels(scores, labels, op)
+    given, labels, single = _checked_labels(scores, labels, op)
     classes = given.shape[1]
     hot = _label_places(given, labels, op)
     own = tg.sum(tg.where(hot, given, 0.0), axis=1, keepdims=True)
@@ -189,25 +193,34 @@ def multi_margin_loss(
     factors = _class_weights(weight, lacking, op)
     if factors is not None:
         lacking = lacking * tg.sum(tg.where(hot, factors, 0.0), axis=1, keepdims=True)
-    return reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op)
+    return _of_sample(reduced(tg.sum(tg.where(hot, 0.0, lacking), axis=1) / classes, reduction, op), single)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
 
 
-def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any]:
+def _checked_labels(scores: Any, labels: Any, op: str) -> tuple[Any, Any, bool]:
+    """Return scores and labels with a batch axis, and whether they are one sample's, which had none."""
     scores, labels = operand(scores), plain_array(labels)
     shape = scores.shape
     _check_scores(shape, op)
     _check_label_dtype(labels, op)
-    if labels.shape != shape[:1] + shape[2:]:
+    single = len(shape) == 1
+    if labels.shape != (() if single else shape[:1] + shape[2:]):
         raise tg.ShapeError(label_misfit(labels, shape, op))
-    return scores, labels
+    return (scores[None], np.reshape(labels, (1,)), True) if single else (scores, labels, False)
+
+
+def _of_sample(loss: tg.Tensor, single: bool) -> tg.Tensor:
+    """Return the loss without the batch axis that was added for one sample, if it still has that."""
+    return loss[0] if single and loss.shape else loss
 
 
 def _check_scores(shape: tuple[int, ...], op: str) -> None:
-    if len(shape) < 2:
-        raise tg.ShapeError(f"{op}: expected scores of shape (batch, classes) or (batch, classes, ...), got {shape}")
+    if not shape:
+        raise tg.ShapeError(
+            f"{op}: expected scores of shape (batch, classes), (batch, classes, ...) or (classes,), got {shape}"
+        )
     if 0 in shape:
         raise tg.ShapeError(f"{op}: an empty batch (shape {shape}) has no mean loss")
 
@@ -233,7 +246,13 @@ def _check_soft(logits: Any, labels: Any, ignored: int | None, op: str) -> None:
 
 @tg.indivisible
 def _check_distributions(p: Any, *, op: str) -> None:
-    wrong = ~((np.min(p, axis=1) >= 0) & (np.abs(np.sum(p, axis=1) - 1) < 1e-3))
+    classes = min(1, p.ndim - 1)
+    wrong = ~((np.min(p, axis=classes) >= 0) & (np.abs(np.sum(p, axis=classes) - 1) < 1e-3))
+    if not p.shape[1:] and wrong:
+        raise ValueError(
+            f"{op}: labels are {p.tolist()}, expected probabilities that add up to 1; write labels / labels.sum(), or "
+            f"pass the class number as an integer"
+        )
     if np.any(wrong):
         row, *rest = np.argwhere(wrong)[0].tolist()
         got = p[(row, slice(None), *rest)]

@@ -9,7 +9,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from ._spatial import Lengths, columns, constant, each, fitting, images, reach
+from ._spatial import Lengths, batch_of, columns, constant, each, fitting, reach
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
@@ -21,7 +21,7 @@ def max_pool1d(
     padding: Lengths = 0,
     dilation: Lengths = 1,
 ) -> tg.Tensor:
-    """:func:`max_pool2d` along one axis: x of shape (N, C, length).
+    """:func:`max_pool2d` along one axis: x of shape (N, C, length) or (C, length).
 
     >>> import nn
     >>> nn.functional.max_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2)
@@ -40,14 +40,14 @@ def max_pool2d(
     """The largest element of each window; tied elements share the gradient evenly.
 
     Args:
-        x: shape (N, C, height, width).
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
         kernel_size: size of a window. Here and below, an integer or one for each axis.
         stride: step from one window to the next; None for the kernel size.
         padding: how much minus infinity to add on each side, at most half a window.
         dilation: step from one element of a window to the next.
 
     Returns:
-        Shape (N, C, height', width').
+        Shape (N, C, height', width'), or (C, height', width') for one sample.
 
     Raises:
         ShapeError: x has the wrong number of axes, or is smaller than a window.
@@ -68,7 +68,7 @@ def avg_pool1d(
     *,
     count_include_pad: bool = True,
 ) -> tg.Tensor:
-    """:func:`avg_pool2d` along one axis: x of shape (N, C, length).
+    """:func:`avg_pool2d` along one axis: x of shape (N, C, length) or (C, length).
 
     >>> import nn
     >>> nn.functional.avg_pool1d([[[1.0, 3.0, 2.0, 0.0]]], 2)
@@ -88,14 +88,14 @@ def avg_pool2d(
     """The mean of each window.
 
     Args:
-        x: shape (N, C, height, width).
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
         kernel_size: size of a window. Here and below, an integer or one for each axis.
         stride: step from one window to the next; None for the kernel size.
         padding: how many zeros to add on each side, at most half a window.
         count_include_pad: count those zeros in the mean.
 
     Returns:
-        Shape (N, C, height', width').
+        Shape (N, C, height', width'), or (C, height', width') for one sample.
 
     Raises:
         ShapeError: x has the wrong number of axes, or is smaller than a window.
@@ -127,24 +127,26 @@ def _windows(
 
 
 def _largest(op: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tg.Tensor:
-    given = images(x, count, op)
+    given, single = batch_of(x, count, op)
     fill = -np.inf if given.dtype.kind == "f" else int(np.iinfo(given.dtype).min)
     windows, _ = _windows(op, count, given, kernel_size, stride, padding, dilation, fill)
-    return tg.max(windows, axis=0)
+    result = tg.max(windows, axis=0)
+    return result[0] if single else result
 
 
 def _averaged(
     op: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any, count_include_pad: bool
 ) -> tg.Tensor:
-    given = images(x, count, op)
+    given, single = batch_of(x, count, op)
     windows, facts = _windows(op, count, given, kernel_size, stride, padding, 1, 0.0)
     result = tg.mean(windows, axis=0)
+    result = result[0] if single else result
     if count_include_pad or not any(facts["padding"]):
         return result
     inside: list[Any] = [
         [min(i * s - p + k, n) - max(i * s - p, 0) for i in range(number)]
         for number, n, k, s, p in zip(
-            result.shape[2:], given.shape[2:], facts["kernel"], facts["stride"], facts["padding"]
+            result.shape[-count:], given.shape[2:], facts["kernel"], facts["stride"], facts["padding"]
         )
     ]
     within: Any = reduce(np.multiply.outer, map(np.asarray, inside))

@@ -28,7 +28,7 @@ def gru_cell(
     """One step of a gated recurrent unit: the next hidden state (Cho et al., 2014; reset after the product).
 
     Args:
-        x: shape (N, features).
+        x: shape (N, features), or (features,) for one sample; everything else then lacks N as well.
         h: the hidden state, shape (N, hidden).
         weight_ih: for x, shape (3 * hidden, features): reset gate, update gate, new state.
         weight_hh: for h, shape (3 * hidden, hidden).
@@ -46,9 +46,10 @@ def gru_cell(
     Tensor([[0.5]], dtype=float64)
     """
     op = "gru_cell"
-    given, hidden = operand(x), operand(h)
+    (given, hidden), single = _batch(op, 2, operand(x), operand(h))
     _check(op, 3, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh)
-    return _gru_step(_projected(given, weight_ih, bias_ih), hidden, weight_hh, bias_hh)
+    result = _gru_step(_projected(given, weight_ih, bias_ih), hidden, weight_hh, bias_hh)
+    return result[0] if single else result
 
 
 def gru(
@@ -64,7 +65,8 @@ def gru(
     """A gated recurrent unit along a sequence: all hidden states, and the last one.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) with batch_first.
+        x: shape (length, N, features), or (N, length, features) with batch_first; or (length, features) for one sample:
+            everything else then lacks N as well.
         h: the initial hidden state, shape (N, hidden).
         weight_ih: as in :func:`gru_cell`.
         weight_hh: likewise.
@@ -84,11 +86,14 @@ def gru(
     ([0.5, 0.25], 0.25)
     """
     op = "gru"
-    given, hidden = _sequence(op, x, batch_first), operand(h)
+    (given, hidden), single = _batch(op, 3, operand(x), operand(h))
+    given = _sequence(op, given, batch_first and not single)
     _check(op, 3, given.shape[1:], hidden, weight_ih, weight_hh, bias_ih, bias_hh)
     inputs = _projected(given, weight_ih, bias_ih)
     states = _along(given.shape[0], lambda t, state: _gru_step(inputs[t], state, weight_hh, bias_hh), hidden)
-    return tg.stack(states, axis=1 if batch_first else 0), states[-1]
+    if single:
+        states = [h[0] for h in states]
+    return tg.stack(states, axis=1 if batch_first and not single else 0), states[-1]
 
 
 def lstm_cell(
@@ -102,7 +107,7 @@ def lstm_cell(
     """One step of a long short-term memory: the next hidden state and cell (Gers et al., 2000).
 
     Args:
-        x: shape (N, features).
+        x: shape (N, features), or (features,) for one sample; everything else then lacks N as well.
         state: hidden state and cell, each of shape (N, hidden).
         weight_ih: for x, shape (4 * hidden, features): input gate, forget gate, new content, output gate.
         weight_hh: for the hidden state, shape (4 * hidden, hidden).
@@ -121,9 +126,10 @@ def lstm_cell(
     Tensor([[0.5]], dtype=float64)
     """
     op = "lstm_cell"
-    given, hidden, cell = operand(x), *_pair(op, state)
+    (given, hidden, cell), single = _batch(op, 2, operand(x), *_pair(op, state))
     _check(op, 4, given.shape, hidden, weight_ih, weight_hh, bias_ih, bias_hh, cell)
-    return _lstm_step(_projected(given, weight_ih, bias_ih), (hidden, cell), weight_hh, bias_hh)
+    h, c = _lstm_step(_projected(given, weight_ih, bias_ih), (hidden, cell), weight_hh, bias_hh)
+    return (h[0], c[0]) if single else (h, c)
 
 
 def lstm(
@@ -139,7 +145,8 @@ def lstm(
     """A long short-term memory along a sequence: all hidden states, and the last with its cell.
 
     Args:
-        x: shape (length, N, features), or (N, length, features) with batch_first.
+        x: shape (length, N, features), or (N, length, features) with batch_first; or (length, features) for one sample:
+            everything else then lacks N as well.
         state: initial hidden state and cell, each of shape (N, hidden).
         weight_ih: as in :func:`lstm_cell`.
         weight_hh: likewise.
@@ -160,14 +167,29 @@ def lstm(
     ((3, 1, 1), 0.125)
     """
     op = "lstm"
-    given, hidden, cell = _sequence(op, x, batch_first), *_pair(op, state)
+    (given, hidden, cell), single = _batch(op, 3, operand(x), *_pair(op, state))
+    given = _sequence(op, given, batch_first and not single)
     _check(op, 4, given.shape[1:], hidden, weight_ih, weight_hh, bias_ih, bias_hh, cell)
     inputs = _projected(given, weight_ih, bias_ih)
     states = _along(given.shape[0], lambda t, last: _lstm_step(inputs[t], last, weight_hh, bias_hh), (hidden, cell))
-    return tg.stack([h for h, _ in states], axis=1 if batch_first else 0), states[-1]
+    if single:
+        states = [(h[0], c[0]) for h, c in states]
+    return tg.stack([h for h, _ in states], axis=1 if batch_first and not single else 0), states[-1]
 
 
 # --- shared ---------------------------------------------------------------------------------------------
+
+
+def _batch(op: str, axes: int, x: Any, *states: Any) -> tuple[tuple[Any, ...], bool]:
+    """Return x and the states with a batch axis before the last, and whether x is one sample, which had none."""
+    if len(x.shape) != axes - 1:
+        return (x, *states), False
+    for name, state in zip("hc", states):
+        if len(state.shape) != 1:
+            raise tg.ShapeError(
+                f"{op}: {name} has shape {state.shape}, expected (hidden,) for one sample: x of shape {x.shape}"
+            )
+    return tuple(tg.expand_dims(array, -2) for array in (x, *states)), True
 
 
 def _projected(x: Any, weight: Any, bias: Any) -> tg.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorgrad as tg
 
 from ._shared import operand
-from ._spatial import Lengths, constant, each, fitting, images, narrow, reach, wide
+from ._spatial import Lengths, batch_of, constant, each, fitting, images, narrow, reach, wide
 
 __all__ = ["fold", "grid_sample", "interpolate", "pixel_shuffle", "unfold"]
 
@@ -53,14 +53,14 @@ def unfold(
     """Windows of images as columns (im2col).
 
     Args:
-        x: shape (N, C, height, width).
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
         kernel_size: size of a window. Here and below, an integer or one for each axis.
         dilation: step from one element of a window to the next.
         padding: how many zeros to add on each side.
         stride: step from one window to the next.
 
     Returns:
-        Shape (N, C * elements of a window, windows).
+        Shape (N, C * elements of a window, windows), or without N for one sample.
 
     Raises:
         ShapeError: x has the wrong number of axes, or is smaller than a window.
@@ -71,12 +71,13 @@ def unfold(
     [[[0.0, 2.0], [1.0, 3.0]]]
     """
     op = "unfold"
-    given = images(x, 2, op)
+    given, single = batch_of(x, 2, op)
     kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
     fitting(op, given, reach(kernel, dilations), pairs)
     windows = tg.strided_windows(given, kernel, stride=strides, dilation=dilations, padding=pairs)
     n, c, *counts = windows.shape[:4]
-    return tg.reshape(tg.transpose(windows, (0, 1, 4, 5, 2, 3)), (n, c * prod(kernel), prod(counts)))
+    shape = (c * prod(kernel), prod(counts)) if single else (n, c * prod(kernel), prod(counts))
+    return tg.reshape(tg.transpose(windows, (0, 1, 4, 5, 2, 3)), shape)
 
 
 def fold(
@@ -90,7 +91,7 @@ def fold(
     """Columns put back where :func:`unfold` takes them from, and summed where they overlap (col2im).
 
     Args:
-        x: shape (N, C * elements of a window, windows).
+        x: shape (N, C * elements of a window, windows), or without N for one sample.
         output_size: height and width of the result. Here and below, an integer or one for each axis.
         kernel_size: size of a window.
         dilation: step from one element of a window to the next.
@@ -98,10 +99,10 @@ def fold(
         stride: step from one window to the next.
 
     Returns:
-        Shape (N, C, height, width).
+        Shape (N, C, height, width), or (C, height, width) for one sample.
 
     Raises:
-        ShapeError: x does not have three axes, or has the wrong number of elements or windows.
+        ShapeError: x does not have two or three axes, or has the wrong number of elements or windows.
         ValueError: a number is too small.
 
     >>> import numpy as np, nn
@@ -110,6 +111,9 @@ def fold(
     """
     op = "fold"
     given = operand(x)
+    single = len(given.shape) == 2
+    if single:
+        given = tg.expand_dims(given, 0)
     kernel, strides, dilations, pairs = _window(op, kernel_size, dilation, padding, stride)
     lengths = each(output_size, 2, op, "output_size")
     spans = reach(kernel, dilations)
@@ -121,13 +125,14 @@ def fold(
     if len(given.shape) != 3 or given.shape[1] % elements or given.shape[2] != prod(counts):
         raise tg.ShapeError(
             f"{op}: expected x of shape (batch, channels * {elements}, {prod(counts)}) for {prod(counts)} windows of "
-            f"{kernel} on {lengths}, got {given.shape}"
+            f"{kernel} on {lengths}, got {operand(x).shape}"
         )
     channels = given.shape[1] // elements
     windows = tg.reshape(given, (given.shape[0], channels, *kernel, *counts))
-    return tg.overlap_add(
+    result = tg.overlap_add(
         tg.transpose(windows, (0, 1, 4, 5, 2, 3)), lengths, stride=strides, dilation=dilations, padding=pairs
     )
+    return result[0] if single else result
 
 
 def _window(op: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[Any, Any, Any, Any]:

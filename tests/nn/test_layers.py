@@ -82,7 +82,7 @@ def ones(*shape):
             tg.ShapeError,
             r"Conv2d\(in=3.*x has 5 channels, but weight expects 3",
         ),
-        (lambda: nn.Conv2d(3, 4, 3)(ones(3, 6, 6)), tg.ShapeError, r"batch, channels, height, width.*write x\[None\]"),
+        (lambda: nn.Conv2d(3, 4, 3)(ones(6, 6)), tg.ShapeError, r"batch, channels, height, width\), or one sample"),
         (lambda: nn.Conv1d(3, 4, 0), ValueError, "Conv1d: kernel_size must be an integer of at least 1"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), ValueError, "Conv2d: kernel_size .*2 axes"),
         (
@@ -121,7 +121,7 @@ def ones(*shape):
             TypeError,
             r"Sequential: argument 0 must be a Module, .*write Sequential\(\*modules\)",
         ),
-        (lambda: nn.AvgPool1d(2)(ones(3, 4)), tg.ShapeError, r"batch, channels, length"),
+        (lambda: nn.AvgPool1d(2)(ones(4)), tg.ShapeError, r"batch, channels, length\), or one sample"),
         (lambda: nn.Flatten(2)(ones(3, 4)), tg.ShapeError, r"expected x with axes 2 to -1, got shape \(3, 4\)"),
         (lambda: nn.LayerNorm(3)(ones(4, 5)), tg.ShapeError, r"to end in normalized_shape \(3,\)"),
         (lambda: nn.LayerNorm(0), ValueError, "LayerNorm: normalized_shape must be an integer of at least 1, got 0"),
@@ -236,3 +236,34 @@ def test_no_penalty_is_none_and_a_changed_one_is_noticed_by_a_compiled_step():
     model[0].l2 = 3.0
     assert step().item() == pytest.approx(3 * float((model[0].W.data ** 2).sum()), rel=1e-6)
     assert (repr(model[0]), repr(nn.Linear(1, 1))) == ("Linear(in=2, out=2, l2=3)", "Linear(in=1, out=1)")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(3, 4, 2, rng=0), (5, 3, 6)),
+        (nn.Conv2d(3, 4, 2, rng=0), (5, 3, 4, 6)),
+        (nn.MaxPool2d(2), (5, 3, 4, 6)),
+        (nn.AvgPool1d(2), (5, 3, 6)),
+        (nn.MultiheadAttention(4, 2, rng=0), (5, 3, 4)),
+    ],
+)
+def test_samples_one_by_one_are_a_batch_eager_compiled_and_mapped(layer, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    expected = layer(x).data
+    for one in (layer, tg.compile(layer)):
+        np.testing.assert_allclose(np.stack([one(row).data for row in x]), expected, rtol=1e-5, atol=1e-6)
+    with tg.no_grad():
+        np.testing.assert_allclose(tg.vmap(layer)(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [nn.functional.cross_entropy, nn.functional.nll_loss, nn.functional.multi_margin_loss])
+def test_losses_of_samples_one_by_one_are_those_of_a_batch(loss):
+    logits = np.random.default_rng(0).standard_normal((5, 3))
+    labels = np.array([0, 2, 1, 1, 0])
+    expected = loss(logits, labels, reduction="none").data
+    for one in (loss, tg.compile(loss)):
+        np.testing.assert_allclose([one(x, label).item() for x, label in zip(logits, labels)], expected, rtol=1e-12)
+    np.testing.assert_allclose(tg.vmap(loss)(logits, labels), expected, rtol=1e-12)
+    gradients = tg.vmap(tg.grad(loss))(logits, labels)
+    np.testing.assert_allclose(gradients, [tg.grad(loss)(x, label) for x, label in zip(logits, labels)], rtol=1e-12)

@@ -116,8 +116,9 @@ def test_a_label_out_of_range_is_named_with_its_position(label, options):
         ((4, 3), np.eye(4, 3, dtype=int), tg.ShapeError, r"\(4, 3\), expected \(4,\).*argmax"),
         ((4, 3), np.zeros(5, int), tg.ShapeError, r"\(5,\), expected \(4,\).*same batch"),
         ((4, 3), np.zeros((4, 1), int), tg.ShapeError, r"\(4, 1\), expected \(4,\).*labels.reshape\(4,\)"),
-        ((3,), np.zeros(3, int), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
-        ((3,), np.full(3, 1 / 3), tg.ShapeError, r"\(batch, classes\) or .*, got \(3,\)"),
+        ((3,), np.zeros(3, int), tg.ShapeError, r"\(3,\), expected \(\).*argmax\(axis=0\)"),
+        ((3,), np.array([0.0, 1.0, 1.0]), ValueError, r"\[0.0, 1.0, 1.0\], expected probabilities that add up to 1"),
+        ((), np.zeros(()), tg.ShapeError, r"\(batch, classes\), .* got \(\)"),
     ],
 )
 @pytest.mark.promise("G7")

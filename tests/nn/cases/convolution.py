@@ -12,7 +12,7 @@ from tensorgrad import ShapeError
 from tests.ops.cases.convolution import loop_conv, loop_input, tupled
 from tests.ops.cases.rows import R, S, seed, u
 
-from .rows import C, Case
+from .rows import C, Case, also_single
 
 seed("nn.convolution")
 
@@ -59,23 +59,25 @@ def ones(*shape: int) -> Any:
 CASES: tuple[Case, ...] = (
     C(
         "conv1d",
-        conv,
+        also_single(conv, 3),
         S(u(2, 3, 5), u(2, 3, 2), u(2)),
         S(u(2, 3, 6), u(3, 1, 3), groups=3, padding="same", dilation=2),
         S(u(2, 3, 6), u(2, 3, 3), more=(None, 2, 1)),
+        S(u(3, 6), u(2, 3, 3), u(2), padding=1),
         peer="conv1d",
         method="complex",
         refusals=(R(lambda: F.conv1d(ones(1, 2, 3, 3), ones(1, 2, 1)), ShapeError, "conv1d", "(1, 2, 3, 3)"),),
     ),
     C(
         "conv2d",
-        conv,
+        also_single(conv, 4),
         S(u(2, 3, 4, 5), u(2, 3, 3, 2), u(2)),
         S(u(2, 2, 5, 4), u(3, 2, 3, 3), u(3), stride=2, padding=1),
         S(u(1, 4, 5, 6), u(2, 2, 2, 2), stride=(2, 1), padding=(0, 1), dilation=(1, 2), groups=2),
         S(u(1, 2, 3, 4), u(2, 2, 3, 2), padding="same"),
         S(u(1, 2, 3, 4), u(2, 2, 1, 1), padding="valid"),
         S(u(0, 2, 3, 3), u(2, 2, 2, 2)),
+        S(u(2, 4, 5), u(4, 1, 3, 2), u(4), stride=2, padding=(1, 0), groups=2),
         peer=same_as_torch,
         method="complex",
         refusals=(
@@ -84,7 +86,8 @@ CASES: tuple[Case, ...] = (
                 ShapeError,
                 "conv2d: x has 3 channels, but weight expects 4 (weight of shape (8, 4, 3, 3), groups=1)",
             ),
-            R(lambda: F.conv2d(ones(3, 5, 5), ones(8, 3, 3, 3)), ShapeError, "conv2d", "(3, 5, 5)", "x[None]"),
+            R(lambda: F.conv2d(ones(5, 5), ones(8, 3, 3, 3)), ShapeError, "conv2d", "(5, 5)", "one sample"),
+            R(lambda: F.conv2d(ones(2, 5, 5), ones(8, 3, 3, 3)), ShapeError, "x has 2 channels", "expects 3"),
             R(lambda: F.conv2d(ones(1, 3, 5, 5), ones(8, 3, 3)), ShapeError, "conv2d", "weight", "(8, 3, 3)"),
             R(lambda: F.conv2d(ones(1, 4, 5, 5), ones(3, 2, 3, 3), groups=2), ShapeError, "groups=2", "(3, 2, 3, 3)"),
             R(lambda: F.conv2d(ones(1, 1, 2, 5), ones(1, 1, 3, 3)), ShapeError, "conv2d", "(3, 3)", "(1, 1, 2, 5)"),
@@ -109,19 +112,21 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "conv_transpose1d",
-        conv_transpose,
+        also_single(conv_transpose, 3),
         S(u(2, 3, 4), u(3, 2, 3), u(2)),
         S(u(1, 4, 3), u(4, 1, 3), stride=3, padding=1, output_padding=2, groups=2, dilation=2),
+        S(u(3, 4), u(3, 2, 3), u(2), stride=2),
         peer="conv_transpose1d",
         method="complex",
     ),
     C(
         "conv_transpose2d",
-        conv_transpose,
+        also_single(conv_transpose, 4),
         S(u(2, 3, 2, 3), u(3, 2, 3, 2), u(2)),
         S(u(1, 2, 3, 3), u(2, 3, 3, 3), u(3), stride=2, padding=1, output_padding=1),
         S(u(1, 4, 2, 3), u(4, 1, 2, 3), stride=(2, 1), padding=(0, 1), dilation=(2, 1), groups=2),
         S(u(0, 2, 3, 3), u(2, 2, 2, 2)),
+        S(u(2, 3, 2), u(2, 3, 2, 3), u(3), stride=2, padding=1),
         peer="conv_transpose2d",
         method="complex",
         refusals=(

@@ -19,11 +19,24 @@ from .rows import C, Case
 seed("nn.labels")
 
 LABELS = np.array([0, 2, 1, 1])
+LABEL = np.array(2)
 SPELT, STEPS, COUNTS = np.array([[1, 2, 0], [2, 2, 0], [1, 0, 0]]), np.array([5, 4, 3]), np.array([2, 2, 1])
 
 
 ONE = np.array([1])
 HOLED, GRID = np.array([0, -100, 2, 1, -100]), np.array([[0, 2, 1, 1], [2, 2, 0, 1]])
+
+
+def one_row(oracle: Any) -> Any:
+    """Make an oracle of rows of scores also take a single one, with one label."""
+
+    def called(scores: Any, labels: Any, reduction: str = "mean", **keywords: Any) -> Any:
+        if scores.ndim > 1:
+            return oracle(scores, labels, reduction=reduction, **keywords)
+        loss = oracle(scores[None], labels[None], reduction=reduction, **keywords)
+        return loss[0] if reduction == "none" else loss
+
+    return called
 
 
 def cross_entropy(
@@ -101,9 +114,10 @@ def ctc(
 CASES: tuple[Case, ...] = (
     C(
         "multi_margin_loss",
-        of_none(margin_each),
+        one_row(of_none(margin_each)),
         *each(u(4, 3), more=(LABELS,)),
         S(u(4, 3), more=(LABELS,), p=2, margin=0.5, weight=positive(3)),
+        *each(u(3), more=(LABEL,)),
         peer="multi_margin_loss",
         kinks=(K(S([[1.0, 0.0]], more=(np.array([0]),), reduction="sum"), [[0.0, 0.0]]),),
         refusals=(
@@ -113,10 +127,11 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "focal_loss",
-        of_none(focal),
+        one_row(of_none(focal)),
         *each(u(4, 3, low=0.1, high=0.9), more=(LABELS,), gamma=2.0),
         S(u(4, 3, low=0.1, high=0.9), more=(LABELS,), gamma=0.5, alpha=0.25),
         S(u(4, 3, low=0.1, high=0.9), more=(LABELS,)),
+        *each(u(3, low=0.1, high=0.9), more=(LABEL,), gamma=2.0),
         kinks=(K(S([[1.0, 0.0]], more=(np.array([0]),), gamma=0.5), [[0.0, 0.0]]),),
         refusals=(
             R(lambda: F.focal_loss([[0.5, 1.5]], [0]), ValueError, "focal_loss", "1.5", "softmax_focal_loss"),
@@ -125,9 +140,10 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "softmax_focal_loss",
-        lambda x, labels, **keywords: of_none(focal)(scipy.special.softmax(x, axis=1), labels, **keywords),
+        lambda x, labels, **keywords: one_row(of_none(focal))(scipy.special.softmax(x, axis=-1), labels, **keywords),
         *each(u(4, 3), more=(LABELS,), gamma=2.0),
         S(u(4, 3), more=(LABELS,), gamma=0.5, alpha=0.25),
+        *each(u(3), more=(LABEL,), gamma=2.0),
         kinks=(
             K(S([[1e4, -1e4]], more=(np.array([1]),), gamma=2.0), [[1.0, -1.0]]),
             K(S([[1e4, -1e4]], more=(np.array([0]),), gamma=0.5), [[0.0, 0.0]]),
@@ -163,7 +179,7 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "cross_entropy",
-        cross_entropy,
+        one_row(cross_entropy),
         *each(u(4, 3), more=(LABELS,)),
         *each(u(4, 3), more=(LABELS,), weight=WEIGHT),
         *each(u(4, 3), more=(LABELS,), label_smoothing=0.3),
@@ -172,6 +188,8 @@ CASES: tuple[Case, ...] = (
         S(u(4, 3), more=(LABELS,), label_smoothing=1.0),
         *each(u(2, 3, 4), more=(GRID,)),
         *each(u(2, 3, 4), more=(GRID,), weight=WEIGHT, label_smoothing=0.3, ignore_index=2),
+        *each(u(3), more=(LABEL,)),
+        *each(u(3), more=(LABEL,), weight=WEIGHT, label_smoothing=0.3, ignore_index=1),
         peer="cross_entropy",
         kinks=(
             K(S([[1e4, -1e4, 0.0]], more=(ONE,)), [[1.0, -1.0, 0.0]]),
@@ -213,6 +231,12 @@ CASES: tuple[Case, ...] = (
                 "[0.5, 0.6]",
                 "labels.sum",
             ),
+            R(lambda: F.cross_entropy([1.0, 2.0], [0.5, 0.6]), ValueError, "[0.5, 0.6]", "labels.sum()"),
+            R(lambda: F.cross_entropy([1.0, 2.0], [0, 1]), ShapeError, "(2,)", "expected ()", "argmax(axis=0)"),
+            R(lambda: F.cross_entropy([1.0, 2.0], [1]), ShapeError, "(1,)", "expected ()", "reshape()"),
+            R(lambda: F.cross_entropy([1.0, 2.0], 2), IndexError, "label 2"),
+            R(lambda: F.cross_entropy(1.0, 0), ShapeError, "(classes,)", "()"),
+            R(lambda: F.cross_entropy([1.0], 0, ignore_index=0), ShapeError, "empty batch"),
             R(lambda: F.cross_entropy([[1.0, 2.0]], [[1.5, -0.5]]), ValueError, "cross_entropy", "[1.5, -0.5]"),
             R(lambda: F.cross_entropy([[1.0, 2.0]], [[np.nan, 1.0]]), ValueError, "cross_entropy", "nan"),
             R(lambda: F.cross_entropy([[1.0, 2.0]], [[0.5, 0.5]], ignore_index=1), ValueError, "ignore_index=1"),
@@ -220,20 +244,27 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "cross_entropy",
-        lambda x, t, **keywords: cross_entropy(x, t / t.sum(axis=1, keepdims=True), **keywords),
+        lambda x, t, **keywords: one_row(cross_entropy)(
+            x, t / t.sum(axis=min(1, t.ndim - 1), keepdims=True), **keywords
+        ),
         *each(u(4, 3), positive(4, 3)),
         *each(u(4, 3), positive(4, 3), weight=WEIGHT, label_smoothing=0.3),
         S(u(2, 3, 4), positive(2, 3, 4), weight=WEIGHT),
-        op=lambda x, t, **keywords: F.cross_entropy(x, t / tg.sum(t, axis=1, keepdims=True), **keywords),
-        peer=lambda F, x, t, **keywords: F.cross_entropy(x, t / t.sum(1, keepdim=True), **keywords),
+        *each(u(3), positive(3), weight=WEIGHT, label_smoothing=0.3),
+        op=lambda x, t, **keywords: F.cross_entropy(
+            x, t / tg.sum(t, axis=min(1, t.ndim - 1), keepdims=True), **keywords
+        ),
+        peer=lambda F, x, t, **keywords: F.cross_entropy(x, t / t.sum(min(1, t.ndim - 1), keepdim=True), **keywords),
     ),
     C(
         "nll_loss",
-        nll_loss,
+        one_row(nll_loss),
         *each(-positive(4, 3), more=(LABELS,)),
         *each(-positive(4, 3), more=(LABELS,), weight=WEIGHT),
         *each(-positive(5, 3), more=(HOLED,), weight=WEIGHT, ignore_index=-100),
         S(-positive(2, 3, 4), more=(GRID,), ignore_index=0),
+        *each(-positive(3), more=(LABEL,)),
+        *each(-positive(3), more=(LABEL,), weight=WEIGHT),
         peer="nll_loss",
         method="complex",
         kinks=(

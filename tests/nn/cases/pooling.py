@@ -11,7 +11,7 @@ from tensorgrad import ShapeError
 from tests.ops.cases.convolution import loop_windows, tupled
 from tests.ops.cases.rows import INF, K, R, Refusal, S, seed, u
 
-from .rows import C, Case
+from .rows import C, Case, also_single
 
 seed("nn.pooling")
 
@@ -33,14 +33,14 @@ def pooled(count: int, reduce: Any, fill: float) -> Any:
         windows = loop_windows(x, kernel, steps, dilation, padding, filling)
         return reduce(windows, axis=tuple(range(-count, 0)))
 
-    return oracle
+    return also_single(oracle, count + 2)
 
 
 def refused(name: str, *shape: int) -> tuple[Refusal, ...]:
     function = getattr(F, name)
     x = np.ones(shape)
     return (
-        R(lambda: function(x[0], 2), ShapeError, name, str(shape[1:]), "x[None]"),
+        R(lambda: function(x[0, 0], 2), ShapeError, name, str(shape[2:]), "one sample"),
         R(lambda: function(x, 9), ShapeError, name, str(shape), "(9,"),
         R(lambda: function(x, 0), ValueError, name, "kernel_size", "0"),
         R(lambda: function(x, 2, stride=0), ValueError, name, "stride"),
@@ -56,6 +56,7 @@ CASES: tuple[Case, ...] = (
         pooled(1, np.max, -INF),
         S(u(2, 3, 6), more=(2,)),
         S(u(1, 2, 7), more=(3,), stride=2, padding=1, dilation=2),
+        S(u(3, 6), more=(2,)),
         peer="max_pool1d",
         kinks=(K(S([[[1.0, 1.0, 0.0, 1.0]]], more=(2,)), [[[0.5, 0.5, 0.0, 1.0]]]),),
         refusals=refused("max_pool1d", 1, 2, 5),
@@ -68,6 +69,7 @@ CASES: tuple[Case, ...] = (
         S(u(1, 2, 5, 6), more=((2, 3),), stride=(1, 2), padding=(1, 0), dilation=(2, 1)),
         S(-u(1, 1, 2, 2, low=1.0, high=2.0), more=(2,), padding=1),
         S(u(0, 2, 4, 4), more=(2,)),
+        S(u(2, 5, 4), more=(3,), stride=(1, 2), padding=1),
         peer="max_pool2d",
         kinks=(
             K(S(TIED, more=(2,), stride=1), [[[[1 / 3, 4 / 3, 0], [4 / 3, 0, 0], [0, 0, 1]]]]),
@@ -81,6 +83,7 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3, 6), more=(2,)),
         S(u(1, 2, 7), more=(3,), stride=2, padding=1),
         S(u(1, 2, 7), more=(3,), stride=2, padding=1, count_include_pad=False),
+        S(u(2, 7), more=(3,), stride=2, padding=1, count_include_pad=False),
         peer="avg_pool1d",
         method="complex",
         refusals=refused("avg_pool1d", 1, 2, 5),
@@ -92,6 +95,8 @@ CASES: tuple[Case, ...] = (
         S(u(1, 2, 5, 5), more=(3,), stride=2, padding=1),
         S(u(1, 2, 5, 5), more=((2, 3),), stride=(1, 2), padding=1, count_include_pad=False),
         S(u(0, 2, 4, 4), more=(2,)),
+        S(u(2, 4, 6), more=(2,)),
+        S(u(2, 5, 4), more=((2, 3),), padding=1, count_include_pad=False),
         peer="avg_pool2d",
         method="complex",
         refusals=refused("avg_pool2d", 1, 2, 5, 5),

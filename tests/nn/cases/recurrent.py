@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,26 @@ def lstm_cell(x: Any, h: Any, cell: Any, w: Any, v: Any, b: Any = None, c: Any =
     i, f, g, o = np.split(total, 4, axis=1)
     cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(cell), cell
+
+
+def of_one(oracle: Any, count: int, axis: int = 0) -> Any:
+    """Make a function of a batch, along an axis of x and the first of ``count`` states, also take one sample."""
+    batch = (slice(None),) * axis
+
+    def called(x: Any, *rest: Any, **keywords: Any) -> Any:
+        if rest[0].ndim == 2:
+            return oracle(x, *rest, **keywords)
+        found = oracle(x[(*batch, None)], *(s[None] for s in rest[:count]), *rest[count:])
+        if not isinstance(found, tuple):
+            return found[0]
+        return tuple(a[(*batch, 0)] if a.ndim == x.ndim + 1 else a[0] for a in found)
+
+    return called
+
+
+def peer_of_one(peer: Any, count: int, axis: int = 0) -> Any:
+    """Do what PyTorch's modules do with one sample; its functions take batches alone."""
+    return lambda functions, *args, **keywords: of_one(partial(peer, functions), count, axis)(*args, **keywords)
 
 
 def along(step: Any, count: int) -> Any:
@@ -97,10 +118,11 @@ def ones(*shape: int) -> Any:
 CASES: tuple[Case, ...] = (
     C(
         "gru_cell",
-        gru_cell,
+        of_one(gru_cell, 1),
         S(u(2, 3), u(2, 2), *weights(3, 3, 2)),
         S(u(2, 3), u(2, 2), *weights(3, 3, 2)[:2]),
-        peer=torch_cell("gru_cell"),
+        S(u(3), u(2), *weights(3, 3, 2)),
+        peer=peer_of_one(torch_cell("gru_cell"), 1),
         refusals=(
             R(
                 lambda: F.gru_cell(ones(2, 3), ones(2, 4), ones(12, 5), ones(12, 4)),
@@ -117,16 +139,19 @@ CASES: tuple[Case, ...] = (
                 ShapeError,
                 "bias_hh has shape (4,), expected (12,)",
             ),
-            R(lambda: F.gru_cell(ones(3), ones(4), ones(12, 3), ones(12, 4)), ShapeError, "gru_cell", "(3,)"),
+            R(lambda: F.gru_cell(ones(3), ones(1, 4), ones(12, 3), ones(12, 4)), ShapeError, "h has", "(1, 4)", "(3,)"),
+            R(lambda: F.gru_cell(ones(1, 1, 3), ones(4), ones(12, 3), ones(12, 4)), ShapeError, "(1, 1, 3)"),
+            R(lambda: F.gru_cell(ones(2), ones(4), ones(12, 3), ones(12, 4)), ShapeError, "weight_ih", "(12, 2)"),
         ),
     ),
     C(
         "lstm_cell",
-        lstm_cell,
+        of_one(lstm_cell, 2),
         S(u(2, 3), u(2, 2), u(2, 2), *weights(4, 3, 2)),
         S(u(2, 3), u(2, 2), u(2, 2), *weights(4, 3, 2)[:2]),
+        S(u(3), u(2), u(2), *weights(4, 3, 2)),
         op=lambda *arrays: paired("lstm_cell")(F, *arrays),
-        peer=torch_cell("lstm_cell"),
+        peer=peer_of_one(torch_cell("lstm_cell"), 2),
         refusals=(
             R(
                 lambda: F.lstm_cell(ones(2, 3), (ones(2, 4), ones(2, 3)), ones(16, 3), ones(16, 4)),
@@ -138,12 +163,15 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "gru",
-        along(gru_cell, 1),
+        of_one(along(gru_cell, 1), 1, axis=1),
         S(u(3, 2, 2), u(2, 2), *weights(3, 2, 2)),
         S(u(2, 3, 2), u(2, 1), *weights(3, 2, 1), batch_first=True),
-        peer=torch_sequence("gru"),
+        S(u(3, 2), u(1), *weights(3, 2, 1)),
+        S(u(3, 2), u(1), *weights(3, 2, 1), batch_first=True),
+        peer=peer_of_one(torch_sequence("gru"), 1, axis=1),
         refusals=(
-            R(lambda: F.gru(ones(2, 3), ones(2, 4), ones(12, 3), ones(12, 4)), ShapeError, "gru", "length", "(2, 3)"),
+            R(lambda: F.gru(ones(2, 3), ones(2, 4), ones(12, 3), ones(12, 4)), ShapeError, "gru: h has", "(2, 4)"),
+            R(lambda: F.gru(ones(3), ones(4), ones(12, 3), ones(12, 4)), ShapeError, "gru", "length", "(3,)"),
             R(
                 lambda: F.gru(ones(0, 2, 3), ones(2, 4), ones(12, 3), ones(12, 4)),
                 ShapeError,
@@ -154,11 +182,12 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "lstm",
-        along(lstm_cell, 2),
+        of_one(along(lstm_cell, 2), 2, axis=1),
         S(u(3, 2, 2), u(2, 2), u(2, 2), *weights(4, 2, 2)),
         S(u(2, 3, 2), u(2, 1), u(2, 1), *weights(4, 2, 1), batch_first=True),
+        S(u(3, 2), u(1), u(1), *weights(4, 2, 1)),
         op=lambda *arrays, **keywords: paired("lstm")(F, *arrays, **keywords),
-        peer=torch_sequence("lstm"),
+        peer=peer_of_one(torch_sequence("lstm"), 2, axis=1),
         refusals=(
             R(
                 lambda: F.lstm(ones(2, 2, 3), (ones(2, 4), ones(2, 4)), ones(12, 3), ones(16, 4)),

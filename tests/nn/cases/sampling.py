@@ -12,7 +12,7 @@ from tensorgrad import ShapeError
 from tests.ops.cases.convolution import loop_overlap, loop_windows, tupled
 from tests.ops.cases.rows import INF, K, R, S, seed, u
 
-from .rows import C, Case
+from .rows import C, Case, also_single
 
 seed("nn.sampling")
 
@@ -95,26 +95,29 @@ CASES: tuple[Case, ...] = (
     ),
     C(
         "unfold",
-        unfold,
+        also_single(unfold, 4),
         S(u(2, 3, 4, 5), more=(2,)),
         S(u(1, 2, 4, 5), more=((2, 3),), dilation=(2, 1), padding=1, stride=(1, 2)),
+        S(u(2, 4, 5), more=((2, 3),), padding=1),
         peer="unfold",
         method="complex",
         refusals=(
             R(lambda: F.unfold(ones(1, 1, 2, 2), 3), ShapeError, "unfold", "(3, 3)", "(1, 1, 2, 2)"),
-            R(lambda: F.unfold(ones(1, 2, 2), 1), ShapeError, "unfold", "(1, 2, 2)"),
+            R(lambda: F.unfold(ones(2, 2), 1), ShapeError, "unfold", "(2, 2)"),
         ),
     ),
     C(
         "fold",
-        fold,
+        also_single(fold, 3),
         S(u(2, 12, 12), more=((4, 5), 2)),
         S(u(1, 12, 8), more=((4, 5), (2, 3)), dilation=(2, 1), padding=(1, 0), stride=(1, 2)),
+        S(u(12, 12), more=((4, 5), 2)),
         peer="fold",
         method="complex",
         refusals=(
             R(lambda: F.fold(ones(1, 4, 5), 3, 2), ShapeError, "fold", "4 windows", "(1, 4, 5)"),
             R(lambda: F.fold(ones(1, 3, 4), 3, 2), ShapeError, "fold", "channels * 4", "(1, 3, 4)"),
+            R(lambda: F.fold(ones(3, 4), 3, 2), ShapeError, "fold", "channels * 4", "got (3, 4)"),
         ),
     ),
     C(
