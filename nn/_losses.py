@@ -198,33 +198,51 @@ class NLLLoss(_Loss):
 class BCELoss(_Loss):
     """Binary cross-entropy of probabilities: :func:`nn.functional.binary_cross_entropy`.
 
+    The weight, which broadcasts to the predictions, is a buffer, or None.
+
     >>> import nn
     >>> round(nn.BCELoss()([0.5], [1.0]).item(), 6)
     0.693147
     """
 
+    weight: tg.Tensor | None = None  # older files have none
+
+    def __init__(self, weight: tg.TensorLike | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self._hold_weight("weight", weight)
+
     def forward(self, p: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
-        return functional.binary_cross_entropy(p, target, **self._held())
+        return functional.binary_cross_entropy(p, target, weight=self.weight, **self._held())
 
 
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of logits: :func:`nn.functional.binary_cross_entropy_with_logits`.
 
-    The weight of positive targets is a buffer, or None.
+    The weight, which broadcasts to the predictions, and the weight of positive targets are buffers, or None.
 
     >>> import nn
     >>> round(nn.BCEWithLogitsLoss()([0.0], [1.0]).item(), 6)
     0.693147
     """
 
+    weight: tg.Tensor | None = None  # older files have none
     pos_weight: tg.Tensor | None
 
-    def __init__(self, *, pos_weight: tg.TensorLike | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: tg.TensorLike | None = None,
+        *,
+        pos_weight: tg.TensorLike | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(reduction=reduction)
+        self._hold_weight("weight", weight)
         self._hold_weight("pos_weight", pos_weight)
 
     def forward(self, logits: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.pos_weight, **self._held())
+        return functional.binary_cross_entropy_with_logits(
+            logits, target, weight=self.weight, pos_weight=self.pos_weight, **self._held()
+        )
 
 
 # --- distributions --------------------------------------------------------------------------------------

@@ -102,3 +102,40 @@ def test_names_of_the_standard():
     assert tg.isdtype(tg.float32, "real floating")
     assert tg.result_type(tg.float32, tg.Tensor(1.0)) == np.float64
     assert (tg.pi, tg.newaxis) == (np.pi, None)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "mean", "cumsum", "cumprod", "cumulative_sum", "cumulative_prod"])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "bool"])
+def test_results_have_the_dtype_that_was_asked_for(name, dtype):
+    values = np.array([3.0, 2.0, 70.0])
+    if (name, dtype) == ("mean", "bool"):
+        return  # NumPy has no answer
+    got, expected = getattr(tg, name)(tg.Tensor(values), dtype=dtype), getattr(np, name)(values, dtype=dtype)
+    assert got.dtype == expected.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(got.data, expected)
+
+
+def test_a_wrong_axis_is_an_index_error_too():
+    for call in (lambda: tg.sum(X, axis=2), lambda: tg.flip(X, axis=-3), lambda: tg.concat([X, X], axis=5)):
+        with pytest.raises(IndexError) as caught:
+            call()
+        assert isinstance(caught.value, tg.ShapeError)
+
+
+def test_copies_and_devices():
+    t = tg.Tensor(X, requires_grad=True)
+    assert tg.astype(t, tg.float64, copy=False) is t
+    assert t.to_device("cpu") is t
+    assert np.shares_memory(tg.reshape(t, (3, 2)).data, t.data)
+    assert not np.shares_memory(tg.reshape(t, (3, 2), copy=True).data, t.data)
+    with pytest.raises(ValueError, match="without a copy"):
+        tg.reshape(t.T, (6,), copy=False)
+    for call in (
+        lambda: t.to_device("gpu"),
+        lambda: tg.zeros(2, device="gpu"),
+        lambda: tg.astype(t, "f4", device="gpu"),
+    ):
+        with pytest.raises(ValueError, match=r"'cpu'.*'gpu'"):
+            call()
+    assert tg.asarray(np.array([True, False]), copy=True).data.tolist() == [True, False]
+    assert tg.__array_namespace_info__().default_device() == "cpu"

@@ -218,9 +218,16 @@ def _hardtanh(graph: Graph, layer: act.Hardtanh, x: Value) -> str:
 
 def _softplus(graph: Graph, layer: act.Softplus, x: Value) -> str:
     if layer.beta == 1:
-        return graph.add("Softplus", x.name)
-    beta = graph.constant(layer.beta)
-    return graph.add("Div", graph.add("Softplus", graph.add("Mul", x.name, beta)), beta)
+        scaled = x.name
+        smooth = graph.add("Softplus", scaled)
+    else:
+        beta = graph.constant(layer.beta)
+        scaled = graph.add("Mul", x.name, beta)
+        smooth = graph.add("Div", graph.add("Softplus", scaled), beta)
+    if layer.threshold is None:
+        return smooth
+    above = graph.add("Greater", scaled, graph.constant(layer.threshold))
+    return graph.add("Where", above, x.name, smooth)
 
 
 def _silu(graph: Graph, layer: act.SiLU, x: Value) -> str:

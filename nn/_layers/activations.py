@@ -179,10 +179,11 @@ class Mish(Module):
 
 
 class Softplus(Module):
-    """``log(1 + exp(beta * x)) / beta``, a smooth :class:`ReLU`; exact for large x, without a threshold.
+    """``log(1 + exp(beta * x)) / beta``, a smooth :class:`ReLU`; exact for large x.
 
     Args:
         beta: positive; the larger, the closer to ReLU.
+        threshold: x itself is the result where ``beta * x`` is above it: in PyTorch 20; None for no threshold.
 
     Raises:
         ValueError: beta is not positive.
@@ -192,18 +193,20 @@ class Softplus(Module):
     Tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+04], dtype=float64)
     """
 
-    def __init__(self, beta: float = 1.0) -> None:
+    threshold: float | None = None  # older files have none
+
+    def __init__(self, beta: float = 1.0, threshold: float | None = None) -> None:
         super().__init__()
         self.beta = number("Softplus", "beta", beta)
         if self.beta <= 0:
             raise ValueError(f"Softplus: beta must be positive, got {beta!r}")
+        self.threshold = None if threshold is None else number("Softplus", "threshold", threshold)
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
-        beta = tg.watch(self, "beta")
-        return tg.softplus(x) if beta == 1 else tg.softplus(tg.multiply(x, beta)) / beta
+        return tg.softplus(x, tg.watch(self, "beta"), tg.watch(self, "threshold"))
 
     def extra_repr(self) -> str:
-        return f"beta={self.beta}"
+        return f"beta={self.beta}" + ("" if self.threshold is None else f", threshold={self.threshold}")
 
 
 class Softsign(Module):

@@ -33,7 +33,9 @@ def loss_of(loss: Any, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
 
 def counted(loss: Any, y: Any) -> float:
     """The divisor of the mean loss: the number of samples, or the sum of their class weights, without ignored ones."""
-    weight, ignored = getattr(loss, "weight", None), getattr(loss, "ignore_index", None)
+    if not hasattr(loss, "ignore_index"):  # a weight then is not one of classes
+        return len(y)
+    weight, ignored = getattr(loss, "weight", None), loss.ignore_index
     if (weight is None and ignored is None) or y.dtype.kind not in "iu":
         return len(y)
     kept = y[y != ignored] if ignored is not None else y

@@ -95,12 +95,15 @@ def smooth_l1_loss(
     return reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
 
 
-def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
-    """``-(t log p + (1 - t) log(1 - p))`` of probabilities.
+def binary_cross_entropy(
+    p: tg.TensorLike, target: tg.TensorLike, *, weight: tg.TensorLike | None = None, reduction: str = "mean"
+) -> tg.Tensor:
+    """``-weight (t log p + (1 - t) log(1 - p))`` of probabilities.
 
-    Logarithms are at least -100 and their slope at most 1e12, as in PyTorch, so that a wrong probability of exactly
-    0 or 1 still has a gradient. Numerically better on logits: :func:`binary_cross_entropy_with_logits`. Shapes and
-    errors as in :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
+    The weight broadcasts to the shape of p, and is cast to its dtype; "mean" divides by the number of elements, as in
+    PyTorch. Logarithms are at least -100 and their slope at most 1e12, as in PyTorch, so that a wrong probability of
+    exactly 0 or 1 still has a gradient. Numerically better on logits: :func:`binary_cross_entropy_with_logits`. Shapes
+    and errors as in :func:`mse_loss`; ValueError for p outside [0, 1] or NaN.
 
     >>> import nn
     >>> round(nn.functional.binary_cross_entropy([0.5], [1.0]).item(), 6)
@@ -112,7 +115,8 @@ def binary_cross_entropy(p: tg.TensorLike, target: tg.TensorLike, *, reduction: 
     check_probabilities(plain_array(p), op=op, instead="binary_cross_entropy_with_logits")
     log_p = _bounded(tg.log(p), p)
     log_q = _bounded(tg.log1p(tg.negative(p)), tg.subtract(1, p))
-    return reduced(-(log_p * target + tg.subtract(1, target) * log_q), reduction, op)
+    loss = -(log_p * target + tg.subtract(1, target) * log_q)
+    return reduced(_rescaled(loss, weight, op, "weight"), reduction, op)
 
 
 def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
@@ -127,6 +131,7 @@ def binary_cross_entropy_with_logits(
     logits: tg.TensorLike,
     target: tg.TensorLike,
     *,
+    weight: tg.TensorLike | None = None,
     pos_weight: tg.TensorLike | None = None,
     reduction: str = "mean",
 ) -> tg.Tensor:
@@ -135,9 +140,10 @@ def binary_cross_entropy_with_logits(
     Args:
         logits: any shape.
         target: probabilities, of the same shape.
+        weight: factors of the losses; broadcasts to the shape of the logits, and is cast to their dtype.
         pos_weight: how much more a target of 1 counts than a target of 0; broadcasts to the shape of the logits, and
             is cast to their dtype.
-        reduction: "mean" over all elements, "sum" or "none".
+        reduction: "mean" over all elements, whatever their weights, "sum" or "none".
 
     Raises ShapeError if shapes do not match, or for the mean over an empty batch.
 
@@ -149,18 +155,20 @@ def binary_cross_entropy_with_logits(
     logits, target = operand(logits), operand(target)
     require_same_shape(logits, target, op)
     # Two softplus rather than one and a product: no cancellation at either end, and no kink at 0.
-    positive = tg.softplus(tg.negative(logits)) * target
-    if pos_weight is not None:
-        positive = positive * _positive_weight(pos_weight, positive, op)
-    return reduced(positive + tg.softplus(logits) * tg.subtract(1, target), reduction, op)
+    positive = _rescaled(tg.softplus(tg.negative(logits)) * target, pos_weight, op, "pos_weight")
+    loss = positive + tg.softplus(logits) * tg.subtract(1, target)
+    return reduced(_rescaled(loss, weight, op, "weight"), reduction, op)
 
 
-def _positive_weight(weight: Any, loss: tg.Tensor, op: str) -> tg.Tensor:
+def _rescaled(loss: tg.Tensor, weight: Any, op: str, name: str) -> tg.Tensor:
+    """Return the losses times the weight, if there is one."""
+    if weight is None:
+        return loss
     weight = operand(weight)
     axes = len(weight.shape)
     if axes > len(loss.shape) or any(own not in (1, n) for own, n in zip(weight.shape, loss.shape[-axes:])):
-        raise tg.ShapeError(f"{op}: pos_weight has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
-    return tg.astype(weight, loss.dtype)
+        raise tg.ShapeError(f"{op}: {name} has shape {weight.shape}, expected one that broadcasts to {loss.shape}")
+    return loss * tg.astype(weight, loss.dtype)
 
 
 # --- distributions --------------------------------------------------------------------------------------

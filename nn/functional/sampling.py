@@ -246,14 +246,16 @@ def grid_sample(
 ) -> tg.Tensor:
     """Images sampled at positions between their pixels (Jaderberg et al., 2015).
 
-    Differentiable with respect to the images and the positions. At a position exactly on a pixel, the derivative with
-    respect to the position is the one towards larger coordinates.
+    Differentiable with respect to the images and, with "bilinear", the positions. At a position exactly on a pixel, the
+    derivative with respect to the position is the one towards larger coordinates; with "nearest" it is 0.
 
     Args:
         x: shape (N, C, height, width).
         grid: shape (N, height', width', 2): x and y of the position, from -1 (left, top) to 1 (right, bottom).
-        mode: "bilinear".
-        padding_mode: values outside the image: "zeros", or "border" for its outermost pixels.
+        mode: "bilinear" interpolates between the four pixels around; "nearest" takes the closest pixel, and of two as
+            close the one with an even index.
+        padding_mode: values outside the image: "zeros", "border" for its outermost pixels, or "reflection" for its
+            mirror images: in the centres of the outermost pixels with align_corners, else in their outer edges.
         align_corners: -1 and 1 are the centres of the outermost pixels (True) or their outer edges (False).
 
     Returns:
@@ -269,10 +271,10 @@ def grid_sample(
     """
     op = "grid_sample"
     given, places = images(x, 2, op), operand(grid)
-    if mode != "bilinear":
-        raise ValueError(f"{op}: mode must be 'bilinear', got {mode!r}")
-    if padding_mode not in ("zeros", "border"):
-        raise ValueError(f"{op}: padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
+    if mode not in ("bilinear", "nearest"):
+        raise ValueError(f"{op}: mode must be 'bilinear' or 'nearest', got {mode!r}")
+    if padding_mode not in ("zeros", "border", "reflection"):
+        raise ValueError(f"{op}: padding_mode must be 'zeros', 'border' or 'reflection', got {padding_mode!r}")
     n, c, height, width = given.shape
     if len(places.shape) != 4 or places.shape[0] != n or places.shape[3] != 2 or not height * width:
         raise tg.ShapeError(
@@ -282,8 +284,9 @@ def grid_sample(
     count = prod(places.shape[1:3])
     pixels = tg.reshape(wide(given), (n, c, height * width))
     flat = tg.reshape(wide(places), (n, 1, count, 2))
-    columns = _coordinate(flat[..., 0], width, padding_mode, align_corners)
-    rows = _coordinate(flat[..., 1], height, padding_mode, align_corners)
+    neighbours = _around if mode == "bilinear" else _closest
+    columns = neighbours(_coordinate(flat[..., 0], width, padding_mode, align_corners), width)
+    rows = neighbours(_coordinate(flat[..., 1], height, padding_mode, align_corners), height)
     result: Any = 0.0
     for row, row_share, row_inside in rows:
         for column, column_share, column_inside in columns:
@@ -292,11 +295,34 @@ def grid_sample(
     return narrow(tg.reshape(result, (n, c, *places.shape[1:3])), given, places)
 
 
-def _coordinate(place: Any, length: int, padding_mode: str, align_corners: bool) -> list[tuple[Any, Any, Any]]:
-    """Return the two pixels next to a position along one axis: index, share, and whether the pixel exists."""
+def _coordinate(place: Any, length: int, padding_mode: str, align_corners: bool) -> Any:
+    """Return the position along one axis in pixels, brought into the image unless the padding is zeros."""
     at = (place + 1) * ((length - 1) / 2) if align_corners else ((place + 1) * length - 1) / 2
-    if padding_mode == "border":
-        at = tg.clip(at, 0.0, float(length - 1))
+    if padding_mode == "reflection":
+        at = _reflected(at, 0.0, length - 1.0) if align_corners else _reflected(at, -0.5, length - 0.5)
+    return at if padding_mode == "zeros" else tg.clip(at, 0.0, float(length - 1))
+
+
+def _reflected(at: Any, low: float, high: float) -> Any:
+    """Return where a position is after as many reflections at both ends as it takes."""
+    if low == high:
+        return tg.zeros_like(at) + low
+    span = high - low
+    times = np.floor((tg.array_of(at) - low) / span)
+    odd = times % 2
+    # Each reflection keeps the distance from an end, so that the slope is 1 or -1.
+    return tg.subtract(at, low) * (1 - 2 * odd) + np.where(odd != 0, high + times * span, low - times * span)
+
+
+def _closest(at: Any, length: int) -> list[tuple[Any, Any, Any]]:
+    """Return the pixel closest to a position, as :func:`_around` does; the share is 1, with a gradient of 0."""
+    number = np.rint(tg.array_of(at))
+    inside = (number >= 0) & (number < length)
+    return [(np.where(inside, number, 0).astype(np.intp), tg.zeros_like(at) + 1.0, inside)]
+
+
+def _around(at: Any, length: int) -> list[tuple[Any, Any, Any]]:
+    """Return the two pixels next to a position along one axis: index, share, and whether the pixel exists."""
     below = np.floor(tg.array_of(at))
     share = tg.subtract(at, below)
     found = []

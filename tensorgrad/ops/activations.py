@@ -13,9 +13,11 @@ from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_li
 from ..engine.shapes import normalised_axis
 from ..engine.staging import indivisible
 from ..errors import ShapeError
-from .arithmetic import multiply, negative
+from .arithmetic import divide, multiply, negative
+from .compare import greater
 from .complexes import real_only, refuse_complex
 from .reductions import narrow, wide
+from .selection import where
 from .splitting import split
 from .tails import MANY, in_one_piece, log_total, slope_of_sigmoid
 from .views import shaped
@@ -118,13 +120,35 @@ def _d_log_sigmoid(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 
 @unary(real_only("softplus", lambda a: np.logaddexp(a, 0)), _d_softplus)
-def softplus(x: TensorLike, /) -> Tensor:
-    """``log(1 + exp(x))``, a smooth :func:`relu`.
+def _softplus(x: TensorLike, /) -> Tensor: ...
+
+
+def softplus(x: TensorLike, /, beta: float = 1.0, threshold: float | None = None) -> Tensor:
+    """``log(1 + exp(beta * x)) / beta``, a smooth :func:`relu`; exact for x of any magnitude.
+
+    Args:
+        x: any shape.
+        beta: positive; the larger, the closer to relu.
+        threshold: x itself is the result where ``beta * x`` is above it, with a jump there, as in PyTorch, whose
+            default is 20; None for no threshold, and no jump.
+
+    Raises:
+        ValueError: beta is not positive.
 
     >>> import tensorgrad as tg
     >>> tg.softplus([-10000.0, 0.0, 10000.0])
     Tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+04], dtype=float64)
+    >>> tg.softplus([0.0, 3.0], beta=2.0, threshold=5.0)
+    Tensor([0.34657359, 3.        ], dtype=float64)
     """
+    if beta == 1 and threshold is None:
+        return _softplus(x)
+    if not beta > 0:
+        raise ValueError(f"softplus: beta must be positive, got {beta!r}")
+    source = shaped(x, "softplus")
+    scaled = multiply(source, beta)
+    smooth = divide(_softplus(scaled), beta)
+    return smooth if threshold is None else where(greater(scaled, threshold), source, smooth)
 
 
 @unary(real_only("log_sigmoid", lambda a: -np.logaddexp(-a, 0)), _d_log_sigmoid)

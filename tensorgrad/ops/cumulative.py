@@ -12,7 +12,7 @@ from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .complexes import real_only
 from .nan import filled
-from .reductions import narrow, wide
+from .reductions import in_dtype, narrow, wide
 from .shaping import astype, ravel
 from .tails import over_one_and_exp
 from .views import shaped
@@ -37,7 +37,7 @@ def cumsum(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None
     >>> tg.cumsum([1.0, 2.0, 3.0])
     Tensor([1., 3., 6.], dtype=float64)
     """
-    return _running("cumsum", *_along("cumsum", x, axis, True, dtype), False)
+    return in_dtype(_running("cumsum", *_along("cumsum", x, axis, True, dtype), False), dtype)
 
 
 def cumulative_sum(
@@ -54,7 +54,9 @@ def cumulative_sum(
     >>> tg.cumulative_sum([1.0, 2.0, 3.0], include_initial=True)
     Tensor([0., 1., 3., 6.], dtype=float64)
     """
-    return _running("cumulative_sum", *_along("cumulative_sum", x, axis, False, dtype), include_initial)
+    return in_dtype(
+        _running("cumulative_sum", *_along("cumulative_sum", x, axis, False, dtype), include_initial), dtype
+    )
 
 
 def _running(op: str, x: Any, axis: int, include_initial: bool) -> Tensor:
@@ -101,7 +103,9 @@ def nancumsum(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | N
     >>> tg.nancumsum([1.0, float("nan"), 3.0])
     Tensor([1., 1., 4.], dtype=float64)
     """
-    return _running("nancumsum", *_along("nancumsum", filled(x, "nancumsum", 0), axis, True, dtype), False)
+    return in_dtype(
+        _running("nancumsum", *_along("nancumsum", filled(x, "nancumsum", 0), axis, True, dtype), False), dtype
+    )
 
 
 def nancumprod(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -112,7 +116,7 @@ def nancumprod(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | 
     Tensor([2., 2., 6.], dtype=float64)
     """
     source, axis = _along("nancumprod", filled(x, "nancumprod", 1), axis, True, dtype)
-    return _running_product("nancumprod", source, axis, False)
+    return in_dtype(_running_product("nancumprod", source, axis, False), dtype)
 
 
 # --- running products and similar -----------------------------------------------------------------------
@@ -162,7 +166,7 @@ def cumprod(x: TensorLike, /, axis: int | None = None, *, dtype: DTypeLike | Non
     >>> x.grad
     array([ 1., 10.,  0.])
     """
-    return _running_product("cumprod", *_along("cumprod", x, axis, True, dtype), False)
+    return in_dtype(_running_product("cumprod", *_along("cumprod", x, axis, True, dtype), False), dtype)
 
 
 def cumulative_prod(
@@ -179,7 +183,9 @@ def cumulative_prod(
     >>> tg.cumulative_prod([1.0, 2.0, 3.0], include_initial=True)
     Tensor([1., 1., 2., 6.], dtype=float64)
     """
-    return _running_product("cumulative_prod", *_along("cumulative_prod", x, axis, False, dtype), include_initial)
+    return in_dtype(
+        _running_product("cumulative_prod", *_along("cumulative_prod", x, axis, False, dtype), include_initial), dtype
+    )
 
 
 def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:

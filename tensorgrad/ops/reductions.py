@@ -117,6 +117,20 @@ def _given(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral:
     return choose(mask, source, neutral)
 
 
+def _half(x: Any) -> DTypeLike | None:
+    """float16 for what was computed in float32 on its behalf."""
+    return np.float16 if x.dtype == np.float16 else None
+
+
+def in_dtype(result: Any, dtype: DTypeLike | None) -> Tensor:
+    """A result in the dtype that was asked for: sums of small integers and booleans are wider.
+
+    >>> in_dtype(sum([True, True]), np.int8).dtype
+    dtype('int8')
+    """
+    return result if dtype is None else astype(result, dtype, copy=False)
+
+
 def sum(
     x: TensorLike,
     /,
@@ -137,7 +151,7 @@ def sum(
     """
     if dtype is not None or where is not None or initial is not None:
         total = sum(_given("sum", x, dtype, where, 0), axis, keepdims=keepdims)
-        return total if initial is None else add(total, initial)
+        return in_dtype(total if initial is None else add(total, initial), dtype)
     source = shaped(x, "sum")
     facts = Reduced("sum", source, axis, keepdims)
 
@@ -169,9 +183,10 @@ def mean(
     """
     if where is not None:
         kept = _given("mean", x, dtype, where, 0)
-        return divide(sum(wide(kept), axis, keepdims=keepdims), _counted("mean", kept, axis, keepdims, where, 0))
+        total = sum(wide(kept), axis, keepdims=keepdims)
+        return in_dtype(divide(total, _counted("mean", kept, axis, keepdims, where, 0)), dtype or _half(kept))
     if dtype is not None:
-        return mean(astype(shaped(x, "mean"), dtype), axis, keepdims=keepdims)
+        return in_dtype(mean(astype(shaped(x, "mean"), dtype), axis, keepdims=keepdims), dtype)
     source = shaped(x, "mean")
     facts = Reduced("mean", source, axis, keepdims)
     facts.nonempty()
@@ -224,12 +239,12 @@ def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
 
 
 def _variance_where(x: TensorLike, axis: Axis, ddof: float, keepdims: bool, where: TensorLike) -> Tensor:
-    kept = wide(_given("var", x, None, where, 0))
+    given = _given("var", x, None, where, 0)
+    kept = wide(given)
     centre = divide(sum(kept, axis, keepdims=True), _counted("var", kept, axis, True, where, 0))
     squares = square(magnitude(subtract(kept, centre))) if kept.dtype.kind == "c" else square(subtract(kept, centre))
-    return divide(
-        sum(squares, axis, keepdims=keepdims, where=where), _counted("var", kept, axis, keepdims, where, ddof)
-    )
+    total = sum(squares, axis, keepdims=keepdims, where=where)
+    return in_dtype(divide(total, _counted("var", kept, axis, keepdims, where, ddof)), _half(given))
 
 
 def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
@@ -348,7 +363,7 @@ def prod(
     """
     if dtype is not None or where is not None or initial is not None:
         product = product_over("prod", _given("prod", x, dtype, where, 1), axis, keepdims)
-        return product if initial is None else multiply(product, initial)
+        return in_dtype(product if initial is None else multiply(product, initial), dtype)
     return product_over("prod", x, axis, keepdims)
 
 

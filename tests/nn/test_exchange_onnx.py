@@ -115,6 +115,8 @@ LAYERS = {
     "mish": ((3,), nn.Mish(), "Softplus Tanh Mul"),
     "softplus": ((3,), nn.Softplus(), "Softplus"),
     "softplus, steeper": ((3,), nn.Softplus(2.5), "Mul Softplus Div"),
+    "softplus, straight above a threshold": ((3,), nn.Softplus(threshold=0.25), "Softplus Greater Where"),
+    "softplus, steeper and straight": ((3,), nn.Softplus(2.5, 0.25), "Mul Softplus Div Greater Where"),
     "softsign": ((3,), nn.Softsign(), "Softsign"),
     "hardtanh": ((3,), nn.Hardtanh(-0.5, 0.75), "Clip"),
     "sigmoid": ((3,), nn.Sigmoid(), "Sigmoid"),

@@ -253,7 +253,7 @@ MODELS = {
     "slopes": ((5, 3), [layer("PReLU"), layer("Linear", 3, 4), layer("PReLU", 4)]),
     "a constant each": (
         (5, 3),
-        [layer("LeakyReLU", 0.2), layer("ELU", 0.5), layer("Softplus", 2.0), layer("Hardtanh", -0.4, 0.7)],
+        [layer("LeakyReLU", 0.2), layer("ELU", 0.5), layer("Softplus", 2.0, 0.3), layer("Hardtanh", -0.4, 0.7)],
     ),
     "gelu": ((5, 3), [layer("Linear", 3, 4), layer("GELU"), layer("GELU", approximate="tanh")]),
     "activations": (

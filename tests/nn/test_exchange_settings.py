@@ -75,7 +75,6 @@ OTHERS = {
     ),
     "kind of a window": (layer("AvgPool2d", 2), layer("MaxPool2d", 2), "0: class AvgPool2d, expected MaxPool2d"),
     "kind of any layer": (layer("Identity"), layer("Flatten"), "0: class Identity, expected Flatten"),
-    "threshold": (layer("Softplus", threshold=0.1), layer("Softplus"), "0.threshold: is 0.1, expected at least 20"),
     "an activation more": (layer("ReLU"), layer("Sequential"), "0: class ReLU, but there is nothing at that path here"),
 }
 

@@ -32,6 +32,16 @@ def test_the_loss_is_that_of_all_samples_however_they_are_cut(loss):
     assert first.history["loss"] == pytest.approx(second.history["loss"], rel=1e-6)
 
 
+def test_a_weight_of_outputs_is_none_of_classes():
+    """Targets of 0 and 1 as integers do not index it, and the mean is over all elements, whatever they weigh."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(10, 3)), rng.integers(0, 2, (10, 2))
+    model = nn.Model(nn.MLP([3, 2], dtype=np.float64, rng=0), loss={"name": "bce_with_logits", "weight": [1.0, 3.0]})
+    whole = nn.functional.binary_cross_entropy_with_logits(model.predict(X), Y, weight=[1.0, 3.0]).item()
+    assert model.evaluate(X, Y, batch_size=4)["loss"] == pytest.approx(whole, rel=1e-12)
+    assert model.evaluate(X, Y, sample_weight=np.ones(10), batch_size=4)["loss"] == pytest.approx(whole, rel=1e-12)
+
+
 def test_a_divergence_by_the_batch_keeps_its_meaning_with_weights():
     rng = np.random.default_rng(0)
     X, P = rng.normal(size=(6, 4)), rng.dirichlet(np.ones(3), size=6)

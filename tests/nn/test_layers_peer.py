@@ -149,6 +149,7 @@ PAIRS = [
     Pair("silu", nn.SiLU, lambda t: t.SiLU(), (5, 4)),
     Pair("mish", nn.Mish, lambda t: t.Mish(), (5, 4)),
     Pair("softplus", nn.Softplus, lambda t: t.Softplus(threshold=100), (5, 4)),
+    Pair("softplus-threshold", lambda: nn.Softplus(2.5, 0.5), lambda t: t.Softplus(2.5, 0.5), (5, 4)),
     Pair("softplus-beta", lambda: nn.Softplus(2.5), lambda t: t.Softplus(2.5, threshold=100), (5, 4)),
     Pair("softsign", nn.Softsign, lambda t: t.Softsign(), (5, 4)),
     Pair("hardtanh", lambda: nn.Hardtanh(-0.5, 0.25), lambda t: t.Hardtanh(-0.5, 0.25), (5, 4)),

@@ -23,8 +23,8 @@ FUNCTIONS = {
         {"weight": WEIGHT, "label_smoothing": 0.2, "ignore_index": 1},
     ),
     "nll": ("nll_loss", (np.log(P), LABELS), {"weight": WEIGHT, "ignore_index": 1}),
-    "bce": ("binary_cross_entropy", (P, SOFT), {}),
-    "bce_with_logits": ("binary_cross_entropy_with_logits", (LOGITS, SOFT), {"pos_weight": WEIGHT}),
+    "bce": ("binary_cross_entropy", (P, SOFT), {"weight": WEIGHT}),
+    "bce_with_logits": ("binary_cross_entropy_with_logits", (LOGITS, SOFT), {"weight": WEIGHT, "pos_weight": WEIGHT}),
     "kl_div": ("kl_div", (np.log(P), np.log(SOFT)), {"log_target": True}),
     "hinge": ("hinge_loss", (PREDICTION, SIGNS), {}),
     "gaussian_nll": ("gaussian_nll_loss", (PREDICTION, TARGET, P), {"full": True, "eps": 0.3}),
@@ -48,6 +48,14 @@ def test_modules_are_the_functions(name, reduction):
         assert f"reduction={reduction!r}" in repr(module)
     with pytest.raises(ValueError, match=f"{LOSSES[name].__name__}: reduction must be .*'average'"):
         LOSSES[name](reduction="average")
+
+
+def test_layers_of_older_files_lack_what_is_new_and_work_as_before():
+    bce, softplus = nn.BCELoss(), nn.Softplus(2.0)
+    del bce.__dict__["weight"], softplus.__dict__["threshold"]
+    assert bce([0.5], [1.0]).item() == nn.BCELoss()([0.5], [1.0]).item()
+    assert softplus([0.5, 50.0]).data.tolist() == nn.Softplus(2.0)([0.5, 50.0]).data.tolist()
+    assert repr(softplus) == "Softplus(beta=2.0)"
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)

@@ -104,24 +104,36 @@ CASES: tuple[Case, ...] = (
     ),
     loss(
         "binary_cross_entropy",
-        lambda p, t: -(t * np.log(p) + (1 - t) * np.log1p(-p)),
+        lambda p, t, weight=1.0: -weight * (t * np.log(p) + (1 - t) * np.log1p(-p)),
         *each(u(4, 3, low=0.1, high=0.9), more=(u(4, 3, low=0.0, high=1.0),)),
+        *each(u(4, 3, low=0.1, high=0.9), more=(u(4, 3, low=0.0, high=1.0),), weight=WEIGHT),
+        S(u(4, 3, low=0.1, high=0.9), more=(u(4, 3, low=0.0, high=1.0),), weight=positive(4, 1)),
         kinks=(
             K(
                 S([0.0, 1.0, 0.0, 1.0], more=(np.array([0.0, 1.0, 1.0, 0.0]),), reduction="sum"),
                 [1.0, -1.0, -1e12, 1e12],
             ),
         ),
-        refusals=(R(lambda: F.binary_cross_entropy([1.5], [1.0]), ValueError, "1.5", "with_logits"),),
+        refusals=(
+            R(lambda: F.binary_cross_entropy([1.5], [1.0]), ValueError, "1.5", "with_logits"),
+            R(
+                lambda: F.binary_cross_entropy([0.5, 0.5], [1.0, 0.0], weight=np.ones((2, 1))),
+                ShapeError,
+                "binary_cross_entropy: weight has shape (2, 1)",
+                "(2,)",
+            ),
+        ),
     ),
     loss(
         "binary_cross_entropy_with_logits",
-        lambda x, t, pos_weight=1.0: (
-            -(pos_weight * t * scipy.special.log_expit(x) + (1 - t) * scipy.special.log_expit(-x))
+        lambda x, t, weight=1.0, pos_weight=1.0: (
+            -weight * (pos_weight * t * scipy.special.log_expit(x) + (1 - t) * scipy.special.log_expit(-x))
         ),
         *each(u(4, 3), u(4, 3, low=0.0, high=1.0)),
         *each(u(4, 3), u(4, 3, low=0.0, high=1.0), pos_weight=WEIGHT),
         S(u(4, 3), u(4, 3, low=0.0, high=1.0), pos_weight=positive(4, 1)),
+        *each(u(4, 3), u(4, 3, low=0.0, high=1.0), weight=WEIGHT),
+        S(u(4, 3), u(4, 3, low=0.0, high=1.0), weight=positive(4, 3), pos_weight=WEIGHT),
         S(u(4, 3), u(4, 3, low=0.0, high=1.0), pos_weight=np.array(3.0)),
         kinks=(
             K(S([1e4, -1e4], more=(np.array([0.0, 0.0]),), reduction="sum"), [1.0, 0.0]),

@@ -69,11 +69,23 @@ def grid_sample(
             (g + 1) / 2 * (length - 1) if align_corners else ((g + 1) * length - 1) / 2
             for g, length in ((gx, w), (gy, h))
         )
-        if padding_mode == "border":
+        if padding_mode == "reflection":
+            px, py = (mirrored(p, n, align_corners) for p, n in ((px, w), (py, h)))
+        if padding_mode != "zeros":
             px, py = min(max(px, 0), w - 1), min(max(py, 0), h - 1)
+        if mode == "nearest":
+            px, py = round(px), round(py)
         for k, m in product(range(h), range(w)):
             result[b, :, i, j] += x[b, :, k, m] * max(0, 1 - abs(px - m)) * max(0, 1 - abs(py - k))
     return result
+
+
+def mirrored(place: float, length: int, align_corners: bool) -> float:
+    """Walk back and forth between the ends."""
+    low, high = (0.0, length - 1.0) if align_corners else (-0.5, length - 0.5)
+    while high > low and not low <= place <= high:
+        place = 2 * low - place if place < low else 2 * high - place
+    return place if high > low else low
 
 
 def ones(*shape: int) -> Any:
@@ -152,6 +164,20 @@ CASES: tuple[Case, ...] = (
         S(u(2, 2, 3, 4), u(2, 2, 3, 2, low=-1.3, high=1.3)),
         S(u(1, 2, 3, 4), u(1, 2, 3, 2), padding_mode="border"),
         S(u(1, 1, 1, 1), u(1, 1, 1, 2, low=-0.5, high=0.5)),
+        S(u(2, 2, 3, 4), u(2, 2, 3, 2, low=-4.0, high=4.0), padding_mode="reflection"),
+        S(u(2, 2, 3, 4), u(2, 2, 3, 2, low=-4.0, high=4.0), padding_mode="reflection", align_corners=True),
+        S(u(1, 2, 1, 4), u(1, 2, 3, 2, low=-3.0, high=3.0), padding_mode="reflection", align_corners=True),
+        *(
+            S(
+                u(2, 2, 3, 4),
+                u(2, 1, 3, 2, low=-3.0, high=3.0),
+                mode="nearest",
+                padding_mode=padding,
+                align_corners=align,
+            )
+            for padding in ("zeros", "border", "reflection")
+            for align in (False, True)
+        ),
         op=lambda x, grid, **keywords: F.grid_sample(x, grid, **keywords),
         peer=lambda F, x, grid, **keywords: F.grid_sample(x, grid, **{"align_corners": False} | keywords),
         kinks=(
@@ -160,16 +186,22 @@ CASES: tuple[Case, ...] = (
                 [[[[0.0, 1.0, 0.0]]]],
                 [[[[1.0, 0.0]]]],
             ),
+            # as close to two pixels: the even one
+            K(
+                S([[[[1.0, 3.0, 5.0]]]], [[[[-0.5, 0.0], [0.5, 0.0]]]], mode="nearest", align_corners=True),
+                [[[[1.0, 0.0, 1.0]]]],
+                [[[[0.0, 0.0], [0.0, 0.0]]]],
+            ),
             K(S([[[[1.0, INF]]]], [[[[-3.0, 0.0]]]]), [[[[0.0, 0.0]]]], [[[[0.0, 0.0]]]]),
         ),
         refusals=(
             R(lambda: F.grid_sample(ones(2, 1, 3, 3), ones(1, 2, 2, 2)), ShapeError, "(2, height", "(1, 2, 2, 2)"),
             R(lambda: F.grid_sample(ones(1, 3, 3), ones(1, 2, 2, 2)), ShapeError, "grid_sample", "(1, 3, 3)"),
-            R(lambda: F.grid_sample(ones(1, 1, 3, 3), ones(1, 2, 2, 2), mode="nearest"), ValueError, "'nearest'"),
+            R(lambda: F.grid_sample(ones(1, 1, 3, 3), ones(1, 2, 2, 2), mode="bicubic"), ValueError, "'bicubic'"),
             R(
-                lambda: F.grid_sample(ones(1, 1, 3, 3), ones(1, 2, 2, 2), padding_mode="reflection"),
+                lambda: F.grid_sample(ones(1, 1, 3, 3), ones(1, 2, 2, 2), padding_mode="reflect"),
                 ValueError,
-                "'reflection'",
+                "'reflection', got 'reflect'",
             ),
         ),
     ),

@@ -76,7 +76,31 @@ CASES: tuple[Case, ...] = (
             K(S([0.0, -1.0, 2.0], alpha=0.2), [0.2, 0.2, 1.0]),
         ),
     ),
-    unary("softplus", loop_softplus, method="central", kinks=(K(S([1e4, -1e4]), [1.0, 0.0]),)),
+    C(
+        "softplus",
+        lambda x, beta=1.0, threshold=INF: np.where(
+            beta * x > threshold, x, loop_softplus(beta * np.minimum(x, threshold / beta)) / beta
+        ),
+        S(u(2, 3)),
+        S(u()),
+        S(u(0, 3)),
+        S(u(3, 1)[::-1].T),
+        S(u(2, 3), beta=2.5),
+        S(u(2, 3), threshold=20.0),
+        S(np.array([-3.0, -0.3, 0.4, 0.6, 7.0]), beta=2.0, threshold=1.0),
+        S(u(2, 3), threshold=0.0),
+        method="central",
+        kinks=(
+            K(S([1e4, -1e4]), [1.0, 0.0]),
+            K(S([1e4, -1e4], beta=0.5), [1.0, 0.0]),
+            K(S([0.0], beta=3.0), [0.5]),
+            K(S([1e4, 0.5, -1e4], beta=2.0, threshold=1.0), [1.0, 1 / (1 + np.exp(-1.0)), 0.0]),
+        ),
+        refusals=(
+            R(lambda: tg.softplus([1.0], beta=0.0), ValueError, "softplus", "beta", "0.0"),
+            R(lambda: tg.softplus([1.0], beta=np.nan), ValueError, "softplus", "beta", "nan"),
+        ),
+    ),
     unary("log_sigmoid", scipy.special.log_expit, method="central", kinks=(K(S([1e4, -1e4]), [0.0, 1.0]),)),
     *(
         C(
