@@ -107,7 +107,7 @@ def test_the_gradients_are_the_conjugates_of_pytorchs(name):
         np.testing.assert_allclose(np.zeros(want.shape) if got is None else got, want.conj(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", [case for case in ALL if case.orders], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in ALL if case.orders and case.honest], ids=lambda case: case.name)
 def test_every_operation_is_right_for_complex_numbers_or_refuses_them(case):
     sample = case.samples[0]
     arrays = [a * np.exp(0.4j) for a in sample.arrays]
