@@ -192,12 +192,11 @@ def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training
         if like is not None and shape[1] != like.shape[0]:
             raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
     if training and prod((shape[0], *shape[2:])) < 2:
+        if running_mean is None:
+            raise tg.ShapeError(f"batch_norm: a batch needs more than 1 row to compute a variance, got shape {shape}")
         raise tg.ShapeError(
             f"batch_norm: training needs more than 1 row in a batch to compute a variance, got shape {shape}; drop the "
             "last, smaller batch, or call eval() to use the running statistics"
-            if running_mean is not None
-            else f"batch_norm: without running statistics a batch needs more than 1 row to compute a variance, got shape "
-            f"{shape}"
         )
 
 

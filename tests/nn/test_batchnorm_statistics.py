@@ -96,16 +96,14 @@ def test_without_statistics_evaluation_takes_the_batchs_own():
     np.testing.assert_array_equal(layer.eval()(x).data, layer.train()(x).data)
     assert not list(layer.buffers())
     assert repr(layer) == "BatchNorm(3, momentum=0.9, eps=1e-05, track_running_stats=False)"
-    with pytest.raises(tg.ShapeError, match="more than 1 row"):
+    with pytest.raises(tg.ShapeError, match="batch_norm: a batch needs more than 1 row"):
         layer.eval()(np.ones((1, 3)))
 
 
 def test_a_mean_over_all_batches_needs_its_count():
     layer = nn.BatchNorm(3)
     layer.momentum = None
-    with pytest.raises(
-        ValueError, match=r"momentum=None.* needs num_batches_tracked.*nn\.BatchNorm\(\.\.\., momentum=N"
-    ):
+    with pytest.raises(ValueError, match=r"momentum=None.* needs num_batches_tracked.*nn\.BatchNorm\("):
         layer(np.ones((2, 3), np.float32))
     count, mean, var = np.array(0), np.zeros(3), np.ones(3)
     for x in batches(2):
