@@ -60,9 +60,25 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> str:
 
 
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> str:
+    if layer.running_mean is None:
+        return _batch_norm_of_batch(graph, layer, x)
     names = ("gamma", "beta", "running_mean", "running_var")
     arrays = [_learned_or(graph, layer, name, name == "gamma", (layer.num_features,)) for name in names]
     return graph.add("BatchNormalization", x.name, *arrays, epsilon=_epsilon(layer.eps))
+
+
+def _batch_norm_of_batch(graph: Graph, layer: BatchNorm, x: Value) -> str:
+    """Without running statistics, those of the batch that the graph is run on."""
+    axes = [0, *range(2, len(x.shape))]
+    wide = np.promote_types(graph.dtype, np.float32)
+    values = _cast(graph, x.name, graph.dtype, wide)
+    centred = graph.add("Sub", values, graph.add("ReduceMean", values, axes=axes, keepdims=1))
+    spread = _root_mean_square(graph, centred, axes, _epsilon(layer.eps))
+    result = _cast(graph, graph.add("Div", centred, spread), wide, graph.dtype)
+    laid = (layer.num_features, *(1,) * (len(x.shape) - 2))
+    if layer.gamma is not None:
+        result = graph.add("Mul", result, graph.tensor("gamma", layer.gamma, laid))
+    return result if layer.beta is None else graph.add("Add", result, graph.tensor("beta", layer.beta, laid))
 
 
 def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> str:

@@ -99,10 +99,14 @@ def _own(module: Module) -> Iterator[Entry]:
         yield Entry(names.get(name, name), (parameter,), isinstance(module, Linear) and name == "W")
     for name in module._buffers:
         yield Entry(names.get(name, name), (getattr(module, name),))
-    if isinstance(module, BatchNorm):
+    if isinstance(module, BatchNorm) and module.running_mean is not None and module.num_batches_tracked is None:
         yield Entry("num_batches_tracked", ())
     if isinstance(module, MultiheadAttention):
         projections = [getattr(module, name) for name in _PROJECTIONS]
-        yield Entry("in_proj_weight", tuple(projection.W for projection in projections), True)
+        if module.kdim == module.vdim == module.embed_dim:
+            yield Entry("in_proj_weight", tuple(projection.W for projection in projections), True)
+        else:
+            for name, projection in zip("qkv", projections, strict=True):
+                yield Entry(f"{name}_proj_weight", (projection.W,), True)
         if all(projection.b is not None for projection in projections):
             yield Entry("in_proj_bias", tuple(projection.b for projection in projections))

@@ -145,6 +145,8 @@ def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
     for name, ours in _ALWAYS.items():
         if getattr(other, name, ours) != ours:
             yield f"{name}: is {getattr(other, name)!r}, expected {ours!r}"
+    if kind is BatchNorm and (module.momentum is None) != (other.momentum is None):
+        yield f"momentum: is {other.momentum!r}, expected {'None' if module.momentum is None else 'a number'}"
     if isinstance(module, Conv1d | Conv2d) and _padded(module, other.padding) != _padded(module, module.padding):
         yield f"padding: is {other.padding!r}, expected {module.padding!r}"
 
@@ -170,9 +172,7 @@ def _without_place(others: dict[str, Any], places: set[str]) -> list[str]:
 
 def _converted(kind: type[Module], name: str, value: Any) -> Any:
     if name == "momentum":
-        if value is None:
-            raise ValueError("is None, a cumulative average, which BatchNorm here lacks; set a number")
-        return 1.0 - value
+        return None if value is None else 1.0 - value
     if name in ("p", "dropout"):
         return probability(kind.__name__, "p", value)
     if name == "axis" and value is None:

@@ -23,13 +23,15 @@ class MultiheadAttention(Module):
     Each head works on its share of three projections of the inputs; a fourth projection mixes their results. The batch
     axis comes first.
 
-    Shapes: query (N, L, embed_dim), key and value (N, S, embed_dim), result like query; one sample has no axis N.
+    Shapes: query (N, L, embed_dim), key (N, S, kdim), value (N, S, vdim), result like query; one sample has no axis N.
 
     Args:
-        embed_dim: features of the inputs and of the result.
+        embed_dim: features of the query and of the result.
         num_heads: number of heads, each with an equal share of the features.
         dropout: probability of dropping a weight in training, in [0, 1).
         bias: add a bias to each projection, initially zero.
+        kdim: features of the key; None for embed_dim.
+        vdim: features of the value; None for embed_dim.
         init: of the weights of the projections, as in :class:`Linear`.
         dtype: of the parameters.
         rng: generator or seed for weights and dropout; None draws a fresh seed.
@@ -56,6 +58,8 @@ class MultiheadAttention(Module):
         dropout: float = 0.0,
         bias: bool = True,
         *,
+        kdim: int | None = None,
+        vdim: int | None = None,
         init: init.Init = "glorot_uniform",
         dtype: DTypeLike = np.float32,
         rng: init.Seed = None,
@@ -67,9 +71,23 @@ class MultiheadAttention(Module):
             raise ValueError(f"MultiheadAttention: num_heads={num_heads} does not divide embed_dim={embed_dim}")
         self.dropout = probability("MultiheadAttention", "dropout", dropout)
         self.rng = np.random.default_rng(rng)
+        widths = [self.embed_dim] * 4
+        for place, name, width in ((1, "kdim", kdim), (2, "vdim", vdim)):
+            if width is not None:
+                widths[place] = count("MultiheadAttention", name, width)
         self.query_proj, self.key_proj, self.value_proj, self.out_proj = (
-            Linear(self.embed_dim, self.embed_dim, bias=bias, init=init, dtype=dtype, rng=self.rng) for _ in range(4)
+            Linear(width, self.embed_dim, bias=bias, init=init, dtype=dtype, rng=self.rng) for width in widths
         )
+
+    @property
+    def kdim(self) -> int:
+        """Features of the key."""
+        return self.key_proj.in_features
+
+    @property
+    def vdim(self) -> int:
+        """Features of the value."""
+        return self.value_proj.in_features
 
     def forward(
         self,
@@ -99,7 +117,8 @@ class MultiheadAttention(Module):
         return tg.swapaxes(parts, -2, -3)
 
     def extra_repr(self) -> str:
-        return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"
+        others = "".join(f", {name}={n}" for name in ("kdim", "vdim") if (n := getattr(self, name)) != self.embed_dim)
+        return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}{others}"
 
     def brief(self) -> str:
         return f"{type(self).__name__} {self.embed_dim}, {self.num_heads} heads"

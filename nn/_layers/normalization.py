@@ -30,10 +30,13 @@ class BatchNorm(Module):
 
     Args:
         num_features: length of the second axis of x.
-        momentum: the weight of the old running value, in [0, 1]; PyTorch's ``momentum`` is one minus this.
+        momentum: the weight of the old running value, in [0, 1]; PyTorch's ``momentum`` is one minus this. None, as in
+            PyTorch, for running values that are means over all batches so far, counted in the buffer
+            ``num_batches_tracked``.
         eps: added to the variance. With 0, a constant feature yields beta and no gradient.
         affine: learn gamma (initially 1) and beta (initially 0).
         unbiased: divide the running variance by n - 1 (as PyTorch does) instead of n.
+        track_running_stats: keep running statistics; without, the batch's own are used in evaluation, too.
         dtype: of parameters and running statistics.
 
     Raises:
@@ -49,31 +52,38 @@ class BatchNorm(Module):
 
     gamma: Parameter | None
     beta: Parameter | None
-    running_mean: tg.Tensor
-    running_var: tg.Tensor
+    running_mean: tg.Tensor | None
+    running_var: tg.Tensor | None
+    num_batches_tracked: tg.Tensor | None = None
 
     def __init__(
         self,
         num_features: int,
         *,
-        momentum: float = 0.9,
+        momentum: float | None = 0.9,
         eps: float = 1e-5,
         affine: bool = True,
         unbiased: bool = True,
+        track_running_stats: bool = True,
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
         self.num_features = count("BatchNorm", "num_features", num_features)
-        self.momentum = number("BatchNorm", "momentum", momentum, 0)
-        if self.momentum > 1:
+        self.momentum = None if momentum is None else number("BatchNorm", "momentum", momentum, 0)
+        if self.momentum is not None and self.momentum > 1:
             raise ValueError(f"BatchNorm: momentum, the weight of the old value, must be in [0, 1], got {momentum!r}")
         self.eps = number("BatchNorm", "eps", eps, 0)
         self.unbiased = unbiased
         dtype = floating("BatchNorm", dtype)
         self.gamma = Parameter(np.ones(self.num_features, dtype), name="gamma") if affine else None
         self.beta = Parameter(np.zeros(self.num_features, dtype), name="beta") if affine else None
+        if not track_running_stats:
+            self.running_mean = self.running_var = None
+            return
         self.register_buffer("running_mean", np.zeros(self.num_features, dtype))
         self.register_buffer("running_var", np.ones(self.num_features, dtype))
+        if self.momentum is None:
+            self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         return functional.batch_norm(
@@ -82,11 +92,14 @@ class BatchNorm(Module):
             self.running_var,
             self.gamma,
             self.beta,
-            **{name: tg.watch(self, name) for name in ("training", "momentum", "eps", "unbiased")},
+            training=tg.watch(self, "training") or self.running_mean is None,
+            num_batches_tracked=self.num_batches_tracked,
+            **{name: tg.watch(self, name) for name in ("momentum", "eps", "unbiased")},
         )
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, momentum={self.momentum}, eps={self.eps}"
+        tracked = "" if self.running_mean is not None else ", track_running_stats=False"
+        return f"{self.num_features}, momentum={self.momentum}, eps={self.eps}{tracked}"
 
     def brief(self) -> str:
         return f"{type(self).__name__} {self.num_features}"

@@ -33,7 +33,7 @@ def scaled_dot_product_attention(
         key: shape (..., S, E).
         value: shape (..., S, Ev).
         attn_mask: broadcasts to (..., L, S): booleans, True where a query can see a key, or numbers to add to the
-            scores, possibly -inf. A query that sees no key returns 0, and has no gradient.
+            scores, possibly -inf, cast to their dtype. A query that sees no key returns 0, and has no gradient.
         dropout_p: probability of dropping a weight, in [0, 1). It always applies: pass 0 in evaluation.
         is_causal: let the query at i see only the keys up to i. Excludes attn_mask.
         scale: factor of the scores; None for ``1 / sqrt(E)``.
@@ -88,7 +88,7 @@ def _masked(op: str, scores: tg.Tensor, mask: Any) -> tuple[tg.Tensor, Any]:
     seen = np.any(visible, axis=-1, keepdims=True)
     if plain.dtype.kind == "b":
         return tg.where(visible | ~seen, scores, -np.inf), seen
-    return scores + tg.where(seen, mask, 0.0), seen
+    return scores + tg.astype(tg.where(seen, mask, 0.0), scores.dtype), seen
 
 
 def _check_shapes(op: str, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:

@@ -110,9 +110,10 @@ def batch_norm(
     beta: tg.TensorLike | None = None,
     *,
     training: bool = False,
-    momentum: float = 0.9,
+    momentum: float | None = 0.9,
     eps: float = 1e-5,
     unbiased: bool = True,
+    num_batches_tracked: Any = None,
 ) -> tg.Tensor:
     """``gamma * (x - mean) / sqrt(var + eps) + beta``, over the batch.
 
@@ -125,13 +126,15 @@ def batch_norm(
         gamma: shape (features,); None for 1.
         beta: shape (features,); None for 0.
         training: use the mean and the (biased) variance of the batch.
-        momentum: weight of the old running value.
+        momentum: weight of the old running value; None for running values that are means over all batches so far.
         eps: added to the variance. With 0, a constant feature yields beta and no gradient.
         unbiased: divide the running variance by n - 1 instead of n.
+        num_batches_tracked: for momentum=None, the number of batches so far: an integer Tensor or ndarray of shape (),
+            updated in place in training.
 
     Raises:
         ShapeError: x has no features, features differ, or a training batch has fewer than 2 numbers for each.
-        ValueError: no running statistics in evaluation.
+        ValueError: no running statistics in evaluation; momentum is None without num_batches_tracked.
 
     >>> import numpy as np, nn
     >>> nn.functional.batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0)
@@ -152,7 +155,13 @@ def batch_norm(
             n = prod((given.shape[0], *given.shape[2:]))
             mean = tg.array_of(tg.reshape(base, (-1,))) + tg.array_of(offset)
             correction = n / (n - 1) if unbiased else 1.0
-            _blend((running_mean, running_var), (mean, tg.array_of(var)), momentum, correction)
+            running = (running_mean, running_var) + ((num_batches_tracked,) if momentum is None else ())
+            if running[-1] is None:
+                raise ValueError(
+                    "batch_norm: momentum=None, a mean over all batches so far, needs num_batches_tracked to count "
+                    "them; make the layer with nn.BatchNorm(..., momentum=None), or pass np.array(0)"
+                )
+            _blend(running, (mean, tg.array_of(var)), momentum, correction)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
@@ -183,14 +192,16 @@ def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training
         if like is not None and shape[1] != like.shape[0]:
             raise tg.ShapeError(f"batch_norm: expected {like.shape[0]} features, got {shape[1]} (shape {shape})")
     if training and prod((shape[0], *shape[2:])) < 2:
+        if running_mean is None:
+            raise tg.ShapeError(f"batch_norm: a batch needs more than 1 row to compute a variance, got shape {shape}")
         raise tg.ShapeError(
             f"batch_norm: training needs more than 1 row in a batch to compute a variance, got shape {shape}; drop the "
             "last, smaller batch, or call eval() to use the running statistics"
         )
 
 
-def _blend(running: tuple[Any, Any], batch: tuple[Any, Any], momentum: float, factor: float) -> None:
-    """Move the running statistics towards those of the batch, if these are finite."""
+def _blend(running: tuple[Any, ...], batch: tuple[Any, Any], momentum: float | None, factor: float) -> None:
+    """Move the running statistics, and the count of batches if it is among them, on by a batch, if that is finite."""
     memories = [tg.writes_to(statistic, by="BatchNorm.forward") for statistic in running]
     blended = _blended(*(*memories, *batch), momentum=momentum, factor=factor, path=running_path())
     for memory, value in zip(memories, blended, strict=True):
@@ -198,17 +209,18 @@ def _blend(running: tuple[Any, Any], batch: tuple[Any, Any], momentum: float, fa
 
 
 @tg.indivisible
-def _blended(
-    old_mean: Any, old_var: Any, mean: Any, var: Any, *, momentum: float, factor: float, path: str
-) -> tuple[Any, Any]:
+def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
+    old_mean, old_var, *counted, mean, var = arrays
     with np.errstate(all="ignore"):
         if np.isfinite(np.vdot(var, var)) or np.isfinite(var).all():  # var is not finite where mean is not
-            weight = 1 - momentum
-            return momentum * old_mean + weight * mean, momentum * old_var + weight * factor * var
+            counted = [count + 1 for count in counted]
+            keep = 1 - 1 / int(counted[0]) if momentum is None else momentum
+            weight = 1 - keep
+            return keep * old_mean + weight * mean, keep * old_var + weight * factor * var, *counted
     where = f"{path}: " if path else ""
     warnings.warn(
         f"{where}batch_norm: the batch contains NaN or infinity; the running statistics were not updated",
         RuntimeWarning,
         stacklevel=2,
     )
-    return old_mean.copy(), old_var.copy()
+    return tuple(array.copy() for array in (old_mean, old_var, *counted))

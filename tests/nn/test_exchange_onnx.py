@@ -61,6 +61,16 @@ LAYERS = {
     "layer norm, not affine": ((4, 3), nn.LayerNorm(3, affine=False), "LayerNormalization"),
     "rms norm": ((4, 3), nn.RMSNorm(3), "Mul ReduceMean Add Sqrt Div Mul"),
     "rms norm of two axes": ((2, 3), nn.RMSNorm((2, 3), eps=1e-2, affine=False), "Mul ReduceMean Add Sqrt Div"),
+    "batch norm of signals, by the batch": (
+        (4, 5),
+        nn.BatchNorm(4, track_running_stats=False),
+        "ReduceMean Sub Mul ReduceMean Add Sqrt Div Mul Add",
+    ),
+    "batch norm of images, by the batch": (
+        (4, 3, 2),
+        nn.BatchNorm(4, affine=False, track_running_stats=False),
+        "ReduceMean Sub Mul ReduceMean Add Sqrt Div",
+    ),
     "group norm": (
         (4,),
         nn.GroupNorm(2, 4),

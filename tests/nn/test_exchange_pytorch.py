@@ -413,7 +413,7 @@ def test_settings_that_do_not_fit_are_listed_with_the_names_and_nothing_changed(
     for text in (
         "0.weight: shape (4, 3), expected (2, 3)",
         "0.bias: shape (4,), expected (2,)",
-        "1.momentum: is None, a cumulative average",
+        "1.momentum: is None, expected a number",
         "2: class Tanh, expected ReLU",
         "3.p: ",
     ):

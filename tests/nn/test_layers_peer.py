@@ -42,6 +42,10 @@ def heads(arrays):
             for name, array in zip(("query", "key", "value"), parts, strict=True):
                 found[f"{name}_proj.{ours}"] = array.T
             found[f"out_proj.{ours}"] = arrays[f"out_proj.{kind}"].T
+    for name in ("query", "key", "value"):  # where their widths differ
+        if f"{name[0]}_proj_weight" in arrays:
+            found[f"{name}_proj.W"] = arrays[f"{name[0]}_proj_weight"].T
+            found["out_proj.W"] = arrays["out_proj.weight"].T
     return found
 
 
@@ -233,6 +237,19 @@ def test_attention_of_other_lengths_with_a_mask_is_that_of_pytorch(kind):
 
     masks = {"mask": (mask, hidden)} if masks else {}
     beside(ours, Renamed(), arrays, [query, key, value], **masks)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("widths", [{"kdim": 3, "vdim": 5}, {"kdim": 3}, {"vdim": 5}, {"kdim": 4, "vdim": 4}])
+def test_attention_to_keys_and_values_of_other_widths_is_that_of_pytorch(widths, bias):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    ours = nn.MultiheadAttention(4, 2, bias=bias, **widths, dtype=np.float64)
+    assert (ours.kdim, ours.vdim) == (widths.get("kdim", 4), widths.get("vdim", 4))
+    peer = torch.nn.MultiheadAttention(4, 2, bias=bias, **widths, batch_first=True).double()
+    inputs = [rng.normal(size=(3, n, width)) for n, width in ((5, 4), (7, ours.kdim), (7, ours.vdim))]
+    beside(ours, peer, heads, inputs)
 
 
 @pytest.mark.peer

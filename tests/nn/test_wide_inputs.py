@@ -86,6 +86,7 @@ def test_the_line_is_that_of_the_users_own_forward():
         lambda: Own()(WIDE, cast=True),
         lambda: nn.Linear(2, 1, rng=0)([[1.0, 2.0]]),
         lambda: nn.MLP([4, 3, 2], rng=0).summary((5, 4)),
+        lambda: nn.MultiheadAttention(4, 2, rng=0)(NARROW, mask=np.zeros((6, 6))),
     ],
 )
 def test_there_is_no_warning_where_nothing_is_made_wide_or_only_numbers_are_typed_in(call):
