@@ -219,7 +219,7 @@ def test_facts_need_no_history():
 REFUSED = {
     "np.spacing": np.spacing,
     "np.add.reduceat": lambda t: np.add.reduceat(t, [0, 1]),
-    "np.polyadd": lambda t: np.polyadd(t, [1.0, 2.0]),
+    "np.roots": np.roots,
 }
 
 

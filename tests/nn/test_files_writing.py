@@ -37,7 +37,7 @@ def test_kill_9_at_random_moments(path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert ": 8 of 8 files load" in run.stdout
-    assert "after the next saving: 0" in run.stdout
+    assert "after the next save: 0" in run.stdout
 
 
 @pytest.fixture
