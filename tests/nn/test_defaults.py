@@ -15,7 +15,7 @@ DEFAULTS = {
     "AdamW": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "weight_decay": 0.01, "amsgrad": False},
     "AvgPool1d": {"padding": 0, "count_include_pad": True},
     "AvgPool2d": {"padding": 0, "count_include_pad": True},
-    "BatchNorm": {"momentum": 0.9, "eps": 1e-05, "affine": True, "unbiased": True},
+    "BatchNorm": {"momentum": 0.9, "eps": 1e-05, "affine": True, "unbiased": True, "track_running_stats": True},
     "Checkpoint": {"every": 1, "resume": False},
     "Conv1d": {
         "stride": 1,
