@@ -302,9 +302,7 @@ from .ops.reductions import mean as mean
 from .ops.reductions import min as min
 from .ops.reductions import prod as prod
 from .ops.reductions import ptp as ptp
-from .ops.reductions import std as std
 from .ops.reductions import sum as sum
-from .ops.reductions import var as var
 from .ops.rounding import ceil as ceil
 from .ops.rounding import floor as floor
 from .ops.rounding import frac as frac
@@ -382,6 +380,8 @@ from .ops.trigonometry import sinh as sinh
 from .ops.trigonometry import tan as tan
 from .ops.trigonometry import tanh as tanh
 from .ops.trigonometry import unwrap as unwrap
+from .ops.variance import std as std
+from .ops.variance import var as var
 from .ops.writing import fill_diagonal as fill_diagonal
 from .ops.writing import put_along_axis as put_along_axis
 from .ops.writing import scatter_add as scatter_add

@@ -24,7 +24,7 @@ from .engine.shapes import normalised_axes
 from .errors import ShapeError
 from .ops import complexes
 from .ops.complexes import refuse_complex
-from .ops.reductions import narrow
+from .ops.reducing import narrow
 from .ops.shaping import require_cpu
 from .ops.views import shaped
 

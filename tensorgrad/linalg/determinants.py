@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
 from ..ops import indexing
-from ..ops.reductions import wide
+from ..ops.reducing import wide
 from ..ops.views import no_gradient
 from .lapack import determinant, factored, inverse, log_determinant
 from .matrices import diagonal, narrowed, real_only, square, transposed

@@ -22,7 +22,7 @@ from ..engine.record import Tensor, TensorLike, record, tensor_of
 from ..engine.staging import array_of
 from ..errors import GraphError
 from ..ops import axes, complexes, indexing
-from ..ops.reductions import wide
+from ..ops.reducing import wide
 from .matrices import (
     adjoint,
     below,

@@ -12,7 +12,7 @@ from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import indivisible
 from ..errors import ShapeError
 from ..ops import arithmetic, indexing, products
-from ..ops.reductions import wide
+from ..ops.reducing import wide
 from ..ops.views import no_gradient, shaped
 from .factoring import svdvals
 from .matrices import diagonal, guarded, matrices, narrowed, square, transposed

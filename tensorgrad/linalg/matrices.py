@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.arrays import arange_like
 from ..engine.staging import indivisible
 from ..errors import DTypeError, ShapeError
-from ..ops.reductions import narrow, wide
+from ..ops.reducing import narrow, wide
 from ..ops.views import shaped
 
 __all__ = [
@@ -179,7 +179,7 @@ def _first_failing(probe: Callable[..., Any], array: Any) -> tuple[int, ...]:
 
 
 def mixed(*arrays: Any) -> tuple[Any, ...]:
-    """Arrays cast by :func:`~tensorgrad.ops.reductions.wide`: none of float16 or of integers.
+    """Arrays cast by :func:`~tensorgrad.ops.reducing.wide`: none of float16 or of integers.
 
     >>> [a.dtype.name for a in mixed(np.ones(1, dtype=np.float16), np.ones(1))]
     ['float32', 'float64']

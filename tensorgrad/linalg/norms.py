@@ -11,7 +11,7 @@ from ..engine.shapes import Axis, normalised_axes
 from ..errors import ShapeError
 from ..ops import arithmetic, reductions, shaping
 from ..ops.axes import moveaxis
-from ..ops.reductions import narrow, wide
+from ..ops.reducing import narrow, wide
 from ..ops.tails import in_range
 from ..ops.views import shaped
 from .factoring import svdvals

@@ -13,7 +13,7 @@ from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
 from ..ops import arithmetic, indexing, products, reductions, shaping
 from ..ops.axes import moveaxis
-from ..ops.reductions import wide
+from ..ops.reducing import wide
 from ..ops.views import no_gradient, shaped
 from .lapack import factored, inverse, solution, substituted
 from .matrices import (

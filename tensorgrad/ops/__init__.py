@@ -41,6 +41,7 @@ from . import sorting as sorting
 from . import splitting as splitting
 from . import tiling as tiling
 from . import trigonometry as trigonometry
+from . import variance as variance
 from . import writing as writing
 
 FAMILIES: tuple[ModuleType, ...] = (
@@ -80,5 +81,6 @@ FAMILIES: tuple[ModuleType, ...] = (
     splitting,
     tiling,
     trigonometry,
+    variance,
     writing,
 )

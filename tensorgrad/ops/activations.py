@@ -16,7 +16,7 @@ from ..errors import ShapeError
 from .arithmetic import divide, multiply, negative
 from .compare import greater
 from .complexes import real_only, refuse_complex
-from .reductions import narrow, wide
+from .reducing import narrow, wide
 from .selection import where
 from .splitting import split
 from .tails import MANY, in_one_piece, log_total, slope_of_sigmoid

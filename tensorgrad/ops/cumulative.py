@@ -12,7 +12,7 @@ from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
 from .complexes import real_only
 from .nan import filled
-from .reductions import in_dtype, narrow, wide
+from .reducing import in_dtype, narrow, wide
 from .shaping import astype, ravel
 from .tails import over_one_and_exp
 from .views import shaped

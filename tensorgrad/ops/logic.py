@@ -11,7 +11,7 @@ from ..engine.record import TensorLike
 from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from .compare import array_operand, compared
 from .complexes import refuse_complex
-from .reductions import Reduced
+from .reducing import Reduced
 from .views import shaped
 
 __all__ = [

@@ -38,6 +38,7 @@ from . import (
     splitting,
     tiling,
     trigonometry,
+    variance,
     writing,
 )
 from . import axes as _axes
@@ -231,8 +232,8 @@ class Methods(Handle):
     prod = reductions.prod
     max = reductions.max
     min = reductions.min
-    var = reductions.var
-    std = reductions.std
+    var = variance.var
+    std = variance.std
     median = quantiles.median
     quantile = quantiles.quantile
     nansum = nan.nansum

@@ -9,7 +9,8 @@ import numpy as np
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from .logic import isnan
-from .reductions import Reduced, extremum, narrow, product_over, wide
+from .reducing import Reduced, narrow, wide
+from .reductions import extremum, product_over
 from .selection import where
 from .views import shaped
 

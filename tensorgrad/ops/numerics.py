@@ -19,7 +19,8 @@ from .indexing import getitem, scatter, take
 from .joining import concatenate
 from .keys import index_array
 from .products import matmul, outer
-from .reductions import mean, narrow, wide
+from .reducing import narrow, wide
+from .reductions import mean
 from .rounding import zeros_like
 from .selection import where
 from .shaping import astype, expand_dims, reshape

@@ -15,7 +15,8 @@ from ..errors import DTypeError, ShapeError
 from .arithmetic import add, multiply
 from .indexing import getitem
 from .joining import concatenate
-from .reductions import max, mean, min, wide
+from .reducing import wide
+from .reductions import max, mean, min
 from .shaping import broadcast_to
 from .sorting import sort
 from .views import shaped

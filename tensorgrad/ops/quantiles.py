@@ -15,7 +15,7 @@ from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..errors import DTypeError
 from .complexes import refuse_complex
-from .reductions import Reduced, wide
+from .reducing import Reduced, wide
 from .views import no_gradient, shaped
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]

@@ -6,129 +6,30 @@ and the mean of integers is float64.
 
 from __future__ import annotations
 
-from math import prod as product
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..engine.record import Handle, Tensor, TensorLike, record
-from ..engine.shapes import Axis, normalised_axes, normalised_axis
+from ..engine.record import Tensor, TensorLike, record
+from ..engine.shapes import Axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from .arithmetic import abs as magnitude
-from .arithmetic import add, divide, multiply, sqrt, square, subtract
+from .arithmetic import add, divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only
+from .reducing import Reduced, counted, half_dtype, in_dtype, masked_to, narrow, wide
 from .selection import maximum, minimum
-from .selection import where as choose
 from .shaping import astype, broadcast_to, reshape
-from .tails import in_range, log_total
+from .tails import log_total
 from .views import shaped
 
-__all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"]
+__all__ = ["average", "logsumexp", "max", "mean", "min", "prod", "ptp", "sum"]
 
 Shape = tuple[int, ...]
 
 _sum: Any = np.add.reduce  # what np.sum calls, without its overhead
 _product: Any = np.multiply.reduce
-
-
-class Reduced:
-    """The static facts of one reduction: shapes before and after, and how many numbers become one."""
-
-    __slots__ = ("axes", "axis", "count", "keepdims", "kept", "op", "shape")
-
-    def __init__(self, op: str, x: Any, axis: Axis, keepdims: bool) -> None:
-        self.op = op
-        self.shape = shape = x.shape
-        self.keepdims = keepdims
-        if axis is None:
-            self.axis: Shape | None = None
-            self.axes: Shape = tuple(range(len(shape)))
-            self.kept: Shape = (1,) * len(shape)
-            self.count = product(shape)
-        elif isinstance(axis, int):
-            a = normalised_axis(axis, len(shape), op)
-            self.axis = self.axes = (a,)
-            self.kept = (*shape[:a], 1, *shape[a + 1 :])
-            self.count = shape[a]
-        else:
-            self.axis = self.axes = axes = normalised_axes(axis, len(shape), op)
-            self.kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-            self.count = product(shape[a] for a in axes)
-
-    def nonempty(self) -> None:
-        """Raise ShapeError if there is nothing to reduce."""
-        if self.count == 0 and product(self.kept) != 0:
-            along = "" if self.axis is None else f" along axis {self.axis}"
-            raise ShapeError(
-                f"{self.op}: shape {self.shape} has no elements{along}, and the {self.op} of no elements is undefined"
-            )
-
-    def spread(self, xp: Any, reduced: Any) -> Any:
-        """A reduced array with its reduced axes restored, so that it broadcasts with the original."""
-        return xp.reshape(reduced, self.kept)
-
-    def shaped(self, kept: Any) -> Any:
-        """An array that was reduced with ``keepdims=True``, without the axes that should not be kept."""
-        return kept if self.keepdims else np.squeeze(kept, axis=self.axes)
-
-    def sum(self, array: Any, keepdims: bool) -> Any:
-        """The sum of an array, accumulated in float32 or better."""
-        if array.dtype == np.float16:
-            return _sum(array, axis=self.axis, dtype=np.float32, keepdims=keepdims)
-        return _sum(array, axis=self.axis, keepdims=keepdims)
-
-
-def wide(array: Any) -> Any:
-    """Cast float16 to float32 and integers to float64, the dtypes that a mean is computed in.
-
-    Also for gradients, and for Tensors: float16 cannot hold 70,000 to divide by.
-
-    >>> wide(np.ones(2, dtype=np.float16)).dtype, wide(np.ones(2, dtype=int)).dtype
-    (dtype('float32'), dtype('float64'))
-    """
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    return array if array.dtype.kind in "fc" else array.astype(np.float64)
-
-
-def narrow(result: Any, like: Any) -> Any:
-    """Cast a result computed with :func:`wide` back to float16 if the operand was float16.
-
-    >>> narrow(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
-    dtype('float16')
-    """
-    return result.astype(np.float16) if like.dtype == np.float16 else result
-
-
-def _given(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral: TensorLike) -> Any:
-    """What is left to reduce: in ``dtype``, with the neutral element where ``where`` does not hold."""
-    source = shaped(x, op)
-    if dtype is not None:
-        source = astype(source, dtype)
-    if where is None:
-        return source
-    mask = array_of(shaped(where, op))
-    fits = len(mask.shape) <= len(source.shape)
-    if not (fits and all(m in (1, n) for m, n in zip(mask.shape[::-1], source.shape[::-1]))):
-        raise ShapeError(f"{op}: where= of shape {mask.shape} does not broadcast to the shape of x, {source.shape}")
-    return choose(mask, source, neutral)
-
-
-def _half(x: Any) -> DTypeLike | None:
-    """float16 for what was computed in float32 on its behalf."""
-    return np.float16 if x.dtype == np.float16 else None
-
-
-def in_dtype(result: Any, dtype: DTypeLike | None) -> Tensor:
-    """A result in the dtype that was asked for: sums of small integers and booleans are wider.
-
-    >>> in_dtype(sum([True, True]), np.int8).dtype
-    dtype('int8')
-    """
-    return result if dtype is None else astype(result, dtype, copy=False)
 
 
 def sum(
@@ -150,7 +51,7 @@ def sum(
     Tensor([3., 7.], dtype=float64)
     """
     if dtype is not None or where is not None or initial is not None:
-        total = sum(_given("sum", x, dtype, where, 0), axis, keepdims=keepdims)
+        total = sum(masked_to("sum", x, dtype, where, 0), axis, keepdims=keepdims)
         return in_dtype(total if initial is None else add(total, initial), dtype)
     source = shaped(x, "sum")
     facts = Reduced("sum", source, axis, keepdims)
@@ -182,9 +83,9 @@ def mean(
     Tensor([2., 3.], dtype=float64)
     """
     if where is not None:
-        kept = _given("mean", x, dtype, where, 0)
+        kept = masked_to("mean", x, dtype, where, 0)
         total = sum(wide(kept), axis, keepdims=keepdims)
-        return in_dtype(divide(total, _counted("mean", kept, axis, keepdims, where, 0)), dtype or _half(kept))
+        return in_dtype(divide(total, counted("mean", kept, axis, keepdims, where, 0)), dtype or half_dtype(kept))
     if dtype is not None:
         return in_dtype(mean(astype(shaped(x, "mean"), dtype), axis, keepdims=keepdims), dtype)
     source = shaped(x, "mean")
@@ -198,146 +99,6 @@ def mean(
         return xp.broadcast_to(facts.spread(xp, wide(g) / facts.count), facts.shape)
 
     return record("mean", forward, (source,), (d_x,))
-
-
-@indivisible
-def _count_of(op: str, mask: Any, facts: Reduced, ddof: float, dtype: Any) -> Any:
-    kept = np.broadcast_to(mask, facts.shape) != 0
-    count = _sum(kept, axis=facts.axes, dtype=np.intp, keepdims=True) - ddof
-    if np.any(count <= 0):
-        raise ShapeError(f"{op}: where= leaves too few of the elements of shape {facts.shape} along axis {facts.axes}")
-    shape = tuple(n for i, n in enumerate(facts.kept) if facts.keepdims or i not in facts.axes)
-    return np.reshape(count, shape).astype(dtype)
-
-
-def _counted(op: str, x: Any, axis: Axis, keepdims: bool, where: Any, ddof: float) -> Any:
-    """How many elements ``where`` leaves of each that becomes one, less ``ddof``, in the dtype of the result."""
-    facts = Reduced(op, x, axis, keepdims)
-    dtype = np.empty(0, x.dtype).real.dtype
-    return _count_of(op, array_of(shaped(where, op)), facts, ddof, dtype if dtype.kind == "f" else np.float64)
-
-
-def _freedom(facts: Reduced, ddof: float, correction: float) -> float:
-    if correction:
-        if ddof:
-            raise TypeError(f"{facts.op}: correction= is ddof= in the array API standard; give one of them")
-        ddof = correction
-    facts.nonempty()
-    if facts.count <= ddof and product(facts.kept) != 0:
-        raise ShapeError(
-            f"{facts.op}: with ddof={ddof} it needs more than {ddof} elements, but shape {facts.shape} has "
-            f"{facts.count} along axis {facts.axes}"
-        )
-    return facts.count - ddof
-
-
-def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
-    a = wide(a)
-    centred = np.subtract(a, np.true_divide(_sum(a, axis=facts.axis, keepdims=True), facts.count))
-    squares = np.multiply(centred, centred) if centred.dtype.kind != "c" else np.square(np.abs(centred))
-    return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
-
-
-def _variance_where(x: TensorLike, axis: Axis, ddof: float, keepdims: bool, where: TensorLike) -> Tensor:
-    given = _given("var", x, None, where, 0)
-    kept = wide(given)
-    centre = divide(sum(kept, axis, keepdims=True), _counted("var", kept, axis, True, where, 0))
-    squares = square(magnitude(subtract(kept, centre))) if kept.dtype.kind == "c" else square(subtract(kept, centre))
-    total = sum(squares, axis, keepdims=keepdims, where=where)
-    return in_dtype(divide(total, _counted("var", kept, axis, keepdims, where, ddof)), _half(given))
-
-
-def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
-    """Whether all elements are equal."""
-    if x.dtype.kind == "c":
-        return _flat(xp, xp.real(x), facts) & _flat(xp, xp.imag(x), facts)
-    return xp.max(x, axis=facts.axis, keepdims=True) == xp.min(x, axis=facts.axis, keepdims=True)
-
-
-def _centred(xp: Any, x: Any, facts: Reduced) -> Any:
-    x = wide(x)
-    centred = x - xp.sum(x, axis=facts.axis, keepdims=True) / facts.count
-    return xp.conj(centred) if x.dtype.kind == "c" else centred
-
-
-def var(
-    x: TensorLike,
-    /,
-    axis: Axis = None,
-    *,
-    ddof: float = 0,
-    correction: float = 0,
-    keepdims: bool = False,
-    where: TensorLike | None = None,
-) -> Tensor:
-    """Variance along axes: the sum of squared deviations from the mean, divided by ``n - ddof``.
-
-    For complex numbers it is real: the squared magnitudes count. ``correction`` is the array API standard's word for
-    ``ddof``. Elements where ``where`` does not hold are left out. Raises ShapeError unless there are more than
-    ``ddof`` elements.
-
-    >>> import tensorgrad as tg
-    >>> tg.var([1.0, 2.0, 3.0], ddof=1)
-    Tensor(1., dtype=float64)
-    """
-    if where is not None:
-        return _variance_where(x, axis, ddof or correction, keepdims, where)
-    source = shaped(x, "var")
-    facts = Reduced("var", source, axis, keepdims)
-    freedom = _freedom(facts, ddof, correction)
-
-    def forward(a: Any) -> Any:
-        return narrow(_variance(a, facts, freedom), a)
-
-    def d_x(xp: Any, g: Any, x: Any) -> Any:
-        return facts.spread(xp, wide(g) * (2 / freedom)) * _centred(xp, x, facts)
-
-    return record("var", forward, (source,), (d_x,))
-
-
-def std(
-    x: TensorLike,
-    /,
-    axis: Axis = None,
-    *,
-    ddof: float = 0,
-    correction: float = 0,
-    keepdims: bool = False,
-    where: TensorLike | None = None,
-) -> Tensor:
-    """Standard deviation along axes, the square root of :func:`var`; its gradient for equal elements is 0.
-
-    The other arguments are those of :func:`var`. By this convention the second derivative of ``std(x)**2`` for a
-    constant is also 0: write ``var(x)``. Raises ShapeError unless there are more than ``ddof`` elements.
-
-    >>> import tensorgrad as tg
-    >>> tg.std([1.0, 2.0, 3.0], ddof=1)
-    Tensor(1., dtype=float64)
-    """
-    if where is not None:
-        variance = var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims, where=where)
-        flat = array_of(variance) == 0  # where the square root has no derivative
-        return choose(flat, 0, sqrt(choose(flat, 1, variance)))
-    source = shaped(x, "std")
-    facts = Reduced("std", source, axis, keepdims)
-    freedom = _freedom(facts, ddof, correction)
-
-    def forward(a: Any) -> Any:
-        return narrow(in_range(plain, wide(a), facts.axes, keepdims), a)
-
-    def plain(w: Any) -> Any:
-        return np.sqrt(_variance(w, facts, freedom))
-
-    def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        # Rounding can give equal elements a deviation that is not quite zero, and a gradient of order one.
-        out = facts.spread(xp, wide(out))
-        flat = _flat(xp, x, facts) | (out == 0)
-        size, g = xp.where(flat, 1, out) * freedom, facts.spread(xp, wide(g))
-        if isinstance(out, Handle):  # the derivative of g / size would be of the order of size^-2, and can underflow
-            return xp.where(flat, 0, g) * (_centred(xp, x, facts) / size)
-        return xp.where(flat, 0, g / size) * _centred(xp, x, facts)
-
-    return record("std", forward, (source,), (d_x,))
 
 
 def prod(
@@ -362,7 +123,7 @@ def prod(
     array([0., 8., 0.])
     """
     if dtype is not None or where is not None or initial is not None:
-        product = product_over("prod", _given("prod", x, dtype, where, 1), axis, keepdims)
+        product = product_over("prod", masked_to("prod", x, dtype, where, 1), axis, keepdims)
         return in_dtype(product if initial is None else multiply(product, initial), dtype)
     return product_over("prod", x, axis, keepdims)
 
@@ -435,7 +196,7 @@ def _bounded(
         last: float = limits.min if op == "max" else limits.max
     else:
         last = -np.inf if op == "max" else np.inf
-    kept = _given(op, source, None, where, last)
+    kept = masked_to(op, source, None, where, last)
     facts = Reduced(op, kept, axis, keepdims)
     if facts.count:
         return pair(over(kept, axis, keepdims=keepdims), initial)

@@ -15,7 +15,7 @@ from ..engine.staging import array_of, indivisible
 from ..errors import DTypeError, ShapeError
 from .indexing import gathered
 from .keys import index_array
-from .reductions import wide
+from .reducing import wide
 from .shaping import lengths, ravel
 from .views import shaped, view
 
