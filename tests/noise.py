@@ -157,7 +157,7 @@ _TABLE = ctypes.cast(_capsule(_UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p)
 _replace_loop = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
     _TABLE[30]
 )
-_libm = ctypes.CDLL(ctypes.util.find_library("m"))
+_libm = ctypes.PyDLL(ctypes.util.find_library("m"))
 _State = ctypes.c_char * 256  # more than the fenv_t of any processor
 
 
@@ -218,13 +218,13 @@ def _replace_loops(
             continue
         numbers = (ctypes.c_int * len(letters))(*(np.dtype(letter).num for letter in letters))
         old = ctypes.c_void_p()
-
         seen = _Seen(ufunc.signature or "", types)
 
         def loop(args: int, dimensions: int, steps: int, data: int, seen: Any = seen, old: Any = old) -> None:
             arrays = seen(args, dimensions, steps)  # now, because a loop moves on in its args
-            _LOOP(old.value)(args, dimensions, steps, data)
+            exact = _LOOP(old.value)
             state = _State()  # of the processor: whether anything was invalid
+            exact(args, dimensions, steps, data)
             _libm.fegetenv(state)
             with np.errstate(all="ignore"):
                 noise(arrays[: ufunc.nin], arrays[ufunc.nin :])

@@ -100,7 +100,7 @@ def test_errors_and_warnings_are_what_they_were():
             np.linalg.inv(np.zeros((2, 2)))
         with pytest.raises(np.linalg.LinAlgError):
             np.linalg.cholesky(-SPD)
-        with np.errstate(all="warn"), pytest.warns(RuntimeWarning, match="overflow"):
+        with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
             np.array([1e300, 0.3]) @ np.array([1e300, 0.3])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
