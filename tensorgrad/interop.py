@@ -150,7 +150,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
 
 @cache
 def _misfit(operation: Callable[..., Any], count: int, names: tuple[str, ...]) -> str | None:
-    """Why a call with so many arguments and these keywords does not fit; None if it does."""
+    """Why a call with ``count`` arguments and these keywords does not fit; None if it does."""
     try:
         inspect.signature(operation).bind(*[None] * count, **dict.fromkeys(names))
     except TypeError as error:

@@ -357,7 +357,7 @@ def unary(forward: Callable[..., Any], rule: Rule) -> Callable[[Callable[P, Any]
     """Make an elementwise operation of one argument; the decorated function provides its name and docstring."""
 
     def decorate(described: Callable[P, Any]) -> Callable[P, Tensor]:
-        op = described.__name__.removeprefix("_")  # of a function that a public one with options calls
+        op = described.__name__.removeprefix("_")  # private where a public function with options calls it
         elementwise.add(op)
         pick = getter(rule)
         saves = {(): "nothing", (0,): "x", (1,): "out"}.get(pick((0, 1)), "more")

@@ -15,7 +15,7 @@ from ..tensor import Tensor
 
 __all__ = ["fitting", "floating", "in_kind", "leaves", "mapped", "matched", "parameters", "same"]
 
-_LEAVES = (Tensor, np.ndarray, float)  # most arguments are: to ask this first is quickest
+_LEAVES = (Tensor, np.ndarray, float)  # checked first, because most arguments are one of these
 
 
 def parameters(tree: Any) -> list[tuple[str, Tensor]] | None:
