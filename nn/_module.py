@@ -94,6 +94,9 @@ class Module:
         known = {id(parameter) for root in run.roots for parameter in root.parameters()}
         unknown = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         if run.roots and unknown and (unknown[0] + 0).requires_grad:
+            if not running.is_called(run.roots[0], Module.__call__.__code__):  # Ctrl-C came as an earlier call ended
+                running.run.set(None)
+                return running.OuterCall(self._known_places(), None, (self,))
             raise TypeError(
                 f"{self.brief()} is called in {type(run.roots[-1]).__name__}, but no attribute there holds it: "
                 f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import tensorgrad as tg
@@ -18,6 +19,7 @@ __all__ = [
     "OuterCall",
     "Places",
     "add_location",
+    "is_called",
     "members",
     "members_changed",
     "path",
@@ -60,6 +62,16 @@ members = _Members()
 def running_path() -> str:
     """Return the dotted path of the running module within the outermost module called; "" outside a call."""
     return path.get()
+
+
+def is_called(module: Any, code: CodeType) -> bool:
+    """Whether a call of the module, which runs this code, is among the frames that led here."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("self") is module:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def users_stacklevel() -> int:

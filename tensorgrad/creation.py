@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from .engine.record import Handle, TensorLike, as_array, tensor_of
 from .engine.staging import array_of
-from .ops import arithmetic, axes, selection, shaping
+from .ops import arithmetic, axes, rounding, selection, shaping
 from .tensor import Tensor, from_numpy
 
 __all__ = [
@@ -198,7 +198,10 @@ def linspace(
         first, last, kind = cast(tuple[Any, Any, Any], (start, stop, dtype))
         return _made(np.linspace(first, last, num, endpoint, dtype=kind, axis=axis), requires_grad, device)
     first, last = shaping.broadcast_arrays(_floating(start, stop), _floating(stop, start))
-    return _made(_along(selection.lerp(first, last, _places(first, num, endpoint)), axis, dtype), requires_grad, device)
+    values = selection.lerp(first, last, _places(first, num, endpoint))
+    if dtype is not None and np.dtype(dtype).kind in "iu":
+        values = rounding.floor(values)  # as NumPy: a cast alone would round towards 0
+    return _made(_along(values, axis, dtype), requires_grad, device)
 
 
 def _floating(value: Any, other: Any) -> Any:

@@ -44,11 +44,25 @@ def _no_history(*trees: Any) -> bool:
 
 
 def _counts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    if not _no_history(kwargs.get("weights"), *args[4:]):
-        raise TypeError(
-            f"{_shown(function)} would lose the history of the weights; write tg.bincount(np.digitize(x, edges), "
-            f"weights=t), which is recorded"
-        )
+    """A histogram of samples with a history, if it has no gradient: counts of bins that the samples do not set."""
+    if not _no_history(args, kwargs):
+        name = _shown(function)
+        call = inspect.signature(function).bind(*args, **kwargs).arguments
+        if not _no_history(call.get("weights")):
+            advice = (
+                "its weights have a history; write tg.bincount(np.digitize(x, edges), weights=t), which is recorded"
+            )
+        elif call.get("density"):
+            advice = "densities depend on the widths of the bins; divide counts of density=False yourself"
+        else:
+            advice = "its edges depend on the samples; pass them as arrays, bins=edges"
+        fixed = call.get("range") is not None or np.ndim(arrays(call.get("bins", 10))) > 0
+        if (
+            call.get("density")
+            or not fixed
+            or not _no_history(call.get("weights"), call.get("bins"), call.get("range"))
+        ):
+            raise TypeError(f"{name} of a Tensor with a history would cut it: {advice}")
     return _on_arrays(function, *args, **kwargs)
 
 
@@ -62,13 +76,15 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
         function: partial(_on_arrays, function)
         for function in (
             *(np.allclose, np.isclose, np.array_equal, np.array_equiv, np.argwhere, np.flatnonzero, np.iscomplex),
-            *(np.isreal, np.isposinf, np.isneginf, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.einsum_path),
+            *(np.isreal, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.einsum_path),
             *(np.ix_, np.unravel_index, np.ravel_multi_index, np.diag_indices_from, np.tril_indices_from),
-            *(np.triu_indices_from, np.histogram_bin_edges, np.bitwise_count, np.gcd, np.lcm, np.packbits),
+            *(np.triu_indices_from, np.bitwise_count, np.gcd, np.lcm, np.packbits),
             *(np.unpackbits, np.isnat),
         )
     },
     # Without weights, these count: the results are integers, which carry no gradient.
+    np.isposinf: lambda x: np.isposinf(arrays(x)),
+    np.isneginf: lambda x: np.isneginf(arrays(x)),
     np.histogram: partial(_counts, np.histogram),
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),
@@ -201,6 +217,11 @@ def _parameters(signature: inspect.Signature) -> str:
     return str(signature.replace(parameters=plain, return_annotation=signature.empty))
 
 
+def _is_logical(ufunc: Any, method: str) -> bool:
+    """Whether this gives booleans, which carry no gradient."""
+    return ufunc in (np.logical_and, np.logical_or, np.logical_xor) and method in ("reduce", "accumulate", "reduceat")
+
+
 def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
     """What happens to a NumPy function of a Tensor with a history: it is "recorded", "answered" or "refused".
 
@@ -215,7 +236,9 @@ def answer_to(function: Callable[..., Any], method: str = "__call__") -> str:
     if method == "outer":
         return answer_to(function)
     if method != "__call__":
-        return "recorded" if (function, method) in _METHODS else "refused"
+        if (function, method) in _METHODS:
+            return "recorded"
+        return "answered" if _is_logical(function, method) else "refused"
     if function in _ANSWERS:
         return "answered"
     if function in WRITERS:
@@ -263,6 +286,8 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
         if _no_history(inputs, kwargs):
             return _on_arrays(ufunc.outer, *inputs, **kwargs)
     operation = getattr(tensor_functions, _METHODS.get((ufunc, method), ""), None)
+    if operation is None and (_is_logical(ufunc, method) or _no_history(inputs, kwargs)):
+        return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if operation is None:
         name = f"{_shown(ufunc)}.{method}"
         given = f" with {', '.join(f'{key}=' for key in kwargs)}" if kwargs else ""

@@ -44,6 +44,8 @@ def minimize(
     unchanged. Arrays and numbers are not modified. Everything is optimised in float64, which is also what ``loss`` is
     called with, and cast back at the end. No other thread may use a module during the call.
 
+    What is found has no derivative with respect to anything that ``loss`` uses from outside.
+
     Args:
         loss: a function that takes an argument like ``start`` (a Tensor for an array or a float) and returns a scalar.
         start: a Tensor, an array, a float, a module (which stands for its parameters, except frozen ones), or a dict,

@@ -18,7 +18,7 @@ from .linalg.factoring import cholesky
 from .linalg.solving import solve_triangular
 from .ops import arithmetic, diagonals, exponential, reductions, selection, shaping
 from .ops.axes import moveaxis
-from .ops.compare import greater_equal, less_equal
+from .ops.compare import equal, greater, greater_equal, less_equal
 from .ops.views import shaped
 from .special.gamma import betaln, gammaln
 
@@ -60,6 +60,13 @@ class _Normal(_Distribution):
         return -0.5 * z * z - exponential.log(scale) - 0.5 * _LOG_2PI
 
 
+def _valid(density: Any, *positive: TensorLike) -> Tensor:
+    """NaN where a parameter that has to be positive is not."""
+    for parameter in positive:
+        density = selection.where(greater(parameter, 0.0), density, math.nan)
+    return density
+
+
 class _Gamma(_Distribution):
     def logpdf(  # type: ignore[override]
         self, x: TensorLike, a: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
@@ -73,9 +80,23 @@ class _Gamma(_Distribution):
         z = _standardised(x, loc, scale)
         inside = greater_equal(z, 0.0)
         safe = selection.where(inside, z, 1.0)
-        return _within(
-            inside, exponential.xlogy(arithmetic.subtract(a, 1.0), safe) - safe - gammaln(a) - exponential.log(scale)
-        )
+        power = exponential.xlogy(arithmetic.subtract(a, 1.0), safe)
+        return _valid(_within(inside, power - safe - gammaln(a) - exponential.log(scale)), a, scale)
+
+    def pdf(  # type: ignore[override]
+        self, x: TensorLike, a: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
+    ) -> Tensor:
+        """The density at x; where z is 0 as a product, whose derivatives are right there.
+
+        >>> import tensorgrad as tg
+        >>> tg.grad(lambda x: tg.stats.gamma.pdf(x, 2.0))(0.0)
+        np.float64(1.0)
+        """
+        z = _standardised(x, loc, scale)
+        end = equal(z, 0.0)
+        at_end = selection.where(end, z, 1.0) ** arithmetic.subtract(a, 1.0) * exponential.exp(-z - gammaln(a)) / scale
+        inner = selection.where(end, arithmetic.add(loc, scale), x)
+        return _valid(selection.where(end, at_end, exponential.exp(self.logpdf(inner, a, loc, scale))), a, scale)
 
 
 class _Beta(_Distribution):
@@ -95,7 +116,24 @@ class _Beta(_Distribution):
         safe = selection.where(inside, z, 0.5)
         low = exponential.xlogy(arithmetic.subtract(a, 1.0), safe)
         high = exponential.xlog1py(arithmetic.subtract(b, 1.0), -safe)
-        return _within(inside, low + high - betaln(a, b) - exponential.log(scale))
+        return _valid(_within(inside, low + high - betaln(a, b) - exponential.log(scale)), a, b, scale)
+
+    def pdf(  # type: ignore[override]
+        self, x: TensorLike, a: TensorLike, b: TensorLike, loc: TensorLike = 0.0, scale: TensorLike = 1.0
+    ) -> Tensor:
+        """The density at x; where z is 0 or 1 as a product, whose derivatives are right there.
+
+        >>> import tensorgrad as tg
+        >>> tg.grad(lambda x: tg.stats.beta.pdf(x, 2.0, 2.0))(0.0)
+        np.float64(6.0)
+        """
+        z = _standardised(x, loc, scale)
+        end = equal(z, 0.0) | equal(z, 1.0)
+        safe = selection.where(end, z, 0.5)
+        powers = safe ** arithmetic.subtract(a, 1.0) * (1.0 - safe) ** arithmetic.subtract(b, 1.0)
+        at_end = powers * exponential.exp(-betaln(a, b)) / scale
+        inner = selection.where(end, arithmetic.add(loc, arithmetic.multiply(scale, 0.5)), x)
+        return _valid(selection.where(end, at_end, exponential.exp(self.logpdf(inner, a, b, loc, scale))), a, b, scale)
 
 
 class _Student(_Distribution):
@@ -109,9 +147,11 @@ class _Student(_Distribution):
         Tensor(-1.57625299, dtype=float64)
         """
         z = _standardised(x, loc, scale)
-        half = arithmetic.multiply(df, 0.5)
-        norm = gammaln(half + 0.5) - gammaln(half) - 0.5 * exponential.log(math.pi * arithmetic.positive(df))
-        return norm - (half + 0.5) * exponential.log1p(z * z / df) - exponential.log(scale)
+        freedom = selection.where(greater(df, 0.0), df, 1.0)
+        half = freedom * 0.5
+        norm = -betaln(half, 0.5) - 0.5 * exponential.log(freedom)
+        density = norm - (half + 0.5) * exponential.log1p(z * z / freedom) - exponential.log(scale)
+        return _valid(density, df, scale)
 
 
 class _MultivariateNormal(_Distribution):

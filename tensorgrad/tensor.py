@@ -638,6 +638,8 @@ def replace_data(tensor: Tensor, array: Any) -> None:
         raise GraphError(
             f"replace_data() takes a leaf, got {tensor._describe()}; write .detach() for a Tensor without history"
         )
+    if isinstance(array, Handle) or not hasattr(array, "__array_function__"):
+        raise TypeError(f"replace_data expects an array, got {type(array).__name__}; write np.asarray(value)")
     checked(array, "replace_data")
     name, requires_grad = tensor.name, tensor.requires_grad
     if requires_grad and array.dtype.kind not in "fc":

@@ -173,7 +173,7 @@ class UnknownName(AttributeError):
         text = f"{self._owner} has no {self._name!r}"
         if self._name in self._words:
             return f"{text}; write {self._words[self._name]}"
-        near = _nearest(self._name, [name for name in self._known() if not name.startswith("_")])
+        near = _nearest(self._name, [name for name in self._known() if not name.startswith("_") and name != self._name])
         return f"{text}; did you mean {near!r}?" if near else text
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -51,3 +51,27 @@ def test_outside_of_the_support_the_density_is_zero_and_so_is_its_gradient() -> 
         np.testing.assert_array_equal(tg.grad(lambda x, d=density: d(x).sum())(x), 0.0)
     assert tg.stats.beta.logpdf(1.5, 2.0, 3.0).item() == -np.inf
     np.testing.assert_allclose(tg.grad(lambda x: tg.stats.gamma.pdf(x, 1.0))(0.0), -1.0)  # the exponential density
+
+
+def test_at_the_ends_of_the_support_derivatives_are_those_from_inside() -> None:
+    gamma, beta = tg.stats.gamma.pdf, tg.stats.beta.pdf
+    assert tg.grad(lambda x: gamma(x, 2.0))(0.0) == pytest.approx(1.0)
+    assert tg.hessian(lambda x: gamma(x, 3.0))(0.0) == pytest.approx(1.0)
+    assert tg.grad(lambda x: beta(x, 2.0, 2.0))(0.0) == pytest.approx(6.0)
+    assert tg.grad(lambda x: beta(x, 2.0, 2.0))(1.0) == pytest.approx(-6.0)
+    np.testing.assert_allclose(gamma(np.array([0.0, 400.0]), 500.0).data, scipy_stats.gamma.pdf([0.0, 400.0], 500.0))
+
+
+def test_parameters_that_are_not_positive_give_nan() -> None:
+    for density in (
+        tg.stats.gamma.logpdf(1.0, -1.0),
+        tg.stats.beta.logpdf(0.5, -1.0, 1.0),
+        tg.stats.t.logpdf(1.0, -1.0),
+        tg.stats.norm.logpdf(1.0, 0.0, -1.0),
+    ):
+        assert np.isnan(density.item())
+
+
+def test_many_degrees_of_freedom() -> None:
+    for df in (1e8, 1e10, 1e12):
+        assert tg.stats.t.logpdf(1.0, df).item() == pytest.approx(-0.5 - 0.5 * np.log(2 * np.pi), abs=1e-7)

@@ -582,8 +582,11 @@ def test_data_takes_an_array_of_the_same_shape_and_dtype_alone():
         w.data = np.zeros((3, 2), np.float32)
     with pytest.raises(DTypeError, match=r"dtype float32, got shape \(2, 3\) and dtype float64.*replace_data"):
         w.data = np.zeros((2, 3))
-    with pytest.raises(ShapeError, match="got list"):
-        w.data = [1.0]
+    for wrong in ([1.0], w):
+        with pytest.raises(TypeError, match="data must be an array, got"):
+            w.data = wrong
+        with pytest.raises(TypeError, match="replace_data expects an array, got"):
+            tg.replace_data(w, wrong)
     constant = tg.Tensor([1.0])
     constant.data = np.zeros(3, int)  # nothing depends on it
     assert constant.shape == (3,)

@@ -22,6 +22,7 @@ from .layout import aligned, hidden_of, level_of, mapped_batches
 
 __all__ = ["Batched", "new_level", "unwrapped"]
 
+_WRITING = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 new_level: Callable[[], int] = count(1).__next__
 
 
@@ -113,6 +114,8 @@ class Batched(DuckArray):
     ) -> Any:
         if any(issubclass(kind, Handle) for kind in types):
             return NotImplemented
+        if function in _WRITING and args and not isinstance(args[0], Batched):
+            _target(args[0], level_of((args, kwargs)))  # one array cannot hold what differs within the batch
         tell = functions.ANSWERS.get(function)
         if tell is not None:
             return tell(*args, **kwargs)

@@ -58,6 +58,8 @@ class Handle:
 
     def _set_data(self, array: Any) -> None:
         node = self.node
+        if isinstance(array, Handle) or not hasattr(array, "__array_function__"):
+            raise TypeError(f"data must be an array, got {type(array).__name__}; write t.data = np.asarray(value)")
         if node is not None and (getattr(array, "shape", None) != node.shape or array.dtype != node.dtype):
             got = f"shape {array.shape} and dtype {array.dtype}" if hasattr(array, "dtype") else type(array).__name__
             kind: type[Exception] = ShapeError if getattr(array, "shape", None) != node.shape else DTypeError

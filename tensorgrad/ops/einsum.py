@@ -125,7 +125,8 @@ def _hashable(step: Any) -> Any:
 def _path(call: str, shapes: tuple[Shape, ...], optimize: Any) -> list[Any]:
     """Which operands to contract, step by step: the results are put at the end."""
     dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
-    return np.einsum_path(call, *dummies, optimize="greedy" if optimize is True else optimize)[0][1:]
+    order = list(optimize) if isinstance(optimize, tuple) else "greedy" if optimize is True else optimize
+    return np.einsum_path(call, *dummies, optimize=order)[0][1:]
 
 
 def _contracted(terms: _Terms, arrays: list[Any], path: list[Any]) -> Tensor:

@@ -269,10 +269,10 @@ def meshgrid(*arrays: TensorLike, sparse: bool = False, indexing: Literal["xy", 
 def stack_nest(nest: Any) -> Any:
     """A nested list of Tensors, arrays and numbers as one Tensor. Python numbers take the dtype of the rest."""
     dtype = np.result_type(*(leaf.dtype if hasattr(leaf, "dtype") else leaf for leaf in leaves(nest)))
+    return _stacked_nest(nest, dtype)
 
-    def stacked(part: Any) -> Any:
-        if isinstance(part, list | tuple):
-            return stack([stacked(inner) for inner in part])
-        return part if hasattr(part, "dtype") else np.asarray(part, dtype)
 
-    return stacked(nest)
+def _stacked_nest(part: Any, dtype: Any) -> Any:
+    if isinstance(part, list | tuple):
+        return stack([_stacked_nest(inner, dtype) for inner in part])
+    return part if hasattr(part, "dtype") else np.asarray(part, dtype)

@@ -52,7 +52,7 @@ def _times(x: Any, matrix: Any) -> Any:
 def _computed(x: Any, matrix: Any) -> Any:
     @indivisible
     def product(x: Any) -> Any:
-        rows = np.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+        rows = np.reshape(np.asarray(x), (prod(x.shape[:-1]), x.shape[-1]))  # for a batch, one by one
         return np.reshape(np.asarray(rows @ matrix), (*x.shape[:-1], matrix.shape[1]))
 
     return product(x)
