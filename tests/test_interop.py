@@ -346,9 +346,7 @@ def test_what_the_functions_do_not_take():
         np.reshape(t, (1, 2), order="F")
     with pytest.raises(TypeError, match=r"np.zeros_like on a Tensor is tensorgrad.zeros_like.*'shape'"):
         np.zeros_like(t, shape=(3,))
-    with pytest.raises(
-        TypeError, match=r"np.histogram of a Tensor with a history.*: its weights.*tg.bincount"
-    ):
+    with pytest.raises(TypeError, match=r"np.histogram of a Tensor with a history.*: its weights.*tg.bincount"):
         np.histogram(V, weights=t)
     for write in (np.copyto, lambda a, t: np.put(a, [0, 1], t), lambda a, t: np.add.at(a, [0, 1], t)):
         with pytest.raises(TypeError, match=r"to an ndarray.*history would be lost.*tg.full_like"):
