@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,7 +27,7 @@ from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
 from .ops import arithmetic, axes, complexes, joining, rounding, shaping
 from .ops.methods import Methods
-from .words import METHODS, UnknownName
+from .words import METHODS, ForeignWord
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
 
@@ -104,12 +104,8 @@ class Tensor(Methods):
         if name is not None:
             self.name = name
 
-    if not TYPE_CHECKING:  # a type checker would accept any name
-
-        def __getattr__(self, name: str) -> Any:
-            if name[:1] == "_":  # looked up by protocols, which expect a plain error
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            raise UnknownName(type(self).__name__, name, METHODS, lambda: dir(self))
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in METHODS]
 
     # --- properties -------------------------------------------------------------------------------------
 
@@ -566,6 +562,8 @@ class Tensor(Methods):
 
 
 set_result_class(Tensor, joining.stack_nest)
+for _word in METHODS:
+    setattr(Tensor, _word, ForeignWord("Tensor", _word, METHODS))
 
 
 def _restored(cls: type[Tensor], array: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

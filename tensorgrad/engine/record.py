@@ -417,6 +417,8 @@ def binary(
             if isinstance(x, Handle):
                 a = x._data
                 p = x.node
+            elif x.__class__ is float:
+                a = x
             else:
                 a = operand(x, op)
                 if isinstance(a, Handle):
@@ -424,6 +426,8 @@ def binary(
             if isinstance(y, Handle):
                 b = y._data
                 q = y.node
+            elif y.__class__ is float:
+                b = y
             else:
                 b = operand(y, op)
                 if isinstance(b, Handle):
