@@ -19,8 +19,9 @@ tensor, functional, compiler, nn.
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as _numpy
+
 # The dtypes, constants and inspection functions of the array API standard are NumPy's.
-from numpy import __array_namespace_info__ as __array_namespace_info__
 from numpy import bool as bool
 from numpy import broadcast_shapes as broadcast_shapes
 from numpy import can_cast as can_cast
@@ -400,6 +401,9 @@ atan, atan2, atanh, pow = arctan, arctan2, arctanh, power
 
 __array_api_version__ = "2024.12"
 __version__ = "0.1.0.dev0"
+
+if hasattr(_numpy, "__array_namespace_info__"):  # from NumPy 2.1 on
+    from numpy import __array_namespace_info__ as __array_namespace_info__
 
 if not TYPE_CHECKING:  # a type checker would accept any name
     for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
