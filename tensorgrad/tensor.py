@@ -613,7 +613,8 @@ def from_dlpack(
     Tensor([5., 0.], dtype=float64)
     """
     shaping.require_cpu(device)
-    return from_numpy(np.from_dlpack(x, device="cpu", copy=copy), requires_grad=requires_grad, name=name)
+    asked: Any = {} if copy is None else {"copy": copy}  # NumPy 2.0 knows no copy=
+    return from_numpy(np.from_dlpack(x, **asked), requires_grad=requires_grad, name=name)
 
 
 def replace_data(tensor: Tensor, array: Any) -> None:
