@@ -69,7 +69,7 @@ class _Trials:
     def settled(self) -> tuple[Any, Any]:
         """Where the gradient does not depend on the stand-ins, and its value there."""
         limits = np.finfo(self.gradient.dtype)
-        value, known, depends = self.gradient, False, False
+        value, known, depends = self.gradient, np.False_, np.False_
         for apart in (False, True):
             first, second = (self.run(apart, number) for number in _STAND_INS)
             # Next to a large number, a stand-in may be lost to rounding; one that is larger still is not.
