@@ -82,9 +82,9 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
             *(np.unpackbits, np.isnat),
         )
     },
-    # Without weights, these count: the results are integers, which carry no gradient.
-    np.isposinf: lambda x: np.isposinf(arrays(x)),
+    np.isposinf: lambda x: np.isposinf(arrays(x)),  # these two would take an output by position
     np.isneginf: lambda x: np.isneginf(arrays(x)),
+    # These count, unless they would cut a history: see _counts.
     np.histogram: partial(_counts, np.histogram),
     np.histogram2d: partial(_counts, np.histogram2d),
     np.histogramdd: partial(_counts, np.histogramdd),

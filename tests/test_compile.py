@@ -524,3 +524,16 @@ def test_a_graph_from_outside_is_refused() -> None:
     h = tg.tanh(w)
     with pytest.raises(tg.GraphError, match="recorded outside"):
         tg.compile(lambda x: h * x)(np.ones(1))
+
+
+def test_every_function_that_writes_is_followed() -> None:
+    w = tg.Tensor([1.0, 2.0, 3.0])
+
+    def step(x: Any) -> Any:
+        np.putmask(tg.writes_to(w, "step"), np.array([True, False, True]), x)
+        return w * 1.0
+
+    compiled = tg.compile(step)
+    for value in (5.0, 7.0):
+        np.testing.assert_array_equal(compiled(np.full(3, value)).data, [value, 2.0, value])
+        np.testing.assert_array_equal(w.data, [value, 2.0, value])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.duck import DuckArray
+from ..engine.duck import WRITING, DuckArray
 from ..engine.record import Handle
 from ..engine.trees import alike
 from ..errors import Unbatchable
@@ -22,7 +22,6 @@ from .layout import aligned, hidden_of, level_of, mapped_batches
 
 __all__ = ["Batched", "new_level", "unwrapped"]
 
-_WRITING = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 new_level: Callable[[], int] = count(1).__next__
 
 
@@ -114,7 +113,7 @@ class Batched(DuckArray):
     ) -> Any:
         if any(issubclass(kind, Handle) for kind in types):
             return NotImplemented
-        if function in _WRITING and args and not isinstance(args[0], Batched):
+        if function in WRITING and args and not isinstance(args[0], Batched):
             _target(args[0], level_of((args, kwargs)))  # one array cannot hold what differs within the batch
         tell = functions.ANSWERS.get(function)
         if tell is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.duck import FACTS, DuckArray
+from ..engine.duck import FACTS, WRITING, DuckArray
 from ..engine.record import Handle
 from ..engine.trees import leaves
 from ..errors import GraphError
@@ -98,9 +98,7 @@ class TracedNumber:
         return self.trace.call(function, (left, right), {})
 
 
-# NumPy functions that write to their first argument.
-_WRITING = {np.copyto, np.put_along_axis, np.put, np.place, np.fill_diagonal}
-# Those whose result has a shape that depends on values.
+# NumPy functions whose result has a shape that depends on values.
 _BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
 # The ufunc methods that NumPy's own wrappers call, for the same result with less overhead.
 _SHORT = {
@@ -176,7 +174,7 @@ class TracedArray(DuckArray):
         tell = FACTS.get(function)
         if tell is not None:
             return tell(*args, **kwargs)
-        if function in _WRITING:
+        if function in WRITING:
             target = self.trace.lift(args[0])
             self.trace.call(function, (target, *args[1:]), kwargs, writes=target)
             return None

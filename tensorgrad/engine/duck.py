@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .record import Handle
 
-__all__ = ["FACTS", "DuckArray", "backing_array"]
+__all__ = ["FACTS", "WRITING", "DuckArray", "backing_array"]
 
 
 def backing_array(value: Any) -> Any:
@@ -38,6 +38,9 @@ FACTS: dict[Any, Callable[..., Any]] = {
 }
 
 # The ndarray methods that a duck array has because NumPy has a function of the same name.
+# NumPy's functions that write to their first argument.
+WRITING = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
+
 _METHODS = set(
     "all any argmax argmin argsort clip conj cumprod cumsum diagonal dot max mean min nonzero prod ravel repeat round "
     "squeeze std sum swapaxes take trace var".split()

@@ -359,7 +359,7 @@ HEADERS = {
     "an object as an optimizer": (b'"optimizer":"SGD"', b'"optimizer":"Linear"', "no class 'Linear'"),
     "a class as a list": (b'"class":"Linear"', b'"class":["Linear"]', "does not describe a model"),
     "a module without training": (b'"training"', b'"straining"', "attributes of a module"),
-    "a name that is no text": (b'"training"', b"3", "attribute's name is not a string"),
+    "a name that is not a string": (b'"training"', b"3", "attribute's name is not a string"),
     "a buffer that is none": (
         rb'"tuple":\["running_mean"',
         b'"tuple":["num_features"',
