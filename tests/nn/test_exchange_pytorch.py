@@ -249,6 +249,37 @@ MODELS = {
         (3, 5, 6),
         [layer("LayerNorm", 6), residual(attention(6, 3)), attention(6, 2, bias=False), layer("Flatten", 1, 2)],
     ),
+    "encoder layers": (
+        (3, 5, 6),
+        [
+            pair(
+                lambda nn: nn.TransformerEncoderLayer(6, 2, 4, 0.0),
+                lambda torch: torch.TransformerEncoderLayer(6, 2, 4, 0.0, batch_first=True),
+            ),
+            pair(
+                lambda nn: nn.TransformerEncoderLayer(6, 3, 4, 0.0, norm_first=True),
+                lambda torch: torch.TransformerEncoderLayer(6, 3, 4, 0.0, norm_first=True, batch_first=True),
+            ),
+        ],
+    ),
+    "transposed": (
+        (3, 4, 5),
+        [
+            layer("ConvTranspose1d", 4, 6, 3, 2, 1, 1, 2),
+            layer("Dropout1d", 0.0),
+            layer("Identity"),
+            layer("AdaptiveAvgPool1d", 4),
+        ],
+    ),
+    "transposed images": (
+        (3, 2, 4, 3),
+        [
+            layer("ConvTranspose2d", 2, 3, (3, 2), 2, bias=False),
+            norm(3, 2),
+            layer("AdaptiveAvgPool2d", (2, None)),
+            layer("Dropout2d", 0.0),
+        ],
+    ),
     "dropout": ((5, 3), [layer("Linear", 3, 4), layer("Dropout", 0.0), layer("Linear", 4, 2)]),
     "slopes": ((5, 3), [layer("PReLU"), layer("Linear", 3, 4), layer("PReLU", 4)]),
     "a constant each": (
