@@ -95,6 +95,7 @@ from ._optim.adaptive import RMSprop as RMSprop
 from ._optim.averaging import ExponentialMovingAverage as ExponentialMovingAverage
 from ._optim.clipping import clip_grad_norm_ as clip_grad_norm_
 from ._optim.clipping import clip_grad_value_ as clip_grad_value_
+from ._optim.cyclic import CyclicLR as CyclicLR
 from ._optim.grouping import no_decay as no_decay
 from ._optim.lbfgs import LBFGS as LBFGS
 from ._optim.lion import Lion as Lion
@@ -107,8 +108,10 @@ from ._optim.scheduler import LRScheduler as LRScheduler
 from ._optim.schedules import CosineAnnealingLR as CosineAnnealingLR
 from ._optim.schedules import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
 from ._optim.schedules import ExponentialLR as ExponentialLR
+from ._optim.schedules import LambdaLR as LambdaLR
 from ._optim.schedules import LinearLR as LinearLR
 from ._optim.schedules import MultiStepLR as MultiStepLR
+from ._optim.schedules import PolynomialLR as PolynomialLR
 from ._optim.schedules import StepLR as StepLR
 from ._optim.sequence import SequentialLR as SequentialLR
 from ._optim.sgd import SGD as SGD

@@ -7,6 +7,7 @@ cycles need no special care.
     {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     or "tensor"; the stored tensor's name
     {"array": "scale"}
     {"generator": "PCG64", "state": .., "seed": ..}
+    {"class": "StepLR", "attributes": .., "state": ..}   a schedule, whose state is data even if it holds a function
     {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
 
 So that files of earlier versions can be read, a class that gains an attribute has its default as a class attribute.
@@ -26,6 +27,7 @@ import tensorgrad as tg
 from .._members import named
 from .._module import Module
 from .._optim.optimizer import Optimizer
+from .._optim.scheduler import Scheduler
 from .._parameter import Parameter
 from .header import DTYPES
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
@@ -105,7 +107,10 @@ class Encoder:
         if isinstance(value, Optimizer):
             return self._optimizer(value, path)
         state = value.__getstate__() or {} if is_registered(type(value)) else {}
-        return {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
+        entry = {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
+        if isinstance(value, Scheduler):
+            entry["state"] = encoded(value.state_dict(), path, self._reference)
+        return entry
 
     def _array(self, data: Any, path: str) -> str:
         array = np.asarray(data)
@@ -131,11 +136,12 @@ class Encoder:
 
     def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
         public = {name: v for name, v in vars(value).items() if not name.startswith("_") and name != "param_groups"}
-        arguments = arguments_of(type(value)) & public.keys()
+        names = arguments_of(type(value))
+        arguments = {name: v for name, v in (value._defaults | public).items() if name in names}
         parts = {
             "params": [param for group in value.param_groups for param in group["params"]],
-            "arguments": {name: public[name] for name in public if name in arguments},
-            "attributes": {name: public[name] for name in public if name not in arguments},
+            "arguments": arguments,
+            "attributes": {name: v for name, v in public.items() if name not in names},
             "state": value.state_dict(),
         }
         return {
