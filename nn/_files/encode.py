@@ -6,6 +6,7 @@ cycles need no special care.
     {"class": "Linear", "attributes": {"dict": [["in_features", 64], ["W", {"object": 7}], ...]}}
     {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     or "tensor"; the stored tensor's name
     {"array": "scale"}
+    {"labels": "<U10", "shape": .., "values": ..}   strings; see :mod:`nn._files.labels`
     {"generator": "PCG64", "state": .., "seed": ..}
     {"class": "StepLR", "attributes": .., "state": ..}   a schedule, whose state is data even if it holds a function
     {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
@@ -30,6 +31,7 @@ from .._optim.optimizer import Optimizer
 from .._optim.scheduler import Scheduler
 from .._parameter import Parameter
 from .header import DTYPES
+from .labels import Budget, are_labels
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
 from .values import encoded
 
@@ -72,6 +74,7 @@ class Encoder:
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._known: dict[int, tuple[int, Any]] = {}  # position, and object, so that its id is not reused
+        self._budget = Budget()
         self._waiting: deque[tuple[int, Any, str]] = deque()
 
     def add(self, value: Any, path: str) -> Any:
@@ -101,7 +104,7 @@ class Encoder:
             learned = value.requires_grad and value.is_leaf
             return {kind: self._array(value.data, path), "requires_grad": learned, "name": value.name}
         if isinstance(value, np.ndarray):
-            return {"array": self._array(value, path)}
+            return self._labels(value, path) if value.dtype.str not in DTYPES else {"array": self._array(value, path)}
         if isinstance(value, np.random.Generator):
             return self._generator(value, path)
         if isinstance(value, Optimizer):
@@ -122,6 +125,15 @@ class Encoder:
             name = f"{path}~{count}"
         self.arrays[name] = array
         return name
+
+    def _labels(self, value: np.ndarray[Any, Any], path: str) -> dict[str, Any]:
+        dtype = value.dtype.newbyteorder("<")
+        try:
+            self._budget.spend(dtype, value.size)
+        except ValueError as error:
+            raise ValueError(f"nn.save: {path}: {error}") from None
+        values = encoded(value.ravel().tolist(), path, self._reference)
+        return {"labels": dtype.str, "shape": list(value.shape), "values": values}
 
     def _generator(self, value: np.random.Generator, path: str) -> dict[str, Any]:
         bits = value.bit_generator
@@ -156,7 +168,7 @@ def _why_not_data(value: Any) -> str | None:
     if isinstance(value, tg.Tensor | Optimizer | Module):
         return None
     if kind in (np.ndarray, np.memmap):
-        return None if value.dtype.str in DTYPES else f"an array of {value.dtype} cannot be saved"
+        return None if value.dtype.str in DTYPES or are_labels(value) else f"an array of {value.dtype} cannot be saved"
     if kind is np.random.Generator:
         name = type(value.bit_generator).__name__
         return None if name in BIT_GENERATORS else f"{name} is not one of NumPy's bit generators"
