@@ -83,6 +83,9 @@ class LBFGS(Optimizer):
         for name in ("tolerance_grad", "tolerance_change"):
             number("LBFGS", name, group[name], 0)
 
+    def _progress(self) -> list[str]:
+        return super()._progress()[1:]  # it does not count its steps
+
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {}
 

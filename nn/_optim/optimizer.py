@@ -30,7 +30,8 @@ class Optimizer:
     ahead.)
 
     An optimiser updates the parameters it was given. If one of them is replaced or cast, the next step raises an error;
-    one that is added to the model later is left as it is: make the optimiser after changing the model.
+    one that is added to the model later is left as it is: make the optimiser after changing the model, or add the new
+    parameters with :meth:`add_param_group`.
 
     A subclass passes the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
 
@@ -241,15 +242,18 @@ class Optimizer:
         return bool(group.get("decoupled_weight_decay"))
 
     def __repr__(self) -> str:
-        steps = max(t for bucket in self._buckets for t in bucket.numbers["t"])
-        skip = ", skip_nonfinite=True" if self.skip_nonfinite else ""
-        lines = [f"{type(self).__name__}(steps={steps}{skip}"]
+        lines = [f"{type(self).__name__}({', '.join(self._progress())}"]
         for i, group in enumerate(self.param_groups):
             count = len(group["params"])
             members = "1 parameter" if count == 1 else f"{count} parameters"
             options = [f"{name}={value!r}" for name, value in group.items() if name != "params"]
             lines.append(f"  ({i}): {', '.join([members, *options])}")
         return "\n".join([*lines, ")"])
+
+    def _progress(self) -> list[str]:
+        """What the repr shows first: the most updates that a parameter has had, and what is unusual."""
+        steps = max(t for bucket in self._buckets for t in bucket.numbers["t"])
+        return [f"steps={steps}", *(["skip_nonfinite=True"] if self.skip_nonfinite else [])]
 
     # --- state -----------------------------------------------------------------------------------------
 

@@ -739,4 +739,4 @@ def test_how_optimisers_show():
         f"  (1): {count} parameters, lr=0.5, {options}",
         ")",
     ]
-    assert repr(nn.LBFGS([w])).startswith("LBFGS(steps=0\n  (0): 1 parameter, max_iter=20,")
+    assert repr(nn.LBFGS([w])).startswith("LBFGS(\n  (0): 1 parameter, max_iter=20,")
