@@ -47,19 +47,21 @@ class Scheduler:
         shown = {**settings, "last_epoch": self.last_epoch, "lr": self.get_last_lr()}
         return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in shown.items())})"
 
-    def _admit_new_groups(self) -> None:
-        """Extend what is listed by group for those that the optimiser has gained."""
-        groups = self.optimizer.param_groups
-        for name in self._by_group:
-            values = getattr(self, name)
-            if len(values) < len(groups) and len(set(values)) > 1:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} has {len(values)} different values, and the optimiser now has "
-                    f"{len(groups)} groups; make the schedule after adding groups"
-                )
-        for name in self._by_group:
-            values = getattr(self, name)
-            setattr(self, name, values + values[:1] * (len(groups) - len(values)))
+    def _admit_new_groups(self, *, strict: bool = True) -> None:
+        """Extend what is listed by group for those that the optimiser has gained.
+
+        Raises ValueError if ``strict`` and groups have different values, so that none follows for a new one.
+        """
+        total = len(self.optimizer.param_groups)
+        short = {name: values for name in self._by_group if len(values := getattr(self, name)) < total}
+        unclear = [name for name, values in short.items() if len(set(values)) > 1]
+        if unclear and strict:
+            raise ValueError(
+                f"{type(self).__name__}: {unclear[0]} has {len(short[unclear[0]])} different values, and the optimiser "
+                f"now has {total} groups; make the schedule after adding groups"
+            )
+        for name in short.keys() - set(unclear):
+            setattr(self, name, short[name] + short[name][:1] * (total - len(short[name])))
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and progress, as plain values.
@@ -70,7 +72,7 @@ class Scheduler:
         >>> schedule.state_dict()
         {'last_epoch': 1, 'base_lrs': [0.5], 'step_size': 10, 'gamma': 0.1}
         """
-        self._admit_new_groups()
+        self._admit_new_groups(strict=False)
         return {name: copy.deepcopy(value) for name, value in vars(self).items() if name not in self._not_state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -125,8 +127,8 @@ class LRScheduler(Scheduler):
         self.base_lrs: list[float] = []
         self._find_base_lrs()
 
-    def _admit_new_groups(self) -> None:
-        super()._admit_new_groups()
+    def _admit_new_groups(self, *, strict: bool = True) -> None:
+        super()._admit_new_groups(strict=strict)
         self._find_base_lrs()
 
     def _find_base_lrs(self) -> None:

@@ -73,7 +73,7 @@ class SequentialLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and progress of all, as plain values."""
-        self._admit_new_groups()
+        self._admit_new_groups(strict=False)
         own = {"last_epoch": self.last_epoch, "base_lrs": [*self.base_lrs], "milestones": [*self.milestones]}
         return {**own, "schedulers": [schedule.state_dict() for schedule in self.schedulers]}
 

@@ -509,6 +509,8 @@ def test_a_group_added_later_joins_the_schedule(name, options):
         schedule.step()
         from_the_start.step()
     of.add_param_group({"params": [nn.Parameter([3.0])], "lr": 0.05})
+    if name == "ExponentialLR":
+        assert schedule.state_dict()["base_lrs"] == [0.1, 0.02, 0.05]
     for _ in range(10):
         schedule.step()
         from_the_start.step()
@@ -535,6 +537,7 @@ def test_settings_for_each_group_do_not_fit_a_group_added_later():
     with pytest.raises(ValueError, match=r"max_lrs has 2 different values, and the optimiser now has 3 groups"):
         schedule.step()
     assert (schedule.get_last_lr(), schedule.last_epoch) == (before, 0)
+    assert schedule.state_dict()["max_lrs"] == [0.3, 0.1]
 
 
 def test_how_schedules_show():
