@@ -169,8 +169,8 @@ says whether our mean is below both of the others by more than two standard erro
 
 The first loss is that of the untrained network. Two layers of an `nn.MLP` are drawn from narrower distributions than
 He initialisation: the last (Glorot) and the first (Glorot with gain 0.5). The network then begins near the loss of a
-guess, ln(classes), and with small features, which training changes more. With He initialisation in every layer, the first
-loss on digits is 3.0 (17.6 on unscaled pixels, 5.2 now), and the accuracy on the synthetic set 0.70.
+guess, ln(classes), and with small features, which training changes more. With He initialisation in every layer, the
+first loss on digits is 3.0 (17.6 on unscaled pixels, 5.2 now), and the accuracy on the synthetic set 0.70.
 
 Glorot initialisation in every layer, which is scikit-learn's, reaches 0.76 there. It is not the default, because with
 ReLU the gradient's mean square then halves with each layer: 20 hidden layers learn digits to 0.78 ± 0.04 in 10 epochs,

@@ -30,8 +30,8 @@ _NORMS: dict[str, tuple[type[Module], str]] = {
     "group": (GroupNorm, "num_channels"),
 }
 # Small features at first, which training then changes more, and outputs close to 0, so that the first loss is close to
-# that of a guess, ln(classes): both are worth some accuracy, see docs/quality.md. The layers between keep the gradient's
-# size at any depth.
+# that of a guess, ln(classes): both are worth some accuracy, see docs/quality.md. The layers between keep the size of
+# the gradient at any depth.
 _FIRST_INIT = {"name": "glorot_uniform", "gain": 0.5}
 _LAST_INIT = "glorot_uniform"
 # Other activations use He initialisation: about half of their results are close to 0.
