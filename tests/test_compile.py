@@ -73,6 +73,82 @@ def test_equal_bits_over_100_steps(optimizer: Any, settings: dict[str, Any]) -> 
         assert p.grad.tobytes() == q.grad.tobytes(), name
 
 
+def _added_up(v):
+    t = tg.zeros(3)
+    t += v
+    return t * 2
+
+
+def _counted(v):
+    counts = np.zeros(3)
+    np.add.at(counts, [0, 0, 1], v)
+    return tg.asarray(counts) * 2
+
+
+def _copied(v):
+    t = tg.zeros(3)
+    np.copyto(t, v, where=np.array([True, False, True]))
+    return t
+
+
+def _set(v):
+    t = tg.ones(3)
+    t[1:] = v[:2]
+    t[0] += v[2]
+    return {"t": t, "again": [t]}
+
+
+def _through_a_view(v):
+    t = tg.full((2, 2), 1.5)
+    t[0, 1] = v[0]
+    u = t.T
+    u[0] *= v[1]
+    return u
+
+
+def _array(v):
+    a = np.ones((2, 3))
+    row = a[1]
+    row += tg.asarray(v)
+    return a
+
+
+def _uninitialised(v):
+    t = tg.empty(3)
+    t[...] = v
+    return t + 1
+
+
+@pytest.mark.parametrize("step", [_added_up, _counted, _copied, _set, _through_a_view, _array, _uninitialised])
+def test_arrays_that_a_step_makes_begin_anew_in_every_run(step):
+    compiled = tg.compile(step)
+    kept = []
+    for k in range(4):
+        v = np.array([1.0, 2.0, 3.0]) + k
+        kept.append((compiled(v), step(v)))
+    assert compiled.traces == 1
+    for got, expected in kept:  # what was returned is not written to by later runs
+        got, expected = (tree["t"] if isinstance(tree, dict) else tree for tree in (got, expected))
+        np.testing.assert_array_equal(np.asarray(got), np.asarray(expected))
+
+
+def test_arrays_from_outside_keep_what_was_written():
+    total, counts, held = tg.zeros(3), np.zeros(3), {"sum": np.zeros(3)}
+
+    def step(v):
+        shared = tg.asarray(counts)  # another Tensor on the same memory
+        np.add(total, v, out=tg.writes_to(total, by="step"))
+        np.add.at(counts, [0, 0, 1], v)
+        np.add(held["sum"], v, out=held["sum"])
+        return shared + 0
+
+    compiled = tg.compile(step)
+    for k in range(1, 4):
+        np.testing.assert_array_equal(compiled(np.ones(3)).data, [2.0 * k, k, 0])
+    np.testing.assert_array_equal(total.data, [3, 3, 3])
+    np.testing.assert_array_equal(held["sum"], [3, 3, 3])
+
+
 def test_the_learning_rate_matters() -> None:
     """A planted mistake for the test above: a step that froze its learning rate would differ."""
     eager, compiled = Training(), Training()

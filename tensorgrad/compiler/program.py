@@ -62,6 +62,7 @@ class Program:
         self.captured = list(trace.captured.values())
         self.kept = {variable.owner for variable in outputs}
         self.instructions = _needed(trace.instructions, outputs)
+        self._targets = {i.writes.owner for i in self.instructions if i.writes is not None}
         self.constants: dict[str, Any] = {}
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
         self._constant_names: dict[int, str] = {}
@@ -79,8 +80,7 @@ class Program:
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured, and make its views."""
         self._bound = [_array(variable.source) for variable in self.captured]
-        changed = {i.writes.owner for i in self.instructions if i.writes is not None}
-        self.written = [_array(variable.source) for variable in self.captured if variable in changed]
+        self.written = [_array(variable.source) for variable in self.captured if variable in self._targets]
         names = {variable.name: array for variable, array in zip(self.captured, self._bound, strict=True)}
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
@@ -213,6 +213,8 @@ class Program:
             expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"
+        if instruction.results[0] in self._targets and not instruction.results[0].value.shape:
+            expression = f"np.asarray({expression})"  # NumPy's scalars cannot be written to
         if place is not None:
             instruction.results[0].name = place  # from here on, the buffer is the value
             return expression

@@ -19,7 +19,7 @@ from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
 from .program import Program
-from .trace import LeafGradient, Trace
+from .trace import LeafGradient, Trace, memory
 from .variables import Variable
 
 __all__ = ["CompiledStep", "compile"]
@@ -38,9 +38,11 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
     and hooks; what :func:`tensorgrad.host` returns (which includes learning rates and random masks in ``nn``). A
     change of these is detected, and the step is traced again: the shape, dtype or memory layout of an array; the value
     of an integer, boolean or string argument; what :func:`tensorgrad.watch` reads (a model's ``train()`` or
-    ``eval()``, the settings of ``nn``'s layers and optimisers); a parameter being frozen. Everything else that Python
-    does in the step happens only once, while tracing: reading attributes of your own objects, writing files, calling
-    ``rng.random()``, looking at ``t.data``.
+    ``eval()``, the settings of ``nn``'s layers and optimisers); a parameter being frozen. An array that the step makes
+    without any of these (``np.zeros(3)``) has the same values at the beginning of every run, even if the step writes to
+    it; an array from outside keeps what was written. Everything else that Python does in the step happens only once,
+    while tracing: reading attributes of your own objects, writing files, calling ``rng.random()``, looking at
+    ``t.data``.
 
     Args:
         function: a function of Tensors, arrays and numbers that returns any of these, in tuples, lists or dicts. It
@@ -253,7 +255,8 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     run = None
     try:
         with tracing(trace):
-            returned = function(*inner_args, **inner_kwargs)
+            returned = [function(*inner_args, **inner_kwargs)]
+        own = trace.begin_anew(returned)
         for variable in trace.captured.values():
             if isinstance(variable.source, Handle) and isinstance(variable.source.data, TracedArray):
                 raise GraphError(
@@ -274,15 +277,20 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
                     "a compiled step returns Tensors and arrays, got a Python number that changes from run to run; "
                     "return it as a Tensor"
                 )
-            if isinstance(leaf, TracedArray):
-                place = output(leaf)
-                return lambda values: np.asarray(values[place])
-            if isinstance(leaf, Handle) and isinstance(leaf.data, TracedArray):
-                place = output(leaf.data)
-                return lambda values: tensor_of(np.asarray(values[place]), None)
-            return lambda values: leaf
+            array: Any = leaf._data if isinstance(leaf, Handle) else leaf
+            if isinstance(array, TracedArray):
+                place = output(array)
+                made = array.variable.owner.value
+            else:
+                place, made = -1, array
+            if place < 0 and own.isdisjoint(memory(made)):
+                return lambda values: leaf
+            # The next run writes to the memory of arrays that the step makes, so the result is a copy.
+            taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
+            of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
+            return lambda values: of(taken(values[place] if place >= 0 else array))
 
-        plan = mapped(leave, returned)
+        (plan,) = mapped(leave, returned)
         for known in trace.gradients.values():
             g = getattr(known.owner, "_grad", None)
             if isinstance(g, Handle):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ from ..errors import GraphError
 from .array import TracedArray, TracedNumber, value_of, variable_of
 from .variables import Variable
 
-__all__ = ["Instruction", "LeafGradient", "Trace"]
+__all__ = ["Instruction", "LeafGradient", "Trace", "memory"]
 
 
 @dataclass(eq=False)
@@ -54,6 +56,7 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
+        self.before: dict[Variable, Any] = {}  # captured arrays that the step writes to, as they were
         self.gradients: dict[int, LeafGradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
         self.comment = ""
@@ -111,6 +114,24 @@ class Trace:
             owner._grad = self.traced(before, "argument")
             known.variable = owner._grad.variable
 
+    def begin_anew(self, returned: Any) -> set[int]:
+        """Let every run begin with the values of arrays that the step made, without a traced call, and then wrote to.
+
+        Nothing outside the step refers to such an array; ``returned`` is what the step returned. Returns the ids of
+        these arrays.
+        """
+        kept = Counter(map(id, leaves(returned)))
+        kept.update(id(t._data) for t in leaves(returned) if isinstance(t, Handle) and id(t) not in self.captured)
+        known = _Known(self.variables, kept)
+        own = set()
+        for variable, value in self.before.items():
+            if not known.referred_to(variable.value):
+                own |= memory(variable.value)
+                begin = Instruction(np.copyto, (variable, value), {}, (), "what the step made", writes=variable)
+                self.instructions.insert(0, begin)
+        self.before.clear()
+        return own
+
     # --- recording --------------------------------------------------------------------------------------
 
     def variable(self, kind: str, value: Any) -> Variable:
@@ -148,6 +169,10 @@ class Trace:
                 "step may be kept: do not store its Tensors in attributes or globals"
             )
         args, kwargs = mapped(self._checked, (args, kwargs))
+        if writes is not None:
+            owner = writes.variable.owner
+            if owner.kind == "captured" and owner not in self.before:
+                self.before[owner] = np.copy(owner.value, order="K")
         result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
         inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
         if writes is not None:
@@ -186,3 +211,39 @@ class Trace:
 
     def _checked(self, leaf: Any) -> Any:
         return self.lift(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def memory(array: Any) -> set[int]:
+    """The ids of an array and of those that it is a view of."""
+    found = set()
+    while isinstance(array, np.ndarray):
+        found.add(id(array))
+        array = array.base
+    return found
+
+
+class _Known:
+    """The references to arrays that a trace holds itself, and those of the step's result, ``kept``."""
+
+    def __init__(self, variables: Iterable[Variable], kept: Counter[int]) -> None:
+        self.kept = kept
+        self.holders: dict[int, list[Variable]] = defaultdict(list)  # by id: the variables with that value
+        self.views: dict[int, set[int]] = defaultdict(set)  # by id: the values that are views of that array
+        for variable in variables:
+            self.holders[id(variable.value)].append(variable)
+            self.views[id(getattr(variable.value, "base", None))].add(id(variable.value))
+
+    def referred_to(self, array: Any) -> bool:
+        """Whether anything else refers to an array, to its Tensor or to its memory."""
+        while isinstance(array, np.ndarray):
+            count = 2 + self.kept[id(array)]  # the name here, and the argument of getrefcount
+            for holder in self.holders[id(array)]:
+                count += 1
+                if holder.source is not None:
+                    if holder.source is not array and sys.getrefcount(holder.source) > 2 + self.kept[id(holder.source)]:
+                        return True
+                    count += 1  # the source itself, or that Tensor's data
+            if sys.getrefcount(array) > count + len(self.views[id(array)]):
+                return True
+            array = array.base
+        return array is not None  # memory that is not NumPy's
