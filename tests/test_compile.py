@@ -132,6 +132,70 @@ def test_arrays_that_a_step_makes_begin_anew_in_every_run(step):
         np.testing.assert_array_equal(np.asarray(got), np.asarray(expected))
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        tg.grad(tg.sin),
+        tg.grad(tg.grad(tg.sin)),
+        tg.hessian(tg.sin),
+        tg.jacobian(lambda x: tg.stack([tg.sin(x), x * x])),
+        lambda x: tg.value_and_grad(tg.sin)(x),
+        lambda x: tg.grad(lambda d: d["a"] ** 2 * d["b"])({"a": x, "b": 2.0})["a"],
+        lambda x: tg.jvp(tg.sin, (x,), (2.0,)),
+        lambda x: tg.hvp(tg.sin, (x,), (x,)),
+    ],
+)
+@pytest.mark.parametrize("kind", [float, np.float64, np.array])
+def test_transforms_of_numbers(transform, kind):
+    compiled = tg.compile(transform)
+    for x in (0.5, 0.7, -1.0):
+        got, expected = compiled(kind(x)), transform(kind(x))
+        for a, b in zip(np.atleast_1d(got), np.atleast_1d(expected), strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-15)
+    assert compiled.traces == 1
+
+
+INDICES = np.array([0, 2, 0])
+
+
+def _set_by_indices(v):
+    y = v * 1
+    y[[0, 1]] = v[[1, 2]] ** 2
+    return (y**2).sum()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda v: (v[[0, 2, 0]] ** 3).sum(),
+        lambda v: (v[INDICES] ** 3).sum(),
+        lambda v: (v[np.array([True, False, True])] ** 3).sum(),
+        lambda v: (tg.take(v, [0, 2, 0]) ** 3).sum(),
+        lambda v: (tg.take_along_axis(v, INDICES, axis=0) ** 3).sum(),
+        lambda v: (tg.repeat(v, [1, 2, 0]) ** 3).sum(),
+        lambda v: (v.reshape(3, 1)[np.array([[0, 1], [2, 2]])] ** 3).sum(),
+        lambda v: (tg.scatter_add(tg.zeros(3), INDICES, v) ** 3).sum(),
+        lambda v: (tg.sort(v) ** 3 * np.arange(3)).sum(),
+        lambda v: tg.gumbel_softmax(v, rng=0)[0],
+        _set_by_indices,
+    ],
+)
+@pytest.mark.parametrize("transform", [tg.grad, tg.hessian])
+def test_derivatives_through_index_arrays(f, transform):
+    compiled = tg.compile(transform(f))
+    for v in (np.array([1.0, 2.0, 3.0]), np.array([3.5, 2.5, 0.5])):
+        np.testing.assert_allclose(compiled(v), transform(f)(v), rtol=1e-13)
+    assert compiled.traces == 1
+
+
+def test_a_compiled_function_inside_vmap():
+    f = tg.compile(lambda x: tg.sin(x) * 2)
+    x = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_allclose(tg.vmap(f)(x), np.sin(x) * 2, rtol=1e-15)
+    np.testing.assert_allclose(tg.vmap(tg.grad(lambda x: f(x).sum()))(x), np.cos(x) * 2, rtol=1e-15)
+    np.testing.assert_array_equal(f(x), f.function(x))
+
+
 def test_arrays_from_outside_keep_what_was_written():
     total, counts, held = tg.zeros(3), np.zeros(3), {"sum": np.zeros(3)}
 

@@ -52,6 +52,10 @@ class TracedNumber:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return _ufunc(self.trace, ufunc, method, inputs, kwargs)
 
+    def array(self) -> Any:
+        """The number as a traced array of shape ()."""
+        return self.trace.call(np.asarray, (self,), {})
+
     def _refused(self, *args: Any) -> Any:
         raise _unknown("this Python code")
 

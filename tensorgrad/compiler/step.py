@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.duck import DuckArray
 from ..engine.interrupts import uninterrupted
 from ..engine.mode import current, tracing
 from ..engine.record import Handle, tensor_of
+from ..engine.trees import leaves as tree_leaves
 from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
@@ -106,8 +108,8 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
-        if current().tracer is not None:
-            return self.function(*args, **kwargs)  # inside another compiled step
+        if current().tracer is not None or any(map(_stands_in, tree_leaves((args, kwargs)))):
+            return self.function(*args, **kwargs)  # inside another compiled step, or inside vmap
         with self._lock:
             return self._called(args, kwargs)
 
@@ -135,6 +137,11 @@ class CompiledStep:
                 stacklevel=3,
             )
         return result
+
+
+def _stands_in(leaf: Any) -> bool:
+    """Whether an argument is not an array but a batch of them."""
+    return isinstance(leaf._data if isinstance(leaf, Handle) else leaf, DuckArray)
 
 
 def _key(tree: Any, leaves: list[Any]) -> Any:

@@ -159,7 +159,7 @@ class Call:
 
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out``, times ``seed``, with respect to the fresh arguments that it depends on."""
-        node = out.node
+        node, seed = out.node, array_of(seed)  # so that a compiler follows what is done to it
         with self.substituted():
             if self._recorded is None and out is self.returned and node is not None and node.requires_grad:
                 # The walk itself finds out whether there are other leaves, which is cheaper than to look first.

@@ -107,14 +107,19 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def _array_like(leaf: Any) -> bool:
-    return isinstance(leaf, int | float | complex | np.generic) or hasattr(leaf, "__array_function__")
+    number = isinstance(leaf, int | float | complex | np.generic) or hasattr(leaf, "__traced_number__")
+    return number or hasattr(leaf, "__array_function__")
+
+
+def _as_tensor(leaf: Any) -> Tensor:
+    return tensor_of(leaf.array(), None) if hasattr(leaf, "__traced_number__") else Tensor(leaf)
 
 
 def floating(path: str, leaf: Any) -> Tensor:
     """An argument as a Tensor with a floating-point dtype; the errors it raises name the argument."""
     x = leaf if isinstance(leaf, Tensor) else None
     if x is None and (isinstance(leaf, np.ndarray) or _array_like(leaf)):
-        x = Tensor(leaf)
+        x = _as_tensor(leaf)
     if x is None:
         raise TypeError(
             f"{path} is a {type(leaf).__name__}, expected a Tensor, an array, a float, a module, or a dict, list or "
@@ -149,11 +154,11 @@ def fitting(path: str, like: Tensor, given: Any, what: str) -> Tensor | None:
     if given is None:
         return None
     if not isinstance(given, Tensor):
-        if not (_array_like(given)):
+        if not _array_like(given):
             raise TypeError(
                 f"{what} of {path} is a {type(given).__name__}, expected a Tensor or an array of shape {like.shape}"
             )
-        given = Tensor(given)
+        given = _as_tensor(given)
     if given.shape != like.shape:
         raise ShapeError(f"{what} of {path} has shape {given.shape}, expected {like.shape}, the shape of {path}")
     if given.dtype.kind == "c" and like.dtype.kind != "c":

@@ -28,7 +28,8 @@ def drawn(op: str, draw: Any, like: Any, rng: np.random.Generator | int | None) 
     require_rng(op, rng)
     shape, dtype = like.shape, like.dtype if like.dtype.kind == "f" else np.float64
     data = getattr(like, "data", None)
-    kind = data if hasattr(data, "__array_function__") and type(data) is not np.ndarray else None
+    other = hasattr(data, "__array_function__") and type(data) is not np.ndarray  # another library's array
+    kind = data if other and not hasattr(data, "__traced_call__") else None
 
     def numbers() -> Any:
         return np.asarray(np.asarray(draw(np.random.default_rng(rng), shape), dtype=dtype), like=kind)
