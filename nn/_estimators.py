@@ -122,7 +122,6 @@ class _FNN(BaseEstimator):
             sample_weight=weight,
             epochs=epochs,
             batch_size=self.batch_size,
-            drop_last=norms and epochs > 1,  # in a single epoch, dropped rows are never seen
             validation_data=held,
             callbacks=callbacks,
             progress=None if self.verbose else False,
@@ -165,7 +164,7 @@ class FNNClassifier(ClassifierMixin, _FNN):
     Args:
         hidden_dims: width of each hidden layer; an entry may be an :class:`nn.Layer` or a dict of its fields.
         activation: as in :class:`nn.Layer`.
-        norm: likewise. With a batch norm, each epoch drops the rows that do not fill a batch.
+        norm: likewise.
         dropout: likewise.
         init: likewise.
         l1: likewise.

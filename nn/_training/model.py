@@ -168,14 +168,16 @@ class Model(Module):
                 one for each epoch, such as a generator function.
             y: targets, with as many rows; None if X provides batches.
             epochs: the number of passes over the data.
-            batch_size: rows per step. A last batch of one row is merged into the one before.
+            batch_size: rows per step, at most: the rows are divided into batches of nearly equal size, so 63 rows into
+                32 and 31, 65 into 22, 22 and 21. There is no batch of one row, unless ``batch_size`` is 1: three rows
+                in twos are one batch.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
                 returns batches of them.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
                 the same ones in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
             shuffle: take the rows in a new order in each epoch.
-            drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.
+            drop_last: make every batch exactly ``batch_size`` rows long, and leave out the rows that do not fill one.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
