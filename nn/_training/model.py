@@ -39,8 +39,9 @@ class Model(Module):
     Args:
         network: any Module, or the arguments of an :class:`nn.MLP` as a dict. Integer inputs are converted to real
             numbers, unless it has an :class:`nn.Embedding`.
-        loss: "mse", "l1", "huber", "smooth_l1", "cross_entropy", "nll", "bce", "bce_with_logits", "kl_div", "hinge", or
-            a function (prediction, target) that returns a scalar Tensor. The network's :func:`nn.penalty` is added.
+        loss: "mse", "l1", "huber", "smooth_l1", "quantile", "poisson", "cross_entropy", "nll", "bce",
+            "bce_with_logits", "kl_div", "hinge", or a function (prediction, target) that returns a scalar Tensor. The
+            network's :func:`nn.penalty` is added.
         optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
             with the groups of :func:`nn.no_decay`, so that biases and norms do not decay.
         schedule: for the learning rate: a name such as "cosine", or a function of the optimiser, such as

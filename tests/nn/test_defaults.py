@@ -87,6 +87,8 @@ DEFAULTS = {
     "PReLU": {"num_parameters": 1, "init": 0.25},
     "RAdam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "weight_decay": 0.0, "decoupled_weight_decay": False},
     "RMSNorm": {"affine": True},
+    "PoissonNLLLoss": {"log_input": True, "full": False, "eps": 1e-08},
+    "QuantileLoss": {"q": 0.5},
     "RMSprop": {"lr": 0.01, "alpha": 0.99, "eps": 1e-08, "momentum": 0.0, "centered": False, "weight_decay": 0.0},
     "ReduceLROnPlateau": {
         "mode": "min",
