@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -17,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import tensorgrad as tg
 
-from .._checks import count, number
 from .._layers.containers import Sequential
 from .._layers.dropout import Dropout
 from .._layers.linear import Linear
@@ -28,77 +26,23 @@ from .._models.mlp import MLP
 from .._optim.lbfgs import LBFGS
 from .._training.callbacks import EarlyStopping
 from .._training.model import Model
+from .arguments import Arguments
 from .parts import Data, Lines, ValidationScores, dense
-from .words import checked_word, unknown
 
 __all__ = ["FNN"]
 
-_WITH_BETAS = ("adam", "adamw", "nadam", "radam", "lion")
 _LAYERS = ("activation", "norm", "dropout", "init", "l1", "l2")
-_SWITCHES = ("standardize", "shuffle", "early_stopping", "warm_start")
-# L-BFGS takes all rows at once, and searches along each direction.
-_NOT_FOR_LBFGS = (
-    *("lr", "beta_1", "beta_2", "weight_decay", "clip_norm", "schedule", "schedule_every", "batch_size", "shuffle"),
-    *("early_stopping", "patience", "callbacks"),
-)
-_EVALUATIONS = 20  # of the loss, at most, along a direction of L-BFGS
 _AUTO_BATCH = 200  # rows; scikit-learn's
 
 
-def trains_by_batches(estimator: FNN) -> bool:
-    """Whether there is a ``partial_fit``."""
-    if estimator._optimizer()["name"] == "lbfgs":
-        raise AttributeError("optimizer='lbfgs' takes all rows at once; for partial_fit, write another optimizer")
-    if estimator.early_stopping:
-        raise AttributeError("partial_fit holds no rows out for early_stopping=True; leave it out")
-    return True
-
-
-class FNN(BaseEstimator):
+class FNN(Arguments):
     """Base class of the classifier and the regressor; see :class:`nn.FNNClassifier` for the arguments."""
-
-    hidden_dims: Any
-    standardize: bool
-    loss: Any
-    optimizer: Any
-    lr: float
-    beta_1: float
-    beta_2: float
-    weight_decay: float
-    clip_norm: float | None
-    schedule: Any
-    schedule_every: str
-    batch_size: int | str
-    epochs: int
-    shuffle: bool
-    tol: float | None
-    early_stopping: bool
-    validation_fraction: float
-    patience: int
-    warm_start: bool
-    callbacks: Any
-    random_state: Any
-    verbose: bool
 
     model_: Model
     loss_curve_: list[float]
     validation_scores_: list[float] | None
     n_iter_: int
     t_: int
-    _fewest_held = 1  # rows that can be scored
-
-    def _hold(self, arguments: Mapping[str, Any]) -> None:
-        """Set the attributes of a constructor's arguments."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
-
-    def set_params(self, **params: Any) -> Self:
-        """Set arguments by name, as in the constructor. Raises ValueError for an unknown one."""
-        takes = self._get_param_names()
-        for name in params:
-            if name.partition("__")[0] not in takes:
-                raise ValueError(unknown(type(self).__name__, name, takes))
-        return super().set_params(**params)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -131,58 +75,6 @@ class FNN(BaseEstimator):
         """What the losses of each class are multiplied by, or None."""
         return None
 
-    # --- arguments --------------------------------------------------------------------------------------
-
-    def _check_arguments(self) -> None:
-        me = type(self).__name__
-        listed = hasattr(self.hidden_dims, "__len__") and not isinstance(self.hidden_dims, str | Mapping)
-        if not (listed or isinstance(self.hidden_dims, Integral)):
-            raise ValueError(
-                f"{me}: hidden_dims must be a width or a list of widths and layers, such as (100,), got "
-                f"{self.hidden_dims!r}; write () for no hidden layer"
-            )
-        for name in ("activation", "loss"):
-            checked_word(me, name, getattr(self, name))
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ValueError(f"{me}: {name} must be True or False, got {getattr(self, name)!r}")
-        if isinstance(self.batch_size, str) and self.batch_size != "auto":
-            raise ValueError(f"{me}: batch_size must be an integer or 'auto', got {self.batch_size!r}")
-        if self.batch_size != "auto":
-            count(me, "batch_size", self.batch_size)
-        for name in ("epochs", "patience"):
-            count(me, name, getattr(self, name))
-        if self.tol is not None:
-            number(me, "tol", self.tol, 0)
-        if self.early_stopping and not 0 < number(me, "validation_fraction", self.validation_fraction) < 1:
-            raise ValueError(f"{me}: validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
-        if self._optimizer()["name"] == "lbfgs":
-            self._check_for_lbfgs()
-
-    def _check_for_lbfgs(self) -> None:
-        usual = inspect.signature(type(self).__init__).parameters
-        for name in _NOT_FOR_LBFGS:
-            value = list(self._given_callbacks()) or () if name == "callbacks" else getattr(self, name)
-            if value != usual[name].default and not (name == "batch_size" and value == "auto"):
-                raise ValueError(
-                    f"{type(self).__name__}: optimizer='lbfgs' does not use {name}, got {value!r}: it takes all rows "
-                    "at once and searches along each direction for the length of its step; leave it out"
-                )
-
-    def _optimizer(self) -> dict[str, Any]:
-        """The optimiser as :class:`nn.Model` takes it."""
-        if not isinstance(self.optimizer, str | Mapping):
-            raise ValueError(f"optimizer must be a name, or a dict of name and options, got {self.optimizer!r}")
-        given = {"name": self.optimizer} if isinstance(self.optimizer, str) else dict(self.optimizer)
-        name = str(given.get("name")).lower()
-        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
-        if name in _WITH_BETAS:
-            options["betas"] = (self.beta_1, self.beta_2)
-        if name == "lbfgs":
-            options = {"max_iter": self.epochs, "max_eval": _EVALUATIONS * self.epochs}
-            options |= {} if self.tol is None else {"tolerance_grad": self.tol}
-        return {**options, **given, "name": name}
-
     # --- training ---------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Sequence[Any] | None = None) -> Self:
@@ -204,7 +96,7 @@ class FNN(BaseEstimator):
             NonFiniteError: the training run diverged.
             KeyboardInterrupt: it was interrupted; the estimator keeps what was learned so far.
         """
-        self._check_arguments()
+        self._check_arguments(validation_data)
         again = self.warm_start and hasattr(self, "model_")
         data = self._checked(X, y, sample_weight, reset=not again)
         held = None if validation_data is None else self._checked_validation(validation_data)
@@ -214,19 +106,10 @@ class FNN(BaseEstimator):
         if self.early_stopping and held is None:
             data, held = self._split(data)
         model = self._continued() if again else self._made(data.X)
-        if isinstance(model.optimizer, LBFGS):
-            return self._minimised(model, data, held, again)
-        stop = None
-        if self.early_stopping:
-            stop = EarlyStopping(patience=self.patience, min_delta=self.tol or 0.0)
-        elif self.tol is not None:
-            stop = EarlyStopping("loss", patience=self.patience, min_delta=self.tol, restore_best=False)
-        self._train(model, data, held, again=again, epochs=self.epochs, stop=stop)
-        if self.tol is not None and not model.history.stopped:
-            self._warn_of_convergence(
-                f"the {self.epochs} epochs ended before the loss went {self.patience} epochs without improving by more "
-                f"than tol={self.tol:g}"
-            )
+        whole = isinstance(model.optimizer, LBFGS)
+        stop = None if whole else self._stop()
+        self._train(model, data, held, again=again, epochs=1 if whole else self.epochs, stop=stop)
+        self._warn_unless_converged(model)
         return self
 
     def _partial(self, data: Data, *, first: bool) -> Self:
@@ -301,8 +184,6 @@ class FNN(BaseEstimator):
         except ValueError as error:
             error.add_note(f"This is about validation_data of {me}.fit.")
             raise
-        if held.X.shape[0] < self._fewest_held:
-            raise ValueError(f"{me}: validation_data has a single sample, expected {self._fewest_held} for r2")
         return held
 
     def _split(self, data: Data) -> tuple[Data, Data]:
@@ -319,11 +200,6 @@ class FNN(BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__}: validation_fraction={self.validation_fraction} of n_samples={rows} leaves "
                 "none to train on"
-            )
-        if share < self._fewest_held:
-            raise ValueError(
-                f"{type(self).__name__}: validation_fraction={self.validation_fraction} of n_samples={rows} holds out "
-                f"{share:g}, expected {self._fewest_held} for r2; give a larger one, or validation_data"
             )
         strata = self._strata(data.y)
         if strata is not None:
@@ -389,25 +265,26 @@ class FNN(BaseEstimator):
         if model.history.stopped == "Ctrl-C":
             raise KeyboardInterrupt
 
-    def _given_callbacks(self) -> list[Any]:
-        given = self.callbacks
-        return list(given) if isinstance(given, list | tuple) else [given]
+    def _stop(self) -> EarlyStopping | None:
+        """What ends the training before the last epoch."""
+        if self.early_stopping:
+            return EarlyStopping(patience=self.patience, min_delta=self.tol or 0.0)
+        if self.tol is not None:
+            return EarlyStopping("loss", patience=self.patience, min_delta=self.tol, restore_best=False)
+        return None
 
-    def _minimised(self, model: Model, data: Data, held: Data | None, again: bool) -> Self:
-        """Train by L-BFGS, on all rows at once."""
-        if held is not None:
-            raise ValueError(
-                f"{type(self).__name__}: optimizer='lbfgs' does not use validation_data: it is a single step on all "
-                "rows; leave it out"
+    def _warn_unless_converged(self, model: Model) -> None:
+        if isinstance(model.optimizer, LBFGS):
+            if model.optimizer.converged:
+                return
+            what = f"L-BFGS ended after {len(model.optimizer.losses)} iterations without converging"
+        elif self.tol is None or model.history.stopped:
+            return
+        else:
+            what = (
+                f"the {self.epochs} epochs ended before the loss went {self.patience} epochs without improving by more "
+                f"than tol={self.tol:g}"
             )
-        self._train(model, data, None, again=again)
-        optimizer = model.optimizer
-        assert isinstance(optimizer, LBFGS)
-        if not optimizer.converged:
-            self._warn_of_convergence(f"L-BFGS ended after {len(optimizer.losses)} iterations without converging")
-        return self
-
-    def _warn_of_convergence(self, what: str) -> None:
         text = f"{type(self).__name__}: {what}; give more epochs, or a larger tol"
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
@@ -429,7 +306,7 @@ class FNN(BaseEstimator):
             before = (again and self.validation_scores_) or []
             self.validation_scores_ = None if scores is None else [*before, *scores.scores]
         found = self.validation_scores_
-        self.best_validation_score_ = max(found) if found else None
+        self.best_validation_score_ = None if found is None else max(found, key=_or_worst, default=math.nan)
         self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=None)
         self.model_ = model
 
@@ -468,3 +345,7 @@ class FNN(BaseEstimator):
     def n_outputs_(self) -> int:
         """The number of the network's outputs."""
         return self._linear()[-1].out_features
+
+
+def _or_worst(score: float) -> float:
+    return -math.inf if math.isnan(score) else score

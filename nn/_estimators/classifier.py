@@ -16,7 +16,8 @@ import tensorgrad as tg
 
 from .._models.layer import Layer, Spec
 from .._training.model import Model
-from .base import FNN, trains_by_batches
+from .arguments import trains_by_batches
+from .base import FNN
 from .parts import Data, dense
 from .words import advising
 

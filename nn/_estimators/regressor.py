@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -15,7 +16,8 @@ from .. import metrics
 from .._losses import PoissonNLLLoss
 from .._models.layer import Layer, Spec
 from .._training.model import Model
-from .base import FNN, trains_by_batches
+from .arguments import trains_by_batches
+from .base import FNN
 from .parts import Data, dense
 from .words import advising
 
@@ -36,7 +38,7 @@ class FNNRegressor(RegressorMixin, FNN):
             prediction.
 
     Attributes:
-        validation_scores_: r2 on the validation data after each epoch; None without such data.
+        validation_scores_: r2 on the validation data after each epoch, NaN for a single row; None without such data.
         out_activation_: "exp" for "poisson", else "identity".
 
     >>> import numpy as np, nn
@@ -47,7 +49,6 @@ class FNNRegressor(RegressorMixin, FNN):
     True
     """
 
-    _fewest_held = 2
     _flat: bool  # y had one axis
     _width: int  # how many targets
 
@@ -138,9 +139,16 @@ class FNNRegressor(RegressorMixin, FNN):
                 f"{type(self).__name__}: loss must be one of {', '.join(_LOSSES)}, alone or with options, or a "
                 f"function, got {self.loss!r}"
             )
+        if isinstance(self.loss, Mapping) and not self.loss.get("log_input", True):
+            raise ValueError(
+                f"{type(self).__name__}: loss {dict(self.loss)!r}: the network's outputs can be negative, so they are "
+                "logarithms of rates; leave log_input out"
+            )
         return self.loss
 
     def _score(self, model: Model, held: Data) -> float:
+        if len(held.y) < 2:
+            return math.nan  # a single sample has no variance
         outputs = model.predict(dense(held.X))
         predicted = np.exp(outputs) if _is_exponential(model) else outputs
         return metrics.r2(predicted, held.y, sample_weight=held.weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -33,7 +33,9 @@ VALUES = {
     ("activation", "identity"): "None",
     ("loss", "squared_error"): '"mse"',
     ("loss", "absolute_error"): '"l1"',
-    ("loss", "log_loss"): "loss=None, the cross-entropy",
+    ("loss", "log_loss"): "None",
+    ("schedule", "adaptive"): '"plateau"',
+    ("schedule", "constant"): "None",
 }
 
 
@@ -64,6 +66,9 @@ def unknown(owner: str, name: str, takes: Iterable[str]) -> str:
 
 def checked_word(owner: str, parameter: str, value: Any) -> None:
     """Raise ValueError if a name, or one in a list, is scikit-learn's for something that has another name here."""
-    for given in value if isinstance(value, list | tuple) else [value]:
+    for entry in value if isinstance(value, list | tuple) else [value]:
+        given = entry.get("name") if isinstance(entry, Mapping) else entry
         if isinstance(given, str) and (parameter, given) in VALUES:
-            raise ValueError(f"{owner}: {parameter}={given!r} is called {VALUES[parameter, given]} here")
+            raise ValueError(
+                f"{owner}: {parameter}={given!r} is scikit-learn's word; write {parameter}={VALUES[parameter, given]}"
+            )
