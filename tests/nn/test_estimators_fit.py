@@ -124,6 +124,8 @@ def test_lbfgs_says_if_it_has_not_converged():
     with pytest.warns(ConvergenceWarning, match="L-BFGS ended after 3 iterations without converging; give more epochs"):
         short = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=3, random_state=0).fit(X, y)
     assert short.n_iter_ == 3
+    with pytest.warns(ConvergenceWarning, match="without converging"):
+        nn.FNNRegressor((50,), optimizer={"name": "lbfgs", "max_eval": 5}, random_state=0).fit(X, y)
     rough = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.05, random_state=0).fit(X, y)
     fine = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.01, random_state=0).fit(X, y)
     assert 3 < rough.n_iter_ < fine.n_iter_
@@ -199,6 +201,24 @@ def test_validation_scores(kind):
 
 def targets(fitted, y):
     return y if isinstance(fitted, nn.FNNClassifier) else y[:, None].astype(float)
+
+
+def test_weights_of_one_change_nothing_with_early_stopping():
+    X, y = iris()
+    plain = quick(early_stopping=True).fit(X, y)
+    weighted = quick(early_stopping=True).fit(X, y, sample_weight=np.ones(150))
+    np.testing.assert_allclose(plain.predict_proba(X), weighted.predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_names_of_features_are_kept(kind):
+    pd = pytest.importorskip("pandas")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    fitted = kind(epochs=2, early_stopping=True).fit(X, y, validation_data=(X[::2], y[::2]))
+    assert fitted.feature_names_in_.tolist() == X.columns.tolist()
+    fitted.score(X, y)
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(pd.DataFrame(X.to_numpy(), columns=list("abcd")))
 
 
 def test_given_validation_data_take_the_place_of_held_out_rows():
@@ -296,6 +316,12 @@ def test_balanced_classes_cannot_be_known_in_parts():
         online.fit(X, y).partial_fit(X, y)
     factors = quick(class_weight={0: 1.0, 1: 1.0, 2: 50.0}).partial_fit(X, y, classes=[0, 1, 2])
     assert (factors.predict(X) == 2).mean() > (quick().partial_fit(X, y, classes=[0, 1, 2]).predict(X) == 2).mean()
+
+
+def test_parts_may_have_labels_that_did_not_occur_yet():
+    online = quick().partial_fit([[1.0], [2.0], [3.0]], ["a", "b", "c"], classes=["a", "b", "c", "d"])
+    online.partial_fit([[4.0]], ["d"])
+    assert online.predict_proba([[1.0]]).shape == (1, 4)
 
 
 def test_early_stopping_holds_nothing_out_of_parts():
