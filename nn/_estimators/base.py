@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Self
 
@@ -98,23 +99,39 @@ class FNN(Arguments):
         """
         self._check_arguments(validation_data)
         again = self.warm_start and hasattr(self, "model_")
-        data = self._checked(X, y, sample_weight, reset=not again)
-        held = None if validation_data is None else self._checked_validation(validation_data)
-        factors = self._class_factors(data.y)
-        data = self._weighty(data, factors)
-        held = None if held is None else self._weighty(held, factors)
-        if self.early_stopping and held is None:
-            data, held = self._split(data)
-        model = self._continued() if again else self._made(data.X)
-        whole = isinstance(model.optimizer, LBFGS)
-        stop = None if whole else self._stop()
-        self._train(model, data, held, again=again, epochs=1 if whole else self.epochs, stop=stop)
+        with self._unless_it_fails():
+            data = self._checked(X, y, sample_weight, reset=not again)
+            factors = self._class_factors(data.y)
+            data = _weighted(data, factors)
+            held = None if validation_data is None else self._checked_validation(validation_data, factors)
+            if self.early_stopping and held is None:
+                data, held = self._split(data)
+            model = self._continued() if again else self._made(data.X)
+            whole = isinstance(model.optimizer, LBFGS)
+            stop = None if whole else self._stop()
+            self._train(model, data, held, again=again, epochs=1 if whole else self.epochs, stop=stop)
         self._warn_unless_converged(model)
         return self
 
-    def _partial(self, data: Data, *, first: bool) -> Self:
-        data = self._weighty(data, self._class_factors(data.y))
-        self._train(self._made(data.X) if first else self.model_, data, None, again=not first, partial=True)
+    @contextmanager
+    def _unless_it_fails(self) -> Iterator[None]:
+        """In a ``with`` block that fails before a model is kept, leave the estimator as it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            if vars(self).get("loss_curve_") is before.get("loss_curve_"):
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def _partial(self, X: Any, y: Any, weight: Any, **first_of: Any) -> Self:
+        """Train for one epoch, as ``partial_fit``."""
+        first = not hasattr(self, "model_")
+        with self._unless_it_fails():
+            data = self._checked(X, y, weight, reset=first, **first_of)
+            data = _weighted(data, self._class_factors(data.y))
+            self._train(self._made(data.X) if first else self.model_, data, None, again=not first, partial=True)
         return self
 
     def _made(self, X: Any) -> Model:
@@ -126,13 +143,13 @@ class FNN(Arguments):
         network: Any = MLP(sizes, **layers, dtype=X.dtype, rng=int(seeds[0]))
         if self.standardize:
             network = Sequential(Standardize(X.shape[1], dtype=X.dtype).fit(dense(X)), network)
-        self._network_made_of = self._described()
+        self._network_arguments = self._arguments_of_network()
         return self._modelled(network, int(seeds[1]))
 
     def _continued(self) -> Model:
         """A model of the network of the last fit."""
-        for name, value in self._described().items():
-            made_of = self._network_made_of[name]
+        for name, value in self._arguments_of_network().items():
+            made_of = self._network_arguments[name]
             if repr(value) != repr(made_of):
                 raise ValueError(
                     f"{type(self).__name__}: warm_start=True goes on with a network made with {name}={made_of!r}, got "
@@ -143,7 +160,7 @@ class FNN(Arguments):
         model.history = self.model_.history
         return model
 
-    def _described(self) -> dict[str, Any]:
+    def _arguments_of_network(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("hidden_dims", "standardize", *_LAYERS)}
 
     def _modelled(self, network: Any, seed: int) -> Model:
@@ -162,29 +179,16 @@ class FNN(Arguments):
             )
         return model
 
-    def _weighty(self, data: Data, factors: Any) -> Data:
-        """The rows whose weights, times their classes' factors, are not 0; the weights have mean 1."""
-        if factors is not None:
-            data = data._replace(weight=factors[data.y] if data.weight is None else data.weight * factors[data.y])
-        if data.weight is not None:
-            kept = data.weight > 0
-            if not kept.any():
-                raise ValueError("sample_weight: all weights are 0, so nothing is left to learn from")
-            data = data if kept.all() else data.part(kept)
-            data = data._replace(weight=data.weight / data.weight.mean())
-        return data
-
-    def _checked_validation(self, given: Sequence[Any]) -> Data:
+    def _checked_validation(self, given: Sequence[Any], factors: Any) -> Data:
         me = type(self).__name__
         if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
             kind = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
             raise TypeError(f"{me}: validation_data must be (X, y) or (X, y, sample_weight), got {kind}")
         try:
-            held = self._checked(*given, *(None,) * (3 - len(given)), reset=False)
+            return _weighted(self._checked(*given, *(None,) * (3 - len(given)), reset=False), factors)
         except ValueError as error:
             error.add_note(f"This is about validation_data of {me}.fit.")
             raise
-        return held
 
     def _split(self, data: Data) -> tuple[Data, Data]:
         """The data for training, and those held out for early stopping."""
@@ -255,10 +259,9 @@ class FNN(Arguments):
                 keep()
             raise
         except tg.NonFiniteError as error:
-            hint = "standardize=True" if whole else "a smaller lr, standardize=True or clip_norm=1.0"
+            advice = f" in epoch {len(model.history) - before + 1}; write a smaller lr, clip_norm=1.0 or"
             error.add_note(
-                f"{type(self).__name__}: the training run diverged in epoch {len(model.history) - before + 1}; write "
-                f"{hint}"
+                f"{type(self).__name__}: the training run diverged{'; write' if whole else advice} standardize=True"
             )
             raise
         keep()
@@ -345,6 +348,19 @@ class FNN(Arguments):
     def n_outputs_(self) -> int:
         """The number of the network's outputs."""
         return self._linear()[-1].out_features
+
+
+def _weighted(data: Data, factors: Any) -> Data:
+    """The rows whose weights, times their classes' factors, are not 0; the weights have mean 1."""
+    if factors is not None:
+        data = data._replace(weight=factors[data.y] if data.weight is None else data.weight * factors[data.y])
+    if data.weight is None:
+        return data
+    kept = data.weight > 0
+    if not kept.any():
+        raise ValueError("sample_weight: all weights are 0, so no row counts")
+    data = data if kept.all() else data.part(kept)
+    return data._replace(weight=data.weight / data.weight.mean())
 
 
 def _or_worst(score: float) -> float:

@@ -168,11 +168,10 @@ class FNNClassifier(ClassifierMixin, FNN):
                 "the factors: classes = np.unique(y), class_weight=dict(zip(classes, compute_class_weight('balanced', "
                 "classes=classes, y=y)))"
             )
-        first = not hasattr(self, "model_")
         known = None if classes is None else np.unique(classes)
-        if not first and known is not None and not np.array_equal(known, self.classes_):
+        if hasattr(self, "model_") and known is not None and not np.array_equal(known, self.classes_):
             raise ValueError(f"partial_fit: classes {known} differ from those of the first call, {self.classes_}")
-        return self._partial(self._checked(X, y, sample_weight, reset=first, first_of=known, partial=True), first=first)
+        return self._partial(X, y, sample_weight, first_of=known, partial=True)
 
     # --- data -------------------------------------------------------------------------------------------
 

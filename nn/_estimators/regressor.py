@@ -102,8 +102,7 @@ class FNNRegressor(RegressorMixin, FNN):
             self.
         """
         self._check_arguments()
-        first = not hasattr(self, "model_")
-        return self._partial(self._checked(X, y, sample_weight, reset=first), first=first)
+        return self._partial(X, y, sample_weight)
 
     # --- data -------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def test_check_estimator_passes_with_other_arguments(options):
     expected = dict.fromkeys(
         (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")), "batches differ"
     )
-    classifier = nn.FNNClassifier(batch_size=16, **options)
+    classifier = nn.FNNClassifier(batch_size=16, epochs=40, **options)
     check_estimator(classifier, on_fail="raise", on_skip=None, expected_failed_checks=expected)
 
 

@@ -10,6 +10,7 @@ import nn
 import tensorgrad as tg
 
 pytest.importorskip("sklearn")
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_regression
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
@@ -396,4 +397,18 @@ def test_a_diverging_fit_raises_one_error_that_names_the_parameter():
     (note,) = raised.value.__notes__
     assert "the training run diverged in epoch" in note
     assert "a smaller lr" in note
-    assert not hasattr(regressor, "model_")
+    assert vars(regressor) == vars(clone(regressor))
+
+
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
+    X, y = iris()
+    names = np.array(["a", "b", "c"])[y]
+    classifier = quick().fit(X, names)
+    before = dict(vars(classifier))
+    with pytest.raises(ValueError, match="features"):
+        classifier.fit(X[:, :3], y, validation_data=(X, y))
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        classifier.set_params(random_state="seed").fit(X[:, :3], y)
+    classifier.set_params(random_state=0)
+    assert vars(classifier) == before
+    assert classifier.score(X, names) > 0.9
