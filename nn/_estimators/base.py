@@ -116,13 +116,14 @@ class FNN(Arguments):
     @contextmanager
     def _unless_it_fails(self) -> Iterator[None]:
         """In a ``with`` block that fails before a model is kept, leave the estimator as it was."""
-        before = dict(vars(self))
+        state: dict[str, Any] = self.__dict__
+        before = dict(state)
         try:
             yield
         except BaseException:
-            if vars(self).get("loss_curve_") is before.get("loss_curve_"):
-                vars(self).clear()
-                vars(self).update(before)
+            if state.get("loss_curve_") is before.get("loss_curve_"):
+                state.clear()
+                state.update(before)
             raise
 
     def _partial(self, X: Any, y: Any, weight: Any, **first_of: Any) -> Self:

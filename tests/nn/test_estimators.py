@@ -277,7 +277,7 @@ def test_no_row_is_left_out_of_an_epoch(partial):
 
     classifier = quick(norm="batch", batch_size=32, epochs=1, loss=loss)
     classifier.partial_fit(X, y, classes=[0, 1, 2]) if partial else classifier.fit(X, y)
-    assert seen == [32, 31]
+    assert seen[-2:] == [32, 31]
 
 
 def test_scikit_learn_knows_what_they_are():
