@@ -65,7 +65,7 @@ class FNNClassifier(ClassifierMixin, FNN):
         patience: early stopping, or ``tol``, ends the training after this many epochs without improvement.
         warm_start: :meth:`fit` goes on with the network of the fit before.
         callbacks: a list of :class:`nn.Callback` objects, as for :meth:`nn.Model.fit`.
-        class_weight: "balanced", or a dict of factors by class.
+        class_weight: "balanced", or a dict of factors by class; also for the loss on validation data.
         random_state: seed for the weights, dropout, the order of the rows and the choice of those held out.
         verbose: print a line for each epoch.
 
