@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -116,7 +116,8 @@ class Module:
             raise
         finally:
             running.path.reset(token)
-        if getattr(out, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
+        first = out[0] if type(out) is tuple and out else out
+        if getattr(first, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
             self._warn_of_wide(run.roots[0] if run.roots else self, place[0])
         if run.observe is not None:
             run.observe(place[0], self, out)
@@ -285,7 +286,36 @@ class Module:
         """All buffers; a shared one once."""
         return (buffer for _, buffer in self.named_buffers())
 
+    def _children_first(self, seen: set[int]) -> Iterator[Module]:
+        if id(self) not in seen:
+            seen.add(id(self))
+            for child in self.children():
+                yield from child._children_first(seen)
+            yield self
+
     # --- settings --------------------------------------------------------------------------------------
+
+    def apply(self, fn: Callable[[Module], object]) -> Self:
+        """Call a function with every module under this one, children before parents, and last with this one.
+
+        A shared module is visited once. Returns self.
+
+        Raises:
+            TypeError: fn is not a function.
+
+        >>> import nn
+        >>> def freeze_norms(module):
+        ...     if isinstance(module, nn.BatchNorm):
+        ...         module.requires_grad_(False)
+        >>> model = nn.MLP([2, 3, 1], norm="batch").apply(freeze_norms)
+        >>> [name for name, p in model.named_parameters() if not p.requires_grad]
+        ['layers.1.gamma', 'layers.1.beta']
+        """
+        if not callable(fn):
+            raise TypeError(f"apply: expected a function of a module, got {fn!r}; write model.apply(fn)")
+        for module in list(self._children_first(set())):  # fn can replace modules
+            fn(module)
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (BatchNorm uses the batch's statistics, Dropout drops), or not.

@@ -72,7 +72,7 @@ def summarised(model: Module, input: Any) -> ModelSummary:
     """Return the summary of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
-        _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, str(getattr(out, "shape", "?"))))
+        _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, _shape_of(out)))
     rows = []
     for path, module in model.named_modules():
         count = sum(p.size for p in module.parameters())
@@ -85,6 +85,13 @@ def summarised(model: Module, input: Any) -> ModelSummary:
         nbytes=sum(p.data.nbytes for p in parameters),
         shapes=input is not None,
     )
+
+
+def _shape_of(out: Any) -> str:
+    """The shape of a module's result, or those of its parts."""
+    if isinstance(out, tuple | list):
+        return ", ".join(map(_shape_of, out))
+    return str(getattr(out, "shape", "?"))
 
 
 def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:

@@ -17,7 +17,7 @@ from .engine.frames import place, user_frame
 from .engine.record import Handle
 from .engine.shapes import normalised_axis
 from .engine.staging import array_of, writes_to
-from .ops import arithmetic, axes, complexes, indexing, joining, rounding, selection, shaping, tiling, writing
+from .ops import arithmetic, axes, complexes, indexing, joining, rounding, selection, sets, shaping, tiling, writing
 from .ops.views import shaped
 
 __all__ = ["ADAPTERS", "ADVICE", "KEYWORDS", "WRITERS", "add_at", "outer"]
@@ -26,23 +26,25 @@ __all__ = ["ADAPTERS", "ADVICE", "KEYWORDS", "WRITERS", "add_at", "outer"]
 def _creation(name: str) -> Callable[..., Any]:
     """A function of :mod:`tensorgrad.creation`, looked up when called, because that module depends on this one."""
 
-    def create(*args: Any, order: str = "K", subok: bool = True, shape: Any = None, **kwargs: Any) -> Any:
-        if shape is not None:
-            raise TypeError(
-                f"np.{name} of a Tensor does not accept shape=; write tensorgrad.{name.removesuffix('_like')}(shape)"
-            )
-        return getattr(sys.modules[__package__], name)(*args, **kwargs)
+    def create(a: Any, *args: Any, order: str = "K", subok: bool = True, shape: Any = None, **kwargs: Any) -> Any:
+        ours = sys.modules[__package__]
+        if shape is None:
+            return getattr(ours, name)(a, *args, **kwargs)
+        dtype = kwargs.pop("dtype", None)
+        dtype = array_of(shaped(a, name)).dtype if dtype is None else dtype
+        return getattr(ours, name.removesuffix("_like"))(shape, *args, dtype=dtype, **kwargs)
 
     return create
 
 
 def _spaced(name: str) -> Callable[..., Any]:
     def create(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **kwargs: Any) -> Any:
-        if kwargs.pop("retstep", False):
-            raise TypeError(
-                f"np.{name} of Tensors does not accept retstep=; write (stop - start) / (num - 1) for the step"
-            )
-        return getattr(sys.modules[__package__], name)(start, stop, num, endpoint=endpoint, **kwargs)
+        step = kwargs.pop("retstep", False)
+        values = getattr(sys.modules[__package__], name)(start, stop, num, endpoint=endpoint, **kwargs)
+        if not step:
+            return values
+        parts = num - 1 if endpoint else num
+        return values, arithmetic.divide(arithmetic.subtract(stop, start), parts) if parts > 0 else np.nan
 
     return create
 
@@ -54,6 +56,20 @@ def _divmod(x: Any, y: Any) -> Any:
 def _modf(x: Any) -> Any:
     infinite = np.isinf(array_of(shaped(x, "modf")))
     return selection.where(infinite, arithmetic.copysign(0.0, x), rounding.frac(x)), rounding.trunc(x)
+
+
+def _angle(z: Any, deg: bool = False) -> Any:
+    angle = complexes.angle(z)
+    return arithmetic.multiply(angle, 180 / np.pi) if deg else angle
+
+
+def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+    values = sets.intersect1d(ar1, ar2)
+    if not return_indices:
+        return values
+    given = [array_of(shaped(ar, "intersect1d")) for ar in (ar1, ar2)]
+    _, first, second = np.intersect1d(given[0], given[1], assume_unique=assume_unique, return_indices=True)
+    return values, first, second
 
 
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
@@ -172,11 +188,13 @@ WRITERS: dict[Any, Callable[..., Any]] = {
 ADAPTERS: dict[Any, Callable[..., Any]] = {
     np.apply_along_axis: _apply_along_axis,
     np.apply_over_axes: _apply_over_axes,
+    np.angle: _angle,
     np.copy: _copy,
     np.divmod: _divmod,
     np.empty_like: _creation("empty_like"),
     np.fix: rounding.trunc,
     np.full_like: _creation("full_like"),
+    np.intersect1d: _intersect1d,
     np.geomspace: _spaced("geomspace"),
     np.linalg.svd: _svd,
     np.linspace: _spaced("linspace"),
@@ -185,6 +203,7 @@ ADAPTERS: dict[Any, Callable[..., Any]] = {
     np.ones_like: _creation("ones_like"),
     np.real_if_close: _real_if_close,
     np.trim_zeros: _trim_zeros,
+    np.zeros_like: _creation("zeros_like"),
 }
 """NumPy functions that are recorded, and the functions that record them."""
 

@@ -147,7 +147,7 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
             return _on_arrays(function, *args, **kwargs)
         raise _without_rule(_shown(function), ADVICE.get(function))
     if kwargs:
-        kwargs = {key: value for key, value in kwargs.items() if value is not None or key not in ("out", "dtype")}
+        args, kwargs = _computed_as_usual(function, operation, args, kwargs)
     misfit = _misfit(operation, len(args), tuple(kwargs))
     if misfit is None:
         return operation(*args, **kwargs)
@@ -162,6 +162,44 @@ def _called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> 
         f"{_shown(function)} on a Tensor is tensorgrad.{name}{_parameters(signature)}: {misfit}; write "
         f"tensorgrad.{name} with these parameters, or use .data for the values without history"
     )
+
+
+_LAYOUT = {"casting", "order", "subok"}  # options of NumPy's that change no value here
+
+
+def _computed_as_usual(
+    function: Callable[..., Any], operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments without options that change no value, and cast to ``dtype``, as NumPy casts them first."""
+    ours = inspect.signature(operation).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in ours.values()):
+        return args, kwargs  # an adapter, which takes NumPy's options as they are
+    kept = {
+        key: value
+        for key, value in kwargs.items()
+        if not (value is None and key in ("out", "dtype"))
+        and (key in ours or not (key in _LAYOUT or (key == "where" and value is True)))
+    }
+    if "dtype" not in kept or "dtype" in ours:
+        return args, kept
+    dtype = np.dtype(kept["dtype"])
+    if dtype.kind not in "fc" and _no_history(args, kwargs):
+        return args, kept
+    del kept["dtype"]
+    every = isinstance(function, np.ufunc)  # elsewhere, integers are indices and counts
+
+    def cast(leaf: Any) -> Any:
+        if not hasattr(leaf, "__array_function__") or not (every or leaf.dtype.kind in "fc"):
+            return leaf
+        casting = kwargs.get("casting", "same_kind")
+        if not np.can_cast(leaf.dtype, dtype, casting) or dtype.kind not in "fc":
+            raise TypeError(
+                f"{_shown(function)} with dtype={dtype} cannot take an array of {leaf.dtype} (casting {casting!r}); "
+                f"write t.astype(dtype), or use t.data for the values without history"
+            )
+        return ops.shaping.astype(leaf, dtype)
+
+    return mapped(cast, args), kept
 
 
 @cache
@@ -267,18 +305,20 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
         )
     if method == "at" and ufunc in _ADDED and (isinstance(inputs[0], Handle) or not _no_history(inputs)):
         return add_at(ufunc, *inputs)
-    if (kwargs or method not in _WAYS) and _no_history(inputs, kwargs):
+    plain = bool(out) or kwargs.get("where", True) is not True if method == "__call__" else bool(kwargs)
+    if (plain or method not in _WAYS) and _no_history(inputs, kwargs):
         return _on_arrays(getattr(ufunc, method), *inputs, **kwargs)
     if method == "__call__":
         answer = _ANSWERS.get(ufunc)
         if answer is not None:
             return answer(*inputs, **kwargs)
-        if kwargs:
+        if kwargs.get("where", True) is not True:
             raise TypeError(
-                f"{_shown(ufunc)} on a Tensor with a history does not accept {', '.join(f'{key}=' for key in kwargs)}; "
-                f"write tensorgrad.where or .astype, or use t.data for the values without history"
+                f"{_shown(ufunc)} with where= leaves elements without a value, which a Tensor with a history cannot "
+                f"have; write tg.where(mask, {_shown(ufunc)}(tg.where(mask, t, 1.0)), 0.0), or use t.data for the "
+                f"values without history"
             )
-        return _called(ufunc, inputs, {})
+        return _called(ufunc, inputs, kwargs)
     if method == "outer":
         found = _operation(ufunc)
         if found is not None and not kwargs:

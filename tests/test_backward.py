@@ -392,6 +392,14 @@ def test_writing_through_a_view():
         loss.backward()
 
 
+def test_a_result_that_was_needed_names_the_copy_to_write():
+    x = leaf([1.0, 2.0])
+    s = np.exp(x)
+    s -= x
+    with pytest.raises(InplaceError, match=r"exp .*saved its result.*write to a copy, s = s - x instead of s -= x"):
+        s.sum().backward()
+
+
 @pytest.mark.promise("C8")
 def test_writing_to_an_array_that_nothing_saved():
     x = leaf(1.0, 2.0)

@@ -219,6 +219,42 @@ def test_the_graph_is_freed_after_the_call():
     assert isinstance(value, np.float64)
 
 
+def test_hooks_inside_the_function_run_once():
+    w, seen = tg.Tensor([2.0, 3.0], requires_grad=True), []
+
+    def f(x):
+        y = x * x
+        y.register_hook(lambda g: seen.append(np.array(g)))
+        return (y * w.detach()).sum()
+
+    close(tg.grad(f)(np.array([1.0, 5.0])), [4.0, 30.0])
+    assert len(seen) == 1
+
+    seen.clear()
+    w.register_hook(lambda g: seen.append(g))  # a leaf outside, whose gradient nobody asked for
+    close(tg.grad(lambda x: (x * w).sum())(np.array([1.0, 5.0])), [2.0, 3.0])
+    assert not seen
+
+
+def test_a_history_from_outside_is_found_and_left_alone():
+    w = tg.Tensor([2.0, 3.0], requires_grad=True)
+    outside = w * w
+    g = tg.grad(lambda x: (x * outside).sum())(np.array([1.0, 5.0]))
+    close(tg.grad(lambda v: tg.grad(lambda x: (x * v * v).sum())(np.ones(2)).sum())(w), [4.0, 6.0])
+    assert g.requires_grad
+    g.sum().backward()
+    close(w.grad, [4.0, 6.0])
+    # Its graph is freed by now. The derivative by x does not go through it.
+    close(tg.grad(lambda x: (x * outside).sum())(np.array([1.0, 5.0])), [4.0, 9.0])
+
+
+def test_an_outer_leaf_is_found_at_points_that_are_not_finite():
+    w = tg.Tensor([2.0, 3.0], requires_grad=True)
+    g = tg.grad(lambda x: (tg.sqrt(x) * w).sum())(np.array([0.0, 4.0]))
+    assert g.requires_grad
+    close(g, [np.inf, 0.75])
+
+
 def test_threads_do_not_disturb_each_other():
     results = {}
 

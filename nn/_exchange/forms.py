@@ -12,14 +12,23 @@ import tensorgrad as tg
 
 from .._layers import activations as act
 from .._layers.attention import MultiheadAttention
-from .._layers.containers import Residual, Sequential
-from .._layers.convolution import Conv1d, Conv2d
-from .._layers.dropout import Dropout
+from .._layers.containers import Identity, Residual, Sequential
+from .._layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .._layers.dropout import Dropout, Dropout1d, Dropout2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
+from .._layers.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    Flatten,
+    MaxPool1d,
+    MaxPool2d,
+)
 from .._layers.standardize import Standardize
+from .._layers.transformer import TransformerEncoderLayer
 from .._module import Module
 from ..functional._spatial import paddings, reach
 from .graph import Form, Graph, Value
@@ -162,6 +171,35 @@ def _conv(graph: Graph, layer: Conv1d | Conv2d, x: Value) -> str:
     )
 
 
+def _conv_transpose(graph: Graph, layer: ConvTranspose1d | ConvTranspose2d, x: Value) -> str:
+    bias = () if layer.b is None else (graph.tensor("b", layer.b),)
+    return graph.add(
+        "ConvTranspose",
+        x.name,
+        graph.tensor("W", layer.W),
+        *bias,
+        strides=layer.stride,
+        pads=[*layer.padding] * 2,
+        output_padding=layer.output_padding,
+        dilations=layer.dilation,
+        group=layer.groups,
+    )
+
+
+def _adaptive_avg_pool(graph: Graph, layer: AdaptiveAvgPool1d | AdaptiveAvgPool2d, x: Value) -> str:
+    old = x.shape[2:]
+    new = [n if size is None else size for n, size in zip(old, layer.output_size, strict=True)]
+    if any(n % size for n, size in zip(old, new, strict=True)):
+        raise tg.ShapeError(
+            f"to_onnx: {layer!r} has windows of different sizes for x of shape {x.shape[1:]}, which ONNX lacks; write "
+            "an output_size that divides the lengths of x"
+        )
+    if all(size == 1 for size in new):
+        return graph.add("GlobalAveragePool", x.name)
+    windows = [n // size for n, size in zip(old, new, strict=True)]
+    return graph.add("AveragePool", x.name, kernel_shape=windows, strides=windows)
+
+
 def _max_pool(graph: Graph, layer: MaxPool1d | MaxPool2d, x: Value) -> str:
     return graph.add("MaxPool", x.name, dilations=layer.dilation, **_windows(layer))
 
@@ -209,6 +247,20 @@ def _attention(graph: Graph, layer: MultiheadAttention, x: Value) -> str:
     found = graph.add("Transpose", graph.add("MatMul", weights, value), perm=by_head)
     mixed = Value(graph.reshape(found, x.shape[1:]), x.example)
     return graph.child("out_proj", layer.out_proj, mixed).name
+
+
+def _encoder_layer(graph: Graph, layer: TransformerEncoderLayer, x: Value) -> str:
+    def added(x: Value, *names: str) -> Value:
+        through = x
+        for name in names:
+            through = graph.child(name, getattr(layer, name), through)
+        return Value(graph.add("Add", x.name, through.name), x.example)
+
+    transforming = ("linear1", "activation", "linear2")
+    if layer.norm_first:
+        return added(added(x, "norm1", "self_attn"), "norm2", *transforming).name
+    x = graph.child("norm1", layer.norm1, added(x, "self_attn"))
+    return graph.child("norm2", layer.norm2, added(x, *transforming)).name
 
 
 # --- activations --------------------------------------------------------------------------------------------
@@ -268,15 +320,22 @@ def _gelu(graph: Graph, layer: act.GELU, x: Value) -> str:
 
 FORMS: dict[type[Module], Form] = {
     **dict.fromkeys(WRAPPED, _wrapper),
+    AdaptiveAvgPool1d: _adaptive_avg_pool,
+    AdaptiveAvgPool2d: _adaptive_avg_pool,
     AvgPool1d: _avg_pool,
     AvgPool2d: _avg_pool,
     BatchNorm: _batch_norm,
     Conv1d: _conv,
     Conv2d: _conv,
+    ConvTranspose1d: _conv_transpose,
+    ConvTranspose2d: _conv_transpose,
     Dropout: _same,
+    Dropout1d: _same,
+    Dropout2d: _same,
     Embedding: _embedding,
     Flatten: _flatten,
     GroupNorm: _group_norm,
+    Identity: _same,
     LayerNorm: _layer_norm,
     Linear: _linear,
     MaxPool1d: _max_pool,
@@ -286,6 +345,7 @@ FORMS: dict[type[Module], Form] = {
     Residual: _residual,
     Sequential: _sequential,
     Standardize: _standardize,
+    TransformerEncoderLayer: _encoder_layer,
     act.ELU: _node("Elu", alpha="alpha"),
     act.GELU: _gelu,
     act.Hardtanh: _hardtanh,

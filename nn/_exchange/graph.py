@@ -17,7 +17,7 @@ __all__ = ["Form", "Graph", "Value"]
 
 
 class Value(NamedTuple):
-    """A value in the graph, and its array for one sample of zeros: the first axis, of length 1, is the batch."""
+    """A value in the graph, and its array for two samples of zeros: the first axis is the batch."""
 
     name: str
     example: Any
@@ -143,7 +143,7 @@ class Graph:
             onnx.helper.make_tensor_value_info(
                 name,
                 onnx.helper.np_dtype_to_tensor_dtype(value.example.dtype),
-                ["batch" if value.shape[0] == 1 else None, *value.shape[1:]],
+                ["batch" if value.shape[0] == x.shape[0] else None, *value.shape[1:]],
             )
             for name, value in (("input", x), ("output", result))
         ]

@@ -12,7 +12,7 @@ import tensorgrad as tg
 
 from .._layers import activations as act
 from .._layers.attention import MultiheadAttention
-from .._layers.convolution import Conv1d, Conv2d
+from .._layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -57,6 +57,8 @@ _NAMES: dict[type[Module], dict[str, str]] = {
     BatchNorm: _NORM,
     Conv1d: _AFFINE,
     Conv2d: _AFFINE,
+    ConvTranspose1d: _AFFINE,
+    ConvTranspose2d: _AFFINE,
     Embedding: _AFFINE,
     GroupNorm: _NORM,
     LayerNorm: _NORM,

@@ -12,8 +12,8 @@ import tensorgrad as tg
 from .._evaluation import evaluating
 from .._files.atomic import replace_file
 from .._layers import activations as act
-from .._layers.containers import Residual, Sequential
-from .._layers.dropout import Dropout
+from .._layers.containers import Identity, Residual, Sequential
+from .._layers.dropout import Dropout, Dropout1d, Dropout2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -103,7 +103,14 @@ _FEATURES: dict[type[Module], str] = {
     RMSNorm: "normalized_shape",
     Standardize: "num_features",
 }
-_KEEP_SHAPE: tuple[type[Module], ...] = (Dropout, act.Softmax, *act.ACTIVATIONS.values())
+_KEEP_SHAPE: tuple[type[Module], ...] = (
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Identity,
+    act.Softmax,
+    *act.ACTIVATIONS.values(),
+)
 
 
 def _first(model: Module) -> Module | None:
@@ -115,7 +122,7 @@ def _first(model: Module) -> Module | None:
 
 
 def _example(graph: Graph, model: Module, input_shape: tuple[int, ...] | None) -> Any:
-    """A batch of one sample of zeros."""
+    """A batch of zeros: two samples, because a batch norm without running statistics refuses a single row."""
     first = _first(model)
     if input_shape is None:
         attribute = next((_FEATURES[kind] for kind in type(first).__mro__ if kind in _FEATURES), None)
@@ -131,4 +138,4 @@ def _example(graph: Graph, model: Module, input_shape: tuple[int, ...] | None) -
         input_shape = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) for n in input_shape):
         raise TypeError(f"to_onnx: input_shape must be a tuple of lengths, without the batch axis, got {input_shape!r}")
-    return np.zeros((1, *input_shape), np.int64 if isinstance(first, Embedding) else graph.dtype)
+    return np.zeros((2, *input_shape), np.int64 if isinstance(first, Embedding) else graph.dtype)

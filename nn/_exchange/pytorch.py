@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 import tensorgrad as tg
 
+from .._members import joined
 from .._module import Module
+from .folding import without_superfluous_biases
 from .layouts import Entry, entries
 from .settings import differing
 
@@ -53,6 +55,10 @@ def to_torch(model: Module) -> dict[str, NDArray[Any]]:
 def from_torch(model: M, source: Any) -> M:
     """Copy a PyTorch model's weights and statistics into the equivalent model here. Returns the model.
 
+    Half precision (float16, bfloat16) is cast to the model's dtype. Where a layer in a :class:`Sequential` has no bias
+    because a :class:`BatchNorm` follows it, as in :class:`MLP`, PyTorch's bias is subtracted from the running mean, so
+    that outputs are equal.
+
     Names are compared as :func:`to_torch` writes them. A prefix that all names on one side share is left out if more of
     them fit without it: ``net.0.weight`` of a class that holds one ``Sequential`` fits a bare one.
 
@@ -89,6 +95,7 @@ def from_torch(model: M, source: Any) -> M:
         )
     own = entries(model)
     prefixes = _prefixes([entry.name for entry in own], list(state))
+    state = without_superfluous_biases(model, state, lambda name: prefixes.there + name[len(prefixes.here) :], _array)
     values, wrong = _compared(own, state, prefixes)
     changes, more = differing(model, source, prefixes) if live else ([], [])
     wrong += more
@@ -147,7 +154,7 @@ def _compared(
             continue
         name = given[short]
         try:
-            array = _array(state[name])
+            array = _array(state[name], like.dtype)
         except (TypeError, RuntimeError) as error:
             wrong.append(f"{name}: cannot be converted to an array ({error})")
             continue
@@ -160,10 +167,28 @@ def _compared(
                 _, before, first = values.setdefault(id(tensor), (tensor, part, name))
                 if not np.array_equal(before, part, equal_nan=True):
                     wrong.append(f"{name}: differs from {first}, but both are one shared tensor here")
-    wrong += [f"unexpected: {name}" for short, name in given.items() if short not in expected]
+    wrong += [_unexpected(name, short, expected) for short, name in given.items() if short not in expected]
     return [(tensor, array) for tensor, array, _ in values.values()], wrong
 
 
-def _array(value: Any) -> NDArray[Any]:
-    """A PyTorch tensor, or anything that NumPy can convert, as an array."""
+def _unexpected(name: str, short: str, expected: set[str]) -> str:
+    layer, _, kind = short.rpartition(".")
+    hint = " (make the layer here with bias=True)" if kind == "bias" and joined(layer, "weight") in expected else ""
+    return f"unexpected: {name}{hint}"
+
+
+_HALVES = ("float16", "bfloat16")
+
+
+def _array(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A PyTorch tensor, or anything that NumPy can convert, as an array: halves in the dtype, if that is wider."""
+    name = str(getattr(value, "dtype", "")).rpartition(".")[2]
+    if name not in _HALVES or name == dtype.name or dtype.kind != "f":
+        return _plain(value)
+    if dtype == np.float16:
+        raise TypeError("bfloat16 has a larger range than float16; cast the model with .to(np.float32)")
+    return _plain(value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)).astype(dtype)
+
+
+def _plain(value: Any) -> NDArray[Any]:
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "cpu") else value)

@@ -12,13 +12,23 @@ from typing import Any, NamedTuple
 from .._checks import probability
 from .._layers import activations as act
 from .._layers.attention import MultiheadAttention
-from .._layers.containers import Sequential
-from .._layers.convolution import Conv1d, Conv2d
-from .._layers.dropout import Dropout
+from .._layers.containers import Identity, ModuleDict, ModuleList, Sequential
+from .._layers.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .._layers.dropout import Dropout, Dropout1d, Dropout2d
 from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from .._layers.pooling import AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d
+from .._layers.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    Flatten,
+    MaxPool1d,
+    MaxPool2d,
+)
+from .._layers.recurrent import GRU, LSTM
+from .._layers.transformer import TransformerEncoderLayer
 from .._module import Module
 from ..functional._spatial import paddings, reach
 from .layouts import layers
@@ -36,21 +46,31 @@ class Change(NamedTuple):
 
 # The attributes to copy, by their names here, with PyTorch's names. The kinds without any are only told apart.
 _SETTINGS: dict[type[Module], dict[str, str]] = {
+    AdaptiveAvgPool1d: {},
+    AdaptiveAvgPool2d: {},
     AvgPool1d: {},
     AvgPool2d: {},
     BatchNorm: {"momentum": "momentum", "eps": "eps"},
     Conv1d: {},
     Conv2d: {},
+    ConvTranspose1d: {},
+    ConvTranspose2d: {},
     Dropout: {"p": "p"},
+    Dropout1d: {"p": "p"},
+    Dropout2d: {"p": "p"},
     Embedding: {},
     Flatten: {"start_axis": "start_dim", "end_axis": "end_dim"},
+    GRU: {"dropout": "dropout"},
     GroupNorm: {"eps": "eps"},
+    Identity: {},
+    LSTM: {"dropout": "dropout"},
     LayerNorm: {"eps": "eps"},
     Linear: {},
     MaxPool1d: {},
     MaxPool2d: {},
     MultiheadAttention: {"dropout": "dropout"},
     RMSNorm: {"eps": "eps"},
+    TransformerEncoderLayer: {},
     act.ELU: {"alpha": "alpha"},
     act.GELU: {"approximate": "approximate"},
     act.Hardtanh: {"min_val": "min_val", "max_val": "max_val"},
@@ -70,19 +90,28 @@ _SETTINGS: dict[type[Module], dict[str, str]] = {
 
 # The attributes that decide what a layer computes, and must be equal. Both libraries use the same names.
 _CONVOLUTION = ("stride", "dilation", "groups")
+_TRANSPOSED = (*_CONVOLUTION, "padding", "output_padding")
+_RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional")
 _POOL = ("kernel_size", "stride", "padding")
 _EQUAL: dict[type[Module], tuple[str, ...]] = {
+    AdaptiveAvgPool1d: ("output_size",),
+    AdaptiveAvgPool2d: ("output_size",),
     AvgPool1d: (*_POOL, "count_include_pad"),
     AvgPool2d: (*_POOL, "count_include_pad"),
     Conv1d: _CONVOLUTION,
     Conv2d: _CONVOLUTION,
+    ConvTranspose1d: _TRANSPOSED,
+    ConvTranspose2d: _TRANSPOSED,
     Embedding: ("padding_idx",),
+    GRU: _RECURRENT,
     GroupNorm: ("num_groups", "num_channels"),
+    LSTM: _RECURRENT,
     LayerNorm: ("normalized_shape",),
     MaxPool1d: (*_POOL, "dilation"),
     MaxPool2d: (*_POOL, "dilation"),
     MultiheadAttention: ("num_heads",),
     RMSNorm: ("normalized_shape",),
+    TransformerEncoderLayer: ("norm_first",),
 }
 # Options of PyTorch's layers that the layers here lack, with the values that fit.
 _ALWAYS = {
@@ -91,6 +120,7 @@ _ALWAYS = {
     "divisor_override": None,
     "max_norm": None,
     "padding_mode": "zeros",
+    "proj_size": 0,
     "return_indices": False,
 }
 # PyTorch's modules without tensors that are allowed where there is no module here.
@@ -109,7 +139,7 @@ def differing(model: Module, source: Any, prefixes: tuple[str, str]) -> tuple[li
         if not full.startswith(here):
             continue
         place = (there + full[len(here) :]).rstrip(".")
-        if not isinstance(module, Sequential):
+        if not isinstance(module, Sequential | ModuleList | ModuleDict):
             places.add(place)
         kind = next((kind for kind in type(module).__mro__ if kind in _SETTINGS), None)
         other = others.get(place)
@@ -138,7 +168,7 @@ def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
     """Yield messages on what makes a PyTorch layer compute something other than the layer here."""
     for name in _EQUAL.get(kind, ()):
         ours, theirs = getattr(module, name), getattr(other, name)
-        if isinstance(ours, tuple) and isinstance(theirs, int):
+        if isinstance(ours, tuple) and not isinstance(theirs, tuple | list):
             theirs = (theirs,) * len(ours)
         if ours != theirs:
             yield f"{name}: is {theirs!r}, expected {ours!r}"
@@ -147,6 +177,10 @@ def _unequal(kind: type[Module], module: Any, other: Any) -> Iterator[str]:
             yield f"{name}: is {getattr(other, name)!r}, expected {ours!r}"
     if kind is BatchNorm and (module.momentum is None) != (other.momentum is None):
         yield f"momentum: is {other.momentum!r}, expected {'None' if module.momentum is None else 'a number'}"
+    if kind is TransformerEncoderLayer:
+        called = getattr(other.activation, "__name__", type(other.activation).__name__)
+        if called.lower() != type(module.activation).__name__.lower():
+            yield f"activation: is {called}, expected {type(module.activation).__name__}"
     if isinstance(module, Conv1d | Conv2d) and _padded(module, other.padding) != _padded(module, module.padding):
         yield f"padding: is {other.padding!r}, expected {module.padding!r}"
 

@@ -1,6 +1,6 @@
 """Rebuilding objects from the table that :mod:`nn._files.encode` describes.
 
-Only classes in :func:`registry` are instantiated. Their constructors are not called: the attributes are set directly.
+Only public classes of nn are instantiated. Their constructors are not called: the attributes are set directly.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 import tensorgrad as tg
 
 from .._module import Module
+from .._optim.group import ParamGroup
 from .._optim.optimizer import Optimizer
 from .._parameter import Parameter
-from .registry import BIT_GENERATORS, arguments_of, registry
+from .labels import Budget, labels_of
+from .registry import BIT_GENERATORS, arguments_of, is_estimator, kind_named
 from .values import Unsaved, decoded
 
 __all__ = ["Decoder", "load_optimizer"]
@@ -44,6 +46,7 @@ class Decoder:
         self.objects = objects
         self.arrays = arrays
         self._made: dict[int, Any] = {}
+        self._budget = Budget()
         self._empty: deque[tuple[dict[str, Any], Any]] = deque()  # objects without attributes so far
         self._optimizers: deque[tuple[dict[str, Any], Any]] = deque()  # made last: they check their parameters
 
@@ -109,10 +112,13 @@ class Decoder:
             return kind(self.arrays[entry[key]], requires_grad=entry["requires_grad"], name=entry["name"])
         if "generator" in entry:
             return self._generator(entry)
+        if "labels" in entry:
+            values = decoded(entry["values"], self._referent)
+            return labels_of(entry["labels"], entry["shape"], values, self._budget)
         name, waiting = (
             (entry["optimizer"], self._optimizers) if "optimizer" in entry else (entry["class"], self._empty)
         )
-        cls: Any = registry().get(name)
+        cls: Any = kind_named(name)
         if cls is None or issubclass(cls, Optimizer) != ("optimizer" in entry):
             error = Unsaved if "optimizer" in entry else ValueError
             raise error(f"nn has no class {name!r} to rebuild; install the tensorgrad version that wrote the file")
@@ -137,6 +143,8 @@ class Decoder:
         if not all(isinstance(name, str) for name in state):
             raise ValueError("an attribute's name is not a string")
         vars(shell).update(state)
+        if is_estimator(type(shell)) and not isinstance(state.get("model_"), Module):
+            raise ValueError(f"model_ of {type(shell).__name__} is not a Module")
         if isinstance(shell, Module):
             _require_module(shell)
             for value in state.values():
@@ -151,6 +159,7 @@ class Decoder:
             for group in state["param_groups"]
         ]
         shell.__init__(groups, **arguments)
+        shell._check(ParamGroup(shell._defaults))  # of groups that are added later
         load_optimizer(shell, state, decoded(entry["attributes"], self._referent))
 
 

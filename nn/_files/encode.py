@@ -6,7 +6,9 @@ cycles need no special care.
     {"class": "Linear", "attributes": {"dict": [["in_features", 64], ["W", {"object": 7}], ...]}}
     {"parameter": "layers.0.W", "requires_grad": true, "name": "layers.0.W"}     or "tensor"; the stored tensor's name
     {"array": "scale"}
+    {"labels": "<U10", "shape": .., "values": ..}   strings; see :mod:`nn._files.labels`
     {"generator": "PCG64", "state": .., "seed": ..}
+    {"class": "StepLR", "attributes": .., "state": ..}   a schedule, whose state is data even if it holds a function
     {"optimizer": "AdamW", "params": [..], "arguments": .., "attributes": .., "state": ..}
 
 So that files of earlier versions can be read, a class that gains an attribute has its default as a class attribute.
@@ -26,8 +28,10 @@ import tensorgrad as tg
 from .._members import named
 from .._module import Module
 from .._optim.optimizer import Optimizer
+from .._optim.scheduler import Scheduler
 from .._parameter import Parameter
 from .header import DTYPES
+from .labels import Budget, are_labels
 from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
 from .values import encoded
 
@@ -70,6 +74,7 @@ class Encoder:
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._known: dict[int, tuple[int, Any]] = {}  # position, and object, so that its id is not reused
+        self._budget = Budget()
         self._waiting: deque[tuple[int, Any, str]] = deque()
 
     def add(self, value: Any, path: str) -> Any:
@@ -99,13 +104,16 @@ class Encoder:
             learned = value.requires_grad and value.is_leaf
             return {kind: self._array(value.data, path), "requires_grad": learned, "name": value.name}
         if isinstance(value, np.ndarray):
-            return {"array": self._array(value, path)}
+            return self._labels(value, path) if value.dtype.str not in DTYPES else {"array": self._array(value, path)}
         if isinstance(value, np.random.Generator):
             return self._generator(value, path)
         if isinstance(value, Optimizer):
             return self._optimizer(value, path)
         state = value.__getstate__() or {} if is_registered(type(value)) else {}
-        return {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
+        entry = {"class": type(value).__name__, "attributes": encoded(state, path, self._reference)}
+        if isinstance(value, Scheduler):
+            entry["state"] = encoded(value.state_dict(), path, self._reference)
+        return entry
 
     def _array(self, data: Any, path: str) -> str:
         array = np.asarray(data)
@@ -117,6 +125,15 @@ class Encoder:
             name = f"{path}~{count}"
         self.arrays[name] = array
         return name
+
+    def _labels(self, value: np.ndarray[Any, Any], path: str) -> dict[str, Any]:
+        dtype = value.dtype.newbyteorder("<")
+        try:
+            self._budget.spend(dtype, value.size)
+        except ValueError as error:
+            raise ValueError(f"nn.save: {path}: {error}") from None
+        values = encoded(value.ravel().tolist(), path, self._reference)
+        return {"labels": dtype.str, "shape": list(value.shape), "values": values}
 
     def _generator(self, value: np.random.Generator, path: str) -> dict[str, Any]:
         bits = value.bit_generator
@@ -131,11 +148,12 @@ class Encoder:
 
     def _optimizer(self, value: Optimizer, path: str) -> dict[str, Any]:
         public = {name: v for name, v in vars(value).items() if not name.startswith("_") and name != "param_groups"}
-        arguments = arguments_of(type(value)) & public.keys()
+        names = arguments_of(type(value))
+        arguments = {name: v for name, v in (value._defaults | public).items() if name in names}
         parts = {
             "params": [param for group in value.param_groups for param in group["params"]],
-            "arguments": {name: public[name] for name in public if name in arguments},
-            "attributes": {name: public[name] for name in public if name not in arguments},
+            "arguments": arguments,
+            "attributes": {name: v for name, v in public.items() if name not in names},
             "state": value.state_dict(),
         }
         return {
@@ -150,7 +168,7 @@ def _why_not_data(value: Any) -> str | None:
     if isinstance(value, tg.Tensor | Optimizer | Module):
         return None
     if kind in (np.ndarray, np.memmap):
-        return None if value.dtype.str in DTYPES else f"an array of {value.dtype} cannot be saved"
+        return None if value.dtype.str in DTYPES or are_labels(value) else f"an array of {value.dtype} cannot be saved"
     if kind is np.random.Generator:
         name = type(value.bit_generator).__name__
         return None if name in BIT_GENERATORS else f"{name} is not one of NumPy's bit generators"

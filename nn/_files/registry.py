@@ -1,17 +1,20 @@
-"""What a file may name: the public classes of nn, and NumPy's bit generators."""
+"""What a file may name: the public classes of nn, estimators among them, and NumPy's bit generators."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
 import tensorgrad as tg
 
-__all__ = ["BIT_GENERATORS", "arguments_of", "fill", "is_registered", "registry"]
+__all__ = ["BIT_GENERATORS", "arguments_of", "fill", "is_estimator", "is_registered", "kind_named", "registry"]
 
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+
+_ESTIMATORS = ("FNNClassifier", "FNNRegressor")  # imported on first use, because they need scikit-learn
 
 _classes: dict[str, type] = {}
 
@@ -40,9 +43,24 @@ def registry() -> Mapping[str, type]:
     return MappingProxyType(_classes)
 
 
+def kind_named(name: Any) -> type | None:
+    """The public class of nn with a name, or None. Raises ImportError for an estimator without scikit-learn."""
+    if name in _ESTIMATORS:
+        import nn
+
+        return cast(type, getattr(nn, name))
+    return _classes.get(name)
+
+
+def is_estimator(kind: type) -> bool:
+    """Whether this is one of nn's estimators."""
+    module = sys.modules.get("nn._estimators")
+    return module is not None and kind.__name__ in _ESTIMATORS and getattr(module, kind.__name__) is kind
+
+
 def is_registered(kind: type) -> bool:
     """Whether this is a public class of nn, not a user's class of the same name."""
-    return _classes.get(kind.__name__) is kind
+    return _classes.get(kind.__name__) is kind or is_estimator(kind)
 
 
 def arguments_of(kind: type[Any]) -> set[str]:

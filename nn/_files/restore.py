@@ -12,6 +12,7 @@ import tensorgrad as tg
 
 from .._module import Module
 from .._optim.optimizer import Optimizer
+from .._optim.scheduler import Scheduler
 from .decode import Decoder, load_optimizer
 from .encode import members
 from .values import Unsaved
@@ -92,8 +93,10 @@ def _changes(decoder: Decoder, pair: Pair) -> list[Change]:
         return [_loading(decoder, entry, target)]
     try:
         new = decoder.fresh(pair.reference)
-    except Unsaved:
-        return []  # it held a function, say: the existing object stays
+    except Unsaved:  # it held a function, say: the existing object stays
+        if isinstance(target, Scheduler) and "state" in entry:
+            return [_going_on(target, decoder.value(entry["state"]))]
+        return []
     return [partial(_take_over, target, new)]
 
 
@@ -134,6 +137,14 @@ def _loading(decoder: Decoder, entry: Mapping[str, Any], optimizer: Optimizer) -
                 del group[name]
         optimizer.load_state_dict(before)
     return partial(load_optimizer, optimizer, state, attributes)
+
+
+def _going_on(schedule: Scheduler, state: Any) -> Change:
+    try:
+        schedule._with(state)
+    except ValueError as error:
+        raise _Misfit(str(error)) from error
+    return partial(schedule.load_state_dict, state)
 
 
 def _take_over(target: Any, new: Any) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import tensorgrad as tg
 
 from .._module import Module
 from .._optim.optimizer import Optimizer
@@ -11,9 +16,14 @@ from . import npz, safetensor
 from .atomic import replace_file
 from .decode import Decoder
 from .encode import Encoder, members
+from .header import DTYPES
+from .registry import is_estimator
 from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
 from .source import Source
 from .values import Unsaved
+
+if TYPE_CHECKING:
+    from .._estimators import FNNClassifier, FNNRegressor
 
 __all__ = ["Loaded", "extra_of", "format_of", "load", "save"]
 
@@ -24,7 +34,8 @@ class Loaded(NamedTuple):
     """The contents of a file written by :func:`save`.
 
     Attributes:
-        model: the model, in the mode (training or not) it was saved in.
+        model: the model, in the mode (training or not) it was saved in; or an estimator, or a dict of arrays, if such
+            was saved.
         optimizer: the optimiser that was saved with it, for this model's parameters, or None. Also None if only
             ``model=`` was given and the optimiser cannot be rebuilt, say because its class is your own.
         extra: what the caller added, or None.
@@ -37,7 +48,7 @@ class Loaded(NamedTuple):
 
 def save(
     path: str | os.PathLike[str],
-    model: Module,
+    model: Module | FNNClassifier | FNNRegressor | Mapping[str, Any],
     optimizer: Optimizer | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
@@ -49,7 +60,8 @@ def save(
 
     Args:
         path: ends in ".npz" or ".safetensors" (``pip install 'tensorgrad-np[safetensors]'``; no complex numbers).
-        model: the model.
+        model: the model; or a fitted estimator, all of whose arguments must be data; or arrays by name, such as a
+            ``state_dict``.
         optimizer: saved with its state and options, so that training can resume bit for bit. One that the model holds
             is saved anyway.
         extra: plain data of your own, such as the epoch: None, bool, int, float, str, arrays, generators, and lists,
@@ -70,27 +82,73 @@ def save(
     ...     model, optimizer, extra = nn.load(path)
     >>> optimizer.lr, extra
     (0.01, {'epoch': 3})
+
+    The weights alone, by name:
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "weights.npz")
+    ...     nn.save(path, model.state_dict())
+    ...     list(nn.load(path).model)[:2]
+    ['layers.0.W', 'layers.1.gamma']
     """
     if isinstance(path, Module):
         raise TypeError("nn.save: path must come first; write nn.save(path, model)")
     name = os.fspath(path)
     file_format = format_of(name, "nn.save")
-    _require(model, Module, "nn.save: model must be a Module")
+    estimator = is_estimator(type(model))
+    arrays = _arrays_of(model) if isinstance(model, Mapping) else None
+    if not estimator and arrays is None:
+        _require(model, Module, "nn.save: model must be a Module, an estimator of nn, or a mapping of names to arrays")
+    if estimator and not hasattr(model, "model_"):
+        raise ValueError(f"nn.save: this {type(model).__name__} is not fitted; call fit first")
+    if optimizer is not None and (estimator or arrays is not None):
+        raise TypeError(
+            "nn.save: an optimizer is saved together with its model, a Module; leave it out: an estimator holds its own"
+        )
     if optimizer is not None:
         _require(optimizer, Optimizer, "nn.save: optimizer must be an Optimizer or None")
     if extra is not None:
         _require(extra, dict, "nn.save: extra must be a dict or None")
     encoder = Encoder()
+    root: Any = getattr(model, "model_", None) if estimator else model
     header = {
-        "state": [[where, encoder.add(value, where)] for where, value in members(model).items()],
-        "modules": [[where, encoder.add(module, where)] for where, module in model.named_modules()],
-        "model": encoder.add(model, ""),
+        "state": [[where, encoder.add(value, where)] for where, value in _members(root).items()],
+        "modules": [[where, encoder.add(part, where)] for where, part in _modules(root).items()],
+        "model": encoder.add(model if arrays is None else arrays, ""),
         "optimizer": encoder.add(optimizer, "optimizer"),
     }
+    if estimator:
+        _require_data([header["model"], *encoder.objects], "give an estimator names, numbers and other plain data")
     before = len(encoder.objects)
     header |= {"extra": encoder.add(extra, "extra"), "objects": encoder.objects}
-    _require_data([header["extra"], *encoder.objects[before:]])
+    _require_data([header["extra"], *encoder.objects[before:]], "extra must be plain data")
     replace_file(name, lambda file: file_format.write(file, header, encoder.arrays))
+
+
+def _members(root: Any) -> dict[str, Any]:
+    return members(root) if isinstance(root, Module) else {}
+
+
+def _modules(root: Any) -> dict[str, Module]:
+    return dict(root.named_modules()) if isinstance(root, Module) else {}
+
+
+def _arrays_of(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a mapping. Raises TypeError or DTypeError unless it maps names to arrays of numbers."""
+    found = {}
+    for name, value in state.items():
+        if not isinstance(name, str):
+            raise TypeError(f"nn.save: a mapping must have names as keys, got {name!r}")
+        if not isinstance(value, tg.Tensor) and not hasattr(value, "__array__"):
+            raise TypeError(
+                f"nn.save: {name!r} must be an array, got {type(value).__name__}; an optimiser is saved together with "
+                "its model, nn.save(path, model, optimizer), and other data as extra"
+            )
+        array = value.data if isinstance(value, tg.Tensor) else np.asarray(value)
+        if array.dtype.str not in DTYPES:
+            raise tg.DTypeError(f"nn.save: {name!r} has dtype {array.dtype}, expected bool or numbers of up to 64 bits")
+        found[name] = array
+    return found
 
 
 def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
@@ -101,9 +159,10 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
 
     Args:
         path: the file.
-        model: built the same way as the one that was saved. Its parameters, buffers, generators, optimisers and
-            histories get the file's contents, in place; its other attributes stay. Needed if the file holds classes of
-            your own. A .safetensors file of another program, which has only tensors and perhaps notes, needs it too.
+        model: built the same way as the one that was saved; leave it out for an estimator. Its parameters, buffers,
+            generators, optimisers and histories get the file's contents, in place; its other attributes stay. Needed if
+            the file holds classes of your own. A .safetensors file of another program, which has only tensors and
+            perhaps notes, needs it too. Arrays that were saved by name are loaded into it as by ``load_state_dict``.
         optimizer: the same for the optimiser. If it is needed and only ``model`` is given, the model is loaded, and
             the result's optimizer is None.
 
@@ -130,6 +189,11 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
     name = os.fspath(path)
     file_format = format_of(name, "nn.load")
     if model is not None:
+        if is_estimator(type(model)):
+            raise TypeError(
+                f"nn.load: model must be a Module or None, got {type(model).__name__}; an estimator is rebuilt from "
+                "its file: write nn.load(path).model"
+            )
         _require(model, Module, "nn.load: model must be a Module or None")
     if optimizer is not None:
         _require(optimizer, Optimizer, "nn.load: optimizer must be an Optimizer or None")
@@ -144,6 +208,10 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         decoder = Decoder(header["objects"], arrays)
         if model is None:
             return _rebuilt(source, header, decoder)
+        if "dict" in header["model"]:
+            extra = _value(source, decoder, header["extra"], "nn.load(path)")
+            arrays = decoder.value(header["model"])
+            return _loaded_arrays(source, arrays, model, optimizer)._replace(extra=extra)
         return _loaded(source, header, decoder, model, optimizer)
 
 
@@ -165,7 +233,8 @@ def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:
     model = _value(source, decoder, header["model"], "nn.load(path, model=...) with a model built the same way")
-    _require(model, Module, "the model must be a Module")
+    if not isinstance(model, Module | dict) and not is_estimator(type(model)):
+        raise TypeError(f"the model must be a Module, an estimator or a dict of arrays, got {type(model).__name__}")
     return _with_the_rest(source, header, decoder, model)
 
 
@@ -236,8 +305,8 @@ def _require(value: Any, kind: type, message: str) -> None:
         raise TypeError(f"{message}, got {type(value).__name__}")
 
 
-def _require_data(given: Any) -> None:
-    """Raise TypeError if part of the extra is not data."""
+def _require_data(given: Any, hint: str) -> None:
+    """Raise TypeError if part of what was encoded is not data."""
     waiting = [given]
     while waiting:
         item = waiting.pop()
@@ -245,5 +314,5 @@ def _require_data(given: Any) -> None:
             waiting += item
         elif isinstance(item, dict):
             if "unsaved" in item:
-                raise TypeError(f"nn.save: {item['unsaved']}; extra must be plain data")
+                raise TypeError(f"nn.save: {item['unsaved']}; {hint}")
             waiting += item.values()

@@ -58,7 +58,7 @@ class Source:
         """Blame the file for whatever goes wrong in a ``with`` block."""
         try:
             yield
-        except (tg.CheckpointError, MemoryError, OSError):
+        except (tg.CheckpointError, ImportError, MemoryError, OSError):
             raise
         except Exception as error:
             raise self.fail(f"{what} ({type(error).__name__}: {error})") from error

@@ -11,8 +11,9 @@ from .._checks import integer
 from .._module import Module
 from ..functional._shared import operand
 from ..functional._spatial import Lengths, each
+from ..functional.pooling import output_lengths
 
-__all__ = ["AvgPool1d", "AvgPool2d", "Flatten", "MaxPool1d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "Flatten", "MaxPool1d", "MaxPool2d"]
 
 
 class _Pool(Module):
@@ -132,6 +133,57 @@ class AvgPool2d(_AvgPool):
     >>> import numpy as np, nn
     >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
     [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+
+    _axes = 2
+
+
+class _AdaptiveAvgPool(Module):
+    """Means of a given number of windows over ``_axes`` axes."""
+
+    _axes: int
+
+    def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
+        super().__init__()
+        self.output_size = output_lengths(output_size, self._axes, type(self).__name__)
+
+    def forward(self, x: tg.TensorLike) -> tg.Tensor:
+        pool = functional.adaptive_avg_pool1d if self._axes == 1 else functional.adaptive_avg_pool2d
+        return pool(x, tg.watch(self, "output_size"))
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """:class:`AdaptiveAvgPool2d` along one axis: x of shape (N, C, length) or (C, length).
+
+    >>> import nn
+    >>> nn.AdaptiveAvgPool1d(2)([[[1.0, 3.0, 2.0, 0.0]]])
+    Tensor([[[2., 1.]]], dtype=float64)
+    """
+
+    _axes = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """The means of windows that are laid out so that the result has a given size, whatever the size of x.
+
+    ``AdaptiveAvgPool2d(1)`` is the mean of each channel. Window i of n along an axis goes from
+    ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``.
+
+    Shapes: x (N, C, height, width), result (N, C, *output_size); one sample has no axis N.
+
+    Args:
+        output_size: height and width of the result: an integer or one for each axis; None keeps that of x.
+
+    Raises:
+        ShapeError: x has the wrong number of axes, or an axis without elements.
+        ValueError: a number is too small.
+
+    >>> import numpy as np, nn
+    >>> nn.AdaptiveAvgPool2d((1, None))(np.arange(16.0).reshape(1, 1, 4, 4)).data.tolist()
+    [[[[6.0, 7.0, 8.0, 9.0]]]]
     """
 
     _axes = 2

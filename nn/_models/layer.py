@@ -29,6 +29,11 @@ _NORMS: dict[str, tuple[type[Module], str]] = {
     "rms": (RMSNorm, "normalized_shape"),
     "group": (GroupNorm, "num_channels"),
 }
+# Small features at first, which training then changes more, and outputs close to 0, so that the first loss is close to
+# that of a guess, ln(classes): both are worth some accuracy, see docs/quality.md. The layers between keep the size of
+# the gradient at any depth.
+_FIRST_INIT = {"name": "glorot_uniform", "gain": 0.5}
+_LAST_INIT = "glorot_uniform"
 # Other activations use He initialisation: about half of their results are close to 0.
 _USUAL_INIT = {
     "selu": "lecun_normal",
@@ -55,7 +60,8 @@ class Layer:
             the batch's mean would cancel it.
         dropout: probability of dropping after the activation.
         init: of the weights, as in :class:`nn.Linear`. None: He (normal) for most activations, Glorot for tanh,
-            softsign and hardtanh, LeCun for sigmoid, selu and no activation.
+            softsign and hardtanh, LeCun for sigmoid, selu and no activation. The last layer of an MLP gets Glorot
+            (uniform) instead, and the first, where that would be He, Glorot (uniform) with gain 0.5.
         l1: weight of the sum of the absolute weights in :func:`nn.penalty`.
         l2: likewise, of the squared weights.
 
@@ -102,9 +108,14 @@ class Layer:
             raise ValueError(f"units is missing from {dict(description)}")
         return cls(**description)
 
-    def placed(self, *, last: bool) -> Self:
-        """Return the layer with the activation that "auto" means at its position."""
-        return replace(self, activation=None if last else "relu") if self.activation == "auto" else self
+    def placed(self, *, first: bool, last: bool) -> Self:
+        """Return the layer with the activation that "auto" means at its position, and the initialiser for it."""
+        layer = replace(self, activation=None if last else "relu") if self.activation == "auto" else self
+        if layer.init is not None:
+            return layer
+        if last:
+            return replace(layer, init=_LAST_INIT)
+        return replace(layer, init=_FIRST_INIT) if first and layer.initializer == "he_normal" else layer
 
     @property
     def initializer(self) -> Any:

@@ -34,7 +34,7 @@ class MLP(Module):
         activation: as in :class:`nn.Layer`, for the hidden layers.
         norm: likewise.
         dropout: likewise.
-        init: likewise. The output's weights are drawn like those of the last hidden layer.
+        init: likewise. If given, the output's weights are drawn like those of the last hidden layer.
         l1: likewise; a single number also applies to the output.
         l2: likewise.
         dtype: of the parameters.
@@ -97,21 +97,20 @@ def _layers(described: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[L
                 f"MLP: {name} has {len(value)} entries, expected one for each of the {hidden} hidden layers"
             )
     alike = {name: value for name, value in keywords.items() if not isinstance(value, list | tuple)}
-    layer = _make_at(1, Layer, 1, **alike).placed(last=False)
+    layer = _make_at(1, Layer, 1, **alike)
     for i, given in enumerate(described):
         if i < hidden:
             own: dict[str, Any] = {name: value if name in alike else value[i] for name, value in keywords.items()}
         else:
             own = {name: alike[name] for name in ("l1", "l2") if name in alike}
-            own |= {"activation": None, "init": layer.initializer}
+            own |= {"activation": None, "init": layer.init}
         if isinstance(given, Layer):
             layer = given
         elif isinstance(given, Mapping):
             layer = _make_at(i + 1, Layer.of, {**own, **given})
         else:
             layer = _make_at(i + 1, Layer, given, **own)
-        layer = layer.placed(last=i == hidden)
-        yield layer
+        yield layer.placed(first=i == 0, last=i == hidden)
 
 
 def _make_at(i: int, make: Callable[..., T], *args: Any, **options: Any) -> T:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import tensorgrad as tg
+
 from .._checks import number
 
-__all__ = ["ParamGroup", "require", "require_betas", "require_rates", "require_within"]
+__all__ = ["ParamGroup", "require", "require_betas", "require_members", "require_rates", "require_within"]
 
 _SWITCHES = ["weight_decay", "decoupled_weight_decay", "momentum", "dampening", "nesterov", "centered", "amsgrad"]
 
@@ -27,6 +29,24 @@ def require(me: str, name: str, value: Any, condition: Any, expected: str) -> No
     """Raise ValueError about an option unless the condition holds."""
     if not condition:
         raise ValueError(f"{me}: {name} must be {expected}, got {value!r}")
+
+
+def require_members(me: str, groups: list[ParamGroup], old: list[ParamGroup]) -> None:
+    """Raise unless the members of new groups are leaves with real numbers, in no old group, and each given once."""
+    known = {id(param) for group in old for param in group["params"]}
+    seen: set[int] = set()
+    for i, param in enumerate((param for group in groups for param in group["params"]), len(known)):
+        if not isinstance(param, tg.Tensor):
+            raise TypeError(f"{me}: params[{i}] must be a Parameter, got {type(param).__name__}")
+        name = f"params[{i}]" + (f" ({param.name!r})" if param.name else "")
+        if not param.is_leaf:
+            raise tg.GraphError(f"{me}: {name} is the result of an operation; give the leaf it was computed from")
+        if param.dtype.kind != "f":
+            raise tg.DTypeError(f"{me}: {name} must have a floating-point dtype, got {param.dtype}")
+        if id(param) in known or id(param) in seen:
+            how = "is already in a group" if id(param) in known else "is given twice"
+            raise ValueError(f"{me}: {name} {how}; it would be updated twice per step")
+        seen.add(id(param))
 
 
 def require_rates(me: str, group: ParamGroup) -> None:

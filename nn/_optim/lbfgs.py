@@ -77,11 +77,14 @@ class LBFGS(Optimizer):
         super().__init__(params, options, skip_nonfinite=skip_nonfinite)
         self.losses: list[float] = []
         self.converged = False
-        if len(self.param_groups) > 1:
+
+    def _add(self, groups: list[ParamGroup]) -> None:
+        if (total := len(self.param_groups) + len(groups)) > 1:
             raise ValueError(
-                f"LBFGS: params must be in one group, got {len(self.param_groups)}: a direction involves all of them; "
-                "write model.parameters()"
+                f"LBFGS: params must be in one group, got {total}: a direction involves all of them; write "
+                "model.parameters()"
             )
+        super()._add(groups)
 
     def _check(self, group: ParamGroup) -> None:
         for name in ("max_iter", "max_eval", "history_size"):
@@ -89,6 +92,9 @@ class LBFGS(Optimizer):
                 count("LBFGS", name, group[name])
         for name in ("tolerance_grad", "tolerance_change"):
             number("LBFGS", name, group[name], 0)
+
+    def _progress(self) -> list[str]:
+        return super()._progress()[1:]  # it does not count its steps
 
     def _slots(self, group: ParamGroup) -> dict[str, float]:
         return {}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .._checks import count, number
 from .group import require, require_within
 from .optimizer import Optimizer
-from .scheduler import LRScheduler, along_cosine, checked_rates
+from .scheduler import LRScheduler, along_cosine, checked_rates, require_momentum, set_momentum
 
 __all__ = ["OneCycleLR"]
 
@@ -46,6 +46,8 @@ class OneCycleLR(LRScheduler):
     0.5 0.9
     0.0 0.95
     """
+
+    _by_group = ("max_lrs",)
 
     def __init__(
         self,
@@ -90,10 +92,7 @@ class OneCycleLR(LRScheduler):
         self.final_div_factor = number(me, "final_div_factor", self.final_div_factor)
         for name, factor in {"div_factor": self.div_factor, "final_div_factor": self.final_div_factor}.items():
             require(me, name, factor, factor > 0, "a finite number above 0")
-        group = self.optimizer.param_groups[0]
-        able = "momentum" in group or "betas" in group
-        expected = f"False with {type(self.optimizer).__name__}, which has no momentum"
-        require(me, "cycle_momentum", self.cycle_momentum, able or not self.cycle_momentum, expected)
+        require_momentum(self, self.cycle_momentum)
 
     def _require_step(self, epoch: int) -> None:
         if epoch > self.total_steps:
@@ -105,12 +104,7 @@ class OneCycleLR(LRScheduler):
         if not self.cycle_momentum:
             return
         low, high = self.base_momentum, self.max_momentum
-        momentum = self._between([high, low, high, high], epoch)
-        for group in self.optimizer.param_groups:
-            if "momentum" in group:
-                group["momentum"] = momentum
-            else:
-                group["betas"] = (momentum, group["betas"][1])
+        set_momentum(self.optimizer, self._between([high, low, high, high], epoch))
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         top = self.max_lrs[position]

@@ -13,7 +13,7 @@ import tensorgrad as tg
 
 from .._checks import count, number
 from .._module import Module
-from .group import ParamGroup
+from .group import ParamGroup, require_members
 from .parts import Bucket, Run
 
 __all__ = ["Optimizer", "Rule"]
@@ -30,7 +30,8 @@ class Optimizer:
     ahead.)
 
     An optimiser updates the parameters it was given. If one of them is replaced or cast, the next step raises an error;
-    one that is added to the model later is left as it is: make the optimiser after changing the model.
+    one that is added to the model later is left as it is: make the optimiser after changing the model, or add the new
+    parameters with :meth:`add_param_group`.
 
     A subclass passes the defaults of its options, and defines ``_check``, ``_slots`` and ``_rule``.
 
@@ -57,15 +58,25 @@ class Optimizer:
         self._by = f"{type(self).__name__}.step"
         self.skip_nonfinite = skip_nonfinite
         self.skipped = 0
-        self.param_groups = self._grouped(params, defaults)
-        self._buckets = []
-        for group in self.param_groups:
+        self._defaults = dict(defaults)
+        self._numbers = dict(numbers or {})
+        self.param_groups: list[ParamGroup] = []
+        self._buckets: list[Bucket] = []
+        self._add(self._grouped(params))
+
+    def _add(self, groups: list[ParamGroup]) -> None:
+        """Add groups: all, or none if one is refused."""
+        require_members(type(self).__name__, groups, self.param_groups)
+        buckets = []
+        for group in groups:
             self._check(group)
             for dtype in dict.fromkeys(param.dtype for param in group["params"]):
                 same = [param for param in group["params"] if param.dtype == dtype]
-                self._buckets.append(Bucket(group, same, numbers or {}))
+                buckets.append(Bucket(group, same, self._numbers))
+        self.param_groups += groups
+        self._buckets += buckets
 
-    def _grouped(self, params: Iterable[Any], defaults: dict[str, Any]) -> list[ParamGroup]:
+    def _grouped(self, params: Iterable[Any]) -> list[ParamGroup]:
         me = type(self).__name__
         if isinstance(params, tg.Tensor | np.ndarray | Module):
             hint = "model.parameters()" if isinstance(params, Module) else "[parameter]"
@@ -76,33 +87,52 @@ class Optimizer:
                 f"{me}: params is empty; a generator can be used only once, so write "
                 "list(model.parameters()) to use it again"
             )
-        groups = []
-        for item in given if isinstance(given[0], dict) else [{"params": given}]:
-            if not isinstance(item, dict) or "params" not in item:
-                raise TypeError(
-                    f"{me}: params mixes groups and parameters; a group is a dict with 'params', got {item!r}"
-                )
-            if unknown := [key for key in item if key != "params" and key not in defaults]:
-                raise TypeError(f"{me}: a group has the unknown option {unknown[0]!r}, expected {', '.join(defaults)}")
-            members = item["params"]
-            members = [members] if isinstance(members, tg.Tensor) else list(members)
-            if not members:
-                raise ValueError(f"{me}: 'params' of a group is empty")
-            options = {key: _plain(value) for key, value in {**defaults, **item}.items() if key != "params"}
-            groups.append(ParamGroup({"params": members, **options}))
-        seen: set[int] = set()
-        for i, param in enumerate(param for group in groups for param in group["params"]):
-            if not isinstance(param, tg.Tensor):
-                raise TypeError(f"{me}: params[{i}] must be a Parameter, got {type(param).__name__}")
-            name = f"params[{i}]" + (f" ({param.name!r})" if param.name else "")
-            if not param.is_leaf:
-                raise tg.GraphError(f"{me}: {name} is the result of an operation; give the leaf it was computed from")
-            if param.dtype.kind != "f":
-                raise tg.DTypeError(f"{me}: {name} must have a floating-point dtype, got {param.dtype}")
-            if id(param) in seen:
-                raise ValueError(f"{me}: {name} is given twice; it would be updated twice per step")
-            seen.add(id(param))
-        return groups
+        return [self._group(item) for item in (given if isinstance(given[0], dict) else [{"params": given}])]
+
+    def _group(self, item: Any) -> ParamGroup:
+        me = type(self).__name__
+        if not isinstance(item, dict) or "params" not in item:
+            raise TypeError(f"{me}: params mixes groups and parameters; a group is a dict with 'params', got {item!r}")
+        if unknown := [key for key in item if key != "params" and key not in self._defaults]:
+            expected = ", ".join(self._defaults)
+            raise TypeError(f"{me}: a group has the unknown option {unknown[0]!r}, expected {expected}")
+        members = item["params"]
+        members = [members] if isinstance(members, tg.Tensor) else list(members)
+        if not members:
+            raise ValueError(f"{me}: 'params' of a group is empty")
+        options = {key: _plain(value) for key, value in {**self._defaults, **item}.items() if key != "params"}
+        return ParamGroup({"params": members, **options})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, such as those of layers that are no longer frozen.
+
+        They begin with no updates; the others keep their state. A compiled step is traced again, and a schedule takes
+        the group's learning rate as the one to start from.
+
+        Args:
+            param_group: a dict with "params" and options of its own; others have the optimiser's defaults.
+
+        Raises:
+            ValueError: an option is out of range, there are no parameters, or one is already in a group.
+            TypeError: it is not a group, something is not a parameter, or an option is unknown. Nothing was changed.
+
+        >>> import nn
+        >>> body, head = nn.Linear(4, 8), nn.Linear(8, 3)
+        >>> optimizer = nn.AdamW(head.parameters(), lr=1e-3)
+        >>> optimizer.add_param_group({"params": body.parameters(), "lr": 1e-4})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.001, 0.0001]
+        """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(
+                f"{type(self).__name__}.add_param_group: expected a dict with 'params', got {param_group!r}; write "
+                '{"params": layer.parameters()}'
+            )
+        self._add([self._group(param_group)])
+
+    @property
+    def _group_count(self) -> int:
+        return len(self.param_groups)
 
     @property
     def lr(self) -> float:
@@ -122,6 +152,7 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Reset the gradients of all parameters to None."""
+        tg.watch(self, "_group_count")
         for bucket in self._buckets:
             for param in bucket.params:
                 param.grad = None
@@ -144,6 +175,7 @@ class Optimizer:
         """
         result = None if closure is None else closure()
         jobs = []
+        tg.watch(self, "_group_count")
         for bucket in self._buckets:
             self._check(bucket.group)  # an option may have been changed
             for run, gradients in bucket.ready(self._slots(bucket.group), self._by):
@@ -208,6 +240,20 @@ class Optimizer:
     def _decoupled(self, group: ParamGroup) -> bool:
         """Whether weight decay shrinks the weights, rather than being part of the gradient."""
         return bool(group.get("decoupled_weight_decay"))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}({', '.join(self._progress())}"]
+        for i, group in enumerate(self.param_groups):
+            count = len(group["params"])
+            members = "1 parameter" if count == 1 else f"{count} parameters"
+            options = [f"{name}={value!r}" for name, value in group.items() if name != "params"]
+            lines.append(f"  ({i}): {', '.join([members, *options])}")
+        return "\n".join([*lines, ")"])
+
+    def _progress(self) -> list[str]:
+        """What the repr shows first: the most updates that a parameter has had, and what is unusual."""
+        steps = max(t for bucket in self._buckets for t in bucket.numbers["t"])
+        return [f"steps={steps}", *(["skip_nonfinite=True"] if self.skip_nonfinite else [])]
 
     # --- state -----------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ class ReduceLROnPlateau(Scheduler):
     1.0 1.0 1.0 0.1
     """
 
+    _by_group = ("min_lrs",)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -112,6 +114,7 @@ class ReduceLROnPlateau(Scheduler):
         return sign * value > sign * self.best * (1 + sign * self.threshold)
 
     def _reduce(self) -> None:
+        self._admit_new_groups()
         for group, lowest in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
             lr = max(group["lr"] * self.factor, lowest)
             if group["lr"] - lr > self.eps:

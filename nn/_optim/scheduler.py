@@ -13,13 +13,23 @@ from .._checks import count, number
 from .group import require
 from .optimizer import Optimizer
 
-__all__ = ["LRScheduler", "Scheduler", "along_cosine", "checked_milestones", "checked_rates"]
+__all__ = [
+    "LRScheduler",
+    "Scheduler",
+    "along_cosine",
+    "checked_milestones",
+    "checked_rates",
+    "require_momentum",
+    "set_momentum",
+]
 
 
 class Scheduler:
     """Base class of all schedules: an optimiser, and plain values that are their whole state."""
 
     optimizer: Optimizer
+    _not_state: tuple[str, ...] = ("optimizer",)  # attributes that are not plain values
+    _by_group: tuple[str, ...] = ()  # attributes that are a list with a number for each group
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -32,6 +42,27 @@ class Scheduler:
         """The learning rate of each group of the optimiser."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
+    def __repr__(self) -> str:
+        settings = {name: value for name, value in vars(self).items() if name not in ("optimizer", "last_epoch")}
+        shown = {**settings, "last_epoch": self.last_epoch, "lr": self.get_last_lr()}
+        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in shown.items())})"
+
+    def _admit_new_groups(self, *, strict: bool = True) -> None:
+        """Extend what is listed by group for those that the optimiser has gained.
+
+        Raises ValueError if ``strict`` and groups have different values, so that none follows for a new one.
+        """
+        total = len(self.optimizer.param_groups)
+        short = {name: values for name in self._by_group if len(values := getattr(self, name)) < total}
+        unclear = [name for name, values in short.items() if len(set(values)) > 1]
+        if unclear and strict:
+            raise ValueError(
+                f"{type(self).__name__}: {unclear[0]} has {len(short[unclear[0]])} different values, and the optimiser "
+                f"now has {total} groups; make the schedule after adding groups"
+            )
+        for name in short.keys() - set(unclear):
+            setattr(self, name, short[name] + short[name][:1] * (total - len(short[name])))
+
     def state_dict(self) -> dict[str, Any]:
         """Settings and progress, as plain values.
 
@@ -41,7 +72,8 @@ class Scheduler:
         >>> schedule.state_dict()
         {'last_epoch': 1, 'base_lrs': [0.5], 'step_size': 10, 'gamma': 0.1}
         """
-        return {name: copy.deepcopy(value) for name, value in vars(self).items() if name != "optimizer"}
+        self._admit_new_groups(strict=False)
+        return {name: copy.deepcopy(value) for name, value in vars(self).items() if name not in self._not_state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state, settings included, returned by :meth:`state_dict` of a schedule of the same class.
@@ -53,7 +85,7 @@ class Scheduler:
 
     def _with(self, state: Mapping[str, Any]) -> Self:
         """A copy with another state. Raises ValueError if the state does not fit."""
-        own = set(vars(self)) - {"optimizer"}
+        own = set(vars(self)) - set(self._not_state)
         if not isinstance(state, Mapping) or set(state) != own:
             self._refuse(sorted(map(str, state)) if isinstance(state, Mapping) else repr(state), sorted(own))
         other = copy.copy(self)
@@ -93,7 +125,15 @@ class LRScheduler(Scheduler):
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
         self.base_lrs: list[float] = []
-        for group in optimizer.param_groups:
+        self._find_base_lrs()
+
+    def _admit_new_groups(self, *, strict: bool = True) -> None:
+        super()._admit_new_groups(strict=strict)
+        self._find_base_lrs()
+
+    def _find_base_lrs(self) -> None:
+        """Add the rates that further groups start from."""
+        for group in self.optimizer.param_groups[len(self.base_lrs) :]:
             scheduled, base = group.scheduled
             self.base_lrs.append(base if group["lr"] == scheduled else group["lr"])
 
@@ -108,6 +148,7 @@ class LRScheduler(Scheduler):
 
     def _set(self, epoch: int) -> None:
         """Set the values that hold after ``epoch`` steps."""
+        self._admit_new_groups()
         rates = [self._lr(i, base, epoch) for i, base in enumerate(self.base_lrs)]
         self.last_epoch = epoch
         for group, base, lr in zip(self.optimizer.param_groups, self.base_lrs, rates, strict=True):
@@ -125,6 +166,31 @@ class LRScheduler(Scheduler):
     def _take(self, other: Self) -> None:
         other._set(other.last_epoch)
         super()._take(other)
+
+
+def set_momentum(optimizer: Optimizer, momentum: float) -> None:
+    """Set the momentum, or beta1, of all groups."""
+    for group in optimizer.param_groups:
+        if "momentum" in group:
+            group["momentum"] = momentum
+        else:
+            group["betas"] = (momentum, group["betas"][1])
+
+
+def require_momentum(schedule: Scheduler, cycle_momentum: bool) -> None:
+    """Raise ValueError if the momentum is to be changed, and the optimiser has none."""
+    group = schedule.optimizer.param_groups[0]
+    able = "momentum" in group or "betas" in group
+    expected = f"False with {type(schedule.optimizer).__name__}, which has no momentum"
+    require(type(schedule).__name__, "cycle_momentum", cycle_momentum, able or not cycle_momentum, expected)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def along_cosine(first: float, last: float, share: float) -> float:

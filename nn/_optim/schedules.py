@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._checks import count, number
@@ -15,8 +15,10 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "ExponentialLR",
+    "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "PolynomialLR",
     "StepLR",
 ]
 
@@ -242,3 +244,81 @@ class LinearLR(LRScheduler):
     def _lr(self, position: int, base: float, epoch: int) -> float:
         share = min(epoch, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
+
+
+class PolynomialLR(LRScheduler):
+    """A power of a straight line, from the learning rate down to 0: ``lr * (1 - step / total_iters) ** power``.
+
+    Args:
+        optimizer: the optimiser whose learning rates are set.
+        total_iters: the number of steps on the way; after them, the rate stays 0.
+        power: 1 for a straight line.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    >>> import nn
+    >>> optimizer = nn.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = nn.PolynomialLR(optimizer, total_iters=4, power=2.0)
+    >>> for _ in range(6):
+    ...     print(optimizer.lr, end=" ")
+    ...     schedule.step()
+    1.0 0.5625 0.25 0.0625 0.0 0.0
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0) -> None:
+        super().__init__(optimizer)
+        self.total_iters = total_iters
+        self.power = power
+        self._start()
+
+    def _check(self) -> None:
+        super()._check()
+        self.total_iters = count("PolynomialLR", "total_iters", self.total_iters)
+        self.power = number("PolynomialLR", "power", self.power, 0)
+
+    def _lr(self, position: int, base: float, epoch: int) -> float:
+        return base * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power
+
+
+class LambdaLR(LRScheduler):
+    """The learning rate times a function of the number of steps.
+
+    The function is not part of :meth:`state_dict`: load a state into a schedule that was made with the same one.
+
+    Args:
+        optimizer: the optimiser whose learning rates are set.
+        lr_lambda: takes the number of steps so far and returns a factor; or a list of functions, one per group.
+
+    Raises:
+        TypeError: lr_lambda is not a function, or a list of them.
+        ValueError: there are not as many functions as groups, or a factor is negative or not finite.
+
+    >>> import nn
+    >>> optimizer = nn.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = nn.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    >>> for _ in range(3):
+    ...     print(round(optimizer.lr, 2), end=" ")
+    ...     schedule.step()
+    1.0 0.5 0.33
+    """
+
+    _not_state = ("optimizer", "lr_lambdas")
+    _by_group = ("lr_lambdas",)
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+    ) -> None:
+        super().__init__(optimizer)
+        groups = len(optimizer.param_groups)
+        functions: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        for function in functions:
+            if not callable(function):
+                raise TypeError(f"LambdaLR: lr_lambda must be a function, or a list of them, got {function!r}")
+        fine = len(functions) == groups
+        require("LambdaLR", "lr_lambda", lr_lambda, fine, f"one function, or {groups}, one per group")
+        self.lr_lambdas = functions
+        self._start()
+
+    def _lr(self, position: int, base: float, epoch: int) -> float:
+        return base * number("LambdaLR", f"the factor at step {epoch}", self.lr_lambdas[position](epoch), 0)

@@ -16,6 +16,8 @@ __all__ = ["SequentialLR"]
 class SequentialLR(LRScheduler):
     """One schedule after another: a warm-up, and then the rest.
 
+    :class:`nn.Model` also makes a warm-up by name: ``{"name": "cosine", "T_max": 95, "warmup": 5}``.
+
     Args:
         optimizer: the optimiser whose learning rates are set.
         schedulers: schedules of this optimiser.
@@ -58,12 +60,20 @@ class SequentialLR(LRScheduler):
         require("SequentialLR", "milestones", self.milestones, fine, expected)
 
     def _set(self, epoch: int) -> None:
+        for schedule in (self, *self.schedulers):
+            schedule._admit_new_groups()
         i = bisect_right(self.milestones, epoch)
         self.schedulers[i]._set(epoch - (self.milestones[i - 1] if i else 0))
         self.last_epoch = epoch
 
+    def __repr__(self) -> str:
+        lines = [f"  ({i}): {schedule!r}" for i, schedule in enumerate(self.schedulers)]
+        head = f"SequentialLR(milestones={self.milestones}, last_epoch={self.last_epoch}"
+        return "\n".join([head, *lines, ")"])
+
     def state_dict(self) -> dict[str, Any]:
         """Settings and progress of all, as plain values."""
+        self._admit_new_groups(strict=False)
         own = {"last_epoch": self.last_epoch, "base_lrs": [*self.base_lrs], "milestones": [*self.milestones]}
         return {**own, "schedulers": [schedule.state_dict() for schedule in self.schedulers]}
 

@@ -24,6 +24,8 @@ from .labels import softmax_focal_loss as softmax_focal_loss
 from .layers import batch_norm as batch_norm
 from .layers import bilinear as bilinear
 from .layers import dropout as dropout
+from .layers import dropout1d as dropout1d
+from .layers import dropout2d as dropout2d
 from .layers import linear as linear
 from .losses import binary_cross_entropy as binary_cross_entropy
 from .losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -46,6 +48,8 @@ from .normalization import instance_norm as instance_norm
 from .normalization import layer_norm as layer_norm
 from .normalization import local_response_norm as local_response_norm
 from .normalization import rms_norm as rms_norm
+from .pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
+from .pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from .pooling import avg_pool1d as avg_pool1d
 from .pooling import avg_pool2d as avg_pool2d
 from .pooling import max_pool1d as max_pool1d

@@ -13,8 +13,9 @@ import tensorgrad as tg
 from .._checks import probability
 from .._running import running_path
 from ._shared import operand
+from ._spatial import batch_of
 
-__all__ = ["batch_norm", "bilinear", "dropout", "linear"]
+__all__ = ["batch_norm", "bilinear", "dropout", "dropout1d", "dropout2d", "linear"]
 
 
 def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -> tg.Tensor:
@@ -87,14 +88,66 @@ def dropout(
     >>> sorted(set(nn.functional.dropout(np.ones(100), 0.75, rng=0).data.tolist()))
     [0.0, 4.0]
     """
-    p = probability("dropout", "p", p)
+    return _dropped("dropout", None, x, p, training, rng)
+
+
+def dropout1d(
+    x: tg.TensorLike,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    rng: np.random.Generator | int | None = None,
+) -> tg.Tensor:
+    """:func:`dropout2d` of signals: x of shape (N, C, length) or (C, length).
+
+    >>> import numpy as np, nn
+    >>> nn.functional.dropout1d(np.ones((4, 2)), rng=0).data.tolist()
+    [[2.0, 2.0], [2.0, 2.0], [2.0, 2.0], [0.0, 0.0]]
+    """
+    return _dropped("dropout1d", 1, x, p, training, rng)
+
+
+def dropout2d(
+    x: tg.TensorLike,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    rng: np.random.Generator | int | None = None,
+) -> tg.Tensor:
+    """Set each channel of an image to 0 with probability p and scale the others by ``1 / (1 - p)``.
+
+    Args:
+        x: shape (N, C, height, width), or (C, height, width) for one sample.
+        p: probability of dropping, in [0, 1).
+        training: False returns x.
+        rng: generator or seed; None draws a fresh seed.
+
+    Raises:
+        ShapeError: x has another number of axes.
+        DTypeError: x is not floating point.
+        ValueError: p is outside [0, 1).
+
+    >>> import numpy as np, nn
+    >>> nn.functional.dropout2d(np.ones((4, 1, 2)), rng=0).data.tolist()
+    [[[2.0, 2.0]], [[2.0, 2.0]], [[2.0, 2.0]], [[0.0, 0.0]]]
+    """
+    return _dropped("dropout2d", 2, x, p, training, rng)
+
+
+def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bool, rng: Any) -> tg.Tensor:
+    """Drop elements, or whole channels of ``axes`` axes."""
+    p = probability(op, "p", p)
     given = x if isinstance(x, tg.Tensor) else tg.Tensor(x)
     if given.dtype.kind not in "fc":
-        raise tg.DTypeError(f"dropout: expected floating-point x, got {given.dtype}; write x.astype(np.float32)")
+        raise tg.DTypeError(f"{op}: expected floating-point x, got {given.dtype}; write x.astype(np.float32)")
+    if axes is not None:
+        batch_of(given, axes, op)
     if not training or p == 0:
         return given
     generator = np.random.default_rng(rng)
     shape, dtype, scale = given.shape, given.dtype, 1 / (1 - p)
+    if axes is not None:
+        shape = (*shape[:-axes], *(1,) * axes)
 
     def mask() -> Any:
         return np.multiply(generator.random(shape, np.float32) >= p, scale, dtype=dtype)

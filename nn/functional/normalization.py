@@ -127,7 +127,7 @@ def instance_norm(
     It keeps no running statistics.
 
     Args:
-        x: shape (N, C, length, ...).
+        x: shape (N, C, length, ...), or (C, length) for one signal; for one image write ``x[None]``.
         weight: shape (C,); None for 1.
         bias: shape (C,); None for 0.
         eps: added to the variance. With 0, a constant channel yields 0 and no gradient.
@@ -140,11 +140,14 @@ def instance_norm(
     [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
     given = _channels("instance_norm", x)
-    if prod(given.shape[2:]) < 2:
+    single = len(given.shape) == 2
+    if prod(given.shape[1 if single else 2 :]) < 2:
         raise tg.ShapeError(
             f"instance_norm: a channel needs more than 1 element to compute a variance, got shape {given.shape}"
         )
-    return _in_groups("instance_norm", given, given.shape[1], weight, bias, eps)
+    batch = tg.expand_dims(given, 0) if single else given
+    result = _in_groups("instance_norm", batch, batch.shape[1], weight, bias, eps)
+    return result[0] if single else result
 
 
 def local_response_norm(

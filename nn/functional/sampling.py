@@ -157,10 +157,11 @@ def interpolate(
     """Signals and images resized.
 
     Args:
-        x: shape (N, C, length) or (N, C, height, width).
+        x: shape (N, C, length) or (N, C, height, width); one sample has no axis N. With three axes, x is one image if
+            the mode is "bilinear", or if size or scale_factor has two numbers, and a batch of signals otherwise.
         size: lengths of the result. An integer, or one for each axis.
         scale_factor: instead of size: a number, or one for each axis, to multiply the lengths by, rounding down.
-        mode: "nearest" takes the pixel at or before; "linear", for three axes, and "bilinear", for four, interpolate
+        mode: "nearest" takes the pixel at or before; "linear", for signals, and "bilinear", for images, interpolate
             linearly between pixels.
         align_corners: for the linear modes: keep the centres of the outermost pixels in place (True), or their outer
             edges (False).
@@ -177,14 +178,20 @@ def interpolate(
     """
     op = "interpolate"
     given = operand(x)
-    count = len(given.shape) - 2
-    if count not in (1, 2) or 0 in given.shape[2:]:
+    count = _spatial_axes(given.shape, size, scale_factor, mode)
+    single = len(given.shape) == count + 1
+    if single:
+        given = tg.expand_dims(given, 0)
+    if count not in (1, 2) or len(given.shape) != count + 2 or 0 in given.shape[2:]:
         raise tg.ShapeError(
-            f"{op}: expected x of shape (batch, channels, length), or with height and width, got {given.shape}"
+            f"{op}: expected x of shape (batch, channels, length), or with height and width, or one sample without the "
+            f"batch axis, got {operand(x).shape}"
         )
     straight = {1: "linear", 2: "bilinear"}[count]
     if mode not in ("nearest", straight):
-        raise ValueError(f"{op}: mode for x of shape {given.shape} must be 'nearest' or {straight!r}, got {mode!r}")
+        raise ValueError(
+            f"{op}: mode for x of shape {operand(x).shape} must be 'nearest' or {straight!r}, got {mode!r}"
+        )
     if align_corners and mode == "nearest":
         raise ValueError(f"{op}: align_corners is for mode {straight!r}, got mode 'nearest'")
     lengths, steps = _sizes(op, given.shape[2:], size, scale_factor)
@@ -194,7 +201,16 @@ def interpolate(
             result = _nearest(result, axis, old, new, step)
         else:
             result = _straight(result, axis, old, new, step, align_corners)
-    return narrow(result, given)
+    result = narrow(result, given)
+    return result[0] if single else result
+
+
+def _spatial_axes(shape: tuple[int, ...], size: Any, scale_factor: Any, mode: str) -> int:
+    """How many axes of x are resized. With three axes, x is either one image or a batch of signals."""
+    if len(shape) != 3:
+        return max(1, len(shape) - 2)
+    numbers = [len(tuple(given)) for given in (size, scale_factor) if hasattr(given, "__iter__")]
+    return 2 if mode == "bilinear" or (mode == "nearest" and 2 in numbers) else 1
 
 
 def _sizes(op: str, old: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[int, ...], list[Step]]:

@@ -7,7 +7,7 @@ Tensors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from heapq import heapify, heappop, heappush
 from types import FrameType
 from typing import Any, NamedTuple
@@ -17,11 +17,15 @@ import numpy as np
 from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from . import writes
 from .frames import place, user_frame
-from .graph import ArraySummary, Freed, Node, Rule, elementwise, saved_for_backward, sources
+from .graph import ArraySummary, Freed, Leaf, Node, Rule, elementwise, saved_for_backward, sources
 from .mode import current
 from .shapes import sum_to_shape
 
-__all__ = ["Reading", "backward"]
+__all__ = ["Outside", "Reading", "backward", "in_use"]
+
+
+class Outside(Exception):
+    """A walk that was to stay among the nodes of one call came to another leaf, an older node or a hook."""
 
 
 class Reading(NamedTuple):
@@ -142,12 +146,15 @@ def backward(
     targets: Iterable[Node] | None = None,
     release: bool = False,
     through: bool = True,
+    only: Collection[Node] = (),
 ) -> dict[Node, Any]:
     """The gradients of ``root`` with respect to its leaves, or the targets; only those that it depends on.
 
     Results on which ``retain_grad()`` was called are included. ``through`` continues through a target to other targets
-    it was computed from. ``release`` frees the saved arrays: large ones on the way, the others at the end. Raises
-    GraphError if a node that is needed was released before, InplaceError if a saved array was written to.
+    it was computed from. ``release`` frees the saved arrays: large ones on the way, the others at the end. ``only``
+    are the leaves of one call: raises Outside at any other leaf that is in use, at a node older than they are, and
+    before a hook would run. Raises GraphError if a node that is needed was released before, InplaceError if a saved
+    array was written to.
 
     A gradient that is exactly zero contributes zero even if a local derivative is infinite, and a local derivative of
     exactly zero contributes zero even if the gradient is infinite. The plain rules return NaN there. They run first,
@@ -161,10 +168,10 @@ def backward(
     frees = _Freeing(user_frame(sys._getframe(1))) if release else None
     with np.errstate(all="ignore"):
         careful = current().debug is not None  # debug mode checks each gradient as it is computed
-        result = _walk(_Front(root, seed), reading, live, stops, frees, careful, through)
+        result = _walk(_Front(root, seed), reading, live, stops, frees, careful, through, only)
         if not careful and not reading.finite(result.values()):
             front = (frees.restarted() if frees is not None else None) or _Front(root, seed)
-            result = _walk(front, reading, live, stops, frees, careful=True, through=through)
+            result = _walk(front, reading, live, stops, frees, True, through, only)
     if frees is not None:
         frees.free()
     return result
@@ -235,6 +242,7 @@ def _walk(
     frees: _Freeing | None,
     careful: bool,
     through: bool,
+    only: Collection[Node],
 ) -> dict[Node, Any]:
     """Walk from the front to the leaves or targets.
 
@@ -251,7 +259,8 @@ def _walk(
     mode = current()
     keep = mode.keep
     plain = wrap is None and not careful and mode.tracer is None and mode.debug is None
-    latest = writes.latest
+    since = min([node.birth for node in only]) if only else 0
+    latest = max(writes.latest, since)  # older nodes take the longer way, where they are looked at
     # Leaves are complete only at the end; if all targets are results, the last of them ends the walk.
     missing = len(stops) if stops and all(node.rules for node in stops) else 0
     result = front.results
@@ -274,6 +283,8 @@ def _walk(
             node, g = near, near_g
         near = None
         if node.extra is not None:
+            if since:
+                raise Outside
             g = _after_hooks(node, g, wrap)
             latest = writes.latest
             if node.extra.owner is not None:
@@ -292,7 +303,7 @@ def _walk(
         inputs = node.inputs
         saved = node.saved
         if saved.__class__ is Freed:
-            raise _second_time(node)
+            raise Outside if node.birth < since else _second_time(node)
         plainly = plain and node.birth > latest
         try:
             position = -1
@@ -305,6 +316,8 @@ def _walk(
                     continue
                 args = saved[position]
                 if not plainly:
+                    if node.birth < since:
+                        raise Outside
                     r = _applied(node, position, g, reading, careful)
                 elif not args:  # spelling out the short cases saves a tenth of the time
                     r = rule(xp, g)
@@ -362,6 +375,8 @@ def _walk(
                     near = None
                 countdown = frees.check(g, front, reading)
                 touched = frees.touched
+    if since and any(node not in only and in_use(node) for node in leaves):
+        raise Outside
     for node, g, fresh in _completed(leaves, wrap):
         if not node.shape:
             node.gradient = g if wrap is None else g.data
@@ -369,6 +384,11 @@ def _walk(
             node.gradient = ArraySummary.of(g if wrap is None else g.data)
         result[node] = g if wrap is not None or (fresh and node.shape and g.base is None) else np.copy(g)
     return result
+
+
+def in_use(node: Node) -> bool:
+    """Whether a leaf still has its Tensor or a hook; the argument of a transform that has returned has neither."""
+    return not isinstance(node, Leaf) or node.owner() is not None or node.extra is not None
 
 
 def _add(entry: list[Any], r: Any, wrap: Any) -> None:

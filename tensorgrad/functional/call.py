@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import update_wrapper
 from typing import Any
@@ -14,6 +14,7 @@ from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
 from ..engine.readings import ARRAYS
 from ..engine.record import tensor_of
+from ..engine.staging import array_of
 from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
 from ..ops import arithmetic
@@ -44,18 +45,17 @@ class Call:
         self.f = f
         self.single = isinstance(argnums, int)
         self.positions = _positions(argnums, len(args))
-        self.nodes: set[Node] = set()
         self.kinds: dict[Node, Any] = {}  # each argument as it was passed, which decides the type of its derivatives
-        self.upstream = False  # does an argument have history?
         self.parameters: dict[int, tuple[Tensor, Tensor]] = {}  # by id: a module's parameter, and its fresh Tensor
         recording = current().grad
+        upstream = False  # does an argument have history?
         plain: list[Tensor] = []  # the fresh Tensors of arguments other than modules
 
         def fresh(path: str, leaf: Any) -> Tensor:
+            nonlocal upstream
             x = fresh_tensor(floating(path, leaf), recording)
             assert x.node is not None
-            self.upstream = self.upstream or not isinstance(x.node, Leaf)
-            self.nodes.add(x.node)
+            upstream = upstream or not isinstance(x.node, Leaf)
             self.kinds[x.node] = leaf
             return x
 
@@ -76,12 +76,15 @@ class Call:
                 self.parameters[id(parameter)] = (parameter, x)
             return own
 
-        with enable_grad():
+        with _NOTHING if recording else enable_grad():
             self.trees = {i: mapped(argument, args[i], f"argument {i}", module) for i in self.positions}
             rest = iter(plain)
-            passed = {i: mapped(lambda *_: next(rest), args[i], "", same) for i in self.positions}
+            passed = list(args)
+            for i, tree in self.trees.items():
+                # The function gets nests of its own, which it may change.
+                passed[i] = next(rest) if isinstance(tree, Tensor) else mapped(lambda *_: next(rest), args[i], "", same)
             with self.substituted():
-                self.returned = f(*(passed.get(i, arg) for i, arg in enumerate(args)), **kwargs)
+                self.returned = f(*passed, **kwargs)
         self.aux: Any = None
         if has_aux:
             if not isinstance(self.returned, tuple) or len(self.returned) != 2:
@@ -93,8 +96,23 @@ class Call:
         if self.parameters:
             self.returned = mapped(self._substitute, self.returned, "")
             self.aux = mapped(self._substitute, self.aux, "", same)
-        self.recorded = recording and (self.upstream or self._others())
-        self.alone = recording and not self.recorded  # the result depends on the fresh arguments only
+        self.recording = recording
+        # Whether derivatives are recorded: an argument has history, or what f returned depends on another leaf. To
+        # know the latter takes a walk through the graph, so it stays None until it is needed.
+        self._recorded: bool | None = recording and (upstream or None)
+
+    @property
+    def nodes(self) -> Collection[Node]:
+        """The nodes of the fresh arguments."""
+        return self.kinds.keys()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether derivatives are recorded."""
+        if self._recorded is None:
+            roots = [out.node for out in leaves(self.returned) if isinstance(out, Tensor)]
+            self._recorded = depends_on_others(roots, self.nodes)
+        return self._recorded
 
     def substituted(self) -> AbstractContextManager[None]:
         """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
@@ -114,11 +132,6 @@ class Call:
     def _substitute(self, path: str, leaf: Any) -> Any:
         """The fresh Tensor of a module's parameter; anything else unchanged."""
         return self.parameters[id(leaf)][1] if id(leaf) in self.parameters else leaf
-
-    def _others(self) -> bool:
-        """Whether what ``f`` returned depends on a leaf other than the fresh arguments."""
-        roots = [out.node for out in leaves(self.returned) if isinstance(out, Tensor)]
-        return depends_on_others(roots, self.nodes)
 
     def result(self, by: str, returned: Any) -> Tensor:
         """What ``f`` returned, if it can be differentiated."""
@@ -146,20 +159,41 @@ class Call:
 
     def pull(self, out: Tensor, seed: Any) -> dict[Node, Tensor]:
         """The gradients of ``out``, times ``seed``, with respect to the fresh arguments that it depends on."""
+        node = out.node
         with self.substituted():
-            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded, alone=self.alone)
+            if self._recorded is None and out is self.returned and node is not None and node.requires_grad:
+                # The walk itself finds out whether there are other leaves, which is cheaper than to look first.
+                try:
+                    found = walk.backward(node, seed, ARRAYS, only=self.nodes)
+                except walk.Outside:
+                    pass
+                else:
+                    self._recorded = False
+                    return _among(self.nodes, found)
+            alone = self.recording and not self.recorded  # the result depends on the fresh arguments only
+            return pulled_back(out, tensor_of(seed, None), self.nodes, self.recorded, alone=alone)
 
     def given(self, tree: Any) -> Any:
         """A nest of results as the caller gets it: in kind, and without history unless the call is recorded."""
-        return self.in_kind(tree if self.recorded else stop_gradient(tree))
+        if self.recorded:
+            return self.in_kind(tree)
+        like = self._like()
+        return mapped(lambda _, leaf: in_kind(like, leaf, cut=True) if isinstance(leaf, Tensor) else leaf, tree, "")
 
     def in_kind(self, tree: Any) -> Any:
         """A nest of results in kind: as Tensors, or as arrays if no argument is a Tensor.
 
         As with NumPy's functions, a 0-d result is then a NumPy scalar.
         """
-        like = next((kind for kind in self.kinds.values() if isinstance(kind, Tensor)), 0.0)
+        like = self._like()
         return mapped(lambda _, leaf: in_kind(like, leaf) if isinstance(leaf, Tensor) else leaf, tree, "", same)
+
+    def _like(self) -> Any:
+        """An argument that decides the kind of the results."""
+        for kind in self.kinds.values():
+            if isinstance(kind, Tensor):
+                return kind
+        return 0.0
 
     def rebuilt(self, function: Callable[[str, Tensor], Any]) -> Any:
         """``function(path, fresh)`` for all fresh arguments, nested like the arguments, each in kind."""
@@ -169,7 +203,7 @@ class Call:
             assert x.node is not None
             return in_kind(self.kinds[x.node], result) if isinstance(result, Tensor) else result
 
-        results = tuple(mapped(of, self.trees[i], f"argument {i}") for i in self.positions)
+        results = tuple([mapped(of, tree, f"argument {i}") for i, tree in self.trees.items()])
         return results[0] if self.single else results
 
 
@@ -190,7 +224,7 @@ def fresh_tensor(x: Tensor, recording: bool) -> Tensor:
     """A Tensor equal to ``x`` with its own node: a leaf, or a recorded copy if ``x`` requires a gradient."""
     if recording and x.requires_grad:
         return arithmetic.positive(x)
-    result = x.detach()
+    result = tensor_of(array_of(x), None)
     result.node = Leaf(result)
     return result
 
@@ -207,18 +241,23 @@ def pulled_back(
     if out.node is None or not out.node.requires_grad:
         return {}
     if not recorded:
-        arrays = walk.backward(out.node, seed.data, ARRAYS, targets=None if alone else nodes, through=through)
-        return {
-            node: tensor_of(np.asarray(g) if isinstance(g, np.generic) else g, None)
-            for node, g in arrays.items()
-            if node in nodes
-        }
+        targets = None if alone else nodes
+        return _among(nodes, walk.backward(out.node, seed.data, ARRAYS, targets=targets, through=through))
     with enable_grad():
         tensors = walk.backward(out.node, seed, TENSORS, targets=nodes, through=through)
         return separated({node: g for node, g in tensors.items() if node in nodes})
 
 
-def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
+def _among(nodes: Collection[Node], arrays: dict[Node, Any]) -> dict[Node, Tensor]:
+    """The gradients that a walk found for ``nodes``, as Tensors."""
+    return {
+        node: tensor_of(np.asarray(g) if isinstance(g, np.generic) else g, None)
+        for node, g in arrays.items()
+        if node in nodes
+    }
+
+
+def depends_on_others(roots: Iterable[Node | None], nodes: Collection[Node]) -> bool:
     """Whether any of the roots depends on a leaf that is not in ``nodes`` and is still in use."""
     oldest = min((node.birth for node in nodes), default=0)
     stack = [node for node in roots if node is not None and node.requires_grad]
@@ -228,9 +267,9 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
         if node in nodes:
             continue
         if isinstance(node, Leaf):
-            if node.owner() is not None or node.extra is not None:
+            if walk.in_use(node):
                 return True
-            continue  # not in use: such as an argument of another transform, which has returned
+            continue
         if node.birth < oldest:
             return True
         for parent in node.inputs:
@@ -242,6 +281,8 @@ def depends_on_others(roots: Iterable[Node | None], nodes: set[Node]) -> bool:
 
 def _positions(argnums: Argnums, given: int) -> tuple[int, ...]:
     """The positions to differentiate with respect to, counted from the front."""
+    if argnums.__class__ is int and 0 <= argnums < given:
+        return (argnums,)
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     if not numbers or not all(isinstance(i, int) and not isinstance(i, bool) for i in numbers):
         raise TypeError(f"argnums must be an integer or a tuple of integers, got {argnums!r}")

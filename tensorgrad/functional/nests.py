@@ -113,7 +113,7 @@ def _array_like(leaf: Any) -> bool:
 def floating(path: str, leaf: Any) -> Tensor:
     """An argument as a Tensor with a floating-point dtype; the errors it raises name the argument."""
     x = leaf if isinstance(leaf, Tensor) else None
-    if x is None and _array_like(leaf):
+    if x is None and (isinstance(leaf, np.ndarray) or _array_like(leaf)):
         x = Tensor(leaf)
     if x is None:
         raise TypeError(
@@ -128,12 +128,14 @@ def floating(path: str, leaf: Any) -> Tensor:
     return x
 
 
-def in_kind(like: Any, result: Tensor) -> Any:
+def in_kind(like: Any, result: Tensor, cut: bool = False) -> Any:
     """A result in the kind of an argument: an array for an array, a NumPy scalar for a number, otherwise a Tensor.
 
-    A result with a history stays a Tensor, because an array would lose it.
+    A result with a history stays a Tensor, because an array would lose it, unless the history is to be ``cut``.
     """
-    if isinstance(like, Tensor) or result.requires_grad:
+    if isinstance(like, Tensor):
+        return result.detach() if cut else result
+    if not cut and result.requires_grad:
         return result
     array = array_of(result)
     return array[()] if isinstance(like, int | float | complex | np.generic) and not array.shape else array

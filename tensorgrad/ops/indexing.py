@@ -101,10 +101,20 @@ def rearranged(op: str, x: Any, order: Any, axis: int) -> Tensor:
     return record(op, lambda a, index: np.take(lifted(a, index), index, axis=axis), (x, order), (d_x, no_gradient))
 
 
-def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tensor:
+def _within(op: str, places: Any, count: int, mode: str) -> Any:
+    """Indices that are moved into an axis of ``count`` elements."""
+    if mode not in ("wrap", "clip"):
+        raise ValueError(f"{op}: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    if not count and places.size:
+        raise IndexError(f"{op}: there are no elements to take from")
+    return np.remainder(places, count) if mode == "wrap" else np.clip(places, 0, count - 1)
+
+
+def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None, *, mode: str = "raise") -> Tensor:
     """Elements at some indices of one axis; None indexes the flattened array.
 
-    Raises IndexError for an index out of bounds.
+    Raises IndexError for an index out of bounds; with ``mode="wrap"`` it counts around the axis, with "clip" it becomes
+    the first or last index.
 
     >>> import tensorgrad as tg
     >>> tg.take([[1.0, 2.0, 3.0]], [2, 0], axis=1)
@@ -116,6 +126,9 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int | None = None) -> Tens
         raise DTypeError("take: indices must be integers, got booleans; write x[mask]")
     if axis is not None:
         axis = normalised_axis(axis, len(source.shape), "take")
+    if mode != "raise":
+        count = int(np.prod(source.shape)) if axis is None else source.shape[axis]
+        places = _within("take", array_of(places), count, mode)
     return gathered("take", source, places, axis)
 
 

@@ -292,14 +292,15 @@ class Methods(Handle):
         """
         return indexing.compress(condition, self, axis)
 
-    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+    def reshape(self, *shape: int | tuple[int, ...], order: str = "C", copy: bool | None = None) -> Tensor:
         """:func:`tensorgrad.reshape`; the shape may be given as several integers.
 
         >>> import tensorgrad as tg
         >>> tg.Tensor([[1.0, 2.0]]).reshape(2, 1).shape
         (2, 1)
         """
-        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+        lengths: Any = shape[0] if len(shape) == 1 else shape
+        return shaping.reshape(self, lengths, order, copy=copy)
 
     def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor:
         """:func:`tensorgrad.transpose`; the axes may be given as several integers.

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
+from ..engine.staging import array_of
+from ..errors import DTypeError
+from .arithmetic import add, divide, multiply
 from .logic import isnan
-from .reducing import Reduced, narrow, wide
-from .reductions import extremum, product_over
-from .selection import where
+from .reducing import Reduced, half_dtype, in_dtype, masked_to, narrow, wide
+from .reductions import bounded, extremum, product_over
+from .selection import fmax, fmin
+from .selection import where as choose
+from .variance import root, squared_deviations
 from .views import shaped
 
 __all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
@@ -28,16 +34,28 @@ def filled(x: TensorLike, op: str, value: float) -> Tensor:
     source = shaped(x, op)
     if source.dtype.kind not in "fc":
         return source
-    return where(isnan(source), value, source)
+    return choose(isnan(source), value, source)
 
 
-def nansum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Sum along axes, ignoring NaN.
+def nansum(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
+    """Sum along axes, ignoring NaN. Other arguments are those of :func:`sum`.
 
     >>> import tensorgrad as tg
     >>> tg.nansum([1.0, float("nan"), 2.0])
     Tensor(3., dtype=float64)
     """
+    if dtype is not None or where is not None or initial is not None:
+        total = nansum(masked_to("nansum", x, dtype, where, 0), axis, keepdims=keepdims)
+        return in_dtype(total if initial is None else add(total, initial), dtype)
     source = shaped(x, "nansum")
     facts = Reduced("nansum", source, axis, keepdims)
 
@@ -50,38 +68,78 @@ def nansum(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
     return record("nansum", forward, (source,), (d_x,))
 
 
-def nanprod(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def nanprod(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Product along axes, ignoring NaN; its gradient is exact even where elements are zero.
+
+    Other arguments are those of :func:`prod`.
 
     >>> import tensorgrad as tg
     >>> tg.nanprod([3.0, float("nan"), 2.0])
     Tensor(6., dtype=float64)
     """
-    return product_over("nanprod", filled(x, "nanprod", 1), axis, keepdims)
+    kept = masked_to("nanprod", filled(x, "nanprod", 1), dtype, where, 1)
+    product = product_over("nanprod", kept, axis, keepdims)
+    return in_dtype(product if initial is None else multiply(product, initial), dtype)
 
 
-def nanmax(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def nanmax(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Largest element along axes, ignoring NaN (NaN if all are NaN); ties split the gradient evenly.
 
-    Raises ShapeError if there are no elements.
+    Other arguments are those of :func:`max`. Raises ShapeError if there are no elements and no ``initial``.
 
     >>> import tensorgrad as tg
     >>> tg.nanmax([1.0, float("nan"), 2.0])
     Tensor(2., dtype=float64)
     """
+    if where is not None or initial is not None:
+        return bounded("nanmax", nanmax, fmax, x, axis, keepdims, initial, where)
     return extremum("nanmax", np.fmax.reduce, x, axis, keepdims, ignore_nan=True)
 
 
-def nanmin(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def nanmin(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Smallest element along axes, ignoring NaN (NaN if all are NaN); ties split the gradient evenly.
 
-    Raises ShapeError if there are no elements.
+    Other arguments are those of :func:`min`. Raises ShapeError if there are no elements and no ``initial``.
 
     >>> import tensorgrad as tg
     >>> tg.nanmin([1.0, float("nan"), 2.0])
     Tensor(1., dtype=float64)
     """
+    if where is not None or initial is not None:
+        return bounded("nanmin", nanmin, fmin, x, axis, keepdims, initial, where)
     return extremum("nanmin", np.fmin.reduce, x, axis, keepdims, ignore_nan=True)
+
+
+def _left(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any) -> Any:
+    """What is left to average: in ``dtype``, with NaN, which is ignored, where ``where`` does not hold."""
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise DTypeError(f"{op}: dtype={np.dtype(dtype)} cannot hold NaN; pass a floating-point dtype")
+    return masked_to(op, x, dtype, where, np.nan)
 
 
 def _counted(x: Any, facts: Reduced) -> tuple[Any, Any]:
@@ -91,16 +149,25 @@ def _counted(x: Any, facts: Reduced) -> tuple[Any, Any]:
     return hole, count.astype(x.real.dtype if x.dtype.kind == "c" else x.dtype)
 
 
-def nanmean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def nanmean(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+) -> Tensor:
     """Arithmetic mean along axes, ignoring NaN; NaN if all are NaN.
 
-    Raises ShapeError if there are no elements.
+    The elements are cast to ``dtype`` first; those where ``where`` does not hold are ignored as well. Raises ShapeError
+    if there are no elements, DTypeError for a ``dtype`` that cannot hold NaN.
 
     >>> import tensorgrad as tg
     >>> tg.nanmean([1.0, float("nan"), 2.0])
     Tensor(1.5, dtype=float64)
     """
-    source = shaped(x, "nanmean")
+    source = _left("nanmean", x, dtype, where)
     facts = Reduced("nanmean", source, axis, keepdims)
     facts.nonempty()
 
@@ -133,16 +200,36 @@ def _spread(a: Any, facts: Reduced, ddof: float) -> Any:
         return facts.shaped(np.where(freedom > 0, squares, np.nan) / freedom)
 
 
-def nanvar(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def _around(x: Any, axis: Axis, ddof: float, keepdims: bool, centre: Any) -> Tensor:
+    """The variance around a mean that is given."""
+    total = nansum(squared_deviations(wide(x), centre), axis, keepdims=keepdims)
+    freedom = np.sum(~isnan(array_of(x)), axis=axis, keepdims=keepdims) - ddof
+    return in_dtype(divide(total, np.where(freedom > 0, freedom, np.nan).astype(total.dtype)), half_dtype(x))
+
+
+def nanvar(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    correction: float = 0,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+    mean: TensorLike | None = None,
+) -> Tensor:
     """Variance along axes, ignoring NaN; NaN if at most ``ddof`` elements are not NaN.
 
-    Raises ShapeError if there are no elements.
+    Other arguments are those of :func:`var`. Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanvar([1.0, float("nan"), 3.0])
     Tensor(1., dtype=float64)
     """
-    source = shaped(x, "nanvar")
+    source, ddof = _left("nanvar", x, dtype, where), correction or ddof
+    if mean is not None:
+        return _around(source, axis, ddof, keepdims, mean)
     facts = Reduced("nanvar", source, axis, keepdims)
     facts.nonempty()
 
@@ -155,16 +242,29 @@ def nanvar(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bo
     return record("nanvar", lambda a: narrow(_spread(a, facts, ddof), a), (source,), (d_x,))
 
 
-def nanstd(x: TensorLike, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def nanstd(
+    x: TensorLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    correction: float = 0,
+    keepdims: bool = False,
+    where: TensorLike | None = None,
+    mean: TensorLike | None = None,
+) -> Tensor:
     """Standard deviation along axes, the square root of :func:`nanvar`; its gradient for equal elements is 0.
 
-    Raises ShapeError if there are no elements.
+    Other arguments are those of :func:`std`. Raises ShapeError if there are no elements.
 
     >>> import tensorgrad as tg
     >>> tg.nanstd([1.0, float("nan"), 3.0])
     Tensor(1., dtype=float64)
     """
-    source = shaped(x, "nanstd")
+    source, ddof = _left("nanstd", x, dtype, where), correction or ddof
+    if mean is not None:
+        return root(_around(source, axis, ddof, keepdims, mean))
     facts = Reduced("nanstd", source, axis, keepdims)
     facts.nonempty()
 

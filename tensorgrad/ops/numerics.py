@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from .arithmetic import add, divide, multiply, remainder, sqrt, subtract
 from .axes import flip, transpose
 from .complexes import conj, refuse_complex
@@ -20,7 +20,7 @@ from .joining import concatenate
 from .keys import index_array
 from .products import matmul, outer
 from .reducing import narrow, wide
-from .reductions import mean
+from .reductions import mean, sum
 from .rounding import zeros_like
 from .selection import where
 from .shaping import astype, expand_dims, reshape
@@ -294,11 +294,15 @@ def cov(
     rowvar: bool = True,
     bias: bool = False,
     ddof: int | None = None,
+    fweights: TensorLike | None = None,
+    aweights: TensorLike | None = None,
 ) -> Tensor:
     """Covariance matrix of variables, which are rows (columns with ``rowvar=False``), observed along the other axis.
 
-    Divides by n - 1, with ``bias=True`` by n, with ``ddof`` by n - ddof. ``y`` adds more variables. Raises ShapeError
-    for more than two axes, and if there are too few observations to leave a positive divisor.
+    Divides by n - 1, with ``bias=True`` by n, with ``ddof`` by n - ddof. ``y`` adds more variables. ``fweights`` says
+    how often each observation was made, ``aweights`` (which get a gradient) how much it counts, as in
+    :func:`numpy.cov`. Raises ShapeError for more than two axes, weights of another shape than one per observation, and
+    if there are too few observations to leave a positive divisor.
 
     >>> import tensorgrad as tg
     >>> tg.cov([[1.0, 2.0, 3.0], [1.0, 0.0, 5.0]]).data.tolist()
@@ -308,12 +312,39 @@ def cov(
     if y is not None:
         rows = concatenate([rows, _variables("cov", y, rowvar)])
     refuse_complex("cov", rows)
-    freedom = rows.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
-    if freedom <= 0:
-        raise ShapeError(f"cov: {rows.shape[1]} observations leave a divisor of {freedom}; more of them are needed")
-    centred = subtract(rows, mean(rows, axis=1, keepdims=True))
-    result = divide(matmul(centred, transpose(centred)), freedom)
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    if fweights is not None or aweights is not None:
+        result = _weighted_cov(rows, ddof, fweights, aweights)
+    else:
+        freedom = rows.shape[1] - ddof
+        if freedom <= 0:
+            raise ShapeError(f"cov: {rows.shape[1]} observations leave a divisor of {freedom}; more of them are needed")
+        centred = subtract(rows, mean(rows, axis=1, keepdims=True))
+        result = divide(matmul(centred, transpose(centred)), freedom)
     return reshape(result, ()) if rows.shape[0] == 1 else result
+
+
+def _weighted_cov(rows: Any, ddof: float, fweights: Any, aweights: Any) -> Tensor:
+    weights: Any = 1
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is None:
+            continue
+        w = shaped(given, "cov")
+        if w.shape != rows.shape[1:]:
+            raise ShapeError(f"cov: {name} has shape {w.shape}, expected {rows.shape[1:]}, one for each observation")
+        if np.any(array_of(w) < 0):
+            raise ValueError(f"cov: {name} must not be negative")
+        if name == "fweights" and w.dtype.kind not in "iub":
+            raise DTypeError(f"cov: fweights must be integers, got {w.dtype}; pass other weights as aweights")
+        weights = multiply(weights, w)
+    total = sum(weights)
+    mean_weight = 1 if aweights is None else divide(sum(multiply(weights, aweights)), total)
+    freedom = subtract(total, multiply(ddof, mean_weight))
+    if array_of(freedom) <= 0:
+        raise ShapeError(f"cov: the weights leave a divisor of {array_of(freedom):.4g}; more observations are needed")
+    centre = divide(sum(multiply(rows, weights), axis=1, keepdims=True), total)
+    centred = subtract(rows, centre)
+    return divide(matmul(multiply(centred, weights), transpose(centred)), freedom)
 
 
 def _variables(op: str, m: TensorLike, rowvar: bool) -> Any:

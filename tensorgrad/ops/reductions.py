@@ -185,17 +185,18 @@ def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ig
     return record(op, real_only(op, forward), (source,), (d_x,))
 
 
-def _bounded(
+def bounded(
     op: str, over: Any, pair: Any, x: TensorLike, axis: Axis, keepdims: bool, initial: Any, where: Any
 ) -> Tensor:
+    """The extremum of ``initial`` and those elements that ``where`` leaves."""
     if initial is None:
         raise ValueError(f"{op}: where= may leave no element, so it needs an initial= to begin with")
     source = shaped(x, op)
     if source.dtype.kind in "iu":  # what stands for an element that is left out must not tie with ``initial``
         limits = np.iinfo(source.dtype)
-        last: float = limits.min if op == "max" else limits.max
+        last: float = limits.min if op.endswith("max") else limits.max
     else:
-        last = -np.inf if op == "max" else np.inf
+        last = -np.inf if op.endswith("max") else np.inf
     kept = masked_to(op, source, None, where, last)
     facts = Reduced(op, kept, axis, keepdims)
     if facts.count:
@@ -224,7 +225,7 @@ def max(
     array([0. , 0.5, 0.5])
     """
     if where is not None or initial is not None:
-        return _bounded("max", max, maximum, x, axis, keepdims, initial, where)
+        return bounded("max", max, maximum, x, axis, keepdims, initial, where)
     return extremum("max", np.maximum.reduce, x, axis, keepdims)
 
 
@@ -247,7 +248,7 @@ def min(
     Tensor([1., 2.], dtype=float64)
     """
     if where is not None or initial is not None:
-        return _bounded("min", min, minimum, x, axis, keepdims, initial, where)
+        return bounded("min", min, minimum, x, axis, keepdims, initial, where)
     return extremum("min", np.minimum.reduce, x, axis, keepdims)
 
 

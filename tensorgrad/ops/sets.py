@@ -12,6 +12,7 @@ from ..engine.staging import array_of
 from .compare import array_operand
 from .indexing import getitem, take
 from .joining import concatenate
+from .selection import maximum
 from .shaping import ravel
 from .views import shaped
 
@@ -146,13 +147,13 @@ def _kept(op: str, x: TensorLike, y: TensorLike, inside: bool) -> Tensor:
 
 
 def intersect1d(x: TensorLike, y: TensorLike, /) -> Tensor:
-    """What is in both arrays, distinct and in ascending order; the gradient goes to the first array.
+    """What is in both arrays, distinct and in ascending order; both get half of the gradient.
 
     >>> import tensorgrad as tg
     >>> tg.intersect1d([3.0, 1.0], [1.0, 2.0])
     Tensor([1.], dtype=float64)
     """
-    return _kept("intersect1d", x, y, True)
+    return maximum(_kept("intersect1d", x, y, True), _kept("intersect1d", y, x, True))  # equals, which share evenly
 
 
 def setdiff1d(x: TensorLike, y: TensorLike, /) -> Tensor:

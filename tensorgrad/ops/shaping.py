@@ -18,6 +18,7 @@ from ..engine.shapes import broadcast_error, normalised_axes
 from ..engine.staging import array_of
 from ..errors import DTypeError, ShapeError
 from .arithmetic import positive
+from .axes import transpose
 from .views import shaped, view
 
 __all__ = [
@@ -57,11 +58,20 @@ def require_cpu(device: str | None) -> None:
         raise ValueError(f"device is 'cpu' or None, got {device!r}")
 
 
-def reshape(x: TensorLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
+def _by_columns(op: str, x: Any, order: str) -> bool:
+    """Whether ``order`` reads and writes the first axis fastest."""
+    if order not in ("C", "F", "A"):
+        advice = "; write 'C' or 'F', which do not depend on the layout in memory" if order == "K" else ""
+        raise ValueError(f"{op}: order must be 'C' (rows), 'F' (columns) or 'A', got {order!r}{advice}")
+    return order == "F" or (order == "A" and array_of(x).flags.fnc)
+
+
+def reshape(x: TensorLike, /, shape: int | Sequence[int], order: str = "C", *, copy: bool | None = None) -> Tensor:
     """The elements in row-major order, in another shape; one length may be -1, to be inferred.
 
-    ``copy`` True always copies, False never does. Raises ShapeError if the number of elements differs, ValueError if
-    only a copy can have the new shape and ``copy`` is False.
+    With ``order="F"`` they are read and written in column-major order, with "A" in that of the memory. ``copy`` True
+    always copies, False never does. Raises ShapeError if the number of elements differs, ValueError if only a copy can
+    have the new shape and ``copy`` is False, or for another ``order``.
 
     >>> import tensorgrad as tg
     >>> tg.reshape([[1.0, 2.0], [3.0, 4.0]], (4, -1)).shape
@@ -70,6 +80,8 @@ def reshape(x: TensorLike, /, shape: int | Sequence[int], *, copy: bool | None =
     source = shaped(x, "reshape")
     old = source.shape
     new = lengths(shape, "reshape")
+    if order != "C" and _by_columns("reshape", source, order):
+        return transpose(reshape(transpose(source), new[::-1], copy=copy))
     if -1 in new:
         known = -prod(new)
         if new.count(-1) > 1 or known == 0 or prod(old) % known:
@@ -93,14 +105,16 @@ def reshape(x: TensorLike, /, shape: int | Sequence[int], *, copy: bool | None =
     return positive(result) if copy and not copied else result
 
 
-def ravel(x: TensorLike, /) -> Tensor:
-    """The elements in row-major order, along one axis.
+def ravel(x: TensorLike, /, order: str = "C") -> Tensor:
+    """The elements in row-major order, along one axis; ``order`` is that of :func:`reshape`.
 
     >>> import tensorgrad as tg
     >>> tg.ravel([[1.0, 2.0], [3.0, 4.0]])
     Tensor([1., 2., 3., 4.], dtype=float64)
     """
     source = shaped(x, "ravel")
+    if order != "C" and _by_columns("ravel", source, order):
+        return ravel(transpose(source))
     old = source.shape
 
     def d_x(xp: Any, g: Any) -> Any:

@@ -6,6 +6,7 @@ from math import prod as product
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
@@ -17,7 +18,6 @@ from .reducing import Reduced, counted, half_dtype, in_dtype, masked_to, narrow,
 from .reductions import sum
 from .selection import where as choose
 from .tails import in_range
-from .views import shaped
 
 __all__ = ["std", "var"]
 
@@ -45,13 +45,26 @@ def _variance(a: Any, facts: Reduced, freedom: float) -> Any:
     return np.true_divide(_sum(squares, axis=facts.axis, keepdims=facts.keepdims), freedom)
 
 
-def _variance_where(x: TensorLike, axis: Axis, ddof: float, keepdims: bool, where: TensorLike) -> Tensor:
-    given = masked_to("var", x, None, where, 0)
-    kept = wide(given)
-    centre = divide(sum(kept, axis, keepdims=True), counted("var", kept, axis, True, where, 0))
-    squares = square(magnitude(subtract(kept, centre))) if kept.dtype.kind == "c" else square(subtract(kept, centre))
-    total = sum(squares, axis, keepdims=keepdims, where=where)
-    return in_dtype(divide(total, counted("var", kept, axis, keepdims, where, ddof)), half_dtype(given))
+def squared_deviations(x: Tensor, centre: Any) -> Tensor:
+    """The squared distances of elements from a centre; real for complex numbers."""
+    away = subtract(x, centre)
+    return square(magnitude(away)) if away.dtype.kind == "c" else square(away)
+
+
+def _composed(op: str, x: Any, axis: Axis, ddof: float, keepdims: bool, where: Any, centre: Any) -> Tensor:
+    """The variance of some of the elements, or around a mean that is given."""
+    kept = wide(masked_to(op, x, None, where, 0))
+    mask = True if where is None else where
+    if centre is None:
+        centre = divide(sum(kept, axis, keepdims=True), counted(op, kept, axis, True, mask, 0))
+    total = sum(squared_deviations(kept, centre), axis, keepdims=keepdims, where=where)
+    return in_dtype(divide(total, counted(op, kept, axis, keepdims, mask, ddof)), half_dtype(x))
+
+
+def root(variance: Tensor) -> Tensor:
+    """The square root of a variance, with gradient 0 at 0."""
+    flat = array_of(variance) == 0
+    return choose(flat, 0, sqrt(choose(flat, 1, variance)))
 
 
 def _flat(xp: Any, x: Any, facts: Reduced) -> Any:
@@ -72,24 +85,28 @@ def var(
     /,
     axis: Axis = None,
     *,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     correction: float = 0,
     keepdims: bool = False,
     where: TensorLike | None = None,
+    mean: TensorLike | None = None,
 ) -> Tensor:
     """Variance along axes: the sum of squared deviations from the mean, divided by ``n - ddof``.
 
     For complex numbers it is real: the squared magnitudes count. ``correction`` is the array API standard's word for
-    ``ddof``. Elements where ``where`` does not hold are left out. Raises ShapeError unless there are more than
-    ``ddof`` elements.
+    ``ddof``. The elements are cast to ``dtype`` first; those where ``where`` does not hold are left out. ``mean``
+    replaces the mean, and gets a gradient; its shape is that of a mean with ``keepdims=True``. Raises ShapeError
+    unless there are more than ``ddof`` elements.
 
     >>> import tensorgrad as tg
     >>> tg.var([1.0, 2.0, 3.0], ddof=1)
     Tensor(1., dtype=float64)
     """
-    if where is not None:
-        return _variance_where(x, axis, ddof or correction, keepdims, where)
-    source = shaped(x, "var")
+    source = masked_to("var", x, dtype, None, 0)
+    if where is not None or mean is not None:
+        ddof = correction or ddof
+        return _composed("var", source, axis, ddof, keepdims, where, mean)
     facts = Reduced("var", source, axis, keepdims)
     freedom = _freedom(facts, ddof, correction)
 
@@ -107,10 +124,12 @@ def std(
     /,
     axis: Axis = None,
     *,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     correction: float = 0,
     keepdims: bool = False,
     where: TensorLike | None = None,
+    mean: TensorLike | None = None,
 ) -> Tensor:
     """Standard deviation along axes, the square root of :func:`var`; its gradient for equal elements is 0.
 
@@ -121,11 +140,10 @@ def std(
     >>> tg.std([1.0, 2.0, 3.0], ddof=1)
     Tensor(1., dtype=float64)
     """
-    if where is not None:
-        variance = var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims, where=where)
-        flat = array_of(variance) == 0  # where the square root has no derivative
-        return choose(flat, 0, sqrt(choose(flat, 1, variance)))
-    source = shaped(x, "std")
+    source = masked_to("std", x, dtype, None, 0)
+    if where is not None or mean is not None:
+        ddof = correction or ddof
+        return root(_composed("std", source, axis, ddof, keepdims, where, mean))
     facts = Reduced("std", source, axis, keepdims)
     freedom = _freedom(facts, ddof, correction)
 

@@ -127,10 +127,10 @@ def test_lbfgs_says_if_it_has_not_converged():
     assert short.n_iter_ == 3
     with pytest.warns(ConvergenceWarning, match="without converging"):
         nn.FNNRegressor((50,), optimizer={"name": "lbfgs", "max_eval": 5}, random_state=0).fit(X, y)
-    rough = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.05, random_state=0).fit(X, y)
-    fine = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.01, random_state=0).fit(X, y)
-    assert 3 < rough.n_iter_ < fine.n_iter_
-    assert fine.loss_ < rough.loss_ < short.loss_
+    rough = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.02, random_state=0).fit(X, y)
+    fine = nn.FNNRegressor((50,), optimizer="lbfgs", epochs=500, tol=0.002, random_state=0).fit(X, y)
+    assert rough.n_iter_ < fine.n_iter_
+    assert fine.loss_ < rough.loss_
 
 
 @pytest.mark.parametrize(

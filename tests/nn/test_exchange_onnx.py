@@ -93,6 +93,28 @@ LAYERS = {
     "conv2d": ((2, 9, 8), nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)), "Conv"),
     "conv2d, same": ((2, 5, 6), nn.Conv2d(2, 3, (3, 4), padding="same"), "Conv"),
     "conv2d, valid": ((2, 5, 6), nn.Conv2d(2, 3, 2, padding="valid"), "Conv"),
+    "conv transpose 1d": (
+        (4, 5),
+        nn.ConvTranspose1d(4, 6, 3, 3, 2, 1, 2, dilation=2),
+        "ConvTranspose",
+    ),
+    "conv transpose 2d": ((3, 4, 5), nn.ConvTranspose2d(3, 2, (3, 2), 2, (1, 0), bias=False), "ConvTranspose"),
+    "adaptive avg pool 1d": ((3, 8), nn.AdaptiveAvgPool1d(4), "AveragePool"),
+    "adaptive avg pool 2d": ((3, 4, 6), nn.AdaptiveAvgPool2d((None, 2)), "AveragePool"),
+    "adaptive avg pool to one": ((3, 5, 7), nn.AdaptiveAvgPool2d(1), "GlobalAveragePool"),
+    "encoder": (
+        (5, 6),
+        nn.TransformerEncoderLayer(6, 3, 8),
+        f"{PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Relu MatMul Add Add LayerNormalization",
+    ),
+    "encoder, norm first": (
+        (5, 6),
+        nn.TransformerEncoderLayer(6, 2, 8, activation="tanh", norm_first=True),
+        f"LayerNormalization {PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Tanh MatMul Add Add",
+    ),
+    "identity": ((3,), nn.Identity(), "Identity"),
+    "dropout of signals": ((3, 2), nn.Dropout1d(0.5), "Identity"),
+    "dropout of images": ((3, 2, 2), nn.Dropout2d(0.5), "Identity"),
     "max pool 1d": ((3, 9), nn.MaxPool1d(3, stride=2, padding=1), "MaxPool"),
     "max pool 2d": ((3, 9, 8), nn.MaxPool2d((3, 2), stride=(1, 2), padding=(1, 0), dilation=(2, 1)), "MaxPool"),
     "avg pool 1d": ((3, 9), nn.AvgPool1d(3), "AveragePool"),
@@ -176,6 +198,19 @@ MODELS = {
 }
 
 
+def test_a_batch_norm_of_flat_features_by_the_batch_is_exported(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4, track_running_stats=False), nn.ReLU())
+    _, session = exported(randomised(model), tmp_path)
+    for batch in (2, 33):
+        assert error(session, model.eval(), sample(model, (3,), batch)) <= TOLERANCE
+
+
+def test_windows_of_different_sizes_are_refused(tmp_path):
+    with pytest.raises(tg.ShapeError, match=r"AdaptiveAvgPool1d\(output_size=\(4,\)\) has windows of different sizes"):
+        nn.to_onnx(nn.AdaptiveAvgPool1d(4), tmp_path / "model.onnx", input_shape=(3, 9))
+    assert not list(tmp_path.iterdir())
+
+
 def sample(model, shape, batch):
     """A batch of random inputs, or of rows of the table for a model that begins with an Embedding."""
     rng = np.random.default_rng(batch)
@@ -251,9 +286,10 @@ def test_float16_as_wide_as_here(model, scale, tmp_path):
 
 def test_every_layer_of_nn_has_a_form():
     containers = {"Module", "MLP", "Model", "Sequential"}  # among the models
+    formless = {"GRU", "LSTM", "ModuleDict", "ModuleList"}  # with several results, or called in a way of one's own
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
     shown = {type(module).__name__ for _, model, _ in LAYERS.values() for module in model.modules()}
-    assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers == shown
+    assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers - formless == shown
 
 
 def test_what_the_file_says(tmp_path):

@@ -249,6 +249,37 @@ MODELS = {
         (3, 5, 6),
         [layer("LayerNorm", 6), residual(attention(6, 3)), attention(6, 2, bias=False), layer("Flatten", 1, 2)],
     ),
+    "encoder layers": (
+        (3, 5, 6),
+        [
+            pair(
+                lambda nn: nn.TransformerEncoderLayer(6, 2, 4, 0.0),
+                lambda torch: torch.TransformerEncoderLayer(6, 2, 4, 0.0, batch_first=True),
+            ),
+            pair(
+                lambda nn: nn.TransformerEncoderLayer(6, 3, 4, 0.0, norm_first=True),
+                lambda torch: torch.TransformerEncoderLayer(6, 3, 4, 0.0, norm_first=True, batch_first=True),
+            ),
+        ],
+    ),
+    "transposed": (
+        (3, 4, 5),
+        [
+            layer("ConvTranspose1d", 4, 6, 3, 2, 1, 1, 2),
+            layer("Dropout1d", 0.0),
+            layer("Identity"),
+            layer("AdaptiveAvgPool1d", 4),
+        ],
+    ),
+    "transposed images": (
+        (3, 2, 4, 3),
+        [
+            layer("ConvTranspose2d", 2, 3, (3, 2), 2, bias=False),
+            norm(3, 2),
+            layer("AdaptiveAvgPool2d", (2, None)),
+            layer("Dropout2d", 0.0),
+        ],
+    ),
     "dropout": ((5, 3), [layer("Linear", 3, 4), layer("Dropout", 0.0), layer("Linear", 4, 2)]),
     "slopes": ((5, 3), [layer("PReLU"), layer("Linear", 3, 4), layer("PReLU", 4)]),
     "a constant each": (
@@ -424,10 +455,80 @@ def test_settings_that_do_not_fit_are_listed_with_the_names_and_nothing_changed(
 
 
 @pytest.mark.peer
-def test_a_dtype_that_numpy_lacks_is_listed():
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_halves_are_cast_to_the_dtype_of_the_model(half, dtype):
     torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match=r"weight: cannot be converted to an array .*BFloat16"):
-        nn.from_torch(nn.Linear(2, 2), torch.nn.Linear(2, 2).bfloat16().state_dict())
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).to(getattr(torch, half))
+    for source in (theirs, theirs.state_dict()):
+        ours = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm(2)).to(dtype)
+        nn.from_torch(ours, source)
+        assert ours[0].W.dtype == dtype
+        np.testing.assert_array_equal(ours[0].W.data.T, theirs[0].weight.detach().double().numpy())
+        folded = nn.from_torch(nn.Sequential(nn.Linear(3, 2, bias=False), nn.BatchNorm(2)).to(dtype), source)
+        close(folded[1].running_mean.data, -theirs[0].bias.detach().double().numpy())
+
+
+def test_halves_of_numpy_are_cast_and_those_of_a_half_model_stay():
+    state = {"weight": np.array([[0.1, 0.2]], np.float16), "bias": np.array([0.3], np.float16)}
+    wide = nn.from_torch(nn.Linear(2, 1), state)
+    half = nn.from_torch(nn.Linear(2, 1).to(np.float16), state)
+    assert (wide.W.dtype, half.W.dtype) == (np.float32, np.float16)
+    np.testing.assert_array_equal(wide.W.data, half.W.data)
+
+
+@pytest.mark.peer
+def test_what_half_precision_cannot_hold_is_listed():
+    torch = pytest.importorskip("torch")
+    state = torch.nn.Linear(2, 2).bfloat16().state_dict()
+    with pytest.raises(ValueError, match=r"weight: cannot be converted .*bfloat16 has a larger range than float16"):
+        nn.from_torch(nn.Linear(2, 2).to(np.float16), state)
+    with pytest.raises(ValueError, match=r"weight: dtype float64, expected float32"):
+        nn.from_torch(nn.Linear(2, 2), torch.nn.Linear(2, 2).double().state_dict())
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["mlp", "images", "by the batch"])
+def test_a_bias_before_a_batch_norm_goes_into_the_running_mean(kind):
+    torch = pytest.importorskip("torch")
+    t = torch.nn
+    if kind == "images":
+        theirs = t.Sequential(t.Conv2d(2, 3, 3), t.BatchNorm2d(3), t.ReLU(), t.Flatten(), t.Linear(12, 2))
+        ours = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
+        x = batch((5, 2, 4, 4))
+    else:
+        tracked = kind == "mlp"
+        theirs = t.Sequential(t.Linear(3, 4), t.BatchNorm1d(4, track_running_stats=tracked), t.ReLU(), t.Linear(4, 2))
+        ours = nn.MLP([3, 4, 2], norm={"name": "batch", "track_running_stats": tracked})
+        x = batch((5, 3))
+    theirs, ours = theirs.double(), ours.to(np.float64)
+    with torch.no_grad():
+        for tensor in (*theirs.parameters(), *theirs.buffers()):
+            if tensor.dtype.is_floating_point:
+                tensor.uniform_(0.3, 1.5)
+    for source in (theirs, theirs.state_dict(), {f"net.{k}": v for k, v in theirs.state_dict().items()}):
+        nn.from_torch(ours, source)
+        close(ours.eval()(x).data, theirs.eval()(torch.tensor(x)).detach())
+    close(ours.train()(x).data, theirs.train()(torch.tensor(x)).detach())
+    close(ours.eval()(x).data, theirs.eval()(torch.tensor(x)).detach())
+
+
+@pytest.mark.peer
+def test_a_bias_that_a_batch_norm_does_not_follow_is_listed():
+    torch = pytest.importorskip("torch")
+    t = torch.nn
+    theirs = t.Sequential(t.Linear(3, 4), t.ReLU(), t.BatchNorm1d(4))
+    ours = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.BatchNorm(4))
+    before = ours.state_dict()
+    with pytest.raises(ValueError, match=r"unexpected: 0.bias \(make the layer here with bias=True\)"):
+        nn.from_torch(ours, theirs)
+    state = {**t.Sequential(t.Linear(3, 4), t.BatchNorm1d(4)).state_dict(), "0.bias": torch.zeros(3)}
+    for tracked in (True, False):
+        norm = nn.BatchNorm(4, track_running_stats=tracked)
+        with pytest.raises(ValueError, match=r"unexpected: 0.bias"):
+            nn.from_torch(nn.Sequential(nn.Linear(3, 4, bias=False), norm), state)
+    for name, array in ours.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 @pytest.mark.peer

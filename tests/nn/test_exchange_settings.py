@@ -33,6 +33,32 @@ OTHERS = {
         "0.dilation: is (2, 2), expected (1, 1)",
     ),
     "groups": (layer("Conv1d", 4, 4, 3, groups=2), layer("Conv1d", 2, 4, 3), "0.groups: is 2, expected 1"),
+    "stride of a transposed one": (
+        layer("ConvTranspose2d", 4, 4, 3, stride=2),
+        layer("ConvTranspose2d", 4, 4, 3),
+        "0.stride: is (2, 2), expected (1, 1)",
+    ),
+    "padding of a transposed one": (
+        layer("ConvTranspose1d", 4, 4, 3, padding=1),
+        layer("ConvTranspose1d", 4, 4, 3),
+        "0.padding: is (1,), expected (0,)",
+    ),
+    "output size": (
+        layer("AdaptiveAvgPool2d", 2),
+        layer("AdaptiveAvgPool2d", (2, 3)),
+        "0.output_size: is (2, 2), expected (2, 3)",
+    ),
+    "kind of dropout": (layer("Dropout2d"), layer("Dropout1d"), "0: class Dropout2d, expected Dropout1d"),
+    "place of the norms": (
+        layer("TransformerEncoderLayer", 4, 2, 3, norm_first=True),
+        layer("TransformerEncoderLayer", 4, 2, 3),
+        "0.norm_first: is True, expected False",
+    ),
+    "activation in an encoder": (
+        layer("TransformerEncoderLayer", 4, 2, 3, activation="gelu"),
+        layer("TransformerEncoderLayer", 4, 2, 3),
+        "0.activation: is gelu, expected ReLU",
+    ),
     "groups of a norm": (layer("GroupNorm", 4, 4), layer("GroupNorm", 2, 4), "0.num_groups: is 4, expected 2"),
     "shape of a norm": (
         layer("LayerNorm", 4, elementwise_affine=False),
@@ -103,6 +129,22 @@ def test_a_layer_more_at_the_end_is_listed_and_what_does_nothing_is_not():
     with pytest.raises(ValueError, match=r"\n  net\.3: class ReLU, but there is nothing at that path here"):
         nn.from_torch(ours, theirs)
     nn.from_torch(ours, theirs.state_dict())
+
+
+def test_lists_and_dicts_of_modules_fit():
+    torch = pytest.importorskip("torch")
+
+    def made(library):
+        blocks = library.ModuleList([library.Linear(2, 2), library.ReLU()])
+        return library.ModuleDict({"blocks": blocks, "head": library.Linear(2, 1), "none": library.Identity()})
+
+    ours, theirs = made(nn), made(torch.nn)
+    nn.from_torch(ours, theirs)
+    assert list(nn.to_torch(ours)) == list(theirs.state_dict())
+    np.testing.assert_array_equal(ours["blocks"][0].W.data, theirs["blocks"][0].weight.detach().numpy().T)
+    ours["blocks"] = nn.ModuleList([nn.Linear(2, 2)])
+    with pytest.raises(ValueError, match=r"blocks\.1: class ReLU, but there is nothing at that path here"):
+        nn.from_torch(ours, theirs)
 
 
 def test_settings_that_are_written_in_another_way_fit():

@@ -206,13 +206,17 @@ def test_a_record_refers_to_a_model_of_an_own_class(path, monkeypatch):
 # --- everything there is ------------------------------------------------------------------------------------
 
 REQUIRED = {
+    "d_model": 4,
     "embed_dim": 4,
     "embedding_dim": 3,
+    "hidden_size": 2,
     "in_channels": 2,
     "in_features": 3,
+    "input_size": 3,
     "kernel_size": 2,
     "module": nn.Tanh(),
     "network": nn.Sequential(nn.Linear(2, 1)),
+    "nhead": 2,
     "normalized_shape": (2, 3),
     "num_channels": 4,
     "num_embeddings": 5,
@@ -221,6 +225,7 @@ REQUIRED = {
     "num_heads": 2,
     "out_channels": 4,
     "out_features": 2,
+    "output_size": 2,
     "sizes": [2, 3, 1],
 }
 CLASSES = [kind for kind in vars(nn).values() if isinstance(kind, type)]

@@ -147,6 +147,24 @@ def ones(*shape):
             r"attn_mask has shape \(2, 1, 3, 4\), expected one that broadcasts to \(2, 2, 3, 3\)",
         ),
         (lambda: nn.PReLU(3)(ones(2, 4)), tg.ShapeError, "3"),
+        (lambda: nn.ConvTranspose1d(4, 6, 3, padding="same"), ValueError, "padding must be integers, got 'same'"),
+        (
+            lambda: nn.ConvTranspose2d(4, 6, 3, 2, output_padding=(0, 2)),
+            ValueError,
+            r"output_padding must be smaller than the stride, got \(0, 2\) and 2",
+        ),
+        (lambda: nn.ConvTranspose2d(4, 6, 3, groups=4), ValueError, "groups=4 does not divide out_channels=6"),
+        (lambda: nn.ConvTranspose1d(4, 6, 3)(ones(2, 3, 5)), tg.ShapeError, "x has 3 channels, but weight expects 4"),
+        (lambda: nn.AdaptiveAvgPool2d((1, 0)), ValueError, r"AdaptiveAvgPool2d: output_size .*, got \(1, 0\)"),
+        (lambda: nn.AdaptiveAvgPool1d("1"), TypeError, "AdaptiveAvgPool1d: output_size must be an integer"),
+        (lambda: nn.Dropout2d(1.0), ValueError, r"Dropout2d: p, .*\[0, 1\), got 1.0"),
+        (lambda: nn.Dropout2d()(ones(2, 3)), tg.ShapeError, r"one sample without the batch axis, got \(2, 3\)"),
+        (lambda: nn.TransformerEncoderLayer(5, 2), ValueError, "nhead=2 does not divide d_model=5"),
+        (
+            lambda: nn.TransformerEncoderLayer(4, 2, activation=tg.relu),
+            ValueError,
+            "activation must be one of relu, .*, got <function relu",
+        ),
         (lambda: nn.GELU("erf"), ValueError, "GELU: approximate must be 'none' or 'tanh', got 'erf'"),
         (lambda: nn.Softplus(0.0), ValueError, "Softplus: beta must be positive, got 0.0"),
         (lambda: nn.Hardtanh(1, 1), ValueError, "Hardtanh: min_val must be below max_val, got 1 and 1"),
@@ -267,3 +285,20 @@ def test_losses_of_samples_one_by_one_are_those_of_a_batch(loss):
     np.testing.assert_allclose(tg.vmap(loss)(logits, labels), expected, rtol=1e-12)
     gradients = tg.vmap(tg.grad(loss))(logits, labels)
     np.testing.assert_allclose(gradients, [tg.grad(loss)(x, label) for x, label in zip(logits, labels)], rtol=1e-12)
+
+
+def test_a_transposed_kernel_is_drawn_for_the_inputs_of_its_group():
+    drawn = []
+
+    def counting(shape, *, dtype, rng):
+        drawn.append(np.arange(np.prod(shape), dtype=dtype).reshape(shape))
+        return drawn[-1]
+
+    layer = nn.ConvTranspose1d(4, 6, 2, groups=2, init=counting)
+    (kernel,) = drawn
+    assert kernel.shape == (6, 2, 2)
+    assert layer.W.shape == (4, 3, 2)
+    for group in range(2):
+        for i in range(2):
+            for o in range(3):
+                np.testing.assert_array_equal(layer.W.data[2 * group + i, o], kernel[3 * group + o, i])

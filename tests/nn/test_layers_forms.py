@@ -27,6 +27,31 @@ LAYERS = {
         "Conv2d 2→3, 3×2",
         "Conv2d(in=2, out=3, kernel_size=(3, 2), l2=0.1)",
     ),
+    "conv_transpose1d": (
+        lambda: nn.ConvTranspose1d(4, 2, 3, 2, 1, 1, groups=2, dilation=2, bias=False, rng=0),
+        (2, 4, 3),
+        "ConvTranspose1d 4→2, 3",
+        "ConvTranspose1d(in=4, out=2, kernel_size=(3,), stride=(2,), padding=(1,), dilation=(2,), groups=2, "
+        "output_padding=(1,), bias=False)",
+    ),
+    "conv_transpose2d": (
+        lambda: nn.ConvTranspose2d(2, 3, (3, 2), l2=0.1, rng=0),
+        (2, 2, 2, 3),
+        "ConvTranspose2d 2→3, 3×2",
+        "ConvTranspose2d(in=2, out=3, kernel_size=(3, 2), l2=0.1)",
+    ),
+    "adaptive_avg_pool1d": (
+        lambda: nn.AdaptiveAvgPool1d(4),
+        (2, 2, 6),
+        "AdaptiveAvgPool1d",
+        "AdaptiveAvgPool1d(output_size=(4,))",
+    ),
+    "adaptive_avg_pool2d": (
+        lambda: nn.AdaptiveAvgPool2d((None, 2)),
+        (2, 2, 3, 5),
+        "AdaptiveAvgPool2d",
+        "AdaptiveAvgPool2d(output_size=(None, 2))",
+    ),
     "max_pool1d": (
         lambda: nn.MaxPool1d(2),
         (2, 2, 6),
@@ -58,7 +83,16 @@ LAYERS = {
     "group_norm": (lambda: nn.GroupNorm(2, 4), (2, 4, 3), "GroupNorm 4", "GroupNorm(2, 4, eps=1e-05)"),
     "attention": (lambda: nn.MultiheadAttention(4, 2, rng=0), (2, 3, 4), "MultiheadAttention 4, 2 heads", None),
     "residual": (lambda: nn.Residual(nn.Tanh()), (3, 2), "Residual", "Residual(\n  (module): Tanh()\n)"),
+    "encoder": (
+        lambda: nn.TransformerEncoderLayer(4, 2, 3, 0.0, "tanh", rng=0),
+        (2, 3, 4),
+        "TransformerEncoderLayer 4, 2 heads",
+        None,
+    ),
+    "identity": (nn.Identity, (3, 4), "Identity", "Identity()"),
     "dropout": (lambda: nn.Dropout(0.5, rng=0), (4, 5), "Dropout", "Dropout(p=0.5)"),
+    "dropout1d": (lambda: nn.Dropout1d(0.5, rng=0), (4, 5, 2), "Dropout1d", "Dropout1d(p=0.5)"),
+    "dropout2d": (lambda: nn.Dropout2d(0.5, rng=0), (4, 5, 2, 2), "Dropout2d", "Dropout2d(p=0.5)"),
     "relu": (nn.ReLU, (3, 4), "ReLU", "ReLU()"),
     "leaky_relu": (nn.LeakyReLU, (3, 4), "LeakyReLU", "LeakyReLU(negative_slope=0.01)"),
     "prelu": (lambda: nn.PReLU(4), (3, 4), "PReLU", "PReLU(num_parameters=4)"),
@@ -94,7 +128,8 @@ def test_no_layer_is_left_out():
         for value in vars(nn).values()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("nn._layers.")
     }
-    assert exported - layers == {nn.Embedding, nn.Sequential, nn.Standardize}  # which have tests of their own
+    others = {nn.Embedding, nn.GRU, nn.LSTM, nn.ModuleDict, nn.ModuleList, nn.Sequential, nn.Standardize}
+    assert exported - layers == others  # which have tests of their own
 
 
 @EACH
@@ -133,7 +168,7 @@ def test_the_layout_of_the_input_makes_no_difference(name, laid):
         (y * y).sum().backward()
         results.append([layer(x).data, y.data, leaf.grad, *(p.grad for p in layer.parameters())])
     for i, (want, got) in enumerate(zip(*results, strict=True)):
-        if i == 0 and name == "dropout":
+        if i == 0 and name.startswith("dropout"):
             continue  # the next draw
         np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-13)
 
@@ -142,7 +177,7 @@ def test_the_layout_of_the_input_makes_no_difference(name, laid):
 def test_gradients_and_those_of_gradients_agree_with_differences(name):
     make, shape, *_ = LAYERS[name]
     layer = make().to(np.float64)
-    if name == "dropout":
+    if name.startswith("dropout"):
         layer.eval()
     gradcheck(layer, numbers(shape))
     gradgradcheck(layer, numbers(shape))

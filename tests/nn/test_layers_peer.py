@@ -49,6 +49,15 @@ def heads(arrays):
     return found
 
 
+def encoder(arrays):
+    found = {}
+    for part, layout in (("self_attn", heads), ("linear", matrix), ("norm", affine)):
+        for prefix in dict.fromkeys(name.split(".")[0] for name in arrays if name.startswith(part)):
+            own = {n.removeprefix(f"{prefix}."): a for n, a in arrays.items() if n.startswith(f"{prefix}.")}
+            found |= {f"{prefix}.{name}": array for name, array in layout(own).items()}
+    return found
+
+
 PAIRS = [
     Pair("linear", lambda: nn.Linear(4, 3, **F64), lambda t: t.Linear(4, 3), (5, 2, 4), matrix),
     Pair("conv1d", lambda: nn.Conv1d(2, 3, 3, **F64), lambda t: t.Conv1d(2, 3, 3), (2, 2, 9), kernel),
@@ -74,6 +83,52 @@ PAIRS = [
         (2, 4, 7, 6),
         kernel,
     ),
+    Pair(
+        "conv_transpose1d",
+        lambda: nn.ConvTranspose1d(4, 3, 3, **F64),
+        lambda t: t.ConvTranspose1d(4, 3, 3),
+        (2, 4, 5),
+        kernel,
+    ),
+    Pair(
+        "conv_transpose1d-all",
+        lambda: nn.ConvTranspose1d(4, 6, 3, 3, 2, 1, 2, False, 2, **F64),
+        lambda t: t.ConvTranspose1d(4, 6, 3, 3, 2, 1, 2, False, 2),
+        (2, 4, 5),
+        kernel,
+    ),
+    Pair(
+        "conv_transpose2d",
+        lambda: nn.ConvTranspose2d(3, 4, 3, 2, **F64),
+        lambda t: t.ConvTranspose2d(3, 4, 3, 2),
+        (2, 3, 4, 3),
+        kernel,
+    ),
+    Pair(
+        "conv_transpose2d-all",
+        lambda: nn.ConvTranspose2d(4, 2, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (1, 2), **F64),
+        lambda t: t.ConvTranspose2d(4, 2, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (1, 2)),
+        (2, 4, 3, 4),
+        kernel,
+    ),
+    Pair(
+        "conv_transpose2d-one",
+        lambda: nn.ConvTranspose2d(3, 4, 3, 2, **F64),
+        lambda t: t.ConvTranspose2d(3, 4, 3, 2),
+        (3, 4, 3),
+        kernel,
+    ),
+    Pair("adaptive_avg_pool1d", lambda: nn.AdaptiveAvgPool1d(4), lambda t: t.AdaptiveAvgPool1d(4), (2, 3, 10)),
+    Pair("adaptive_avg_pool1d-one", lambda: nn.AdaptiveAvgPool1d(5), lambda t: t.AdaptiveAvgPool1d(5), (3, 10)),
+    Pair("adaptive_avg_pool1d-more", lambda: nn.AdaptiveAvgPool1d(7), lambda t: t.AdaptiveAvgPool1d(7), (2, 3, 5)),
+    Pair("adaptive_avg_pool2d", lambda: nn.AdaptiveAvgPool2d(1), lambda t: t.AdaptiveAvgPool2d(1), (2, 3, 4, 5)),
+    Pair(
+        "adaptive_avg_pool2d-each",
+        lambda: nn.AdaptiveAvgPool2d((3, None)),
+        lambda t: t.AdaptiveAvgPool2d((3, None)),
+        (2, 3, 7, 5),
+    ),
+    Pair("adaptive_avg_pool2d-one", lambda: nn.AdaptiveAvgPool2d(2), lambda t: t.AdaptiveAvgPool2d(2), (3, 5, 6)),
     Pair("max_pool1d", lambda: nn.MaxPool1d(3, 2, 1), lambda t: t.MaxPool1d(3, 2, 1), (2, 3, 9)),
     Pair("max_pool2d", lambda: nn.MaxPool2d(2), lambda t: t.MaxPool2d(2), (2, 3, 6, 5)),
     Pair(
@@ -142,6 +197,28 @@ PAIRS = [
         (2, 5, 6),
         heads,
     ),
+    Pair(
+        "encoder",
+        lambda: nn.TransformerEncoderLayer(6, 3, 8, 0.0, **F64),
+        lambda t: t.TransformerEncoderLayer(6, 3, 8, 0.0, batch_first=True),
+        (2, 5, 6),
+        encoder,
+    ),
+    Pair(
+        "encoder-first",
+        lambda: nn.TransformerEncoderLayer(6, 2, 8, 0.0, "gelu", 0.1, True, **F64),
+        lambda t: t.TransformerEncoderLayer(6, 2, 8, 0.0, "gelu", 0.1, True, True),
+        (2, 5, 6),
+        encoder,
+    ),
+    Pair(
+        "encoder-one",
+        lambda: nn.TransformerEncoderLayer(6, 2, 8, 0.0, **F64),
+        lambda t: t.TransformerEncoderLayer(6, 2, 8, 0.0, batch_first=True),
+        (5, 6),
+        encoder,
+    ),
+    Pair("identity", nn.Identity, lambda t: t.Identity(), (5, 4)),
     Pair("relu", nn.ReLU, lambda t: t.ReLU(), (5, 4)),
     Pair("leaky_relu", lambda: nn.LeakyReLU(0.2), lambda t: t.LeakyReLU(0.2), (5, 4)),
     Pair("prelu", lambda: nn.PReLU(**F64), lambda t: t.PReLU(), (5, 4, 3), lambda a: {"slope": a["weight"]}),
@@ -200,7 +277,7 @@ def beside(ours, peer, arrays, inputs, **keywords):
 @pytest.mark.parametrize("pair", [pytest.param(p, id=p.id) for p in PAIRS])
 def test_values_and_gradients_are_those_of_pytorch(pair):
     torch = pytest.importorskip("torch")
-    if pair.id == "gelu":
+    if pair.id in ("gelu", "encoder-first"):
         pytest.importorskip("scipy")
     x = np.random.default_rng(0).normal(size=pair.shape)
     inputs = [x, x.copy(), x.copy()] if pair.id.startswith("attention") else [x]

@@ -108,8 +108,38 @@ def test_every_activation_and_norm_trains(activation, norm):
     ],
 )
 def test_weights_are_drawn_for_the_activation(activation, variance):
-    model = nn.MLP([400, nn.Layer(units=600, activation=activation), 1], rng=0)
-    assert model.layers[0].W.data.var() == pytest.approx(variance, rel=0.02)
+    model = nn.MLP([1, nn.Layer(400), nn.Layer(units=600, activation=activation), 1], rng=0)
+    assert model.layers[2].W.data.var() == pytest.approx(variance, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "last"),
+    [
+        ({}, 0.25 * 2 / 1000, 2 / 1100),
+        ({"activation": "leaky_relu"}, 0.25 * 2 / 1000, 2 / 1100),
+        ({"activation": "tanh"}, 2 / 1000, 2 / 1100),
+        ({"init": "he_normal"}, 2 / 400, 2 / 600),
+        ({"init": ["he_normal"]}, 2 / 400, 2 / 600),
+    ],
+)
+def test_first_and_last_layer_are_drawn_narrower_by_default(arguments, first, last):
+    model = nn.MLP([400, 600, 500], **arguments, rng=0)
+    assert model.layers[0].W.data.var() == pytest.approx(first, rel=0.02)
+    assert model.layers[-1].W.data.var() == pytest.approx(last, rel=0.02)
+
+
+def test_a_layer_keeps_its_own_initialiser_in_the_first_and_last_place():
+    own = {"name": "constant", "value": 0.5}
+    model = nn.MLP([4, nn.Layer(8, init=own), nn.Layer(3, init=own)], rng=0)
+    assert {float(v) for i in (0, -1) for v in model.layers[i].W.data.ravel()} == {0.5}
+
+
+@pytest.mark.parametrize("depth", [1, 3, 10])
+def test_the_first_loss_is_near_that_of_a_guess(depth):
+    X = np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32)
+    y = np.arange(400) % 8
+    losses = [nn.Model(nn.MLP([20, *[64] * depth, 8], rng=seed)).evaluate(X, y)["loss"] for seed in range(5)]
+    assert np.log(8) < np.mean(losses) < np.log(8) + 0.25
 
 
 @pytest.mark.parametrize(

@@ -631,3 +631,112 @@ def test_an_option_that_was_spoilt_is_refused_at_the_next_step(lr):
     with pytest.raises(ValueError, match="lr"):
         optimizer.lr = lr
     assert p.data.tolist() == [1.0]
+
+
+# --- groups added later --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_group_added_later_is_updated_like_one_of_a_new_optimiser(name, options, compiled):
+    """The first group goes on; the second has the updates of an optimiser that was made when it was added."""
+    old, new, alone = parameters(), parameters(), parameters()
+    whole = getattr(nn, name)(old, **options)
+    other = getattr(nn, name)(alone, **options)
+
+    def step():
+        whole.zero_grad()
+        sum(((p - 1.0) ** 2).sum() for p in (*old, *new)).backward()
+        whole.step()
+
+    run = tg.compile(step) if compiled else step
+    for _ in range(2):
+        run()
+    assert all(np.array_equal(p.data, q.data) for p, q in zip(new, alone, strict=True))
+    whole.add_param_group({"params": (p for p in new)})
+    for _ in range(3):
+        run()
+        other.zero_grad()
+        sum(((p - 1.0) ** 2).sum() for p in alone).backward()
+        other.step()
+    for p, q in zip(new, alone, strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-14)
+    state = whole.state_dict()
+    assert {entry["t"] for entry in state["state"].values()} == {3, 5}
+    again = getattr(nn, name)([{"params": parameters()}, {"params": parameters()}], **options)
+    again.load_state_dict(state)
+    assert again.state_dict()["param_groups"] == state["param_groups"]
+
+
+@pytest.mark.peer
+def test_an_added_group_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    arrays = [np.array([1.0, -2.0]), np.array([0.5])]
+    mine = [nn.Parameter(a) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    ours, peer = nn.AdamW(mine[:1], lr=0.1), torch.optim.AdamW(theirs[:1], lr=0.1)
+    for i in range(5):
+        if i == 2:
+            for optimizer, (_, second) in ((ours, mine), (peer, theirs)):
+                optimizer.add_param_group({"params": second, "lr": 0.02, "weight_decay": 0.0})
+        for optimizer, params in ((ours, mine), (peer, theirs)):
+            optimizer.zero_grad()
+            sum((p**2).sum() for p in params).backward()
+            optimizer.step()
+    for p, q in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12)
+
+
+def test_an_added_group_goes_through_a_file_and_takes_no_decay(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.BatchNorm(3), nn.Linear(3, 1, rng=1))
+    optimizer = nn.AdamW(model[2].parameters(), lr=0.1, weight_decay=0.5)
+    for group in nn.no_decay(model[:2]):
+        optimizer.add_param_group({**group, "lr": 0.01})
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5, 0.0]
+    model(np.ones((4, 2), np.float32)).sum().backward()
+    optimizer.step()
+    nn.save(tmp_path / "model.npz", model, optimizer)
+    loaded = nn.load(tmp_path / "model.npz")
+    got, want = loaded.optimizer.state_dict(), optimizer.state_dict()
+    assert got["param_groups"] == want["param_groups"]
+    assert [p.name for p in loaded.optimizer.param_groups[1]["params"]] == ["0.W"]
+    loaded.optimizer.add_param_group({"params": [nn.Parameter([1.0])]})
+    assert loaded.optimizer.param_groups[3]["weight_decay"] == 0.5
+
+
+def test_groups_that_are_not_added():
+    w, other = nn.Parameter([1.0]), nn.Parameter([2.0], name="other")
+    optimizer = nn.SGD([w], lr=0.1)
+    for group, error, text in (
+        ([other], TypeError, r"add_param_group: expected a dict with 'params', got .*; write {"),
+        ({"lr": 0.1}, TypeError, "expected a dict with 'params'"),
+        ({"params": []}, ValueError, "'params' of a group is empty"),
+        ({"params": w}, ValueError, r"params\[1\] is already in a group"),
+        ({"params": [other, other]}, ValueError, r"params\[2\] \('other'\) is given twice"),
+        ({"params": other, "betas": 3}, TypeError, "unknown option 'betas', expected lr, momentum"),
+        ({"params": other, "lr": -1.0}, ValueError, "lr must be a finite number of at least 0, got -1.0"),
+        ({"params": [3.0]}, TypeError, r"params\[1\] must be a Parameter, got float"),
+        ({"params": other * 2}, tg.GraphError, "result of an operation"),
+    ):
+        with pytest.raises(error, match=text):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
+    assert optimizer.state_dict()["param_groups"][0]["params"] == [0]
+    with pytest.raises(ValueError, match="in one group, got 2"):
+        nn.LBFGS([w]).add_param_group({"params": other})
+
+
+def test_how_optimisers_show():
+    w = nn.Parameter([1.0])
+    optimizer = nn.SGD([{"params": [w]}, {"params": parameters(), "lr": 0.5}], lr=0.1, skip_nonfinite=True)
+    w.grad = [1.0]
+    optimizer.step()
+    count = len(parameters())
+    options = "momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0"
+    assert repr(optimizer).splitlines() == [
+        "SGD(steps=1, skip_nonfinite=True",
+        f"  (0): 1 parameter, lr=0.1, {options}",
+        f"  (1): {count} parameters, lr=0.5, {options}",
+        ")",
+    ]
+    assert repr(nn.LBFGS([w])).startswith("LBFGS(\n  (0): 1 parameter, max_iter=20,")

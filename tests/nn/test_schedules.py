@@ -6,6 +6,16 @@ import numpy as np
 import pytest
 
 import nn
+import tensorgrad as tg
+
+
+def halved(step):
+    return 0.5 ** (step / 100)
+
+
+def risen(step):
+    return 1 - 0.9**step
+
 
 # (name, arguments, the number of steps that PyTorch allows or for which its recursion stays close)
 SCHEDULES = [
@@ -20,6 +30,19 @@ SCHEDULES = [
     ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 3}, 300),
     ("LinearLR", {}, 300),
     ("LinearLR", {"start_factor": 0.01, "end_factor": 0.5, "total_iters": 100}, 300),
+    ("PolynomialLR", {}, 300),
+    ("PolynomialLR", {"total_iters": 200, "power": 0.9}, 300),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 7}, 300),
+    ("CyclicLR", {"base_lr": [0.01, 0.0], "max_lr": 0.3, "step_size_up": 5, "step_size_down": 9}, 300),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": [0.3, 0.2], "step_size_up": 9, "mode": "triangular2"}, 300),
+    (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 4, "mode": "exp_range", "gamma": 0.99, "base_momentum": 0.5},
+        300,
+    ),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 6, "cycle_momentum": False}, 300),
+    ("LambdaLR", {"lr_lambda": halved}, 300),
+    ("LambdaLR", {"lr_lambda": [halved, risen]}, 300),
     ("OneCycleLR", {"max_lr": 0.3, "total_steps": 300}, 299),
     ("OneCycleLR", {"max_lr": [0.3, 0.1], "total_steps": 300, "pct_start": 0.4, "anneal_strategy": "linear"}, 299),
     ("OneCycleLR", {"max_lr": 0.3, "total_steps": 250, "three_phase": True, "div_factor": 10.0}, 249),
@@ -36,6 +59,8 @@ def optimizer(kind=nn.SGD, **options):
 
 def arguments(name, options):
     """As positional and keyword arguments, which both libraries take."""
+    if name == "CyclicLR":
+        return {"base_lr": 0.01, "max_lr": 0.3, **options}
     return {"total_steps": 300, "max_lr": 0.3, **options} if name == "OneCycleLR" else options
 
 
@@ -45,9 +70,10 @@ def arguments(name, options):
 @pytest.mark.parametrize(("name", "options", "steps"), SCHEDULES)
 def test_rates_equal_pytorch(name, options, steps, kind):
     torch = pytest.importorskip("torch")
-    ours = optimizer(getattr(nn, kind))
+    momentum = {"momentum": 0.9} if kind == "SGD" and name == "CyclicLR" else {}
+    ours = optimizer(getattr(nn, kind), **momentum)
     groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.02}]
-    theirs = getattr(torch.optim, kind)(groups, lr=0.1)
+    theirs = getattr(torch.optim, kind)(groups, lr=0.1, **momentum)
     schedule = getattr(nn, name)(ours, **options)
     peer = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
     for _ in range(steps + 1):
@@ -197,6 +223,12 @@ def test_a_state_that_does_not_fit_changes_nothing(name, options):
         ("StepLR", {"step_size": 3}, {"base_lrs": ["x", 0.1]}, "base_lrs"),
         ("StepLR", {"step_size": 3}, {"base_lrs": None}, "base_lrs"),
         ("MultiStepLR", {"milestones": [2]}, {"milestones": 2}, "milestones"),
+        ("PolynomialLR", {}, {"total_iters": 0}, "total_iters"),
+        ("PolynomialLR", {}, {"power": -1.0}, "power"),
+        ("CyclicLR", {}, {"max_lrs": [0.1]}, "max_lr"),
+        ("CyclicLR", {}, {"min_lrs": -1.0}, "base_lr"),
+        ("CyclicLR", {}, {"mode": "square"}, "mode must be 'triangular', 'triangular2', 'exp_range', got 'square'"),
+        ("CyclicLR", {}, {"step_size_down": 0}, "step_size_down"),
         ("OneCycleLR", {}, {"last_epoch": 301}, "beyond the last of total_steps=300"),
         ("OneCycleLR", {}, {"max_lrs": [0.1]}, "max_lr"),
         ("ReduceLROnPlateau", {}, {"min_lrs": [0.1]}, "min_lr"),
@@ -365,3 +397,158 @@ def test_a_plateau_sees_the_first_figure_whatever_the_threshold():
     schedule = nn.ReduceLROnPlateau(optimizer, threshold=1.0, patience=1)
     schedule.step(1.0)
     assert schedule.best == 1.0
+
+
+def test_what_a_lambda_schedule_refuses():
+    for given, error, text in (
+        (3, TypeError, "must be a function, or a list of them, got 3"),
+        ([halved, 3], TypeError, "got 3"),
+        ([halved], ValueError, "one function, or 2, one per group"),
+        (lambda step: -1.0, ValueError, "the factor at step 0 must be a finite number of at least 0, got -1.0"),
+        (lambda step: float("nan"), ValueError, "the factor at step 0"),
+    ):
+        of = optimizer()
+        with pytest.raises(error, match=text):
+            nn.LambdaLR(of, given)
+        assert of.lr == 0.1
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ({"name": "cosine", "T_max": 30}, "CosineAnnealingLR"),
+        ({"name": "polynomial", "total_iters": 30, "power": 2.0}, "PolynomialLR"),
+        ({"name": "exponential", "gamma": 0.9}, "ExponentialLR"),
+    ],
+)
+def test_a_warm_up_by_name_equals_pytorch(spec, name):
+    torch = pytest.importorskip("torch")
+    network = nn.MLP([2, 3, 1], rng=0)
+    model = nn.Model(network, loss="mse", optimizer={"name": "sgd", "lr": 0.1}, schedule={**spec, "warmup": 9})
+    theirs = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    schedules = torch.optim.lr_scheduler
+    rise = schedules.LinearLR(theirs, start_factor=0.1, total_iters=9)
+    options = {key: value for key, value in spec.items() if key != "name"}
+    peer = schedules.SequentialLR(theirs, [rise, getattr(schedules, name)(theirs, **options)], milestones=[9])
+    for _ in range(40):
+        np.testing.assert_allclose(model.optimizer.lr, peer.get_last_lr()[0], rtol=1e-12, atol=1e-12)
+        model.schedule.step()
+        peer.step()
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"name": "plateau", "warmup": 3}, "warmup needs a schedule that begins with .*, got ReduceLROnPlateau"),
+        ({"name": "one_cycle", "max_lr": 1.0, "total_steps": 9, "warmup": 3}, "got OneCycleLR; leave it out, or take"),
+        ({"name": "cosine", "T_max": 3, "warmup": -1}, "warmup must be an integer of at least 0, got -1"),
+        ({"name": "cosine", "T_max": 3, "warmup": 0.5}, "warmup must be an integer of at least 0, got 0.5"),
+        ({"name": "cosine", "T_max": 3, "warmpu": 3}, "unexpected keyword argument 'warmpu'"),
+    ],
+)
+def test_a_warm_up_that_is_refused(spec, text):
+    with pytest.raises(ValueError, match=text):
+        nn.Model(nn.MLP([2, 3, 1], rng=0), loss="mse", schedule=spec)
+
+
+def test_a_model_with_a_warm_up_goes_through_a_file(tmp_path):
+    def made():
+        spec = {"name": "cosine", "T_max": 6, "warmup": 3}
+        return nn.Model(nn.MLP([2, 3, 1], rng=0), loss="mse", schedule=spec, rng=0)
+
+    model = made()
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    model.fit(x, x[:, :1], epochs=2, progress=False)
+    nn.save(tmp_path / "model.npz", model)
+    for again in (nn.load(tmp_path / "model.npz").model, nn.load(tmp_path / "model.npz", model=made()).model):
+        assert again.schedule.get_last_lr() == model.schedule.get_last_lr()
+        again.schedule.step()
+        assert again.optimizer.lr == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_progress_of_a_function_is_loaded_into_a_model_made_the_same_way(tmp_path, nested):
+    def schedule(of):
+        function = nn.LambdaLR(of, halved)
+        return nn.SequentialLR(of, [nn.StepLR(of, 1), function], milestones=[1]) if nested else function
+
+    def made():
+        return nn.Model(nn.MLP([2, 3, 1], rng=0), loss="mse", schedule=schedule, rng=0)
+
+    model = made()
+    for _ in range(5):
+        model.schedule.step()
+    nn.save(tmp_path / "model.npz", model)
+    again = nn.load(tmp_path / "model.npz", model=made()).model
+    assert (again.schedule.last_epoch, again.optimizer.lr) == (5, model.optimizer.lr)
+    again.schedule.step()
+    model.schedule.step()
+    assert again.optimizer.lr == model.optimizer.lr
+    with pytest.raises(tg.CheckpointError, match="halved is a function"):
+        nn.load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ExponentialLR", {"gamma": 0.5}),
+        ("LambdaLR", {"lr_lambda": halved}),
+        ("OneCycleLR", {"max_lr": 0.3, "total_steps": 300}),
+        ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 7}),
+        ("SequentialLR", {}),
+    ],
+)
+def test_a_group_added_later_joins_the_schedule(name, options):
+    of, whole = optimizer(), optimizer()
+    schedule = made(name, options, of)
+    whole.add_param_group({"params": [nn.Parameter([3.0])], "lr": 0.05})
+    from_the_start = made(name, options, whole)
+    for _ in range(3):
+        schedule.step()
+        from_the_start.step()
+    of.add_param_group({"params": [nn.Parameter([3.0])], "lr": 0.05})
+    if name == "ExponentialLR":
+        assert schedule.state_dict()["base_lrs"] == [0.1, 0.02, 0.05]
+    for _ in range(10):
+        schedule.step()
+        from_the_start.step()
+        assert schedule.get_last_lr() == from_the_start.get_last_lr()
+    again = made(name, options, of)
+    again.load_state_dict(schedule.state_dict())
+    assert again.get_last_lr() == schedule.get_last_lr()
+
+
+def test_a_plateau_takes_a_group_added_later():
+    of = optimizer()
+    schedule = nn.ReduceLROnPlateau(of, patience=0, min_lr=0.004)
+    of.add_param_group({"params": [nn.Parameter([3.0])], "lr": 0.02})
+    for _ in range(2):
+        schedule.step(1.0)
+    assert schedule.get_last_lr() == pytest.approx([0.01, 0.004, 0.004])
+
+
+def test_settings_for_each_group_do_not_fit_a_group_added_later():
+    of = optimizer()
+    schedule = nn.OneCycleLR(of, [0.3, 0.1], 300)
+    of.add_param_group({"params": [nn.Parameter([3.0])]})
+    before = schedule.get_last_lr()
+    with pytest.raises(ValueError, match=r"max_lrs has 2 different values, and the optimiser now has 3 groups"):
+        schedule.step()
+    assert (schedule.get_last_lr(), schedule.last_epoch) == (before, 0)
+    assert schedule.state_dict()["max_lrs"] == [0.3, 0.1]
+
+
+def test_how_schedules_show():
+    schedule = nn.StepLR(optimizer(), step_size=2, gamma=0.5)
+    schedule.step()
+    assert repr(schedule) == "StepLR(base_lrs=[0.1, 0.02], step_size=2, gamma=0.5, last_epoch=1, lr=[0.1, 0.02])"
+    of = optimizer()
+    assert "lr_lambdas=[halved, halved]" in repr(nn.LambdaLR(of, halved))
+    assert repr(nn.SequentialLR(of, [nn.LinearLR(of), nn.StepLR(of, 3)], [4])).splitlines() == [
+        "SequentialLR(milestones=[4], last_epoch=0",
+        f"  (0): {nn.LinearLR(of)!r}",
+        f"  (1): {nn.SequentialLR(of, [nn.LinearLR(of), nn.StepLR(of, 3)], [4]).schedulers[1]!r}",
+        ")",
+    ]

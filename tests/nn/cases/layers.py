@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nn import functional as F
-from tensorgrad import ShapeError
+from tensorgrad import DTypeError, ShapeError
 from tests.ops.cases.rows import R, S, positive, seed, u
 
 from .rows import C, Case
@@ -27,8 +27,10 @@ def normalised(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None,
     return F.batch_norm(x, mean, var, gamma, beta, **keywords)
 
 
-def dropped(x: Any, p: float) -> Any:
-    return np.where(np.random.default_rng(7).random(x.shape, np.float32) >= p, x / (1 - p), 0)
+def dropped(x: Any, p: float, axes: int = 0) -> Any:
+    """Elements, or channels of so many axes."""
+    shape = (*x.shape[: x.ndim - axes], *(1,) * axes)
+    return np.where(np.random.default_rng(7).random(shape, np.float32) >= p, x / (1 - p), 0)
 
 
 CASES: tuple[Case, ...] = (
@@ -81,6 +83,32 @@ CASES: tuple[Case, ...] = (
         random=True,
         method="complex",
         refusals=(R(lambda: F.dropout([1.0], 1.0), ValueError, "dropout", "[0, 1)", "1.0"),),
+    ),
+    C(
+        "dropout1d",
+        lambda x, p: dropped(x, p, 1),
+        S(u(5, 4, 3), more=(0.25,)),
+        S(u(6, 3), more=(0.5,)),
+        op=lambda x, p: F.dropout1d(x, p, rng=7),
+        random=True,
+        method="complex",
+        refusals=(
+            R(lambda: F.dropout1d([1.0]), ShapeError, "dropout1d", "(1,)", "one sample"),
+            R(lambda: F.dropout1d([[1.0]], -1), ValueError, "dropout1d", "[0, 1)", "-1"),
+        ),
+    ),
+    C(
+        "dropout2d",
+        lambda x, p: dropped(x, p, 2),
+        S(u(5, 4, 3, 2), more=(0.25,)),
+        S(u(6, 3, 2), more=(0.5,)),
+        op=lambda x, p: F.dropout2d(x, p, rng=7),
+        random=True,
+        method="complex",
+        refusals=(
+            R(lambda: F.dropout2d(np.ones((2, 2)), training=False), ShapeError, "dropout2d", "(2, 2)", "one sample"),
+            R(lambda: F.dropout2d(np.ones((2, 2, 2), int)), DTypeError, "dropout2d", "int64", "astype"),
+        ),
     ),
     C(
         "batch_norm",

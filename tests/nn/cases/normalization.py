@@ -51,6 +51,8 @@ def group_norm(x: Any, weight: Any, bias: Any, *, num_groups: int, eps: float = 
 
 
 def instance_norm(x: Any, weight: Any, bias: Any, *, eps: float = 1e-5) -> Any:
+    if x.ndim == 2:
+        return instance_norm(x[None], weight, bias, eps=eps)[0]
     return each(x, 2, lambda part: standard(part, eps)) * channelwise(weight, x) + channelwise(bias, x)
 
 
@@ -86,6 +88,8 @@ def grouped(functions: Any, x: Any, weight: Any, bias: Any, *, num_groups: int, 
 
 
 def instances(functions: Any, x: Any, weight: Any, bias: Any, **keywords: Any) -> Any:
+    if x.ndim == 2 and functions is not F:  # which PyTorch's function, unlike its layer, does not take
+        return instances(functions, x[None], weight, bias, **keywords)[0]
     return functions.instance_norm(x, weight=weight, bias=bias, **keywords)
 
 
@@ -154,10 +158,13 @@ CASES: tuple[Case, ...] = (
         instance_norm,
         S(u(2, 3, 4), u(3), u(3)),
         S(u(2, 3, 2, 3), u(3), u(3), eps=0.1),
+        S(u(3, 4), u(3), u(3)),
         op=ours(instances),
         peer=instances,
         refusals=(
             R(lambda: F.instance_norm(np.ones((2, 3, 1))), ShapeError, "instance_norm", "more than 1", "(2, 3, 1)"),
+            R(lambda: F.instance_norm(np.ones((3, 1))), ShapeError, "instance_norm", "more than 1", "(3, 1)"),
+            R(lambda: F.instance_norm(np.ones(3)), ShapeError, "instance_norm", "(3,)"),
         ),
     ),
     C(

@@ -50,7 +50,57 @@ def refused(name: str, *shape: int) -> tuple[Refusal, ...]:
 
 TIED = [[[[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]]]
 
+
+def adapted(count: int) -> Any:
+    """An oracle that takes the mean of each window by itself."""
+
+    def oracle(x: Any, output_size: Any) -> Any:
+        lengths = x.shape[2:]
+        given = output_size if isinstance(output_size, tuple) else (output_size,) * count
+        sizes = [n if size is None else size for n, size in zip(lengths, given)]
+        result = np.empty((*x.shape[:2], *sizes))
+        for place in np.ndindex(*sizes):
+            ends = [(i * n // size, -(-(i + 1) * n // size)) for i, n, size in zip(place, lengths, sizes)]
+            window = x[(..., *(slice(a, b) for a, b in ends))]
+            result[(..., *place)] = window.mean(axis=tuple(range(2, 2 + count)))
+        return result
+
+    return also_single(oracle, count + 2)
+
+
 CASES: tuple[Case, ...] = (
+    C(
+        "adaptive_avg_pool1d",
+        adapted(1),
+        S(u(2, 3, 6), more=(2,)),
+        S(u(2, 2, 7), more=(3,)),
+        S(u(1, 2, 3), more=(5,)),
+        S(u(2, 7), more=((4,),)),
+        S(u(0, 2, 4), more=(3,)),
+        peer="adaptive_avg_pool1d",
+        method="complex",
+        kinks=(K(S([[[1.0, INF, 2.0, 0.0, 1.0]]], more=(2,)), [[[1 / 3, 1 / 3, 2 / 3, 1 / 3, 1 / 3]]]),),
+        refusals=(
+            R(lambda: F.adaptive_avg_pool1d(np.ones(3), 2), ShapeError, "adaptive_avg_pool1d", "(3,)", "one sample"),
+            R(lambda: F.adaptive_avg_pool1d(np.ones((1, 2, 0)), 2), ShapeError, "(1, 2, 0)", "without elements"),
+            R(lambda: F.adaptive_avg_pool1d(np.ones((1, 2, 3)), 0), ValueError, "output_size", "0"),
+        ),
+    ),
+    C(
+        "adaptive_avg_pool2d",
+        adapted(2),
+        S(u(2, 2, 4, 6), more=(2,)),
+        S(u(1, 2, 5, 7), more=((3, 4),)),
+        S(u(1, 2, 5, 3), more=((None, 2),)),
+        S(u(2, 5, 3), more=((2, 1),)),
+        peer="adaptive_avg_pool2d",
+        method="complex",
+        refusals=(
+            R(lambda: F.adaptive_avg_pool2d(np.ones((2, 3)), 2), ShapeError, "adaptive_avg_pool2d", "(2, 3)"),
+            R(lambda: F.adaptive_avg_pool2d(np.ones((1, 2, 3, 4)), (2, 2, 2)), ValueError, "output_size", "2 axes"),
+            R(lambda: F.adaptive_avg_pool2d(np.ones((1, 2, 3, 4)), 1.5), TypeError, "output_size", "1.5"),
+        ),
+    ),
     C(
         "max_pool1d",
         pooled(1, np.max, -INF),

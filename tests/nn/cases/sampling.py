@@ -38,7 +38,20 @@ def fold(x: Any, size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 
     return loop_overlap(windows, size, stride, dilation, padding)
 
 
+def images(x: Any, size: Any, scale_factor: Any, mode: str) -> bool:
+    """Whether x with three axes is one image, rather than a batch of signals."""
+    return mode == "bilinear" or isinstance(size, tuple) or isinstance(scale_factor, tuple)
+
+
+def interpolated(F: Any, x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **rest: Any) -> Any:
+    if x.ndim == 2 or (x.ndim == 3 and images(x, size, scale_factor, mode)):  # which PyTorch does not take
+        return interpolated(F, x[None], size, scale_factor, mode, **rest)[0]
+    return F.interpolate(x, size, scale_factor, mode, **rest)
+
+
 def interpolate(x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **keywords: Any) -> Any:
+    if x.ndim == 2 or (x.ndim == 3 and images(x, size, scale_factor, mode)):
+        return interpolate(x[None], size, scale_factor, mode, **keywords)[0]
     for axis in range(2, x.ndim):
         old = x.shape[axis]
         factor = None if scale_factor is None else tupled(scale_factor, x.ndim - 2)[axis - 2]
@@ -144,17 +157,24 @@ CASES: tuple[Case, ...] = (
         S(u(1, 2, 3, 4), size=(5, 3), mode="bilinear", align_corners=True),
         S(u(1, 2, 3, 1), size=(1, 2), mode="bilinear", align_corners=True),
         S(u(1, 2, 3, 4), scale_factor=(1.5, 0.7), mode="bilinear"),
-        peer="interpolate",
+        S(u(2, 3), size=5),
+        S(u(2, 3), size=5, mode="linear"),
+        S(u(2, 3, 4), size=(5, 2)),
+        S(u(2, 3, 4), scale_factor=(2.0, 0.5)),
+        S(u(2, 3, 4), size=5, mode="bilinear"),
+        peer=interpolated,
         method="complex",
         kinks=(K(S([[[1.0, INF, 2.0]]], size=4), [[[2.0, 1.0, 1.0]]]),),
         refusals=(
             R(lambda: F.interpolate(ones(1, 1, 2)), ValueError, "interpolate", "size=None"),
             R(lambda: F.interpolate(ones(1, 1, 2), 4, 2.0), ValueError, "interpolate", "size=4", "scale_factor=2.0"),
-            R(lambda: F.interpolate(ones(1, 1, 2), 4, mode="bilinear"), ValueError, "'linear'", "'bilinear'"),
+            R(lambda: F.interpolate(ones(1, 2), 4, mode="bilinear"), ValueError, "'linear'", "'bilinear'", "(1, 2)"),
+            R(lambda: F.interpolate(ones(1, 1, 2, 2), 4, mode="linear"), ValueError, "'linear'", "'bilinear'"),
             R(lambda: F.interpolate(ones(1, 1, 2), 4, align_corners=True), ValueError, "align_corners", "'nearest'"),
             R(lambda: F.interpolate(ones(1, 1, 2), scale_factor=0.1), ValueError, "scale_factor", "nothing"),
-            R(lambda: F.interpolate(ones(1, 1, 2), scale_factor=(1.0, 2.0)), ValueError, "scale_factor", "1 axes"),
-            R(lambda: F.interpolate(ones(1, 2), 4), ShapeError, "interpolate", "(1, 2)"),
+            R(lambda: F.interpolate(ones(1, 2), scale_factor=(1.0, 2.0)), ValueError, "scale_factor", "1 axes"),
+            R(lambda: F.interpolate(ones(2), 4), ShapeError, "interpolate", "(2,)", "without the batch axis"),
+            R(lambda: F.interpolate(ones(1, 1, 2, 2, 2), 4), ShapeError, "interpolate", "(1, 1, 2, 2, 2)"),
         ),
     ),
     C(

@@ -63,13 +63,13 @@ CASES: tuple[Case, ...] = (
         kinks=(K(S([1.0, 2.0, 1.0], more=(np.array([2.0, 3.0]),)), [1.0, 0.0, 0.0]),),
     ),
     of_two("setxor1d", kinks=(K(S([1.0, 2.0], [2.0, 3.0]), [1.0, 0.0], [0.0, 1.0]),)),
-    # What is in both is so at isolated points only: the gradient is that of the element taken.
+    # What is in both is so at isolated points only: the gradient is that of the element, taken from both.
     C(
         "intersect1d",
         np.intersect1d,
-        S([3.0, 0.0, 2.0], more=(np.array([0.0, 5.0, 0.0]),)),
+        S([3.0, 0.0, 2.0], [0.0, 5.0, 0.0]),
         honest=False,
-        kinks=(K(S([3.0, 1.0, 2.0], more=(np.array([1.0, 3.0, 3.0]),)), [1.0, 1.0, 0.0]),),
+        kinks=(K(S([3.0, 1.0, 2.0], [1.0, 3.0, 3.0]), [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]),),
     ),
     C("isin", np.isin, S([3.0, 1.0, 2.0], [1.0, 3.0]), S([[3.0, 1.0]], [1.0], invert=True), orders=0),
     bits("bitwise_and"),
