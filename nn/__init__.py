@@ -83,6 +83,8 @@ from ._losses import KLDivLoss as KLDivLoss
 from ._losses import L1Loss as L1Loss
 from ._losses import MSELoss as MSELoss
 from ._losses import NLLLoss as NLLLoss
+from ._losses import PoissonNLLLoss as PoissonNLLLoss
+from ._losses import QuantileLoss as QuantileLoss
 from ._losses import SmoothL1Loss as SmoothL1Loss
 from ._models.layer import Layer as Layer
 from ._models.mlp import MLP as MLP

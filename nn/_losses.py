@@ -24,6 +24,8 @@ __all__ = [
     "L1Loss",
     "MSELoss",
     "NLLLoss",
+    "PoissonNLLLoss",
+    "QuantileLoss",
     "SmoothL1Loss",
 ]
 
@@ -122,6 +124,26 @@ class SmoothL1Loss(_Loss):
 
     def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
         return functional.smooth_l1_loss(prediction, target, **self._held())
+
+
+class QuantileLoss(_Loss):
+    """The loss whose smallest mean is at the q-th quantile: :func:`nn.functional.quantile_loss`.
+
+    >>> import nn
+    >>> nn.QuantileLoss(q=0.75)([1.0, 3.0], [2.0, 2.0]).item()
+    0.5
+    """
+
+    options = ("q", "reduction")
+
+    def __init__(self, *, q: float = 0.5, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.q = number("QuantileLoss", "q", q)
+        if not 0 < self.q < 1:
+            raise ValueError(f"QuantileLoss: q must be between 0 and 1, got {q!r}")
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.quantile_loss(prediction, target, **self._held())
 
 
 class HingeLoss(_Loss):
@@ -269,6 +291,30 @@ class KLDivLoss(_Loss):
         return functional.kl_div(prediction, target, **self._held())
 
 
+class PoissonNLLLoss(_Loss):
+    """Negative log-likelihood of counts, by default for the logarithm of the rate.
+
+    It is :func:`nn.functional.poisson_nll_loss`.
+
+    >>> import nn
+    >>> nn.PoissonNLLLoss()([0.0], [3.0]).item()
+    1.0
+    """
+
+    options = ("log_input", "full", "eps", "reduction")
+
+    def __init__(
+        self, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.log_input = log_input
+        self.full = full
+        self.eps = number("PoissonNLLLoss", "eps", eps, 0)
+
+    def forward(self, prediction: tg.TensorLike, target: tg.TensorLike) -> tg.Tensor:
+        return functional.poisson_nll_loss(prediction, target, **self._held())
+
+
 class GaussianNLLLoss(_Loss):
     """Negative log-density of the target for a predicted mean and variance: :func:`nn.functional.gaussian_nll_loss`.
 
@@ -293,11 +339,13 @@ LOSSES: dict[str, type[Module]] = {
     "l1": L1Loss,
     "huber": HuberLoss,
     "smooth_l1": SmoothL1Loss,
+    "quantile": QuantileLoss,
     "cross_entropy": CrossEntropyLoss,
     "nll": NLLLoss,
     "bce": BCELoss,
     "bce_with_logits": BCEWithLogitsLoss,
     "kl_div": KLDivLoss,
     "hinge": HingeLoss,
+    "poisson": PoissonNLLLoss,
     "gaussian_nll": GaussianNLLLoss,
 }

@@ -1,4 +1,4 @@
-"""The README's code runs as printed, and its commands exist."""
+"""The code of the README and of the documentation runs as printed, and the README's commands exist."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ def test_its_code_runs(number: int, tmp_path: Path) -> None:
         assert [float(n) for n in line.split()] == pytest.approx([float(n) for n in numbers.split()], abs=1e-4)
     for name in re.findall(r'save\("(.*?)"\)', BLOCKS[number]):
         assert (tmp_path / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("page", ["estimators"])
+def test_the_code_of_the_documentation_runs(page: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    script = tmp_path / "block.py"
+    script.write_text(block, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "True [(4, 32), (32, 16), (16, 3)]\nTrue\n"
 
 
 def test_there_is_code_and_the_first_prints_what_it_says() -> None:

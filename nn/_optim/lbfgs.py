@@ -18,6 +18,7 @@ from .optimizer import Optimizer
 __all__ = ["LBFGS"]
 
 R = TypeVar("R")
+_OUT_OF_ITERATIONS = 1  # in SciPy's result, also for evaluations
 
 
 class LBFGS(Optimizer):
@@ -36,6 +37,11 @@ class LBFGS(Optimizer):
         history_size: how many pairs of steps and gradient changes approximate the curvature.
         skip_nonfinite: a step with a loss or gradient that is not finite changes nothing, instead of raising an error.
 
+    Attributes:
+        losses: the smallest loss so far after each direction of the last step.
+        converged: whether the last step ended before ``max_iter`` and ``max_eval``: at a tolerance, or where the line
+            search finds no smaller loss.
+
     Raises:
         ValueError: an option is out of range, there are no parameters or several groups, or one is given twice.
         TypeError: something is not a parameter.
@@ -51,6 +57,8 @@ class LBFGS(Optimizer):
     104.0
     >>> w.data.round(4)
     array([1., 1.])
+    >>> optimizer.converged, optimizer.losses[-1] < 1e-6
+    (True, True)
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class LBFGS(Optimizer):
         options: dict[str, Any] = {"max_iter": max_iter, "max_eval": max_eval, "history_size": history_size}
         options |= {"tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change}
         super().__init__(params, options, skip_nonfinite=skip_nonfinite)
+        self.losses: list[float] = []
+        self.converged = False
 
     def _add(self, groups: list[ParamGroup]) -> None:
         if (total := len(self.param_groups) + len(groups)) > 1:
@@ -116,7 +126,7 @@ class LBFGS(Optimizer):
         self._check(group)
         for bucket in self._buckets:
             bucket.require_known(self._by)
-        search = _Search(self, closure)
+        search, losses = _Search(self, closure), []
         options = {
             "maxiter": group["max_iter"],
             "maxfun": group["max_eval"] or max(1, group["max_iter"] * 5 // 4),
@@ -125,7 +135,14 @@ class LBFGS(Optimizer):
             "ftol": group["tolerance_change"],
         }
         try:
-            optimize.minimize(search.evaluate, search.start, jac=True, method="L-BFGS-B", options=options)
+            ended = optimize.minimize(
+                search.evaluate,
+                search.start,
+                jac=True,
+                method="L-BFGS-B",
+                options=options,
+                callback=lambda x: losses.append(search.least),
+            )
         except tg.NonFiniteError:
             search.put(search.start)
             if not self.skip_nonfinite:
@@ -136,6 +153,7 @@ class LBFGS(Optimizer):
             raise
         else:
             search.put(search.best)
+            self.losses, self.converged = losses, ended.status != _OUT_OF_ITERATIONS
         return search.first
 
 

@@ -91,7 +91,7 @@ class Rows:
     def batches(self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False) -> Iterator[Batch]:
         """Yield the rows in batches, in an order drawn from ``rng`` or as they come.
 
-        A last batch of one row is merged into the one before, since one row has no variance for a batch norm.
+        Batches differ by at most one row, so that every row counts alike and none is in a batch of a few.
         """
         count = len(self)
         order = None if rng is None else rng.permutation(count)
@@ -190,9 +190,14 @@ def _taken(array: Any, rows: Any) -> Any:
 
 
 def _edges(count: int, size: int, drop_last: bool) -> list[int]:
+    """Where batches begin and end: as few as possible, of nearly equal size as by ``np.array_split``.
+
+    A batch has one row more than ``size`` if another would have a single row, which has no variance for a batch norm.
+    """
     if drop_last and count >= size:
         return list(range(0, count + 1, size))
-    edges = [*range(0, count, size), count]
-    if size > 1 and len(edges) > 2 and edges[-1] - edges[-2] == 1:
-        del edges[-2]
-    return edges
+    number = -(-count // size)
+    if size > 1:
+        number = min(number, max(1, count // 2))
+    rows, larger = divmod(count, number)
+    return [i * rows + min(i, larger) for i in range(number + 1)]

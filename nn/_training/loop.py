@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -173,10 +174,9 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
     quick = tg.compile(step)
 
     def attempt(*given: Any) -> tuple[Any, Any]:
-        try:
+        with suppress(tg.NonFiniteError):
             return quick(*given)
-        except tg.NonFiniteError:
-            return step(*given)  # succeeds if it can, or names the parameter
+        return step(*given)  # succeeds if it can, or names the parameter
 
     return attempt
 

@@ -39,8 +39,9 @@ class Model(Module):
     Args:
         network: any Module, or the arguments of an :class:`nn.MLP` as a dict. Integer inputs are converted to real
             numbers, unless it has an :class:`nn.Embedding`.
-        loss: "mse", "l1", "huber", "smooth_l1", "cross_entropy", "nll", "bce", "bce_with_logits", "kl_div", "hinge", or
-            a function (prediction, target) that returns a scalar Tensor. The network's :func:`nn.penalty` is added.
+        loss: "mse", "l1", "huber", "smooth_l1", "quantile", "poisson", "cross_entropy", "nll", "bce",
+            "bce_with_logits", "kl_div", "hinge", or a function (prediction, target) that returns a scalar Tensor. The
+            network's :func:`nn.penalty` is added.
         optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
             with the groups of :func:`nn.no_decay`, so that biases and norms do not decay.
         schedule: for the learning rate: a name such as "cosine", or a function of the optimiser, such as
@@ -168,14 +169,16 @@ class Model(Module):
                 one for each epoch, such as a generator function.
             y: targets, with as many rows; None if X provides batches.
             epochs: the number of passes over the data.
-            batch_size: rows per step. A last batch of one row is merged into the one before.
+            batch_size: rows per step, at most: the rows are divided into batches of nearly equal size, so 63 rows into
+                32 and 31, 65 into 22, 22 and 21. There is no batch of one row, unless ``batch_size`` is 1: three rows
+                in twos are one batch.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
                 returns batches of them.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
                 the same ones in every fit.
             sample_weight: shape (samples,): factors of the samples' losses.
             shuffle: take the rows in a new order in each epoch.
-            drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.
+            drop_last: make every batch exactly ``batch_size`` rows long, and leave out the rows that do not fill one.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same

@@ -35,6 +35,7 @@ from .losses import kl_div as kl_div
 from .losses import l1_loss as l1_loss
 from .losses import mse_loss as mse_loss
 from .losses import poisson_nll_loss as poisson_nll_loss
+from .losses import quantile_loss as quantile_loss
 from .losses import smooth_l1_loss as smooth_l1_loss
 from .margins import cosine_embedding_loss as cosine_embedding_loss
 from .margins import hinge_embedding_loss as hinge_embedding_loss

@@ -28,6 +28,7 @@ __all__ = [
     "l1_loss",
     "mse_loss",
     "poisson_nll_loss",
+    "quantile_loss",
     "smooth_l1_loss",
 ]
 
@@ -93,6 +94,25 @@ def smooth_l1_loss(
         return reduced(tg.abs(error), reduction, op)
     bounded = tg.clip(error, -beta, beta)
     return reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
+
+
+def quantile_loss(
+    prediction: tg.TensorLike, target: tg.TensorLike, *, q: float = 0.5, reduction: str = "mean"
+) -> tg.Tensor:
+    """``q (target - prediction)`` for a prediction that is too small, ``(1 - q) (prediction - target)`` else.
+
+    The prediction that makes its mean smallest is the target's q-th quantile (Koenker and Bassett, 1978); it is also
+    called the pinball loss. At a prediction that is exact, the slope is the mean of both sides. Shapes and errors as in
+    :func:`mse_loss`; ValueError unless q is between 0 and 1.
+
+    >>> import nn
+    >>> nn.functional.quantile_loss([1.0, 3.0], [2.0, 2.0], q=0.75, reduction="none").data.tolist()
+    [0.75, 0.25]
+    """
+    if not 0 < q < 1:
+        raise ValueError(f"quantile_loss: q must be between 0 and 1, got {q!r}")
+    error = tg.negative(subtracted(prediction, target, "quantile_loss"))
+    return reduced(tg.maximum(q * error, (q - 1) * error), reduction, "quantile_loss")
 
 
 def binary_cross_entropy(

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -57,6 +58,31 @@ def test_training_goes_on_alike(path):
     assert bits(again.model_.optimizer.state_dict()) == bits(model.model_.optimizer.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("options", "y"),
+    [
+        ({"early_stopping": True, "tol": 1e-3, "schedule": {"name": "step", "step_size": 2}}, X[:, :2] > 0),
+        ({"loss": {"name": "poisson", "full": True}, "warm_start": True}, np.floor(np.exp(X[:, 0]))),
+        ({"loss": "quantile", "optimizer": {"name": "lbfgs", "max_iter": 500}}, X[:, 0]),
+    ],
+    ids=["several labels", "counts", "L-BFGS"],
+)
+def test_estimators_of_every_kind_come_back(path, options, y):
+    pytest.importorskip("sklearn")
+    kind = nn.FNNClassifier if y.ndim == 2 else nn.FNNRegressor
+    model = kind((4,), epochs=20, patience=10, random_state=0, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it need not converge
+        model.fit(X, y)
+        nn.save(path, model)
+        again = nn.load(path).model
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        for name in ("out_activation_", "loss_curve_", "validation_scores_", "best_validation_score_", "t_"):
+            assert getattr(again, name) == getattr(model, name), name
+        if again.warm_start:
+            np.testing.assert_allclose(again.fit(X, y).predict(X), model.fit(X, y).predict(X), rtol=1e-9)
+
+
 def test_names_of_columns_and_labels_in_an_array_of_objects_come_back(path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
@@ -104,7 +130,8 @@ def test_estimators_that_are_not_saved(path):
 
 def test_an_estimator_without_scikit_learn_says_what_to_install(path, monkeypatch):
     nn.save(path, classifier(("yes", "a longer no")))
-    monkeypatch.delitem(sys.modules, "nn._estimators")
+    for name in [name for name in sys.modules if name.startswith("nn._estimators")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     monkeypatch.delattr(nn, "_estimators")
     with pytest.raises(ImportError, match=r"nn.FNNClassifier needs scikit-learn: pip install"):

@@ -16,6 +16,41 @@ def test_batches_of_one_row_are_what_was_asked_for():
     assert steps.steps == 5
 
 
+@pytest.mark.parametrize(
+    ("rows", "size", "expected"),
+    [
+        (63, 32, [32, 31]),
+        (65, 32, [22, 22, 21]),
+        (64, 32, [32, 32]),
+        (33, 32, [17, 16]),
+        (10, 32, [10]),
+        (3, 2, [3]),
+        (5, 2, [3, 2]),
+        (1, 2, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_batches_are_of_nearly_equal_size_and_leave_no_row_out(rows, size, expected):
+    X, _ = data(rows)
+    seen = []
+    model = nn.Model(nn.MLP([4, 3], rng=0), loss=lambda p, t: (seen.append(t), nn.functional.cross_entropy(p, t))[1])
+    model.fit(X, np.arange(rows) % 3, epochs=1, batch_size=size, shuffle=False)
+    seen = seen[-len(expected) :]
+    assert [len(part) for part in seen] == expected
+    np.testing.assert_array_equal(np.concatenate(seen), np.arange(rows) % 3)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.filterwarnings("ignore:backward.. starts from a loss")
+def test_a_diverging_compiled_fit_raises_the_optimisers_error_alone():
+    X, _ = data()
+    model = nn.Model(nn.MLP([4, 8, 1], rng=0), loss="mse", optimizer={"name": "sgd", "lr": 1e4}, rng=0)
+    with pytest.raises(tg.NonFiniteError, match=r"^SGD.step: the gradient of ") as raised:
+        model.fit(X, X[:, :1] + 1, epochs=20, compile=True)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
 def test_validation_data_may_be_a_stream_with_weights():
     X, y = data(32)
     weight = np.linspace(0, 1, 32)

@@ -32,6 +32,7 @@ def test_lbfgs_finds_the_least_squares(dtype, atol):
     optimizer.step(closure)
     np.testing.assert_allclose(np.concatenate([model.W.data, model.b.data[:, None]]), exact, atol=atol)
     assert all(p.data is array and p.dtype == dtype for p, array in zip(model.parameters(), arrays, strict=True))
+    assert optimizer.converged
 
 
 def test_lbfgs_keeps_the_best_point_when_it_runs_out_of_iterations():
@@ -45,9 +46,14 @@ def test_lbfgs_keeps_the_best_point_when_it_runs_out_of_iterations():
         seen.append((loss.item(), w.data.copy()))
         return loss
 
-    nn.LBFGS([w], max_iter=3).step(closure)
+    optimizer = nn.LBFGS([w], max_iter=3)
+    optimizer.step(closure)
     best = min(seen, key=lambda pair: pair[0])
     np.testing.assert_array_equal(w.data, best[1])
+    assert not optimizer.converged
+    assert 0 < len(optimizer.losses) <= 3
+    assert optimizer.losses[-1] == best[0]
+    assert optimizer.losses == sorted(optimizer.losses, reverse=True)
     assert best[0] < seen[0][0]
     assert len(seen) < 20
 

@@ -27,6 +27,8 @@ FUNCTIONS = {
     "bce_with_logits": ("binary_cross_entropy_with_logits", (LOGITS, SOFT), {"weight": WEIGHT, "pos_weight": WEIGHT}),
     "kl_div": ("kl_div", (np.log(P), np.log(SOFT)), {"log_target": True}),
     "hinge": ("hinge_loss", (PREDICTION, SIGNS), {}),
+    "quantile": ("quantile_loss", (PREDICTION, TARGET), {"q": 0.9}),
+    "poisson": ("poisson_nll_loss", (P, 4 * SOFT), {"log_input": False, "full": True, "eps": 0.3}),
     "gaussian_nll": ("gaussian_nll_loss", (PREDICTION, TARGET, P), {"full": True, "eps": 0.3}),
 }
 OPTIONS = [(name, option) for name, (_, _, options) in FUNCTIONS.items() for option in options]
@@ -66,7 +68,7 @@ def test_each_option_of_a_module_changes_its_loss(name, option):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "hinge"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("hinge", "quantile")])
 def test_modules_take_pytorchs_arguments(name):
     torch = pytest.importorskip("torch")
     _, arrays, options = FUNCTIONS[name]
@@ -144,6 +146,9 @@ def test_a_compiled_step_follows_weights_that_are_replaced():
     [
         (nn.HuberLoss, {"delta": 0.0}, "delta must be positive, got 0.0"),
         (nn.HuberLoss, {"delta": "x"}, "delta must be a finite number, got 'x'"),
+        (nn.QuantileLoss, {"q": 1.0}, "q must be between 0 and 1, got 1.0"),
+        (nn.QuantileLoss, {"q": "median"}, "q must be a finite number, got 'median'"),
+        (nn.PoissonNLLLoss, {"eps": -1.0}, "eps must be"),
         (nn.SmoothL1Loss, {"beta": -1.0}, "beta must be a finite number of at least 0, got -1.0"),
         (nn.SmoothL1Loss, {"beta": None}, "beta must be"),
         (nn.GaussianNLLLoss, {"eps": -1e-6}, "eps must be"),

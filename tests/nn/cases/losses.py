@@ -153,6 +153,15 @@ CASES: tuple[Case, ...] = (
         kinks=(K(S([1.0, -1.0], [0.0, 0.0], reduction="sum"), [1.0, -1.0], [-1.0, 1.0]),),
         refusals=(R(lambda: F.smooth_l1_loss([1.0], [0.0], beta=-1.0), ValueError, "smooth_l1_loss", "beta", "-1.0"),),
     ),
+    loss(
+        "quantile_loss",
+        lambda a, b, q=0.5: np.where(a < b, q * (b - a), (1 - q) * (a - b)),
+        *each(u(4, 3), u(4, 3)),
+        *each(u(4, 3), u(4, 3), q=0.9),
+        peer=None,
+        kinks=(K(S([1.0], [1.0], q=0.75, reduction="sum"), [-0.25], [0.25]),),
+        refusals=(R(lambda: F.quantile_loss([1.0], [0.0], q=1.0), ValueError, "quantile_loss", "q", "1.0"),),
+    ),
     # --- distributions
     C(
         "kl_div",
