@@ -204,8 +204,6 @@ KEYWORDS: dict[Any, dict[str, str | None]] = {
 """NumPy's names for parameters that are named differently here; None if the result does not depend on one."""
 
 ADVICE: dict[Any, str] = {
-    np.linalg.eig: "for a symmetric matrix write tg.linalg.eigh(t)",
-    np.linalg.eigvals: "for a symmetric matrix write tg.linalg.eigvalsh(t)",
     np.roots: "differentiate a root r of tg.polyval(t, r) implicitly, by a step of Newton's method from its value",
     np.polydiv: "write tg.polymul and tg.polysub, or divide the values of tg.polyval",
     np.sort_complex: "complex numbers have no order; write t[np.argsort(t.data)] for an order that the values decide",
