@@ -126,6 +126,24 @@ def test_only_the_lower_triangle_of_a_hermitian_matrix_is_read():
         np.testing.assert_array_equal(np.diag(got).imag, np.zeros(3))
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.linalg.svd(a, True, False),
+        lambda a: np.linalg.svd(a, hermitian=True).S,
+        lambda a: np.linalg.pinv(a, 1e-3, True),
+        lambda a: np.linalg.qr(a, "complete").R,
+        lambda a: np.linalg.eigh(a, "u").eigenvalues,
+        lambda a: np.linalg.norm(a, None, 0, True),
+    ],
+)
+def test_numpys_options_by_position_and_keyword_under_its_names(f):
+    x = tg.Tensor([[2.0, 9.0], [1.0, 3.0]], requires_grad=True)
+    out = f(x)
+    assert out.requires_grad
+    np.testing.assert_allclose(out.data, f(x.data), rtol=1e-12)
+
+
 # --- solutions, of which both gradients use one
 
 
