@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from . import linalg
 from .engine.frames import place, user_frame
 from .engine.record import Handle
 from .engine.shapes import normalised_axis
@@ -79,12 +78,6 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 def _real_if_close(a: Any, tol: float = 100) -> Any:
     source = shaped(a, "real_if_close")
     return complexes.real(source) if np.isrealobj(np.real_if_close(array_of(source), tol)) else source
-
-
-def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    if hermitian:
-        raise TypeError("np.linalg.svd of a Tensor does not accept hermitian=; write tensorgrad.linalg.eigh(t)")
-    return linalg.svd(a, full_matrices) if compute_uv else linalg.svdvals(a)
 
 
 def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
@@ -196,7 +189,6 @@ ADAPTERS: dict[Any, Callable[..., Any]] = {
     np.full_like: _creation("full_like"),
     np.intersect1d: _intersect1d,
     np.geomspace: _spaced("geomspace"),
-    np.linalg.svd: _svd,
     np.linspace: _spaced("linspace"),
     np.logspace: _spaced("logspace"),
     np.modf: _modf,
@@ -223,8 +215,6 @@ KEYWORDS: dict[Any, dict[str, str | None]] = {
 """NumPy's names for parameters that are named differently here; None if the result does not depend on one."""
 
 ADVICE: dict[Any, str] = {
-    np.linalg.eig: "for a symmetric matrix write tg.linalg.eigh(t)",
-    np.linalg.eigvals: "for a symmetric matrix write tg.linalg.eigvalsh(t)",
     np.roots: "differentiate a root r of tg.polyval(t, r) implicitly, by a step of Newton's method from its value",
     np.polydiv: "write tg.polymul and tg.polysub, or divide the values of tg.polyval",
     np.sort_complex: "complex numbers have no order; write t[np.argsort(t.data)] for an order that the values decide",

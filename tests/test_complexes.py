@@ -26,6 +26,10 @@ def hermitian(xp, a):
     return a + xp.conj(xp.swapaxes(a, -1, -2))
 
 
+def squared(xp, a):
+    return xp.matmul(a, xp.conj(xp.swapaxes(a, -1, -2)))
+
+
 def projected(xp, a):
     vectors = xp.linalg.eigh(hermitian(xp, a))[1][:, :2]
     return xp.matmul(xp.matmul(vectors, xp.conj(xp.swapaxes(vectors, -1, -2))), a)[:, :1]
@@ -64,8 +68,22 @@ LOSSES = {
         xp.abs(xp.linalg.eigvals(xp.real(xp.matmul(z, w)))) ** 3 + xp.abs(spectral(xp, xp.imag(xp.matmul(z, w)))) ** 2
     ),
     "a pseudo-inverse": lambda xp, z, w: xp.sum(xp.abs(xp.linalg.pinv(z) * w) ** 2),
+    "a Cholesky factor": lambda xp, z, w: xp.sum(xp.real(xp.linalg.cholesky(squared(xp, z)) ** 2 * xp.matmul(z, w))),
+    "a QR factorisation": lambda xp, z, w: xp.sum(
+        xp.abs(xp.linalg.qr(w)[0] + xp.swapaxes(z, -1, -2)) ** 2 + xp.real(xp.sum(xp.linalg.qr(z)[1] ** 2))
+    ),
+    "a determinant": lambda xp, z, w: (
+        xp.real(xp.linalg.slogdet(xp.matmul(z, w))[0] * z[0, 0]) * xp.linalg.slogdet(squared(xp, z) + z[:, :3])[1]
+    ),
+    "least squares": lambda xp, z, w: xp.sum(
+        xp.abs(xp.linalg.lstsq(w, xp.swapaxes(z, -1, -2))[0] + xp.linalg.lstsq(z, xp.matmul(z, w))[0][:3]) ** 2
+    ),
     "a cut spectrum": lambda xp, z, w: xp.sum(xp.fft.irfft2(xp.fft.fftn(z, (4, 7)) * z[0, 0]) * xp.real(z)[0, 0]),
 }
+
+
+def listed(result):
+    return list(result) if isinstance(result, list | tuple) else [result]
 
 
 def gradients(name, z, w):
@@ -134,9 +152,11 @@ def test_single_precision_stays(case, create_graph):
     single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
     for sample in case.samples:
         leaves = [tg.Tensor(a, dtype=single[a.dtype], requires_grad=True) for a in sample.arrays]
-        out = sample.apply(case.op, leaves)
-        assert out.dtype == single[sample.apply(case.op, list(map(tg.Tensor, sample.arrays))).dtype]
-        out.backward(np.ones_like(out.data), create_graph=create_graph)
+        wide = listed(sample.apply(case.op, list(map(tg.Tensor, sample.arrays))))
+        for out, want in zip(listed(sample.apply(case.op, leaves)), wide, strict=True):
+            assert out.dtype == single[want.dtype]
+            if out.requires_grad:
+                out.backward(np.ones_like(out.data), create_graph=create_graph, retain_graph=True)
         assert all(leaf.grad.dtype == leaf.dtype for leaf in leaves)
 
 

@@ -65,6 +65,21 @@ def test_the_gradients_are_computed_together_and_only_what_is_needed():
     tg.grad(lambda a: ratio(a, b).sum())(X)
 
 
+def test_a_repair_of_one_gradient_leaves_the_others_alone():
+    @tg.differentiable
+    def f(x, y):
+        return x * y + x * x
+
+    @f.backward
+    def _(g, x, y, out):
+        return g * (y + 2 * x), g * x
+
+    x, y = (tg.Tensor(a, requires_grad=True) for a in ([np.inf, 4.0], [1.0, 3.0]))
+    f(x, y).backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad, [np.inf, 11])
+    np.testing.assert_array_equal(y.grad, [np.inf, 4])
+
+
 def test_float32_stays():
     x = tg.Tensor(X, dtype=np.float32, requires_grad=True)
     out = ratio(x, Y.astype(np.float32))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..engine.graph import Rule
+from ..engine.shared import Shared
 
 __all__ = ["Joint"]
 
@@ -25,9 +23,9 @@ class Joint:
     """
 
     def __init__(self, compute: Callable[[Any, tuple[Any, ...]], list[Any]], *, result: bool) -> None:
-        self._compute = compute
         self._result = result
-        self._found: dict[int, tuple[Callable[[], Any], dict[int, Any]]] = {}  # by thread: g, and gradients by input
+        # Gradients by input, those that are not None.
+        self._found = Shared(lambda xp, g, *saved: {i: r for i, r in enumerate(compute(g, saved)) if r is not None})
 
     def rules(self, count: int) -> list[Rule]:
         """The rules for ``count`` inputs."""
@@ -35,25 +33,19 @@ class Joint:
 
     def _rule(self, i: int) -> Rule:
         def d_input(xp: Any, g: Any, *xs: Any) -> Any:
-            return self._gradient(i, g, xs)
+            return self._gradient(i, xp, g, xs)
 
         def d_input_by_result(xp: Any, g: Any, *all: Any) -> Any:
-            return self._gradient(i, g, all)
+            return self._gradient(i, xp, g, all)
 
         return d_input_by_result if self._result else d_input
 
-    def _gradient(self, i: int, g: Any, saved: tuple[Any, ...]) -> Any:
-        found, thread = self._found, threading.get_ident()
-        known = found.get(thread)
-        if known is None or known[0]() is not g or i not in known[1]:
-            gradients = {k: r for k, r in enumerate(self._compute(g, saved)) if r is not None}
-            try:
-                # No Python code runs in the callback, where Ctrl-C would be lost.
-                alive: Callable[[], Any] = weakref.ref(g, partial(found.pop, thread))
-            except TypeError:  # a NumPy scalar
-                alive = lambda: g  # noqa: E731
-            known = found[thread] = (alive, gradients)
-        gradient = known[1].pop(i)
-        if not known[1]:
-            found.pop(thread, None)
+    def _gradient(self, i: int, xp: Any, g: Any, saved: tuple[Any, ...]) -> Any:
+        gradients = self._found.kept(xp, g, *saved)
+        if i not in gradients:  # it has been asked for before
+            self._found.forget()
+            gradients = self._found.kept(xp, g, *saved)
+        gradient = gradients.pop(i)
+        if not gradients:
+            self._found.forget()
         return gradient

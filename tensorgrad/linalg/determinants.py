@@ -9,11 +9,11 @@ import numpy as np
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import array_of, indivisible
-from ..ops import indexing
+from ..ops import complexes, indexing
 from ..ops.reducing import wide
 from ..ops.views import no_gradient
 from .lapack import determinant, factored, inverse, log_determinant
-from .matrices import diagonal, narrowed, real_only, square, transposed
+from .matrices import diagonal, narrowed, square, transposed
 
 __all__ = ["SlogdetResult", "det", "slogdet"]
 
@@ -49,15 +49,16 @@ class SlogdetResult(NamedTuple):
 def slogdet(x: TensorLike, /) -> SlogdetResult:
     """Signs of determinants, and logarithms of their absolute values, which neither overflow nor underflow.
 
-    The sign has a gradient of 0. For a singular matrix the logarithm is -inf and its gradient infinite (or NaN), and
-    ``sign * exp(logabsdet)`` has none of the derivatives of the determinant: write ``det(x)`` for those. Raises
-    ShapeError if the matrices are not square, DTypeError for complex numbers.
+    The sign of a complex determinant is a complex number of absolute value 1; that of a real one has a gradient of 0.
+    For a singular matrix the logarithm is -inf and its gradient infinite (or NaN), and ``sign * exp(logabsdet)`` has
+    none of the derivatives of the determinant: write ``det(x)`` for those. Raises ShapeError if the matrices are not
+    square.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.slogdet([[2.0, 0.0], [0.0, -4.0]]).sign
     Tensor(-1., dtype=float64)
     """
-    source = real_only(square(x, "slogdet"), "slogdet")
+    source = square(x, "slogdet")
     lu = factored(wide(array_of(source)))
 
     # One node holds both results side by side.
@@ -65,13 +66,20 @@ def slogdet(x: TensorLike, /) -> SlogdetResult:
         return narrowed(np.stack(tuple(log_determinant(lu)), axis=-1), a)
 
     def d_x(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-        g, x = wide(g)[..., 1:, None], wide(x)
+        g, x = wide(g), wide(x)
+        slope = size = g[..., 1:, None]
         singular = out[..., 1:, None] == -np.inf
-        infinite = xp.where(g == 0, 0, g * np.inf)
-        return xp.where(singular, infinite, g * transposed(xp, _inverse_unless(xp, singular, x, y)))
+        if x.dtype.kind == "c":  # the sign turns by the imaginary part of trace(inv(x) @ dx)
+            size = xp.real(size)
+            slope = size + 1j * xp.imag(g[..., :1, None] * wide(out)[..., :1, None])
+        infinite = xp.where(size == 0, 0, size * np.inf)
+        return xp.where(singular, infinite, slope * transposed(xp, _inverse_unless(xp, singular, x, y)))
 
     packed = record("slogdet", forward, (source, lu), (d_x, no_gradient))
-    return SlogdetResult(indexing.getitem(packed, (..., 0)), indexing.getitem(packed, (..., 1)))
+    logabsdet: Any = indexing.getitem(packed, (..., 1))
+    if source.dtype.kind == "c":
+        logabsdet = complexes.real(logabsdet)
+    return SlogdetResult(indexing.getitem(packed, (..., 0)), logabsdet)
 
 
 def _inverse_unless(xp: Any, singular: Any, x: Any, lu: Any) -> Any:
@@ -122,8 +130,8 @@ def _inverses(a: Any, lu: Any) -> tuple[Any, Any, Any]:
     """Determinants, inverses, and a mask of inaccurate ones (where the inverse is meaningless)."""
     size = determinant(lu)[..., None, None]
     inverted = _inverse_of(size == 0, a, lu)
-    lengths = [np.sqrt(np.sum(np.square(np.abs(m)), axis=(-2, -1), keepdims=True)) for m in (a, inverted)]
-    accurate = lengths[0] * lengths[1] < np.finfo(a.dtype).eps ** -0.25
+    squares = [np.sum(np.real(np.vecdot(m, m)), axis=-1)[..., None, None] for m in (a, inverted)]
+    accurate = squares[0] * squares[1] < np.finfo(a.dtype).eps ** -0.5
     return size, inverted, (size == 0) | ~accurate
 
 

@@ -258,17 +258,25 @@ def cond(x: TensorLike, /, p: float | str | None = None) -> Tensor:
     return arithmetic.multiply(matrix_norm(source, ord=order), matrix_norm(inv(source), ord=order))
 
 
-def matrix_rank(x: TensorLike, /, tol: float | None = None, *, rtol: float | None = None) -> Any:
+def matrix_rank(
+    x: TensorLike, /, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None
+) -> Any:
     """Number of singular values of matrices (..., m, n) larger than ``tol``: integers, as a plain array.
 
     ``rtol`` is ``tol`` divided by the largest singular value. None takes NumPy's default, the longer side times the
-    machine epsilon.
+    machine epsilon. With ``hermitian``, x is symmetric or Hermitian, and only its lower triangle is read. The rank of a
+    vector or a number is 1, or 0 if it is zero.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.matrix_rank([[1.0, 2.0], [2.0, 4.0]])
     array(1)
     """
-    source = matrices(x, "matrix_rank")
-    return record(
-        "matrix_rank", lambda a: np.linalg.matrix_rank(wide(a), tol, rtol=rtol), (source,), (no_gradient,)
-    ).data
+    source = shaped(x, "matrix_rank")
+    vector = len(source.shape) < 2
+    if hermitian and not vector:
+        source = square(source, "matrix_rank")
+
+    def forward(a: Any) -> Any:
+        return np.any(a != 0).astype(int) if vector else np.linalg.matrix_rank(wide(a), tol, hermitian, rtol=rtol)
+
+    return record("matrix_rank", forward, (source,), (no_gradient,)).data

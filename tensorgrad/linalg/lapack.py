@@ -1,4 +1,4 @@
-"""Triangular solutions and LU factorisations of arrays: SciPy's BLAS and LAPACK for large matrices, if it is installed.
+"""Triangular solutions, Cholesky and LU factorisations of arrays, for large matrices with SciPy's BLAS and LAPACK.
 
 NumPy has only the general ``solve`` and ``inv``, which factor their matrix anew at each call. Everything here has a
 second path on NumPy alone: for small matrices, where a stack in one call is quicker, for arrays of other classes, and
@@ -7,7 +7,6 @@ where there is no SciPy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from math import prod
 from typing import Any
@@ -17,7 +16,16 @@ import numpy as np
 from ..engine.staging import indivisible
 from .matrices import diagonal, triangle
 
-__all__ = ["determinant", "factored", "inverse", "is_factored", "log_determinant", "solution", "substituted"]
+__all__ = [
+    "cholesky_factor",
+    "determinant",
+    "factored",
+    "inverse",
+    "is_factored",
+    "log_determinant",
+    "solution",
+    "substituted",
+]
 
 _LARGE = 48  # rows from which on a call of SciPy for each matrix is quicker than one of NumPy for a stack
 _BLOCK = 64  # rows of a triangle that are solved at once; matrix products connect the blocks
@@ -71,46 +79,72 @@ def substituted(a: Any, b: Any, lower: bool, unit: bool) -> Any:
         if not unit and not np.all(np.diagonal(a, 0, -2, -1)):
             raise np.linalg.LinAlgError("Singular matrix")
         return _stacked(lambda a, b: _in_place(a, np.array(b, order="C"), lower, unit), a, b)
-    a = np.where(triangle(a, lower, unit), a, 0)
+    a = np.where(triangle(a.shape[-1], a, lower, unit), a, 0)
     if unit:
         a = a + diagonal(a.shape[-1], a)
+    return _by_halves(a, b, lower)
+
+
+def _halves(n: int, lower: bool) -> tuple[slice, slice]:
+    """The half of n unknowns to solve for first, and the other one."""
+    halves = slice(0, n // 2), slice(n // 2, n)
+    return halves if lower else halves[::-1]
+
+
+def _by_halves(a: Any, b: Any, lower: bool) -> Any:
+    """The solutions by products of matrices, which are quicker than solutions."""
     if a.shape[-1] <= _BLOCK:
         return np.linalg.solve(a, b)
-    known = None
-    for rows, others in _blocks(a.shape[-1], lower):
-        rest = b[..., rows, :]
-        if known is not None:
-            rest = rest - np.matmul(a[..., rows, others], known)
-        part = np.linalg.solve(a[..., rows, rows], rest)
-        known = part if known is None else np.concatenate([known, part] if lower else [part, known], axis=-2)
-    return known
-
-
-def _blocks(n: int, lower: bool) -> Iterator[tuple[slice, slice]]:
-    """Which rows to solve for at once, and which are known by then: products of matrices are quicker than solutions."""
-    for start in range(0, n, _BLOCK) if lower else reversed(range(0, n, _BLOCK)):
-        stop = min(start + _BLOCK, n)
-        yield slice(start, stop), slice(0, start) if lower else slice(stop, n)
+    first, last = _halves(a.shape[-1], lower)
+    known = _by_halves(a[..., first, first], b[..., first, :], lower)
+    rest = b[..., last, :] - np.matmul(a[..., last, first], known)
+    rest = _by_halves(a[..., last, last], rest, lower)
+    return np.concatenate([known, rest] if lower else [rest, known], axis=-2)
 
 
 def _in_place(a: Any, x: Any, lower: bool, unit: bool) -> Any:
-    """The solution for one triangle, written over the right-hand sides x, which lie in rows."""
-    if x.shape[1] < _BLOCK:
-        return _trsm(a, x, lower, unit)
-    for rows, known in _blocks(len(a), lower):
-        if known.start < known.stop:
-            x[rows] -= np.matmul(a[rows, known], x[known])
-        x[rows] = _trsm(a[rows, rows], x[rows], lower, unit)
+    """The solution for one triangle, written over the right-hand sides x, a C-contiguous array."""
+    assert x.flags.c_contiguous  # of another one, BLAS would get a copy
+    if len(a) > _BLOCK and x.shape[1] >= _BLOCK:
+        first, last = _halves(len(a), lower)
+        _in_place(a[first, first], x[first], lower, unit)
+        _routine("gemm", a.dtype)(-1.0, x[first].T, a[last, first].T, 1.0, x[last].T, overwrite_c=True)
+        _in_place(a[last, last], x[last], lower, unit)
+        return x
+    # BLAS takes Fortran order. Without a copy, x.T @ a.T = b.T is solved, unless x is a single column.
+    solve = _routine("trsm", a.dtype)
+    columns = bool(a.flags.f_contiguous)
+    known = a if columns else a.T
+    if x.shape[1] == 1:
+        solve(1.0, known, x, side=0, lower=lower == columns, trans_a=not columns, diag=unit, overwrite_b=True)
+    else:
+        solve(1.0, known, x.T, side=1, lower=lower == columns, trans_a=columns, diag=unit, overwrite_b=True)
     return x
 
 
-def _trsm(a: Any, x: Any, lower: bool, unit: bool) -> Any:
-    # BLAS takes columns, which are NumPy's rows: x.T @ a.T = b.T needs no copy.
-    columns = a.flags.f_contiguous
-    solve = _routine("trsm", a.dtype)
-    return solve(
-        1.0, a if columns else a.T, x.T, side=1, lower=lower == columns, trans_a=columns, diag=unit, overwrite_b=True
-    ).T
+# --- Cholesky factorisations ----------------------------------------------------------------------------
+
+
+@indivisible
+def cholesky_factor(a: Any) -> Any:
+    """The lower triangles L of ``a = L @ L.conj().T``, of which only the lower triangle is read.
+
+    Raises LinAlgError if a matrix is not positive definite.
+
+    >>> cholesky_factor(np.array([[4.0, 9.0], [2.0, 5.0]])).tolist()
+    [[2.0, 0.0], [1.0, 2.0]]
+    """
+    if not _by_scipy(a):
+        return np.linalg.cholesky(a)
+    factor = _routine("potrf", a.dtype)
+
+    def one(a: Any) -> Any:
+        upper, failed = factor(a.T)  # rows are LAPACK's columns
+        if failed:
+            raise np.linalg.LinAlgError("Matrix is not positive definite")
+        return upper.T
+
+    return _stacked(one, a)
 
 
 # --- LU factorisations ----------------------------------------------------------------------------------
@@ -144,10 +178,8 @@ def _factored(a: Any) -> Any:
 
 def _order(lu: Any) -> Any:
     """The rows of the factored matrix in the order of L U."""
-    order = list(range(lu.shape[-1]))
-    for i, j in enumerate(lu[-1].real.astype(int).tolist()):
-        order[i], order[j] = order[j], order[i]
-    return np.array(order)
+    order = np.arange(lu.shape[-1], dtype=lu.dtype)[:, None]
+    return _routine("laswp", lu.dtype)(order, lu[-1].real.astype(np.intc))[:, 0].real.astype(np.intp)
 
 
 @indivisible
@@ -170,7 +202,7 @@ def solution(lu: Any, b: Any, back: bool) -> Any:
     def one(lu: Any, b: Any) -> Any:
         order, lu = _order(lu), lu[:-1]
         if back:
-            x = _in_place(lu.T, b[order], lower=True, unit=True)
+            x = _in_place(lu.T, np.ascontiguousarray(b[order]), lower=True, unit=True)
             return _in_place(lu.T, x, lower=False, unit=False)
         x = _in_place(lu, np.array(b, order="C"), lower=True, unit=False)
         return _in_place(lu, x, lower=False, unit=True)[np.argsort(order)]

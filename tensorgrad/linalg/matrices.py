@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import arange_like
 from ..engine.staging import indivisible
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
+from ..ops import axes, complexes, selection
 from ..ops.reducing import narrow, wide
 from ..ops.views import shaped
 
 __all__ = [
+    "OPERATIONS",
     "adjoint",
-    "below",
     "conjugate",
     "diagonal",
     "guarded",
     "matrices",
+    "mirrored",
     "mixed",
     "narrowed",
-    "real_only",
+    "one_triangle",
+    "over_gaps",
+    "real_part",
     "square",
     "transposed",
     "triangle",
 ]
+
+# The ``xp`` with which the functions below are operations.
+OPERATIONS = SimpleNamespace(conj=complexes.conj, real=complexes.real, swapaxes=axes.swapaxes, where=selection.where)
 
 _DIVERGED = "could not be decomposed by LAPACK; does it contain a NaN or an infinity?"
 
@@ -60,16 +68,6 @@ def square(value: Any, op: str) -> Any:
     return x
 
 
-def real_only(x: Any, op: str) -> Any:
-    """The operand. Raises DTypeError if it is complex."""
-    if x.dtype.kind == "c":
-        raise DTypeError(
-            f"{op}: got {x.dtype}, expected real numbers: for complex ones the result is not an analytic function, and "
-            f"tensorgrad has no rule for it; write np.linalg.{op}(x.data) for the values without history"
-        )
-    return x
-
-
 def narrowed(result: Any, *operands: Any) -> Any:
     """Cast a result computed with ``wide`` back to float16 if all operands were: LAPACK does not support it.
 
@@ -82,35 +80,29 @@ def narrowed(result: Any, *operands: Any) -> Any:
 # --- masks ----------------------------------------------------------------------------------------------
 
 
+def _numbers(n: int, like: Any) -> Any:
+    return arange_like(n, like).astype(np.int32)  # which are compared in half the time of int64
+
+
 def diagonal(n: int, like: Any) -> Any:
     """A mask of the diagonal of an n by n matrix, of the same class of array as ``like``.
 
     >>> diagonal(2, np.zeros(1)).tolist()
     [[True, False], [False, True]]
     """
-    i = arange_like(n, like)
+    i = _numbers(n, like)
     return i[:, None] == i
 
 
-def below(n: int, like: Any) -> Any:
-    """A mask of the elements below the diagonal.
+def triangle(n: int, like: Any, lower: bool, strict: bool = False) -> Any:
+    """A mask of one triangle of an n by n matrix, with its diagonal unless ``strict``.
 
-    >>> below(2, np.zeros(1)).tolist()
-    [[False, False], [True, False]]
+    >>> triangle(2, np.zeros(1), lower=True).tolist()
+    [[True, False], [True, True]]
     """
-    i = arange_like(n, like)
-    return i[:, None] > i
-
-
-def triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
-    """A mask of the elements that a triangular solution reads.
-
-    >>> triangle(np.zeros((2, 2)), lower=True, unit_diagonal=True).tolist()
-    [[False, False], [True, False]]
-    """
-    i = arange_like(a.shape[-1], a)
+    i = _numbers(n, like)
     rows, columns = (i[:, None], i) if lower else (i, i[:, None])
-    return rows > columns if unit_diagonal else rows >= columns
+    return rows > columns if strict else rows >= columns
 
 
 def transposed(xp: Any, x: Any) -> Any:
@@ -138,6 +130,59 @@ def adjoint(xp: Any, x: Any) -> Any:
     [[-1j], [(2-0j)]]
     """
     return conjugate(xp, transposed(xp, x))
+
+
+# --- what several rules compute ----------------------------------------------------------------------------
+
+
+def one_triangle(xp: Any, symmetric: Any, lower: bool) -> Any:
+    """The gradient for one triangle, from that for a symmetric or Hermitian matrix: the strict one counts twice.
+
+    >>> one_triangle(np, np.ones((2, 2)), lower=True).tolist()
+    [[1.0, 0.0], [2.0, 1.0]]
+    """
+    n = symmetric.shape[-1]
+    if symmetric.dtype.kind == "c":  # the imaginary part of the diagonal is not read
+        symmetric = xp.where(diagonal(n, symmetric), xp.real(symmetric), symmetric)
+    read, strictly = (triangle(n, symmetric, lower, strict) for strict in (False, True))
+    return xp.where(read, symmetric, 0) + xp.where(strictly, symmetric, 0)
+
+
+def mirrored(xp: Any, lower: Any) -> Any:
+    """The symmetric or Hermitian matrices with this lower triangle.
+
+    >>> mirrored(np, np.array([[1.0, 9.0], [2.0, 3.0]])).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+    """
+    n = lower.shape[-1]
+    result = xp.where(triangle(n, lower, lower=True), lower, adjoint(xp, lower))
+    return xp.where(diagonal(n, lower), xp.real(lower), result) if lower.dtype.kind == "c" else result
+
+
+def real_part(xp: Any, x: Any) -> Any:
+    """What is real, out of an array that may also hold complex vectors.
+
+    >>> real_part(np, np.array([2 + 0j])).tolist()
+    [2.0]
+    """
+    return xp.real(x) if x.dtype.kind == "c" else x
+
+
+def over_gaps(xp: Any, turned: Any, gaps: Any, cotangents: tuple[Any, ...], sums: Any = None) -> Any:
+    """Divide by the gaps between values; 0 on the diagonal, and where gap and cotangents of the vectors are all 0.
+
+    For singular values it divides by their sums as well: the difference of the squares could overflow.
+
+    >>> over_gaps(np, np.ones((2, 2)), np.array([[0.0, 2.0], [-2.0, 0.0]]), ()).tolist()
+    [[0.0, 0.5], [-0.5, 0.0]]
+    """
+    rest = gaps == 0
+    for c in cotangents:
+        rest = rest & (c == 0) & (transposed(xp, c) == 0)
+    rest = rest | diagonal(gaps.shape[-1], gaps)
+    if sums is not None:
+        turned = turned / xp.where(rest, 1, sums)
+    return xp.where(rest, 0, turned / xp.where(rest, 1, gaps))
 
 
 # --- errors ---------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def matrix_norm(x: TensorLike, /, *, keepdims: bool = False, ord: float | str | 
     )
 
 
-def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def norm(x: TensorLike, /, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors along one axis (see :func:`vector_norm`), or of matrices along two (:func:`matrix_norm`).
 
     ``axis=None`` takes all axes, one or two; with ``ord=None`` any number, for the norm of all elements as one vector.
@@ -93,7 +93,7 @@ def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: fl
         if ord == "nuc":  # abs gives a value of exactly zero a gradient of 0, so the gradient at zero is 0
             result = reductions.sum(arithmetic.abs(values), axis=-1)
         else:
-            result = (reductions.max if ord == 2 else reductions.min)(arithmetic.abs(values), axis=-1)
+            result = (_max if ord == 2 else reductions.min)(arithmetic.abs(values), axis=-1)
         if keepdims:
             result = shaping.expand_dims(result, axes)
         return result
@@ -101,8 +101,15 @@ def _matrix_norm(op: str, x: Any, axes: tuple[int, ...], keepdims: bool, ord: fl
         raise ValueError(f"{op}: ord of a matrix must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
     inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
     sums = reductions.sum(arithmetic.abs(x), axis=inner, keepdims=True)
-    result = (reductions.max if ord in (1, np.inf) else reductions.min)(sums, axis=outer, keepdims=True)
+    result = (_max if ord in (1, np.inf) else reductions.min)(sums, axis=outer, keepdims=True)
     return result if keepdims else shaping.squeeze(result, axis=axes)
+
+
+def _max(sizes: Any, axis: Axis, keepdims: bool = False) -> Tensor:
+    """The largest size; 0 if there is none."""
+    axes = normalised_axes(axis, len(sizes.shape), "max")
+    largest = reductions.max if all(sizes.shape[a] for a in axes) else reductions.sum
+    return largest(sizes, axis=axis, keepdims=keepdims)
 
 
 def _count(op: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
@@ -118,7 +125,7 @@ def _p_norm(op: str, x: Any, axis: Axis, keepdims: bool, ord: Any) -> Tensor:
     if isinstance(ord, str):
         raise ValueError(f"{op}: ord of a vector must be a number, got {ord!r}")
     if ord == np.inf:
-        return reductions.max(arithmetic.abs(x), axis=axis, keepdims=keepdims)
+        return _max(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == -np.inf:
         return reductions.min(arithmetic.abs(x), axis=axis, keepdims=keepdims)
     if ord == 1:

@@ -9,22 +9,25 @@ import numpy as np
 
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes
+from ..engine.shared import Shared
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
-from ..ops import arithmetic, indexing, products, reductions, shaping
+from ..ops import arithmetic, complexes, indexing, products, reductions, shaping
 from ..ops.axes import moveaxis
 from ..ops.reducing import wide
 from ..ops.views import no_gradient, shaped
 from .lapack import factored, inverse, solution, substituted
 from .matrices import (
+    OPERATIONS,
     adjoint,
     conjugate,
     diagonal,
     guarded,
     matrices,
+    mirrored,
     mixed,
     narrowed,
-    real_only,
+    real_part,
     square,
     transposed,
     triangle,
@@ -52,9 +55,15 @@ def _equations(op: str, a: TensorLike, b: TensorLike) -> tuple[Any, Any, bool]:
     return x, y, vector
 
 
-def _outer(xp: Any, h: Any, out: Any, vector: bool) -> Any:
-    """Outer products of the negative gradients for b and the solutions: the gradient for a."""
-    return h[..., :, None] * out[..., None, :] if vector else xp.matmul(h, transposed(xp, out))
+def _outer(xp: Any, left: Any, right: Any) -> Any:
+    """The products of matrices with transposed ones; those of single columns are outer products."""
+    right = transposed(xp, right)
+    return left * right if left.shape[-1] == 1 else xp.matmul(left, right)
+
+
+def _columns(array: Any, vector: bool) -> Any:
+    """Right-hand sides or solutions as matrices, if they are one vector."""
+    return array[..., None] if vector else array
 
 
 def _by_factors(a: Any, lu: Any, b: Any, back: bool) -> Any:
@@ -86,19 +95,24 @@ def _recorded(a: Any, b: Any, lu: Any, vector: bool, back: bool) -> Tensor:
 
     def forward(a: Any, b: Any, lu: Any) -> Any:
         w, r = mixed(a, b)
-        if vector:
-            return narrowed(_solve(w, lu, r[..., None], back)[..., 0], a, b)
-        return narrowed(_solve(w, lu, r, back), a, b)
+        x = _solve(w, lu, _columns(r, vector), back)
+        return narrowed(x[..., 0] if vector else x, a, b)
 
-    def d_b(xp: Any, g: Any, x: Any, z: Any) -> Any:
-        x, g = wide(x), wide(g)[..., None] if vector else wide(g)
-        tensors = isinstance(x, Handle) or isinstance(g, Handle)
-        result = _recorded(x, g, z, False, not back) if tensors else _solve(x, z, g, not back)
-        return result[..., 0] if vector else result
+    def transposed_solution(xp: Any, g: Any, x: Any, z: Any) -> Any:
+        x, g = wide(x), _columns(wide(g), vector)
+        if isinstance(x, Handle) or isinstance(g, Handle):
+            return _recorded(x, g, z, False, not back)
+        return _solve(x, z, g, not back)
+
+    both = Shared(transposed_solution)
 
     def d_a(xp: Any, g: Any, x: Any, z: Any, out: Any) -> Any:
-        h, out = -d_b(xp, g, x, z), wide(out)
-        return _outer(xp, out, h, vector) if back else _outer(xp, h, out, vector)
+        h, out = both.kept(xp, g, x, z), _columns(wide(out), vector)
+        return _outer(xp, out, -h) if back else _outer(xp, -h, out)
+
+    def d_b(xp: Any, g: Any, x: Any, z: Any) -> Any:
+        h = both.taken(xp, g, x, z)
+        return h[..., 0] if vector else h
 
     return record("solve", forward, (a, b, lu), (d_a, d_b, no_gradient))
 
@@ -156,18 +170,21 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
 
     def forward(a: Any, b: Any) -> Any:
         w, r = mixed(a, b)
-        if vector:
-            return narrowed(solved_triangle(w, r[..., None], lower, unit_diagonal)[..., 0], a, b)
-        return narrowed(solved_triangle(w, r, lower, unit_diagonal), a, b)
+        x = solved_triangle(w, _columns(r, vector), lower, unit_diagonal)
+        return narrowed(x[..., 0] if vector else x, a, b)
 
-    def d_b(xp: Any, g: Any, x: Any) -> Any:
-        back, g = transposed(xp, wide(x)), wide(g)
-        if vector:
-            return solved_triangle(back, g[..., None], not lower, unit_diagonal)[..., 0]
-        return solved_triangle(back, g, not lower, unit_diagonal)
+    def transposed_solution(xp: Any, g: Any, x: Any) -> Any:
+        return solved_triangle(transposed(xp, wide(x)), _columns(wide(g), vector), not lower, unit_diagonal)
+
+    both = Shared(transposed_solution)
 
     def d_a(xp: Any, g: Any, x: Any, out: Any) -> Any:
-        return xp.where(triangle(x, lower, unit_diagonal), _outer(xp, -d_b(xp, g, x), wide(out), vector), 0)
+        outer = _outer(xp, -both.kept(xp, g, x), _columns(wide(out), vector))
+        return xp.where(triangle(x.shape[-1], x, lower, unit_diagonal), outer, 0)
+
+    def d_b(xp: Any, g: Any, x: Any) -> Any:
+        h = both.taken(xp, g, x)
+        return h[..., 0] if vector else h
 
     return record("solve_triangular", forward, (x, y), (d_a, d_b))
 
@@ -175,27 +192,28 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
 # --- least squares --------------------------------------------------------------------------------------
 
 
-_pinv = guarded("pinv", np.linalg.pinv)
+_pinv = guarded("pinv", lambda a, rcond, hermitian: np.linalg.pinv(a, rcond, hermitian))
 
 
-def pinv(x: TensorLike, /, rcond: float | None = None, *, rtol: float | None = None) -> Tensor:
+def pinv(x: TensorLike, /, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices (..., m, n): (..., n, m).
 
     Singular values up to ``rcond`` times the largest count as zero; None is NumPy's default. ``rtol`` is the array API
-    standard's word for ``rcond``. The gradient is that among matrices of the same rank (Golub and Pereyra 1973): where
-    the rank can change, there is none.
+    standard's word for ``rcond``. With ``hermitian``, x is symmetric or Hermitian, and only its lower triangle is read.
+    The gradient is that among matrices of the same rank (Golub and Pereyra 1973): where the rank can change, there is
+    none.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.pinv([[2.0], [0.0]])
     Tensor([[0.5, 0. ]], dtype=float64)
     """
     source = matrices(x, "pinv")
+    if hermitian:
+        source = mirrored(OPERATIONS, square(source, "pinv"))
     if rcond is None:
         rcond = rtol
     elif rtol is not None:
         raise TypeError("pinv: rtol= is rcond= in the array API standard; give one of them")
-    # One cutoff, or one for each matrix.
-    more = () if rcond is None else (rcond,)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         g, x, p = conjugate(xp, wide(g)), wide(x), wide(out)
@@ -207,7 +225,7 @@ def pinv(x: TensorLike, /, rcond: float | None = None, *, rtol: float | None = N
         right = right - xp.matmul(right, xp.matmul(p, x))
         return conjugate(xp, left + right - xp.matmul(xp.matmul(back, g), back))
 
-    return record("pinv", lambda a: narrowed(_pinv(wide(a), *more), a), (source,), (d_x,))
+    return record("pinv", lambda a: narrowed(_pinv(wide(a), rcond, hermitian), a), (source,), (d_x,))
 
 
 class LstsqResult(NamedTuple):
@@ -225,18 +243,17 @@ def _lstsq(a: Any, b: Any, rcond: float | None) -> Any:
 
 
 def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqResult:
-    """The x of least norm that minimises ``sum((b - a @ x)**2)``: a is (m, n), b is (m,) or (m, k).
+    """The x of least norm that minimises ``sum(abs(b - a @ x)**2)``: a is (m, n), b is (m,) or (m, k).
 
     Returns the solution, the remaining sums of squares (if m > n and the rank is n), and, without gradient, the rank
     and the singular values of a. The gradient is right if a has full rank (Golub and Pereyra 1973); otherwise there
-    is none, and the result holds only among matrices of the same rank. Raises ShapeError if the lengths differ,
-    DTypeError for complex numbers.
+    is none, and the result holds only among matrices of the same rank. Raises ShapeError if the lengths differ.
 
     >>> import tensorgrad as tg
     >>> tg.linalg.lstsq([[1.0], [1.0]], [1.0, 2.0]).solution
     Tensor([1.5], dtype=float64)
     """
-    x, y = real_only(shaped(a, "lstsq"), "lstsq"), real_only(shaped(b, "lstsq"), "lstsq")
+    x, y = shaped(a, "lstsq"), shaped(b, "lstsq")
     if len(x.shape) != 2 or len(y.shape) not in (1, 2) or x.shape[0] != y.shape[0]:
         raise ShapeError(
             f"lstsq: shapes {x.shape} and {y.shape} do not match, expected (m, n) and (m,) or (m, k); "
@@ -254,24 +271,25 @@ def lstsq(a: TensorLike, b: TensorLike, /, rcond: float | None = None) -> LstsqR
         return xp.matmul(transposed(xp, xp.linalg.pinv(wide(x))), wide(g))
 
     def d_a(xp: Any, g: Any, x: Any, y: Any, out: Any) -> Any:
-        g, x, y, out = mixed(g, x, y, out)
+        g, x, y, out = mixed(conjugate(xp, g), x, y, out)
         if vector:
             g, y, out = g[:, None], y[:, None], out[:, None]
         p = xp.linalg.pinv(x)
-        back = transposed(xp, p)
+        back = adjoint(xp, p)
         h = xp.matmul(back, g)
-        left = xp.matmul(y - xp.matmul(x, out), transposed(xp, xp.matmul(p, h)))
-        right = xp.matmul(xp.matmul(back, out), transposed(xp, g - xp.matmul(transposed(xp, x), h)))
-        return left + right - xp.matmul(h, transposed(xp, out))
+        left = xp.matmul(y - xp.matmul(x, out), adjoint(xp, xp.matmul(p, h)))
+        right = xp.matmul(xp.matmul(back, out), adjoint(xp, g - xp.matmul(adjoint(xp, x), h)))
+        return conjugate(xp, left + right - xp.matmul(h, adjoint(xp, out)))
 
     solution = record("lstsq", forward, (x, y), (d_a, d_b))
     rank, values = found
     if x.shape[0] > x.shape[1] and _full(rank, x.shape[1]):
-        residuals = reductions.sum(
-            arithmetic.square(arithmetic.subtract(y, products.matmul(x, solution))), axis=0, keepdims=vector
-        )
+        rest = arithmetic.subtract(y, products.matmul(x, solution))
+        is_complex = rest.dtype.kind == "c"
+        squares: Any = complexes.real(rest * complexes.conj(rest)) if is_complex else arithmetic.square(rest)
+        residuals = reductions.sum(squares, axis=0, keepdims=vector)
     else:
-        residuals = shaping.reshape(indexing.getitem(solution, slice(0, 0)), (0,))
+        residuals = shaping.reshape(real_part(complexes, indexing.getitem(solution, slice(0, 0))), (0,))
     return LstsqResult(solution, residuals, rank, values)
 
 

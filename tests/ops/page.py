@@ -161,15 +161,14 @@ def orders_text(case: Case) -> str:
 
 STANDARD = """## The array API standard
 
-`tensorgrad` is a namespace of the standard (version 2024.12), without `linalg.eig` and `linalg.eigvals`, for which
-there is no rule. `make array-api AAT=<checkout>` runs its test suite, of which these tests fail, each for a reason:
+`tensorgrad` is a namespace of the standard (version 2024.12). `make array-api AAT=<checkout>` runs its test suite, of
+which these tests fail, each for a reason:
 
 | tests | reason |
 |---|---|
 | `floor_divide` at infinities (`//`, `//=`), complex `expm1` and `tanh` at infinities, `finfo` | NumPy's own values |
 | `broadcast_arrays`, `meshgrid` | they give tuples, as NumPy 2 does; the suite expects lists |
 | `mean`, `var`, `std` of no elements, or of no more than `correction` | refused: they are undefined |
-| `linalg.pinv` of complex matrices | refused: there is no rule for them |
 
 Comparisons, tests, places and operations on bits give plain arrays, which are arrays of the standard too.
 """

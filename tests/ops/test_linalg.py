@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.linalg import lapack
+from tensorgrad.linalg import lapack, solving
 from tensorgrad.linalg.determinants import _cofactors
 from tensorgrad.linalg.lapack import factored
 from tensorgrad.testing import gradcheck, gradgradcheck
 
-from .cases.linalg import CASES
+from .cases import complexes, linalg
 
 RNG = np.random.default_rng(0)
 
@@ -82,10 +82,110 @@ def test_many_blocks_of_a_triangle(monkeypatch, least, columns, lower, unit_diag
     np.testing.assert_allclose(x.grad, -back @ want.T * read, rtol=1e-10, atol=1e-12)
 
 
-def test_least_squares_without_residuals():
-    a, b = np.ones((3, 2)), np.array([1.0, 2.0, 3.0])
-    for got, want in zip(tg.linalg.lstsq(a, b), np.linalg.lstsq(a, b)):
+@pytest.mark.parametrize("factor", [1, 1j])
+def test_least_squares_without_residuals(factor):
+    a, b = factor * np.ones((3, 2)), np.array([1.0, 2.0, 3.0])
+    result = tg.linalg.lstsq(a, b)
+    assert result.residuals.shape == (0,)
+    assert result.residuals.dtype == np.float64
+    for got, want in zip(result, np.linalg.lstsq(a, b)):
         np.testing.assert_allclose(getattr(got, "data", got), want, rtol=1e-12)
+
+
+def test_the_residuals_of_an_exact_fit_have_a_second_derivative():
+    a, b = np.array([[1.0 + 1j], [2.0]]), np.array([1.0 + 1j, 2.0])
+    gradgradcheck(lambda b: tg.linalg.lstsq(a, b).residuals, b)
+    x = tg.Tensor(b, requires_grad=True)
+    tg.linalg.lstsq(a, x).residuals.backward(np.ones(1), create_graph=True)
+    np.testing.assert_allclose(x.grad.data, np.zeros(2), atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 3)])
+@pytest.mark.parametrize("order", [1, 2, np.inf, "fro", "nuc"])
+def test_the_norm_of_no_elements_is_zero(shape, order):
+    np.testing.assert_array_equal(tg.linalg.matrix_norm(np.ones(shape), ord=order).data, np.zeros(shape[:-2]))
+    if order in (1, 2, np.inf):
+        assert tg.linalg.vector_norm(np.ones(shape), ord=order).item() == 0
+    leaf = tg.Tensor(np.ones(shape), requires_grad=True)
+    tg.linalg.matrix_norm(leaf, ord=order).sum().backward()
+    assert leaf.grad.shape == shape
+
+
+def test_only_the_lower_triangle_of_a_hermitian_matrix_is_read():
+    z = RNG.normal(size=(3, 3)) + 1j * RNG.normal(size=(3, 3))
+    whole = np.tril(z) + np.tril(z, -1).conj().T
+    whole.imag[np.diag_indices(3)] = 0
+    for f in (
+        lambda a, **keywords: tg.linalg.svd(a, **keywords).S,
+        lambda a, **keywords: tg.linalg.svd(a, compute_uv=False, **keywords),
+        tg.linalg.pinv,
+    ):
+        np.testing.assert_allclose(f(z, hermitian=True).data, f(whole).data, rtol=1e-12)
+        got = gradient(lambda a, f=f: abs(f(a, hermitian=True)).sum(), z)
+        np.testing.assert_array_equal(np.triu(got, 1), np.zeros((3, 3)))
+        np.testing.assert_array_equal(np.diag(got).imag, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.linalg.svd(a, True, False),
+        lambda a: np.linalg.svd(a, hermitian=True).S,
+        lambda a: np.linalg.pinv(a, 1e-3, True),
+        lambda a: np.linalg.qr(a, "complete").R,
+        lambda a: np.linalg.eigh(a, "u").eigenvalues,
+        lambda a: np.linalg.norm(a, None, 0, True),
+    ],
+)
+def test_numpys_options_by_position_and_keyword_under_its_names(f):
+    x = tg.Tensor([[2.0, 9.0], [1.0, 3.0]], requires_grad=True)
+    out = f(x)
+    assert out.requires_grad
+    np.testing.assert_allclose(out.data, f(x.data), rtol=1e-12)
+
+
+# --- solutions, of which both gradients use one
+
+
+def both_solutions(a, b):
+    return tg.linalg.solve(a, b) + tg.linalg.solve_triangular(a, b, lower=True)
+
+
+@pytest.mark.parametrize("n", [3, 60])
+def test_a_solution_and_its_gradients_solve_twice(monkeypatch, n):
+    calls = []
+    for name in ("_solve", "_substitute"):
+        function = getattr(solving, name)
+        monkeypatch.setattr(solving, name, lambda *args, f=function: calls.append(f) or f(*args))
+    a, b = RNG.uniform(-1, 1, (n, n)) + 4 * np.eye(n), RNG.uniform(-1, 1, (n, 2))
+    leaves = [tg.Tensor(x, requires_grad=True) for x in (a, b)]
+    both_solutions(*leaves).sum().backward()
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_solution_that_gradients_share_survives_a_second_walk(create_graph):
+    a, b = RNG.uniform(-1, 1, (3, 3)) + 4 * np.eye(3), RNG.uniform(-1, 1, (3, 2))
+    x, y = (tg.Tensor(array, requires_grad=True) for array in (a, b))
+    first = both_solutions(x, y)
+    out = first + 2.0 * both_solutions(x, y)  # gradients of one operation are added to those of another in place
+    g = np.ones((3, 2))
+    seed = tg.Tensor(g) if create_graph else g
+    want = [3 * tg.grad(lambda *xs: both_solutions(*xs).sum(), argnums=i)(a, b) for i in range(2)]
+    for times in (1, 2):
+        out.backward(seed, retain_graph=True, create_graph=create_graph)
+        for leaf, once in zip((x, y), want):
+            got = leaf.grad.data if create_graph else leaf.grad
+            np.testing.assert_allclose(got, times * once, rtol=1e-12)
+
+
+@pytest.mark.parametrize("op", [tg.linalg.solve, tg.linalg.solve_triangular])
+def test_a_right_hand_side_may_be_written_to_after_it_was_used(op):
+    a, b = tg.Tensor(np.triu(np.ones((2, 2))), requires_grad=True), tg.Tensor(np.ones(2))
+    out = op(a, b)
+    b += 1.0
+    out.sum().backward()
+    np.testing.assert_allclose(np.triu(a.grad), [[0, -1], [0, 0]])
 
 
 def test_full_matrices_without_a_gradient():
@@ -135,7 +235,9 @@ FACTORING = ("solve", "inv", "solve_triangular", "det", "slogdet", "cholesky", "
 
 @pytest.mark.usefixtures("all_large")
 @pytest.mark.parametrize(
-    "case", [c for c in CASES if c.name.removeprefix("linalg.") in FACTORING], ids=lambda c: c.name
+    "case",
+    [c for c in (*linalg.CASES, *complexes.CASES) if c.name.removeprefix("linalg.") in FACTORING],
+    ids=lambda c: c.name,
 )
 def test_every_path_through_scipy(case):
     for sample in case.samples:
@@ -145,21 +247,6 @@ def test_every_path_through_scipy(case):
             np.testing.assert_allclose(one.data, other, rtol=1e-9, atol=1e-12)
         for check in (gradcheck, gradgradcheck):
             check(lambda *xs, sample=sample: sample.apply(case.op, xs), *sample.arrays, method=case.method)
-
-
-@pytest.mark.usefixtures("all_large")
-@pytest.mark.parametrize("name", ["solve", "inv", "det", "slogdet"])
-def test_complex_matrices_through_scipy(name):
-    z = RNG.normal(size=(2, 3, 3)) + 1j * RNG.normal(size=(2, 3, 3))
-    more = [RNG.normal(size=(3, 2)).astype(complex)] if name == "solve" else []
-    if name == "slogdet":
-        got, want = lapack.log_determinant(lapack.factored(z)), np.linalg.slogdet(z)
-        np.testing.assert_allclose(got, want, rtol=1e-12)
-        return
-    op = getattr(tg.linalg, name)
-    np.testing.assert_allclose(op(z, *more).data, getattr(np.linalg, name)(z, *more), rtol=1e-12)
-    gradcheck(op, z, *more)
-    gradgradcheck(op, z, *more)
 
 
 @pytest.mark.usefixtures("all_large")
@@ -208,6 +295,57 @@ def test_mixed_dtypes_are_solved_in_the_wider():
     x = tg.Tensor(a, requires_grad=True)
     tg.linalg.solve(x, z).imag.sum().backward()
     assert x.grad.dtype == np.float32
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "reversed": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "every second": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("columns", [1, 70])
+def test_large_matrices_of_every_dtype_and_layout(dtype, layout, columns):
+    n = 150
+    a, b, g = (RNG.normal(size=(n, m)) + 1j * RNG.normal(size=(n, m)) for m in (n, columns, columns))
+    a = a / 24 + 2 * np.eye(n)
+    if np.dtype(dtype).kind != "c":
+        a, b, g = a.real, b.real, g.real
+    a, b, g, definite = (LAYOUTS[layout](x.astype(dtype)) for x in (a, b, g, a @ a.conj().T))
+    ours, theirs = tg.linalg, np.linalg
+    pairs = [
+        (ours.inv(a), theirs.inv(a)),
+        (ours.cholesky(definite), theirs.cholesky(definite)),
+        (ours.cholesky(definite, upper=True), theirs.cholesky(definite).conj().T),
+        *zip(ours.slogdet(a), theirs.slogdet(a), strict=True),
+    ]
+    lower, upper = (lambda a, b, low=low: ours.solve_triangular(a, b, lower=low) for low in (True, False))
+    for op, part in ((ours.solve, np.array), (lower, np.tril), (upper, np.triu)):
+        leaves = [tg.from_numpy(x, requires_grad=True) for x in (a, b)]
+        out = op(*leaves)
+        out.backward(g)
+        x, h = theirs.solve(part(a), b), theirs.solve(part(a).T, g)
+        pairs += zip((out, *(tg.from_numpy(leaf.grad) for leaf in leaves)), (x, part(-h @ x.T), h), strict=True)
+    close = dict.fromkeys(("rtol", "atol"), 2e3 * np.finfo(dtype).eps)
+    for got, want in pairs:
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got.data, want, **close)
+
+
+def test_a_matrix_that_is_not_positive_definite_is_named_through_scipy():
+    pytest.importorskip("scipy")
+    with pytest.raises(np.linalg.LinAlgError, match=r"cholesky: the matrix at index \(1,\) .* not positive definite"):
+        tg.linalg.cholesky(np.stack([np.eye(60), -np.eye(60)]))
+
+
+def test_a_system_that_is_all_but_singular_is_solved_stably():
+    n = 150
+    a, b = 1 / (1.0 + np.add.outer(range(n), range(n))) + 1e-9 * np.eye(n), np.ones((n, 80))
+    x = tg.linalg.solve(a, b).data
+    assert abs(a @ x - b).max() < 1e-13 * abs(a).sum(axis=1).max() * abs(x).max()
 
 
 # --- complex matrices, and eigenvalues of those that are not symmetric

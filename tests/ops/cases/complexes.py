@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.special
 
 import tensorgrad as tg
 from tensorgrad import DTypeError
 
+from .linalg import definite, qr_parts, regular, tall, triangle
 from .rows import C, Case, K, R, Refusal, S, joined, public, seed, u, unary, z
 
 seed("complexes")
 
 SAMPLES = S(z(2, 3)), S(z()), S(z(0, 3))
+LEAST_SQUARES = S(z(4, 2), z(4)), S(z(4, 2), u(4, 3)), S(u(4, 2), z(4)), S(z(2, 3), z(2)), S(z(3, 3), z(3, 2))
 PAIRS = S(z(2, 3), z(3)), S(u(2, 3), z(3)), S(z(2, 3), u(3)), S(z(), u())
 
 
@@ -31,6 +34,11 @@ def of_one(name: str, oracle: Any = None, *samples: Any, **rest: Any) -> Case:
 
 def of_two(name: str) -> Case:
     return of_one(name, None, *PAIRS)
+
+
+def of_matrices(name: str, made: Any, *samples: Any) -> Case:
+    """A function of ``np.linalg``, of matrices that ``made(function)`` makes of a sample."""
+    return of_one(f"linalg.{name}", made(getattr(np.linalg, name)), *samples, op=made(public(f"linalg.{name}")))
 
 
 def refused(name: str, *others: Any) -> Refusal:
@@ -61,6 +69,15 @@ CASES: tuple[Case, ...] = (
         S(z(2, 3), more=(np.inf,), axis=0),
         kinks=(K(S([0j, 0j]), [0, 0]),),
     ),
+    of_matrices("cholesky", definite, S(z(3, 3)), S(z(2, 1, 2, 2)), S(z(3, 3), upper=True), S(z(0, 0))),
+    of_matrices("qr", qr_parts, S(z(3, 2)), S(z(3, 3)), S(z(2, 3)), S(z(2, 4, 2)), S(z(2, 3), mode="r")),
+    of_matrices("slogdet", lambda f: regular(lambda a: list(f(a))), S(z(3, 3)), S(z(2, 1, 2, 2)), S(z(0, 0))),
+    of_matrices("lstsq", lambda f: lambda a, b: tall(lambda a: f(a, b)[:2])(a), *LEAST_SQUARES),
+    of_matrices("pinv", tall, S(z(3, 2)), S(z(2, 2, 3)), S(z(3, 3), hermitian=True)),
+    of_matrices("svdvals", tall, S(z(3, 2)), S(z(2, 2, 3))),
+    of_matrices("eigvalsh", definite, S(z(3, 3)), S(z(2, 2, 2), UPLO="U")),
+    of_matrices("cond", tall, S(z(3, 3)), S(z(3, 3), more=(1,))),
+    of_matrices("matrix_norm", tall, *(S(z(3, 2), ord=order) for order in ("fro", "nuc", 1, 2, -np.inf))),
     # --- analytic: with the rule for real numbers
     *map(of_one, ("square", "sqrt", "reciprocal", "exp", "expm1", "log", "log1p", "negative", "positive")),
     *map(of_one, ("sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan")),
@@ -74,6 +91,22 @@ CASES: tuple[Case, ...] = (
     of_one("cumsum", np.cumsum, S(z(2, 3), axis=1), S(z(3))),
     of_one("diff", np.diff, S(z(2, 4)), S(z(3), n=2)),
     of_one("matmul", np.matmul, S(z(2, 3), z(3, 2)), S(u(2, 3), z(3)), S(z(3), u(2, 3, 2))),
+    of_matrices("det", tall, S(z(3, 3)), S(z(2, 2, 2)), S(z(0, 0))),
+    of_matrices("inv", regular, S(z(3, 3)), S(z(2, 2, 2))),
+    of_matrices("solve", regular, S(z(3, 3), z(3)), S(u(3, 3), z(3, 2)), S(z(2, 3, 3), u(3, 1))),
+    of_matrices("matrix_power", regular, S(z(2, 2), more=(3,)), S(z(2, 2, 2), more=(-2,))),
+    of_matrices("tensorinv", regular, S(z(3, 3), ind=1)),
+    of_matrices("multi_dot", joined, S(z(2, 3), u(3, 2), z(2))),
+    of_one(
+        "linalg.solve_triangular",
+        regular(lambda a, b, lower, unit: np.linalg.solve(triangle(a, lower, unit), b)),
+        S(z(3, 3), z(3), more=(True, False)),
+        S(u(3, 3), z(3, 2), more=(False, True)),
+        S(z(2, 3, 3), u(3, 1), more=(False, False)),
+        op=regular(lambda a, b, lower, unit: tg.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit)),
+    ),
+    of_one("linalg.expm", lambda a: scipy.linalg.expm(a * 0.5), S(z(3, 3)), op=lambda a: tg.linalg.expm(a * 0.5)),
+    of_one("linalg.sqrtm", regular(scipy.linalg.sqrtm), S(z(3, 3)), op=regular(tg.linalg.sqrtm)),
     of_one("outer", np.outer, S(z(2), z(3)), S(u(2), z(3))),
     of_one("where", selected(np.where), S(z(2, 3), z(3)), S(u(2, 3), z(3)), op=selected(tg.where)),
     of_one("take", np.take, S(z(2, 3), more=([2, 0, 0],), axis=1)),

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 import tensorgrad as tg
-from tensorgrad import DTypeError, GraphError, ShapeError
+from tensorgrad import GraphError, ShapeError
 from tests.standin import StandIn
 
 from .rows import (
@@ -56,7 +56,7 @@ def regular(function: Any) -> Any:
 
 def definite(function: Any) -> Any:
     """A function whose matrices are positive definite for every sample."""
-    return lambda a, *more, **keywords: function(0.25 * (a @ flipped(a)) + ramp(a), *more, **keywords)
+    return lambda a, *more, **keywords: function(0.25 * (a @ np.conj(flipped(a))) + ramp(a), *more, **keywords)
 
 
 def tall(function: Any) -> Any:
@@ -69,13 +69,12 @@ def tall(function: Any) -> Any:
     return f
 
 
-def qr_parts(a: Any, **keywords: Any) -> Any:
-    return list(np.linalg.qr(a, **keywords))
+def qr_parts(qr: Any) -> Any:
+    def f(a: Any, **keywords: Any) -> Any:
+        result = qr(a, **keywords)
+        return list(result) if isinstance(result, tuple) else result
 
-
-def tg_qr(a: Any, **keywords: Any) -> Any:
-    result = tg.linalg.qr(a, **keywords)
-    return list(result) if isinstance(result, tuple) else result
+    return tall(f)
 
 
 def phased(vectors: Any, *rest: Any) -> list[Any]:
@@ -87,8 +86,11 @@ def phased(vectors: Any, *rest: Any) -> list[Any]:
 
 
 def svd_parts(svd: Any) -> Any:
-    def f(a: Any, full: bool = False) -> Any:
-        u, s, vh = svd(a, full_matrices=full)
+    def f(a: Any, full: bool = False, **keywords: Any) -> Any:
+        result = svd(a, full_matrices=full, **keywords)
+        if not isinstance(result, tuple):
+            return [result]
+        u, s, vh = result
         return [s, *phased(u, vh)]
 
     return tall(f)
@@ -121,12 +123,10 @@ def square_only(name: str) -> tuple[Refusal, ...]:
     )
 
 
-def no_complex(name: str) -> Refusal:
-    return R(lambda: public(f"linalg.{name}")(np.eye(2) * 1j), DTypeError, name, "complex128")
-
-
 RANK_ONE = [[1.0, 2.0], [2.0, 4.0]]
 SINGULAR = np.stack([np.eye(3), np.ones((3, 3))])
+WIDE = np.array([[3.0, -1.0, 0.5], [4.0, 2.0, 1.5]])
+LOWER = np.array([[1.0, 9.0, 8.0], [0.5, -2.0, 7.0], [-1.5, 1.0, 0.7]])  # the upper triangle is not to be read
 DEEP = np.diag([1.0, 2.0, 0.0])
 
 CASES: tuple[Case, ...] = (
@@ -139,6 +139,7 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), more=("fro",)),
         S(u(2, 3), axis=0),
         S(u(2, 3), more=(2,), axis=-1, keepdims=True),
+        S(WIDE, more=(None, 0, True)),
         S(u(4), more=(1,)),
         S(u(4), more=(3,)),
         S(u(4), more=(-1.5,)),
@@ -266,9 +267,14 @@ CASES: tuple[Case, ...] = (
         S(u(3, 3)),
         S(u(2, 4, 2)),
         S(u(2, 3), more=(1e-3,)),
+        S(LOWER, hermitian=True),
+        S(np.stack([LOWER, 2 * LOWER]), more=(1e-3, True)),
         op=tall(tg.linalg.pinv),
         method="central",
-        refusals=(R(lambda: tg.linalg.pinv(np.ones(2)), ShapeError, "pinv", "(2,)"),),
+        refusals=(
+            R(lambda: tg.linalg.pinv(np.ones(2)), ShapeError, "pinv", "(2,)"),
+            R(lambda: tg.linalg.pinv(np.ones((2, 3)), hermitian=True), ShapeError, "pinv", "2 by 3"),
+        ),
     ),
     C(
         "linalg.lstsq",
@@ -339,7 +345,7 @@ CASES: tuple[Case, ...] = (
         S(u(0, 0)),
         op=regular(lambda a: list(tg.linalg.slogdet(a))),
         method="central",
-        refusals=(*square_only("slogdet"), no_complex("slogdet")),
+        refusals=square_only("slogdet"),
     ),
     # --- factorisations
     C(
@@ -353,22 +359,29 @@ CASES: tuple[Case, ...] = (
         method="central",
         refusals=(
             *square_only("cholesky"),
-            no_complex("cholesky"),
             R(lambda: tg.linalg.cholesky(SINGULAR - 2), LinAlgError, "cholesky", "(0,)", "not positive definite"),
         ),
     ),
     C(
         "linalg.qr",
-        tall(qr_parts),
+        qr_parts(np.linalg.qr),
         S(u(3, 2)),
         S(u(3, 3)),
         S(u(2, 3)),
         S(u(2, 4, 2)),
-        op=tall(tg_qr),
+        *(S(WIDE, mode=mode) for mode in ("complete", "r")),
+        S(LOWER, mode="complete"),
+        op=qr_parts(tg.linalg.qr),
         method="central",
         refusals=(
-            no_complex("qr"),
-            R(lambda: tg.linalg.qr(np.eye(2), "complete"), ValueError, "qr", "'complete'"),
+            R(lambda: tg.linalg.qr(np.eye(2), "raw"), ValueError, "qr", "'raw'"),  # type: ignore[arg-type]
+            R(
+                lambda: tg.linalg.qr(tg.Tensor(np.ones((3, 2)), requires_grad=True), "complete"),
+                GraphError,
+                "qr",
+                "(3, 2)",
+                "mode='reduced'",
+            ),
         ),
     ),
     C(
@@ -377,12 +390,13 @@ CASES: tuple[Case, ...] = (
         S(u(3, 3)),
         S(u(2, 1, 2, 2)),
         S(u(3, 3), UPLO="U"),
+        S(LOWER.T, UPLO="u"),
         S(u(1, 1)),
         op=definite(eig_parts(tg.linalg.eigh)),
         method="central",
         refusals=(
             *square_only("eigh"),
-            R(lambda: tg.linalg.eigh(np.eye(2), "l"), ValueError, "eigh", "'l'"),  # type: ignore[arg-type]
+            R(lambda: tg.linalg.eigh(np.eye(2), "lower"), ValueError, "eigh", "'lower'"),
         ),
     ),
     C(
@@ -426,9 +440,14 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3)),
         S(u(2, 3, 3)),
         S(u(3, 3), more=(True,)),
+        S(LOWER, hermitian=True),
+        S(np.stack([LOWER, 2 * LOWER]), hermitian=True),
+        S(WIDE, compute_uv=False),
+        S(LOWER, compute_uv=False, hermitian=True),
         op=svd_parts(tg.linalg.svd),
         method="central",
         refusals=(
+            R(lambda: tg.linalg.svd(np.ones((2, 3)), hermitian=True), ShapeError, "svd", "2 by 3"),
             R(
                 lambda: tg.linalg.svd(tg.Tensor(np.ones((3, 2)), requires_grad=True)),
                 GraphError,
@@ -529,6 +548,9 @@ CASES: tuple[Case, ...] = (
         S(u(3, 2)),
         S(SINGULAR),
         S(RANK_ONE, more=(10.0,)),
+        S([[1.0, 5.0], [1.0, 1.0]], hermitian=True),
+        S([0.0, 2.0]),
+        S(0.0),
         orders=0,
         float32=False,
     ),
