@@ -133,9 +133,22 @@ def _check_fitted(scale: Any) -> None:
 
 def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Return mean and scale of each feature, merging sums of squares about means (Chan, Golub and LeVeque, 1983)."""
+    mean, scale = _moments(X, shape, 1.0)
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        # A power of two takes numbers near the largest of float64 to where their squares and sums are finite, exactly.
+        tiny = 2.0**-540
+        large = ~(np.isfinite(mean) & np.isfinite(scale))
+        again = _moments(X, shape, np.where(large, tiny, 1.0))
+        mean, scale = (np.where(large, new / tiny, old) for new, old in zip(again, (mean, scale), strict=True))
+    return mean, scale
+
+
+def _moments(X: Any, shape: tuple[int, ...], factor: Any) -> tuple[Any, Any]:
+    """Return mean and standard deviation of each feature times its factor; a constant one has the factor as scale."""
     total, mean, squares = 0, np.zeros(shape[1]), np.zeros(shape[1])
     low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
     for rows in _chunks(X, shape):
+        rows = rows * factor
         n, own = len(rows), rows.mean(axis=0)
         low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
         difference = own - mean
@@ -143,7 +156,7 @@ def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
         total += n
         mean += difference * (n / total)
     constant = low == high
-    scale = np.where(constant, 1.0, np.sqrt(squares / total))
+    scale = np.where(constant, factor, np.sqrt(squares / total))
     return np.where(constant, low, mean), scale
 
 
