@@ -13,6 +13,7 @@ import tensorgrad as tg
 
 from .._checks import count, number
 from .._files.saving import extra_of, format_of, load, save
+from ..metrics._shared import LARGER_IS_BETTER
 
 if TYPE_CHECKING:
     from .model import Model
@@ -85,7 +86,8 @@ class EarlyStopping(Callback):
         monitor: a column of the history.
         patience: the run ends after this many epochs without improvement.
         min_delta: smaller improvements do not count.
-        mode: whether "min" or "max" is better. "auto" takes "max" for accuracy and r2, "min" for losses and errors.
+        mode: whether "min" or "max" is better. "auto" takes "max" for accuracy, r2, F1 and the like of
+            :mod:`nn.metrics`, "min" for losses and errors.
         restore_best: at the end, go back to the network's parameters and running statistics of the best epoch.
 
     Raises:
@@ -130,7 +132,7 @@ class EarlyStopping(Callback):
                 "validation_split, or monitor another column"
             )
         value = fit.row[self.monitor]
-        larger = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(("accuracy", "r2")))
+        larger = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(LARGER_IS_BETTER))
         value = -value if larger else value
         if value < self._best - self.min_delta:
             self._best, self._waited = value, 0

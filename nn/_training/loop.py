@@ -16,12 +16,15 @@ from .._optim.clipping import clip_grad_norm_, clip_grad_value_
 from .._optim.lbfgs import LBFGS
 from .._optim.plateau import ReduceLROnPlateau
 from .callbacks import Callback, Checkpoint, Fit
-from .data import Batch, Casts, Rows, Stream
+from .data import Batch, Casts, Rows
+from .dry_run import check_monitors, dry_run, restored_on_error
 from .history import History
+from .inputs import called
 from .interrupt import first_interrupt
 from .progress import Progress, progress_for
 from .scores import Scores, evaluated
-from .weighing import loss_of
+from .streams import Stream
+from .weighing import is_void, loss_of
 
 if TYPE_CHECKING:
     from .model import Model
@@ -35,6 +38,8 @@ def train(
     held: Rows | Stream | None,
     *,
     split: float,
+    stratify: bool,
+    class_weight: Any,
     epochs: int,
     batch_size: int,
     shuffle: bool,
@@ -49,8 +54,13 @@ def train(
     for rows in (data, held):
         if isinstance(rows, Rows):
             rows.converted(casts.inputs)
-    if split and isinstance(data, Rows):
-        data, held = data.split(split, np.random.default_rng(model.split_seed()))
+    with restored_on_error(model):
+        if split and isinstance(data, Rows):
+            data, held = data.split(split, np.random.default_rng(model.split_seed()), stratify=stratify)
+        if class_weight is not None:
+            data.weigh_classes(class_weight, model.loss)
+        check_monitors(model, held is not None, [*callbacks, model.schedule])
+        dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
     shown = progress_for(progress, epochs=epochs, steps=data.steps(batch_size, drop_last))
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
     fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
@@ -60,6 +70,9 @@ def train(
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint):
             callback.restore(fit)
+    if fit.epoch < fit.epochs and not fit.stopped:
+        # Not before: a stream may draw from a generator that was restored.
+        dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
     running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
     shown.begin(fit.epoch)
     try:
@@ -110,10 +123,13 @@ def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
 def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
     """Run a step on each batch. Returns the means of loss and metrics."""
     fit, step, casts = running.fit, running.step, running.casts
-    model, scores = fit.model, Scores(fit.model)
+    model, scores = fit.model, Scores(fit.model, "fit")
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for batch in batches:
+        if is_void(model.loss, batch.y, batch.weight):  # there is nothing to learn, and no step
+            scores.add_void(batch)
+            continue
         given = (casts.inputs(batch.X), casts.targets(batch.y))
         result, output = step(*given) if batch.weight is None else step(*given, batch.weight)
         loss = result.item()
@@ -152,7 +168,7 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
 
         def closure() -> tg.Tensor:
             optimizer.zero_grad()
-            output = network(X)
+            output = called(network, X)
             loss = loss_of(model.loss, output, y, weight)
             kept[:] = loss, output
             extra = penalty(network) if penalised else None

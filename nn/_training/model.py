@@ -10,7 +10,7 @@ import numpy as np
 
 from .._checks import count
 from .._evaluation import evaluating
-from .._losses import LOSSES, BCELoss, GaussianNLLLoss
+from .._losses import LOSSES, GaussianNLLLoss
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
@@ -19,12 +19,14 @@ from .._optim.lbfgs import LBFGS
 from .._optim.optimizer import Optimizer
 from .._optim.registry import OPTIMIZERS, SCHEDULES
 from .._optim.scheduler import Scheduler
-from ..metrics import METRICS
 from .callbacks import Callback
-from .data import Casts, Rows, Stream, source
+from .data import Casts, Rows
 from .history import History
+from .inputs import called
 from .loop import train
+from .measures import measures
 from .scores import EVALUATION_ROWS, evaluated
+from .streams import Stream, source, validation_source
 
 __all__ = ["Model"]
 
@@ -46,7 +48,12 @@ class Model(Module):
         schedule: for the learning rate: a name such as "cosine", or a function of the optimiser, such as
             ``functools.partial(nn.StepLR, step_size=10)``.
         schedule_every: "epoch" or "step".
-        metrics: names in :mod:`nn.metrics`, computed from all predictions of an epoch.
+        metrics: computed from all predictions of an epoch, of the samples and labels that count in the loss, with its
+            sample weights. A list of names in :mod:`nn.metrics`, of names with options
+            (``{"name": "top_k_accuracy", "k": 3}``), and of functions (prediction, target) that return a number, and
+            have a third argument ``sample_weight`` if samples differ in weight; or a dict of these by column of the
+            history. Metrics of scikit-learn are functions, too, called with the predicted classes, or probabilities;
+            its scorers (``make_scorer(...)``) belong into a dict.
         clip_norm: an upper bound on the norm of all gradients together.
         clip_value: a bound on each element of the gradients.
         rng: generator or seed, for the order of the samples, the validation split, and a network given as a dict
@@ -79,7 +86,7 @@ class Model(Module):
         optimizer: Spec | Optimizer = "adamw",
         schedule: Spec | None = None,
         schedule_every: str = "epoch",
-        metrics: Sequence[str] = (),
+        metrics: Sequence[Spec] | Mapping[str, Spec] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
         rng: np.random.Generator | int | None = None,
@@ -100,13 +107,8 @@ class Model(Module):
             raise ValueError(f"Model: schedule_every must be 'epoch' or 'step', got {schedule_every!r}")
         self.schedule = self._schedule(schedule)
         self.schedule_every = schedule_every
-        if not isinstance(metrics, list | tuple) or any(name not in [*METRICS] for name in metrics):
-            raise ValueError(f"Model: metrics must be a list of names among {', '.join(METRICS)}, got {metrics!r}")
-        if "accuracy" in metrics and isinstance(self.loss, BCELoss):
-            raise ValueError(
-                "Model: accuracy takes logits; write loss='bce_with_logits' and leave the last sigmoid out"
-            )
-        self.metrics = list(metrics)
+        measures(metrics, self.loss)
+        self.metrics = dict(metrics) if isinstance(metrics, Mapping) else list(metrics)
         for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if bound is not None and not (isinstance(bound, Real) and bound > 0):
                 raise ValueError(f"Model: {name} must be positive or None, got {bound!r}")
@@ -148,34 +150,49 @@ class Model(Module):
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        validation_data: Sequence[Any] | Callable[[], Iterable[Any]] | None = None,
+        validation_data: Iterable[Any] | Callable[[], Iterable[Any]] | None = None,
         validation_split: float = 0.0,
+        stratify: bool = False,
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | str | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
+        steps_per_epoch: int | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = None,
         compile: bool = False,
     ) -> History:
         """Train for some epochs, in addition to earlier ones. Afterwards the model is in evaluation mode.
 
+        Before the first step, network, loss and metrics are run on a few rows in evaluation mode, so that what does not
+        fit is found at once and leaves the model as it was.
+
         Ctrl-C ends the epoch after the current step, and the training run with it; the epoch is evaluated and added to
         the history, and ``fit`` returns. A second Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            X: inputs, shape (samples, ...); an array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
-                time. Or batches ``(X, y)`` or ``(X, y, sample_weight)``: an iterable, or a function that returns
-                one for each epoch, such as a generator function.
-            y: targets, with as many rows; None if X provides batches.
+            X: inputs, shape (samples, ...). An array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
+                time; a sparse matrix of SciPy is made dense a batch at a time. Several inputs are a dict of arrays,
+                passed to the network as keyword arguments, or a tuple, passed as positional ones; a list is one
+                array. Or batches ``(X, y)`` or ``(X, y, sample_weight)``: an iterable such as a loader, or a function
+                that returns one for each epoch, such as a generator function.
+            y: targets, with as many rows; None if X provides batches. For several labels per row, 0 and 1 of shape
+                (samples, labels), with ``loss="bce_with_logits"``.
             epochs: the number of passes over the data.
             batch_size: rows per step. A last batch of one row is merged into the one before.
-            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or a function that
-                returns batches of them.
+            validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or batches of them:
+                an iterable that can be run through again, such as a list or a loader, or a function that returns one.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
                 the same ones in every fit.
-            sample_weight: shape (samples,): factors of the samples' losses.
+            stratify: hold out about the same share of each class; for the same labels, the same rows in every fit.
+            sample_weight: shape (samples,): factors of the samples' losses. A batch in which each label is ignored
+                or weighs 0 is skipped.
+            class_weight: further factors of the samples' losses and of their weight in the metrics, by class number,
+                not of validation data; or "balanced", ``samples / (classes * samples of the class)``.
             shuffle: take the rows in a new order in each epoch.
             drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.
+            steps_per_epoch: for batches: how many are an epoch. The next one goes on where the last one ended; at its
+                end, the stream is started again. A generator that never ends needs it: that it does cannot be seen.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
@@ -186,17 +203,29 @@ class Model(Module):
 
         Raises:
             ShapeError: lengths or shapes do not fit.
+            DTypeError, IndexError: X does not hold numbers; labels are not class numbers where these are needed, or are
+                out of range.
+            KeyError: a callback monitors a column that there is not.
             NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
             ValueError, TypeError: an argument is out of range.
         """
         epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
+        if steps_per_epoch is not None:
+            steps_per_epoch = count("fit", "steps_per_epoch", steps_per_epoch)
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
         if validation_split and validation_data is not None:
             raise ValueError("fit: give validation_data or validation_split, not both")
-        data = source(X, y, sample_weight, by="fit")
+        if stratify and not validation_split:
+            raise ValueError("fit: stratify=True is for validation_split, which is 0")
+        data = source(X, y, sample_weight, by="fit", per_epoch=steps_per_epoch)
         if validation_split and not isinstance(data, Rows):
             raise TypeError("fit: batches cannot be split; give validation_data")
+        if isinstance(data, Stream) and data.runs_once and epochs > 1 and steps_per_epoch is None:
+            raise ValueError(
+                f"fit: in the second of {epochs} epochs the stream of batches is empty; a generator runs only once, so "
+                "give the function that makes it, or steps_per_epoch, to make an epoch of so many batches"
+            )
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -205,8 +234,10 @@ class Model(Module):
         return train(
             self,
             data,
-            None if validation_data is None else _validation(validation_data),
+            None if validation_data is None else validation_source(validation_data, epochs),
             split=validation_split,
+            stratify=stratify,
+            class_weight=class_weight,
             epochs=epochs,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -221,35 +252,29 @@ class Model(Module):
     def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """Compute the network's output in evaluation mode, a batch at a time, as one array.
 
+        X as in :meth:`fit`, but not in batches.
+
         >>> import numpy as np, nn
         >>> nn.Model(nn.MLP([3, 2], rng=0)).predict(np.ones((5, 3))).shape
         (5, 2)
         """
+        batch_size = count("predict", "batch_size", batch_size)
         rows, casts = Rows(X, None, None, by="predict"), Casts(self.network)
         with evaluating(self):
-            outputs = [self.network(casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
+            outputs = [called(self.network, casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
     def evaluate(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
     ) -> dict[str, float]:
-        """Compute loss and metrics in evaluation mode, over all samples.
+        """Compute loss and metrics in evaluation mode, over all samples. X and y as in :meth:`fit`.
+
+        Raises ValueError if every label is ignored or weighs 0.
 
         >>> import numpy as np, nn
         >>> model = nn.Model(nn.MLP([3, 2], rng=0), metrics=["accuracy"])
         >>> list(model.evaluate(np.ones((5, 3)), np.ones(5, int)))
         ['loss', 'accuracy']
         """
+        batch_size = count("evaluate", "batch_size", batch_size)
         return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
-
-
-def _validation(given: Any) -> Rows | Stream:
-    if callable(given):
-        return source(given, None, None, by="validation_data")
-    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
-        kind = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
-        raise TypeError(
-            "fit: validation_data must be (X, y) or (X, y, sample_weight), or a function that returns batches, got "
-            f"{kind}"
-        )
-    return source(*given, *(None,) * (3 - len(given)), by="validation_data")

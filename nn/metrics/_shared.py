@@ -11,7 +11,9 @@ import tensorgrad as tg
 
 from ..functional._shared import label_misfit, plain_array, require_same_shape
 
-__all__ = ["Labelled", "flat", "labelled", "mean", "require_batch", "weights"]
+__all__ = ["LARGER_IS_BETTER", "Labelled", "flat", "labelled", "mean", "require_batch", "weights"]
+
+LARGER_IS_BETTER = ("accuracy", "average_precision", "f1", "precision", "r2", "recall", "roc_auc")  # ends of names
 
 
 class Labelled(NamedTuple):

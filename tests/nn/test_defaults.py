@@ -146,6 +146,7 @@ DEFAULTS = {
         "epochs": 10,
         "batch_size": 32,
         "validation_split": 0.0,
+        "stratify": False,
         "shuffle": True,
         "drop_last": False,
         "compile": False,

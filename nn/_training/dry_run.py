@@ -1,0 +1,201 @@
+"""What can go wrong in a training run, looked for before its first step, on a few rows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._evaluation import evaluating
+from .._files.registry import is_registered
+from .._losses import CrossEntropyLoss, NLLLoss
+from .._members import named
+from .._module import Module
+from .._running import members
+from .callbacks import Callback
+from .data import Batch, Casts, Rows
+from .inputs import called, is_sparse, parts
+from .measures import measures
+from .scores import nothing_counts, selected
+from .streams import Stream
+from .weighing import loss_of, rows_kept
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["check_monitors", "dry_run", "restored_on_error"]
+
+_ROWS = 8  # through the network
+_LABELS = 4096  # for the metrics, and one of each class
+_READ = 1 << 24  # labels of an array on disk, at most
+
+
+class _Sample(NamedTuple):
+    """A few rows, and all labels and weights if they are at hand."""
+
+    by: str
+    batch: Batch | None  # a few; None if nothing counts in the rows that are at hand
+    y: Any
+    weight: Any
+    complete: bool
+
+
+# By model, the outputs for a few rows of each kind that has gone through network and loss: not again in the next fit.
+_known: WeakKeyDictionary[Module, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def check_monitors(model: Model, validated: bool, watchers: Sequence[Any]) -> None:
+    """Raise KeyError if a callback or schedule monitors a column that there will not be."""
+    columns = ["loss", *measures(model.metrics, model.loss)]
+    columns += [f"val_{name}" for name in columns] if validated else []
+    columns += ["lr", "grad_norm", "seconds"]
+    for watcher in watchers:
+        monitor = getattr(watcher, "monitor", None)
+        if isinstance(monitor, str) and monitor not in columns:
+            raise KeyError(
+                f"{type(watcher).__name__}: {monitor!r} is not among {', '.join(columns)}; give fit validation_data or "
+                "validation_split, or monitor another column"
+            )
+        if isinstance(watcher, Callback) and (not is_registered(type(watcher)) or "on_epoch_end" in vars(watcher)):
+            return  # it may add a column
+
+
+def dry_run(model: Model, data: Iterable[Rows | Stream]) -> None:
+    """Run network, loss and metrics on a few rows of each, in evaluation mode, and leave the model as it was.
+
+    Rows that differ in neither shape nor dtype from earlier ones do not go through the network again.
+
+    Raises what they raise; IndexError for a label out of range; ValueError if the loss counts no label.
+    """
+    for part in data:
+        sample = _sample(model, part)
+        if sample.batch is None:
+            continue
+        known, kind = _known.setdefault(model, {}), _kind(model, sample.batch)
+        try:
+            output = known[kind] if kind in known else _output(model, sample, sample.batch)
+            if isinstance(output, np.ndarray):
+                _check_range(model.loss, output, sample)
+                _check_metrics(model, output, sample)
+            elif model.metrics:
+                raise TypeError(f"Model: metrics need a network that returns a Tensor, got {type(output).__name__}")
+        except Exception as error:
+            error.add_note(f"{sample.by}: found in a few rows, before the first step")
+            raise
+        known[kind] = output
+
+
+def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
+    """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
+    casts = Casts(model.network)
+    with _untouched(model.network), np.errstate(all="ignore"):
+        output = called(model.network, casts.inputs(batch.X))
+        array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
+        if isinstance(output, tg.Tensor):
+            _check_range(model.loss, array, sample)  # of all labels; the loss sees a few
+        loss_of(model.loss, output, casts.targets(batch.y), batch.weight).item()
+    return array
+
+
+def _sample(model: Model, part: Rows | Stream) -> _Sample:
+    if isinstance(part, Stream):
+        batch = part.first()
+        rows = rows_kept(model.loss, batch.y, batch.weight)
+        chosen = np.arange(len(batch.y)) if rows is None else np.flatnonzero(rows)
+        few = _few(batch, chosen[:_ROWS]) if len(chosen) else None
+        return _Sample(part.by, few, batch.y, batch.weight, False)
+    y = part.y
+    if type(y) is np.ndarray or is_sparse(y) or math.prod(y.shape) <= _READ:
+        y, weight = part.labels()
+        rows = rows_kept(model.loss, y, weight)
+        chosen = np.arange(len(part)) if rows is None else np.flatnonzero(rows)
+        if not len(chosen):
+            raise nothing_counts(part.by)
+        return _Sample(part.by, part.batch(chosen[:_ROWS]), y, weight, True)
+    batch = part.batch(np.arange(min(_ROWS, len(part))))
+    rows = rows_kept(model.loss, batch.y, batch.weight)
+    return _Sample(part.by, batch if rows is None or rows.any() else None, batch.y, batch.weight, False)
+
+
+def _few(batch: Batch, rows: Any) -> Batch:
+    X, y, weight = batch
+    return Rows(X, y, weight, by="").batch(rows)
+
+
+def _kind(model: Model, batch: Batch) -> Any:
+    """What network and loss make a difference between: shapes and dtypes of a row, whether it has a weight."""
+    arrays = [*parts(batch.X), ("y", batch.y)]
+    rows = tuple((name, a.shape[1:], a.dtype.str) for name, a in arrays)
+    return rows, batch.weight is None, id(model.network), id(model.loss), members.changes
+
+
+def _check_range(loss: Any, output: Any, sample: _Sample) -> None:
+    """Check all labels, of which the loss will see a few at a time."""
+    y = sample.y
+    if not isinstance(loss, CrossEntropyLoss | NLLLoss) or y.dtype.kind not in "iu" or len(output.shape) < 2:
+        return
+    classes = output.shape[1]
+    wrong = (y < 0) | (y >= classes)
+    if loss.ignore_index is not None:
+        wrong &= y != loss.ignore_index
+    if wrong.any() and y.shape[1:] == output.shape[2:]:
+        row, *rest = np.argwhere(wrong)[0].tolist()
+        raise IndexError(
+            f"{sample.by}: label {y[(row, *rest)]} in row {row} is out of range for the {classes} outputs of the "
+            f"network; labels are numbers from 0 to {classes - 1}"
+        )
+
+
+def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
+    """Compute the metrics of the real labels, and of the few predictions there are, over and over."""
+    y, weight = sample.y, sample.weight
+    rows = rows_kept(model.loss, y, weight)
+    chosen = np.arange(len(y)) if rows is None else np.flatnonzero(rows)
+    if y.ndim == 1 and y.dtype.kind in "iu":
+        firsts = chosen[np.unique(y[chosen], return_index=True)[1]]
+        chosen = np.unique(np.r_[chosen[:_LABELS], firsts])
+    else:
+        chosen = chosen[:_LABELS]
+    prediction = np.resize(np.where(np.isfinite(output), output, 0), (len(chosen), *output.shape[1:]))
+    given = selected(model.loss, prediction, y[chosen], None if weight is None else weight[chosen])
+    for measure in measures(model.metrics, model.loss).values():
+        # A batch may lack classes, or be one row, where an epoch's do not.
+        if sample.complete or (measure.is_ours and len(chosen) > 1):
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                measure(model.loss, *given)
+
+
+@contextmanager
+def _untouched(network: Module) -> Iterator[None]:
+    """Put a network into evaluation mode without a graph; at the end, modes, buffers and generators are as before."""
+    generators = [g for module in network.modules() for _, g in named(vars(module), np.random.Generator, ())]
+    states = [generator.bit_generator.state for generator in generators]
+    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in network.buffers()]
+    try:
+        with evaluating(network):
+            yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.bit_generator.state = state
+        for buffer, value in buffers:
+            if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
+                tg.writes_to(buffer, by="fit")[...] = value
+
+
+@contextmanager
+def restored_on_error(model: Model) -> Iterator[None]:
+    """If an error is raised, the model's generator and its validation split are as before."""
+    state, seed = model.rng.bit_generator.state, model._split_seed
+    try:
+        yield
+    except BaseException:
+        model.rng.bit_generator.state, model._split_seed = state, seed
+        raise
