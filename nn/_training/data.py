@@ -51,7 +51,8 @@ class Casts:
             with np.errstate(over="raise"):
                 return X.astype(self.dtype)
         except FloatingPointError:
-            largest = np.abs(X.data if is_sparse(X) else X).max()
+            values = X.data if is_sparse(X) else X
+            largest = np.abs(values[np.isfinite(values)]).max()
             raise ValueError(
                 f"Model: X contains {largest:g}, too large for {self.dtype}, the dtype of the network; scale X, or "
                 "write network.to(np.float64)"

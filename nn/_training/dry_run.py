@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from .._module import Module
 from .._running import members
 from .callbacks import Callback
 from .data import Batch, Casts, Rows
-from .inputs import called, is_sparse, parts
+from .inputs import called, parts
 from .measures import measures
 from .scores import nothing_counts, selected
 from .streams import Stream
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["check_monitors", "dry_run", "restored_on_error"]
 
 _ROWS = 8  # through the network
-_LABELS = 4096  # for the metrics, and one of each class
-_READ = 1 << 24  # labels of an array on disk, at most
+_NUMBERS = 1 << 20  # predictions for the metrics, or what is kept of them, at most
+_READ = 1 << 24  # labels of an array on disk or a sparse one, at most
 
 
 class _Sample(NamedTuple):
@@ -47,8 +47,9 @@ class _Sample(NamedTuple):
     complete: bool
 
 
-# By model, the outputs for a few rows of each kind that has gone through network and loss: not again in the next fit.
-_known: WeakKeyDictionary[Module, dict[Any, Any]] = WeakKeyDictionary()
+# By model, the outputs for a few rows of each kind that has gone through network and loss, so that many short fits
+# do not repeat it. They are of one network, and of one count of changes to the members of modules.
+_known: WeakKeyDictionary[Module, tuple[Any, dict[Any, Any]]] = WeakKeyDictionary()
 
 
 def check_monitors(model: Model, validated: bool, watchers: Sequence[Any]) -> None:
@@ -78,24 +79,40 @@ def dry_run(model: Model, data: Iterable[Rows | Stream]) -> None:
         sample = _sample(model, part)
         if sample.batch is None:
             continue
-        known, kind = _known.setdefault(model, {}), _kind(model, sample.batch)
+        known, kind = _known_of(model), _kind(sample.batch)
+        if kind in known:
+            with suppress(Exception):  # the network may have changed; if so, it is tried again
+                _check_output(model, known[kind], sample)
+                continue
         try:
-            output = known[kind] if kind in known else _output(model, sample, sample.batch)
-            if isinstance(output, np.ndarray):
-                _check_range(model.loss, output, sample)
-                _check_metrics(model, output, sample)
-            elif model.metrics:
-                raise TypeError(f"Model: metrics need a network that returns a Tensor, got {type(output).__name__}")
+            output = _output(model, sample, sample.batch)
+            _check_output(model, output, sample)
         except Exception as error:
             error.add_note(f"{sample.by}: found in a few rows, before the first step")
             raise
-        known[kind] = output
+        if getattr(output, "size", 0) <= _NUMBERS:
+            known[kind] = output
+
+
+def _known_of(model: Model) -> dict[Any, Any]:
+    now = id(model.network), id(model.loss), members.changes
+    if model not in _known or _known[model][0] != now:
+        _known[model] = now, {}
+    return _known[model][1]
+
+
+def _check_output(model: Model, output: Any, sample: _Sample) -> None:
+    if isinstance(output, np.ndarray):
+        _check_range(model.loss, output, sample)
+        _check_metrics(model, output, sample)
+    elif model.metrics:
+        raise TypeError(f"Model: metrics need a network that returns a Tensor, got {type(output).__name__}")
 
 
 def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
     """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
     casts = Casts(model.network)
-    with _untouched(model.network), np.errstate(all="ignore"):
+    with _untouched(model), evaluating(model.network), np.errstate(all="ignore"):
         output = called(model.network, casts.inputs(batch.X))
         array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
         if isinstance(output, tg.Tensor):
@@ -112,7 +129,7 @@ def _sample(model: Model, part: Rows | Stream) -> _Sample:
         few = _few(batch, chosen[:_ROWS]) if len(chosen) else None
         return _Sample(part.by, few, batch.y, batch.weight, False)
     y = part.y
-    if type(y) is np.ndarray or is_sparse(y) or math.prod(y.shape) <= _READ:
+    if type(y) is np.ndarray or math.prod(y.shape) <= _READ:
         y, weight = part.labels()
         rows = rows_kept(model.loss, y, weight)
         chosen = np.arange(len(part)) if rows is None else np.flatnonzero(rows)
@@ -129,11 +146,10 @@ def _few(batch: Batch, rows: Any) -> Batch:
     return Rows(X, y, weight, by="").batch(rows)
 
 
-def _kind(model: Model, batch: Batch) -> Any:
+def _kind(batch: Batch) -> Any:
     """What network and loss make a difference between: shapes and dtypes of a row, whether it has a weight."""
     arrays = [*parts(batch.X), ("y", batch.y)]
-    rows = tuple((name, a.shape[1:], a.dtype.str) for name, a in arrays)
-    return rows, batch.weight is None, id(model.network), id(model.loss), members.changes
+    return (*((name, a.shape[1:], a.dtype.str) for name, a in arrays), batch.weight is None)
 
 
 def _check_range(loss: Any, output: Any, sample: _Sample) -> None:
@@ -155,14 +171,17 @@ def _check_range(loss: Any, output: Any, sample: _Sample) -> None:
 
 def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
     """Compute the metrics of the real labels, and of the few predictions there are, over and over."""
+    if not model.metrics:
+        return
     y, weight = sample.y, sample.weight
     rows = rows_kept(model.loss, y, weight)
     chosen = np.arange(len(y)) if rows is None else np.flatnonzero(rows)
-    if y.ndim == 1 and y.dtype.kind in "iu":
+    most = max(_ROWS, _NUMBERS // max(1, math.prod(output.shape[1:])))
+    if len(chosen) > most and y.ndim == 1 and y.dtype.kind in "iu":  # some of each class
         firsts = chosen[np.unique(y[chosen], return_index=True)[1]]
-        chosen = np.unique(np.r_[chosen[:_LABELS], firsts])
+        chosen = np.unique(np.r_[chosen[:most], firsts[:most]])
     else:
-        chosen = chosen[:_LABELS]
+        chosen = chosen[:most]
     prediction = np.resize(np.where(np.isfinite(output), output, 0), (len(chosen), *output.shape[1:]))
     given = selected(model.loss, prediction, y[chosen], None if weight is None else weight[chosen])
     for measure in measures(model.metrics, model.loss).values():
@@ -174,14 +193,13 @@ def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
 
 
 @contextmanager
-def _untouched(network: Module) -> Iterator[None]:
-    """Put a network into evaluation mode without a graph; at the end, modes, buffers and generators are as before."""
-    generators = [g for module in network.modules() for _, g in named(vars(module), np.random.Generator, ())]
+def _untouched(model: Module) -> Iterator[None]:
+    """At the end, the generators and buffers of the model are as they were."""
+    generators = [g for module in model.modules() for _, g in named(vars(module), np.random.Generator, ())]
     states = [generator.bit_generator.state for generator in generators]
-    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in network.buffers()]
+    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
     try:
-        with evaluating(network):
-            yield
+        yield
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.bit_generator.state = state

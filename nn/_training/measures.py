@@ -25,8 +25,8 @@ class Measure:
 
     Args:
         name: the column of the history.
-        function: one of ours, or of the user's, ``(prediction, target)``; or one of scikit-learn's, which is known by
-            its first argument: ``y_true`` for a metric, ``estimator`` for a scorer.
+        function: one of ours, or of the user's, ``(prediction, target)``; or one of scikit-learn's or like it, which is
+            known by its first argument: ``y_true`` for a metric, ``estimator`` for a scorer.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -43,13 +43,14 @@ class Measure:
         Raises:
             TypeError: the result is not a number, or samples differ in weight and the function takes no weights.
         """
-        options = {} if weight is None else self._weights(weight)
         if self._form == "estimator":
-            X, y = len(prediction), _rows(loss, prediction, target)[1]
-            result = self._function(_estimator(loss, prediction, target), np.zeros((X, 1)), y, **options)
+            given, y = _predictions(loss, prediction, target)
+            result = self._function(_estimator(given), np.zeros((len(y), 1)), y, **self._weights(weight, len(y)))
         elif self._form == "y_true":
-            result = self._of_scikit_learn(loss, prediction, target, options)
+            given, y = _predictions(loss, prediction, target)
+            result = self._function(y, self._as_scikit_learn(given), **self._weights(weight, len(y)))
         else:
+            options = self._weights(weight, len(target))
             several = isinstance(loss, BCELoss | BCEWithLogitsLoss) and np.ndim(prediction) == 2
             if self.is_ours and several and prediction.shape[1] > 1 and "multilabel" in self._arguments:
                 options["multilabel"] = True
@@ -58,9 +59,11 @@ class Measure:
             raise TypeError(f"Model: the metric {self.name!r} must return a number, got {type(result).__name__}")
         return float(result)
 
-    def _weights(self, weight: Any) -> dict[str, Any]:
+    def _weights(self, weight: Any, rows: int) -> dict[str, Any]:
+        if weight is None:
+            return {}
         if "sample_weight" in self._arguments:
-            return {"sample_weight": weight}
+            return {"sample_weight": np.repeat(weight, rows // len(weight))}
         if (weight != weight[0]).any():
             raise TypeError(
                 f"Model: the metric {self.name!r} takes no sample_weight, but samples differ in weight; write "
@@ -68,14 +71,13 @@ class Measure:
             )
         return {}
 
-    def _of_scikit_learn(self, loss: Any, prediction: Any, target: Any, options: dict[str, Any]) -> Any:
-        estimator = _estimator(loss, prediction, target)
+    def _as_scikit_learn(self, given: _Numbers | _Classes) -> Any:
         name = getattr(getattr(self._function, "func", self._function), "__name__", "")
-        scored = name in _PROBABILITIES or [*self._arguments][1] in ("y_score", "y_proba", "y_prob")
-        given = estimator.predict_proba(None) if scored else estimator.predict(None)
-        if scored and given.ndim == 2 and len(estimator.classes_) == 2 and not estimator.multilabel:
-            given = given[:, 1]
-        return self._function(_rows(loss, prediction, target)[1], given, **options)
+        scored = name in _PROBABILITIES or self._arguments[1:2] in (["y_score"], ["y_proba"], ["y_prob"])
+        if not scored or isinstance(given, _Numbers):
+            return given.predict()
+        likely = given.predict_proba()
+        return likely[:, 1] if given.is_binary else likely
 
 
 def measures(given: Any, loss: Any) -> dict[str, Measure]:
@@ -157,57 +159,70 @@ def _task(loss: Any, prediction: Any, target: Any) -> str:
     return "classes" if whole and scores else "numbers"
 
 
-def _rows(loss: Any, prediction: Any, target: Any) -> tuple[Any, Any]:
-    """Prediction and target as scikit-learn takes them: a row for each label, and no second axis of one."""
-    if _task(loss, prediction, target) == "classes" and prediction.ndim > 2:
-        return np.moveaxis(prediction, 1, -1).reshape(-1, prediction.shape[1]), target.reshape(-1)
-    if prediction.ndim == 2 and prediction.shape[1] == 1:
-        return prediction[:, 0], target.reshape(len(target))
-    return prediction, target
+class _Numbers:
+    """The outputs as the predictions of a regressor."""
+
+    kind = "RegressorMixin"
+
+    def __init__(self, outputs: Any) -> None:
+        self.outputs = outputs
+
+    def predict(self, X: Any = None) -> Any:
+        """The outputs."""
+        return self.outputs
 
 
-def _estimator(loss: Any, prediction: Any, target: Any) -> Any:
-    """A fitted estimator that predicts what the network did, whatever X it is given."""
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+class _Classes:
+    """The outputs as the predictions of a classifier.
 
-    task, (outputs, _) = _task(loss, prediction, target), _rows(loss, prediction, target)
-    if task == "numbers":
+    Args:
+        scores: shape (rows, classes); or logits, shape (rows,), or (rows, labels) for several labels per row.
+        task: of :func:`_task`, other than "numbers".
+    """
 
-        class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-            def predict(self, X: Any) -> Any:
-                return outputs
+    kind = "ClassifierMixin"
 
-        return Regressor()
-    return _classifier(task, outputs, ClassifierMixin, BaseEstimator)
-
-
-def _classifier(task: str, outputs: Any, *bases: Any) -> Any:
-    by_class, several = task == "classes", outputs.ndim > 1
-    scores = outputs
-    if task == "probabilities":
+    def __init__(self, scores: Any, task: str) -> None:
+        self._by_class, self._several = task == "classes", scores.ndim > 1
         with np.errstate(divide="ignore"):
-            scores = np.log(outputs) - np.log1p(-outputs)
+            self._scores = np.log(scores) - np.log1p(-scores) if task == "probabilities" else scores
+        self._no = -1 if task == "margins" else 0
+        classes = scores.shape[1] if self._several else 2
+        self.classes_ = np.array([-1, 1]) if self._no else np.arange(classes)
+        self.is_binary = classes == 2 and (self._by_class or not self._several)
 
-    class Classifier(*bases):  # type: ignore[misc]
-        multilabel = several and not by_class
+    def predict(self, X: Any = None) -> Any:
+        """The classes, or for each label whether it is predicted."""
+        return np.argmax(self._scores, axis=1) if self._by_class else np.where(self._scores > 0, 1, self._no)
 
-        def __init__(self) -> None:
-            classes = outputs.shape[1] if several else 2
-            self.classes_ = np.array([-1, 1]) if task == "margins" else np.arange(classes)
+    def decision_function(self, X: Any = None) -> Any:
+        """The scores; one column for two classes."""
+        return self._scores[:, 1] - self._scores[:, 0] if self._by_class and self.is_binary else self._scores
 
-        def predict(self, X: Any) -> Any:
-            if by_class:
-                return np.argmax(scores, axis=1)
-            return np.where(scores > 0, 1, -1 if task == "margins" else 0)
+    def predict_proba(self, X: Any = None) -> Any:
+        """The probabilities of the classes, or of each label."""
+        exact = np.asarray(self._scores, np.float64)  # so that rows add up to 1
+        if self._by_class:
+            return np.exp(exact - np.logaddexp.reduce(exact, axis=1, keepdims=True))
+        likely = np.exp(-np.logaddexp(0.0, -exact))
+        return likely if self._several else np.column_stack([1 - likely, likely])
 
-        def decision_function(self, X: Any) -> Any:
-            return scores[:, 1] - scores[:, 0] if by_class and scores.shape[1] == 2 else scores
 
-        def predict_proba(self, X: Any) -> Any:
-            exact = np.asarray(scores, np.float64)  # so that rows add up to 1
-            if by_class:
-                return np.exp(exact - np.logaddexp.reduce(exact, axis=1, keepdims=True))
-            likely = np.exp(-np.logaddexp(0.0, -exact))
-            return likely if several else np.column_stack([1 - likely, likely])
+def _predictions(loss: Any, prediction: Any, target: Any) -> tuple[_Numbers | _Classes, Any]:
+    """Predictions and targets as scikit-learn takes them: a row for each label, and no second axis of one."""
+    task = _task(loss, prediction, target)
+    if task == "classes" and prediction.ndim > 2:
+        prediction, target = np.moveaxis(prediction, 1, -1).reshape(-1, prediction.shape[1]), target.reshape(-1)
+    elif prediction.ndim == 2 and prediction.shape[1] == 1:
+        prediction, target = prediction[:, 0], target.reshape(len(target))
+    return _Numbers(prediction) if task == "numbers" else _Classes(prediction, task), target
 
-    return Classifier()
+
+def _estimator(given: Any) -> Any:
+    """A fitted estimator of scikit-learn that predicts what the network did, whatever X it is given."""
+    import sklearn.base
+
+    bases = (type(given), getattr(sklearn.base, given.kind), sklearn.base.BaseEstimator)
+    estimator: Any = object.__new__(type("Network", bases, {}))
+    vars(estimator).update(vars(given))
+    return estimator

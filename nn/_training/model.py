@@ -50,10 +50,12 @@ class Model(Module):
         schedule_every: "epoch" or "step".
         metrics: computed from all predictions of an epoch, of the samples and labels that count in the loss, with its
             sample weights. A list of names in :mod:`nn.metrics`, of names with options
-            (``{"name": "top_k_accuracy", "k": 3}``), and of functions (prediction, target) that return a number, and
-            have a third argument ``sample_weight`` if samples differ in weight; or a dict of these by column of the
-            history. Metrics of scikit-learn are functions, too, called with the predicted classes, or probabilities;
-            its scorers (``make_scorer(...)``) belong into a dict.
+            (``{"name": "top_k_accuracy", "k": 3}``), and of functions (prediction, target) of the network's outputs
+            and the targets as arrays, which return a number, and have a third argument ``sample_weight`` if samples
+            differ in weight; or a dict of these by column of the history. If labels of several axes may be ignored,
+            each label is a row. Metrics of scikit-learn, and other functions whose first argument is ``y_true``, are
+            called with the targets and the predicted classes or probabilities; scorers (``make_scorer(...)``) need a
+            name, in a dict.
         clip_norm: an upper bound on the norm of all gradients together.
         clip_value: a bound on each element of the gradients.
         rng: generator or seed, for the order of the samples, the validation split, and a network given as a dict

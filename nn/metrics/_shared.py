@@ -93,8 +93,7 @@ def labelled(prediction: Any, target: Any, weight: Any, op: str, *, multilabel: 
         return Labelled(scores, _positive(labels, op), weights(weight, len(scores), op))
     binary = shape[1:] in ((), (1,))
     if labels.shape != shape[:1] + shape[2:] and not (binary and labels.shape == (shape[0], 1)):
-        several = "" if labels.shape != shape else "; or multilabel=True if a row may have several labels"
-        raise tg.ShapeError(label_misfit(labels, shape, op) + several)
+        raise tg.ShapeError(label_misfit(labels, shape, op, several="write multilabel=True"))
     factors = weights(weight, len(scores), op)
     if binary:
         return Labelled(scores.reshape(-1), _positive(labels.reshape(-1), op), factors)

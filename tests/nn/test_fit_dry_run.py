@@ -86,6 +86,12 @@ MISTAKES = {
     "a loss that is not a scalar": (
         {}, {"loss": lambda p, t: p * 1.0}, tg.ShapeError, r"a single number, got shape \(8, 3\)"
     ),
+    "rows of several labels": (
+        {"y": (data(32)[0][:, :3] > 0).astype(int)},
+        {},
+        tg.ShapeError,
+        "use binary_cross_entropy_with_logits for several labels per row",
+    ),
     "a batch": ({"X": [(data(8)[0], ONE_HOT[:8].astype(int))], "y": None}, {}, tg.ShapeError, "labels.argmax"),
     "a batch for validation": (
         {"validation_data": [(data(8)[0], ONE_HOT[:8].astype(int))]}, {}, tg.ShapeError, "labels.argmax"
@@ -156,7 +162,10 @@ def test_a_kind_of_rows_goes_through_the_network_once():
         model.fit(X, y + 1, epochs=1)
     with pytest.raises(tg.ShapeError):
         model.fit(X, ONE_HOT.astype(int), epochs=1)
-    assert seen == [(False, 8)]
+    assert seen == [(False, 8)] * 2
+    # A network may get another width without anybody being told.
+    model.network.forward = lambda x: tg.concatenate([forward(x), forward(x)], axis=1)
+    assert len(model.fit(X, y + 1, epochs=1)) == 3
 
 
 def test_a_network_with_several_outputs_and_a_loss_of_ones_own():

@@ -1,5 +1,6 @@
 """A model's metrics: by name, with options, functions, and scikit-learn's metrics and scorers."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -165,6 +166,22 @@ def test_metrics_of_scikit_learn_of_ignored_labels_and_several_axes():
     got = plain.evaluate(X, abs(y))
     want = peers.balanced_accuracy_score(abs(y).reshape(-1), predicted.reshape(-1))
     assert got["balanced_accuracy_score"] == pytest.approx(want, rel=1e-9)
+    weight = rng.uniform(size=12)
+    got = plain.evaluate(X, abs(y), sample_weight=weight)["balanced_accuracy_score"]
+    each = np.repeat(weight, 5)
+    want = peers.balanced_accuracy_score(abs(y).reshape(-1), predicted.reshape(-1), sample_weight=each)
+    assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_a_function_of_y_true_needs_no_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+
+    def misses(y_true, y_pred):
+        return np.sum(y_true != y_pred)
+
+    X, y = data(20)
+    model = made(metrics=[misses])
+    assert model.evaluate(X, y)["misses"] == np.sum(model.predict(X).argmax(axis=1) != y)
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_of_equal_scores_the_first_is_in_front_and_nan_is_never_among_the_best()
         ),
         (lambda: nn.metrics.log_loss(FOUR, CLASSES - 1), IndexError, "label -1 at position 0 is out of range for 4"),
         (lambda: nn.metrics.recall(LOGITS, 2 * BINARY), ValueError, "labels must be 0 and 1, or -1 and 1"),
-        (lambda: nn.metrics.f1(*SEVERAL_LABELS), tg.ShapeError, "or multilabel=True if a row may have several"),
+        (lambda: nn.metrics.f1(*SEVERAL_LABELS), tg.ShapeError, "write multilabel=True for several labels per row"),
         (lambda: nn.metrics.f1(FOUR, CLASSES, multilabel=True), tg.ShapeError, r"\(40, 4\) and target \(40,\)"),
         (lambda: nn.metrics.roc_auc(LOGITS, BINARY, multilabel=True), tg.ShapeError, r"shape \(batch, labels\)"),
         (lambda: nn.metrics.roc_auc(FOUR[:0], CLASSES[:0]), tg.ShapeError, "roc_auc: an empty batch"),
