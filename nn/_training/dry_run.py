@@ -88,7 +88,7 @@ def dry_run(model: Model, data: Iterable[Rows | Stream]) -> None:
             output = _output(model, sample, sample.batch)
             _check_output(model, output, sample)
         except Exception as error:
-            error.add_note(f"{sample.by}: found in a few rows, before the first step")
+            error.add_note(f"{sample.by}: found in {len(sample.batch.y)} rows, before the first step")
             raise
         if getattr(output, "size", 0) <= _NUMBERS:
             known[kind] = output

@@ -214,7 +214,7 @@ class Model(Module):
         epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
         if steps_per_epoch is not None:
             steps_per_epoch = count("fit", "steps_per_epoch", steps_per_epoch)
-        if not 0 <= validation_split < 1:
+        if not isinstance(validation_split, Real) or not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
         if validation_split and validation_data is not None:
             raise ValueError("fit: give validation_data or validation_split, not both")

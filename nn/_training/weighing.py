@@ -10,7 +10,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .._checks import number
+from .._checks import integer, number
 
 __all__ = ["class_factors", "class_numbers", "counted", "is_void", "kept", "loss_of", "rows_kept"]
 
@@ -110,12 +110,14 @@ def class_factors(class_weight: Any, y: Any, loss: Any, by: str) -> Any:
 
     Raises:
         DTypeError: y does not hold class numbers.
-        ValueError: a factor is negative or not finite, or ``class_weight`` is something else.
+        ValueError: a class is not an integer, a factor is negative or not finite, or ``class_weight`` is something
+            else.
     """
     labels = class_numbers(y, by, "class_weight")
     if isinstance(class_weight, Mapping):
         factors = np.ones(len(labels))
         for label, factor in class_weight.items():
+            integer(by, "a class in class_weight", label)
             factors[labels == label] = number(by, f"class_weight[{label!r}]", factor, 0)
         return factors
     if not isinstance(class_weight, str) or class_weight != "balanced":

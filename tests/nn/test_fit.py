@@ -315,6 +315,7 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
         ({"epochs": 2.5}, ValueError, "epochs"),
         ({"batch_size": True}, ValueError, "batch_size"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be in"),
+        ({"validation_split": "0.1"}, ValueError, "validation_split must be in .*got '0.1'"),
         ({"validation_split": 0.99}, ValueError, "leaves none to train on"),
         ({"validation_split": 0.5, "validation_data": (1, 2)}, ValueError, "not both"),
         ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data must be .*, got 4 values"),

@@ -133,7 +133,7 @@ def test_the_error_says_where_it_was_found():
     X, y = data(32)
     with pytest.raises(tg.ShapeError) as caught:
         made().fit(X, y, validation_data=(X, ONE_HOT.astype(int)))
-    assert caught.value.__notes__[-1] == "validation_data: found in a few rows, before the first step"
+    assert caught.value.__notes__[-1] == "validation_data: found in 8 rows, before the first step"
 
 
 def test_a_run_that_fits_is_the_same_with_and_without_random_numbers_in_evaluation():
