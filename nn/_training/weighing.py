@@ -37,22 +37,21 @@ def loss_of(loss: Any, output: Any, y: Any, weight: Any = None) -> tg.Tensor:
     if each.ndim > 1:
         over = tg.sum if loss.reduction == "batchmean" else tg.mean
         each = over(each, axis=tuple(range(1, each.ndim)))
-    return tg.sum(each * weight.astype(each.dtype, copy=False)) / counted(loss, y)
+    total = tg.sum(each * weight.astype(each.dtype, copy=False))
+    counting = _counting(loss, y)
+    return total / (len(y) if counting is None else _divisor(y, counting[0], ignored=counting[1], dtype=each.dtype))
 
 
 def counted(loss: Any, y: Any) -> float:
     """The divisor of the mean loss: the number of samples, or the sum of their class weights, without ignored ones."""
-    factors = _label_factors(loss, y)
-    if factors is None:
-        return len(y)
-    share = y.size / len(y)  # labels per sample, if labels have several axes
-    return float(factors.sum()) / share
+    counting = _counting(loss, y)
+    return len(y) if counting is None else float(_divisor(y, counting[0], ignored=counting[1], dtype=np.float64))
 
 
 def kept(loss: Any, y: Any) -> Any:
     """Where labels count in the loss: they are not ignored, nor does their class weigh 0. None for a loss of others."""
-    factors = _label_factors(loss, y)
-    return None if factors is None else factors > 0
+    counting = _counting(loss, y)
+    return None if counting is None else _label_factors(y, *counting) > 0
 
 
 def rows_kept(loss: Any, y: Any, weight: Any) -> Any:
@@ -70,17 +69,28 @@ def is_void(loss: Any, y: Any, weight: Any) -> bool:
     return rows is not None and not rows.any()
 
 
-def _label_factors(loss: Any, y: Any) -> Any:
-    """The weight of each label: that of its class, 0 if it is ignored. None if the loss has nothing of the kind."""
+def _counting(loss: Any, y: Any) -> tuple[Any, int | None] | None:
+    """The weights of the classes and the label that is ignored; None if the loss counts each label as one."""
     if not hasattr(loss, "ignore_index"):  # a weight then is not one of classes
         return None
-    weight, ignored = getattr(loss, "weight", None), loss.ignore_index
+    weight, ignored = getattr(loss, "weight", None), tg.watch(loss, "ignore_index")
     if (weight is None and ignored is None) or y.dtype.kind not in "iu":
         return None
+    return None if weight is None else tg.array_of(weight), ignored
+
+
+@tg.indivisible
+def _divisor(y: Any, weight: Any, *, ignored: int | None, dtype: Any) -> Any:
+    share = y.size / len(y)  # labels per sample, if labels have several axes
+    return np.asarray(_label_factors(y, weight, ignored).sum() / share, dtype)
+
+
+def _label_factors(y: Any, weight: Any, ignored: int | None) -> Any:
+    """The weight of each label: that of its class, 0 if it is ignored."""
     factors = np.ones(y.shape)
     if weight is not None:
         known = (y >= 0) & (y < weight.shape[0])  # the loss itself refuses others
-        factors[known] = weight.data[y[known]]
+        factors[known] = weight[y[known]]
     if ignored is not None:
         factors[y == ignored] = 0.0
     return factors

@@ -178,3 +178,24 @@ def test_a_validation_stream_in_which_nothing_counts_is_named():
     X, y = data(8)
     with pytest.raises(ValueError, match=f"validation_data: {NOTHING}"):
         made(loss=IGNORING).fit(X, y, validation_data=[(X, np.full(8, -1))])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("axes", [(), (5,)])
+@pytest.mark.parametrize(
+    "loss", [IGNORING, {**IGNORING, "weight": [1.0, 2.0, 0.5]}, {"name": "cross_entropy", "weight": [1.0, 2.0, 0.5]}]
+)
+def test_compiled_each_batch_is_divided_by_what_counts_in_it(loss, axes, weighted):
+    """The fault: the first batch's divisor was part of the program; or it was an error."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 4, *axes)).astype(np.float32), rng.integers(-1, 3, (64, *axes))
+    y = y if "ignore_index" in loss else abs(y)
+    weight = rng.uniform(size=64) if weighted else None
+    models = []
+    for compile in (False, True):
+        network = nn.Conv1d(4, 3, 1, rng=0) if axes else nn.Linear(4, 3, rng=0)
+        model = nn.Model(network, loss=loss, optimizer={"name": "sgd", "lr": 0.1}, rng=0)
+        model.fit(X, y, epochs=3, batch_size=16, sample_weight=weight, compile=compile)
+        models.append(model)
+    assert_same(*models)
+    assert models[0].history["loss"] == models[1].history["loss"]
