@@ -163,3 +163,6 @@ def _mean(values: Any, weight: Any, op: str) -> Any:
 def _require_batch(shape: tuple[int, ...], op: str) -> None:
     if not shape:
         raise tg.ShapeError(f"{op}: expected a prediction of shape (batch, ...), got (); write [prediction]")
+
+
+__dir__ = tg.words.public_names(globals())
