@@ -125,7 +125,7 @@ class _FNN(BaseEstimator):
             drop_last=norms and epochs > 1,  # in a single epoch, dropped rows are never seen
             validation_data=held,
             callbacks=callbacks,
-            progress=None if self.verbose else False,
+            progress=bool(self.verbose),
             compile=epochs > 1 and not isinstance(optimizer, LBFGS) and not optimizer.skip_nonfinite,
         )
         self.loss_curve_ = list(self.model_.history["loss"])

@@ -19,7 +19,7 @@ from .._parameter import Parameter
 from .registry import BIT_GENERATORS, arguments_of, registry
 from .values import Unsaved, decoded
 
-__all__ = ["Decoder", "load_optimizer"]
+__all__ = ["Decoder", "give_state", "load_optimizer"]
 
 # The largest numbers in the states of NumPy's bit generators; the smallest is 0. NumPy does not check the positions.
 _LARGEST = {
@@ -136,7 +136,7 @@ class Decoder:
         state = decoded(entry["attributes"], self._referent)
         if not all(isinstance(name, str) for name in state):
             raise ValueError("an attribute's name is not a string")
-        vars(shell).update(state)
+        give_state(shell, state)
         if isinstance(shell, Module):
             _require_module(shell)
             for value in state.values():
@@ -152,6 +152,15 @@ class Decoder:
         ]
         shell.__init__(groups, **arguments)
         load_optimizer(shell, state, decoded(entry["attributes"], self._referent))
+
+
+def give_state(target: Any, state: Mapping[str, Any]) -> None:
+    """Replace an object's whole state, as ``copy`` does."""
+    if hasattr(target, "__setstate__"):
+        target.__setstate__(state)
+    else:
+        vars(target).clear()
+        vars(target).update(state)
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:

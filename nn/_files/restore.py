@@ -12,7 +12,7 @@ import tensorgrad as tg
 
 from .._module import Module
 from .._optim.optimizer import Optimizer
-from .decode import Decoder, load_optimizer
+from .decode import Decoder, give_state, load_optimizer
 from .encode import members
 from .values import Unsaved
 
@@ -137,5 +137,4 @@ def _loading(decoder: Decoder, entry: Mapping[str, Any], optimizer: Optimizer) -
 
 
 def _take_over(target: Any, new: Any) -> None:
-    vars(target).clear()
-    vars(target).update(vars(new))
+    give_state(target, new.__getstate__() or {})

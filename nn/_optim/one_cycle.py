@@ -95,6 +95,10 @@ class OneCycleLR(LRScheduler):
         expected = f"False with {type(self.optimizer).__name__}, which has no momentum"
         require(me, "cycle_momentum", self.cycle_momentum, able or not self.cycle_momentum, expected)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_steps
+
     def _require_step(self, epoch: int) -> None:
         if epoch > self.total_steps:
             raise ValueError(f"OneCycleLR: step {epoch} is beyond the last of total_steps={self.total_steps}")

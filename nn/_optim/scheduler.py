@@ -28,6 +28,11 @@ class Scheduler:
         self.optimizer = optimizer
         self.last_epoch = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has brought the rate down to its end; the next fit of an :class:`nn.Model` then begins it anew."""
+        return False
+
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group of the optimiser."""
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -100,6 +105,10 @@ class LRScheduler(Scheduler):
     def _start(self) -> None:
         """Check the settings, and set the values for the first step."""
         self._check()
+        self._set(0)
+
+    def restart(self) -> None:
+        """Begin anew: set the learning rates for the first step."""
         self._set(0)
 
     def step(self) -> None:

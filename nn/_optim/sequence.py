@@ -57,6 +57,10 @@ class SequentialLR(LRScheduler):
         expected = f"one fewer than the {len(self.schedulers)} schedulers"
         require("SequentialLR", "milestones", self.milestones, fine, expected)
 
+    @property
+    def ended(self) -> bool:
+        return self.schedulers[-1].ended and self.last_epoch >= (self.milestones or [0])[-1]
+
     def _set(self, epoch: int) -> None:
         i = bisect_right(self.milestones, epoch)
         self.schedulers[i]._set(epoch - (self.milestones[i - 1] if i else 0))

@@ -30,7 +30,7 @@ from .weighing import loss_of, rows_kept
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["check_monitors", "dry_run", "restored_on_error"]
+__all__ = ["check_monitors", "columns_of", "dry_run", "restored_on_error"]
 
 _ROWS = 8  # through the network
 _NUMBERS = 1 << 20  # predictions for the metrics, or what is kept of them, at most
@@ -52,19 +52,23 @@ class _Sample(NamedTuple):
 _known: WeakKeyDictionary[Module, tuple[Any, dict[Any, Any]]] = WeakKeyDictionary()
 
 
-def check_monitors(model: Model, validated: bool, watchers: Sequence[Any]) -> None:
-    """Raise KeyError if a callback or schedule monitors a column that there will not be."""
-    columns = ["loss", *measures(model.metrics, model.loss)]
-    columns += [f"val_{name}" for name in columns] if validated else []
-    columns += ["lr", "grad_norm", "seconds"]
-    for watcher in watchers:
-        monitor = getattr(watcher, "monitor", None)
+def columns_of(model: Model, validated: bool) -> list[str]:
+    """The columns that the history of a training run will have."""
+    measured = ["loss", *measures(model.metrics, model.loss)]
+    return [*measured, *(f"val_{name}" for name in measured if validated), "lr", "grad_norm", "seconds"]
+
+
+def check_monitors(model: Model, validated: bool, callbacks: Sequence[Callback]) -> None:
+    """Raise KeyError if a callback monitors a column that there will not be."""
+    columns = columns_of(model, validated)
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor not in columns:
             raise KeyError(
-                f"{type(watcher).__name__}: {monitor!r} is not among {', '.join(columns)}; give fit validation_data or "
-                "validation_split, or monitor another column"
+                f"{type(callback).__name__}: {monitor!r} is not among {', '.join(columns)}; give fit validation_data "
+                "or validation_split, or monitor another column"
             )
-        if isinstance(watcher, Callback) and (not is_registered(type(watcher)) or "on_epoch_end" in vars(watcher)):
+        if not is_registered(type(callback)) or "on_epoch_end" in vars(callback):
             return  # it may add a column
 
 

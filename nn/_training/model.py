@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from .._checks import count
+from .._checks import count, number
 from .._evaluation import evaluating
 from .._losses import LOSSES, GaussianNLLLoss
 from .._models.layer import Spec, made
 from .._models.mlp import MLP
 from .._module import Module
+from .._optim.averaging import ExponentialMovingAverage
+from .._optim.group import require_within
 from .._optim.grouping import no_decay
 from .._optim.lbfgs import LBFGS
 from .._optim.optimizer import Optimizer
+from .._optim.plateau import ReduceLROnPlateau
 from .._optim.registry import OPTIMIZERS, SCHEDULES
 from .._optim.scheduler import Scheduler
+from .._running import folded
 from .callbacks import Callback
 from .data import Casts, Rows
 from .history import History
 from .inputs import called
 from .loop import train
+from .lr_finder import LRCurve, range_test
 from .measures import measures
 from .scores import EVALUATION_ROWS, evaluated
 from .streams import Stream, source, validation_source
@@ -46,7 +51,9 @@ class Model(Module):
         optimizer: "sgd", "rmsprop", "adagrad", "adadelta", "adam", "adamw", "nadam", "radam", "lion" or "lbfgs"; made
             with the groups of :func:`nn.no_decay`, so that biases and norms do not decay.
         schedule: for the learning rate: a name such as "cosine", or a function of the optimiser, such as
-            ``functools.partial(nn.StepLR, step_size=10)``.
+            ``functools.partial(nn.StepLR, step_size=10)``. "plateau" follows "val_loss", or "loss" without validation
+            data, or the column that it monitors: ``{"name": "plateau", "monitor": "val_accuracy"}``. If a schedule has
+            brought the rate down to its end, as "cosine" does, the next :meth:`fit` begins it anew.
         schedule_every: "epoch" or "step".
         metrics: computed from all predictions of an epoch, of the samples and labels that count in the loss, with its
             sample weights. A list of names in :mod:`nn.metrics`, of names with options
@@ -58,11 +65,17 @@ class Model(Module):
             name, in a dict.
         clip_norm: an upper bound on the norm of all gradients together.
         clip_value: a bound on each element of the gradients.
+        ema: the decay of an :class:`nn.ExponentialMovingAverage` of the network's weights, such as 0.999; it averages
+            about the last 1 / (1 - ema) updates. Outside of training steps the network has the averaged weights: in
+            validation, in :meth:`evaluate` and :meth:`predict`, for callbacks at the end of an epoch, such as
+            :class:`nn.EarlyStopping`, in files, and after :meth:`fit`. The next :meth:`fit` goes on from the weights
+            that were trained.
         rng: generator or seed, for the order of the samples, the validation split, and a network given as a dict
             without a seed of its own.
 
     Attributes:
         history: one row per epoch, over all calls of :meth:`fit`.
+        ema: the average of the weights, or None.
 
     Raises:
         ValueError: an argument is an unknown name, or out of range.
@@ -80,6 +93,8 @@ class Model(Module):
     (3, 1)
     """
 
+    ema: ExponentialMovingAverage | None = None  # in files of earlier versions, too
+
     def __init__(
         self,
         network: Module | Mapping[str, Any],
@@ -91,6 +106,7 @@ class Model(Module):
         metrics: Sequence[Spec] | Mapping[str, Spec] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        ema: float | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         super().__init__()
@@ -118,6 +134,8 @@ class Model(Module):
                 raise ValueError(f"Model: {name} changes the gradient that LBFGS searches along; leave it out")
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        if ema is not None:
+            self.ema = ExponentialMovingAverage(self.network, require_within("Model", "ema", ema, most=1))
         self.history = History()
         self._split_seed: int | None = None
 
@@ -128,11 +146,17 @@ class Model(Module):
         return optimizer
 
     def _schedule(self, spec: Any) -> Any:
-        if spec is None or not isinstance(spec, Scheduler):
-            return None if spec is None else made(spec, SCHEDULES, "schedule", self.optimizer)
-        if spec.optimizer is not self.optimizer:
+        if spec is None:
+            return None
+        schedule = spec if isinstance(spec, Scheduler) else made(spec, SCHEDULES, "schedule", self.optimizer)
+        if schedule.optimizer is not self.optimizer:
             raise ValueError("Model: schedule belongs to another optimiser; give the model that optimiser, too")
-        return spec
+        if isinstance(schedule, ReduceLROnPlateau) and schedule.monitor is None and schedule.mode == "max":
+            raise ValueError(
+                "Model: schedule has mode='max', but it follows the loss, of which less is better; write "
+                "monitor='val_accuracy', say, or leave mode out"
+            )
+        return schedule
 
     def split_seed(self) -> int:
         """The seed of the validation split: the same in every fit, so that held-out rows are never trained on."""
@@ -145,6 +169,7 @@ class Model(Module):
 
     # --- training --------------------------------------------------------------------------------------
 
+    @folded
     def fit(
         self,
         X: Any,
@@ -152,6 +177,7 @@ class Model(Module):
         *,
         epochs: int = 10,
         batch_size: int = 32,
+        accumulate: int = 1,
         validation_data: Iterable[Any] | Callable[[], Iterable[Any]] | None = None,
         validation_split: float = 0.0,
         stratify: bool = False,
@@ -163,14 +189,17 @@ class Model(Module):
         callbacks: Iterable[Callback] = (),
         progress: bool | None = None,
         compile: bool = False,
+        on_interrupt: Literal["raise", "return"] = "raise",
     ) -> History:
         """Train for some epochs, in addition to earlier ones. Afterwards the model is in evaluation mode.
 
         Before the first step, network, loss and metrics are run on a few rows in evaluation mode, so that what does not
         fit is found at once and leaves the model as it was.
 
-        Ctrl-C ends the epoch after the current step, and the training run with it; the epoch is evaluated and added to
-        the history, and ``fit`` returns. A second Ctrl-C raises KeyboardInterrupt at once.
+        Ctrl-C, or a notebook's stop button, ends the epoch after the current step, and the training run with it: the
+        epoch is evaluated and added to the history, the model keeps its weights, the display says "stopped after epoch
+        41 of 300", and ``fit`` raises KeyboardInterrupt, so that nothing after it runs. A second Ctrl-C raises it at
+        once, in the middle of the epoch.
 
         Args:
             X: inputs, shape (samples, ...). An array on disk (``np.load(..., mmap_mode="r")``) is read a batch at a
@@ -182,6 +211,9 @@ class Model(Module):
                 (samples, labels), with ``loss="bce_with_logits"``.
             epochs: the number of passes over the data.
             batch_size: rows per step. A last batch of one row is merged into the one before.
+            accumulate: the number of batches whose gradients make up one update, as if they were one batch: for batches
+                that do not fit into memory at once. The last update of an epoch may have fewer. A batch norm takes
+                the statistics of each batch alone.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or batches of them:
                 an iterable that can be run through again, such as a list or a loader, or a function that returns one.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
@@ -199,19 +231,26 @@ class Model(Module):
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
                 bits: :func:`tensorgrad.compile`. The network's own code must not branch on values.
+            on_interrupt: what Ctrl-C leads to: "raise" KeyboardInterrupt, or "return" as if the run had ended by
+                itself, with ``stopped == "Ctrl-C"`` in the history.
 
         Returns:
-            The model's history.
+            The history of this run, a new object; ``model.history`` is that of all runs. With a
+            :class:`nn.Checkpoint` that was resumed, the run includes the epochs before.
 
         Raises:
+            KeyboardInterrupt: the run was stopped, and ``on_interrupt`` is "raise".
+            KeyError: a callback or the schedule monitors a column that the history does not have.
             ShapeError: lengths or shapes do not fit.
             DTypeError, IndexError: X does not hold numbers; labels are not class numbers where these are needed, or are
                 out of range.
-            KeyError: a callback monitors a column that there is not.
             NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
             ValueError, TypeError: an argument is out of range.
         """
         epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
+        accumulate = count("fit", "accumulate", accumulate)
+        if on_interrupt not in ("raise", "return"):
+            raise ValueError(f"fit: on_interrupt must be 'raise' or 'return', got {on_interrupt!r}")
         if steps_per_epoch is not None:
             steps_per_epoch = count("fit", "steps_per_epoch", steps_per_epoch)
         if not isinstance(validation_split, Real) or not 0 <= validation_split < 1:
@@ -242,15 +281,66 @@ class Model(Module):
             class_weight=class_weight,
             epochs=epochs,
             batch_size=batch_size,
+            accumulate=accumulate,
             shuffle=shuffle,
             drop_last=drop_last,
             callbacks=callbacks,
             progress=progress,
             compile=compile,
+            on_interrupt=on_interrupt,
         )
+
+    @folded
+    def lr_find(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        start: float = 1e-7,
+        stop: float = 10.0,
+        steps: int = 100,
+        batch_size: int = 32,
+        sample_weight: Any = None,
+    ) -> LRCurve:
+        """Train a copy while the learning rate grows, and see where the loss falls fastest (Smith, 2017).
+
+        The model stays exactly as it is: weights, optimiser, generators and running statistics. The test ends early
+        when the smoothed loss is four times its lowest value, or is not finite.
+
+        Args:
+            X: as in :meth:`fit`; batches from an iterator are used up.
+            y: likewise.
+            start: the first learning rate.
+            stop: the last one.
+            steps: the number of updates; from each to the next, the rate grows by the same factor.
+            batch_size: rows per update.
+            sample_weight: as in :meth:`fit`.
+
+        Returns:
+            The rates and losses, with a ``suggestion`` and ``plot()``: an :class:`LRCurve`.
+
+        Raises:
+            ValueError: an argument is out of range, or the optimiser has no learning rate.
+
+        >>> import numpy as np, nn
+        >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+        >>> model = nn.Model(nn.MLP([1, 16, 1], rng=0), loss="mse", rng=0)
+        >>> found = model.lr_find(X, X**2)
+        >>> len(found.lrs), 1e-4 < found.suggestion < 1.0
+        (100, True)
+        """
+        start, stop = number("lr_find", "start", start, 0), number("lr_find", "stop", stop, 0)
+        if not 0 < start < stop:
+            raise ValueError(f"lr_find: start must be above 0 and below stop, got {start:g} and {stop:g}")
+        steps, batch_size = count("lr_find", "steps", steps, 2), count("lr_find", "batch_size", batch_size)
+        if isinstance(self.optimizer, LBFGS):
+            raise ValueError("lr_find: LBFGS has no learning rate: it searches along each direction")
+        data = source(X, y, sample_weight, by="lr_find")
+        return range_test(self, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
 
     # --- use -------------------------------------------------------------------------------------------
 
+    @folded
     def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """Compute the network's output in evaluation mode, a batch at a time, as one array.
 
@@ -266,6 +356,7 @@ class Model(Module):
             outputs = [called(self.network, casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
+    @folded
     def evaluate(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
     ) -> dict[str, float]:

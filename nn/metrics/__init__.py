@@ -6,6 +6,8 @@ float. ``METRICS`` has them by name.
 
 from collections.abc import Callable as _Callable
 
+import tensorgrad as _tg
+
 from .classification import accuracy as accuracy
 from .classification import balanced_accuracy as balanced_accuracy
 from .classification import f1 as f1
@@ -38,3 +40,5 @@ __all__ = [
 ]
 
 METRICS: dict[str, _Callable[..., float]] = {name: globals()[name] for name in __all__ if name != "METRICS"}
+
+__dir__ = _tg.words.public_names(globals())

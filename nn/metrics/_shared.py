@@ -11,9 +11,7 @@ import tensorgrad as tg
 
 from ..functional._shared import label_misfit, plain_array, require_same_shape
 
-__all__ = ["LARGER_IS_BETTER", "Labelled", "flat", "labelled", "mean", "require_batch", "weights"]
-
-LARGER_IS_BETTER = ("accuracy", "average_precision", "f1", "precision", "r2", "recall", "roc_auc")  # ends of names
+__all__ = ["Labelled", "flat", "labelled", "mean", "require_batch", "weights"]
 
 
 class Labelled(NamedTuple):

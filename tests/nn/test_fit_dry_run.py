@@ -36,7 +36,7 @@ def state(model):
         "generators": [generator.bit_generator.state for generator in generators],
         "modes": [module.training for module in model.modules()],
         "optimizer": copy.deepcopy(model.optimizer.state_dict()),
-        "history": dict(model.history.columns),
+        "history": dict(model.history),
     }
 
 
@@ -76,7 +76,7 @@ MISTAKES = {
         "EarlyStopping: 'val_loss' is not among loss, accuracy, lr, grad_norm, seconds; give fit validation_data",
     ),
     "a monitor that is misspelt": (
-        {"callbacks": [nn.EarlyStopping("val_acuracy")], "validation_split": 0.25},
+        {"callbacks": [nn.EarlyStopping("val_acuracy", mode="max")], "validation_split": 0.25},
         {"metrics": ["accuracy"]},
         KeyError,
         "'val_acuracy' is not among loss, accuracy, val_loss, val_accuracy, lr",
@@ -165,7 +165,8 @@ def test_a_kind_of_rows_goes_through_the_network_once():
     assert seen == [(False, 8)] * 2
     # A network may get another width without anybody being told.
     model.network.forward = lambda x: tg.concatenate([forward(x), forward(x)], axis=1)
-    assert len(model.fit(X, y + 1, epochs=1)) == 3
+    model.fit(X, y + 1, epochs=1)
+    assert len(model.history) == 3
 
 
 def test_a_network_with_several_outputs_and_a_loss_of_ones_own():
@@ -203,7 +204,7 @@ def test_a_callback_may_add_the_column_that_another_monitors():
             fit.row["mine"] = fit.epoch
 
     X, y = data(16)
-    history = made().fit(X, y, epochs=9, callbacks=[Adds(), nn.EarlyStopping("mine", patience=2)])
+    history = made().fit(X, y, epochs=9, callbacks=[Adds(), nn.EarlyStopping("mine", patience=2, mode="min")])
     assert len(history) == 3
     with pytest.raises(KeyError, match="'mine' is not among"):
-        made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2), Adds()])
+        made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2, mode="min"), Adds()])

@@ -199,3 +199,43 @@ def test_compiled_each_batch_is_divided_by_what_counts_in_it(loss, axes, weighte
         models.append(model)
     assert_same(*models)
     assert models[0].history["loss"] == models[1].history["loss"]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("kind", ["ignored", "weightless"])
+def test_accumulated_a_batch_of_nothing_leaves_the_others_as_they_are(kind, compile):
+    """Two batches of an update are one of twice the size, also if one or both of them have nothing."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 4)).astype(np.float32), rng.integers(0, 3, 64)
+    void = np.r_[8:16, 48:64]
+    weight = None
+    if kind == "ignored":
+        y[void] = -1
+    else:
+        weight = np.linspace(0.5, 1.5, 64)
+        weight[void] = 0
+    models = []
+    for size, accumulate in ((8, 2), (16, 1)):
+        model = nn.Model(nn.Linear(4, 3, rng=0), loss=IGNORING, optimizer={"name": "sgd", "lr": 0.1}, rng=0)
+        run = {"epochs": 2, "batch_size": size, "accumulate": accumulate, "shuffle": False, "compile": compile}
+        steps = Recorder()
+        model.fit(X, y, sample_weight=weight, callbacks=[steps], **run)
+        assert steps.steps == 6
+        models.append(model)
+    for (name, a), b in zip(models[0].state_dict().items(), models[1].state_dict().values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(models[0].history["loss"], models[1].history["loss"], rtol=1e-5)
+
+
+def test_the_search_for_a_rate_skips_what_does_not_count():
+    X, y = data(32)
+    part = y.copy()
+    part[:8] = -1
+    curve = made(loss=IGNORING).lr_find([(X[i : i + 8], part[i : i + 8]) for i in range(0, 32, 8)], steps=20)
+    assert np.isfinite(curve.losses).all()
+    assert min(curve.losses) > 0
+    for given in ((X, np.full(32, -1)), ([(X, np.full(32, -1))],)):
+        with pytest.raises(ValueError, match=f"lr_find: {NOTHING}"):
+            made(loss=IGNORING).lr_find(*given)
+    with pytest.raises(IndexError, match="lr_find: label 3 in row"):
+        made().lr_find(X, y + 1)

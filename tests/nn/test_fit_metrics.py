@@ -24,7 +24,7 @@ def test_each_name_is_that_function_of_all_predictions():
     assert got["top_k_accuracy"] == pytest.approx(
         nn.metrics.top_k_accuracy(logits, y, k=2, sample_weight=weight), rel=1e-6
     )
-    assert list(history.columns)[1 : len(names) + 2] == [*names, "top_k_accuracy"]
+    assert list(history)[1 : len(names) + 2] == [*names, "top_k_accuracy"]
     assert history["val_f1"][-1] == pytest.approx(nn.metrics.f1(logits[:30], y[:30]), rel=1e-6)
 
 
@@ -46,7 +46,7 @@ def test_columns_have_the_names_of_the_dict():
     }
     model = made(metrics=metrics)
     history = model.fit(X, y, epochs=1, batch_size=8, validation_data=(X, y))
-    assert list(history.columns)[:7] == ["loss", *metrics]
+    assert list(history)[:7] == ["loss", *metrics]
     got = model.evaluate(X, y)
     assert got["top1"] == got["micro"] == got["acc"] == pytest.approx(got["mine"], rel=1e-6)
     assert got["top2"] == nn.metrics.top_k_accuracy(model.predict(X), y, k=2)
@@ -88,7 +88,7 @@ def test_metrics_of_scikit_learn(weighted):
     ]
     model = made(metrics=metrics)
     history = model.fit(X, y, epochs=2, batch_size=16, sample_weight=weight, validation_data=(X, y))
-    assert all(len(column) == 2 for column in history.columns.values())
+    assert all(len(column) == 2 for column in history.values())
     got = model.evaluate(X, y, sample_weight=weight)
     logits = model.predict(X).astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
