@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._members import named
 from .data import Casts, Rows, Stream
 from .stepping import Group, grouped, stepper
 
@@ -74,8 +76,26 @@ class LRCurve:
 
 def range_test(model: Model, data: Rows | Stream, *, start: float, stop: float, steps: int, batch_size: int) -> LRCurve:
     """Run :meth:`nn.Model.lr_find`, with its arguments already checked."""
-    trial = copy.deepcopy(model)  # the model itself is not touched
-    trial.ema = None
+    trial = copy.deepcopy(model)
+    if trial.ema is not None:
+        trial.ema.restore()
+        trial.ema = None
+    with _generators_kept(model):  # a stream may draw from them
+        return _tested(trial, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
+
+
+@contextmanager
+def _generators_kept(model: Model) -> Iterator[None]:
+    found = [rng for module in model.modules() for _, rng in named(vars(module), np.random.Generator, ())]
+    states = [rng.bit_generator.state for rng in found]
+    try:
+        yield
+    finally:
+        for rng, state in zip(found, states, strict=True):
+            rng.bit_generator.state = state
+
+
+def _tested(trial: Model, data: Rows | Stream, *, start: float, stop: float, steps: int, batch_size: int) -> LRCurve:
     step, casts = stepper(trial, False), Casts(trial.network)
     trial.train()
     lrs: list[float] = []
