@@ -51,14 +51,13 @@ class ExponentialMovingAverage:
     4.0
     """
 
-    own: dict[str, Any] | None
+    own: dict[str, Any] | None = None  # in files of earlier versions, too
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         self.model = model
         self.decay = require_within("ExponentialMovingAverage", "decay", decay, most=1)
         self.updates = 0
         self.averages: dict[str, Any] = model.state_dict()
-        self.own = None
         self._structure = -1  # of the model, when the pairs were made
         self._pairs: list[tuple[tg.Tensor, Any, bool]] = []  # tensor, average, is it a parameter
 

@@ -6,8 +6,8 @@ import re
 
 __all__ = ["better_way"]
 
-# Whole words of a column's name, in any order: "val_balanced_accuracy", "f1_macro". The first that is found
-# decides, so a loss of anything is a loss.
+# Whole words of a column's name: "val_balanced_accuracy", "f1_macro". A loss of anything is a loss, but not the
+# negative of one, "neg_log_loss", as scikit-learn's scorers have it.
 _LESS = "loss error mse mae rmse mape l1 l2 nll perplexity brier deviance"
 _MORE = "accuracy r2 f1 fbeta auc precision recall sensitivity specificity iou jaccard dice mcc kappa score"
 
@@ -20,7 +20,8 @@ def better_way(me: str, monitor: str, mode: str) -> str:
     if mode not in ("auto", "min", "max"):
         raise ValueError(f"{me}: mode must be 'auto', 'min' or 'max', got {mode!r}")
     words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
-    known = "min" if words & set(_LESS.split()) else "max" if words & set(_MORE.split()) else ""
+    less, more = ("max", "min") if "neg" in words else ("min", "max")
+    known = less if words & set(_LESS.split()) else more if words & set(_MORE.split()) else ""
     if mode == "auto" and not known:
         raise ValueError(
             f"{me}: whether more or less of {monitor!r} is better cannot be told from its name; write mode='min' or "

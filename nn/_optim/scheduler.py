@@ -97,8 +97,12 @@ class LRScheduler(Scheduler):
 
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
+        self._take_bases()
+
+    def _take_bases(self) -> None:
+        """Start from the rates of the optimiser, but not from those that a schedule has set."""
         self.base_lrs: list[float] = []
-        for group in optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             scheduled, base = group.scheduled
             self.base_lrs.append(base if group["lr"] == scheduled else group["lr"])
 
@@ -108,7 +112,8 @@ class LRScheduler(Scheduler):
         self._set(0)
 
     def restart(self) -> None:
-        """Begin anew: set the learning rates for the first step."""
+        """Begin anew: set the learning rates for the first step, from rates that were set by hand since, if any."""
+        self._take_bases()
         self._set(0)
 
     def step(self) -> None:

@@ -30,7 +30,7 @@ from .weighing import loss_of, rows_kept
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["check_monitors", "columns_of", "dry_run", "restored_on_error"]
+__all__ = ["check_monitors", "columns_of", "dry_run", "generators_kept", "restored_on_error"]
 
 _ROWS = 8  # through the network
 _NUMBERS = 1 << 20  # predictions for the metrics, or what is kept of them, at most
@@ -116,7 +116,7 @@ def _check_output(model: Model, output: Any, sample: _Sample) -> None:
 def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
     """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
     casts = Casts(model.network)
-    with _untouched(model), evaluating(model.network), np.errstate(all="ignore"):
+    with generators_kept(model), _buffers_kept(model), evaluating(model.network), np.errstate(all="ignore"):
         output = called(model.network, casts.inputs(batch.X))
         array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
         if isinstance(output, tg.Tensor):
@@ -197,16 +197,23 @@ def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
 
 
 @contextmanager
-def _untouched(model: Module) -> Iterator[None]:
-    """At the end, the generators and buffers of the model are as they were."""
+def generators_kept(model: Module) -> Iterator[None]:
+    """At the end, the generators of the model are as they were."""
     generators = [g for module in model.modules() for _, g in named(vars(module), np.random.Generator, ())]
     states = [generator.bit_generator.state for generator in generators]
-    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
     try:
         yield
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.bit_generator.state = state
+
+
+@contextmanager
+def _buffers_kept(model: Module) -> Iterator[None]:
+    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
         for buffer, value in buffers:
             if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
                 tg.writes_to(buffer, by="fit")[...] = value

@@ -13,6 +13,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .._optim.plateau import ReduceLROnPlateau
+from .._optim.scheduler import LRScheduler
 from .callbacks import INTERRUPTED, Callback, Fit
 from .checkpoint import Checkpoint
 from .data import Casts, Rows
@@ -63,7 +64,7 @@ def train(
         if class_weight is not None:
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
-    if model.schedule is not None and model.schedule.ended:
+    if isinstance(model.schedule, LRScheduler) and model.schedule.ended:
         model.schedule.restart()
     batches = data.steps(batch_size, drop_last)
     shown = progress_for(progress, epochs=epochs, steps=None if batches is None else -(-batches // accumulate))
@@ -118,10 +119,10 @@ def _displayed(fit: Fit, shown: Progress) -> Iterator[None]:
         yield
         end = _ending(fit) if fit.stopped else ""
     except KeyboardInterrupt:
-        end = f"interrupted in epoch {fit.epoch + 1} of {fit.epochs}"
+        end = f"interrupted after {fit.epoch} of {fit.epochs} epochs"
         raise
     except BaseException as error:
-        end = f"failed in epoch {fit.epoch + 1} of {fit.epochs}: {type(error).__name__}"
+        end = f"failed after {fit.epoch} of {fit.epochs} epochs: {type(error).__name__}"
         raise
     finally:
         shown.close(end)

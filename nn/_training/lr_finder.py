@@ -13,7 +13,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .data import Casts, Rows
-from .dry_run import dry_run
+from .dry_run import dry_run, generators_kept
 from .scores import nothing_counts
 from .stepping import Group, grouped, stepper
 from .streams import Stream
@@ -77,8 +77,15 @@ class LRCurve:
 
 def range_test(model: Model, data: Rows | Stream, *, start: float, stop: float, steps: int, batch_size: int) -> LRCurve:
     """Run :meth:`nn.Model.lr_find`, with its arguments already checked."""
-    trial = copy.deepcopy(model)  # the model itself is not touched
-    trial.ema = None
+    trial = copy.deepcopy(model)
+    if trial.ema is not None:
+        trial.ema.restore()
+        trial.ema = None
+    with generators_kept(model):  # a stream may draw from them
+        return _tested(trial, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
+
+
+def _tested(trial: Model, data: Rows | Stream, *, start: float, stop: float, steps: int, batch_size: int) -> LRCurve:
     step, casts = stepper(trial, False), Casts(trial.network)
     dry_run(trial, [data])
     trial.train()

@@ -149,7 +149,7 @@ class Model(Module):
         if spec is None:
             return None
         schedule = spec if isinstance(spec, Scheduler) else made(spec, SCHEDULES, "schedule", self.optimizer)
-        if schedule.optimizer is not self.optimizer:
+        if isinstance(schedule, Scheduler) and schedule.optimizer is not self.optimizer:
             raise ValueError("Model: schedule belongs to another optimiser; give the model that optimiser, too")
         if isinstance(schedule, ReduceLROnPlateau) and schedule.monitor is None and schedule.mode == "max":
             raise ValueError(
@@ -310,7 +310,7 @@ class Model(Module):
         Args:
             X: as in :meth:`fit`; batches from an iterator are used up.
             y: likewise.
-            start: the first learning rate.
+            start: the first learning rate, of all parameter groups.
             stop: the last one.
             steps: the number of updates; from each to the next, the rate grows by the same factor.
             batch_size: rows per update.

@@ -59,18 +59,22 @@ class _Lines:
         self._done = done
         if note:
             self._write(note)
+            self._write_epoch(history)
 
     def step(self) -> None:
         pass
 
     def epoch(self, history: History) -> None:
         self._done += 1
-        facts = [*facts_of(history), f"{history['seconds'][-1]:.1f} s"]
-        self._write(f"epoch {self._done}/{self._epochs}: {', '.join(facts)}")
+        self._write_epoch(history)
 
     def close(self, end: str) -> None:
         if end:
             self._write(end)
+
+    def _write_epoch(self, history: History) -> None:
+        facts = [*facts_of(history), f"{history['seconds'][-1]:.1f} s"]
+        self._write(f"epoch {self._done}/{self._epochs}: {', '.join(facts)}")
 
     def _write(self, line: str) -> None:
         self._stream.write(tg.words.printable(line, self._stream) + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._files.registry import arguments_of
+from .._optim.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from .model import Model
@@ -28,7 +29,7 @@ def settings_of(model: Model, **options: Any) -> dict[str, Any]:
                 found[f"{where}.{name}"] = base if name == "lr" and value == scheduled else value
     schedule = model.schedule
     found["schedule"] = None if schedule is None else type(schedule).__name__
-    if schedule is not None:
+    if isinstance(schedule, Scheduler):
         found["schedule_every"] = model.schedule_every
         names = arguments_of(type(schedule)) - {"optimizer"}
         found |= {f"schedule.{name}": vars(schedule)[name] for name in sorted(names & vars(schedule).keys())}

@@ -112,7 +112,7 @@ def test_the_traceback_of_a_failed_fit_is_short(kernel):
     assert "shapes (8, 3) and (2, 2)" in text
     assert len(re.findall(r"^File ", text, re.MULTILINE)) <= 2  # the cell is not a file; the last frame always shows
     assert len(text.splitlines()) < 45
-    assert "failed in epoch 1 of 10: ShapeError" in display["data"]["text/plain"]
+    assert "failed after 0 of 10 epochs: ShapeError" in display["data"]["text/plain"]
 
 
 def test_the_frames_of_the_users_code_stay(kernel):

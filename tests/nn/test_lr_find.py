@@ -117,6 +117,27 @@ def test_weights_and_streams():
     np.testing.assert_allclose(stream.losses[0], plain.losses[0], rtol=1e-6)
 
 
+def test_it_starts_from_the_weights_that_are_trained():
+    X, y = data(60)
+    averaged, plain = made(ema=0.99), made()
+    for each in (averaged, plain):
+        each.fit(X, y, epochs=3)
+    assert averaged.lr_find(X, y, steps=5) == plain.lr_find(X, y, steps=5)
+
+
+def test_a_stream_may_draw_from_the_models_generator():
+    X, y = data(32)
+    model = nn.Model(nn.MLP([4, 3], dropout=0.5, rng=0), rng=0)
+
+    def batches():
+        order = model.rng.permutation(32)
+        yield X[order], y[order]
+
+    before = facts(model)
+    model.lr_find(batches, steps=5)
+    np.testing.assert_equal(facts(model), before)
+
+
 def test_the_plot(tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")

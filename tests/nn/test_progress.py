@@ -55,7 +55,7 @@ def test_a_file_says_how_a_run_ended(capfd):
     assert capfd.readouterr().err.splitlines()[-1] == "stopped after epoch 2 of 9: early stopping"
     with pytest.raises(ValueError, match="matmul"):
         model.fit(LATE, epochs=9, progress=True)
-    assert capfd.readouterr().err == "failed in epoch 1 of 9: ShapeError\n"
+    assert capfd.readouterr().err == "failed after 0 of 9 epochs: ShapeError\n"
 
 
 def test_without_a_console_it_is_silent(monkeypatch):
@@ -215,7 +215,7 @@ def test_a_notebook_says_that_a_run_failed(monkeypatch):
     with pytest.raises(ValueError, match="matmul"):
         nn.Model(nn.MLP([2, 2], rng=0)).fit(LATE, epochs=7)
     for text in shown.handle.shown[-1].values():
-        assert "failed in epoch 1 of 7: ShapeError" in text
+        assert "failed after 0 of 7 epochs: ShapeError" in text
 
 
 def test_a_notebook_says_that_a_run_was_stopped(monkeypatch):

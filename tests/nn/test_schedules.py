@@ -409,6 +409,28 @@ def test_a_sequence_begins_anew_from_its_first_part():
     assert trained.fit(X, y, epochs=4)["lr"] == first
 
 
+def test_a_schedule_begins_anew_from_a_rate_that_was_set_by_hand():
+    X, y = data(32)
+    for schedule in ({"name": "cosine", "T_max": 2}, lambda o: nn.SequentialLR(o, [nn.CosineAnnealingLR(o, 2)], [])):
+        trained = model(schedule)
+        trained.fit(X, y, epochs=2)
+        trained.optimizer.lr = 0.01
+        np.testing.assert_allclose(trained.fit(X, y, epochs=2)["lr"], [0.01, 0.005], rtol=1e-9)
+
+
+def test_a_schedule_of_ones_own_needs_a_step_and_no_more():
+    class Halving:
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def step(self):
+            self.optimizer.lr /= 2
+
+    X, y = data(32)
+    trained = model(Halving)
+    assert trained.fit(X, y, epochs=3)["lr"] == [0.1, 0.05, 0.025]
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -513,6 +535,7 @@ def test_a_column_that_will_not_be_there_is_named_before_training(monitor, optio
         ("val_roc_auc", "max"),
         ("average_precision", "max"),
         ("F1", "max"),
+        ("val_neg_log_loss", "max"),
         ("recall@3", "max"),
     ],
 )
