@@ -1,4 +1,4 @@
-"""What can go wrong in a training run, looked for before its first step, on a few rows."""
+"""A trial of network, loss and metrics on a few rows, before the first step of a training run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _known: WeakKeyDictionary[Module, tuple[Any, dict[Any, Any]]] = WeakKeyDictionar
 
 
 def check_monitors(model: Model, validated: bool, watchers: Sequence[Any]) -> None:
-    """Raise KeyError if a callback or schedule monitors a column that there will not be."""
+    """Raise KeyError if a callback or schedule monitors a column that the history will not have."""
     columns = ["loss", *measures(model.metrics, model.loss)]
     columns += [f"val_{name}" for name in columns] if validated else []
     columns += ["lr", "grad_norm", "seconds"]

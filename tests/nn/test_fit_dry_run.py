@@ -76,7 +76,7 @@ MISTAKES = {
         "EarlyStopping: 'val_loss' is not among loss, accuracy, lr, grad_norm, seconds; give fit validation_data",
     ),
     "a monitor that is misspelt": (
-        {"callbacks": [nn.EarlyStopping("val_acuracy")], "validation_split": 0.25},
+        {"callbacks": [nn.EarlyStopping("val_acuracy", mode="max")], "validation_split": 0.25},
         {"metrics": ["accuracy"]},
         KeyError,
         "'val_acuracy' is not among loss, accuracy, val_loss, val_accuracy, lr",
@@ -203,7 +203,7 @@ def test_a_callback_may_add_the_column_that_another_monitors():
             fit.row["mine"] = fit.epoch
 
     X, y = data(16)
-    history = made().fit(X, y, epochs=9, callbacks=[Adds(), nn.EarlyStopping("mine", patience=2)])
+    history = made().fit(X, y, epochs=9, callbacks=[Adds(), nn.EarlyStopping("mine", patience=2, mode="min")])
     assert len(history) == 3
     with pytest.raises(KeyError, match="'mine' is not among"):
-        made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2), Adds()])
+        made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2, mode="min"), Adds()])
