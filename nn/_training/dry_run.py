@@ -1,4 +1,4 @@
-"""What can go wrong in a training run, looked for before its first step, on a few rows."""
+"""A trial of network, loss and metrics on a few rows, before the first step of a training run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def columns_of(model: Model, validated: bool) -> list[str]:
 
 
 def check_monitors(model: Model, validated: bool, callbacks: Sequence[Callback]) -> None:
-    """Raise KeyError if a callback monitors a column that there will not be."""
+    """Raise KeyError if a callback monitors a column that the history will not have."""
     columns = columns_of(model, validated)
     for callback in callbacks:
         monitor = getattr(callback, "monitor", None)

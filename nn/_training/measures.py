@@ -88,7 +88,7 @@ def measures(given: Any, loss: Any) -> dict[str, Measure]:
         loss: the model's loss; some metrics do not fit some losses.
 
     Raises:
-        ValueError: a name or an option is unknown, a column is not to be had, or a metric does not fit the loss.
+        ValueError: a name or an option is unknown, a column has its name already, or a metric does not fit the loss.
     """
     if isinstance(given, Mapping):
         entries = [(column, entry) for column, entry in given.items()]

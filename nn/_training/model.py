@@ -225,8 +225,9 @@ class Model(Module):
                 not of validation data; or "balanced", ``samples / (classes * samples of the class)``.
             shuffle: take the rows in a new order in each epoch.
             drop_last: leave out a last, smaller batch. A batch norm learns badly from a batch of few rows.
-            steps_per_epoch: for batches: how many are an epoch. The next one goes on where the last one ended; at its
-                end, the stream is started again. A generator that never ends needs it: that it does cannot be seen.
+            steps_per_epoch: if X provides batches, how many make an epoch. Each epoch goes on where the one before
+                ended, and a stream that ends is started again. An endless generator needs it: ``fit`` cannot tell that
+                it is endless.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
@@ -265,7 +266,7 @@ class Model(Module):
         if isinstance(data, Stream) and data.runs_once and epochs > 1 and steps_per_epoch is None:
             raise ValueError(
                 f"fit: in the second of {epochs} epochs the stream of batches is empty; a generator runs only once, so "
-                "give the function that makes it, or steps_per_epoch, to make an epoch of so many batches"
+                "give the function that makes it, or steps_per_epoch, the number of batches in an epoch"
             )
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
         for callback in callbacks:

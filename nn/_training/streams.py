@@ -23,7 +23,7 @@ class Stream:
     Args:
         origin: the iterable or function.
         by: whose argument it is, for errors.
-        per_epoch: how many batches are an epoch, whatever the length of the stream; None for its length.
+        per_epoch: how many batches make an epoch; None for as many as the stream has.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class Stream:
         self._origin = origin
         self.by = by
         self._per_epoch = per_epoch
-        self._running: Iterator[Any] | None = None  # begun, and not yet at its end
-        self._ahead: Any = _END  # a batch of it that was looked at
+        self._running: Iterator[Any] | None = None  # a pass that has begun and has not ended
+        self._ahead: Any = _END  # its next batch, if it was read ahead
         self._class_weight: Mapping[Any, float] | None = None
 
     @property
     def runs_once(self) -> bool:
-        """Whether it is known that there is nothing left after one pass."""
+        """Whether one pass certainly uses it up."""
         # Iterators of others, such as loaders, may start anew when they are asked for another pass.
         return isinstance(self._origin, Iterator) and type(self._origin).__module__ in ("builtins", "itertools")
 
@@ -144,7 +144,7 @@ def source(X: Any, y: Any, weight: Any, *, by: str, per_epoch: int | None = None
     if weight is not None:
         raise TypeError(f"{by}: the weights of a stream come with its batches, (X, y, sample_weight)")
     if isinstance(X, itertools.cycle) and per_epoch is None:
-        raise ValueError(f"{by}: the stream of batches never ends; write how many are an epoch, steps_per_epoch=100")
+        raise ValueError(f"{by}: the stream of batches never ends; say how many make an epoch: steps_per_epoch=100")
     return Stream(X, by=by, per_epoch=per_epoch)
 
 

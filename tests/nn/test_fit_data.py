@@ -157,7 +157,7 @@ def test_class_weights_of_two_classes_in_a_column():
         ({"class_weight": [1, 2, 3]}, ValueError, "class_weight must be a dict"),
         ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\] must be a finite number of at least 0, got -1"),
         ({"class_weight": {"0": 1.0}}, ValueError, "a class in class_weight must be an integer, got '0'"),
-        ({"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}}, ValueError, "fit: every sample weighs 0"),
+        ({"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}}, ValueError, "fit: every sample has weight 0"),
         ({"class_weight": "balanced", "X": [data(8)], "y": None}, TypeError, "counts the labels of all samples"),
         ({"class_weight": {0: 1.0}, "y": np.zeros(8)}, tg.DTypeError, "class_weight needs one class number"),
         ({"class_weight": {0: 1.0}, "y": np.zeros((8, 2), int)}, tg.DTypeError, r"got y of dtype int64 and shape"),

@@ -130,7 +130,7 @@ def test_weights_and_ignored_labels_together_may_leave_nothing():
     assert_same(model, twin)
 
 
-NOTHING = "every sample weighs 0, or every label is ignored or of a class of weight 0"
+NOTHING = "every sample has weight 0, or every label is ignored or of a class of weight 0"
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ def test_a_generator_goes_on_in_the_next_fit_where_it_ended():
     ("X", "arguments", "text"),
     [
         (lambda X, y: endless(X[:16], y), {"epochs": 2}, "a generator runs only once, so give the function that makes"),
-        (lambda X, y: itertools.cycle([(X, y)]), {"epochs": 1}, "the stream of batches never ends; write how many are"),
+        (lambda X, y: itertools.cycle([(X, y)]), {"epochs": 1}, "the stream of batches never ends; say how many make"),
         (lambda X, y: X, {"y": data(16)[1], "steps_per_epoch": 3}, "steps_per_epoch is for streams of batches"),
         (lambda X, y: [(X, y)], {"steps_per_epoch": 0}, "steps_per_epoch must be an integer of at least 1, got 0"),
         (lambda X, y: [(X, y)], {"steps_per_epoch": 2.5}, "steps_per_epoch must be an integer"),
