@@ -74,8 +74,8 @@ class Scores:
 def nothing_counts(by: str) -> ValueError:
     """The error for data of which a loss counts nothing."""
     return ValueError(
-        f"{by}: every sample has weight 0, or every label is ignored or of a class of weight 0, so there is no mean loss; "
-        "check sample_weight, and the loss's ignore_index and weight"
+        f"{by}: every sample has weight 0, or every label is ignored or of a class of weight 0, so there is no mean "
+        "loss; check sample_weight, and the loss's ignore_index and weight"
     )
 
 
