@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import wraps
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import tensorgrad as tg
 
@@ -19,6 +20,7 @@ __all__ = [
     "OuterCall",
     "Places",
     "add_location",
+    "folded",
     "is_called",
     "members",
     "members_changed",
@@ -27,6 +29,9 @@ __all__ = [
     "running_path",
     "users_stacklevel",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _LIBRARY = tuple(os.path.join(os.path.dirname(file), "") for file in (__file__, str(tg.__file__)))
 
@@ -80,6 +85,37 @@ def users_stacklevel() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARY):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def folded(function: Callable[P, R]) -> Callable[P, R]:
+    """Let IPython leave out the library's frames in the traceback of an error that comes out of a function.
+
+    The frames of the user's code stay, and so does the innermost one. A chained error is treated the same way.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            _fold(error)
+            raise
+
+    return call
+
+
+def _fold(error: BaseException) -> None:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        step = one.__traceback__
+        while step is not None and step.tb_next is not None:
+            if step.tb_frame.f_code.co_filename.startswith(_LIBRARY):
+                step.tb_frame.f_locals["__tracebackhide__"] = True
+            step = step.tb_next
+        waiting += [e for e in (one.__cause__, one.__context__) if e is not None and id(e) not in seen]
 
 
 def members_changed() -> None:

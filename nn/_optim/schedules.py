@@ -156,6 +156,10 @@ class CosineAnnealingLR(LRScheduler):
         self.T_max = count("CosineAnnealingLR", "T_max", self.T_max)
         self.eta_min = number("CosineAnnealingLR", "eta_min", self.eta_min, 0)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.T_max
+
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return along_cosine(base, self.eta_min, epoch / self.T_max)
 
@@ -240,6 +244,10 @@ class LinearLR(LRScheduler):
         require("LinearLR", "start_factor", self.start_factor, 0 < self.start_factor <= 1, "in (0, 1]")
         self.end_factor = require_within("LinearLR", "end_factor", self.end_factor, most=1)
         self.total_iters = count("LinearLR", "total_iters", self.total_iters)
+
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_iters and self.end_factor < self.start_factor
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         share = min(epoch, self.total_iters) / self.total_iters

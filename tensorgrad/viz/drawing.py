@@ -17,6 +17,7 @@ from ..engine.record import constant
 from ..engine.walk import backward as walk
 from ..errors import GraphError
 from ..tensor import Tensor
+from ..words import printable
 from .dot import dot_text, finished
 from .model import Card, Cluster, Picture, nodes_of, picture_of, summary_of
 from .render import INSTALL, render
@@ -106,7 +107,7 @@ class Drawing:
 
     def __str__(self) -> str:
         head = [self.too_large] if self.too_large else []
-        return "\n".join([*head, *self._lines])
+        return printable("\n".join([*head, *self._lines]))
 
     def __repr__(self) -> str:
         return f"<Drawing of {len(self.picture.cards):,} cards; print() shows it as text, .save() writes it>"
