@@ -165,7 +165,6 @@ class Model(Module):
 
     # --- training --------------------------------------------------------------------------------------
 
-    @folded
     def fit(
         self,
         X: Any,
@@ -234,31 +233,31 @@ class Model(Module):
             raise ValueError(f"fit: validation_split must be in [0, 1), got {validation_split!r}")
         if validation_split and validation_data is not None:
             raise ValueError("fit: give validation_data or validation_split, not both")
-        data = source(X, y, sample_weight, by="fit")
-        if validation_split and not isinstance(data, Rows):
-            raise TypeError("fit: batches cannot be split; give validation_data")
-        callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
-                raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
-        return train(
-            self,
-            data,
-            None if validation_data is None else _validation(validation_data),
-            split=validation_split,
-            epochs=epochs,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            callbacks=callbacks,
-            progress=progress,
-            compile=compile,
-            on_interrupt=on_interrupt,
-        )
+        with folded():
+            data = source(X, y, sample_weight, by="fit")
+            if validation_split and not isinstance(data, Rows):
+                raise TypeError("fit: batches cannot be split; give validation_data")
+            callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+            for callback in callbacks:
+                if not isinstance(callback, Callback):
+                    hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+                    raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
+            return train(
+                self,
+                data,
+                None if validation_data is None else _validation(validation_data),
+                split=validation_split,
+                epochs=epochs,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                callbacks=callbacks,
+                progress=progress,
+                compile=compile,
+                on_interrupt=on_interrupt,
+            )
 
-    @folded
     def lr_find(
         self,
         X: Any,
@@ -303,12 +302,12 @@ class Model(Module):
         steps, batch_size = count("lr_find", "steps", steps, 2), count("lr_find", "batch_size", batch_size)
         if isinstance(self.optimizer, LBFGS):
             raise ValueError("lr_find: LBFGS has no learning rate: it searches along each direction")
-        data = source(X, y, sample_weight, by="lr_find")
-        return range_test(self, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
+        with folded():
+            data = source(X, y, sample_weight, by="lr_find")
+            return range_test(self, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
 
     # --- use -------------------------------------------------------------------------------------------
 
-    @folded
     def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """Compute the network's output in evaluation mode, a batch at a time, as one array.
 
@@ -317,11 +316,10 @@ class Model(Module):
         (5, 2)
         """
         rows, casts = Rows(X, None, None, by="predict"), Casts(self.network)
-        with evaluating(self):
+        with folded(), evaluating(self):
             outputs = [self.network(casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    @folded
     def evaluate(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
     ) -> dict[str, float]:
@@ -332,7 +330,8 @@ class Model(Module):
         >>> list(model.evaluate(np.ones((5, 3)), np.ones(5, int)))
         ['loss', 'accuracy']
         """
-        return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
+        with folded():
+            return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
 
 
 def _validation(given: Any) -> Rows | Stream:
