@@ -55,8 +55,6 @@ def train(
             rows.converted(casts.inputs)
     if split and isinstance(data, Rows):
         data, held = data.split(split, np.random.default_rng(model.split_seed()))
-    if isinstance(model.schedule, LRScheduler) and model.schedule.ended:
-        model.schedule.restart()
     batches = data.steps(batch_size, drop_last)
     shown = progress_for(progress, epochs=epochs, steps=None if batches is None else -(-batches // accumulate))
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
@@ -72,6 +70,8 @@ def train(
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint):
             callback.restore(fit)
+    if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
+        model.schedule.restart()
     running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
     with _displayed(fit, shown), _own_weights(model):
         with first_interrupt(fit.interrupt):
@@ -79,9 +79,10 @@ def train(
                 drawn = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
                 _run_epoch(running, grouped(drawn, accumulate, model.loss))
         model.history.stopped = fit.history.stopped = fit.stopped
-        with _averaged(model):
-            for callback in fit.callbacks:
-                callback.on_fit_end(fit)
+        if model.ema is not None:
+            model.ema.apply()
+        for callback in fit.callbacks:
+            callback.on_fit_end(fit)
     if fit.stopped == INTERRUPTED and on_interrupt == "raise":
         raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
     return fit.history
