@@ -10,9 +10,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import wraps
 from types import CodeType, FrameType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
 import tensorgrad as tg
 
@@ -29,9 +28,6 @@ __all__ = [
     "running_path",
     "users_stacklevel",
 ]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _LIBRARY = tuple(os.path.join(os.path.dirname(file), "") for file in (__file__, str(tg.__file__)))
 
@@ -87,22 +83,18 @@ def users_stacklevel() -> int:
     return level
 
 
-def folded(function: Callable[P, R]) -> Callable[P, R]:
-    """Let IPython leave out the library's frames in the traceback of an error that comes out of a function.
+class folded:
+    """In a ``with`` block, let IPython leave out the library's frames in the traceback of an error.
 
     The frames of the user's code stay, and so does the innermost one. A chained error is treated the same way.
     """
 
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        __tracebackhide__ = True
-        try:
-            return function(*args, **kwargs)
-        except BaseException as error:
-            _fold(error)
-            raise
+    def __enter__(self) -> None:
+        pass
 
-    return call
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            _fold(error)
 
 
 def _fold(error: BaseException) -> None:

@@ -111,8 +111,9 @@ class ExponentialMovingAverage:
         """
         known = self._known(self.model)
         if self.own is None:
-            self.own = {name: tensor.data.copy() for name, tensor in known.items()}
-            self._write(known, self.averages)
+            with tg.uninterrupted():
+                self.own = {name: tensor.data.copy() for name, tensor in known.items()}
+                self._write(known, self.averages)
 
     def restore(self) -> None:
         """Give the model its own weights back, after :meth:`apply`.
@@ -123,10 +124,11 @@ class ExponentialMovingAverage:
             return
         known = self._known(self.model)
         same = {n for n, t in known.items() if np.array_equal(t.data, self.averages[n], equal_nan=t.dtype.kind == "f")}
-        for name in known.keys() - same:
-            self.averages[name][...] = known[name].data
-        self._write({name: known[name] for name in same}, self.own)
-        self.own = None
+        with tg.uninterrupted():
+            for name in known.keys() - same:
+                self.averages[name][...] = known[name].data
+            self._write({name: known[name] for name in same}, self.own)
+            self.own = None
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
@@ -140,8 +142,9 @@ class ExponentialMovingAverage:
             yield self.model
         finally:
             if not already and self.own is not None:
-                self._write(known, self.own)
-                self.own = None
+                with tg.uninterrupted():
+                    self._write(known, self.own)
+                    self.own = None
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the averages, their decay and the number of updates."""

@@ -64,8 +64,6 @@ def train(
         if class_weight is not None:
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
-    if isinstance(model.schedule, LRScheduler) and model.schedule.ended:
-        model.schedule.restart()
     divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
     shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
@@ -81,6 +79,8 @@ def train(
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint):
             callback.restore(fit)
+    if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
+        model.schedule.restart()
     if fit.epoch < fit.epochs and not fit.stopped:
         # Not before: a stream may draw from a generator that was restored.
         dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
@@ -91,9 +91,10 @@ def train(
                 drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
                 _run_epoch(running, grouped(drawn, model.loss))
         model.history.stopped = fit.history.stopped = fit.stopped
-        with _averaged(model):
-            for callback in fit.callbacks:
-                callback.on_fit_end(fit)
+        if model.ema is not None:
+            model.ema.apply()
+        for callback in fit.callbacks:
+            callback.on_fit_end(fit)
     if fit.stopped == INTERRUPTED and on_interrupt == "raise":
         raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
     return fit.history

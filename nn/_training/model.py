@@ -170,7 +170,6 @@ class Model(Module):
 
     # --- training --------------------------------------------------------------------------------------
 
-    @folded
     def fit(
         self,
         X: Any,
@@ -263,38 +262,38 @@ class Model(Module):
             raise ValueError("fit: give validation_data or validation_split, not both")
         if stratify and not validation_split:
             raise ValueError("fit: stratify=True is for validation_split, which is 0")
-        data = source(X, y, sample_weight, by="fit", per_epoch=steps_per_epoch)
-        if validation_split and not isinstance(data, Rows):
-            raise TypeError("fit: batches cannot be split; give validation_data")
-        if isinstance(data, Stream) and data.runs_once and epochs > 1 and steps_per_epoch is None:
-            raise ValueError(
-                f"fit: in the second of {epochs} epochs the stream of batches is empty; a generator runs only once, so "
-                "give the function that makes it, or steps_per_epoch, the number of batches in an epoch"
+        with folded():
+            data = source(X, y, sample_weight, by="fit", per_epoch=steps_per_epoch)
+            if validation_split and not isinstance(data, Rows):
+                raise TypeError("fit: batches cannot be split; give validation_data")
+            if isinstance(data, Stream) and data.runs_once and epochs > 1 and steps_per_epoch is None:
+                raise ValueError(
+                    f"fit: in the second of {epochs} epochs the stream of batches is empty; a generator runs only "
+                    "once, so give the function that makes it, or steps_per_epoch, the number of batches in an epoch"
+                )
+            callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+            for callback in callbacks:
+                if not isinstance(callback, Callback):
+                    hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+                    raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
+            return train(
+                self,
+                data,
+                None if validation_data is None else validation_source(validation_data, epochs),
+                split=validation_split,
+                stratify=stratify,
+                class_weight=class_weight,
+                epochs=epochs,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                callbacks=callbacks,
+                progress=progress,
+                compile=compile,
+                on_interrupt=on_interrupt,
             )
-        callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
-                raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
-        return train(
-            self,
-            data,
-            None if validation_data is None else validation_source(validation_data, epochs),
-            split=validation_split,
-            stratify=stratify,
-            class_weight=class_weight,
-            epochs=epochs,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            callbacks=callbacks,
-            progress=progress,
-            compile=compile,
-            on_interrupt=on_interrupt,
-        )
 
-    @folded
     def lr_find(
         self,
         X: Any,
@@ -339,12 +338,12 @@ class Model(Module):
         steps, batch_size = count("lr_find", "steps", steps, 2), count("lr_find", "batch_size", batch_size)
         if isinstance(self.optimizer, LBFGS):
             raise ValueError("lr_find: LBFGS has no learning rate: it searches along each direction")
-        data = source(X, y, sample_weight, by="lr_find")
-        return range_test(self, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
+        with folded():
+            data = source(X, y, sample_weight, by="lr_find")
+            return range_test(self, data, start=start, stop=stop, steps=steps, batch_size=batch_size)
 
     # --- use -------------------------------------------------------------------------------------------
 
-    @folded
     def predict(self, X: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
         """Compute the network's output in evaluation mode, a batch at a time, as one array.
 
@@ -356,11 +355,10 @@ class Model(Module):
         """
         batch_size = count("predict", "batch_size", batch_size)
         rows, casts = Rows(X, None, None, by="predict"), Casts(self.network)
-        with evaluating(self):
+        with folded(), evaluating(self):
             outputs = [called(self.network, casts.inputs(batch.X)).data for batch in rows.batches(batch_size)]
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    @folded
     def evaluate(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, batch_size: int = EVALUATION_ROWS
     ) -> dict[str, float]:
@@ -374,4 +372,5 @@ class Model(Module):
         ['loss', 'accuracy']
         """
         batch_size = count("evaluate", "batch_size", batch_size)
-        return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)
+        with folded():
+            return evaluated(self, source(X, y, sample_weight, by="evaluate"), batch_size)

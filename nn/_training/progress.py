@@ -118,8 +118,9 @@ class _Bar:
 
     def _draw(self, end: str = "") -> None:
         self._drawn = time.monotonic()
-        line = tg.words.printable(self._line(_columns(self._stream) - 1, end), self._stream)
-        self._stream.write("\r" + line.ljust(self._drawn_length))
+        width = _columns(self._stream) - 1
+        line = tg.words.printable(self._line(width, end), self._stream)[:width]  # plain characters may take more room
+        self._stream.write("\r" + line.ljust(min(width, self._drawn_length)))
         self._stream.flush()
         self._drawn_length = len(line)
 
@@ -129,7 +130,7 @@ class _Bar:
         within = min(1.0, self._in_epoch / self._steps) if self._steps else 0.0
         length = min(30, width // 5)
         if not end and len(head) + 1 + length <= width:
-            filled = round(length * (self._done + within) / self._epochs)
+            filled = round(length * min(1.0, (self._done + within) / self._epochs))
             head += " " + "█" * filled + "░" * (length - filled)
         return _fitted(head, [*facts_of(self._history), f"{time.monotonic() - self._began:.1f} s"], width)
 

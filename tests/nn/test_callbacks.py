@@ -377,6 +377,21 @@ def test_a_run_that_is_resumed_says_so(tmp_path, capfd):
     assert len(history) == 5
 
 
+def test_a_run_that_is_longer_than_asked_for(tmp_path, capfd):
+    resumed(tmp_path / "run.npz", capfd)
+    _, history, lines = resumed(tmp_path / "run.npz", capfd, epochs=2)
+    assert "3 of 2 epochs were done, nothing to train" in lines[0]
+    assert len(history) == 3
+
+
+def test_a_run_with_a_schedule_that_has_ended_is_resumed_as_it_was(tmp_path, capfd):
+    schedule = {"name": "cosine", "T_max": 3}
+    model, _, _ = resumed(tmp_path / "run.npz", capfd, schedule=schedule)
+    again, _, _ = resumed(tmp_path / "run.npz", capfd, schedule=schedule)
+    assert_same_run(again, model)
+    assert again.schedule.last_epoch == 3
+
+
 def test_a_run_that_stopped_itself_says_why(tmp_path, capfd):
     stop = nn.EarlyStopping("loss", patience=1, min_delta=1e-5)  # sums in another order differ in the last place
     for _ in range(2):

@@ -33,6 +33,8 @@ class Kernel:
         while len(idle) < len(sent):
             message = self.client.get_iopub_msg(timeout=60)
             cell, kind, content = message["parent_header"].get("msg_id"), message["msg_type"], message["content"]
+            if cell not in outputs:  # of an earlier request
+                continue
             if kind == "status" and content["execution_state"] == "idle":
                 idle.add(cell)
             elif kind == "update_display_data":

@@ -155,6 +155,20 @@ def test_a_stream_of_unknown_length_counts_epochs(monkeypatch):
     assert sys.stderr.getvalue().split("\r")[-1].startswith("epoch 2/2 ██")
 
 
+def test_a_line_still_fits_when_the_terminal_shrinks_or_has_no_such_letters(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    bar = progress._Bar(stream, 4, None)
+    history = nn.History()
+    history.append({"loss": 1.0, "größe": 2.0, "ähnlichkeit": 3.0, "δ": 4.0, "lr": 0.1, "seconds": 0.1})
+    for columns in (200, 60, 30):
+        monkeypatch.setattr(progress, "_columns", lambda stream, columns=columns: columns)
+        bar.begin(1, history, "")
+        stream.flush()
+        last = stream.buffer.getvalue().decode().split("\r")[-1]
+        assert len(last) <= columns - 1
+        assert ("gr\\xf6\\xdfe 2" in last) == (columns > 30)
+
+
 def test_a_bar_is_drawn_at_most_ten_times_a_second(monkeypatch):
     stream = io.StringIO()
     bar = progress._Bar(stream, 1, 1000)
