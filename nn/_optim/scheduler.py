@@ -91,6 +91,8 @@ class Scheduler:
     def _with(self, state: Mapping[str, Any]) -> Self:
         """A copy with another state. Raises ValueError if the state does not fit."""
         own = set(vars(self)) - set(self._not_state)
+        if isinstance(state, Mapping):  # one of an earlier version lacks what a class has gained since
+            state = {**{name: getattr(type(self), name) for name in own if hasattr(type(self), name)}, **state}
         if not isinstance(state, Mapping) or set(state) != own:
             self._refuse(sorted(map(str, state)) if isinstance(state, Mapping) else repr(state), sorted(own))
         other = copy.copy(self)

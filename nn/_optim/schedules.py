@@ -285,6 +285,10 @@ class PolynomialLR(LRScheduler):
         self.total_iters = count("PolynomialLR", "total_iters", self.total_iters)
         self.power = number("PolynomialLR", "power", self.power, 0)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_iters
+
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return base * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power
 

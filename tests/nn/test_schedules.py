@@ -569,6 +569,7 @@ def model(schedule, **options):
     [
         ({"name": "cosine", "T_max": 3}, [0.1, 0.075, 0.025]),
         ({"name": "one_cycle", "max_lr": 0.4, "total_steps": 3, "cycle_momentum": False, "pct_start": 0.5}, None),
+        ({"name": "polynomial", "total_iters": 3}, [0.1, 0.2 / 3, 0.1 / 3]),
         ({"name": "linear", "start_factor": 1.0, "end_factor": 0.0, "total_iters": 3}, [0.1, 0.2 / 3, 0.1 / 3]),
     ],
 )
@@ -730,3 +731,12 @@ def test_the_names_of_columns_say_which_way_is_better(column, mode):
     other = {"min": "max", "max": "min"}[mode]
     with pytest.raises(ValueError, match=f"mode='{other}' contradicts"):
         nn.EarlyStopping(column, mode=other)
+
+
+def test_a_plateaus_state_of_an_earlier_version_is_loaded():
+    old, new = nn.ReduceLROnPlateau(optimizer()), nn.ReduceLROnPlateau(optimizer())
+    old.step(1.0)
+    state = old.state_dict()
+    del state["monitor"]
+    new.load_state_dict(state)
+    assert new.state_dict() == old.state_dict()
