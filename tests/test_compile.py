@@ -737,4 +737,3 @@ def test_an_infinite_gradient_raises_without_an_optimiser():
 
     with pytest.raises(tg.NonFiniteError):
         step(np.ones(2))
-        step(np.ones(2))
