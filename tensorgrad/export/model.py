@@ -161,9 +161,12 @@ def _runs(
 
 def _run(function: Callable[..., Any], examples: tuple[Any, ...]) -> Run:
     try:
-        return recorded(function, examples)
+        return recorded(function, examples, FORMS)
     except GraphError as error:
-        raise GraphError(f"ONNX export: {error} ({_line_of(error)})") from error
+        raise GraphError(
+            f"ONNX export: what the function does depends on values ({_line_of(error)}), and a graph does the same for "
+            f"all; use tg.where to choose between values ({error})"
+        ) from error
 
 
 def _line_of(error: BaseException) -> str:

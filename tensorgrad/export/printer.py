@@ -137,23 +137,36 @@ class Printer(Graph):
         return self._varying(self.comparison.values[variable], self.shape(variable))
 
     def _varying(self, arrays: Sequence[Any], shape: tuple[Any, ...]) -> str:
-        """An array that is made for a batch: filled with one number, or counting."""
+        """An array that is made for a batch: the same for each row, counting, or an identity matrix."""
         first = arrays[0]
-        number = first.flat[0] if first.size else first.dtype.type(0)
-        if all(bool(np.all(array == number)) for array in arrays):
-            return self.filled(number, shape, first.dtype)
-        if first.ndim == 1 and first.dtype.kind in "iuf":
-            step = first[1] - first[0] if first.size > 1 else first.dtype.type(1)
-            if all(np.array_equal(array, number + step * np.arange(array.size)) for array in arrays):
-                count = self._scalar(self.integers(shape))
-                ends = (np.int64(0), count, np.int64(1))
-                counted = self.add("Range", *(end if isinstance(end, str) else self.constant(end) for end in ends))
-                scaled = self.add("Mul", self.cast(counted, np.int64, first.dtype), self.constant(step, first.dtype))
-                return self.add("Add", scaled, self.constant(number, first.dtype))
+        along = tuple(i for i, n in enumerate(shape) if isinstance(n, Varying))
+        rows = [array[tuple(slice(1) if i in along else slice(None) for i in range(array.ndim))] for array in arrays]
+        row = rows[0]
+        if all(np.array_equal(np.broadcast_to(row, array.shape), array) for array in arrays):
+            if row.size and (row == row.flat[0]).all():
+                return self.filled(row.flat[0], shape, first.dtype)
+            return self.add("Expand", self.constant(row), self.integers(shape))
+        if first.size == max(first.shape) > 1 and first.dtype.kind in "iuf":
+            start, step = first.flat[0], first.flat[1] - first.flat[0]
+            if all(np.array_equal(array.ravel(), start + step * np.arange(array.size)) for array in arrays):
+                return self._range(start, step, shape, first.dtype)
+        if len(shape) == 2 and all(np.array_equal(array, np.eye(*array.shape)) for array in arrays):
+            square = self.add("EyeLike", self.filled(0, shape, np.float32))
+            return self.cast(square, np.float32, first.dtype)
         raise Refusal(
-            f"an array of shape {first.shape} that it uses depends on the size of the batch, and is neither one "
-            "number everywhere nor a range; compute it from the inputs with tensorgrad's functions"
+            f"an array of shape {first.shape} that it uses is made for a batch of that size, and is neither the same "
+            "for each row, nor a range, nor an identity matrix; compute it from the inputs with tensorgrad's functions"
         )
+
+    def _range(self, start: Any, step: Any, shape: Sequence[Any], dtype: Any) -> str:
+        (length,) = (n for n in shape if isinstance(n, Varying))
+        count = self._scalar(self.integers([length]))
+        counted = self.add("Range", self.constant(np.int64(0)), count, self.constant(np.int64(1)))
+        name = self.add("Mul", self.cast(counted, np.int64, dtype), self.constant(step, dtype))
+        name = self.add("Add", name, self.constant(start, dtype))
+        if len(shape) == 1:
+            return name
+        return self.add("Reshape", name, self.integers(-1 if n is length else n for n in shape))
 
     def filled(self, number: Any, shape: Sequence[Any], dtype: Any) -> str:
         """An array with the same number everywhere."""
@@ -217,6 +230,8 @@ class Printer(Graph):
         return True
 
     def _formed(self, step: Step) -> Sequence[str]:
+        if any(0 in self.shape(variable) for variable in step.results):  # which Expand and Reduce do not all keep
+            return [self.filled(0, self.shape(variable), variable.value.dtype) for variable in step.results]
         fused = self._fused(self, step)
         if fused is not None:
             return (fused,)
@@ -224,7 +239,9 @@ class Printer(Graph):
         if form is None and hasattr(step.function, "__name__"):
             form = self._forms.get(f"scipy.{step.function.__name__}") if type(step.function) is np.ufunc else None
         if form is None:
-            raise Refusal(f"{_title(step.function)} is not an operation of ONNX, opset 17")
+            if not step.reads:
+                raise Refusal("its value is drawn or read anew in every run; a graph has only inputs and constants")
+            raise Refusal(f"ONNX, opset 17, has no operation for {_title(step.function)}")
         try:
             names = form(self, *step.args, **step.kwargs)
         except TypeError as error:

@@ -8,7 +8,7 @@ them is a constant, and one that is not follows from the size of the batch.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
 from ..engine.trees import alike, leaves, mapped, parts_of
 from ..engine.writes import written
+from ..errors import GraphError
 from ..ops import tails
 
 __all__ = ["Comparison", "Run", "Step", "Varying", "recorded"]
@@ -31,6 +32,7 @@ Line = tuple[CodeType, int]
 
 # Functions that look at values to save time, and what computes the same without looking.
 _WITHOUT_LOOKING: dict[Any, Callable[..., Any]] = {
+    tails.root_of_many.__wrapped__: lambda x: np.hypot(x, 1.0),  # type: ignore[attr-defined]
     tails.log_if_close.__wrapped__: tails.log_of,  # type: ignore[attr-defined]
     tails.scaled_if_needed.__wrapped__: lambda w, plain, axes, keepdims, degree: tails.scaled(  # type: ignore[attr-defined]
         plain, w, axes, keepdims
@@ -39,16 +41,27 @@ _WITHOUT_LOOKING: dict[Any, Callable[..., Any]] = {
 
 
 class _Recording(Trace):
-    """A trace that also knows the line of the user's code that each instruction belongs to."""
+    """A trace that also knows the line of the user's code that each instruction belongs to.
 
-    def __init__(self) -> None:
+    It goes through functions that a compiler calls as a whole, but for those in ``whole`` and those that look at
+    values.
+    """
+
+    def __init__(self, whole: Container[Any]) -> None:
         super().__init__()
         self.lines: list[Line] = []
+        self.whole = whole
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any) -> Any:
         plain = _WITHOUT_LOOKING.get(function) if hasattr(function, "__code__") else None
         if plain is not None:
             return plain(*args, **kwargs)
+        if how.get("effect") and args and function not in self.whole:
+            before = len(self.instructions)
+            try:
+                return function(*args, **kwargs)
+            except (GraphError, AttributeError, TypeError):
+                del self.instructions[before:], self.lines[before:]
         result = super().call(function, args, kwargs, **how)
         frame = user_frame(sys._getframe(1))
         self.lines.append((frame.f_code, frame.f_lasti))
@@ -65,9 +78,12 @@ class Run(NamedTuple):
     names: list[str]  # of the outputs
 
 
-def recorded(function: Callable[..., Any], examples: Sequence[Any]) -> Run:
-    """Trace a function of Tensors. What it writes to is put back afterwards."""
-    trace = _Recording()
+def recorded(function: Callable[..., Any], examples: Sequence[Any], whole: Container[Any]) -> Run:
+    """Trace a function of Tensors. What it writes to is put back afterwards.
+
+    ``whole`` has the functions of arrays that are not gone through.
+    """
+    trace = _Recording(whole)
     inputs: list[Variable] = []
 
     def enter(array: Any) -> Any:

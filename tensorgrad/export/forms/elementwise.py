@@ -77,7 +77,9 @@ def _logical(op: str) -> Lowering:
 
 
 def truth(g: Printer, name: str, dtype: Any) -> str:
-    """Whether elements are not zero."""
+    """Whether elements are not zero; NaN is not."""
+    if np.dtype(dtype).kind == "f":
+        return g.add("Not", g.add("Equal", name, g.constant(0, dtype)))
     return g.cast(name, dtype, np.bool_)
 
 

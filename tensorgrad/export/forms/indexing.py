@@ -125,6 +125,9 @@ def _several(g: Printer, name: str, key: _Key, ndim: int) -> str:
 
 def _setitem(g: Printer, a: Any, index: Any, value: Any) -> str:
     ndim, dtype = len(g.shape(a)), g.dtype(a)
+    mask = index[0] if isinstance(index, tuple) and len(index) == 1 else index
+    if isinstance(mask, Variable) and g.dtype(mask) == np.bool_ and g.shape(mask) == g.shape(a) and not g.shape(value):
+        return g.add("Where", g.name(mask), g.name(value, dtype), g.name(a))
     key = _key(g, index, ndim)
     if key.arrays or key.new or any(step != 1 for *_, step in key.slices):
         raise Refusal("it writes at an index other than integers and slices with step 1; use tg.where")

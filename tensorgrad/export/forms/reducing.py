@@ -49,6 +49,8 @@ def _reduction(op: str, neutral: float | None, join: str) -> Any:
         if out is not None:
             raise Refusal("it writes to out=; use the result instead")
         kind, ndim = g.result.dtype, len(g.shape(a))
+        if _nothing(g, a, axis) and isinstance(initial, int | float):
+            return g.filled(initial, g.shape(g.step.results[0]), kind)
         result = reduced(g, op, g.name(a, kind), axes_of(axis, ndim), keepdims, ndim)
         if initial is None or (isinstance(initial, int | float) and initial == neutral):
             return result
@@ -57,11 +59,19 @@ def _reduction(op: str, neutral: float | None, join: str) -> Any:
     return form
 
 
-def _some(op: str, ufunc: np.ufunc) -> Any:
+def _nothing(g: Printer, a: Any, axis: Any) -> bool:
+    """Is there nothing to reduce?"""
+    shape = g.shape(a)
+    return any(shape[n] == 0 for n in axes_of(axis, len(shape)))
+
+
+def _some(op: str) -> Any:
     """``all`` and ``any``: the smallest and largest of 0 and 1."""
 
     def form(g: Printer, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False) -> str:
         ndim = len(g.shape(a))
+        if _nothing(g, a, axis):
+            return g.filled(op == "ReduceMin", g.shape(g.step.results[0]), np.bool_)
         numbers = g.cast(truth(g, g.name(a), g.dtype(a)), np.bool_, np.int32)
         return g.cast(reduced(g, op, numbers, axes_of(axis, ndim), keepdims, ndim), np.int32, np.bool_)
 
@@ -88,13 +98,15 @@ def _count(g: Printer, a: Any, axis: Any = None, *, keepdims: Any = False) -> st
     return reduced(g, "ReduceSum", numbers, axes_of(axis, ndim), keepdims, ndim)
 
 
-def _place(op: str) -> Any:
-    """The first place of the largest or the smallest element."""
+def _place(op: str, extreme: float) -> Any:
+    """The first place of the largest or the smallest element; NaN is more than any."""
 
     def form(g: Printer, a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> str:
         name = g.name(a)
         if g.dtype(a) == np.bool_:
             name = g.cast(name, np.bool_, np.int32)
+        if g.dtype(a).kind == "f":
+            name = g.add("Where", g.add("IsNaN", name), g.constant(extreme, g.dtype(a)), name)
         if axis is None:
             name = g.add("Reshape", name, g.constant(np.array([-1])))
         return g.add(op, name, axis=0 if axis is None else axis, keepdims=int(keepdims is True))
@@ -128,7 +140,7 @@ _sum = _reduction("ReduceSum", 0, "Add")
 _prod = _reduction("ReduceProd", 1, "Mul")
 _max = _reduction("ReduceMax", -np.inf, "Max")
 _min = _reduction("ReduceMin", np.inf, "Min")
-_all, _any = _some("ReduceMin", np.logical_and), _some("ReduceMax", np.logical_or)
+_all, _any = _some("ReduceMin"), _some("ReduceMax")
 
 REDUCING: dict[Any, Any] = {
     np.add.reduce: _sum,
@@ -146,8 +158,8 @@ REDUCING: dict[Any, Any] = {
     np.any: _any_axis(_any),
     np.mean: _any_axis(_mean),
     np.count_nonzero: _count,
-    np.argmax: _place("ArgMax"),
-    np.argmin: _place("ArgMin"),
+    np.argmax: _place("ArgMax", np.inf),
+    np.argmin: _place("ArgMin", -np.inf),
     np.cumsum: _cumsum,
     np.sort: _sorted(0),
     np.argsort: _sorted(1),

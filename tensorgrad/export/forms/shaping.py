@@ -22,7 +22,8 @@ def reshaped(g: Printer, name: str, shape: Sequence[Any]) -> str:
     varying = [i for i, n in enumerate(shape) if isinstance(n, Varying)]
     if len(varying) == 1 and all(shape[i] for i in range(len(shape)) if i not in varying):
         shape = [-1 if i in varying else n for i, n in enumerate(shape)]
-    return g.add("Reshape", name, g.integers(shape))
+    kept = {"allowzero": 1} if 0 in shape else {}  # else 0 stands for the length that there was
+    return g.add("Reshape", name, g.integers(shape), **kept)
 
 
 def _to_result(g: Printer, a: Any, *args: Any, **kwargs: Any) -> str:
@@ -39,7 +40,7 @@ def _same(g: Printer, a: Any, *args: Any, **kwargs: Any) -> str:
 def _transpose(g: Printer, a: Any, axes: Any = None) -> str:
     ndim = len(g.shape(a))
     order = range(ndim)[::-1] if axes is None else [axis % ndim for axis in axes]
-    return g.add("Transpose", g.name(a), perm=list(order))
+    return g.name(a) if ndim < 2 else g.add("Transpose", g.name(a), perm=list(order))
 
 
 def _swapaxes(g: Printer, a: Any, axis1: int, axis2: int) -> str:
@@ -108,6 +109,15 @@ def _rolled(g: Printer, name: str, axis: int, shift: Any, length: Any) -> str:
     return g.add("Concat", cut(g, name, axis, edge, _LAST), cut(g, name, axis, 0, edge), axis=axis)
 
 
+def _diff(g: Printer, a: Any, n: int = 1, axis: int = -1) -> str:
+    name, kind = g.name(a), g.result.dtype
+    if kind == np.bool_:
+        raise Refusal("np.diff of booleans; cast them to integers first")
+    for _ in range(n):
+        name = g.add("Sub", cut(g, name, axis, 1, _LAST), cut(g, name, axis, 0, -1))
+    return name
+
+
 def _tile(g: Printer, A: Any, reps: Any) -> str:
     shape, counts = g.shape(A), list(reps) if hasattr(reps, "__iter__") else [reps]
     longest = max(len(shape), len(counts))
@@ -158,6 +168,28 @@ def _triangle(upper: int) -> Any:
     return form
 
 
+def _pad(g: Printer, array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> str:
+    name, ndim = g.name(array), len(g.shape(array))
+    widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
+    if mode == "constant":
+        ends = np.broadcast_to(np.asarray(constant_values), (ndim, 2)).tolist()
+        for axis, (width, values) in enumerate(zip(widths, ends, strict=True)):
+            for side, (count, value) in enumerate(zip(width, values, strict=True)):
+                pads = [0] * (2 * ndim)
+                pads[axis + side * ndim] = count
+                if count:
+                    name = g.add("Pad", name, g.constant(np.array(pads)), g.constant(value, g.dtype(array)))
+        return name
+    for axis, (n, width) in enumerate(zip(g.shape(array), widths, strict=True)):
+        if not any(width):
+            continue
+        if isinstance(n, Varying):
+            raise Refusal("it pads the axis of the batch with the batch's own rows")
+        places = np.pad(np.arange(n), width, mode=mode)  # type: ignore[call-overload]
+        name = g.add("Gather", name, g.constant(places), axis=axis)
+    return name
+
+
 def _rot90(g: Printer, m: Any, k: int = 1, axes: Any = (0, 1)) -> str:
     ndim = len(g.shape(m))
     first, second = (axis % ndim for axis in axes)
@@ -194,6 +226,7 @@ SHAPING: dict[Any, Any] = {
     np.broadcast_to: _broadcast_to,
     np.concatenate: _concatenate,
     np.stack: _stack,
+    np.diff: _diff,
     np.flip: _flip,
     np.roll: _roll,
     np.tile: _tile,
@@ -204,6 +237,7 @@ SHAPING: dict[Any, Any] = {
     np.empty_like: _filled_like(0),
     np.ones_like: _filled_like(1),
     np.full_like: _full_like,
+    np.pad: _pad,
     np.tril: _triangle(0),
     np.triu: _triangle(1),
     np.real: _same,
