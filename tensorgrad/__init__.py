@@ -88,6 +88,7 @@ from .errors import GraphError as GraphError
 from .errors import InplaceError as InplaceError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import ShapeError as ShapeError
+from .export import onnx_model as onnx_model
 from .functional import checkpoint as checkpoint
 from .functional import differentiable as differentiable
 from .functional import grad as grad
