@@ -29,6 +29,7 @@ def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -
     return product if b is None else product + b
 
 
+@tg.scope(None, "bilinear")
 def bilinear(
     x1: tg.TensorLike, x2: tg.TensorLike, weight: tg.TensorLike, bias: tg.TensorLike | None = None
 ) -> tg.Tensor:
@@ -155,6 +156,7 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
     return given * tg.host(mask)
 
 
+@tg.scope(None, "batch_norm")
 def batch_norm(
     x: tg.TensorLike,
     running_mean: Any = None,
