@@ -66,10 +66,10 @@ class Node:
     """One recorded operation: what it was computed from, and how to go back.
 
     ``inputs`` holds, in order, the nodes of Tensor inputs, Python scalars as they are, a :class:`Given` for each plain
-    array, and None for any other input. ``rules`` and ``saved`` have one entry for each input; a rule is None where no gradient is needed.
-    ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for arrays, an
-    :class:`ArraySummary` of each is kept under ``record_graph()``. When a node is released, ``saved`` becomes a
-    :class:`Freed`; at the next release, a node of an array also drops its ``inputs``.
+    array, and None for any other input. ``rules`` and ``saved`` have one entry for each input; a rule is None where no
+    gradient is needed. ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for
+    arrays, an :class:`ArraySummary` of each is kept under ``record_graph()``. When a node is released, ``saved``
+    becomes a :class:`Freed`; at the next release, a node of an array also drops its ``inputs``.
     """
 
     __slots__ = (

@@ -73,7 +73,9 @@ class Scope(NamedTuple):
     title: str  # what a drawing says about it
     outer: Scope | None = None  # the one it was called in
     function: bool = False  # a function of several operations, not a module
-    inputs: tuple[weakref.ref[Any], ...] = ()  # the arrays that the outermost module was called with
+    inputs: tuple[
+        tuple[tuple[int, ...], weakref.ref[Any]], ...
+    ] = ()  # shape and array of each argument of the outermost
 
 
 _NOWHERE = Scope("", "")
@@ -181,7 +183,7 @@ class scope(Switch):
         super().__init__()
         self._path = path
         self._title = title
-        self._inputs = tuple(weakref.ref(x) for x in inputs if hasattr(x, "__array_function__"))
+        self._inputs = tuple((x.shape, weakref.ref(x)) for x in inputs if hasattr(x, "__array_function__"))
 
     def _changed(self, old: Mode) -> Mode:
         outer = old.scope

@@ -225,9 +225,8 @@ def _cell(cell: Cell, span: int = 1) -> str:
     face = f' FACE="{MONO}"' if mono else ""
     width = max(text_width(line, size, bold=bold, mono=mono) for line in lines) + 8
     columns = f' COLSPAN="{span}"' if span > 1 else ""
-    return (
-        f'<TD BGCOLOR="{background}" WIDTH="{width}"{columns}><FONT COLOR="{ink}" POINT-SIZE="{size}"{face}>{body}</FONT></TD>'
-    )
+    font = f'<FONT COLOR="{ink}" POINT-SIZE="{size}"{face}>{body}</FONT>'
+    return f'<TD BGCOLOR="{background}" WIDTH="{width}"{columns}>{font}</TD>'
 
 
 def _wrapped(text: str, most: int = 72) -> list[str]:
@@ -268,7 +267,7 @@ def _legend(picture: Picture, color: str) -> str:
     if cells or color != "grad":
         cells += [(kind, *PILLS[kind], False, False, _SMALL) for kind in ("parameter", "input") if kind in kinds]
     rows = [cells[i : i + 6] for i in range(0, len(cells), 6)]
-    rows += [[(note, NOTE, INK, False, False, _SMALL)] for note in picture.notes if "operations folded" in note]
+    rows += [[(note, NOTE, INK, False, False, _SMALL)] for note in picture.notes if "operations are folded" in note]
     return _table(rows) if rows else ""
 
 

@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from .cards import Graph
 from .dot import dot_text
+from .graph import Graph
 from .page import Page, write_file
 from .picture import Card, Cluster, Picture, summary_of
 from .render import INSTALL, Renderer, render

@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Any
 
 from ..engine.frames import LIBRARY
-from ..engine.graph import Node
+from ..engine.graph import Leaf, Node
 from ..engine.record import Handle
-from .cards import Graph, Wanted
+from .cards import Reader
 from .facts import where
+from .graph import Graph, Wanted
 from .picture import Card, Edge, Picture
 from .style import shape_text, short
 
@@ -45,13 +46,14 @@ def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Graph
     functions there had computed.
     """
     failure = _Failure(error)
-    tensors = [t for t in (*failure.operands, *failure.made) if isinstance(t, Handle) and t.node is not None]
+    made = [t for t in failure.made if t.node is not None and not isinstance(t.node, Leaf)]
+    tensors = [t for t in (*failure.operands, *made) if isinstance(t, Handle) and t.node is not None]
     roots: dict[Node, Any] = {}
     for t in tensors:
         assert t.node is not None
         roots.setdefault(t.node, t)
     graph = Graph(roots, None, wanted)
-    reader = graph.reader()
+    reader = Reader(graph)
     picture = reader.picture()
     for card in picture.cards:
         card.root = False
@@ -75,5 +77,6 @@ def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Graph
     ends = {edge.tail for edge in picture.edges}
     for other in picture.cards:
         other.root = other is card or (other.id not in ends and other.kind != "failed")
-    picture.notes.append(f"forward failed: {type(error).__name__} in {failure.op or 'user code'}, {failure.line}".rstrip(", "))
+    note = f"forward failed: {type(error).__name__} in {failure.op or 'user code'}, {failure.line}"
+    picture.notes.append(note.rstrip(", "))
     return picture, graph

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _name_keys(groups: Sequence[Group], nodes: Sequence[Node]) -> None:
     names: dict[Any, int] = {}
     ops = [node for node in nodes if not isinstance(node, Leaf)]
     place = {node: i for i, node in enumerate(ops)}
-    oldest = np.array([min((place.get(p, i) for p in node.inputs if _is_node(p)), default=i) for i, node in enumerate(ops)])
+    oldest = np.array([min([i, *(place.get(p, i) for p in node.inputs if _is_node(p))]) for i, node in enumerate(ops)])
     for group in reversed(groups):
         titles: list[Any] = [group.title]
         content: list[Any] = []
@@ -170,7 +171,7 @@ def _signatures(items: Sequence[Item]) -> np.ndarray[Any, Any]:
     for item in items:
         key: Any
         if isinstance(item, Group):
-            title, content, loose = item.key
+            title, content, _ = item.key
             if isinstance(before, tuple) and before[0] == title and before[2]:
                 # It follows one that computes on data only, and so has fewer operations, but is the same module.
                 found[-1] = names.setdefault((title, content), len(names))
@@ -179,7 +180,7 @@ def _signatures(items: Sequence[Item]) -> np.ndarray[Any, Any]:
             inputs: list[Any] = []
             for value in item.inputs:
                 if isinstance(value, Node | Given):
-                    learned = isinstance(value, Leaf) and value.requires_grad
+                    learned = isinstance(value, Leaf) and value.requires_grad and len(item.inputs) > 1
                     inputs.append((learned, value.shape))
                 else:
                     inputs.append(value)
@@ -216,7 +217,7 @@ def folded(group: Group, place: Mapping[Node, int], modules_only: bool) -> list[
         parts = [items[i : i + period] for i in range(start, stop, period)]
         if modules_only and not any(isinstance(item, Group) and item.kind == "module" for item in parts[0]):
             continue
-        if all(_feeds(before, after, place) for before, after in zip(parts, parts[1:], strict=False)):
+        if all(_feeds(before, after, place) for before, after in pairwise(parts)):
             taken[start:stop] = True
             chosen.append((start, stop, parts))
     result: list[Item] = []
@@ -327,4 +328,3 @@ def counted(page: Group, is_open: Callable[[Group], bool], most: int) -> int:
             else:
                 count += 1
     return count
-

@@ -89,14 +89,16 @@ def is_input(source: Source, value: Any) -> bool:
     if source.dtype is None or source.shape == ():
         return False
     for user in source.users:
-        passed = [ref() for ref in user.scope.inputs]
-        if user.scope.inputs:
-            if any(each is value or data_of(each) is source.data for each in passed if each is not None):
+        if not user.scope.inputs:
+            if source.dtype.kind in "fc" and _enters(user, source.shape):
                 return True
-            if not source.label and any(each is not None and each.shape == source.shape for each in passed):
-                return source.dtype.kind in "fc"
-        elif source.dtype.kind in "fc" and _enters(user, source.shape):
-            return True
+            continue
+        for shape, ref in user.scope.inputs:
+            passed = ref()
+            if passed is not None and (passed is value or data_of(passed) is source.data):
+                return True
+            if not source.label and shape == source.shape and source.dtype.kind in "fc":
+                return True
     return False
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..engine.graph import Leaf, Node
@@ -12,10 +13,11 @@ __all__ = ["Expand", "Plan", "View", "checked_expand"]
 
 Expand = str | Iterable[str] | Callable[[str], bool] | None
 
-FEW = 12  # operations that are drawn one by one even if they are in modules
+FEW = 6  # operations that are drawn one by one even if they are in modules
 PLAIN = 60  # operations that are drawn one by one if they are not in modules
 SCREEN = 16  # cards of layers that need no folding
 MOST = 40  # cards, after folding
+STRETCHES = 24  # cards of a graph that cannot be folded otherwise
 
 
 class View:
@@ -38,45 +40,47 @@ class Plan:
 
     def view(self, depth: int | None, expand: Callable[[str], bool] | None, fold: bool | None) -> View:
         """What to show; None leaves a choice to the size of the graph."""
-        if expand is not None:
-            wanted = expand
-            expanded = self._expanded(wanted)
-        else:
-            expanded = set()
-        folds = self._folds(expanded) if fold is not False else {}
-        if depth is not None:
-            return self._made(lambda g: g.level < depth or id(g) in expanded, folds if fold else {}, forced=True)
-        levels = max((g.level for g in self.groups), default=0)
-        candidates: list[tuple[Callable[[Group], bool], bool, int]] = [
-            (lambda g: g.kind == "module", False, FEW if self.has_modules else PLAIN),
-            (lambda g: g.kind == "module" and not g.is_layer, False, SCREEN),
-            (lambda g: g.kind == "module" and not g.is_layer, True, MOST),
-        ]
-        candidates += [(_above(level), True, MOST) for level in range(levels - 1, 0, -1)]
-        candidates.append((_above(1), True, 0))
-        for is_open, fold_it, most in candidates:
-            if (fold is True and not fold_it) or (fold is False and fold_it):
-                continue
-
-            def opened(g: Group, is_open: Any = is_open) -> bool:
-                return id(g) in expanded or is_open(g)
-
-            view = self._made(opened, folds if fold_it else {})
-            if counted(view.page, lambda g, v=view: v.is_open(g), 10 * MOST) <= most + 3 * len(expanded):
+        expanded = set() if expand is None else self._expanded(expand)
+        extra = sum(len(group.items) for group in self.groups if id(group) in expanded)
+        folds = {} if fold is False else self._folds(expanded)
+        view = self._made(_never, folds)
+        for is_open, folds_it, most in self._candidates(depth, fold is not True, fold is not False):
+            view = self._made(partial(_or_expanded, is_open, expanded), folds if folds_it else {})
+            if counted(view.page, view.is_open, 10 * MOST + extra) <= most + extra:
                 return view
-        return view if fold is False else self._smaller(view)
+        return view if depth is not None or fold is False else self._smaller(view)
+
+    def _candidates(
+        self, depth: int | None, plain: bool, folds: bool
+    ) -> Iterator[tuple[Callable[[Group], bool], bool, int]]:
+        """Ways to show the graph, the most detailed first: what is open, whether repeats are folded, at most how far.
+
+        ``plain`` and ``folds``: whether repeats may be drawn one by one, and whether they may be folded.
+        """
+        found: list[tuple[Callable[[Group], bool], bool, int]]
+        if depth is not None:
+            found = [(partial(_above, depth), False, PLAIN), (partial(_above, depth), True, 0)]
+        else:
+            found = [
+                (_is_module, False, FEW if self.has_modules else PLAIN),
+                (_holds_modules, False, SCREEN),
+                (_holds_modules, True, MOST),
+            ]
+            levels = range(max(group.level for group in self.groups) - 1, 0, -1)
+            found += [(partial(_module_above, level), True, MOST) for level in levels]
+            found.append((partial(_module_above, 1), True, 0))
+        return (way for way in found if (folds if way[1] else plain))
 
     def _expanded(self, wanted: Callable[[str], bool]) -> set[int]:
-        """The groups that are open because a path was asked for, and those around and inside them."""
+        """The groups that are open because a path was asked for, and those around them."""
         found: set[int] = set()
-        stack: list[tuple[Group, tuple[Group, ...], bool]] = [(self.page, (), False)]
+        stack: list[tuple[Group, tuple[Group, ...]]] = [(self.page, ())]
         while stack:
-            group, around, inside = stack.pop()
-            inside = inside or (group.kind == "module" and wanted(group.path))
-            if inside:
-                found.update(map(id, (group, *around)))
+            group, around = stack.pop()
             around = (*around, group)
-            stack += [(item, around, inside) for item in group.items if isinstance(item, Group)]
+            if group.kind != "page" and wanted(group.path):
+                found.update(map(id, around))
+            stack += [(item, around) for item in group.items if isinstance(item, Group)]
         return found
 
     def _folds(self, expanded: set[int]) -> dict[int, list[Any]]:
@@ -95,9 +99,7 @@ class Plan:
             found[id(group)] = flat
         return found
 
-    def _made(
-        self, is_open: Callable[[Group], bool], folds: Mapping[int, list[Any]], forced: bool = False
-    ) -> View:
+    def _made(self, is_open: Callable[[Group], bool], folds: Mapping[int, list[Any]]) -> View:
         """A view in which groups are copied where their items are folded."""
         copies: dict[int, Group] = {}
         for group in reversed(self.groups):
@@ -105,7 +107,6 @@ class Plan:
             copy = Group(group.kind, group.path, group.title, group.level)
             copy.start, copy.stop = group.start, group.stop
             copy.items = [copies.get(id(item), item) if isinstance(item, Group) else item for item in items]
-            copy.key = group.is_layer
             copies[id(group)] = copy
         opened = {id(copies[id(group)]) for group in self.groups if group.kind != "page" and is_open(group)}
         return View(copies[id(self.page)], lambda g: id(g) in opened)
@@ -118,13 +119,33 @@ class Plan:
             if len(group.items) > MOST:
                 group.items = chained(group.items, self.consumers, self.place)
             if len(group.items) > PLAIN:
-                group.items = divided(group.items, MOST, self.place)
+                group.items = divided(group.items, STRETCHES, self.place)
             stack += [item for item in group.items if isinstance(item, Group) and view.is_open(item)]
         return view
 
 
-def _above(level: int) -> Callable[[Group], bool]:
-    return lambda g: g.kind == "module" and g.level < level
+def _never(group: Group) -> bool:
+    return False
+
+
+def _is_module(group: Group) -> bool:
+    return group.kind == "module"
+
+
+def _holds_modules(group: Group) -> bool:
+    return group.kind == "module" and not group.is_layer
+
+
+def _above(level: int, group: Group) -> bool:
+    return group.level < level
+
+
+def _module_above(level: int, group: Group) -> bool:
+    return group.kind == "module" and group.level < level
+
+
+def _or_expanded(is_open: Callable[[Group], bool], expanded: set[int], group: Group) -> bool:
+    return id(group) in expanded or is_open(group)
 
 
 def checked_expand(expand: Any) -> Callable[[str], bool] | None:
@@ -137,5 +158,4 @@ def checked_expand(expand: Any) -> Callable[[str], bool] | None:
             f"expand takes the path of a module, a list of paths or a function of a path, got {expand!r}; write "
             f'expand="net.2", or depth=2 to open everything down to a level'
         )
-    wanted = set(paths)
-    return wanted.__contains__
+    return lambda path: any(path == each or not each or path.startswith(f"{each}.") for each in paths)

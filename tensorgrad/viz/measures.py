@@ -104,7 +104,9 @@ class Measures:
         if found is not None:
             return shown(found, scale=not self.scalars and node not in self.roots)
         if not self.walked:
-            return Gradient("no gradient yet", PAPER) if isinstance(node, Leaf) or not node.shape else None
+            return Gradient("no gradient yet", PAPER) if not node.shape else None
+        if isinstance(node, Leaf) and node.owner() is None and self.gradients is None:
+            return None  # its gradient has gone with its Tensor
         if isinstance(node, Leaf) or not node.shape or self.gradients is not None:
             return Gradient("no gradient reached", NONE, details="no path from the drawn result leads here")
         return None

@@ -31,15 +31,15 @@ class Page:
 
     def __init__(self, title: str, head: str, body: str, alternative: str, height: int = 640) -> None:
         self.html = (
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n{head}</head>'
-            f"<body>\n{body}</body></html>\n"
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n{head}'
+            f"</head><body>\n{body}</body></html>\n"
         )
         self.height = height
         self._title = title
         self._alternative = alternative
 
     def __repr__(self) -> str:
-        return f"<Page {self._title!r} of {len(self.html):,} characters; .save(\"page.html\") writes it>"
+        return f'<Page {self._title!r} of {len(self.html):,} characters; .save("page.html") writes it>'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
         """In a frame of its own, so that neither its names nor its style meet those of the notebook."""

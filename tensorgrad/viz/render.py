@@ -59,7 +59,7 @@ class Rendered(NamedTuple):
 
 
 def render(dot: str, kind: str, chosen: Renderer | None = None) -> Rendered:
-    """Render DOT text as ``"svg"`` or ``"png"``. Each program that fails causes a warning, and the next one is tried."""
+    """Render DOT text as ``"svg"`` or ``"png"``. A program that fails causes a warning, and the next one is tried."""
     trouble = ""
     for program in renderers(chosen):
         if callable(program):

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.graph import Freed, Node
+from ..engine.graph import Freed, Node, ancestors
 from ..engine.mode import enable_grad, record_graph
 from ..engine.readings import ARRAYS
 from ..engine.record import constant
 from ..engine.walk import backward as walk
 from ..errors import GraphError
 from ..tensor import Tensor
-from .cards import Graph, Wanted
+from .cards import Reader
 from .drawing import Drawing
 from .failure import failed_picture
+from .graph import Graph, Wanted
 from .levels import Expand, checked_expand
 from .measures import COLORS
 from .render import Renderer
@@ -107,7 +108,7 @@ def draw(
         picture, graph = failed_picture(error, wanted)
     else:
         graph = graph_of(tensor, wanted, backward)
-        picture = graph.picture()
+        picture = Reader(graph).picture()
     if direction is None:
         direction = "LR" if len(picture.cards) < FEW_CARDS and not picture.clusters.inside and _flat(graph) else "TB"
     return Drawing(picture, direction, renderer, color=color, graph=graph)
@@ -152,8 +153,6 @@ def _checked_scalar(roots: dict[Node, Tensor], what: str) -> tuple[Node, Tensor]
 
 def _gradients(roots: dict[Node, Tensor]) -> dict[Node, Any] | None:
     """The gradient of every node, from a walk that leaves the graph unchanged; None if the graph was freed."""
-    from ..engine.graph import ancestors
-
     root, tensor = _checked_scalar(roots, "backward=True")
     nodes = ancestors(roots)
     if any(isinstance(node.saved, Freed) for node in nodes):

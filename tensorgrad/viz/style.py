@@ -173,6 +173,10 @@ def text_width(text: str, size: float, *, bold: bool = False, mono: bool = False
             ems += 1.1
         elif mono:
             ems += 0.61
+        elif c in _NARROW:
+            ems += 0.4
+        elif c in _BROAD:
+            ems += 1.0
         else:
-            ems += 0.4 if c in _NARROW else 1.0 if c in _BROAD else 0.86 if ord(c) >= 0x250 else 0.68 if "A" <= c <= "Z" else 0.64
+            ems += 0.86 if ord(c) >= 0x250 else 0.68 if c.isupper() else 0.64
     return math.ceil(ems * size * (1.13 if bold and not mono else 1.0))

@@ -103,7 +103,7 @@ _AT_THE_LEFT = 3.5
 
 
 def _hatched(match: re.Match[str]) -> str:
-    """A cell with diagonal lines across it, cut at its edges; patterns would need an id and some renderers lack them."""
+    """A cell with diagonal lines across it, cut at its edges, because not every renderer knows patterns."""
     points = [tuple(map(float, point.split(","))) for point in match[2].split()]
     left, right = min(x for x, _ in points), max(x for x, _ in points)
     top, bottom = min(y for _, y in points), max(y for _, y in points)

@@ -22,32 +22,26 @@ def first_nonfinite(nodes: Sequence[Node], roots: Mapping[Node, Any]) -> tuple[N
 
     Values are known of scalars, of arrays that a rule saved, under ``record_graph()``, and of what is drawn.
     """
-    known: dict[Node, str] = {}
     arrays: dict[Node, Any] = {node: data_of(tensor) for node, tensor in roots.items()}
     for node in nodes:
-        if not isinstance(node.saved, Freed):
+        if isinstance(node, Leaf):
+            arrays.setdefault(node, data_of(node.owner()))
+        elif not isinstance(node.saved, Freed):
             for rule, args in zip(node.rules, node.saved, strict=True):
-                if rule is None:
-                    continue
-                for source, arg in zip(sources(rule, node), args, strict=True):
-                    if isinstance(source, Node) and source not in arrays and hasattr(arg, "shape"):
-                        arrays[source] = data_of(arg)
-        if isinstance(node, Leaf) and node.owner() is not None:
-            arrays[node] = data_of(node.owner())
+                for source, arg in zip(sources(rule, node) if rule is not None else (), args, strict=True):
+                    if isinstance(source, Node) and hasattr(arg, "shape"):
+                        arrays.setdefault(source, arg)
     for node in nodes:
-        value = data_of(node.value)
-        about = value if isinstance(value, ArraySummary) else None
-        if about is None:
-            value = arrays.get(node, value)
-            if value is None or getattr(value, "shape", None) != node.shape or node.dtype.kind not in "fc":
-                continue
-            if np.isfinite(value).all():
+        about = node.value
+        if not isinstance(about, ArraySummary):
+            value = data_of(arrays.get(node) if node.value is None else node.value)
+            if value is None or value.shape != node.shape or value.dtype.kind not in "fc" or np.isfinite(value).all():
                 continue
             about = ArraySummary.of(value)
         if about.nonfinite:
             kinds = (("NaN", about.nan), ("inf", about.inf))
-            known[node] = ", ".join(f"{kind} {count}/{about.size}" for kind, count in kinds if count)
-    return next(((node, known[node]) for node in nodes if node in known), None)
+            return node, ", ".join(f"{kind} {count}/{about.size}" for kind, count in kinds if count)
+    return None
 
 
 def saved_bytes(nodes: Iterable[Node]) -> int:
