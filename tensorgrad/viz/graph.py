@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.graph import Constant, Given, Leaf, Node, ancestors
-from .leaves import Source, array_given, is_input, source_of
+from .leaves import Source, array_given, find_input, source_of
 from .levels import Plan
 from .measures import Measures
 from .values import first_nonfinite
@@ -59,9 +59,9 @@ class Graph:
             for position, value in enumerate(node.inputs):
                 if value is None or isinstance(value, Given):
                     self._plain(node, position, value)
-        for key, source in self.sources.items():
-            if source.node is None and source.kind == "constant" and is_input(source, source.data):
-                self.sources[key].kind = "input"
+        for source in self.sources.values():
+            if source.node is None and source.kind == "constant":
+                find_input(source, source.data)
 
     def _plain(self, node: Node, position: int, value: Given | None) -> None:
         array = array_given(node, position)

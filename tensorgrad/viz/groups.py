@@ -97,7 +97,7 @@ def call_tree(nodes: Sequence[Node]) -> tuple[Group, list[Group]]:
         for each in chain[depth:]:
             outer = inside[-1][1]
             kind = "function" if each.function else "module"
-            group = Group(kind, each.path, each.title, outer.level + (kind == "module" or outer.kind == "page"))
+            group = Group(kind, each.path, each.title, outer.level + 1)
             group.start = place
             outer.items.append(group)
             groups.append(group)

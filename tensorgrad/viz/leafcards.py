@@ -145,7 +145,16 @@ class LeafReader:
         return card
 
     def together(self, key: Any, source: Source) -> Card | None:
-        """The card of equal inputs of a fold, such as the elements of a sequence, if an earlier one has made it."""
+        """The card that an earlier leaf has made for this one, too.
+
+        One card stands for an argument of the model and data computed from it; another for equal inputs of a fold, such
+        as the elements of a sequence.
+        """
+        if source.argument is not None:
+            first = self.alike.setdefault(id(source.argument), key)
+            if first is not key:
+                self.of_source[key] = self.source_card(first)
+                return self.of_source[key]
         only = self.unit(source)
         if not isinstance(only, Group) or only.times == 1 or source.kind == "detached":
             return None

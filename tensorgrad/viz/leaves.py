@@ -9,7 +9,7 @@ from ..engine.graph import Constant, Freed, Given, Leaf, Node, getter
 from ..engine.shapes import Shape
 from .facts import data_of
 
-__all__ = ["Source", "array_given", "is_input", "source_of"]
+__all__ = ["Source", "array_given", "find_input", "source_of"]
 
 
 class Source:
@@ -21,9 +21,10 @@ class Source:
         label: the name of the Tensor, or "".
         data: its array, if it still exists or an operation saved it.
         users: the operations that use it, in order of creation.
+        argument: what the outermost module was called with, if this is that, or data computed from it.
     """
 
-    __slots__ = ("data", "dtype", "kind", "label", "node", "shape", "users")
+    __slots__ = ("argument", "data", "dtype", "kind", "label", "node", "shape", "users")
 
     def __init__(self, node: Leaf | None, shape: Shape | None, dtype: Any, data: Any, users: list[Node]) -> None:
         self.node = node
@@ -33,6 +34,7 @@ class Source:
         self.users = users
         self.label = (node.label or "") if node is not None else ""
         self.kind = "constant"
+        self.argument: Any = None
 
     @property
     def requires_grad(self) -> bool:
@@ -75,31 +77,31 @@ def source_of(node: Leaf, users: Sequence[Node], marked: Mapping[int, Any]) -> S
         source.kind = "input"
     elif node.requires_grad:
         source.kind = "parameter"
-    elif is_input(source, owner):
-        source.kind = "input"
+    else:
+        find_input(source, owner)
     return source
 
 
-def is_input(source: Source, value: Any) -> bool:
-    """Whether this is an input of the model, and not a label, a mask or a running mean.
+def find_input(source: Source, value: Any) -> None:
+    """Set the kind of an input of the model, as opposed to a label, a mask or a running mean.
 
     The outermost module knows what it was called with. Outside modules, inputs are what an operation uses that has no
     computed result among its inputs, and does not broadcast.
     """
     if source.dtype is None or source.shape == ():
-        return False
+        return
     for user in source.users:
         if not user.scope.inputs:
             if source.dtype.kind in "fc" and _enters(user, source.shape):
-                return True
+                source.kind = "input"
+                return
             continue
         for shape, ref in user.scope.inputs:
             passed = ref()
-            if passed is not None and (passed is value or data_of(passed) is source.data):
-                return True
-            if not source.label and shape == source.shape and source.dtype.kind in "fc":
-                return True
-    return False
+            same = passed is not None and (passed is value or data_of(passed) is source.data)
+            if same or (not source.label and shape == source.shape and source.dtype.kind in "fc"):
+                source.kind, source.argument = "input", ref
+                return
 
 
 def _enters(user: Node, shape: Shape | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..engine.graph import Freed, Leaf
+from ..engine.graph import Freed
 from .facts import where
 from .leafcards import LeafReader
 from .picture import Edge, Gradient
@@ -16,11 +16,14 @@ def mark_birth_of_nan(reader: LeafReader) -> None:
         return
     node, what = reader.graph.born
     at = where(node.code, node.lasti)[0]
-    card = reader.card_of(node)
-    if card is not None:
-        op = "" if card.title == node.op or isinstance(node, Leaf) else f" in {node.op}"
-        card.born = f"✕ first {what}{op}" + (f" at {at}" if at else "")
-        reader.notes.append(f"the first value that is not finite: {what} in {node.label or node.op}, {at}".rstrip(", "))
+    name = node.label or node.op
+    users = reader.graph.consumers.get(node)
+    card = reader.card_of(node) or (reader.card_of(users[0]) if users else None)  # a leaf may be a line of its user
+    if card is None:
+        return
+    inside = card.title != node.op and card.title != node.label
+    card.born = f"✕ first {what}" + (f" in {name}" if inside else "") + (f" at {at}" if at else "")
+    reader.notes.append(f"the first value that is not finite: {what} in {name}" + (f", {at}" if at else ""))
 
 
 def mark_freed(reader: LeafReader) -> None:
