@@ -44,9 +44,10 @@ class Reader(LeafReader):
             cluster.id = f"c{place}"
         mark_birth_of_nan(self)
         mark_freed(self)
-        mark_unreached(self)
+        if not self.partial:
+            mark_unreached(self)
         hidden = sum(card.count for card in self.cards if card.kind in ("module", "function", "fold", "part"))
-        if hidden:
+        if hidden and not self.partial:
             total = len(self.place)
             self.notes.append(f"{hidden:,} of {total:,} operations are folded; open them with depth= or expand=")
         if len(graph.roots) == 1 and not graph.scalars:
@@ -65,7 +66,7 @@ class Reader(LeafReader):
         operands: list[str] = []
         for position, value in enumerate(node.inputs):
             if isinstance(value, Node) and not isinstance(value, Leaf):
-                tails.append((position, value, self.of_unit[self.unit_of[self.place[value]]]))
+                tails.append((position, value, self.tail(value)))
             elif isinstance(value, Leaf) or (node, position) in graph.given:
                 key = value if isinstance(value, Leaf) else graph.given[node, position]
                 source = graph.sources[key]
@@ -114,7 +115,7 @@ class Reader(LeafReader):
                 if isinstance(value, Node) and not isinstance(value, Leaf):
                     at = self.place[value]
                     if not start <= at < stop:
-                        tails.append((node, position, value, self.of_unit[self.unit_of[at]]))
+                        tails.append((node, position, value, self.tail(value)))
                 elif isinstance(value, Leaf) or (node, position) in graph.given:
                     key = value if isinstance(value, Leaf) else graph.given[node, position]
                     source = graph.sources[key]
@@ -128,12 +129,12 @@ class Reader(LeafReader):
         head = group.path if kind in ("module", "fold") and group.path else name
         card = self.card(kind, short(head, 60) or kind, shape=last.shape, path=group.path, count=len(nodes))
         self.of_unit.append(card)
+        self.groups[card.id] = group
         card.name = name if name != card.title else ""
         if last.label or last in graph.roots:
             card.root = last in graph.roots
             card.tip.append(f"its result is {last.label!r}" if last.label else "its result is drawn")
         card.times = group.times
-        card.group = group.number
         card.faded = all(node in graph.faded for node in nodes)
         value = data_of(last.value)
         if value is not None and not isinstance(value, ArraySummary) and not value.shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from .dot import dot_text
 from .graph import Graph
+from .groups import Group
 from .page import Page, write_file
 from .picture import Card, Cluster, Picture, summary_of
 from .render import INSTALL, Renderer, render
@@ -30,6 +32,10 @@ class Drawing:
     Attributes:
         picture: cards, edges and modules, as plain data.
         direction: "LR" or "TB".
+        renderer: the program or function asked for, if any.
+        color: what colours say.
+        graph: the nodes it was read from, which it keeps; None for what was not read from a graph.
+        groups: the closed modules, by the id of their card.
     """
 
     def __init__(
@@ -40,21 +46,23 @@ class Drawing:
         *,
         color: str = "grad",
         graph: Graph | None = None,
+        groups: Mapping[str, Group] | None = None,
     ) -> None:
         self.picture = picture
         self.direction = direction
-        self._renderer = renderer
-        self._color = color
-        self._graph = graph
+        self.renderer = renderer
+        self.color = color
+        self.graph = graph
+        self.groups = groups or {}
 
     @cached_property
     def _identity(self) -> tuple[str, str]:
         """The prefix of all ids, a hash of the drawing's content, and the DOT text."""
         from hashlib import sha256
 
-        digest = sha256(dot_text(self.picture, "", self.direction, self._color).encode()).hexdigest()
+        digest = sha256(dot_text(self.picture, "", self.direction, self.color).encode()).hexdigest()
         prefix = f"tg{digest[:10]}-"
-        return prefix, dot_text(self.picture, prefix, self.direction, self._color)
+        return prefix, dot_text(self.picture, prefix, self.direction, self.color)
 
     @property
     def prefix(self) -> str:
@@ -83,10 +91,10 @@ class Drawing:
         """
         shown = self
         if self.too_large:
-            shown = Drawing(Picture([Card("n0", "note", self.too_large)], [], Cluster(""), []), "LR", self._renderer)
+            shown = Drawing(Picture([Card("n0", "note", self.too_large)], [], Cluster(""), []), "LR", self.renderer)
             shown.picture.clusters.cards = shown.picture.cards
         prefix, dot = shown._identity
-        made = render(dot, "svg", self._renderer).content
+        made = render(dot, "svg", self.renderer).content
         if made is None:
             return None
         return finished(made.decode(), shown.picture, prefix, self._label, self._text(MOST_DESCRIBED))
@@ -163,7 +171,7 @@ class Drawing:
         elif self.too_large:
             raise ValueError(f"{self.too_large}; save it as .dot")
         else:
-            content, trouble = render(self.dot, "png", self._renderer)
+            content, trouble = render(self.dot, "png", self.renderer)
         if content is None:
             if trouble:
                 raise RuntimeError(f"{path.name} was not written: {trouble}; save it as .svg, or fold it: fold=True")

@@ -39,7 +39,7 @@ class _Failure:
             step = step.tb_next
 
 
-def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Graph | None]:
+def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Reader]:
     """The picture of what led to an exception.
 
     The operands of the failed operation are looked for in the frames of the traceback, as are the results that the
@@ -79,4 +79,4 @@ def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Graph
         other.root = other is card or (other.id not in ends and other.kind != "failed")
     note = f"forward failed: {type(error).__name__} in {failure.op or 'user code'}, {failure.line}"
     picture.notes.append(note.rstrip(", "))
-    return picture, graph
+    return picture, reader

@@ -22,7 +22,7 @@ __all__ = ["Group", "Item", "call_tree", "chained", "common_path", "counted", "d
 class Group:
     """A module or function call; or, made for a drawing, equal parts in a row (``fold``) or a stretch of operations."""
 
-    __slots__ = ("items", "key", "kind", "level", "number", "path", "start", "stop", "times", "title")
+    __slots__ = ("items", "key", "kind", "level", "path", "start", "stop", "times", "title")
 
     def __init__(self, kind: str, path: str = "", title: str = "", level: int = -1) -> None:
         self.kind = kind  # page, module, function, fold, part
@@ -33,7 +33,6 @@ class Group:
         self.times = 1  # for a fold
         self.key: Any = None  # equal for parts that look the same
         self.start = self.stop = 0  # the places of its operations in the order of creation
-        self.number = -1
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.path} {self.title}: {len(self.items)} items>"

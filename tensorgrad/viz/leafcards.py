@@ -28,6 +28,8 @@ class LeafReader:
         wanted = graph.wanted
         view = view if view is not None else graph.plan.view(wanted.depth, wanted.expand, wanted.fold)
         self.graph = graph
+        self.partial = view.page.kind != "page"  # the inside of a module
+        self.groups: dict[str, Group] = {}  # the closed groups, by the id of their card
         self.place = graph.plan.place
         self.cards: list[Card] = []
         self.edges: list[Edge] = []
@@ -37,7 +39,7 @@ class LeafReader:
         self.units: list[Item] = []
         self.homes: list[Cluster] = []
         self._collect(view)
-        self.unit_of = np.zeros(len(self.place), np.int64)
+        self.unit_of = np.full(len(self.place), -1)  # -1 for an operation outside the view
         for number_, unit in enumerate(self.units):
             start, stop = self._span(unit)
             self.unit_of[start:stop] = number_
@@ -60,8 +62,6 @@ class LeafReader:
                 home.inside.append(cluster)
                 stack += [(inner, cluster) for inner in reversed(item.items)]
                 continue
-            if isinstance(item, Group):
-                item.number = len(self.units)
             self.units.append(item)
             self.homes.append(home)
 
@@ -75,17 +75,41 @@ class LeafReader:
         """The card that shows a node, once the picture is made; None if it is a line in another card."""
         if node is None:
             return None
-        if node in self.place:
-            return self.of_unit[self.unit_of[self.place[node]]]
+        if node in self.place and self.number_of(node) >= 0:
+            return self.of_unit[self.number_of(node)]
         return self.of_source.get(node)
+
+    def number_of(self, node: Node) -> int:
+        """Which item of the view an operation is in; -1 if it is outside."""
+        return int(self.unit_of[self.place[node]])
+
+    def tail(self, node: Node) -> Card:
+        """The card of an operation, for an edge from it; one that stands for it if it is outside the view."""
+        number_ = self.number_of(node)
+        if number_ >= 0:
+            return self.of_unit[number_]
+        card = self.of_source.get(node)
+        if card is None:
+            card = self.of_source[node] = self.card("input", short(node.label or node.op, 24), shape=node.shape)
+            card.gradient = self.graph.measures.of(node)
+            card.tip = [f"{node.op}, computed outside", f"{node.dtype} {shape_text(node.shape)}"]
+            self.page.cards.append(card)
+        return card
+
+    def users(self, source: Source) -> list[Node]:
+        """The operations in the view that use a leaf."""
+        if not self.partial:
+            return source.users
+        return [user for user in source.users if self.number_of(user) >= 0]
 
     # --- leaves -----------------------------------------------------------------------------------------
 
     def unit(self, source: Source) -> Item | None:
         """The operation or closed group that uses a leaf; None if there are several, or none."""
-        if not source.users:
+        users = self.users(source)
+        if not users:
             return None
-        first, last = (int(self.unit_of[self.place[user]]) for user in (source.users[0], source.users[-1]))
+        first, last = self.number_of(users[0]), self.number_of(users[-1])
         return self.units[first] if first == last else None  # they are in order, and so are the units
 
     def is_card(self, key: Any) -> bool:
@@ -175,7 +199,8 @@ class LeafReader:
         """The innermost open module in which a leaf is used; the page if it is used in several."""
         if not own or not source.users:
             return self.page
-        first, last = (self.homes[int(self.unit_of[self.place[user]])] for user in (source.users[0], source.users[-1]))
+        users = self.users(source)
+        first, last = self.homes[self.number_of(users[0])], self.homes[self.number_of(users[-1])]
         return first if first is last else self.page
 
     def detached(self, card: Card, node: Node) -> None:
@@ -188,8 +213,7 @@ class LeafReader:
         origin = cut.origin()
         card.tip.append(f"{cut.why}, at {at}: no gradient passes")
         if origin is not None:
-            before = self.of_unit[self.unit_of[self.place[origin]]] if origin in self.place else None
-            before = before if before is not None else self.source_card(origin)
+            before = self.tail(origin) if origin in self.place else self.source_card(origin)
             self.edges.append(Edge(before.id, card.id, "dotted", "", "cut: no gradient passes"))
 
     def line(self, key: Any, node: Node | None, position: int) -> Line:

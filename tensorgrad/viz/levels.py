@@ -48,7 +48,7 @@ class Plan:
             view = self._made(partial(_or_expanded, is_open, expanded), folds if folds_it else {})
             if counted(view.page, view.is_open, 10 * MOST + extra) <= most + extra:
                 return view
-        return view if depth is not None or fold is False else self._smaller(view)
+        return view if depth is not None or fold is False else self.smaller(view)
 
     def _candidates(
         self, depth: int | None, plain: bool, folds: bool
@@ -111,7 +111,7 @@ class Plan:
         opened = {id(copies[id(group)]) for group in self.groups if group.kind != "page" and is_open(group)}
         return View(copies[id(self.page)], lambda g: id(g) in opened)
 
-    def _smaller(self, view: View) -> View:
+    def smaller(self, view: View) -> View:
         """A view with the longest lists of items merged, until it is small enough."""
         stack = [view.page]
         while stack:

@@ -28,12 +28,13 @@ def mark_birth_of_nan(reader: LeafReader) -> None:
 
 def mark_freed(reader: LeafReader) -> None:
     """If backward() has dropped links, add a card that says so, and how to draw the whole graph."""
-    cut = [node for node in reader.graph.ops if isinstance(node.saved, Freed) and not node.inputs]
+    freed = [node for node in reader.graph.ops if isinstance(node.saved, Freed) and not node.inputs]
+    cut = [node for node in freed if reader.number_of(node) >= 0]
     if not cut:
         return
-    freed = cut[-1].saved
-    assert isinstance(freed, Freed)
-    place, _ = where(freed.code, freed.lasti)
+    by = cut[-1].saved
+    assert isinstance(by, Freed)
+    place, _ = where(by.code, by.lasti)
     note = (
         f"graph was freed by backward() at {place or 'an unknown location'}, and a later one dropped its links; "
         f"use draw(loss, backward=True) before it, or with tg.record_graph():"
@@ -42,7 +43,7 @@ def mark_freed(reader: LeafReader) -> None:
     reader.page.cards.append(card)
     reader.notes.append(note)
     for node in cut:
-        head = reader.of_unit[reader.unit_of[reader.place[node]]]
+        head = reader.tail(node)
         reader.edges.append(Edge(card.id, head.id, "dotted", "", "what came before was freed"))
 
 

@@ -63,7 +63,6 @@ class Card:
     born: str = ""  # the first value that is not finite: what and where
     faded: bool = False  # not part of what is differentiated
     change: str = ""  # in a comparison: "added" or "removed"
-    group: int = -1  # the number of the closed module, for opening it
     called: str = "result"  # what a scalar that was passed to draw() is called
 
     @property

@@ -105,23 +105,19 @@ def draw(
     if inputs:
         raise TypeError(f"draw takes inputs only with a model or function, got {type(tensor).__name__} and inputs")
     if error is not None:
-        picture, graph = failed_picture(error, wanted)
+        picture, reader = failed_picture(error, wanted)
     else:
-        graph = graph_of(tensor, wanted, backward)
-        picture = Reader(graph).picture()
+        reader = Reader(graph_of(tensor, wanted, backward))
+        picture = reader.picture()
     if direction is None:
-        direction = "LR" if len(picture.cards) < FEW_CARDS and not picture.clusters.inside and _flat(graph) else "TB"
-    return Drawing(picture, direction, renderer, color=color, graph=graph)
+        direction = "LR" if len(picture.cards) < FEW_CARDS and not reader.graph.plan.has_modules else "TB"
+    return Drawing(picture, direction, renderer, color=color, graph=reader.graph, groups=reader.groups)
 
 
 def _check(name: str, value: Any, known: tuple[Any, ...]) -> None:
     if value not in known:
         words = [repr(each) for each in known if each is not None]
         raise ValueError(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, got {value!r}")
-
-
-def _flat(graph: Graph | None) -> bool:
-    return graph is None or not graph.plan.has_modules
 
 
 def graph_of(tensor: Any, wanted: Wanted, backward: bool = False) -> Graph:
