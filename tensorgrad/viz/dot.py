@@ -160,7 +160,7 @@ def _head(card: Card) -> list[Cell]:
     if card.change:
         background, sign = CHANGED[card.change]
         title, ink = sign + title, "#ffffff"
-    if card.kind in ("module", "function", "fold", "part"):
+    if card.kind in ("module", "function", "fold", "part") and not card.title.endswith("equal operations"):
         title += " ▸"
     row: list[Cell] = [(title, background, ink, True, False, _SIZE)]
     if card.root and card.count and card.shape == ():
@@ -266,6 +266,11 @@ def _legend(picture: Picture, color: str) -> str:
     kinds = {line.kind for card in picture.cards for line in card.lines} | {card.kind for card in picture.cards}
     if cells or color != "grad":
         cells += [(kind, *PILLS[kind], False, False, _SMALL) for kind in ("parameter", "input") if kind in kinds]
+    changes = {card.change for card in picture.cards}
+    for change, words in (("removed", "only in the first"), ("added", "only in the second")):
+        if change in changes:
+            colour, sign = CHANGED[change]
+            cells.append((sign + words, colour, "#ffffff", False, False, _SMALL))
     rows = [cells[i : i + 6] for i in range(0, len(cells), 6)]
     rows += [[(note, NOTE, INK, False, False, _SMALL)] for note in picture.notes if "operations are folded" in note]
     return _table(rows) if rows else ""

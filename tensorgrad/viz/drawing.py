@@ -116,7 +116,7 @@ class Drawing:
 
     @cached_property
     def _lines(self) -> list[str]:
-        return tree_lines(self.picture)
+        return self.picture.text or tree_lines(self.picture)
 
     def _text(self, most: int) -> list[str]:
         """The text tree, truncated to ``most`` lines."""
@@ -177,6 +177,26 @@ class Drawing:
                 raise RuntimeError(f"{path.name} was not written: {trouble}; save it as .svg, or fold it: fold=True")
             raise RuntimeError(f"no layout program for {path.name}; {INSTALL}; .dot does not need one")
         return write_file(path, content)
+
+    def compare(self, other: Drawing) -> Drawing:
+        """What differs between this graph and another: a drawing in which equal stretches are folded, and text.
+
+        Operations are equal if they have the same name, module, shape and numbers, and come in the same order. Raises
+        ValueError for graphs of more than 5,000 operations, or for a drawing that is itself a comparison.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> print(tg.draw(tg.exp(x).sum()).compare(tg.draw(tg.exp(x * 2.0).sum())))
+        0 operations only in the first graph, 1 only in the second, 2 in both
+        + multiply  × 2  2  x ×
+          exp  2
+          sum  ()
+        """
+        from .comparison import compared
+
+        if self.graph is None or other.graph is None:
+            raise ValueError("compare takes two drawings of graphs, got one that is a comparison")
+        return Drawing(compared(self.graph, other.graph), "TB", self.renderer, color="kind")
 
     def interactive(self) -> Page:
         """The drawing as a page that pans, zooms, opens modules by a click, and shows a gradient's path on hover.

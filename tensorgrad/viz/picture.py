@@ -110,6 +110,7 @@ class Picture:
     notes: list[str] = field(default_factory=list)
     ops: Counter[str] = field(default_factory=Counter)  # of the whole graph, also those in closed modules
     leaves: int = 0  # those that require a gradient
+    text: list[str] = field(default_factory=list)  # what print() shows; empty for the indented tree
 
 
 def summary_of(picture: Picture) -> str:
