@@ -69,6 +69,8 @@ def finished(svg: str, picture: Picture, prefix: str, label: str, description: S
     described = escape(clean("\n".join(description)), quote=False)
     words = f'role="img" aria-label="{escape(clean(label))}"'
     opening, rest = svg.split(">", 1)
+    # In pixels, because some renderers do not know points.
+    opening = re.sub(r'(width|height)="([\d.]+)pt"', lambda m: f'{m[1]}="{float(m[2]) * 4 / 3:g}"', opening)
     return f"{opening} {shared} {words}>\n<desc>{described}</desc>{rest}"
 
 

@@ -94,4 +94,4 @@ def dot_edges(drawing):
 
 def size(svg):
     """Width and height in points."""
-    return tuple(float(parsed(svg).get(side).removesuffix("pt")) for side in ("width", "height"))
+    return tuple(float(parsed(svg).get(side)) * 0.75 for side in ("width", "height"))
