@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
+from ._display import module_html
 from ._members import holds, joined, named
 from ._parameter import Parameter
 from ._summary import ModelSummary, summarised
@@ -433,6 +434,9 @@ class Module:
             return head
         inner = "\n".join(lines).replace("\n", "\n  ")
         return f"{head[:-1]}\n  {inner}\n)"
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> ModelSummary:
         """A table of the modules: path, type, output shape, parameters.

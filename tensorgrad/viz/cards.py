@@ -9,13 +9,15 @@ from typing import Any
 
 from ..engine.graph import ArraySummary, Leaf, Node, elementwise
 from .facts import data_of
+from .graph import Graph
 from .groups import Group, operations_in
 from .leafcards import SYMBOLS, LeafReader
+from .levels import PLAIN, View
 from .marks import mark_birth_of_nan, mark_freed, mark_unreached
 from .picture import Card, Edge, Line, Picture
 from .style import number, shape_text, short
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "inside_of"]
 
 # Operations that broadcast their inputs, but are not elementwise in the engine's sense.
 _BROADCASTING = {"add_sequence", "broadcast_to", "choose", "clip", "ldexp", "lerp", "where"}
@@ -203,6 +205,16 @@ class Reader(LeafReader):
         of = f" of {len(node.inputs)}" if len(node.inputs) > 1 else ""
         tip = f"{tail.name or tail.title} {tail.text} → {node.op}: input {position + 1}{of}{flow}"
         self.edges.append(Edge(tail.id, head.id, style, label, tip))
+
+
+def inside_of(graph: Graph, group: Group) -> Reader:
+    """A reader of what a closed module holds, with what enters it and its closed parts; of equal parts, the first."""
+    page = Group("inside")
+    page.items = group.items[: len(group.items) // group.times]
+    view = View(page, lambda _: False)
+    if len(page.items) > PLAIN:
+        view = graph.plan.smaller(view)
+    return Reader(graph, view)
 
 
 def _below(path: str, name: str) -> str:

@@ -256,7 +256,7 @@ def _legend(picture: Picture, color: str) -> str:
     if color in ("time", "memory"):
         what = "time of the derivative rules" if color == "time" else "memory kept for backward"
         cells.append((f"{what}: none", share_colour(0.0), INK, False, False, _SMALL))
-        cells.append(("all of it" if color == "memory" else "most", share_colour(1.0), INK, False, False, _SMALL))
+        cells.append(("all of it", share_colour(1.0), INK, False, False, _SMALL))
     if any(g.colour == HATCHED for g in shown):
         cells.append(("exactly 0", HATCHED, INK, False, False, _SMALL))
     if any(g.colour == NONE for g in shown):

@@ -10,18 +10,24 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from .cards import inside_of
+from .comparison import compared
 from .dot import dot_text
 from .graph import Graph
 from .groups import Group
+from .interactive import Sheet, interactive_page
 from .page import Page, write_file
 from .picture import Card, Cluster, Picture, summary_of
 from .render import INSTALL, Renderer, render
+from .steps import steps_page
 from .svg import finished
 from .tree import tree_lines
 
-__all__ = ["Drawing"]
+__all__ = ["Drawing", "direction_of"]
 
 MOST_CARDS = 1500  # larger pictures are not laid out: they are shown as a summary and as text
+MOST_INSIDES = 60  # closed modules whose inside an interactive page has
+FEW_CARDS = 12  # smaller pictures without modules run from left to right
 MOST_LINES = 300  # lines of text that a notebook stores
 MOST_DESCRIBED = 60  # lines of text inside an SVG
 
@@ -188,12 +194,10 @@ class Drawing:
         >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
         >>> print(tg.draw(tg.exp(x).sum()).compare(tg.draw(tg.exp(x * 2.0).sum())))
         0 operations only in the first graph, 1 only in the second, 2 in both
-        + multiply  × 2  2  x ×
+        + multiply  × 2  2  × x
           exp  2
           sum  ()
         """
-        from .comparison import compared
-
         if self.graph is None or other.graph is None:
             raise ValueError("compare takes two drawings of graphs, got one that is a comparison")
         return Drawing(compared(self.graph, other.graph), "TB", self.renderer, color="kind")
@@ -208,9 +212,22 @@ class Drawing:
         >>> "<svg" in tg.draw(x * x).interactive().html
         True
         """
-        from .interactive import interactive_page
-
-        return interactive_page(self)
+        shown: list[tuple[str, Drawing]] = [("graph", self)]
+        opens: list[dict[str, int]] = [{}]
+        at = 0
+        while at < len(shown):
+            for id, group in shown[at][1].groups.items():
+                if len(shown) > MOST_INSIDES or self.graph is None:
+                    break
+                opens[at][id] = len(shown)
+                reader = inside_of(self.graph, group)
+                inside = Drawing(
+                    reader.picture(), "TB", self.renderer, color=self.color, graph=self.graph, groups=reader.groups
+                )
+                shown.append((f"{group.path} {group.title.partition(' · ')[0]}".strip(), inside))
+                opens.append({})
+            at += 1
+        return interactive_page([Sheet(*each, targets) for each, targets in zip(shown, opens, strict=True)])
 
     def steps(self) -> Page:
         """The reverse pass, one operation at a time, as a page: each step shows what a gradient passes on to.
@@ -224,6 +241,15 @@ class Drawing:
         >>> "multiply" in page.html
         True
         """
-        from .steps import steps_page
+        if self.graph is None:
+            raise ValueError("steps() needs a drawing of one result, got a comparison; draw the loss alone")
 
-        return steps_page(self)
+        def opened(picture: Picture) -> Drawing:
+            return Drawing(picture, direction_of(picture), self.renderer, color="kind")
+
+        return steps_page(self.graph, opened)
+
+
+def direction_of(picture: Picture) -> str:
+    """The direction in which a picture is drawn if nobody asks for one."""
+    return "LR" if len(picture.cards) < FEW_CARDS and not picture.clusters.inside else "TB"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from .cards import Reader
-from .drawing import Drawing
-from .graph import Graph
-from .groups import Group
-from .levels import View
 from .page import Page
-from .picture import Card
+from .picture import Picture
 
-__all__ = ["interactive_page"]
-
-MOST_VIEWS = 60  # insides of modules that are laid out in advance
+__all__ = ["Sheet", "Shown", "interactive_page"]
 
 _STYLE = """<style>
 html,body{margin:0;height:100%;font:13px Helvetica,Arial,sans-serif;background:#fff;color:#16191d}
@@ -120,24 +114,33 @@ _SCRIPT = """<script>
 </script>"""
 
 
-def interactive_page(drawing: Drawing) -> Page:
-    """The page of a drawing: its picture, and one more for the inside of each closed module."""
-    shown = [("graph", drawing)]
-    opens: list[dict[str, int]] = [{}]
-    graph = drawing.graph
-    if graph is not None:
-        at = 0
-        while at < len(shown):
-            for card, group in _closed(shown[at][1]):
-                if len(shown) > MOST_VIEWS:
-                    break
-                opens[at][card.id] = len(shown)
-                shown.append((f"{card.title} {card.name}".strip(), _inside(drawing, graph, group)))
-                opens.append({})
-            at += 1
+class Shown(Protocol):
+    """What a page needs of a drawing."""
+
+    picture: Picture
+
+    @property
+    def svg(self) -> str | None:
+        """The picture, if there is a layout program."""
+
+    @property
+    def prefix(self) -> str:
+        """What every id in it starts with."""
+
+
+class Sheet(NamedTuple):
+    """One picture of a page: the graph, or the inside of a closed module."""
+
+    title: str
+    drawing: Shown
+    opens: dict[str, int]  # the number of the picture that a card opens
+
+
+def interactive_page(sheets: Sequence[Sheet]) -> Page:
+    """The page of a drawing and of the insides of its closed modules."""
     views: list[dict[str, Any]] = []
     sections = ""
-    for (title, each), targets in zip(shown, opens, strict=True):
+    for title, each, targets in sheets:
         svg = each.svg or f"<pre>{escape(str(each))}</pre>"
         prefix = f"v{len(views)}-{each.prefix}"  # two modules may look the same
         sections += f"<section hidden>{svg.replace(each.prefix, prefix)}</section>\n"
@@ -156,21 +159,4 @@ def interactive_page(drawing: Drawing) -> Page:
         f'<header><nav id="trail" aria-label="open modules"></nav> {buttons}</header>\n<main>\n{sections}</main>\n'
         f'<script type="application/json" id="views">{data}</script>\n{_SCRIPT}\n'
     )
-    return Page("computation graph", _STYLE, body, str(drawing))
-
-
-def _closed(drawing: Drawing) -> list[tuple[Card, Group]]:
-    return [(card, drawing.groups[card.id]) for card in drawing.picture.cards if card.id in drawing.groups]
-
-
-def _inside(drawing: Drawing, graph: Graph, group: Group) -> Drawing:
-    """The picture of what a closed module holds, with what enters it and its closed parts."""
-    page = Group("inside")
-    page.items = group.items[: len(group.items) // group.times]  # of equal parts, the first
-    page.start = group.start
-    last = page.items[-1]
-    page.stop = last.stop if isinstance(last, Group) else graph.plan.place[last] + 1
-    if len(page.items) > MOST_VIEWS:
-        page = graph.plan.smaller(View(page, lambda _: False)).page
-    reader = Reader(graph, View(page, lambda _: False))
-    return Drawing(reader.picture(), "TB", drawing.renderer, color=drawing.color, graph=graph, groups=reader.groups)
+    return Page("computation graph", _STYLE, body, str(sheets[0].drawing))

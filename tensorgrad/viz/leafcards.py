@@ -222,7 +222,7 @@ class LeafReader:
         shared = key in self.shown
         self.shown.add(key)
         name = source.label or ("array" if source.node is None else source.kind)
-        path = node.scope.path if node is not None else common_path({user.scope.path for user in source.users})
+        path = node.scope.path if node is not None else ""
         if path and name.startswith(f"{path}."):
             name = name[len(path) + 1 :]
         text = "" if source.shape is None else shape_text(source.shape)
@@ -230,7 +230,8 @@ class LeafReader:
             text = number(source.data.item())
         gradient = self.graph.measures.of(source.node) if source.node is not None and not shared else None
         symbol = SYMBOLS.get(node.op) if node is not None and len(node.inputs) == 2 else None
-        operand = "" if symbol is None else f"{symbol} {name}" if position else f"{name} {symbol}"
+        first = not position and symbol not in ("+", "×")  # of those, the order does not matter
+        operand = "" if symbol is None else f"{name} {symbol}" if first else f"{symbol} {name}"
         tip = [f"{source.label or name}: {shape_text(source.shape or ())}"]
         if source.node is not None:
             tip = self.leaf_facts(source)

@@ -9,7 +9,7 @@ from typing import Any
 from ..engine.graph import Leaf, Node
 from .groups import Group, call_tree, chained, counted, divided, folded
 
-__all__ = ["Expand", "Plan", "View", "checked_expand"]
+__all__ = ["PLAIN", "Expand", "Plan", "View", "checked_expand"]
 
 Expand = str | Iterable[str] | Callable[[str], bool] | None
 

@@ -54,7 +54,7 @@ class Measures:
             ((root, tensor),) = roots.items()
             seed = np.ones_like(data_of(tensor))
             self.amounts = {step.node: step.seconds for step in reverse_pass(root, seed, nodes)}
-        self.most = max(self.amounts.values(), default=0.0)
+        self.most = sum(self.amounts.values())
         if color == "memory":
             self.most = saved_bytes(nodes)
 

@@ -15,7 +15,7 @@ from ..engine.walk import backward as walk
 from ..errors import GraphError
 from ..tensor import Tensor
 from .cards import Reader
-from .drawing import Drawing
+from .drawing import Drawing, direction_of
 from .failure import failed_picture
 from .graph import Graph, Wanted
 from .levels import Expand, checked_expand
@@ -23,8 +23,6 @@ from .measures import COLORS
 from .render import Renderer
 
 __all__ = ["draw", "graph_of"]
-
-FEW_CARDS = 12  # smaller graphs without modules run from left to right
 
 
 def draw(
@@ -110,7 +108,7 @@ def draw(
         reader = Reader(graph_of(tensor, wanted, backward))
         picture = reader.picture()
     if direction is None:
-        direction = "LR" if len(picture.cards) < FEW_CARDS and not reader.graph.plan.has_modules else "TB"
+        direction = "TB" if reader.graph.plan.has_modules else direction_of(picture)
     return Drawing(picture, direction, renderer, color=color, graph=reader.graph, groups=reader.groups)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from ..engine.graph import Leaf, Node
 from .cards import Reader
-from .drawing import Drawing
 from .facts import data_of, shown
 from .graph import Graph, Wanted
+from .interactive import Shown
 from .page import Page
+from .picture import Picture
 from .style import number, shape_text
 from .values import reverse_pass
 
@@ -81,12 +83,10 @@ _SCRIPT = """<script>
 </script>"""
 
 
-def steps_page(drawing: Drawing) -> Page:
-    """The page of the reverse pass from the one result of a drawing. See :meth:`Drawing.steps`."""
-    graph = drawing.graph
-    if graph is None or len(graph.roots) != 1:
-        count = 0 if graph is None else len(graph.roots)
-        raise ValueError(f"steps() needs a drawing of one result, got {count}; draw the loss alone")
+def steps_page(graph: Graph, draw: Callable[[Picture], Shown]) -> Page:
+    """The page of the reverse pass through a graph with one result. ``draw`` makes a drawing of a picture."""
+    if len(graph.roots) != 1:
+        raise ValueError(f"steps() needs a drawing of one result, got {len(graph.roots)}; draw the loss alone")
     if len(graph.ops) > MOST_STEPS:
         raise ValueError(
             f"steps() shows at most {MOST_STEPS} operations one by one, got {len(graph.ops):,}; draw a smaller part"
@@ -100,7 +100,7 @@ def steps_page(drawing: Drawing) -> Page:
     for card in picture.cards:
         card.gradient = None
         card.lines = [line._replace(gradient=None) for line in card.lines]
-    open_ = Drawing(picture, "LR" if len(picture.cards) < 12 else "TB", drawing.renderer, color="kind")
+    open_ = draw(picture)
     uses = {
         node: sum(each is node for user in users for each in user.inputs) for node, users in plain.consumers.items()
     }

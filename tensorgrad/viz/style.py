@@ -91,12 +91,12 @@ def mark(rms: float) -> str:
 
 
 def share_colour(share: float) -> str:
-    """The colour of a share of the largest time or size: white at 0, orange at 1.
+    """The colour of a share of the whole time or memory: white at 0, orange at 1; small shares are told apart.
 
     >>> share_colour(0.0), share_colour(1.0)
     ('#ffffff', '#ffb054')
     """
-    return _mixed((0xFF, 0xB0, 0x54), min(1.0, max(0.0, share)))
+    return _mixed((0xFF, 0xB0, 0x54), math.sqrt(min(1.0, max(0.0, share))))
 
 
 def _mixed(end: tuple[int, int, int], level: float) -> str:
