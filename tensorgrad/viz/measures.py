@@ -47,7 +47,7 @@ class Measures:
             node.gradient is not None or isinstance(node.saved, Freed) for node in nodes if not isinstance(node, Leaf)
         )
         values = [data_of(tensor) for tensor in roots.values()]
-        values += [node.value for node in nodes if node.value is not None]
+        values += [data_of(node.value) for node in nodes if node.value is not None]
         self.broken = any(_is_broken(value) for value in values)
         self.amounts: dict[Node, float] = {}
         if color == "time":
