@@ -119,15 +119,23 @@ from ._optim.sequence import SequentialLR as SequentialLR
 from ._optim.sgd import SGD as SGD
 from ._parameter import Parameter as Parameter
 from ._training.callbacks import Callback as Callback
-from ._training.callbacks import Checkpoint as Checkpoint
 from ._training.callbacks import EarlyStopping as EarlyStopping
 from ._training.callbacks import Fit as Fit
+from ._training.checkpoint import Checkpoint as Checkpoint
 from ._training.history import History as History
+from ._training.logs import CSVLog as CSVLog
+from ._training.logs import TensorBoard as TensorBoard
 from ._training.model import Model as Model
 from ._words import LAYERS as _LAYERS
 
 _tg.hide_frames(__file__)
 _fill(globals())
+
+
+def __dir__() -> list[str]:
+    names = _tg.words.public_names(globals(), ("functional", "init", "metrics"))()
+    return sorted({*names, "FNNClassifier", "FNNRegressor"})
+
 
 if _TYPE_CHECKING:
     from ._estimators import FNNClassifier as FNNClassifier

@@ -9,9 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["holds", "joined", "named"]
+__all__ = ["Unsearched", "holds", "joined", "named"]
 
 T = TypeVar("T")
+
+
+class Unsearched:
+    """A container of plain data, which a search for members passes over."""
 
 
 def joined(path: str, name: str) -> str:
@@ -38,6 +42,8 @@ def named(attributes: Mapping[str, Any], kind: type[T], kinds: tuple[type, ...])
 def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], found: list[tuple[str, T]]) -> None:
     if isinstance(value, kind):
         found.append((name, value))
+    elif isinstance(value, Unsearched):
+        pass
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             _collect(f"{name}.{i}", item, kind, kinds, found)
@@ -58,6 +64,8 @@ _MAPPINGS = (dict, UserDict, MappingProxyType)
 
 def _items(value: Any) -> Iterable[Any] | None:
     """Return the items of a container, or None for anything else."""
+    if isinstance(value, Unsearched):
+        return None
     if isinstance(value, _SEQUENCES):
         return value
     if isinstance(value, _MAPPINGS):

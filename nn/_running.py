@@ -19,6 +19,7 @@ __all__ = [
     "OuterCall",
     "Places",
     "add_location",
+    "folded",
     "is_called",
     "members",
     "members_changed",
@@ -80,6 +81,33 @@ def users_stacklevel() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARY):
         frame, level = frame.f_back, level + 1
     return level
+
+
+class folded:
+    """In a ``with`` block, let IPython leave out the library's frames in the traceback of an error.
+
+    The frames of the user's code stay, and so does the innermost one. A chained error is treated the same way.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            _fold(error)
+
+
+def _fold(error: BaseException) -> None:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        step = one.__traceback__
+        while step is not None and step.tb_next is not None:
+            if step.tb_frame.f_code.co_filename.startswith(_LIBRARY):
+                step.tb_frame.f_locals["__tracebackhide__"] = True
+            step = step.tb_next
+        waiting += [e for e in (one.__cause__, one.__context__) if e is not None and id(e) not in seen]
 
 
 def members_changed() -> None:

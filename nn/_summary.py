@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import tensorgrad as tg
+
 from . import _running as running
 from ._evaluation import evaluating
 
@@ -51,7 +53,7 @@ class ModelSummary:
         return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"
 
     def __str__(self) -> str:
-        table = [self._columns, *self._cells()]
+        table = [self._columns, *(tuple(map(tg.words.printable, cells)) for cells in self._cells())]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = []
         for cells in table:

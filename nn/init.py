@@ -380,3 +380,5 @@ def _uniform(shape: Shape, variance: float, dtype: DTypeLike, rng: Seed) -> Any:
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that is there
     __getattr__ = tg.words.unknown_name("nn.init", globals(), INITIALISERS)
+
+__dir__ = tg.words.public_names(globals())

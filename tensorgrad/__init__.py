@@ -17,7 +17,7 @@ tensor, functional, compiler, nn.
 """
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 import numpy as _numpy
 
@@ -405,8 +405,10 @@ __version__ = "0.1.0.dev0"
 if hasattr(_numpy, "__array_namespace_info__"):  # from NumPy 2.1 on
     from numpy import __array_namespace_info__ as __array_namespace_info__
 
-if not TYPE_CHECKING:  # a type checker would accept any name
+if not _TYPE_CHECKING:  # a type checker would accept any name
     for _namespace in (sys.modules[__name__], linalg, fft, special, random, *Tensor.__mro__[:2]):
         words.explain_keywords(_namespace)
     del sys.modules[__name__].tensor  # the module, as other libraries have a function of this name
     __getattr__ = words.unknown_name("tensorgrad", globals(), words.FUNCTIONS)
+
+__dir__ = words.public_names(globals(), "fft linalg random special stats testing words".split())

@@ -27,6 +27,7 @@ from .ops.complexes import refuse_complex
 from .ops.reducing import narrow
 from .ops.shaping import require_cpu
 from .ops.views import shaped
+from .words import public_names
 
 __all__ = [
     "fft",
@@ -48,6 +49,7 @@ __all__ = [
     "rfftfreq",
     "rfftn",
 ]
+__dir__ = public_names(globals())
 
 Norm = Literal["backward", "ortho", "forward"] | None
 Lengths = Sequence[int | None] | None

@@ -20,6 +20,7 @@ from .ops.exponential import log
 from .ops.sampling import require_rng
 from .ops.shaping import lengths
 from .ops.views import shaped
+from .words import public_names
 
 __all__ = [
     "bernoulli",
@@ -33,6 +34,7 @@ __all__ = [
     "permutation",
     "uniform",
 ]
+__dir__ = public_names(globals())
 
 Generator = np.random.Generator
 

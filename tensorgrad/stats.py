@@ -21,8 +21,10 @@ from .ops.axes import moveaxis
 from .ops.compare import equal, greater, greater_equal, less_equal
 from .ops.views import shaped
 from .special.gamma import betaln, gammaln
+from .words import public_names
 
 __all__ = ["beta", "gamma", "multivariate_normal", "norm", "t"]
+__dir__ = public_names(globals())
 
 _LOG_2PI = math.log(2 * math.pi)
 

@@ -1,16 +1,19 @@
 """Names from other libraries, and what to write instead. There are no aliases: an error suggests the name.
 
-A name is looked up here only if Python has not found it, so nothing else becomes slower.
+A name is looked up here only if Python has not found it, so nothing else becomes slower. Also the names that completion
+shows, and text for streams that cannot encode all of it.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
-__all__ = ["ForeignWord", "UnknownName", "explain_keywords", "unknown_name"]
+__all__ = ["ForeignWord", "UnknownName", "explain_keywords", "printable", "public_names", "unknown_name"]
 
 # What to write for names from PyTorch, JAX, TensorFlow, MyGrad, autograd or micrograd.
 FUNCTIONS = {
@@ -203,6 +206,72 @@ def unknown_name(module: str, names: dict[str, Any], words: dict[str, str] | Non
     return missing
 
 
+def public_names(names: dict[str, Any], modules: Iterable[str] = ()) -> Callable[[], list[str]]:
+    """The ``__dir__`` of a module, for completion: its public names, and the modules among ``modules``.
+
+    These are the names in ``__all__`` if there is one, otherwise all without an underscore that are not modules.
+    Python's own, such as ``__doc__``, are there as well.
+    """
+    shown = set(modules)
+
+    def listed() -> list[str]:
+        own = names.get("__all__")
+        if own is None:
+            public = (n for n, value in names.items() if n[:1] != "_" and not isinstance(value, ModuleType))
+            own = [*public, *shown]
+        return sorted({*own, *(name for name in names if name.startswith("__") and name.endswith("__"))})
+
+    return listed
+
+
+# What to write where a stream has no such character.
+_PLAIN = {
+    "→": "->",
+    "←": "<-",
+    "×": "x",
+    "·": "-",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "⋯": "...",
+    "│": "|",
+    "├": "|",
+    "└": "`",
+    "─": "-",
+    "█": "#",
+    "░": ".",
+    "▲": "^",
+    "▼": "v",
+    "✕": "x",
+    "▸": ">",
+}
+
+
+def printable(text: str, stream: Any = None) -> str:
+    """The text with plain characters in place of those that a stream, by default ``sys.stdout``, cannot encode.
+
+    >>> import io
+    >>> from tensorgrad.words import printable
+    >>> printable("64→32", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    '64->32'
+    """
+    encoding = getattr(sys.stdout if stream is None else stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_encodable(character, encoding) for character in text)
+    return text
+
+
+def _encodable(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(character, character.encode("ascii", "backslashreplace").decode())
+    return character
+
+
 def explain_keywords(namespace: Any) -> None:
     """Let the functions of a module or class suggest their own parameter for one that another library has.
 
@@ -251,3 +320,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     lower = {word.lower(): word for word in known}
     near = get_close_matches(name.lower(), lower, 1, 0.7)
     return lower[near[0]] if near else None
+
+
+__dir__ = public_names(globals())

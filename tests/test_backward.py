@@ -463,3 +463,28 @@ def test_arrays_are_writable_as_before(fail):
     assert a.flags.writeable
     assert x.data.flags.writeable
     assert not locked.flags.writeable
+
+
+@pytest.mark.parametrize("younger", ["a", "b"])
+def test_one_gradient_for_two_results_one_of_which_is_used_again(younger):
+    x, z = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    w = np.array([1.0, 10.0])
+    a, b = x * 1.0, z * 1.0
+    f = (a if younger == "a" else b) * 2.0
+    ((a + b + f) * w).sum().backward()
+    np.testing.assert_array_equal(x.grad, w * (3 if younger == "a" else 1))
+    np.testing.assert_array_equal(z.grad, w * (3 if younger == "b" else 1))
+
+
+def test_an_error_class_of_ones_own_in_a_forward_comes_out_as_it_is():
+    class Strange(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    @tg.differentiable
+    def f(x):
+        raise Strange(1, 2)
+
+    f.backward(lambda g, x, out: g)
+    with pytest.raises(Strange, match="1 and 2"):
+        f(leaf(1.0, 2.0))

@@ -677,3 +677,63 @@ def test_every_function_that_writes_is_followed() -> None:
     for value in (5.0, 7.0):
         np.testing.assert_array_equal(compiled(np.full(3, value)).data, [value, 2.0, value])
         np.testing.assert_array_equal(w.data, [value, 2.0, value])
+
+
+def test_a_step_that_only_clears_gradients_clears_them_in_every_run():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+
+    @tg.compile
+    def step(x):
+        w.grad = None
+        return x * 2
+
+    for _ in range(3):
+        w.grad = np.ones(2)
+        step(np.ones(2))
+        assert w.grad is None
+
+
+def test_a_graph_recorded_before_a_failed_trace_knows_of_its_writes():
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    old = (w * w).sum()
+
+    @tg.compile
+    def step(x):
+        tg.writes_to(w, by="step")[...] += tg.array_of(x)
+        raise KeyError("after the write")
+
+    with pytest.raises(KeyError):
+        step(tg.Tensor(np.ones(2)))
+    with pytest.raises(tg.InplaceError):
+        old.backward()
+
+
+def test_a_captured_array_of_another_shape_is_traced_again():
+    w = tg.Tensor([1.0, 2.0])
+    step = tg.compile(lambda x: (w * x).sum())
+    assert step(3.0).item() == 9
+    tg.replace_data(w, np.array([1.0, 2.0, 4.0]))
+    assert step(3.0).item() == 21
+    tg.replace_data(w, np.array([[1.0], [2.0]]))
+    assert step(3.0).item() == 9
+
+
+def test_the_name_and_docstring_of_a_compiled_function_are_its_own():
+    @tg.compile
+    def doubled(x):
+        """Twice x."""
+        return x * 2
+
+    assert (doubled.__name__, doubled.__doc__) == ("doubled", "Twice x.")
+
+
+def test_an_infinite_gradient_raises_without_an_optimiser():
+    w = tg.Tensor([0.0, 1.0], requires_grad=True)
+
+    @tg.compile
+    def step(x):
+        w.grad = None
+        (tg.sqrt(w) * x).sum().backward()
+
+    with pytest.raises(tg.NonFiniteError):
+        step(np.ones(2))

@@ -258,3 +258,22 @@ def test_against_torch() -> None:
     ours = tg.per_sample_grad(sample_loss(model))(p, X, labels)
     for name in p:
         close(ours[name], theirs[name].numpy())
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.einsum("ij,jk", a, a.T),
+        lambda a: np.fft.fftn(a, (4,), (1,)),
+        lambda a: np.fft.fftn(a, (4, 2), (1, 0)),
+        lambda a: np.sort(a, 0),
+        lambda a: np.argsort(a, 0),
+        lambda a: np.expand_dims(a, 1),
+        lambda a: np.expand_dims(a, (0, -1)),
+    ],
+    ids=["einsum", "fftn", "fftn axes", "sort", "argsort", "expand_dims", "expand_dims axes"],
+)
+def test_arguments_by_position_count_the_axes_of_one_row(f):
+    a = np.random.default_rng(0).normal(size=(5, 2, 3))
+    got = np.asarray(tg.vmap(lambda t: f(t))(a))
+    np.testing.assert_allclose(got, np.stack([f(row) for row in a]), rtol=1e-13, atol=1e-15)

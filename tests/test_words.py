@@ -1,8 +1,12 @@
-"""Other libraries' words: an error says which of ours to write."""
+"""Other libraries' words and what to write instead; what completion shows; text for streams of any encoding."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import io
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -111,3 +115,77 @@ def test_a_transform_takes_a_function(transform: Any) -> None:
 def test_a_device() -> None:
     with pytest.raises(TypeError, match=r"to: got 'cuda', expected np.float32 or np.float64; there is no device"):
         nn.Linear(2, 3).to("cuda")
+
+
+# --- completion -----------------------------------------------------------------------------------------
+
+
+PUBLIC_MODULES = {
+    "tensorgrad": ["fft", "linalg", "random", "special", "stats", "testing", "words"],
+    "nn": ["functional", "init", "metrics"],
+}
+MODULES = [*PUBLIC_MODULES, *(f"{package}.{name}" for package, names in PUBLIC_MODULES.items() for name in names)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_completion_shows_what_is_public(name):
+    module = importlib.import_module(name)
+    shown = [each for each in dir(module) if not each.startswith("_")]
+    values = {each: getattr(module, each) for each in shown}  # all of them are there
+    modules = [each for each, value in values.items() if inspect.ismodule(value)]
+    assert modules == PUBLIC_MODULES.get(name, [])
+    assert not {"TYPE_CHECKING", "Any", "annotations", "np", "sys"} & set(shown)
+    assert {"__doc__", "__name__"} <= set(dir(module))
+    if hasattr(module, "__all__"):
+        assert shown == sorted(module.__all__)
+    else:  # a package, which imports nothing else by such a name
+        own = {each for each, value in vars(module).items() if inspect.isfunction(value) or inspect.isclass(value)}
+        assert {each for each in own if not each.startswith("_")} <= set(shown)
+
+
+def test_completion_of_small_modules():
+    def shown(module):
+        return [each for each in dir(module) if not each.startswith("_")]
+
+    assert shown(tg.testing) == ["Check", "GradcheckError", "gradcheck", "gradgradcheck"]
+    assert shown(tg.random) == sorted(tg.random.__all__)
+    assert {"FNNClassifier", "FNNRegressor", "Linear"} <= set(dir(nn))
+    assert "Tensor" in dir(tg)
+    assert "tensor" not in dir(tg)
+
+
+# --- streams that cannot encode everything --------------------------------------------------------------
+
+
+def printed(text_of, encoding, monkeypatch):
+    """What ``print`` writes to a stream of an encoding."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        print(text_of())
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"])
+def test_summaries_and_drawings_print_to_any_stream(encoding, monkeypatch):
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2))
+    summary = printed(lambda: network.summary((1, 1, 4, 4)), encoding, monkeypatch)
+    unicode = encoding.startswith("utf")
+    assert ("Linear 8→2" if unicode else "Linear 8->2") in summary
+    assert ("3×3" if encoding not in ("ascii", "cp437") else "3x3") in summary
+    *table, _ = summary.splitlines()
+    assert len({len(line) for line in table}) == 1  # still aligned
+    x = tg.Tensor(np.ones((2, 3)), requires_grad=True, name="gewöhnlich αβγ")
+    tree = printed(lambda: tg.draw((x * x).sum()), encoding, monkeypatch)
+    branch = "└─ " if unicode or encoding == "cp437" else "`- "
+    assert branch in tree
+    assert ("αβγ" if unicode else "\\u03b3") in tree
+    assert ("gewöhnlich" if encoding != "ascii" else "gew\\xf6hnlich") in tree
+
+
+def test_text_for_a_stream_without_an_encoding_stays(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert tg.words.printable("a→b") == "a→b"
+    assert tg.words.printable("a→b", io.StringIO()) == "a→b"
+    assert tg.words.printable("\ud800", io.TextIOWrapper(io.BytesIO(), "utf-8")) == "\\ud800"

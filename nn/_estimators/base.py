@@ -28,7 +28,7 @@ from .._optim.lbfgs import LBFGS
 from .._training.callbacks import EarlyStopping
 from .._training.model import Model
 from .arguments import Arguments
-from .parts import Data, Lines, ValidationScores, dense
+from .parts import Data, ValidationScores
 
 __all__ = ["FNN"]
 
@@ -143,7 +143,7 @@ class FNN(Arguments):
         layers = {name: getattr(self, name) for name in _LAYERS}
         network: Any = MLP(sizes, **layers, dtype=X.dtype, rng=int(seeds[0]))
         if self.standardize:
-            network = Sequential(Standardize(X.shape[1], dtype=X.dtype).fit(dense(X)), network)
+            network = Sequential(Standardize(X.shape[1], dtype=X.dtype).fit(X), network)
         self._network_arguments = self._arguments_of_network()
         return self._modelled(network, int(seeds[1]))
 
@@ -234,7 +234,7 @@ class FNN(Arguments):
         whole = isinstance(model.optimizer, LBFGS)
         size = min(_AUTO_BATCH, rows) if self.batch_size == "auto" else int(self.batch_size)
         scores = None if held is None else ValidationScores(held, self._score)
-        own = [stop, scores, Lines() if self.verbose else None]
+        own = [stop, scores]
         before = len(model.history)
 
         def keep() -> None:
@@ -244,15 +244,15 @@ class FNN(Arguments):
 
         try:
             model.fit(
-                dense(data.X),
+                data.X,
                 data.y,
                 sample_weight=data.weight,
                 epochs=epochs,
                 batch_size=rows if whole else size,
                 shuffle=bool(self.shuffle) and not whole,
-                validation_data=None if held is None else (dense(held.X), held.y, held.weight),
+                validation_data=None if held is None else tuple(held),
                 callbacks=[*(callback for callback in own if callback is not None), *self._given_callbacks()],
-                progress=False,
+                progress=bool(self.verbose),
                 compile=epochs > 1 and not model.optimizer.skip_nonfinite,
             )
         except KeyboardInterrupt:
@@ -266,8 +266,6 @@ class FNN(Arguments):
             )
             raise
         keep()
-        if model.history.stopped == "Ctrl-C":
-            raise KeyboardInterrupt
 
     def _stop(self) -> EarlyStopping | None:
         """What ends the training before the last epoch."""
@@ -320,7 +318,7 @@ class FNN(Arguments):
         """The network's outputs."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=(np.float64, np.float32))
-        return self.model_.predict(dense(X))
+        return self.model_.predict(X)
 
     @property
     def loss_(self) -> float:

@@ -18,7 +18,7 @@ from .._models.layer import Layer, Spec
 from .._training.model import Model
 from .arguments import trains_by_batches
 from .base import FNN
-from .parts import Data, dense
+from .parts import Data
 from .words import advising
 
 __all__ = ["FNNClassifier"]
@@ -247,7 +247,7 @@ class FNNClassifier(ClassifierMixin, FNN):
         return usual if self.loss is None else self.loss
 
     def _score(self, model: Model, held: Data) -> float:
-        outputs = model.predict(dense(held.X))
+        outputs = model.predict(held.X)
         hits = ((outputs > 0) == held.y).all(axis=1) if self._several else outputs.argmax(axis=1) == held.y
         return float(np.average(hits, weights=held.weight))
 

@@ -18,7 +18,7 @@ from .._models.layer import Layer, Spec
 from .._training.model import Model
 from .arguments import trains_by_batches
 from .base import FNN
-from .parts import Data, dense
+from .parts import Data
 from .words import advising
 
 __all__ = ["FNNRegressor"]
@@ -148,7 +148,7 @@ class FNNRegressor(RegressorMixin, FNN):
     def _score(self, model: Model, held: Data) -> float:
         if len(held.y) < 2:
             return math.nan  # a single sample has no variance
-        outputs = model.predict(dense(held.X))
+        outputs = model.predict(held.X)
         predicted = np.exp(outputs) if _is_exponential(model) else outputs
         return metrics.r2(predicted, held.y, sample_weight=held.weight)
 

@@ -21,7 +21,7 @@ from .labels import Budget, labels_of
 from .registry import BIT_GENERATORS, arguments_of, is_estimator, kind_named
 from .values import Unsaved, decoded
 
-__all__ = ["Decoder", "load_optimizer"]
+__all__ = ["Decoder", "give_state", "load_optimizer"]
 
 # The largest numbers in the states of NumPy's bit generators; the smallest is 0. NumPy does not check the positions.
 _LARGEST = {
@@ -142,7 +142,7 @@ class Decoder:
         state = decoded(entry["attributes"], self._referent)
         if not all(isinstance(name, str) for name in state):
             raise ValueError("an attribute's name is not a string")
-        vars(shell).update(state)
+        give_state(shell, state)
         if is_estimator(type(shell)) and not isinstance(state.get("model_"), Module):
             raise ValueError(f"model_ of {type(shell).__name__} is not a Module")
         if isinstance(shell, Module):
@@ -161,6 +161,15 @@ class Decoder:
         shell.__init__(groups, **arguments)
         shell._check(ParamGroup(shell._defaults))  # of groups that are added later
         load_optimizer(shell, state, decoded(entry["attributes"], self._referent))
+
+
+def give_state(target: Any, state: Mapping[str, Any]) -> None:
+    """Replace an object's whole state, as ``copy`` does."""
+    if hasattr(target, "__setstate__"):
+        target.__setstate__(state)
+    else:
+        vars(target).clear()
+        vars(target).update(state)
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:

@@ -30,13 +30,13 @@ def fill(names: Mapping[str, Any]) -> None:
             for name, value in names.items()
             if isinstance(value, type)
             and value.__name__ == name
-            and cast(Any, value).__new__ is object.__new__
+            and cast(Any, value).__new__ in (object.__new__, dict.__new__)
             and not issubclass(value, tg.Tensor)
         )
 
 
 def registry() -> Mapping[str, type]:
-    """The public classes whose objects consist of their attributes alone, by name.
+    """The public classes whose objects consist of their state alone, by name.
 
     Creating an object without the constructor runs no code and allocates nothing.
     """

@@ -13,7 +13,7 @@ import tensorgrad as tg
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._optim.scheduler import Scheduler
-from .decode import Decoder, load_optimizer
+from .decode import Decoder, give_state, load_optimizer
 from .encode import members
 from .values import Unsaved
 
@@ -148,5 +148,4 @@ def _going_on(schedule: Scheduler, state: Any) -> Change:
 
 
 def _take_over(target: Any, new: Any) -> None:
-    vars(target).clear()
-    vars(target).update(vars(new))
+    give_state(target, new.__getstate__() or {})

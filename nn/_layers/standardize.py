@@ -58,7 +58,8 @@ class Standardize(Module):
 
         Args:
             X: shape (N, num_features) or (N, num_features, ...): an array, a memory-mapped array, which need not fit
-                into memory, or anything else with a shape whose slices are arrays.
+                into memory, a sparse matrix of SciPy, or anything else with a shape whose slices are arrays. It is read
+                a few rows at a time.
 
         Returns:
             The layer.
@@ -73,7 +74,10 @@ class Standardize(Module):
         >>> nn.Standardize(1).fit(np.array([[1.0], [2.0], [3.0]])).mean.data.tolist()
         [2.0]
         """
-        X = X.data if isinstance(X, tg.Tensor) else operand(X)
+        if hasattr(X, "tocsr"):
+            X = X.tocsr()  # the format whose rows can be taken
+        else:
+            X = X.data if isinstance(X, tg.Tensor) else operand(X)
         shape = tuple(X.shape)
         self._check(shape)
         if not prod((shape[0], *shape[2:])):
@@ -133,9 +137,22 @@ def _check_fitted(scale: Any) -> None:
 
 def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Return mean and scale of each feature, merging sums of squares about means (Chan, Golub and LeVeque, 1983)."""
+    mean, scale = _moments(X, shape, 1.0)
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        # A power of two takes numbers near the largest of float64 to where their squares and sums are finite, exactly.
+        tiny = 2.0**-540
+        large = ~(np.isfinite(mean) & np.isfinite(scale))
+        again = _moments(X, shape, np.where(large, tiny, 1.0))
+        mean, scale = (np.where(large, new / tiny, old) for new, old in zip(again, (mean, scale), strict=True))
+    return mean, scale
+
+
+def _moments(X: Any, shape: tuple[int, ...], factor: Any) -> tuple[Any, Any]:
+    """Return mean and standard deviation of each feature times its factor; a constant one has the factor as scale."""
     total, mean, squares = 0, np.zeros(shape[1]), np.zeros(shape[1])
     low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
     for rows in _chunks(X, shape):
+        rows = rows * factor
         n, own = len(rows), rows.mean(axis=0)
         low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
         difference = own - mean
@@ -143,7 +160,7 @@ def _statistics(X: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
         total += n
         mean += difference * (n / total)
     constant = low == high
-    scale = np.where(constant, 1.0, np.sqrt(squares / total))
+    scale = np.where(constant, factor, np.sqrt(squares / total))
     return np.where(constant, low, mean), scale
 
 
@@ -151,7 +168,8 @@ def _chunks(X: Any, shape: tuple[int, ...]) -> Iterator[Any]:
     """Yield a few rows at a time as float64, with trailing axes as additional rows."""
     step = max(1, _CHUNK // prod(shape[1:]))
     for start in range(0, shape[0], step):
-        part = np.asarray(X[start : start + step])
+        rows = X[start : start + step]
+        part = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
         if part.dtype.kind not in "biufO":
             raise tg.DTypeError(f"Standardize: fit needs real numbers, got X of dtype {part.dtype}")
         chunk = part.astype(np.float64, copy=False)

@@ -33,6 +33,7 @@ class ExponentialMovingAverage:
         decay: can be changed between updates.
         updates: the number of updates so far.
         averages: arrays, by the dotted paths of parameters and buffers.
+        own: the model's own weights, likewise, while it has the averaged ones; otherwise None.
 
     Raises:
         ValueError: decay is out of range.
@@ -50,6 +51,8 @@ class ExponentialMovingAverage:
     4.0
     """
 
+    own: dict[str, Any] | None = None  # in files of earlier versions, too
+
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         self.model = model
         self.decay = require_within("ExponentialMovingAverage", "decay", decay, most=1)
@@ -58,11 +61,19 @@ class ExponentialMovingAverage:
         self._structure = -1  # of the model, when the pairs were made
         self._pairs: list[tuple[tg.Tensor, Any, bool]] = []  # tensor, average, is it a parameter
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_structure": -1, "_pairs": []}  # a copy gets its own
+
     def update(self) -> None:
         """Add the current weights to the average, after the optimiser's step; this works in a compiled step, too.
 
-        Raises GraphError if parameters were added, removed or cast since the average was made.
+        Raises GraphError if parameters were added, removed or cast since the average was made, or if the model has the
+        averaged weights at the moment.
         """
+        if self.own is not None:
+            raise tg.GraphError(
+                "ExponentialMovingAverage.update: the model has the averaged weights; call restore() first"
+            )
         structure = tg.watch(running.members, "changes")
         if structure != self._structure or any(tensor.dtype != a.dtype for tensor, a, _ in self._pairs):
             parameters = {name for name, _ in self.model.named_parameters()}
@@ -93,19 +104,47 @@ class ExponentialMovingAverage:
         """
         self._write(self._known(model), self.averages)
 
+    def apply(self) -> None:
+        """Give the model the averaged weights, and set its own ones aside for :meth:`restore`.
+
+        Raises GraphError if parameters were added, removed or cast since the average was made.
+        """
+        known = self._known(self.model)
+        if self.own is None:
+            with tg.uninterrupted():
+                self.own = {name: tensor.data.copy() for name, tensor in known.items()}
+                self._write(known, self.averages)
+
+    def restore(self) -> None:
+        """Give the model its own weights back, after :meth:`apply`.
+
+        Tensors that were changed in the meantime stay as they are, and their averages begin with these values.
+        """
+        if self.own is None:
+            return
+        known = self._known(self.model)
+        same = {n for n, t in known.items() if np.array_equal(t.data, self.averages[n], equal_nan=t.dtype.kind == "f")}
+        with tg.uninterrupted():
+            for name in known.keys() - same:
+                self.averages[name][...] = known[name].data
+            self._write({name: known[name] for name in same}, self.own)
+            self.own = None
+
     @contextmanager
     def applied(self) -> Iterator[Module]:
         """Give the model the averaged weights in a ``with`` block, and its own ones back after it.
 
         Raises GraphError if parameters were added, removed or cast since the average was made.
         """
-        known = self._known(self.model)
-        before = {name: tensor.data.copy() for name, tensor in known.items()}
+        known, already = self._known(self.model), self.own is not None
+        self.apply()
         try:
-            self._write(known, self.averages)
             yield self.model
         finally:
-            self._write(known, before)
+            if not already and self.own is not None:
+                with tg.uninterrupted():
+                    self._write(known, self.own)
+                    self.own = None
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the averages, their decay and the number of updates."""

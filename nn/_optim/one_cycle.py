@@ -94,6 +94,10 @@ class OneCycleLR(LRScheduler):
             require(me, name, factor, factor > 0, "a finite number above 0")
         require_momentum(self, self.cycle_momentum)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_steps
+
     def _require_step(self, epoch: int) -> None:
         if epoch > self.total_steps:
             raise ValueError(f"OneCycleLR: step {epoch} is beyond the last of total_steps={self.total_steps}")

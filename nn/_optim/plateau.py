@@ -9,6 +9,7 @@ from typing import Any, Literal
 import tensorgrad as tg
 
 from .._checks import count, number
+from .direction import better_way
 from .group import require, require_within
 from .optimizer import Optimizer
 from .scheduler import Scheduler, checked_rates
@@ -21,7 +22,8 @@ class ReduceLROnPlateau(Scheduler):
 
     Args:
         optimizer: the optimiser whose learning rates are set.
-        mode: "min" if a lower metric is better, "max" if a higher one is.
+        mode: "min" if a lower metric is better, "max" if a higher one is; "auto" goes by ``monitor``, and is "min"
+            without one.
         factor: what the rate is multiplied by, in [0, 1).
         patience: the number of steps without improvement that are tolerated.
         threshold: smaller improvements do not count.
@@ -29,13 +31,16 @@ class ReduceLROnPlateau(Scheduler):
         cooldown: the number of steps that do not count after the rate has fallen.
         min_lr: the lowest rate; one number, or one per group.
         eps: a rate that would fall by less than this stays as it is.
+        monitor: the column of the history whose values :meth:`nn.Model.fit` gives to :meth:`step`, such as
+            "val_accuracy"; None is "val_loss", or "loss" without validation data.
 
     Attributes:
+        mode: "min" or "max".
         best: the best metric so far.
         num_bad_epochs: the number of steps since then.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or the mode does not fit the monitored column.
 
     >>> import nn
     >>> optimizer = nn.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -47,11 +52,12 @@ class ReduceLROnPlateau(Scheduler):
     """
 
     _by_group = ("min_lrs",)
+    monitor: str | None = None  # in files of earlier versions, too
 
     def __init__(
         self,
         optimizer: Optimizer,
-        mode: Literal["min", "max"] = "min",
+        mode: Literal["auto", "min", "max"] = "auto",
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
@@ -59,9 +65,17 @@ class ReduceLROnPlateau(Scheduler):
         cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
+        monitor: str | None = None,
     ) -> None:
         super().__init__(optimizer)
-        self.mode = mode
+        me = "ReduceLROnPlateau"
+        require(me, "monitor", monitor, monitor is None or isinstance(monitor, str), "the name of a column, or None")
+        self.monitor = monitor
+        self.mode: str = mode
+        if monitor is not None:
+            self.mode = better_way(me, monitor, mode)
+        elif mode == "auto":
+            self.mode = "min"
         self.factor = factor
         self.patience = patience
         self.threshold = threshold
@@ -69,7 +83,7 @@ class ReduceLROnPlateau(Scheduler):
         self.cooldown = cooldown
         self.min_lrs: Any = min_lr
         self.eps = eps
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = math.inf if self.mode == "min" else -math.inf
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
         self._check()

@@ -38,6 +38,11 @@ class Scheduler:
         self.optimizer = optimizer
         self.last_epoch = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has brought the rate down to its end; the next fit of an :class:`nn.Model` then begins it anew."""
+        return False
+
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group of the optimiser."""
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -86,6 +91,8 @@ class Scheduler:
     def _with(self, state: Mapping[str, Any]) -> Self:
         """A copy with another state. Raises ValueError if the state does not fit."""
         own = set(vars(self)) - set(self._not_state)
+        if isinstance(state, Mapping):  # one of an earlier version lacks what a class has gained since
+            state = {**{name: getattr(type(self), name) for name in own if hasattr(type(self), name)}, **state}
         if not isinstance(state, Mapping) or set(state) != own:
             self._refuse(sorted(map(str, state)) if isinstance(state, Mapping) else repr(state), sorted(own))
         other = copy.copy(self)
@@ -124,6 +131,10 @@ class LRScheduler(Scheduler):
 
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
+        self._take_bases()
+
+    def _take_bases(self) -> None:
+        """Start from the rates of the optimiser, but not from those that a schedule has set."""
         self.base_lrs: list[float] = []
         self._find_base_lrs()
 
@@ -140,6 +151,11 @@ class LRScheduler(Scheduler):
     def _start(self) -> None:
         """Check the settings, and set the values for the first step."""
         self._check()
+        self._set(0)
+
+    def restart(self) -> None:
+        """Begin anew: set the learning rates for the first step, from rates that were set by hand since, if any."""
+        self._take_bases()
         self._set(0)
 
     def step(self) -> None:

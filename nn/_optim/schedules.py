@@ -156,6 +156,10 @@ class CosineAnnealingLR(LRScheduler):
         self.T_max = count("CosineAnnealingLR", "T_max", self.T_max)
         self.eta_min = number("CosineAnnealingLR", "eta_min", self.eta_min, 0)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.T_max
+
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return along_cosine(base, self.eta_min, epoch / self.T_max)
 
@@ -241,6 +245,10 @@ class LinearLR(LRScheduler):
         self.end_factor = require_within("LinearLR", "end_factor", self.end_factor, most=1)
         self.total_iters = count("LinearLR", "total_iters", self.total_iters)
 
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_iters and self.end_factor < self.start_factor
+
     def _lr(self, position: int, base: float, epoch: int) -> float:
         share = min(epoch, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
@@ -276,6 +284,10 @@ class PolynomialLR(LRScheduler):
         super()._check()
         self.total_iters = count("PolynomialLR", "total_iters", self.total_iters)
         self.power = number("PolynomialLR", "power", self.power, 0)
+
+    @property
+    def ended(self) -> bool:
+        return self.last_epoch >= self.total_iters
 
     def _lr(self, position: int, base: float, epoch: int) -> float:
         return base * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power

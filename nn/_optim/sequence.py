@@ -59,6 +59,15 @@ class SequentialLR(LRScheduler):
         expected = f"one fewer than the {len(self.schedulers)} schedulers"
         require("SequentialLR", "milestones", self.milestones, fine, expected)
 
+    def _take_bases(self) -> None:
+        super()._take_bases()
+        for schedule in vars(self).get("schedulers", ()):  # not there yet while this one is made
+            schedule._take_bases()
+
+    @property
+    def ended(self) -> bool:
+        return self.schedulers[-1].ended and self.last_epoch >= (self.milestones or [0])[-1]
+
     def _set(self, epoch: int) -> None:
         for schedule in (self, *self.schedulers):
             schedule._admit_new_groups()

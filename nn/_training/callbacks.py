@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import tensorgrad as tg
-
 from .._checks import count, number
-from .._files.saving import extra_of, format_of, load, save
+from .._optim.direction import better_way
+from .history import History
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Fit"]
+__all__ = ["INTERRUPTED", "Callback", "EarlyStopping", "Fit", "require_folder"]
+
+INTERRUPTED = "Ctrl-C"
 
 
 @dataclass
@@ -28,21 +29,27 @@ class Fit:
         model: the model that is being trained.
         callbacks: the callbacks, in the order in which they are called.
         epochs: the epoch count at which the run ends.
+        settings: what the run was begun with, by name: the optimiser and its options, the batch size and so on.
         epoch: how many epochs are complete.
         row: the last epoch's row in the history.
+        history: all rows of this run, also those before it was resumed.
         stopped: why the run ends early; "" while it goes on.
+        note: what the display says before the run, such as that it was resumed.
     """
 
     model: Model
     callbacks: Sequence[Callback]
     epochs: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
     epoch: int = 0
     row: dict[str, float] = field(default_factory=dict)
+    history: History = field(default_factory=History)
     stopped: str = ""
+    note: str = ""
 
     def interrupt(self) -> None:
         """End the run after the current step, as Ctrl-C does."""
-        self.stopped = "Ctrl-C"
+        self.stopped = INTERRUPTED
 
 
 class Callback:
@@ -85,11 +92,15 @@ class EarlyStopping(Callback):
         monitor: a column of the history.
         patience: the run ends after this many epochs without improvement.
         min_delta: smaller improvements do not count.
-        mode: whether "min" or "max" is better. "auto" takes "max" for accuracy and r2, "min" for losses and errors.
+        mode: whether "min" or "max" is better. "auto" takes "min" for losses and errors, "max" for accuracy, r2 and the
+            like.
         restore_best: at the end, go back to the network's parameters and running statistics of the best epoch.
+        baseline: a value to beat: what improves on earlier epochs, but not on this, does not count against
+            ``patience``.
+        start_from_epoch: the number of first epochs that are left out of account.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or ``mode`` contradicts the column.
         KeyError: the history has no such column.
 
     >>> import numpy as np, nn
@@ -109,14 +120,16 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         mode: str = "auto",
         restore_best: bool = True,
+        baseline: float | None = None,
+        start_from_epoch: int = 0,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"EarlyStopping: mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.patience = count("EarlyStopping", "patience", patience)
         self.min_delta = number("EarlyStopping", "min_delta", min_delta, 0)
-        self.mode = mode
+        self.mode = better_way("EarlyStopping", monitor, mode)
         self.restore_best = restore_best
+        self.baseline = None if baseline is None else number("EarlyStopping", "baseline", baseline)
+        self.start_from_epoch = count("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
         self.on_fit_begin(None)
 
     def on_fit_begin(self, fit: Fit | None) -> None:
@@ -129,15 +142,17 @@ class EarlyStopping(Callback):
                 f"EarlyStopping: {self.monitor!r} is not among {', '.join(fit.row)}; give fit validation_data or "
                 "validation_split, or monitor another column"
             )
-        value = fit.row[self.monitor]
-        larger = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(("accuracy", "r2")))
-        value = -value if larger else value
+        if fit.epoch <= self.start_from_epoch:
+            return
+        sign = -1.0 if self.mode == "max" else 1.0
+        value = sign * fit.row[self.monitor]
+        self._waited += 1
         if value < self._best - self.min_delta:
-            self._best, self._waited = value, 0
+            self._best = value
             if self.restore_best:
                 self._weights = fit.model.network.state_dict()
-            return
-        self._waited += 1
+            if self.baseline is None or value < sign * self.baseline - self.min_delta:
+                self._waited = 0
         if self._waited >= self.patience:
             fit.stopped = "early stopping"
 
@@ -152,74 +167,8 @@ class EarlyStopping(Callback):
         self._best, self._waited, self._weights = state["best"], state["waited"], state["weights"]
 
 
-class Checkpoint(Callback):
-    """Save the training run every few epochs, so that it can resume after a crash, bit for bit.
-
-    The file is written by :func:`nn.save`: ``nn.load(path).model`` is the model at that point, with the weights of the
-    last epoch. The file also holds the state of the other callbacks, and is never half-written. An epoch cut short by
-    Ctrl-C is not saved: a resumed run repeats all of it.
-
-    Args:
-        path: ends in ".npz" or ".safetensors".
-        every: number of epochs between saves.
-        resume: continue from the file, if there is one: the same program, run again, ends like one that was never
-            interrupted. What the file holds, such as the learning rate, overrides what the program says; a run that
-            has ended is not repeated. Remove the file to start over.
-
-    Raises:
-        ValueError: the path has another ending, or ``every`` is less than 1.
-        FileNotFoundError: there is no such folder; raised before training begins.
-        CheckpointError: the file does not fit the model, or the other callbacks that have a state; nothing was changed.
-
-    >>> import tempfile, numpy as np, nn
-    >>> def train(epochs):
-    ...     model = nn.Model(nn.MLP([2, 4, 1], dropout=0.5, rng=0), loss="mse", rng=0)
-    ...     keep = nn.Checkpoint(f"{folder}/run.npz", resume=True)
-    ...     model.fit(np.eye(2), np.ones((2, 1)), epochs=epochs, callbacks=[keep])
-    ...     return model.history["loss"]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     part, whole = train(3), train(6)
-    >>> len(whole), whole[:3] == part
-    (6, True)
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
-        self.path = os.fspath(path)
-        format_of(self.path, "Checkpoint")
-        self.every = count("Checkpoint", "every", every)
-        self.resume = resume
-
-    def on_fit_begin(self, fit: Fit) -> None:
-        folder = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(errno.ENOENT, "Checkpoint: there is no such folder", folder)
-
-    def restore(self, fit: Fit) -> None:
-        """Continue from the file, if ``resume`` is set and there is one."""
-        if not self.resume or not os.path.exists(self.path):
-            return
-        others = self._others(fit)
-        kinds = [type(callback).__name__ for callback in others]
-        saved = extra_of(self.path)
-        found = saved.get("callbacks") if isinstance(saved, dict) and "epoch" in saved else None
-        if found is None or [kind for kind, _ in found] != kinds:
-            kept = [kind for kind, _ in found or []]
-            what = "no training run" if found is None else f"a training run with the callbacks {kept}"
-            raise tg.CheckpointError(
-                f"Checkpoint: {self.path!r} holds {what}, expected one with {kinds}; remove the file to start over"
-            )
-        load(self.path, model=fit.model)
-        fit.epoch, fit.stopped = saved["epoch"], saved["stopped"]
-        for callback, (_, state) in zip(others, saved["callbacks"], strict=True):
-            callback.load_state_dict(state)
-
-    def on_epoch_end(self, fit: Fit) -> None:
-        if fit.stopped == "Ctrl-C" or (fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped):
-            return
-        states = [(type(callback).__name__, callback.state_dict()) for callback in self._others(fit)]
-        save(self.path, fit.model, extra={"epoch": fit.epoch, "stopped": fit.stopped, "callbacks": states})
-
-    def _others(self, fit: Fit) -> list[Callback]:
-        """The callbacks that have a state to save; the others may change between runs."""
-        plain = Callback.state_dict
-        return [callback for callback in fit.callbacks if getattr(callback.state_dict, "__func__", None) is not plain]
+def require_folder(me: str, path: str) -> None:
+    """Raise FileNotFoundError if the folder of a file is not there."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"{me}: there is no such folder", folder)

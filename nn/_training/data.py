@@ -1,9 +1,9 @@
-"""Training data in mini-batches: arrays, arrays on disk, streams of batches."""
+"""Training data in mini-batches: arrays with one row per sample, in memory or on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,10 @@ import tensorgrad as tg
 
 from .._layers.embedding import Embedding
 from .._module import Module
+from .inputs import array, is_sparse, mapped, parts, several, taken
+from .weighing import class_factors, class_numbers
 
-__all__ = ["Batch", "Casts", "Rows", "Stream", "source"]
+__all__ = ["Batch", "Casts", "Rows"]
 
 
 class Batch(NamedTuple):
@@ -32,8 +34,31 @@ class Casts:
         self._embeds = any(isinstance(module, Embedding) for module in network.modules())
 
     def inputs(self, X: Any) -> Any:
-        """Inputs in the network's dtype; integers stay integers if the network has an Embedding."""
-        return X if self._embeds and X.dtype.kind in "iu" else X.astype(self.dtype, copy=False)
+        """Inputs in the network's dtype; integers stay integers if the network has an Embedding.
+
+        Raises:
+            DTypeError: they are not numbers.
+            ValueError: one is too large for the dtype.
+        """
+        return mapped(self._input, X)
+
+    def _input(self, X: Any) -> Any:
+        if X.dtype == self.dtype or (self._embeds and X.dtype.kind in "iu"):
+            return X
+        if X.dtype.kind not in ("biufcO" if self.dtype.kind == "c" else "biufO"):
+            raise tg.DTypeError(f"Model: X has dtype {X.dtype}, expected real numbers; encode other values as numbers")
+        try:
+            with np.errstate(over="raise"):
+                return X.astype(self.dtype)
+        except FloatingPointError:
+            values = X.data if is_sparse(X) else X
+            largest = np.abs(values[np.isfinite(values)]).max()
+            raise ValueError(
+                f"Model: X contains {largest:g}, too large for {self.dtype}, the dtype of the network; scale X, or "
+                "write network.to(np.float64)"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise tg.DTypeError(f"Model: X has dtype {X.dtype}, and not all of it are numbers: {error}") from error
 
     def targets(self, y: Any) -> Any:
         """Real targets in the network's dtype; class numbers stay integers."""
@@ -41,129 +66,129 @@ class Casts:
 
 
 class Rows:
-    """Arrays with one row per sample. An array on disk is read a batch at a time."""
+    """Arrays with one row per sample. An array on disk is read a batch at a time, a sparse one made dense."""
 
     def __init__(self, X: Any, y: Any, weight: Any, *, by: str) -> None:
-        self.X, self.y, self.weight = _array(X), _array(y), _array(weight)
+        self.X = mapped(array, _named(X, by)) if several(X) else array(_stacked(X, by))
+        self.y, self.weight, self.by = array(y), array(weight), by
         self.indices: Any = None  # of the rows in use; None for all
-        named = {"X": self.X, "y": self.y, "sample_weight": self.weight}
+        self._count = 0
+        named = {**dict(parts(self.X)), "y": self.y, "sample_weight": self.weight}
         lengths = {}
-        for name, array in named.items():
-            if array is None:
+        for name, values in named.items():
+            if values is None:
                 continue
-            if not array.shape:
+            if not values.shape:
                 raise tg.ShapeError(f"{by}: {name} is a single number, expected an array with one row per sample")
-            lengths[name] = len(array)
+            lengths[name] = self._count = values.shape[0]
         if len(set(lengths.values())) > 1:
             shapes = ", ".join(f"{name} {named[name].shape}" for name in lengths)
             raise tg.ShapeError(f"{by}: expected the same number of rows in each, got the shapes {shapes}")
-        if not len(self.X):
-            raise tg.ShapeError(f"{by}: X has no rows (shape {self.X.shape})")
-        _check_weight(self.weight, len(self.X), by)
+        for name, values in parts(self.X):
+            if not self._count:
+                raise tg.ShapeError(f"{by}: {name} has no rows (shape {values.shape})")
+        _check_weight(self.weight, self._count, by)
 
     def __len__(self) -> int:
-        return len(self.X) if self.indices is None else len(self.indices)
+        return self._count if self.indices is None else len(self.indices)
 
     def converted(self, convert: Callable[[Any], Any]) -> None:
         """Convert inputs that are in memory once, rather than batch by batch."""
-        if type(self.X) is np.ndarray:
-            self.X = convert(self.X)
+        self.X = mapped(lambda a: convert(a) if type(a) is np.ndarray or is_sparse(a) else a, self.X)
 
-    def split(self, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
-        """Split the rows at random into two parts; the second has about ``share`` of them, at least one."""
+    def batch(self, rows: Any) -> Batch:
+        """Some of the rows in use."""
+        places = rows if self.indices is None else self.indices[rows]
+        return Batch(
+            mapped(lambda a: taken(a, places), self.X),
+            None if self.y is None else taken(self.y, places),
+            None if self.weight is None else taken(self.weight, places),
+        )
+
+    def labels(self) -> tuple[Any, Any]:
+        """The targets and weights of the rows in use."""
+        places = slice(None) if self.indices is None else self.indices
+        return taken(self.y, places), None if self.weight is None else taken(self.weight, places)
+
+    def split(self, share: float, rng: np.random.Generator, *, stratify: bool = False) -> tuple[Rows, Rows]:
+        """Split the rows at random into two parts; the second has about ``share`` of them, at least one.
+
+        With ``stratify``, each class has about the same share in both.
+        """
         count = len(self)
         held = max(1, round(count * share))
         if held >= count:
             raise ValueError(f"fit: validation_split={share} of {count} rows leaves none to train on")
         order = rng.permutation(count)
+        if stratify:
+            order = order[_by_class(class_numbers(self.labels()[0], "fit", "stratify")[order], held)]
         return self._part(np.sort(order[held:])), self._part(np.sort(order[:held]))
+
+    def weigh_classes(self, class_weight: Any, loss: Any) -> None:
+        """Multiply the samples' weights by those of their classes: a dict, or "balanced" over the rows in use."""
+        places = slice(None) if self.indices is None else self.indices
+        y, weight = self.labels()
+        factors = class_factors(class_weight, y, loss, self.by)
+        whole = np.zeros(self._count)
+        whole[places] = factors if weight is None else weight * factors
+        self.weight = whole
 
     def _part(self, rows: Any) -> Rows:
         part = object.__new__(Rows)
-        part.X, part.y, part.weight = self.X, self.y, self.weight
-        part.indices = rows
+        part.X, part.y, part.weight, part.by = self.X, self.y, self.weight, self.by
+        part.indices, part._count = rows, self._count
         return part
 
-    def steps(self, size: int, drop_last: bool) -> int:
-        """The number of batches."""
-        return len(_edges(len(self), size, drop_last)) - 1
+    def updates(self, size: int, *, drop_last: bool = False, together: int = 1) -> int:
+        """The number of updates in an epoch."""
+        edges, together = _edges(len(self), size, drop_last, together)
+        return -(-(len(edges) - 1) // together)
 
-    def batches(self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False) -> Iterator[Batch]:
-        """Yield the rows in batches, in an order drawn from ``rng`` or as they come.
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield the rows in batches, as they come."""
+        for (batch,) in self.groups(size):
+            yield batch
 
-        Batches differ by at most one row, so that every row counts alike and none is in a batch of a few.
+    def groups(
+        self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False, together: int = 1
+    ) -> Iterator[tuple[Batch, ...]]:
+        """Yield the batches of each update, ``together`` of them, in an order drawn from ``rng`` or as they come.
+
+        Updates, and the batches of each, differ by at most one row, so that every row counts alike and none is in a
+        batch of a few.
         """
         count = len(self)
         order = None if rng is None else rng.permutation(count)
-        if self.indices is not None:
-            order = self.indices if order is None else self.indices[order]
-        edges = _edges(count, size, drop_last)
-        for start, stop in pairwise(edges):
-            rows = slice(start, stop) if order is None else order[start:stop]
-            yield Batch(*(None if a is None else _taken(a, rows) for a in (self.X, self.y, self.weight)))
+        edges, together = _edges(count, size, drop_last, together)
+        parts = pairwise(edges)
+        while drawn := list(islice(parts, together)):
+            yield tuple(self.batch(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
 
 
-class Stream:
-    """Batches from elsewhere: an iterable, or a function that returns one for each epoch."""
-
-    def __init__(self, origin: Callable[[], Iterable[Any]] | Iterable[Any], *, by: str) -> None:
-        self._origin = origin
-        self._by = by
-        self._used_up = False
-
-    def batches(self, size: int, *, rng: Any = None, drop_last: bool = False) -> Iterator[Batch]:
-        """Yield the next epoch's batches, as they come."""
-        origin = self._origin() if callable(self._origin) else self._origin
-        found = False
-        for item in origin:
-            found = True
-            if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
-                kind = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
-                raise TypeError(f"{self._by}: a batch must be (X, y) or (X, y, sample_weight), got {kind}")
-            if item[1] is None:
-                raise TypeError(f"{self._by}: y of a batch is None; write (X, X) if the inputs are the targets")
-            rows = Rows(item[0], item[1], item[2] if len(item) == 3 else None, by=f"{self._by}, in a batch")
-            yield Batch(rows.X, rows.y, rows.weight)
-        if not found:
-            hint = "; a generator runs only once, so give the function that makes it" if self._used_up else ""
-            raise ValueError(f"{self._by}: the stream of batches is empty{hint}")
-        self._used_up = True
-
-    def steps(self, size: int, drop_last: bool) -> int | None:
-        """The number of batches, or None if it is unknown."""
-        return len(self._origin) if isinstance(self._origin, Sized) else None
+def _named(X: Any, by: str) -> Any:
+    """Several inputs as a dict or a tuple."""
+    if isinstance(X, tuple):
+        return tuple(X)
+    if not X:
+        raise ValueError(f"{by}: X is an empty dict, expected arrays by the names of the network's arguments")
+    if wrong := [name for name in X if not isinstance(name, str)]:
+        raise TypeError(f"{by}: X is a dict by {wrong[0]!r}, expected the names of arguments of the network's forward")
+    return dict(X)
 
 
-def source(X: Any, y: Any, weight: Any, *, by: str) -> Rows | Stream:
-    """The data of arrays, or of a stream of batches if y is None and X has no shape.
-
-    Raises:
-        ShapeError: the arrays differ in length, or are empty.
-        TypeError: y is missing, or X is not a stream.
-    """
-    if y is not None:
-        return Rows(X, y, weight, by=by)
-    if hasattr(X, "shape") or (isinstance(X, list) and X and not isinstance(X[0], tuple)):
-        raise TypeError(f"{by}: y is missing; write {by}(X, y), or give batches (X, y) as an iterable")
-    if not callable(X) and not isinstance(X, Iterable):
-        raise TypeError(f"{by}: X must be an array, an iterable of batches or a function that returns one, got {X!r}")
-    if weight is not None:
-        raise TypeError(f"{by}: the weights of a stream come with its batches, (X, y, sample_weight)")
-    return Stream(X, by=by)
-
-
-def _array(value: Any) -> Any:
-    """The value as an array; Tensors and pandas tables are converted, too. What is on disk stays there."""
-    if value is None:
-        return None
-    if isinstance(value, tg.Tensor):
-        return value.data
-    if hasattr(value, "to_numpy"):
-        return value.to_numpy()
-    # Arrays on disk have NumPy's dtypes; those of other libraries have their own, and are in memory.
-    return (
-        value if hasattr(value, "shape") and isinstance(getattr(value, "dtype", None), np.dtype) else np.asarray(value)
-    )
+def _stacked(X: Any, by: str) -> Any:
+    """One input as an array. Raises ShapeError for a list or tuple that is not an array."""
+    if X is None:
+        raise TypeError(f"{by}: X is None, expected an array, or a dict or tuple of arrays")
+    if not isinstance(X, list | tuple):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise tg.ShapeError(
+            f"{by}: X is a {type(X).__name__} of rows that differ in shape; for several inputs, write a tuple of "
+            f"arrays, (X1, X2), or a dict of them ({error})"
+        ) from error
 
 
 def _check_weight(weight: Any, rows: int, by: str) -> None:
@@ -179,25 +204,42 @@ def _check_weight(weight: Any, rows: int, by: str) -> None:
         )
 
 
-def _taken(array: Any, rows: Any) -> Any:
-    if type(array) is np.ndarray or isinstance(rows, slice):
-        return array[rows]
-    # Read from disk in the file's order: this is faster, and h5py allows no other.
-    order = np.argsort(rows, kind="stable")
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return np.asarray(array[rows[order]])[back]
+def _by_class(labels: Any, held: int) -> Any:
+    """An order in which the first ``held`` rows have each class in its share, as nearly as can be."""
+    _, places, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    ideal = sizes * (held / len(labels))
+    counts = np.floor(ideal).astype(int)
+    # One more for those that lack most; a class of one row stays in the larger part if it can.
+    wanting = np.lexsort((counts - ideal, counts + 1 >= sizes))
+    counts[wanting[: held - counts.sum()]] += 1
+    grouped = np.argsort(places.reshape(-1), kind="stable")
+    rank = np.empty(len(labels), int)
+    rank[grouped] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.argsort(rank >= counts[places.reshape(-1)], kind="stable")
 
 
-def _edges(count: int, size: int, drop_last: bool) -> list[int]:
-    """Where batches begin and end: as few as possible, of nearly equal size as by ``np.array_split``.
+def _edges(count: int, size: int, drop_last: bool, together: int) -> tuple[list[int], int]:
+    """Where batches begin and end, and how many of them make up one update.
 
-    A batch has one row more than ``size`` if another would have a single row, which has no variance for a batch norm.
+    An update has up to ``size * together`` rows, divided into ``together`` batches. There are as few updates as
+    possible, of nearly equal size as by ``np.array_split``, and so are the batches of each. A batch has one row more
+    than ``size`` if another would have a single row, which has no variance for a batch norm.
     """
     if drop_last and count >= size:
-        return list(range(0, count + 1, size))
+        return list(range(0, count + 1, size)), together
+    updates = _split(count, size * together, size > 1)
+    least = min(stop - start for start, stop in pairwise(updates))
+    together = min(together, max(1, least // 2 if size > 1 else least))
+    inner = (start + edge for start, stop in pairwise(updates) for edge in _divided(stop - start, together)[:-1])
+    return [*inner, count], together
+
+
+def _split(count: int, size: int, pairs: bool) -> list[int]:
+    """Edges of as few parts of at most ``size`` as possible; with ``pairs``, no part has a single row."""
     number = -(-count // size)
-    if size > 1:
-        number = min(number, max(1, count // 2))
+    return _divided(count, min(number, max(1, count // 2)) if pairs else number)
+
+
+def _divided(count: int, number: int) -> list[int]:
     rows, larger = divmod(count, number)
     return [i * rows + min(i, larger) for i in range(number + 1)]

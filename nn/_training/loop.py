@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import tensorgrad as tg
 
-from .._layers.penalty import penalty
-from .._optim.clipping import clip_grad_norm_, clip_grad_value_
-from .._optim.lbfgs import LBFGS
 from .._optim.plateau import ReduceLROnPlateau
-from .callbacks import Callback, Checkpoint, Fit
-from .data import Batch, Casts, Rows, Stream
+from .._optim.scheduler import LRScheduler
+from .callbacks import INTERRUPTED, Callback, Fit
+from .checkpoint import Checkpoint
+from .data import Casts, Rows
+from .dry_run import check_monitors, columns_of, dry_run, restored_on_error
 from .history import History
 from .interrupt import first_interrupt
 from .progress import Progress, progress_for
 from .scores import Scores, evaluated
-from .weighing import loss_of
+from .settings import settings_of
+from .stepping import Given, Group, grouped, stepper
+from .streams import Stream
 
 if TYPE_CHECKING:
     from .model import Model
@@ -36,154 +38,182 @@ def train(
     held: Rows | Stream | None,
     *,
     split: float,
+    stratify: bool,
+    class_weight: Any,
     epochs: int,
     batch_size: int,
+    accumulate: int,
     shuffle: bool,
     drop_last: bool,
     callbacks: Sequence[Callback],
     progress: bool | None,
     compile: bool,
+    on_interrupt: str,
 ) -> History:
     """Run :meth:`nn.Model.fit`, with its arguments already checked."""
-    step = _stepper(model, compile)
+    step = stepper(model, compile)
+    _check_schedule(model, held is not None or split > 0)
+    check_monitors(model, held is not None or split > 0, callbacks)
     casts = Casts(model.network)
     for rows in (data, held):
         if isinstance(rows, Rows):
             rows.converted(casts.inputs)
-    if split and isinstance(data, Rows):
-        data, held = data.split(split, np.random.default_rng(model.split_seed()))
-    shown = progress_for(progress, epochs=epochs, steps=data.steps(batch_size, drop_last))
+    with restored_on_error(model):
+        if split and isinstance(data, Rows):
+            data, held = data.split(split, np.random.default_rng(model.split_seed()), stratify=stratify)
+        if class_weight is not None:
+            data.weigh_classes(class_weight, model.loss)
+        dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
+    divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
+    shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
-    fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
+    fit = Fit(
+        model,
+        sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
+        epochs,
+        settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
+    )
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint):
             callback.restore(fit)
+    if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
+        model.schedule.restart()
+    if fit.epoch < fit.epochs and not fit.stopped:
+        # Not before: a stream may draw from a generator that was restored.
+        dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
     running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
-    shown.begin(fit.epoch)
-    try:
+    with _displayed(fit, shown), _own_weights(model):
         with first_interrupt(fit.interrupt):
             while fit.epoch < fit.epochs and not fit.stopped:
-                batches = data.batches(batch_size, rng=model.rng if shuffle else None, drop_last=drop_last)
-                _run_epoch(running, batches)
-        model.history.stopped = fit.stopped
+                drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
+                _run_epoch(running, grouped(drawn, model.loss))
+        model.history.stopped = fit.history.stopped = fit.stopped
+        if model.ema is not None:
+            model.ema.apply()
         for callback in fit.callbacks:
             callback.on_fit_end(fit)
-    finally:
-        shown.close()
-        model.optimizer.zero_grad()
-        model.eval()
-    return model.history
+    if fit.stopped == INTERRUPTED and on_interrupt == "raise":
+        raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
+    return fit.history
 
 
 class _Running(NamedTuple):
     """A training run, and what it needs in every epoch."""
 
     fit: Fit
-    step: Callable[..., tuple[Any, Any]]
+    step: Callable[[list[Given]], list[tuple[Any, Any]]]
     casts: Casts
     parameters: list[tuple[str, Any]]
     held: Rows | Stream | None
     shown: Progress
 
 
-def _run_epoch(running: _Running, batches: Iterable[Batch]) -> None:
+@contextmanager
+def _displayed(fit: Fit, shown: Progress) -> Iterator[None]:
+    """Show a training run, and how it ends."""
+    shown.begin(fit.epoch, fit.history, fit.note)
+    end = ""
+    try:
+        yield
+        end = _ending(fit) if fit.stopped else ""
+    except KeyboardInterrupt:
+        end = f"interrupted after {fit.epoch} of {fit.epochs} epochs"
+        raise
+    except BaseException as error:
+        end = f"failed after {fit.epoch} of {fit.epochs} epochs: {type(error).__name__}"
+        raise
+    finally:
+        shown.close(end)
+
+
+def _ending(fit: Fit) -> str:
+    reason = "" if fit.stopped == INTERRUPTED else f": {fit.stopped}"
+    return f"stopped after epoch {fit.epoch} of {fit.epochs}{reason}"
+
+
+@contextmanager
+def _own_weights(model: Model) -> Iterator[None]:
+    """Train on the network's own weights; outside a training run, it has the averaged ones if the model averages."""
+    if model.ema is not None:
+        model.ema.restore()
+    try:
+        yield
+    finally:
+        if model.ema is not None:
+            model.ema.apply()
+        model.optimizer.zero_grad()
+        model.eval()
+
+
+def _averaged(model: Model) -> AbstractContextManager[Any]:
+    return nullcontext() if model.ema is None else model.ema.applied()
+
+
+def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
     fit, model, began = running.fit, running.fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
     model.train()
-    fit.row = _run_steps(running, batches)
-    if running.held is not None:
-        scores = evaluated(model, running.held)
-        fit.row |= {f"val_{name}": value for name, value in scores.items()}
+    fit.row = _run_steps(running, groups)
     norms = _norms(running.parameters)
-    fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
-    model.history.append(fit.row, norms)
-    if model.schedule is not None and model.schedule_every == "epoch":
-        _step_schedule(model.schedule, fit.row)
-    fit.epoch += 1
-    for callback in fit.callbacks:
-        callback.on_epoch_end(fit)
-    running.shown.epoch(model.history)
+    with _averaged(model):
+        if running.held is not None:
+            scores = evaluated(model, running.held)
+            fit.row |= {f"val_{name}": value for name, value in scores.items()}
+        fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
+        for history in (model.history, fit.history):
+            history.append(fit.row, norms)
+        if model.schedule is not None and model.schedule_every == "epoch":
+            _step_schedule(model.schedule, fit.row)
+        fit.epoch += 1
+        for callback in fit.callbacks:
+            callback.on_epoch_end(fit)
+    running.shown.epoch(fit.history)
 
 
-def _run_steps(running: _Running, batches: Iterable[Batch]) -> dict[str, float]:
-    """Run a step on each batch. Returns the means of loss and metrics."""
-    fit, step, casts = running.fit, running.step, running.casts
-    model, scores = fit.model, Scores(fit.model)
+def _run_steps(running: _Running, groups: Iterable[Group]) -> dict[str, float]:
+    """Run a step on each group of batches. Returns the means of loss and metrics."""
+    fit, model, scores = running.fit, running.fit.model, Scores(running.fit.model, "fit")
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
-    for batch in batches:
-        given = (casts.inputs(batch.X), casts.targets(batch.y))
-        result, output = step(*given) if batch.weight is None else step(*given, batch.weight)
-        loss = result.item()
-        scores.add(loss, output, batch)
+    for group in groups:
+        for batch in group.void:
+            scores.add_void(batch)
+        if not group.batches:
+            continue
+        results = running.step(group.given(running.casts))
+        losses = [loss.item() for loss, _ in results]
+        for batch, loss, (_, output) in zip(group.batches, losses, results, strict=True):
+            scores.add(loss, output, batch)
         if per_step:
-            _step_schedule(model.schedule, {"loss": loss})
+            parts = zip(losses, group.shares, strict=True)
+            _step_schedule(model.schedule, {"loss": sum(loss * share for loss, share in parts)})
         for callback in watching:
             callback.on_step_end(fit)
-        running.shown.step(loss)
+        running.shown.step()
         if fit.stopped:
             break
     return scores.means()
 
 
-def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
-    """A function (X, y) or (X, y, weight) that does one update.
-
-    It returns the batch's loss without the penalty, and the network's output.
-    """
-    network, optimizer = model.network, model.optimizer
-    learned = {id(p) for p in network.parameters() if p.requires_grad}
-    if learned and not learned & {id(p) for group in optimizer.param_groups for p in group["params"]}:
-        raise ValueError(
-            "fit: the optimiser has none of the network's parameters; write "
-            f"nn.{type(optimizer).__name__}(model.network.parameters())"
+def _check_schedule(model: Model, validated: bool) -> None:
+    """Raise KeyError if the schedule goes by a column that the history will not have."""
+    if not isinstance(model.schedule, ReduceLROnPlateau) or model.schedule.monitor is None:
+        return
+    names = ["loss"] if model.schedule_every == "step" else columns_of(model, validated)
+    if model.schedule.monitor not in names:
+        raise KeyError(
+            f"fit: the schedule monitors {model.schedule.monitor!r}, which is not among {', '.join(names)}; give fit "
+            "validation_data or validation_split, add it to the model's metrics, or monitor another column"
         )
-    if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
-        kind = type(optimizer).__name__
-        raise ValueError(
-            f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
-        )
-    penalised = penalty(network) is not None
-
-    def step(X: Any, y: Any, weight: Any = None) -> tuple[Any, Any]:
-        kept: list[Any] = []
-
-        def closure() -> tg.Tensor:
-            optimizer.zero_grad()
-            output = network(X)
-            loss = loss_of(model.loss, output, y, weight)
-            kept[:] = loss, output
-            extra = penalty(network) if penalised else None
-            total = loss if extra is None else loss + extra
-            total.backward()
-            clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
-            if clip_value is not None:
-                clip_grad_value_(network.parameters(), clip_value)
-            if clip_norm is not None:
-                clip_grad_norm_(network.parameters(), clip_norm)
-            return total
-
-        optimizer.step(closure)
-        return kept[0], kept[1]
-
-    if not compiled:
-        return step
-    quick = tg.compile(step)
-
-    def attempt(*given: Any) -> tuple[Any, Any]:
-        with suppress(tg.NonFiniteError):
-            return quick(*given)
-        return step(*given)  # succeeds if it can, or names the parameter
-
-    return attempt
 
 
 def _step_schedule(schedule: Any, row: dict[str, float]) -> None:
     if isinstance(schedule, ReduceLROnPlateau):
-        schedule.step(row.get("val_loss", row["loss"]))
+        column = schedule.monitor or ("val_loss" if "val_loss" in row else "loss")
+        schedule.step(row[column])
     else:
         schedule.step()
 

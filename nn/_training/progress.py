@@ -1,180 +1,201 @@
-"""The progress of a training run: a bar in a terminal, a bar and curves in a notebook."""
+"""The progress of a training run: a bar in a terminal, a line an epoch in a file, a display in a notebook."""
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterable
 from typing import Any, Protocol
+
+import tensorgrad as tg
 
 from .history import History
 
-__all__ = ["Progress", "progress_for"]
+__all__ = ["Progress", "Redrawn", "facts_of", "progress_for"]
 
 
 class Progress(Protocol):
     """A display that is told of every step and epoch of a training run."""
 
-    def begin(self, done: int) -> None:
-        """Called before the first step, with the number of epochs already complete."""
+    def begin(self, done: int, history: History, note: str) -> None:
+        """Called before the first step.
 
-    def step(self, loss: float) -> None:
+        ``done`` epochs are complete, with their rows in the history, if a checkpoint was resumed; then the note says
+        so.
+        """
+
+    def step(self) -> None:
         """Called after each update."""
 
     def epoch(self, history: History) -> None:
-        """Called after each epoch."""
+        """Called after each epoch, with the history of this run."""
 
-    def close(self) -> None:
-        """Called at the end, however the run ends."""
+    def close(self, end: str) -> None:
+        """Called at the end, with how the run ended; "" if as planned."""
 
 
 class _Silent:
-    def begin(self, done: int) -> None:
+    def begin(self, done: int, history: History, note: str) -> None:
         pass
 
-    def step(self, loss: float) -> None:
+    def step(self) -> None:
         pass
 
     def epoch(self, history: History) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, end: str) -> None:
         pass
 
 
-class _Bar:
-    """tqdm's bar over all steps, on standard error."""
+class _Lines:
+    """A line an epoch, for a file or a pipe."""
 
-    def __init__(self, tqdm: Any, epochs: int, steps: int | None) -> None:
-        self._tqdm, self._epochs, self._steps = tqdm, epochs, steps
-        self._per_epoch = steps is None
+    def __init__(self, stream: Any, epochs: int) -> None:
+        self._stream, self._epochs, self._done = stream, epochs, 0
 
-    def begin(self, done: int) -> None:
-        each, unit = (1, "epoch") if self._steps is None else (self._steps, "step")
-        self._bar = self._tqdm(total=self._epochs * each, initial=done * each, unit=unit, dynamic_ncols=True)
-
-    def step(self, loss: float) -> None:
-        if not self._per_epoch:
-            self._bar.update()
-
-    def epoch(self, history: History) -> None:
-        if self._per_epoch:
-            self._bar.update()
-        row = {name: column[-1] for name, column in history.columns.items() if name not in ("seconds", "grad_norm")}
-        self._bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()}, refresh=False)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-class _Display:
-    """A notebook display that is redrawn from time to time; its last state is stored with the notebook."""
-
-    INTERVAL = 0.25  # seconds between redraws, at least
-
-    def __init__(self, display: Any, HTML: Any, epochs: int, steps: int | None) -> None:
-        self._display, self._HTML = display, HTML
-        self._epochs, self._steps = epochs, steps
-        self._history = History()
-        self._in_epoch = 0
-
-    def begin(self, done: int) -> None:
+    def begin(self, done: int, history: History, note: str) -> None:
         self._done = done
-        self._began = self._drawn = time.monotonic()
-        self._handle = self._display(self._html(), display_id=True)
+        if note:
+            self._write(note)
+            self._write_epoch(history)
 
-    def step(self, loss: float) -> None:
+    def step(self) -> None:
+        pass
+
+    def epoch(self, history: History) -> None:
+        self._done += 1
+        self._write_epoch(history)
+
+    def close(self, end: str) -> None:
+        if end:
+            self._write(end)
+
+    def _write_epoch(self, history: History) -> None:
+        facts = [*facts_of(history), f"{history['seconds'][-1]:.1f} s"]
+        self._write(f"epoch {self._done}/{self._epochs}: {', '.join(facts)}")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(tg.words.printable(line, self._stream) + "\n")
+        self._stream.flush()
+
+
+class Redrawn:
+    """A display that is redrawn from time to time: counts what has been done. A subclass draws it."""
+
+    INTERVAL = 0.1  # seconds between redraws, at least
+
+    def __init__(self, epochs: int, steps: int | None) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._done = self._in_epoch = 0
+        self._history = History()
+        self._began = self._drawn = time.monotonic()
+
+    def begin(self, done: int, history: History, note: str) -> None:
+        self._done, self._history = done, history
+        self._began = self._drawn = time.monotonic()
+
+    def step(self) -> None:
         self._in_epoch += 1
-        if time.monotonic() - self._drawn > self.INTERVAL:
-            self._draw()
+        self._draw_if_due()
 
     def epoch(self, history: History) -> None:
         self._history = history
-        self._done += 1
-        self._in_epoch = 0
+        self._done, self._in_epoch = self._done + 1, 0
+        self._draw_if_due()
+
+    def close(self, end: str) -> None:
+        self._draw(end)
+
+    def _draw_if_due(self) -> None:
         if time.monotonic() - self._drawn > self.INTERVAL:
             self._draw()
+            self._drawn = time.monotonic()
 
-    def close(self) -> None:
+    def _draw(self, end: str = "") -> None:
+        raise NotImplementedError
+
+
+class _Bar(Redrawn):
+    """One line of a terminal, never longer than the terminal is wide."""
+
+    def __init__(self, stream: Any, epochs: int, steps: int | None) -> None:
+        super().__init__(epochs, steps)
+        self._stream, self._drawn_length = stream, 0
+
+    def begin(self, done: int, history: History, note: str) -> None:
+        super().begin(done, history, note)
+        if note:
+            self._stream.write(tg.words.printable(note, self._stream) + "\n")
         self._draw()
 
-    def _draw(self) -> None:
-        self._handle.update(self._html())
-        self._drawn = time.monotonic()
+    def close(self, end: str) -> None:
+        super().close(end)
+        self._stream.write("\n")
+        self._stream.flush()
 
-    def _html(self) -> Any:
-        share = self._done + (min(1.0, self._in_epoch / self._steps) if self._steps else 0.0)
-        seconds = time.monotonic() - self._began
-        columns = self._history.columns
-        facts = "".join(
-            f"<td style='padding:0 1em'>{escape(name)}<br><b>{column[-1]:.4g}</b></td>"
-            for name, column in columns.items()
-            if name != "seconds"
-        )
-        curves: dict[str, list[float]] = {name: columns[name] for name in ("loss", "val_loss") if name in columns}
-        return self._HTML(
-            f"<progress value='{share:.3f}' max='{self._epochs}' style='width:20em'></progress> "
-            f"epoch {self._done} of {self._epochs}, {seconds:.1f} s"
-            f"<table><tr>{facts}<td>{curve(curves)}</td></tr></table>"
-        )
+    def _draw(self, end: str = "") -> None:
+        width = _columns(self._stream) - 1
+        line = tg.words.printable(self._line(width, end), self._stream)[:width]  # plain characters may take more room
+        self._stream.write("\r" + line.ljust(min(width, self._drawn_length)))
+        self._stream.flush()
+        self._drawn_length = len(line)
+
+    def _line(self, width: int, end: str) -> str:
+        """How far it is, a bar, and as many of the figures as fit."""
+        head = end or f"epoch {self._done}/{self._epochs}"
+        within = min(1.0, self._in_epoch / self._steps) if self._steps else 0.0
+        length = min(30, width // 5)
+        if not end and len(head) + 1 + length <= width:
+            filled = round(length * min(1.0, (self._done + within) / self._epochs))
+            head += " " + "█" * filled + "░" * (length - filled)
+        return _fitted(head, [*facts_of(self._history), f"{time.monotonic() - self._began:.1f} s"], width)
 
 
-def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: int = 60) -> str:
-    """Draw columns as lines of a small SVG, on a logarithmic scale if all are positive; "" for under two points.
+def _fitted(line: str, facts: Iterable[str], width: int) -> str:
+    for fact in facts:
+        if len(line) + 2 + len(fact) <= width:
+            line += "  " + fact
+    return line[:width]
 
-    >>> curve({"loss": [1.0]})
-    ''
-    >>> print(curve({"loss": [1.0, 0.1, 0.01]}, width=100, height=50))
-    <svg width="100" height="50" role="img" aria-label="loss"><polyline fill="none" stroke="#2f6fb3"
-    stroke-width="1.5" points="2.0,2.0 50.0,25.0 98.0,48.0"/></svg>
-    """
-    known = {name: [(i, v) for i, v in enumerate(values) if math.isfinite(v)] for name, values in columns.items()}
-    values = [value for points in known.values() for _, value in points]
-    if max(map(len, known.values()), default=0) < 2:
-        return ""
-    scale = math.log10 if min(values) > 0 else float
-    low, high = scale(min(values)), scale(max(values))
-    last = max(len(column) for column in columns.values()) - 1
-    lines = []
-    for points, colour in zip(known.values(), ("#2f6fb3", "#d1495b"), strict=False):
-        places = (
-            (2 + i / last * (width - 4), 2 + (high - scale(v)) / ((high - low) or 1.0) * (height - 4))
-            for i, v in points
-        )
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        lines.append(f'<polyline fill="none" stroke="{colour}"\nstroke-width="1.5" points="{text}"/>')
-    label = escape(", ".join(known), quote=True)
-    return f'<svg width="{width}" height="{height}" role="img" aria-label="{label}">{"".join(lines)}</svg>'
+
+def _columns(stream: Any) -> int:
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        columns = 0
+    return columns or 80  # some terminals do not know theirs
+
+
+def facts_of(history: History) -> list[str]:
+    """The last epoch's figures in words, the losses first, without the time and the gradient."""
+    losses = [name for name in ("loss", "val_loss") if name in history]
+    others = [name for name in history if name not in (*losses, "lr", "seconds", "grad_norm")]
+    rate = ["lr"] if "lr" in history else []
+    return [f"{name} {history[name][-1]:.4g}" for name in (*losses, *others, *rate)]
 
 
 def progress_for(wanted: bool | None, *, epochs: int, steps: int | None) -> Progress:
     """The display for a training run: a silent one, or one that suits the place it runs in.
 
     Args:
-        wanted: True, False, or None: only in a notebook or a terminal, and if the packages for it are installed.
+        wanted: True, False, or None: only in a notebook or a terminal.
         epochs: the number of epochs.
-        steps: the number of batches in an epoch, if it is known.
-
-    Raises:
-        ImportError: ``wanted`` is True, and tqdm is not installed.
+        steps: the number of updates in an epoch, if it is known.
     """
     if wanted is False:
         return _Silent()
     if _in_notebook():
-        from IPython.display import HTML, display
+        from .notebook import Display
 
-        return _Display(display, HTML, epochs, steps)
-    if wanted is None and not sys.stderr.isatty():
+        return Display(epochs, steps)
+    stream = sys.stderr
+    if stream is None:  # a program without a console
         return _Silent()
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        if wanted is None:
-            return _Silent()
-        raise ImportError("progress=True needs tqdm: pip install 'tensorgrad-np[notebook]'") from error
-    return _Bar(tqdm, epochs, steps)
+    if stream.isatty():
+        return _Bar(stream, epochs, steps)
+    return _Lines(stream, epochs) if wanted else _Silent()
 
 
 def _in_notebook() -> bool:

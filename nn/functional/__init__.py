@@ -66,3 +66,5 @@ from .sampling import unfold as unfold
 
 if not _TYPE_CHECKING:  # a type checker would take any name for one that is there
     __getattr__ = _tg.words.unknown_name("nn.functional", globals(), _FUNCTIONS)
+
+__dir__ = _tg.words.public_names(globals())

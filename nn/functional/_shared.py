@@ -49,12 +49,20 @@ def require_same_shape(
         )
 
 
-def label_misfit(labels: Any, shape: tuple[int, ...], op: str) -> str:
-    """Return the message for labels that are not one per row of scores of the given shape."""
+def label_misfit(
+    labels: Any, shape: tuple[int, ...], op: str, several: str = "use binary_cross_entropy_with_logits"
+) -> str:
+    """Return the message for labels that are not one per row of scores of the given shape.
+
+    For rows with several labels it says ``several``: argmax would lose them.
+    """
     wanted = shape[:1] + shape[2:] if len(shape) > 1 else ()
     hint = "pass scores and labels of the same batch"
     if labels.shape == shape:
-        hint = f"write labels.argmax(axis={min(1, len(shape) - 1)}) for one-hot labels"
+        axis = min(1, len(shape) - 1)
+        hint = f"write labels.argmax(axis={axis}) for one-hot labels"
+        if np.isin(labels, (0, 1)).all() and (np.sum(labels, axis=axis) > 1).any():
+            hint = f"{several} for several labels per row"
     elif labels.size == math.prod(wanted):
         hint = f"write labels.reshape{wanted}"
     return (

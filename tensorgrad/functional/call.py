@@ -161,11 +161,12 @@ class Call:
         """The gradients of ``out``, times ``seed``, with respect to the fresh arguments that it depends on."""
         node, seed = out.node, array_of(seed)  # so that a compiler follows what is done to it
         with self.substituted():
-            if self._recorded is None and out is self.returned and node is not None and node.requires_grad:
+            undecided = self._recorded is None and out is self.returned and current().tracer is None
+            if undecided and node is not None and node.requires_grad:
                 # The walk itself finds out whether there are other leaves, which is cheaper than to look first.
                 try:
                     found = walk.backward(node, seed, ARRAYS, only=self.nodes)
-                except walk.Outside:
+                except Exception:  # the walk below raises it again, unless it was on the way to another leaf
                     pass
                 else:
                     self._recorded = False

@@ -6,6 +6,7 @@ from ..ops.contractions import tensordot as tensordot
 from ..ops.contractions import vecdot as vecdot
 from ..ops.products import matmul as matmul
 from ..ops.products import outer as outer
+from ..words import public_names as _public_names
 from .determinants import SlogdetResult as SlogdetResult
 from .determinants import det as det
 from .determinants import slogdet as slogdet
@@ -40,3 +41,5 @@ from .solving import solve as solve
 from .solving import solve_triangular as solve_triangular
 from .solving import tensorinv as tensorinv
 from .solving import tensorsolve as tensorsolve
+
+__dir__ = _public_names(globals())

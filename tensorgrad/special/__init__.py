@@ -1,5 +1,6 @@
 """Special functions, computed by SciPy: ``pip install "tensorgrad-np[special]"``. Names and arguments are SciPy's."""
 
+from ..words import public_names as _public_names
 from .bessel import i0 as i0
 from .bessel import i0e as i0e
 from .bessel import i1 as i1
@@ -33,3 +34,5 @@ from .logarithms import expit as expit
 from .logarithms import logit as logit
 from .logarithms import rel_entr as rel_entr
 from .logarithms import spence as spence
+
+__dir__ = _public_names(globals())

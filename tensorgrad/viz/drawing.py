@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..words import printable
 from .cards import inside_of
 from .comparison import compared
 from .dot import dot_text
@@ -133,7 +134,7 @@ class Drawing:
 
     def __str__(self) -> str:
         head = [self.too_large] if self.too_large else []
-        return "\n".join([*head, *self._lines])
+        return printable("\n".join([*head, *self._lines]))
 
     def __repr__(self) -> str:
         return f"<Drawing of {len(self.picture.cards):,} cards; print() shows it as text, .save() writes it>"

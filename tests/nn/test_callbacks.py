@@ -36,10 +36,19 @@ def trained(stop, name, figures):
         ({"patience": 1}, "val_loss", [3, 2, 1, 0.5], 4, 4),
         ({"patience": 2}, "val_loss", [1, 1, 1, 0.5], 3, 1),
         ({"patience": 2, "min_delta": 0.6}, "val_loss", [3, 2, 1.5, 1.0, 0.9, 0.8], 6, 4),
-        ({"patience": 2, "mode": "max"}, "val_loss", [3, 4, 5, 1, 2, 9], 5, 3),
+        ({"patience": 2, "monitor": "x", "mode": "max"}, "x", [3, 4, 5, 1, 2, 9], 5, 3),
         ({"patience": 2, "monitor": "val_accuracy"}, "val_accuracy", [0.5, 0.9, 0.7, 0.8, 0.95], 4, 2),
+        ({"patience": 1, "monitor": "val_f1"}, "val_f1", [0.1, 0.5, 0.3, 0.9], 3, 2),
+        ({"patience": 1, "monitor": "val_roc_auc"}, "val_roc_auc", [0.1, 0.5, 0.3, 0.9], 3, 2),
+        ({"patience": 1, "monitor": "val_log_loss"}, "val_log_loss", [0.5, 0.1, 0.3, 0.0], 3, 2),
         ({"patience": 1, "monitor": "val_r2"}, "val_r2", [-3.0, -1.0, -2.0, 0.5], 3, 2),
-        ({"patience": 2, "monitor": "x"}, "x", [float("nan"), 1.0, float("nan"), float("nan"), 0.0], 4, 2),
+        (
+            {"patience": 2, "monitor": "x", "mode": "min"},
+            "x",
+            [np.nan, 1.0, np.nan, np.nan, 0.0],
+            4,
+            2,
+        ),
     ],
 )
 def test_it_stops_and_takes_the_best_weights(options, name, figures, epochs, best):
@@ -82,6 +91,14 @@ def test_a_figure_that_is_not_there_is_named():
         (lambda: nn.EarlyStopping(patience=2.5), "patience must be an integer of at least 1, got 2.5"),
         (lambda: nn.EarlyStopping(min_delta=-1.0), "min_delta must be a finite number of at least 0, got -1.0"),
         (lambda: nn.EarlyStopping(mode="least"), "mode must be 'auto', 'min' or 'max', got 'least'"),
+        (lambda: nn.EarlyStopping(baseline="0.5"), "baseline must be a finite number, got '0.5'"),
+        (lambda: nn.EarlyStopping(start_from_epoch=-1), "start_from_epoch must be an integer of at least 0, got -1"),
+        (lambda: nn.EarlyStopping(mode="max"), "mode='max' contradicts 'val_loss', of which less is better"),
+        (
+            lambda: nn.EarlyStopping("accuracy", mode="min"),
+            "mode='min' contradicts 'accuracy', of which more is better",
+        ),
+        (lambda: nn.EarlyStopping("x"), "whether more or less of 'x' is better cannot be told .* write mode='min'"),
         (lambda: nn.Checkpoint("a.npz", every=0), "every must be an integer of at least 1, got 0"),
     ],
 )
@@ -128,7 +145,8 @@ def run(path, *, epochs=8, at=None, every=1, patience=5, stopped=None):
     if path is not None:
         callbacks.insert(0, nn.Checkpoint(path, every=every, resume=True))
     try:
-        model.fit(X, y, epochs=epochs, batch_size=16, validation_split=0.2, callbacks=callbacks, compile=True)
+        options = {"validation_split": 0.2, "compile": True, "on_interrupt": "return"}
+        model.fit(X, y, epochs=epochs, batch_size=16, callbacks=callbacks, **options)
     except PowerCut:
         return None
     return model
@@ -136,8 +154,8 @@ def run(path, *, epochs=8, at=None, every=1, patience=5, stopped=None):
 
 def assert_same_run(a, b):
     assert_same(a, b)
-    assert a.history.columns.keys() == b.history.columns.keys()
-    for name, column in a.history.columns.items():
+    assert list(a.history) == list(b.history)
+    for name, column in a.history.items():
         if name != "seconds":
             assert column == b.history[name], name
     assert a.history.gradients == b.history.gradients
@@ -165,7 +183,7 @@ def test_which_epochs_are_saved(tmp_path, monkeypatch):
 
     def saved(**options):
         epochs = []
-        monkeypatch.setattr("nn._training.callbacks.save", lambda path, model, extra: epochs.append(extra["epoch"]))
+        monkeypatch.setattr("nn._training.checkpoint.save", lambda path, model, extra: epochs.append(extra["epoch"]))
         keep = nn.Checkpoint(tmp_path / "run.npz", every=3)
         act = Recorder(lambda fit: setattr(fit, "stopped", "enough"), **options)
         nn.Model(nn.MLP([4, 3], rng=0), rng=0).fit(X, y, epochs=7, batch_size=16, callbacks=[act, keep])
@@ -331,3 +349,111 @@ def test_a_checkpoint_is_a_file_of_the_model(tmp_path):
     for each in (model, loaded):
         each.fit(X, y, epochs=2, batch_size=16, validation_split=0.2)
     assert_same_run(loaded, model)
+
+
+# --- what a resumed run says ----------------------------------------------------------------------------
+
+
+def resumed(path, capfd, *, epochs=3, lr=0.01, callbacks=(), progress=True, batch_size=16, **options):
+    X, y = data(32)
+    model = nn.Model(nn.MLP([4, 3], rng=0), optimizer={"name": "sgd", "lr": lr}, rng=0, **options)
+    keep = nn.Checkpoint(path, resume=True)
+    history = model.fit(X, y, epochs=epochs, batch_size=batch_size, callbacks=[*callbacks, keep], progress=progress)
+    return model, history, capfd.readouterr().err.splitlines()
+
+
+def test_a_run_that_is_resumed_says_so(tmp_path, capfd):
+    path = tmp_path / "run.npz"
+    _, _, lines = resumed(path, capfd)
+    assert len(lines) == 3
+    model, history, lines = resumed(path, capfd)
+    assert lines[0] == f"resumed from {path}: 3 of 3 epochs were done, nothing to train"
+    assert lines[1:] == [f"epoch 3/3: loss {history['loss'][-1]:.4g}, lr 0.01, {history['seconds'][-1]:.1f} s"]
+    assert len(history) == 3
+    assert history == model.history
+    model, history, lines = resumed(path, capfd, epochs=5)
+    assert lines[0] == f"resumed from {path}: 3 of 5 epochs were done"
+    assert [line.split(":")[0] for line in lines[1:]] == ["epoch 3/5", "epoch 4/5", "epoch 5/5"]
+    assert len(history) == 5
+
+
+def test_a_run_that_is_longer_than_asked_for(tmp_path, capfd):
+    resumed(tmp_path / "run.npz", capfd)
+    _, history, lines = resumed(tmp_path / "run.npz", capfd, epochs=2)
+    assert "3 of 2 epochs were done, nothing to train" in lines[0]
+    assert len(history) == 3
+
+
+def test_a_run_with_a_schedule_that_has_ended_is_resumed_as_it_was(tmp_path, capfd):
+    schedule = {"name": "cosine", "T_max": 3}
+    model, _, _ = resumed(tmp_path / "run.npz", capfd, schedule=schedule)
+    again, _, _ = resumed(tmp_path / "run.npz", capfd, schedule=schedule)
+    assert_same_run(again, model)
+    assert again.schedule.last_epoch == 3
+
+
+def test_a_run_that_stopped_itself_says_why(tmp_path, capfd):
+    stop = nn.EarlyStopping("loss", patience=1, min_delta=1e-5)  # sums in another order differ in the last place
+    for _ in range(2):
+        _, history, lines = resumed(tmp_path / "run.npz", capfd, lr=0.0, epochs=9, callbacks=[stop])
+        assert (len(history), history.stopped) == (2, "early stopping")
+    resumed_from = f"resumed from {tmp_path / 'run.npz'}: 2 of 9 epochs were done"
+    assert lines[0] == f"{resumed_from}, then it was stopped (early stopping), nothing to train"
+    assert lines[-1] == "stopped after epoch 2 of 9: early stopping"
+
+
+def test_earlier_fits_are_not_part_of_a_resumed_run(tmp_path):
+    X, y = data(32)
+
+    def run(epochs):
+        model = nn.Model(nn.MLP([4, 3], rng=0), rng=0)
+        model.fit(X, y, epochs=2, validation_split=0.25)
+        history = model.fit(X, y, epochs=epochs, callbacks=[nn.Checkpoint(tmp_path / "run.npz", resume=True)])
+        return model, history
+
+    run(3)
+    model, history = run(4)
+    assert (len(history), len(model.history)) == (4, 6)
+    assert list(history) == ["loss", "lr", "grad_norm", "seconds"]
+    assert history["loss"] == model.history["loss"][2:]
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"lr": 0.1}, r"optimizer.lr 0.01 \(now 0.1\)"),
+        ({"batch_size": 8}, r"batch_size 16 \(now 8\)"),
+        ({"clip_norm": 1.0}, r"clip_norm None \(now 1.0\)"),
+        ({"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, r'loss "CrossEntropyLoss.*now .*label_smoothing=0.1'),
+    ],
+)
+@pytest.mark.parametrize("epochs", [3, 4])
+def test_settings_that_differ_are_named(tmp_path, capfd, changed, text, epochs):
+    path = tmp_path / "run.npz"
+    resumed(path, capfd)
+    with pytest.warns(UserWarning, match=rf"Checkpoint: the run in .*run.npz' was begun with other settings: {text}"):
+        model, _, _ = resumed(path, capfd, epochs=epochs, **changed)
+    assert model.optimizer.lr == 0.01  # the file's
+
+
+def test_a_rate_that_a_schedule_has_set_is_no_difference(tmp_path, capfd):
+    for _ in range(2):
+        for schedule in ({"name": "cosine", "T_max": 5}, {"name": "plateau", "patience": 0, "threshold": 10.0}):
+            resumed(tmp_path / f"{schedule['name']}.npz", capfd, schedule=schedule)
+    with pytest.warns(UserWarning, match=r"schedule.T_max 5 \(now 6\)"):
+        resumed(tmp_path / "cosine.npz", capfd, schedule={"name": "cosine", "T_max": 6})
+
+
+def test_a_file_without_settings_is_resumed(tmp_path, capfd, monkeypatch):
+    """A file of an earlier version."""
+    path = tmp_path / "run.npz"
+    real = nn._training.checkpoint.save
+
+    def save(path, model, extra):
+        real(path, model, extra={name: value for name, value in extra.items() if name != "settings"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nn._training.checkpoint.save", save)
+        resumed(path, capfd)
+    _, history, _ = resumed(path, capfd, lr=0.1, epochs=4)
+    assert len(history) == 4

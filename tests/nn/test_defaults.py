@@ -74,7 +74,14 @@ DEFAULTS = {
     "Dropout1d": {"p": 0.5},
     "Dropout2d": {"p": 0.5},
     "ELU": {"alpha": 1.0},
-    "EarlyStopping": {"monitor": "val_loss", "patience": 10, "min_delta": 0.0, "mode": "auto", "restore_best": True},
+    "EarlyStopping": {
+        "monitor": "val_loss",
+        "patience": 10,
+        "min_delta": 0.0,
+        "mode": "auto",
+        "restore_best": True,
+        "start_from_epoch": 0,
+    },
     "Embedding": {"init": "normal"},
     "ExponentialMovingAverage": {"decay": 0.999},
     "Flatten": {"start_axis": 1, "end_axis": -1},
@@ -126,7 +133,7 @@ DEFAULTS = {
     "QuantileLoss": {"q": 0.5},
     "RMSprop": {"lr": 0.01, "alpha": 0.99, "eps": 1e-08, "momentum": 0.0, "centered": False, "weight_decay": 0.0},
     "ReduceLROnPlateau": {
-        "mode": "min",
+        "mode": "auto",
         "factor": 0.1,
         "patience": 10,
         "threshold": 0.0001,
@@ -196,16 +203,20 @@ DEFAULTS = {
     "Model.fit": {
         "epochs": 10,
         "batch_size": 32,
+        "accumulate": 1,
         "validation_split": 0.0,
+        "stratify": False,
         "shuffle": True,
         "drop_last": False,
         "compile": False,
+        "on_interrupt": "raise",
     },
+    "Model.lr_find": {"start": 1e-07, "stop": 10.0, "steps": 100, "batch_size": 32},
     "Model.predict": {"batch_size": 1024},
     "Model.evaluate": {"batch_size": 1024},
 }
 # PyTorch's defaults where ours differ on purpose.
-OTHERS = {("clip_grad_norm_", "error_if_nonfinite"): False}
+OTHERS = {("clip_grad_norm_", "error_if_nonfinite"): False, ("ReduceLROnPlateau", "mode"): "min"}
 
 
 def found(name):

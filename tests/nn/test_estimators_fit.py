@@ -351,11 +351,11 @@ def test_a_schedule_and_callbacks_reach_the_training_run():
 def test_verbose_prints_a_line_for_each_epoch(capsys):
     X, y = iris()
     quick(epochs=2, early_stopping=True, verbose=True).fit(X, y)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert all(" loss " in line and ", val_loss " in line for line in lines)
     quick(verbose=1).partial_fit(X, y, classes=[0, 1, 2])
-    assert capsys.readouterr().out.startswith("epoch 1/1: loss ")
+    assert capsys.readouterr().err.startswith("epoch 1/1: loss ")
     quick().fit(X, y)
     assert capsys.readouterr() == ("", "")
 

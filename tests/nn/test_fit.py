@@ -63,9 +63,10 @@ def test_history_and_mode_afterwards():
     X, y = data()
     model = made(metrics=["accuracy"])
     history = model.fit(X, y, epochs=2, validation_data=(X[:10], y[:10]))
-    assert history is model.history
+    assert history is not model.history
+    assert history == model.history
     names = ["loss", "accuracy", "val_loss", "val_accuracy", "lr", "grad_norm", "seconds"]
-    assert list(history.columns) == names
+    assert list(history) == names
     assert history.gradients.keys() == {name for name, _ in model.network.named_parameters()}
     total = np.hypot.reduce([norms[-1] for norms in history.gradients.values()])
     assert history["grad_norm"][-1] == pytest.approx(total)
@@ -73,8 +74,12 @@ def test_history_and_mode_afterwards():
     assert all(p.grad is None for p in model.parameters())
     scores = model.evaluate(X[:10], y[:10])
     assert scores == {"loss": history["val_loss"][-1], "accuracy": history["val_accuracy"][-1]}
-    assert len(model.fit(X, y, epochs=3)) == 5
-    assert np.isnan(history["val_loss"][2:]).all()
+    before, second = dict(history), model.fit(X, y, epochs=3)
+    assert list(second) == ["loss", "accuracy", "lr", "grad_norm", "seconds"]
+    assert [len(each) for each in (history, second, model.history)] == [2, 3, 5]
+    assert history == before
+    assert model.history["loss"] == history["loss"] + second["loss"]
+    assert np.isnan(model.history["val_loss"][2:]).all()
 
 
 def test_weights_are_factors_of_the_samples_losses():
@@ -216,7 +221,7 @@ def test_schedules():
     history = plateau.fit(X, y, epochs=2, validation_split=0.25)
     assert given == history["val_loss"]
     given.clear()
-    assert plateau.fit(X, y, epochs=2)["loss"][2:] == given  # without validation data
+    assert plateau.fit(X, y, epochs=2)["loss"] == given  # without validation data
 
 
 def test_lbfgs_fits_all_at_once():
@@ -314,6 +319,7 @@ def test_integers_choose_rows_of_an_embedding_and_are_numbers_elsewhere():
         ({"epochs": 2.5}, ValueError, "epochs"),
         ({"batch_size": True}, ValueError, "batch_size"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be in"),
+        ({"validation_split": "0.1"}, ValueError, "validation_split must be in .*got '0.1'"),
         ({"validation_split": 0.99}, ValueError, "leaves none to train on"),
         ({"validation_split": 0.5, "validation_data": (1, 2)}, ValueError, "not both"),
         ({"validation_data": (1, 2, 3, 4)}, TypeError, r"validation_data must be .*, got 4 values"),

@@ -5,8 +5,9 @@ import pytest
 
 import nn
 import tensorgrad as tg
+from nn._training.data import Rows
 
-from .fits import Recorder, data, made
+from .fits import Recorder, assert_same, data, made
 
 
 def test_batches_of_one_row_are_what_was_asked_for():
@@ -118,3 +119,135 @@ def test_weights_that_are_none_are_refused(weight, error, text, stream):
     with pytest.raises(error, match=text):
         model.fit([(X, y, weight)]) if stream else model.fit(X, y, sample_weight=weight)
     np.testing.assert_equal(model.state_dict(), before)
+
+
+# --- weights of classes, and equal shares of them -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["cross_entropy", {"name": "cross_entropy", "ignore_index": -1}])
+@pytest.mark.parametrize("class_weight", [{0: 3.0, 2: 0.0}, "balanced"])
+def test_class_weights_are_weights_of_the_samples(class_weight, loss, weighted):
+    X, y = data(50)
+    y[7] = -1 if isinstance(loss, dict) else y[7]
+    known = y >= 0
+    if class_weight == "balanced":
+        compute = pytest.importorskip("sklearn.utils").compute_sample_weight
+        factors = np.ones(50)
+        factors[known] = compute("balanced", y[known])
+    else:
+        factors = np.select([y == 0, y == 2], [3.0, 0.0], 1.0)
+    weight = np.linspace(0.5, 1.5, 50) if weighted else None
+    given, expected = made(loss=loss, metrics=["accuracy"]), made(loss=loss, metrics=["accuracy"])
+    held = (X[:20], y[:20])
+    run = {"epochs": 2, "batch_size": 16, "validation_data": held}
+    given.fit(X, y, class_weight=class_weight, sample_weight=weight, **run)
+    expected.fit(X, y, sample_weight=factors if weight is None else factors * weight, **run)
+    assert_same(given, expected)
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert given.history[name] == expected.history[name]
+
+
+def test_balanced_weights_are_those_of_the_rows_that_are_trained_on():
+    X, y = data(60)
+    model, plain = made(), made()
+    data_ = Rows(X, y, None, by="fit")
+    training, held = data_.split(0.4, np.random.default_rng(plain.split_seed()))
+    labels = y[training.indices]
+    factors = {int(c): len(labels) / (3 * np.sum(labels == c)) for c in range(3)}
+    model.fit(X, y, epochs=1, validation_split=0.4, class_weight="balanced")
+    plain.fit(X, y, epochs=1, validation_split=0.4, class_weight=factors)
+    for (name, a), b in zip(model.state_dict().items(), plain.state_dict().values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=name)
+    assert held.weight is None
+
+
+def test_class_weights_of_batches():
+    X, y = data(32)
+    batches = [(X[:16], y[:16]), (X[16:], y[16:], np.full(16, 0.5))]
+    model, plain = made(), made()
+    model.fit(batches, epochs=2, class_weight={1: 4.0})
+    factors = np.where(y == 1, 4.0, 1.0)
+    plain.fit([(X[:16], y[:16], factors[:16]), (X[16:], y[16:], factors[16:] / 2)], epochs=2)
+    assert_same(model, plain)
+
+
+def test_class_weights_of_two_classes_in_a_column():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 4)), rng.integers(0, 2, (20, 1))
+    models = [nn.Model(nn.MLP([4, 1], rng=0), loss="bce_with_logits", rng=0) for _ in range(2)]
+    models[0].fit(X, y, epochs=1, class_weight={1: 2.0})
+    models[1].fit(X, y, epochs=1, sample_weight=1.0 + y[:, 0])
+    assert_same(*models)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        (
+            {"class_weight": "balance"},
+            ValueError,
+            "class_weight must be a dict of factors by class, or 'balanced', got",
+        ),
+        ({"class_weight": [1, 2, 3]}, ValueError, "class_weight must be a dict"),
+        ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\] must be a finite number of at least 0, got -1"),
+        ({"class_weight": {"0": 1.0}}, ValueError, "a class in class_weight must be an integer, got '0'"),
+        ({"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}}, ValueError, "fit: every sample has weight 0"),
+        ({"class_weight": "balanced", "X": [data(8)], "y": None}, TypeError, "counts the labels of all samples"),
+        ({"class_weight": {0: 1.0}, "y": np.zeros(8)}, tg.DTypeError, "class_weight needs one class number"),
+        ({"class_weight": {0: 1.0}, "y": np.zeros((8, 2), int)}, tg.DTypeError, r"got y of dtype int64 and shape"),
+        ({"stratify": True}, ValueError, "stratify=True is for validation_split, which is 0"),
+        (
+            {"stratify": True, "validation_split": 0.5, "y": np.zeros(8)},
+            tg.DTypeError,
+            "stratify needs one class number",
+        ),
+    ],
+)
+def test_weights_and_shares_of_classes_need_classes(arguments, error, text):
+    X, y = data(8)
+    given = {"X": X, "y": y, "epochs": 1, **arguments}
+    model = made()
+    before = model.state_dict(), model.rng.bit_generator.state
+    with pytest.raises(error, match=text):
+        model.fit(given.pop("X"), given.pop("y"), **given)
+    np.testing.assert_equal((model.state_dict(), model.rng.bit_generator.state), before)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("sizes", [(50, 30, 20), (97, 2, 1), (5, 5, 5, 5), (40, 1, 1, 1), (3, 3)])
+def test_a_stratified_split_has_each_class_in_its_share(sizes, share):
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    X = np.arange(len(y), dtype=float)[:, None]
+    for seed in range(5):
+        training, held = Rows(X, y, None, by="fit").split(share, np.random.default_rng(seed), stratify=True)
+        count = max(1, round(len(y) * share))
+        assert len(held) == count
+        assert sorted([*training.indices, *held.indices]) == list(range(len(y)))
+        got = np.bincount(y[held.indices], minlength=len(sizes))
+        ideal = np.array(sizes) * count / len(y)
+        if min(sizes) > 1:
+            assert (np.abs(got - ideal) < 1).all()
+        if min(sizes) > 1 and len(training) >= len(sizes):
+            assert (np.bincount(y[training.indices], minlength=len(sizes)) > 0).all()
+    other = Rows(X, y, None, by="fit").split(share, np.random.default_rng(9), stratify=True)[1]
+    if 3 < len(held) < len(y) - 3:
+        assert not np.array_equal(other.indices, held.indices)
+
+
+def test_fit_holds_out_equal_shares_if_it_is_asked_to():
+    y = np.repeat([0, 1, 2], [80, 16, 4])
+    X = np.column_stack([np.arange(100.0), *np.random.default_rng(0).normal(size=(3, 100))])
+    model = made()
+    seen = []
+    forward = model.network.forward
+    model.network.forward = lambda x: (seen.append((model.network.training, x[:, 0].astype(int))), forward(x))[1]
+    model.fit(X, y, epochs=1, validation_split=0.25, stratify=True)
+    held = {row for training, rows in seen if not training for row in rows}
+    np.testing.assert_array_equal(np.bincount(y[[*held]]), [20, 4, 1])
+    trained = {row for training, rows in seen if training for row in rows}
+    assert not trained & held
+    seen.clear()
+    model.fit(X, y, epochs=1, validation_split=0.25, stratify=True)
+    assert {row for training, rows in seen if not training for row in rows} == held

@@ -1,4 +1,4 @@
-"""How a training run ends: by a callback, by Ctrl-C."""
+"""How a training run ends: by a callback, by Ctrl-C, with an error."""
 
 import signal
 import threading
@@ -48,7 +48,8 @@ def test_ctrl_c_ends_the_epoch_after_a_whole_step(compile):
     handler = signal.getsignal(signal.SIGINT)
     interrupt = Recorder(lambda fit: signal.raise_signal(signal.SIGINT), at=6)
     model, twin = made(), made()
-    history = model.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[interrupt], compile=compile)
+    options = {"epochs": 9, "batch_size": 16, "validation_split": 0.25}
+    history = model.fit(X, y, callbacks=[interrupt], compile=compile, on_interrupt="return", **options)
     assert history.stopped == "Ctrl-C"
     assert len(history) == 2
     assert np.isfinite(history["val_loss"]).all()
@@ -57,10 +58,56 @@ def test_ctrl_c_ends_the_epoch_after_a_whole_step(compile):
     def stop(fit):
         fit.stopped = "here"
 
-    twin.fit(X, y, epochs=9, batch_size=16, validation_split=0.25, callbacks=[Recorder(stop, at=6)])
+    twin.fit(X, y, callbacks=[Recorder(stop, at=6)], **options)
     assert_same(model, twin)
     np.testing.assert_equal(model.optimizer.state_dict(), twin.optimizer.state_dict())
     assert model.fit(X, y, epochs=1).stopped == ""
+
+
+@pytest.mark.promise("J4")
+def test_ctrl_c_raises_once_all_is_kept():
+    X, y = data(64)
+    interrupt = Recorder(lambda fit: signal.raise_signal(signal.SIGINT), at=6)
+    model, twin = made(), made()
+    with pytest.raises(KeyboardInterrupt, match=r"fit: stopped after epoch 2 of 9; the model keeps its weights"):
+        model.fit(X, y, epochs=9, batch_size=16, callbacks=[interrupt])
+    assert interrupt.calls == ["begin", 1, 2, "end"]
+    interrupt = Recorder(lambda fit: signal.raise_signal(signal.SIGINT), at=6)
+    history = twin.fit(X, y, epochs=9, batch_size=16, callbacks=[interrupt], on_interrupt="return")
+    assert_same(model, twin)
+    assert model.history["loss"] == twin.history["loss"] == history["loss"]
+    assert model.history.stopped == history.stopped == "Ctrl-C"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not model.training
+    assert model.fit(X, y, epochs=1).stopped == ""
+
+
+def test_a_callback_interrupts_as_ctrl_c_does():
+    X, y = data(64)
+    stop = Recorder(lambda fit: fit.interrupt(), at=6)
+    with pytest.raises(KeyboardInterrupt, match="stopped after epoch 2 of 9"):
+        made().fit(X, y, epochs=9, batch_size=16, callbacks=[stop])
+
+
+def test_estimators_raise_so_that_no_score_is_of_half_a_model():
+    pytest.importorskip("sklearn")
+    from sklearn.model_selection import cross_val_score
+
+    X, y = data(90)
+    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            cross_val_score(nn.FNNClassifier(epochs=10**6, random_state=0), X, y, cv=3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_follows_an_interrupt_is_one_of_two():
+    X, y = data(8)
+    with pytest.raises(ValueError, match="fit: on_interrupt must be 'raise' or 'return', got 'stop'"):
+        made().fit(X, y, on_interrupt="stop")
 
 
 class Alarm(nn.Callback):
@@ -89,7 +136,7 @@ def test_ctrl_c_at_any_moment(compile):
     try:
         for _ in range(12):
             model, twin = made(schedule="plateau"), made(schedule="plateau")
-            history = model.fit(X, y, callbacks=[Alarm(rng.uniform(1e-4, 0.02))], **arguments)
+            history = model.fit(X, y, callbacks=[Alarm(rng.uniform(1e-4, 0.02))], on_interrupt="return", **arguments)
             assert history.stopped == "Ctrl-C"
             (steps,) = {entry["t"] for entry in model.optimizer.state_dict()["state"].values()}
             assert len(history) == -(-steps // 8)
@@ -115,11 +162,11 @@ def test_ctrl_c_in_the_evaluation_or_a_callback_ends_it_after_the_epoch():
                 return loss(output, target)
 
             model.loss = interrupting
-            history = model.fit(X, y, epochs=5, validation_data=(X, y))
+            history = model.fit(X, y, epochs=5, validation_data=(X, y), on_interrupt="return")
         else:
             callback = nn.Callback()
             callback.on_epoch_end = lambda fit: signal.raise_signal(signal.SIGINT)
-            history = model.fit(X, y, epochs=5, validation_data=(X, y), callbacks=[callback])
+            history = model.fit(X, y, epochs=5, validation_data=(X, y), callbacks=[callback], on_interrupt="return")
         assert (history.stopped, len(history)) == ("Ctrl-C", 1)
         assert np.isfinite(history["val_loss"][0])
 
@@ -146,3 +193,38 @@ def test_it_runs_in_a_thread():
     thread.join()
     twin.fit(X, y, epochs=2)
     assert_same(model, twin)
+
+
+def test_the_librarys_frames_are_marked_in_an_error():
+    def my_loss(output, target):
+        raise ZeroDivisionError
+
+    X, y = data(8)
+    with pytest.raises(ZeroDivisionError) as info:
+        nn.Model(nn.MLP([4, 3], rng=0), loss=my_loss).fit(X, y)
+    shown, step = [], info.value.__traceback__
+    while step is not None:
+        if not step.tb_frame.f_locals.get("__tracebackhide__"):
+            shown.append(step.tb_frame.f_code.co_name)
+        step = step.tb_next
+    assert shown == ["test_the_librarys_frames_are_marked_in_an_error", "my_loss"]
+
+
+def test_chained_errors_are_marked_and_may_be_circular():
+    X, y = data(8)
+
+    def my_loss(output, target):
+        try:
+            nn.functional.cross_entropy(output, target[:2])
+        except ValueError as error:
+            other = RuntimeError("mine")
+            error.__cause__ = other
+            raise other from error
+
+    with pytest.raises(RuntimeError, match="mine") as info:
+        nn.Model(nn.MLP([4, 3], rng=0), loss=my_loss).fit(X, y)
+    step = info.value.__cause__.__traceback__
+    while step.tb_next is not None:
+        mine = step.tb_frame.f_code.co_filename == __file__
+        assert bool(step.tb_frame.f_locals.get("__tracebackhide__")) != mine
+        step = step.tb_next

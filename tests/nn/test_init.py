@@ -53,9 +53,11 @@ def test_seeds_generators_and_dtypes(family, kind):
     [("relu", "he"), ("leaky_relu", "he"), ("tanh", "glorot"), ("sigmoid", "lecun")],
 )
 def test_mlp_chooses_by_activation(activation, name):
-    model = nn.MLP([3, 4, 2], activation=activation, rng=3)
+    model = nn.MLP([3, 3, 4, 2], activation=activation, rng=3)
     rng = np.random.default_rng(3)
-    want = [getattr(nn.init, f"{name}_normal")(shape, rng=rng) for shape in ((3, 4), (4, 2))]
+    usual = getattr(nn.init, f"{name}_normal")
+    first = nn.init.glorot_uniform((3, 3), gain=0.5, rng=rng) if name == "he" else usual((3, 3), rng=rng)
+    want = [first, usual((3, 4), rng=rng), nn.init.glorot_uniform((4, 2), rng=rng)]
     got = [p.data for p in model.parameters() if p.ndim == 2]
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)

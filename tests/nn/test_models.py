@@ -205,7 +205,7 @@ def test_a_model_from_json():
     model = nn.Model(**json.loads(json.dumps(description)))
     rng = np.random.default_rng(0)
     history = model.fit(rng.normal(size=(32, 4)), rng.integers(0, 3, 32), epochs=3, batch_size=8)
-    assert list(history.columns) == ["loss", "accuracy", "lr", "grad_norm", "seconds"]
+    assert list(history) == ["loss", "accuracy", "lr", "grad_norm", "seconds"]
     assert [group["weight_decay"] for group in model.optimizer.param_groups] == [0.1, 0.0]
 
 

@@ -8,6 +8,8 @@ import pytest
 import nn
 import tensorgrad as tg
 
+from .fits import data
+
 
 def halved(step):
     return 0.5 ** (step / 100)
@@ -552,3 +554,189 @@ def test_how_schedules_show():
         f"  (1): {nn.SequentialLR(of, [nn.LinearLR(of), nn.StepLR(of, 3)], [4]).schedulers[1]!r}",
         ")",
     ]
+
+
+# --- in a model -----------------------------------------------------------------------------------------
+
+
+def model(schedule, **options):
+    options = {"optimizer": {"name": "sgd", "lr": 0.1}, "metrics": ["accuracy"], "rng": 0, **options}
+    return nn.Model(nn.MLP([4, 3], rng=0), schedule=schedule, **options)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ({"name": "cosine", "T_max": 3}, [0.1, 0.075, 0.025]),
+        ({"name": "one_cycle", "max_lr": 0.4, "total_steps": 3, "cycle_momentum": False, "pct_start": 0.5}, None),
+        ({"name": "polynomial", "total_iters": 3}, [0.1, 0.2 / 3, 0.1 / 3]),
+        ({"name": "linear", "start_factor": 1.0, "end_factor": 0.0, "total_iters": 3}, [0.1, 0.2 / 3, 0.1 / 3]),
+    ],
+)
+def test_a_schedule_that_has_ended_begins_anew_in_the_next_fit(schedule, rates):
+    X, y = data(32)
+    trained = model(schedule)
+    first, second = trained.fit(X, y, epochs=3)["lr"], trained.fit(X, y, epochs=3)["lr"]
+    assert first == second
+    assert min(second) > 0
+    if rates is not None:
+        np.testing.assert_allclose(first, rates, rtol=1e-9)
+
+
+def test_a_sequence_begins_anew_from_its_first_part():
+    X, y = data(32)
+
+    def warm_up_and_cosine(optimizer):
+        warm_up = nn.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+        return nn.SequentialLR(optimizer, [warm_up, nn.CosineAnnealingLR(optimizer, T_max=2)], milestones=[2])
+
+    trained = model(warm_up_and_cosine)
+    first = trained.fit(X, y, epochs=4)["lr"]
+    np.testing.assert_allclose(first, [0.05, 0.075, 0.1, 0.05], rtol=1e-9)
+    assert trained.fit(X, y, epochs=4)["lr"] == first
+
+
+def test_a_schedule_begins_anew_from_a_rate_that_was_set_by_hand():
+    X, y = data(32)
+    for schedule in ({"name": "cosine", "T_max": 2}, lambda o: nn.SequentialLR(o, [nn.CosineAnnealingLR(o, 2)], [])):
+        trained = model(schedule)
+        trained.fit(X, y, epochs=2)
+        trained.optimizer.lr = 0.01
+        np.testing.assert_allclose(trained.fit(X, y, epochs=2)["lr"], [0.01, 0.005], rtol=1e-9)
+
+
+def test_a_schedule_of_ones_own_needs_a_step_and_no_more():
+    class Halving:
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def step(self):
+            self.optimizer.lr /= 2
+
+    X, y = data(32)
+    trained = model(Halving)
+    assert trained.fit(X, y, epochs=3)["lr"] == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"name": "cosine", "T_max": 6},
+        {"name": "step", "step_size": 2},
+        {"name": "exponential", "gamma": 0.5},
+        {"name": "linear", "start_factor": 0.5, "total_iters": 2},
+        {"name": "cosine_restarts", "T_0": 2},
+    ],
+)
+def test_a_schedule_that_has_not_ended_goes_on(schedule):
+    X, y = data(32)
+    parts, whole = model(schedule), model(schedule)
+    rates = [*parts.fit(X, y, epochs=3)["lr"], *parts.fit(X, y, epochs=3)["lr"]]
+    assert rates == whole.fit(X, y, epochs=6)["lr"]
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "accuracy", "val_loss", "loss", "grad_norm"])
+def test_a_plateau_follows_the_column_it_monitors(monitor):
+    X, y = data(32)
+    mode = "min" if monitor == "grad_norm" else "auto"
+    trained = model({"name": "plateau", "monitor": monitor, "mode": mode, "patience": 0})
+    given, step = [], trained.schedule.step
+    trained.schedule.step = lambda value: (given.append(value), step(value))
+    history = trained.fit(X, y, epochs=4, validation_split=0.25)
+    assert given == history[monitor]
+    assert trained.schedule.mode == ("max" if "accuracy" in monitor else "min")
+
+
+class Climbing(nn.Module):
+    """A network whose accuracy climbs while its loss gets worse."""
+
+    def __init__(self):
+        super().__init__()
+        self.W = nn.Parameter(np.zeros(1))
+        self.epoch = 0
+
+    def forward(self, x):
+        right = np.arange(len(x)) < 8 * self.epoch
+        return tg.asarray(np.where(right, 1.0, -1.0 - 2 * self.epoch)[:, None]) + 0.0 * self.W
+
+
+class Next(nn.Callback):
+    def on_epoch_end(self, fit):
+        fit.model.network.epoch += 1
+
+
+def test_the_rate_stays_while_the_accuracy_climbs():
+    X, y = np.zeros((64, 1)), np.ones((64, 1))
+    rates = {}
+    for monitor in ("accuracy", "loss"):
+        schedule = {"name": "plateau", "monitor": monitor, "patience": 0, "factor": 0.5}
+        options = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": schedule, "metrics": ["accuracy"], "rng": 0}
+        trained = nn.Model(Climbing(), loss="bce_with_logits", **options)
+        history = trained.fit(X, y, epochs=4, batch_size=64, callbacks=[Next()])
+        assert history["accuracy"] == [0.0, 0.125, 0.25, 0.375]
+        rates[monitor] = history["lr"]
+    assert rates == {"accuracy": [0.1] * 4, "loss": [0.1, 0.1, 0.05, 0.025]}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        ({"name": "plateau", "mode": "max"}, "mode='max', but it follows the loss, .* monitor='val_accuracy'"),
+        ({"name": "plateau", "monitor": "loss", "mode": "max"}, "mode='max' contradicts 'loss', of which less"),
+        ({"name": "plateau", "monitor": "val_mae", "mode": "max"}, "mode='max' contradicts 'val_mae', of which less"),
+        ({"name": "plateau", "monitor": "val_accuracy", "mode": "min"}, "contradicts 'val_accuracy', of which more"),
+        ({"name": "plateau", "monitor": "val_f1_macro", "mode": "min"}, "contradicts 'val_f1_macro', of which more"),
+        ({"name": "plateau", "monitor": "lr"}, "whether more or less of 'lr' is better cannot be told"),
+        ({"name": "plateau", "mode": "least"}, "mode must be 'min' or 'max', got 'least'"),
+        ({"name": "plateau", "monitor": 3}, "monitor must be the name of a column, or None, got 3"),
+    ],
+)
+def test_a_plateau_that_goes_the_wrong_way_is_refused(schedule, text):
+    with pytest.raises(ValueError, match=text):
+        model(schedule)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "options", "fit", "text"),
+    [
+        ("val_loss", {}, {}, "'val_loss', which is not among loss, accuracy, lr, grad_norm, seconds; give fit val"),
+        ("val_r2", {}, {"validation_split": 0.5}, "'val_r2', which is not among loss, accuracy, val_loss, val_acc"),
+        ("accuracy", {"schedule_every": "step"}, {}, "'accuracy', which is not among loss;"),
+    ],
+)
+def test_a_column_that_will_not_be_there_is_named_before_training(monitor, options, fit, text):
+    trained = model({"name": "plateau", "monitor": monitor}, **options)
+    with pytest.raises(KeyError, match=text):
+        trained.fit(*data(32), **fit)
+    assert len(trained.history) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "mode"),
+    [
+        ("loss", "min"),
+        ("val_log_loss", "min"),
+        ("val_rmse", "min"),
+        ("balanced_accuracy", "max"),
+        ("top_5_accuracy", "max"),
+        ("val_roc_auc", "max"),
+        ("average_precision", "max"),
+        ("F1", "max"),
+        ("val_neg_log_loss", "max"),
+        ("recall@3", "max"),
+    ],
+)
+def test_the_names_of_columns_say_which_way_is_better(column, mode):
+    assert nn.EarlyStopping(column).mode == mode
+    other = {"min": "max", "max": "min"}[mode]
+    with pytest.raises(ValueError, match=f"mode='{other}' contradicts"):
+        nn.EarlyStopping(column, mode=other)
+
+
+def test_a_plateaus_state_of_an_earlier_version_is_loaded():
+    old, new = nn.ReduceLROnPlateau(optimizer()), nn.ReduceLROnPlateau(optimizer())
+    old.step(1.0)
+    state = old.state_dict()
+    del state["monitor"]
+    new.load_state_dict(state)
+    assert new.state_dict() == old.state_dict()

@@ -166,3 +166,15 @@ def test_it_is_saved_with_the_model(tmp_path):
     nn.save(tmp_path / "model.npz", model)
     x = data((5, 3)).astype(np.float32)
     np.testing.assert_array_equal(nn.load(tmp_path / "model.npz")[0](x).data, model(x).data)
+
+
+def test_numbers_near_the_largest_have_a_deviation_too():
+    """Their squares do not fit into float64, but mean and deviation do."""
+    X = data((40, 3)) - data((40, 3)).mean(axis=0)
+    factor = np.array([2.0**990, 1.0, 2.0**-300])
+    layer, plain = nn.Standardize(3, dtype=np.float64).fit(X * factor), nn.Standardize(3, dtype=np.float64).fit(X)
+    np.testing.assert_allclose(layer.scale.data, plain.scale.data * factor, rtol=1e-12)
+    np.testing.assert_allclose(layer(X * factor).data[:, 0], plain(X).data[:, 0], rtol=1e-10, atol=1e-12)
+    assert nn.Standardize(1, dtype=np.float64).fit(np.full((40, 1), 1.7e308)).mean.data[0] == 1.7e308
+    with pytest.raises(ValueError, match="float32 cannot hold the statistics of X"):
+        nn.Standardize(3).fit(X * factor)

@@ -1,0 +1,113 @@
+"""One update of the parameters, from one batch or several."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tensorgrad as tg
+
+from .._layers.penalty import penalty
+from .._optim.clipping import clip_grad_norm_, clip_grad_value_
+from .._optim.lbfgs import LBFGS
+from .data import Batch, Casts
+from .inputs import called
+from .weighing import counted, is_void, loss_of
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Given", "Group", "grouped", "stepper"]
+
+
+Given = tuple[Any, Any, Any, float | None]  # inputs, targets, weights, and the share, None for 1
+
+
+class Group(NamedTuple):
+    """The batches of one update, and the share of each in the loss, which is the mean over all their samples.
+
+    Batches of which the loss counts nothing are apart; if there are no others, there is no update.
+    """
+
+    batches: tuple[Batch, ...]
+    shares: tuple[float, ...]
+    void: tuple[Batch, ...]
+
+    def given(self, casts: Casts) -> list[Given]:
+        """What a step takes of the batches."""
+        parts = zip(self.batches, self.shares, strict=True)
+        return [
+            (casts.inputs(batch.X), casts.targets(batch.y), batch.weight, None if share == 1 else share)
+            for batch, share in parts
+        ]
+
+
+def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
+    """The batches of each update, with their shares in its loss."""
+    for drawn in groups:
+        void = tuple(batch for batch in drawn if is_void(loss, batch.y, batch.weight))
+        useful = tuple(batch for batch in drawn if not is_void(loss, batch.y, batch.weight)) if void else drawn
+        total = sum(counted(loss, batch.y) for batch in drawn)
+        yield Group(useful, tuple(counted(loss, batch.y) / total for batch in useful), void)
+
+
+def stepper(model: Model, compiled: bool) -> Callable[[list[Given]], list[tuple[Any, Any]]]:
+    """A function that does one update.
+
+    It returns, for each batch, its loss without the penalty, and the network's output.
+    """
+    network, optimizer = model.network, model.optimizer
+    learned = {id(p) for p in network.parameters() if p.requires_grad}
+    if learned and not learned & {id(p) for group in optimizer.param_groups for p in group["params"]}:
+        raise ValueError(
+            "fit: the optimiser has none of the network's parameters; write "
+            f"nn.{type(optimizer).__name__}(model.network.parameters())"
+        )
+    if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
+        kind = type(optimizer).__name__
+        raise ValueError(
+            f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
+        )
+    penalised = penalty(network) is not None
+
+    def step(given: list[Given]) -> list[tuple[Any, Any]]:
+        kept: list[Any] = []
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            kept.clear()
+            parts: list[Any] = []
+            for X, y, weight, share in given:
+                output = called(network, X)
+                loss = loss_of(model.loss, output, y, weight)
+                kept.append((loss, output))
+                part = loss if share is None else loss * share
+                extra = penalty(network) if penalised and not parts else None
+                part = part if extra is None else part + extra
+                part.backward()
+                parts.append(part if len(given) == 1 else part.detach())
+            clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
+            if clip_value is not None:
+                clip_grad_value_(network.parameters(), clip_value)
+            if clip_norm is not None:
+                clip_grad_norm_(network.parameters(), clip_norm)
+            return functools.reduce(operator.add, parts)
+
+        optimizer.step(closure)
+        if model.ema is not None:
+            model.ema.update()
+        return list(kept)
+
+    if not compiled:
+        return step
+    quick = tg.compile(step)
+
+    def attempt(given: list[Given]) -> list[tuple[Any, Any]]:
+        with suppress(tg.NonFiniteError):
+            return quick(given)
+        return step(given)  # succeeds if it can, or names the parameter
+
+    return attempt
