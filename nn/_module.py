@@ -108,10 +108,10 @@ class Module:
     def _called(
         self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        outermost = () if running.path.get() or len(run.roots) != 1 or run.roots[0] is not self else args
+        outermost = not running.path.get() and len(run.roots) == 1 and run.roots[0] is self
         token = running.path.set(place[0])
         try:
-            with tg.scope(*place, outermost):
+            with tg.scope(*place, (*args, *kwargs.values()) if outermost else ()):
                 out = self.forward(*args, **kwargs)
         except Exception as error:
             running.add_location(error, place[0], self, args)

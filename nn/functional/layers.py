@@ -202,7 +202,9 @@ def batch_norm(
         axes = (0, *range(2, 2 + trailing))
         # Measured from its first number, a constant feature is exactly 0, without the rounding error of a mean.
         base = tg.array_of(given)[(slice(1), slice(None)) + (slice(1),) * trailing] * 1.0
-        moved = tg.subtract(given, base)
+        shift = tg.from_numpy(base)
+        shift.name = "first row"  # for drawings
+        moved = tg.subtract(given, shift)
         offset = tg.mean(moved, axis=axes)
         centred = moved - _per_feature(offset, trailing)
         var = tg.mean(centred * centred, axis=axes)

@@ -154,6 +154,14 @@ class Switch:
         return wrapped
 
 
+def _referred(value: Any) -> tuple[tuple[int, ...], weakref.ref[Any]] | None:
+    """The shape of an array, and a weak reference to it; None for anything else."""
+    try:
+        return (value.shape, weakref.ref(value)) if hasattr(value, "__array_function__") else None
+    except TypeError:  # its class has no weak references
+        return None
+
+
 class scope(Switch):
     """Name the module, or the function of several operations, that operations are recorded under, for drawings.
 
@@ -183,7 +191,7 @@ class scope(Switch):
         super().__init__()
         self._path = path
         self._title = title
-        self._inputs = tuple((x.shape, weakref.ref(x)) for x in inputs if hasattr(x, "__array_function__"))
+        self._inputs = tuple(found for x in inputs if (found := _referred(x)) is not None)
 
     def _changed(self, old: Mode) -> Mode:
         outer = old.scope

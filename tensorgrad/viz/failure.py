@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -52,6 +53,8 @@ def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Reade
     for t in tensors:
         assert t.node is not None
         roots.setdefault(t.node, t)
+    if wanted.color == "time":
+        wanted = replace(wanted, color="grad")  # a failed forward pass has no backward to measure
     graph = Graph(roots, None, wanted)
     reader = Reader(graph)
     picture = reader.picture()

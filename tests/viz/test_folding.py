@@ -215,6 +215,7 @@ def test_batch_norm_is_one_card_that_opens():
     assert [c.title for c in cluster.cards] == [
         "subtract", "mean", "subtract", "multiply", "mean", "add", "sqrt", "divide", "multiply", "add",
     ]  # fmt: skip
+    assert cluster.cards[0].lines[0].operand == "− first row"
     assert cluster.title == "BatchNorm 64 · 128 params"
 
 

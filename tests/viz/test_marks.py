@@ -221,6 +221,14 @@ def test_an_exception_can_be_drawn():
     assert (failed.title, failed.operands) == ("add", "4")
     assert "test_marks.py:" in failed.name
     assert "exp" in units(drawing)
+    assert cards(tg.draw(error_of(lambda: tg.exp(x) @ x), color="time"), kind="failed")
+
+
+def error_of(function):
+    try:
+        function()
+    except ValueError as error:
+        return error
 
 
 def test_a_failure_of_the_users_own_code():
