@@ -94,6 +94,7 @@ class Reader(LeafReader):
         named = f"{node.label} = {node.op}" if node.label else node.op
         card.tip.append(f"{scope} · {named}" if scope else named)
         self.facts(node, card, value)
+        card.tip += [fact for line in lines for fact in line.tip.split("\n")]
         several = len(tails) > 1
         for position, parent, tail in tails:
             self.edge(node, position, parent, tail, card, several)
@@ -147,6 +148,7 @@ class Reader(LeafReader):
         parts = ", ".join(f"{n:,} {op}" for op, n in ops.most_common(6)) + (", …" if len(ops) > 6 else "")
         card.tip[:0] = [f"{group.path} {group.title}".strip() or kind, f"{len(nodes):,} operations: {parts}"]
         self.facts(last, card, value)
+        card.tip += [fact for line in card.lines for fact in line.tip.split("\n")]
         for node, position, parent, tail in tails:
             if tail.id not in drawn:
                 drawn.add(tail.id)

@@ -48,7 +48,6 @@ class LeafReader:
         self.own_card: dict[Any, bool] = {}
         self.alike: dict[Any, Any] = {}  # the first of equal inputs of a fold
         self.shown: set[Any] = set()  # the leaves that are lines, once the first user has listed them
-        self.drawn: set[tuple[str, str]] = set()  # edges between closed modules, which stand for several
 
     def _span(self, item: Item) -> tuple[int, int]:
         return (self.place[item], self.place[item] + 1) if isinstance(item, Node) else (item.start, item.stop)
@@ -212,7 +211,8 @@ class LeafReader:
         card.name = short(node.label or "", 24)
         origin = cut.origin()
         card.tip.append(f"{cut.why}, at {at}: no gradient passes")
-        if origin is not None:
+        if origin is not None and (origin not in self.place or self.number_of(origin) < len(self.of_unit)):
+            # Else both are in the closed module that uses the leaf.
             before = self.tail(origin) if origin in self.place else self.source_card(origin)
             self.edges.append(Edge(before.id, card.id, "dotted", "", "cut: no gradient passes"))
 
@@ -242,9 +242,8 @@ class LeafReader:
         node = source.node
         assert node is not None
         card = Card("", source.kind, source.label, shape=node.shape, gradient=self.graph.measures.of(node))
-        card.tip.append(
-            f"{source.label or source.kind}: {'leaf that requires a gradient' if node.requires_grad else source.kind}"
-        )
+        what = "leaf that requires a gradient" if node.requires_grad else source.kind
+        card.tip.append(f"{source.label or source.kind}: {what}")
         self.facts(node, card, source.data)
         return card.tip
 

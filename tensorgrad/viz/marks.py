@@ -6,6 +6,7 @@ from ..engine.graph import Freed
 from .facts import where
 from .leafcards import LeafReader
 from .picture import Edge, Gradient
+from .style import NONE
 
 __all__ = ["mark_birth_of_nan", "mark_freed", "mark_unreached"]
 
@@ -50,8 +51,8 @@ def mark_freed(reader: LeafReader) -> None:
 def mark_unreached(reader: LeafReader) -> None:
     """One card for the parameters of the model that the drawn result does not depend on."""
     model = reader.graph.wanted.model
-    if model is None:
-        return
+    if model is None or any(isinstance(node.saved, Freed) and not node.inputs for node in reader.graph.ops):
+        return  # of a graph that has lost its links, nothing more is known
     live = {
         id(s.node) for s in reader.graph.sources.values() if s.node is not None and s.node not in reader.graph.faded
     }
@@ -61,6 +62,6 @@ def mark_unreached(reader: LeafReader) -> None:
     some = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     note = f"{len(names)} parameter{'s' * (len(names) > 1)} not reached: {some}"
     card = reader.card("note", note, tip=[note, *names[6:]])
-    card.gradient = Gradient("no gradient reaches them", reader.graph.measures.none)
+    card.gradient = Gradient("no gradient reaches them", NONE)
     reader.page.cards.append(card)
     reader.notes.append(note)

@@ -27,8 +27,6 @@ class Measures:
         broken: whether anything is known not to be finite.
     """
 
-    none = NONE
-
     def __init__(
         self,
         nodes: Sequence[Node],

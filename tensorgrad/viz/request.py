@@ -22,7 +22,7 @@ from .levels import Expand, checked_expand
 from .measures import COLORS
 from .render import Renderer
 
-__all__ = ["draw", "graph_of"]
+__all__ = ["draw"]
 
 
 def draw(
@@ -105,7 +105,7 @@ def draw(
     if error is not None:
         picture, reader = failed_picture(error, wanted)
     else:
-        reader = Reader(graph_of(tensor, wanted, backward))
+        reader = Reader(_graph_of(tensor, wanted, backward))
         picture = reader.picture()
     if direction is None:
         direction = "TB" if reader.graph.plan.has_modules else direction_of(picture)
@@ -118,7 +118,7 @@ def _check(name: str, value: Any, known: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, got {value!r}")
 
 
-def graph_of(tensor: Any, wanted: Wanted, backward: bool = False) -> Graph:
+def _graph_of(tensor: Any, wanted: Wanted, backward: bool = False) -> Graph:
     """The graph of one or several Tensors. Raises TypeError for anything else."""
     tensors = [tensor] if isinstance(tensor, Tensor) else tensor
     if isinstance(tensors, np.ndarray | str) or not isinstance(tensors, Iterable):

@@ -371,6 +371,9 @@ def test_tooltips_hold_the_facts():
     assert tip[2].startswith("grad rms ")
     assert "graphs.py:" in tip[-2]
     assert tip[-1] == "return x @ W + b"
+    inside = cards(tg.draw(mlp(), backward=True, depth=9), title="matmul")[0].tip
+    assert inside[: len(tip)] == tip
+    assert inside[len(tip)] == "net.0.W: leaf that requires a gradient"
     tip = cards(drawing, title="W")[1].tip
     assert tip[0] == "net.2.W: leaf that requires a gradient"
     assert tip[2].startswith("values: mean ")

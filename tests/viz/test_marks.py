@@ -29,6 +29,24 @@ def test_a_detached_result_is_marked_with_its_line_and_what_was_before_is_grey()
     assert style.FAILED in drawing.svg  # its border
 
 
+def test_a_cut_inside_a_closed_module():
+    class Stop(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(2, 2, rng=0)
+
+        def forward(self, x):
+            h = self.inner(x)
+            return h * tg.exp(h).detach()
+
+    loss = Stop()(np.ones((3, 2), np.float32)).sum()
+    for depth in (0, 1, 9):
+        drawing = tg.draw(loss, backward=True, depth=depth)
+        (cut,) = cards(drawing, kind="detached")
+        assert [e for e in drawing.picture.edges if e.tail == cut.id]
+        assert drawing.interactive().html
+
+
 def test_a_cut_by_no_grad_says_so():
     x = leaf(np.ones(3), "x")
     with tg.no_grad():
