@@ -203,10 +203,11 @@ def folded(group: Group, place: Mapping[Node, int], modules_only: bool) -> list[
     for period in range(1, min(_LONGEST, count // _FEWEST) + 1):
         same = np.concatenate(([False], kinds[period:] == kinds[:-period], [False]))
         edges = np.flatnonzero(same[1:] != same[:-1])
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        starts, stops = edges[::2], edges[1::2]
+        long = stops - starts >= (_FEWEST - 1) * period
+        for start, stop in zip(starts[long].tolist(), stops[long].tolist(), strict=True):
             times = (stop - start) // period + 1
-            if times >= _FEWEST:
-                runs.append((-times * period, period, start, times))
+            runs.append((-times * period, period, start, times))
     taken = np.zeros(count, bool)
     chosen = []
     for _, period, start, times in sorted(runs):

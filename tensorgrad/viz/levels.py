@@ -17,6 +17,7 @@ FEW = 6  # operations that are drawn one by one even if they are in modules
 PLAIN = 60  # operations that are drawn one by one if they are not in modules
 SCREEN = 16  # cards of layers that need no folding
 MOST = 40  # cards, after folding
+MANY = 600  # items, beyond which chains of operations are not looked for
 STRETCHES = 24  # cards of a graph that cannot be folded otherwise
 
 
@@ -116,7 +117,7 @@ class Plan:
         stack = [view.page]
         while stack:
             group = stack.pop()
-            if len(group.items) > MOST:
+            if MOST < len(group.items) <= MANY:
                 group.items = chained(group.items, self.consumers, self.place)
             if len(group.items) > PLAIN:
                 group.items = divided(group.items, STRETCHES, self.place)
