@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
+from ._display import module_html
 from ._members import holds, joined, named
 from ._parameter import Parameter
 from ._summary import ModelSummary, summarised
@@ -107,9 +108,10 @@ class Module:
     def _called(
         self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        outermost = not running.path.get() and len(run.roots) == 1 and run.roots[0] is self
         token = running.path.set(place[0])
         try:
-            with tg.scope(*place):
+            with tg.scope(*place, (*args, *kwargs.values()) if outermost else ()):
                 out = self.forward(*args, **kwargs)
         except Exception as error:
             running.add_location(error, place[0], self, args)
@@ -432,6 +434,9 @@ class Module:
             return head
         inner = "\n".join(lines).replace("\n", "\n  ")
         return f"{head[:-1]}\n  {inner}\n)"
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> ModelSummary:
         """A table of the modules: path, type, output shape, parameters.

@@ -32,7 +32,7 @@ NN_LAYERS = [
     {"_words"},
     {"_parameter", "_running", "_checks"},
     {"_members", "_evaluation"},
-    {"functional", "_summary"},
+    {"functional", "_display", "_summary"},
     {"_module", "init", "metrics"},
     {"_layers", "_losses"},
     {"_models", "_optim"},

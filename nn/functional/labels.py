@@ -27,6 +27,7 @@ def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> 
     return _hot(given, classes=int(num_classes), op="one_hot").astype(dtype)
 
 
+@tg.scope(None, "cross_entropy")
 def cross_entropy(
     logits: tg.TensorLike,
     labels: Any,
@@ -82,6 +83,7 @@ def cross_entropy(
     return _of_sample(_weighed(log_p, numbers, weight, label_smoothing, ignore_index, reduction, op), single)
 
 
+@tg.scope(None, "nll_loss")
 def nll_loss(
     log_probabilities: tg.TensorLike,
     labels: Any,
@@ -105,6 +107,7 @@ def nll_loss(
     return _of_sample(_weighed(given, labels, weight, 0.0, ignore_index, reduction, op), single)
 
 
+@tg.scope(None, "focal_loss")
 def focal_loss(
     probabilities: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -133,6 +136,7 @@ def focal_loss(
     return _of_sample(reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op), single)
 
 
+@tg.scope(None, "softmax_focal_loss")
 def softmax_focal_loss(
     logits: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -154,6 +158,7 @@ def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: st
     return -alpha * (rest**gamma * log_p)
 
 
+@tg.scope(None, "multi_margin_loss")
 def multi_margin_loss(
     scores: tg.TensorLike,
     labels: Any,
