@@ -118,6 +118,7 @@ from ._optim.schedules import StepLR as StepLR
 from ._optim.sequence import SequentialLR as SequentialLR
 from ._optim.sgd import SGD as SGD
 from ._parameter import Parameter as Parameter
+from ._running import running_path as running_path
 from ._training.callbacks import Callback as Callback
 from ._training.callbacks import EarlyStopping as EarlyStopping
 from ._training.callbacks import Fit as Fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import ExitStack
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,7 +74,7 @@ def summarised(model: Module, input: Any) -> ModelSummary:
     """Return the summary of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
-        _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, _shape_of(out)))
+        _dry_run(model, input, shapes)
     rows = []
     for path, module in model.named_modules():
         count = sum(p.size for p in module.parameters())
@@ -96,14 +96,17 @@ def _shape_of(out: Any) -> str:
     return str(getattr(out, "shape", "?"))
 
 
-def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:
-    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged."""
+def _dry_run(model: Module, input: Any, shapes: dict[str, str]) -> None:
+    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged; collect the shapes."""
+
+    def note(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        shapes.setdefault(running.running_path(), _shape_of(output))
+
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    token = running.run.set(running.OuterCall({}, observe, ()))
-    try:
-        with evaluating(model):
-            model(input)
-    finally:
-        running.run.reset(token)
+    with ExitStack() as hooks:
+        for module in model.modules():
+            hooks.enter_context(module.register_forward_hook(note))
+        hooks.enter_context(evaluating(model))
+        model(input)
