@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, Any, str]] = {
     "ReLU N(0, 1)": ("relu", NORMAL_1, "exploding"),
     "tanh LeCun": ("tanh", "lecun_normal", "healthy"),
 }
+OTHERS = {"tanh N(0, 1)": ("tanh", NORMAL_1, ""), "sigmoid N(0, 1)": ("sigmoid", NORMAL_1, "")}
 DEPTHS, BATCHES, WIDTH = (4, 8, 16), (256, 64), 32
 
 
@@ -46,10 +47,8 @@ X, Y = digits()
 
 def network(kind: str, depth: int, norm: str | None, seed: int, width: int = WIDTH) -> nn.MLP:
     """One of the networks."""
-    activation, init, _ = KINDS[kind]
-    return nn.MLP(
-        [64, *[width] * depth, 10], activation=activation, init=init, norm=norm, dtype=np.float64, rng=seed
-    )
+    activation, init, _ = {**KINDS, **OTHERS}[kind]
+    return nn.MLP([64, *[width] * depth, 10], activation=activation, init=init, norm=norm, dtype=np.float64, rng=seed)
 
 
 def batch_of(seed: int, rows: int) -> tuple[Any, Any]:
@@ -66,13 +65,13 @@ def measured(model: nn.Module, x: Any, y: Any) -> nn.GradientMonitor:
     return monitor
 
 
-def trained(model: nn.Module, steps: int, *, lr: float, rows: int = 256, full: bool = False) -> nn.GradientMonitor:
-    """The monitor after some steps of Adam, every step measured."""
+def trained(model: nn.Module, steps: int, *, lr: float, rows: int = 256, same: bool = False) -> nn.GradientMonitor:
+    """The monitor after some steps of Adam; the last step is measured."""
     optimizer = nn.Adam(model.parameters(), lr=lr)
     monitor = nn.GradientMonitor(model, every=10, verbose=False)
     with monitor:
         for i in range(steps + 1):
-            x, y = batch_of(0 if full else i, rows)
+            x, y = batch_of(0 if same else i, rows)
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
@@ -89,75 +88,46 @@ class Hard(NamedTuple):
     make: Callable[[int], nn.GradientMonitor]
 
 
-def _at_start(kind_or_model: Callable[[int], nn.Module]) -> Callable[[int], nn.GradientMonitor]:
-    return lambda seed: measured(kind_or_model(seed), *batch_of(seed, 256))
-
-
-def _mlp(activation: str, init: Any, depth: int, width: int = WIDTH, norm: str | None = None) -> Callable[[int], nn.MLP]:
-    return lambda seed: nn.MLP(
-        [64, *[width] * depth, 10], activation=activation, init=init, norm=norm, dtype=np.float64, rng=seed
-    )
+def at_start(kind: str, depth: int, norm: str | None = None, width: int = WIDTH) -> Callable[[int], nn.GradientMonitor]:
+    """The monitor of a network at initialisation, as a function of the seed."""
+    return lambda seed: measured(network(kind, depth, norm, seed, width), *batch_of(seed, 256))
 
 
 HARD = [
     Hard(
-        "ReLU, batch norm, 64 layers",
-        "a small slope, but 64 times",
+        "ReLU He, batch norm, 64 layers",
+        "a small slope, but 63 times",
         ("exploding",),
-        _at_start(_mlp("relu", "he_normal", 64, norm="batch")),
+        at_start("ReLU He", 64, "batch"),
     ),
+    Hard("sigmoid, 2 layers", "a steep slope, but once", ("healthy",), at_start("sigmoid LeCun", 2)),
+    Hard("ReLU He, 64 layers", "no slope, but dead units", ("dead",), at_start("ReLU He", 64)),
+    Hard("ReLU He, 16 layers of 8", "likewise", ("dead",), at_start("ReLU He", 16, width=8)),
+    Hard("tanh N(0, 1), 8 layers", "no slope, but flat", ("saturated",), at_start("tanh N(0, 1)", 8)),
+    Hard("sigmoid N(0, 1), 8 layers", "likewise", ("saturated",), at_start("sigmoid N(0, 1)", 8)),
     Hard(
-        "sigmoid, 2 layers",
-        "a steep slope, but only once",
+        "ReLU He, 4 layers, loss 0",
+        "trained: all gradients are tiny",
         ("healthy",),
-        _at_start(_mlp("sigmoid", "lecun_normal", 2)),
+        lambda seed: trained(network("ReLU He", 4, None, seed), 2000, lr=0.01, rows=64, same=True),
     ),
-    Hard(
-        "ReLU He, 64 layers",
-        "gradients fine, spread and units gone",
-        ("dead", "collapsing"),
-        _at_start(_mlp("relu", "he_normal", 64)),
-    ),
-    Hard(
-        "ReLU He, 16 layers of 8",
-        "too narrow: units die",
-        ("dead",),
-        _at_start(_mlp("relu", "he_normal", 16, width=8)),
-    ),
-    Hard("tanh N(0, 1), 8 layers", "gradient fine, values flat", ("saturated",), _at_start(_mlp("tanh", NORMAL_1, 8))),
-    Hard(
-        "sigmoid N(0, 1), 8 layers",
-        "likewise",
-        ("saturated",),
-        _at_start(_mlp("sigmoid", NORMAL_1, 8)),
-    ),
-    Hard(
-        "ReLU He, trained to loss 0",
-        "all gradients tiny",
-        ("healthy",),
-        lambda seed: trained(_mlp("relu", "he_normal", 4)(seed), 600, lr=0.01, full=True),
-    ),
-    Hard(
-        "ReLU N(0, .01), 4 layers, step 0",
-        "sick before it recovers",
-        ("vanishing",),
-        _at_start(_mlp("relu", NORMAL_001, 4)),
-    ),
+    Hard("ReLU N(0, .01), 4 layers", "before it recovers", ("vanishing",), at_start("ReLU N(0, .01)", 4)),
     Hard(
         "ReLU N(0, .01), 4 layers, step 50",
-        "has recovered",
-        ("healthy",),
-        lambda seed: trained(_mlp("relu", NORMAL_001, 4)(seed), 50, lr=0.01),
+        "has recovered; about half of the units of its last layer are dead",
+        ("healthy", "dead"),
+        lambda seed: trained(network("ReLU N(0, .01)", 4, None, seed), 50, lr=0.001),
     ),
 ]
 
 
 def calibrate(seeds: int) -> None:
     """Judge the 30 networks for each seed and batch size, and print a row for each network."""
-    print(f"{'network':16}{'batch norm':12}{'depth':>5}  {'gradient, decades a layer':28}{'forecast':>9}{'off by':>8}", end="")
-    print(f"{'|D|':>8}  {'truth':11}verdicts")
+    print(f"{'network':16}{'batch norm':12}{'depth':>5}  {'gradient, decades a layer':28}", end="")
+    print(f"{'forecast':>9}{'off by':>8}{'|D|':>8}  {'truth':11}verdicts")
     equal, wrong, largest = 0, Counter[str](), 0.0
-    healthy, sick = [], []
+    healthy: list[float] = []
+    sick: list[float] = []
     for kind, (_, _, bare_truth) in KINDS.items():
         for norm in (None, "batch"):
             truth = "healthy" if norm else bare_truth
@@ -175,7 +145,9 @@ def calibrate(seeds: int) -> None:
                 slopes = [verdict.slope for verdict in verdicts]
                 kinds = Counter(verdict.kind for verdict in verdicts)
                 equal += kinds[truth]
-                wrong += Counter({f"{truth} called {k} ({kind}, depth {depth})": n for k, n in kinds.items() if k != truth})
+                wrong += Counter(
+                    {f"{truth} called {k} ({kind}, depth {depth})": n for k, n in kinds.items() if k != truth}
+                )
                 largest = max(largest, *off)
                 (healthy if truth == "healthy" else sick).extend(abs(verdict.total) for verdict in verdicts)
                 spans = f"{np.mean(slopes):+.3f} ({min(slopes):+.3f} to {max(slopes):+.3f})"
@@ -194,7 +166,7 @@ def hard_cases(seeds: int) -> None:
     for hard in HARD:
         verdicts = [hard.make(seed).verdict for seed in range(seeds)]
         kinds = Counter(verdict.kind for verdict in verdicts if verdict)
-        means = [math.fsum(v[i] for v in verdicts if v) / seeds for i in (2, 3, 4)]
+        means = [math.fsum(row) / seeds for row in zip(*[v[2:5] for v in verdicts if v], strict=True)]
         said = ", ".join(f"{k} {n}" for k, n in kinds.most_common())
         print(f"{hard.name:36}{' or '.join(hard.expected):18}{means[0]:+8.2f}{means[1]:+8.2f}{means[2]:+8.2f}  {said}")
 

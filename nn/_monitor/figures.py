@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Figures", "Histogram", "decades", "histogram", "rms", "slope", "spread"]
 
-_SAMPLE = 2048  # values of a histogram, at most
+_SAMPLE = 1024  # values of a histogram, at most
 _BINS = 48
 
 
@@ -40,7 +40,7 @@ class Figures(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """Counts of values in bins of equal width; ``zeros`` is the share of values that are left out, being 0."""
+    """Counts of the values other than 0, in bins of equal width; ``zeros`` is the share of zeros."""
 
     low: float
     high: float
@@ -82,17 +82,14 @@ def spread(array: Any) -> float:
 
 
 def histogram(array: Any, *, logarithms: bool = False) -> Histogram | None:
-    """The histogram of about two thousand of an array's values, or of log10 of their sizes; None without values."""
+    """The histogram of about a thousand of an array's values, or of log10 of their sizes; None without values."""
     flat = array.ravel()
     sample = flat[:: -(-flat.size // _SAMPLE)] if flat.size > _SAMPLE else flat
-    zeros = 0.0
-    if logarithms:
-        sizes = np.abs(sample[sample != 0]).astype(np.float64)
-        zeros = 1.0 - sizes.size / sample.size if sample.size else 0.0
-        sample = np.log10(sizes)
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
+    values = sample[np.isfinite(sample) & (sample != 0)]
+    if not values.size:
         return None
+    zeros = float(np.count_nonzero(sample == 0)) / sample.size
+    sample = np.log10(np.abs(values).astype(np.float64)) if logarithms else values
     low, high = float(sample.min()), float(sample.max())
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5

@@ -43,6 +43,7 @@ class LayerInfo(NamedTuple):
     activations: tuple[Histogram | None, Histogram | None]
     gradients: tuple[Histogram | None, Histogram | None]
     dead: Any  # for each unit, the number of measurements in which it was 0 for the whole batch
+    measured: int  # the number of measurements
 
 
 class GradientMonitor(Callback):
@@ -285,4 +286,5 @@ def _updated(known: LayerInfo | None, layer: Observed) -> LayerInfo:
         (first[0], layer.activations),
         (first[1], layer.gradients),
         dead,
+        1 if known is None else known.measured + 1,
     )

@@ -211,17 +211,17 @@ class Probe:
                 self._known[id(out)] = out, layer, True
 
     def _after_model(self, model: Module, inputs: tuple[Any, ...], output: Any) -> None:
-        bare = [layer for layer in self.layers if not layer.activation]
         if not self.layers:
             return  # a pass without a graph
+        result = output[0] if isinstance(output, tuple) and output else output
+        bare = {id(layer): self._latest(layer) for layer in self.layers if not layer.activation}
         with np.errstate(all="ignore"):
-            if bare:
-                self._find_functions(output[0] if isinstance(output, tuple) and output else output)
-            for layer in bare:
+            if any(out is not result for out in bare.values()):
+                self._find_functions(result)
+            for layer in self.layers:
+                layer.input = None
                 if not layer.activation:
-                    layer.activated("", self._latest(layer).data)
-        for layer in self.layers:
-            layer.input = None
+                    layer.activated("", bare[id(layer)].data)
         self.complete = True
         self.release()
 
@@ -240,13 +240,15 @@ class Probe:
         }
         fed = {id(layer.input): layer for layer in self.layers if layer.input is not None}
         for node in consumers(output):
-            out, layer = waiting.get(id(node.inputs[0]), (None, None))
-            if layer is not None and not layer.activation:
-                function = layer.apply = getattr(tg, node.op)
-                with tg.no_grad():
-                    layer.activated(node.op, function(out.data).data)
-                if id(node) in fed:
-                    fed[id(node)].source = layer
+            if id(node.inputs[0]) not in waiting:
+                continue
+            out, layer = waiting.pop(id(node.inputs[0]))
+            function = getattr(tg, node.op)
+            layer.apply = function
+            with tg.no_grad():
+                layer.activated(node.op, function(out.data).data)
+            if id(node) in fed:
+                fed[id(node)].source = layer
 
 
 def _moments(given: Any) -> tuple[float, float]:

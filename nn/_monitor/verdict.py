@@ -14,6 +14,9 @@ STEEP, LARGE, HUGE = 0.3, 1.5, 3.0  # decades a layer, and in all
 HALF = 0.5
 
 
+_OF_THE_GRADIENT = ("vanishing", "exploding")
+
+
 class Judged(NamedTuple):
     """A layer as the rule sees it."""
 
@@ -85,7 +88,7 @@ def judge(step: int, layers: Sequence[Judged]) -> Verdict:
     measured = f"gradient {gradient_slope:+.2f} decades a layer, {total:+.1f} in all" if len(chosen) > 1 else ""
 
     def verdict(kind: str, why: str = "", remedy: str = "") -> Verdict:
-        said = "; ".join(part for part in (why, measured) if part)
+        said = "; ".join(part for part in ((measured, why) if kind in _OF_THE_GRADIENT else (why, measured)) if part)
         return Verdict(step, kind, gradient_slope, total, spread_slope, said, remedy)
 
     if infinite:
