@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Figures", "Histogram", "decades", "histogram", "rms", "slope", "spread"]
+__all__ = ["Figures", "Histogram", "decades", "histogram", "rms", "sample", "slope", "spread"]
 
-_SAMPLE = 1024  # values of a histogram, at most
+_SAMPLE = 1024  # values, at most
 _BINS = 48
 
 
@@ -78,24 +78,30 @@ def rms(array: Any) -> float:
 
 def spread(array: Any) -> float:
     """The RMS of an array's deviation from its mean over axis 0, the batch; NaN for a single sample."""
-    return rms(array - array.mean(axis=0)) if len(array) > 1 else math.nan
+    return rms(array - np.add.reduce(array, axis=0) / array.dtype.type(len(array))) if len(array) > 1 else math.nan
 
 
-def histogram(array: Any, *, logarithms: bool = False) -> Histogram | None:
-    """The histogram of about a thousand of an array's values, or of log10 of their sizes; None without values."""
+def sample(array: Any) -> Any:
+    """A copy of about a thousand of an array's values, evenly spaced: what a histogram is made of."""
     flat = array.ravel()
-    sample = flat[:: -(-flat.size // _SAMPLE)] if flat.size > _SAMPLE else flat
-    values = sample[np.isfinite(sample) & (sample != 0)]
-    if not values.size:
+    return flat[:: max(1, -(-flat.size // _SAMPLE))].copy()
+
+
+def histogram(values: Any, *, logarithms: bool = False) -> Histogram | None:
+    """The histogram of values, or of log10 of their sizes; None if none is finite and other than 0.
+
+    >>> histogram(np.array([0.0, 1.0, 100.0]), logarithms=True).high
+    2.0
+    """
+    kept = values[np.isfinite(values) & (values != 0)]
+    if not kept.size:
         return None
-    zeros = float(np.count_nonzero(sample == 0)) / sample.size
-    sample = np.log10(np.abs(values).astype(np.float64)) if logarithms else values
-    low, high = float(sample.min()), float(sample.max())
+    kept = np.log10(np.abs(kept).astype(np.float64)) if logarithms else kept.astype(np.float64)
+    low, high = float(kept.min()), float(kept.max())
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
-    bins = ((sample - low) * (_BINS / (high - low))).astype(np.intp)
-    counts = np.bincount(np.minimum(bins, _BINS - 1), minlength=_BINS)
-    return Histogram(low, high, tuple(counts.tolist()), zeros)
+    counts, _ = np.histogram(kept, _BINS, (low, high))
+    return Histogram(low, high, tuple(counts.tolist()), float(np.count_nonzero(values == 0)) / values.size)
 
 
 def decades(value: float) -> float:

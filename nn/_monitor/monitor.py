@@ -12,7 +12,7 @@ from .._checks import count
 from .._module import Module
 from .._running import members
 from .._training.callbacks import Callback, Fit
-from .figures import Figures, Histogram
+from .figures import Figures
 from .forecast import Forecast, forecast_of
 from .probe import Observed, Part, Probe, parts_of
 from .report import Report
@@ -34,14 +34,14 @@ class Measurement(NamedTuple):
 
 
 class LayerInfo(NamedTuple):
-    """What stays the same of a layer, and the distributions of its first and its latest measurement."""
+    """What stays the same of a layer, and samples of a thousand values of its first and its latest measurement."""
 
     path: str
     title: str
     activation: str
     normed: bool
-    activations: tuple[Histogram | None, Histogram | None]
-    gradients: tuple[Histogram | None, Histogram | None]
+    activations: tuple[Any, Any]
+    gradients: tuple[Any, Any]
     dead: Any  # for each unit, the number of measurements in which it was 0 for the whole batch
     measured: int  # the number of measurements
 
@@ -52,8 +52,8 @@ class GradientMonitor(Callback):
     A layer is a module with a weight of two axes or more (such as :class:`nn.Linear`), together with the norm and
     activation after it, as modules or as functions (``tg.relu(...)`` in a ``forward``) in the scope of one forward
     pass. Its gradient is that of the pre-activations, the results of the weighted module. A measured step runs
-    uncompiled; at others, nothing is observed and nothing costs time. Memory is fixed: numbers and histograms are kept,
-    never arrays of a batch, and of more than 256 measurements every second is dropped.
+    uncompiled; at others, nothing is observed and nothing costs time. Memory is fixed: numbers are kept, and a
+    thousand values of each layer, but no array of a batch; of more than 256 measurements every second is dropped.
 
     In :meth:`nn.Model.fit`, give it as a callback. In a loop of your own, use it in a ``with`` statement and call
     :meth:`step` after each update. Of a step with several forward passes, the first one with a graph is measured.

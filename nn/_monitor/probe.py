@@ -19,7 +19,7 @@ from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
 from .activation import consumers, dead_units, is_activation, saturated_share
-from .figures import Figures, Histogram, histogram, rms, spread
+from .figures import Figures, rms, sample, spread
 
 __all__ = ["Observed", "Part", "Probe", "parts_of"]
 
@@ -62,6 +62,8 @@ class Observed:
         activation: "relu", say; for a user's module the name of its class; "" if there is none.
         apply: the activation as a function of a Tensor.
         keep: the probability with which a dropout after the activation keeps a value.
+        activations: a sample of the results.
+        gradients: a sample of the gradient of the pre-activations, or None.
     """
 
     def __init__(self, part: Part, given: Any, output: Any, *, moments: bool) -> None:
@@ -80,8 +82,8 @@ class Observed:
         self.dead = self.saturated = 0.0
         self.finite = True
         self.dead_units: Any = None
-        self.activations: Histogram | None = None
-        self.gradients: Histogram | None = None
+        self.activations: Any = None
+        self.gradients: Any = None
         array = self.weight.data
         self.weight_rms = rms(array)
         self.before = array.copy()
@@ -93,7 +95,7 @@ class Observed:
         """Take the statistics of the layer's results."""
         self.activation = name
         self.act_rms, self.spread = rms(array), spread(array)
-        self.activations = histogram(array)
+        self.activations = sample(array)
         if name:
             self.saturated = saturated_share(name, array)
             self.dead_units = dead_units(array, self.units_axis) if array.ndim > 1 else None
@@ -104,7 +106,7 @@ class Observed:
             array = g.data if isinstance(g, tg.Tensor) else g
             with np.errstate(all="ignore"):
                 self.grad_rms = rms(array)
-                self.gradients = histogram(array, logarithms=True)
+                self.gradients = sample(array)
                 self.finite = self.finite and math.isfinite(self.grad_rms)
 
     def _weight_gradient(self, g: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from .._training.curves import TRAINING, VALIDATION, Curves
-from .figures import Figures, Histogram, decades
+from .figures import Figures, decades, histogram
 
 if TYPE_CHECKING:
     from .monitor import GradientMonitor
@@ -191,23 +191,23 @@ def _units(axes: Any, monitor: GradientMonitor) -> None:
 # --- distributions --------------------------------------------------------------------------------------
 
 
-_NONE: tuple[Histogram | None, Histogram | None] = (None, None)
+_NONE = (None, None)
 
 
-def _ridges(axes: Any, monitor: GradientMonitor, pairs: list[tuple[Histogram | None, Histogram | None]]) -> None:
+def _ridges(axes: Any, monitor: GradientMonitor, pairs: list[tuple[Any, Any]], *, logarithms: bool = False) -> None:
     """A histogram for each layer, one above the other: the first measurement filled, the latest as a line."""
     steps = _steps(monitor)
     for place, pair in enumerate(pairs, 1):
-        for (_, label, colour), histogram in zip(steps, pair, strict=False):
-            if histogram is None:
+        for (_, label, colour), values in zip(steps, pair, strict=False):
+            found = None if values is None else histogram(values, logarithms=logarithms)
+            if found is None:
                 continue
-            top = max(histogram.counts)
-            heights = place - 0.85 * np.array(histogram.counts) / top
+            heights = place - 0.85 * np.array(found.counts) / max(found.counts)
             shown = label if place == 1 else None
             if colour is _FIRST:
-                axes.fill_between(histogram.centres, place, heights, color=colour, alpha=0.4, lw=0, label=shown)
+                axes.fill_between(found.centres, place, heights, color=colour, alpha=0.4, lw=0, label=shown)
             else:
-                axes.plot(histogram.centres, heights, color=colour, linewidth=1, label=shown)
+                axes.plot(found.centres, heights, color=colour, linewidth=1, label=shown)
     axes.set(ylim=(len(pairs) + 0.3, 0), ylabel="layer")
     axes.set_yticks(range(1, len(pairs) + 1, -(-len(pairs) // 10)))
     _legend(axes)
@@ -221,7 +221,7 @@ def _activations(axes: Any, monitor: GradientMonitor) -> None:
 
 
 def _gradients(axes: Any, monitor: GradientMonitor) -> None:
-    _ridges(axes, monitor, [layer.gradients for layer in monitor.layers])
+    _ridges(axes, monitor, [layer.gradients for layer in monitor.layers], logarithms=True)
     axes.set(title="gradients of the pre-activations", xlabel="log10 of the size")
 
 
