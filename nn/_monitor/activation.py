@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from .._layers.activations import ACTIVATIONS
 from .._module import Module
 
-__all__ = ["consumers", "dead_units", "is_activation", "saturated_share"]
+__all__ = ["dead_units", "is_activation", "is_function", "nodes_of", "saturated_share"]
 
 _KINDS = tuple(ACTIVATIONS.values())
 # Operations that need nothing but their input.
@@ -25,18 +24,20 @@ def is_activation(module: Module, given: Any, output: Any) -> bool:
     return not own and not list(module.parameters()) and np.shape(given) == np.shape(output)
 
 
-def consumers(output: Any) -> Iterator[Any]:
-    """The nodes of activation functions in the graph of a result."""
-    waiting, seen = [output.node], {id(output.node)}
+def nodes_of(output: Any) -> list[Any]:
+    """The nodes of a result's graph that have inputs."""
+    waiting, found = [output.node], {id(output.node): output.node}
     while waiting:
-        node = waiting.pop()
-        inputs = [given for given in node.inputs if hasattr(given, "inputs")]
-        if node.op in _FUNCTIONS and inputs:
-            yield node
-        for given in inputs:
-            if id(given) not in seen:
-                seen.add(id(given))
+        for given in waiting.pop().inputs:
+            if hasattr(given, "inputs") and id(given) not in found:
+                found[id(given)] = given
                 waiting.append(given)
+    return [node for node in found.values() if node.inputs]
+
+
+def is_function(node: Any) -> bool:
+    """Whether a node is an activation function of a recorded input, and of nothing else."""
+    return node.op in _FUNCTIONS and hasattr(node.inputs[0], "inputs")
 
 
 def saturated_share(name: str, array: Any) -> float:

@@ -133,8 +133,8 @@ def _misfit(layers: Sequence[Observed]) -> str:
             return f"{layer.path or 'the model'} is a {type(layer.module).__name__}"
         if isinstance(layer.norm, GroupNorm):
             return f"{layer.path} has a group norm"
-        if before is not None and layer.source is not before:
-            return f"the input of {layer.path} is not the result of {before.path}"
+        if before is not None and not layer.follows(before):
+            return f"the result of {before.path} is not the input of {layer.path} alone"
     return "the input does not hold real numbers"
 
 
@@ -145,7 +145,7 @@ def forecast_of(layers: Sequence[Observed]) -> Forecast | None:
     for layer, before in zip(layers, [None, *layers], strict=False):
         if not isinstance(layer.module, Linear) or isinstance(layer.norm, GroupNorm):
             return None
-        if before is not None and layer.source is not before:
+        if before is not None and not layer.follows(before):
             return None
     square, variance = layers[0].given
     stages = []
@@ -200,7 +200,7 @@ def _normed(norm: Module | None, square: float, variance: float, batch: int) -> 
     if norm is None:
         return square, variance, 1.0
     gain, shift = _square_of(getattr(norm, "gamma", None), 1.0), _square_of(getattr(norm, "beta", None), 0.0)
-    eps = float(getattr(norm, "eps", 0.0))
+    eps = getattr(norm, "eps", None) or 0.0
     if isinstance(norm, BatchNorm):
         factor = gain / (variance + eps)
         return factor * variance + shift, factor * variance, factor * max(0.0, 1 - 2 / batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -153,7 +154,9 @@ class GradientMonitor(Callback):
         self._probe = None
         figures = dict(zip((layer.path for layer in probe.layers), probe.close(), strict=True))
         if not self._layers:
-            self.forecast = forecast_of(probe.layers)
+            # A user's activation may not take the points of a quadrature, and numbers may be out of range.
+            with suppress(ArithmeticError, RuntimeError, TypeError, ValueError):
+                self.forecast = forecast_of(probe.layers)
         for layer in probe.layers:
             self._layers[layer.path] = _updated(self._layers.get(layer.path), layer)
         self._keep(Measurement(self.steps, figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from .._layers.embedding import Embedding
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from .._module import Module
-from .activation import consumers, dead_units, is_activation, saturated_share
+from .activation import dead_units, is_activation, is_function, nodes_of, saturated_share
 from .figures import Figures, rms, sample, spread
 
 __all__ = ["Observed", "Part", "Probe", "parts_of"]
@@ -55,7 +56,9 @@ class Observed:
         path: the path of the module with the weight.
         title: its type and sizes.
         module: the module itself.
-        source: the layer that feeds it directly, through an activation and perhaps dropout; None for another input.
+        source: the layer whose result it takes, and perhaps dropout; None for another input.
+        activated_source: whether that is the result of the activation.
+        branches: whether its result is used several times.
         input: the node of the input in the graph, during the forward pass.
         given: mean square and variance across the batch of the model's input; NaN in other layers.
         norm: the norm between it and the activation, or None.
@@ -70,6 +73,7 @@ class Observed:
         self.path, self.module, self.weight = part
         self.title = part.module.brief()
         self.source: Observed | None = None
+        self.activated_source = self.branches = False
         self.given = _moments(given) if moments else (math.nan, math.nan)
         self.input = getattr(given, "node", None)
         self.norm: Module | None = None
@@ -87,9 +91,13 @@ class Observed:
         array = self.weight.data
         self.weight_rms = rms(array)
         self.before = array.copy()
-        self._remove = [output.register_hook(self._gradient)]
-        if self.weight.requires_grad:
-            self._remove.append(self.weight.register_hook(self._weight_gradient))
+        output.register_hook(self._gradient)  # it goes with the graph
+        learned = self.weight.requires_grad
+        self._remove = self.weight.register_hook(self._weight_gradient) if learned else None
+
+    def follows(self, before: Observed) -> bool:
+        """Whether it alone takes the result of another layer, after the activation if that has one."""
+        return self.source is before and not before.branches and (self.activated_source or not before.activation)
 
     def activated(self, name: str, array: Any) -> None:
         """Take the statistics of the layer's results."""
@@ -110,15 +118,19 @@ class Observed:
                 self.finite = self.finite and math.isfinite(self.grad_rms)
 
     def _weight_gradient(self, g: Any) -> None:
-        if math.isnan(self.weight_grad_rms):
-            with np.errstate(all="ignore"):
-                self.weight_grad_rms = rms(g.data if isinstance(g, tg.Tensor) else g)
-                self.finite = self.finite and math.isfinite(self.weight_grad_rms)
+        self._release()
+        with np.errstate(all="ignore"):
+            self.weight_grad_rms = rms(g.data if isinstance(g, tg.Tensor) else g)
+            self.finite = self.finite and math.isfinite(self.weight_grad_rms)
+
+    def _release(self) -> None:
+        if self._remove is not None:
+            self._remove()
+            self._remove = None
 
     def close(self) -> Figures:
         """Stop observing, after the update."""
-        for remove in self._remove:
-            remove()
+        self._release()
         with np.errstate(all="ignore"):
             now = self.weight.data
             update = rms(now - self.before) if now.shape == self.before.shape else math.nan
@@ -139,7 +151,7 @@ class Observed:
 class Probe:
     """Hooks on the parts of a model, for its next forward pass with a graph and the backward pass of that.
 
-    The forward hooks go when the pass is complete, each gradient hook when it was called. A module that is called
+    The forward hooks go when the pass is complete, those on weights when they were called. A module that is called
     several times is observed the first time.
 
     Args:
@@ -188,8 +200,7 @@ class Probe:
         if any(layer.module is part.module for layer in self.layers):
             return
         layer = Observed(part, given, out, moments=self._moments and not self.layers)
-        _, source, activated = self._known.get(id(given), (None, None, False))
-        layer.source = source if activated else None
+        _, layer.source, layer.activated_source = self._known.get(id(given), (None, None, False))
         self.layers.append(layer)
         self._known[id(out)] = out, layer, False
 
@@ -218,8 +229,11 @@ class Probe:
         result = output[0] if isinstance(output, tuple) and output else output
         bare = {id(layer): self._latest(layer) for layer in self.layers if not layer.activation}
         with np.errstate(all="ignore"):
-            if any(out is not result for out in bare.values()):
-                self._find_functions(result)
+            graph = isinstance(result, tg.Tensor) and result.node is not None
+            if graph and (self._moments or any(out is not result for out in bare.values())):
+                nodes = nodes_of(result)
+                self._find_functions(nodes)
+                self._find_branches(nodes)
             for layer in self.layers:
                 layer.input = None
                 if not layer.activation:
@@ -231,18 +245,16 @@ class Probe:
         """The last known tensor of a layer that has no activation."""
         return next(out for out, owner, _ in reversed(self._known.values()) if owner is layer)
 
-    def _find_functions(self, output: Any) -> None:
+    def _find_functions(self, nodes: list[Any]) -> None:
         """Find the activations that are functions: operations in the graph that were applied to a layer's result."""
-        if not isinstance(output, tg.Tensor) or output.node is None:
-            return
         waiting = {
             id(out.node): (out, layer)
             for out, layer, activated in self._known.values()
             if not activated and not layer.activation
         }
         fed = {id(layer.input): layer for layer in self.layers if layer.input is not None}
-        for node in consumers(output):
-            if id(node.inputs[0]) not in waiting:
+        for node in nodes:
+            if not is_function(node) or id(node.inputs[0]) not in waiting:
                 continue
             out, layer = waiting.pop(id(node.inputs[0]))
             function = getattr(tg, node.op)
@@ -250,7 +262,14 @@ class Probe:
             with tg.no_grad():
                 layer.activated(node.op, function(out.data).data)
             if id(node) in fed:
-                fed[id(node)].source = layer
+                fed[id(node)].source, fed[id(node)].activated_source = layer, True
+
+    def _find_branches(self, nodes: list[Any]) -> None:
+        """Find the layers whose results are used several times."""
+        uses = Counter(id(given) for node in nodes for given in node.inputs)
+        for out, layer, activated in self._known.values():
+            if (activated or (not layer.activation and out is self._latest(layer))) and uses[id(out.node)] > 1:
+                layer.branches = True
 
 
 def _moments(given: Any) -> tuple[float, float]:

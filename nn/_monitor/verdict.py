@@ -80,19 +80,21 @@ def judge(step: int, layers: Sequence[Judged]) -> Verdict:
     spreads = [decades(layer.figures.spread) for layer in chosen]
     gradient_slope, spread_slope = -slope(gradients), slope(spreads)
     total, spread_total = (value * (len(chosen) - 1) for value in (gradient_slope, spread_slope))
-    infinite = [layer for layer in layers if not layer.figures.finite]
+    infinite = _first_infinite(layers)
     dead = _worst(chosen, lambda figures: figures.dead)
     saturated = _worst(chosen, lambda figures: figures.saturated)
     cut = [layer for layer in layers[:-1] if layer.figures.grad_rms == 0]
     steep = abs(gradient_slope) >= STEEP and abs(total) >= LARGE
-    measured = f"gradient {gradient_slope:+.2f} decades a layer, {total:+.1f} in all" if len(chosen) > 1 else ""
+    measured = ""
+    if math.isfinite(gradient_slope):
+        measured = f"gradient {gradient_slope:+.2f} decades a layer, {total:+.1f} in all"
 
     def verdict(kind: str, why: str = "", remedy: str = "") -> Verdict:
         said = "; ".join(part for part in ((measured, why) if kind in _OF_THE_GRADIENT else (why, measured)) if part)
         return Verdict(step, kind, gradient_slope, total, spread_slope, said, remedy)
 
-    if infinite:
-        return verdict("non-finite", f"NaN or infinity in {_named(infinite[0])}", _non_finite_remedy(chosen, total))
+    if infinite is not None:
+        return verdict("non-finite", f"NaN or infinity in {_named(infinite)}", _non_finite_remedy(chosen, total))
     if all(not layer.figures.grad_rms > 0 for layer in layers):
         return verdict("no gradient", "the gradient of every layer is 0 or missing", _NO_GRADIENT)
     if cut and dead is not None:
@@ -109,6 +111,14 @@ def judge(step: int, layers: Sequence[Judged]) -> Verdict:
     if spread_total <= -1:
         return verdict("collapsing", _spread_text(chosen, spread_slope), _COLLAPSING)
     return verdict("healthy")
+
+
+def _first_infinite(layers: Sequence[Judged]) -> Judged | None:
+    """The layer where a NaN or infinity arose: forward the first one that has it, backward the last."""
+    for layer in layers:
+        if not (math.isfinite(layer.figures.act_rms) and math.isfinite(layer.figures.weight_rms)):
+            return layer
+    return next((layer for layer in reversed(layers) if not layer.figures.finite), None)
 
 
 def _is_starved(layers: Sequence[Judged]) -> bool:
