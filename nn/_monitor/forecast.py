@@ -91,8 +91,7 @@ def forecast(model: Module, x: tg.TensorLike) -> Forecast:
     and of the inputs, in the limit of many units: from each layer's fan-in, the mean square of its weights and biases,
     its norm and its activation, follow the variance across the batch and the mean square of the next layer's
     inputs, and, from the output back, the mean square of the gradient. The batch gives the variance and mean square of
-    the inputs; the network is run on it once, in its current mode, to find the order of its layers. Running statistics
-    and random generators stay as they are.
+    the inputs; a copy of the network is run on it once, in training mode, to find the order of its layers.
 
     Args:
         model: a chain of :class:`nn.Linear` layers, each with a norm and an activation, and perhaps dropout, after it.
@@ -109,7 +108,7 @@ def forecast(model: Module, x: tg.TensorLike) -> Forecast:
     sigmoid -0.6
     relu 0.0
     """
-    own = copy.deepcopy(model).requires_grad_(True)
+    own = copy.deepcopy(model).requires_grad_(True).train()
     probe = Probe(own, parts_of(own), moments=True)
     try:
         with tg.enable_grad():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,14 +14,12 @@ from .._checks import count
 from .._module import Module
 from .._running import members
 from .._training.callbacks import Callback, Fit
+from .._training.model import Model
 from .figures import Figures
 from .forecast import Forecast, forecast_of
 from .probe import Observed, Part, Probe, parts_of
 from .report import Report
 from .verdict import Judged, Verdict, judge
-
-if TYPE_CHECKING:
-    from .._training.model import Model
 
 __all__ = ["GradientMonitor", "Measurement"]
 
@@ -52,9 +51,11 @@ class GradientMonitor(Callback):
 
     A layer is a module with a weight of two axes or more (such as :class:`nn.Linear`), together with the norm and
     activation after it, as modules or as functions (``tg.relu(...)`` in a ``forward``) in the scope of one forward
-    pass. Its gradient is that of the pre-activations, the results of the weighted module. A measured step runs
-    uncompiled; at others, nothing is observed and nothing costs time. Memory is fixed: numbers are kept, and a
-    thousand values of each layer, but no array of a batch; of more than 256 measurements every second is dropped.
+    pass. Its gradient is that of the pre-activations, the results of the weighted module. At steps that are
+    not measured, nothing is observed and nothing costs time. Of a small network, ``every=10`` costs about 4 % of the
+    training time; of a compiled step more, since a measured step runs uncompiled. Memory is fixed: numbers are kept,
+    and a thousand values of each layer, but no array of a batch; of more than 256 measurements every second is
+    dropped. During a measured step there is a copy of the weights.
 
     In :meth:`nn.Model.fit`, give it as a callback. In a loop of your own, use it in a ``with`` statement and call
     :meth:`step` after each update. Of a step with several forward passes, the first one with a graph is measured.
@@ -86,7 +87,7 @@ class GradientMonitor(Callback):
     """
 
     def __init__(self, model: Module | Model, every: int = 10, *, verbose: bool = True) -> None:
-        network = getattr(model, "network", model)
+        network = model.network if isinstance(model, Model) else model
         if not isinstance(network, Module):
             raise TypeError(f"GradientMonitor: model must be a Module, got {type(model).__name__}")
         self.model = network
@@ -101,6 +102,7 @@ class GradientMonitor(Callback):
         self._latest: Measurement | None = None
         self._stride = 1  # of the measurements, how many are counted for one that is kept
         self._taken = 0
+        self._fitting = False
         self._probe: Probe | None = None
         self._parts: tuple[int, list[Part]] = (-1, [])
 
@@ -126,6 +128,7 @@ class GradientMonitor(Callback):
     def on_fit_begin(self, fit: Fit) -> None:
         if fit.model.network is not self.model:
             raise ValueError("fit: the GradientMonitor observes another network; write nn.GradientMonitor(model)")
+        self._fitting = True
         if self.steps % self.every == 0:
             self._arm()
 
@@ -133,6 +136,7 @@ class GradientMonitor(Callback):
         self.step()
 
     def on_fit_end(self, fit: Fit) -> None:
+        self._fitting = False
         self._disarm()
 
     def _arm(self) -> None:
@@ -178,7 +182,11 @@ class GradientMonitor(Callback):
             self.verdicts.append(verdict)
             del self.verdicts[:-_KEPT]
             if self.verbose and not (before is None and verdict.kind == "healthy"):
-                print(tg.words.printable(str(verdict)))
+                print(self._line_end() + tg.words.printable(str(verdict)))
+
+    def _line_end(self) -> str:
+        """What ends the line of the progress bar, if that is shown in the same terminal."""
+        return "\n" if self._fitting and sys.stderr is not None and sys.stderr.isatty() else ""
 
     def _judged(self, path: str, figures: Figures) -> Judged:
         info = self._layers[path]
