@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-import tensorgrad as tg
-
 from . import _running as running
 from ._evaluation import evaluating
+from ._tables import html_table, text_table
 
 if TYPE_CHECKING:
     from ._module import Module
@@ -53,21 +51,12 @@ class ModelSummary:
         return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"
 
     def __str__(self) -> str:
-        table = [self._columns, *(tuple(map(tg.words.printable, cells)) for cells in self._cells())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for cells in table:
-            texts = [cell.ljust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
-            lines.append("  ".join([*texts, cells[-1].rjust(widths[-1])]))
-        return "\n".join([*lines, self._foot()])
+        return "\n".join([*text_table(self._columns, self._cells(), left=len(self._columns) - 1), self._foot()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self._columns)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
-        foot = f"<caption>{escape(self._foot())}</caption>"
-        return f"<table>{foot}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self._columns, self._cells(), caption=self._foot())
 
 
 def summarised(model: Module, input: Any) -> ModelSummary:

@@ -28,7 +28,7 @@ LAYERS = [
     {"compiler"},
 ]
 NN_LAYERS = [
-    {"_words"},
+    {"_tables", "_words"},
     {"_parameter", "_running", "_checks"},
     {"_hooks", "_members", "_evaluation"},
     {"functional", "_summary"},

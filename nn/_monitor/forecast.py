@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import tensorgrad as tg
 from .._layers.linear import Linear
 from .._layers.normalization import BatchNorm, GroupNorm
 from .._module import Module
+from .._tables import html_table, text_table
 from .figures import decades, slope
 from .probe import Observed, Probe, parts_of
 
@@ -67,18 +67,12 @@ class Forecast:
         ]
 
     def __str__(self) -> str:
-        table = [_COLUMNS, *(tuple(map(tg.words.printable, cells)) for cells in self._cells())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
-        return "\n".join([*lines, self._foot()])
+        return "\n".join([*text_table(_COLUMNS, self._cells(), left=3), self._foot()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
-        caption = f"<caption>{escape(self._foot())}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(_COLUMNS, self._cells(), caption=self._foot())
 
 
 _COLUMNS = ("path", "layer", "activation", "spread", "gradient")
@@ -98,7 +92,8 @@ def forecast(model: Module, x: tg.TensorLike) -> Forecast:
         x: a batch of inputs, shape (samples, features).
 
     Raises:
-        ValueError: the model is something else than such a chain.
+        TypeError: model is not a Module.
+        ValueError: it is something else than such a chain.
 
     >>> import numpy as np, nn
     >>> x = np.random.default_rng(0).standard_normal((100, 32)).astype(np.float32)
@@ -108,6 +103,8 @@ def forecast(model: Module, x: tg.TensorLike) -> Forecast:
     sigmoid -0.6
     relu 0.0
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"forecast: model must be a Module, got {type(model).__name__}; write nn.forecast(model, x)")
     own = copy.deepcopy(model).requires_grad_(True).train()
     probe = Probe(own, parts_of(own), moments=True)
     try:
@@ -183,7 +180,7 @@ class _Stage:
         fan_in, self.fan_out = linear.in_features, linear.out_features
         bias = 0.0 if linear.b is None else float(np.mean(np.square(linear.b.data, dtype=np.float64)))
         square, variance = fan_in * self.weights * square + bias, fan_in * self.weights * variance
-        square, variance, self.back = _normed(layer.norm, square, variance, layer.batch)
+        square, variance, self.back = _normed(layer.norm, square, variance, layer.shape[0])
         if layer.apply is None:
             self.spread, self.square = variance, square
         else:

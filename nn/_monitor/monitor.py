@@ -50,12 +50,12 @@ class GradientMonitor(Callback):
     """Measure activations and gradients at every tenth step or so, judge them, and say why a network does not learn.
 
     A layer is a module with a weight of two axes or more (such as :class:`nn.Linear`), together with the norm and
-    activation after it, as modules or as functions (``tg.relu(...)`` in a ``forward``) in the scope of one forward
-    pass. Its gradient is that of the pre-activations, the results of the weighted module. At steps that are
-    not measured, nothing is observed and nothing costs time. Of a small network, ``every=10`` costs about 4 % of the
-    training time; of a compiled step more, since a measured step runs uncompiled. Memory is fixed: numbers are kept,
-    and a thousand values of each layer, but no array of a batch; of more than 256 measurements every second is
-    dropped. During a measured step there is a copy of the weights.
+    activation after it, as modules or as functions without options (``tg.relu(...)`` in a ``forward``). Its gradient is
+    that of the pre-activations, the results of the weighted module. At steps that are not measured, nothing is observed
+    and nothing costs time. Of a small network, ``every=10`` costs about 4 % of the training time; of a compiled step
+    more, since a measured step runs uncompiled. Memory is fixed: numbers are kept, and a thousand values of each layer,
+    but no array of a batch; of more than 256 measurements every second is dropped. During a measured step there is a
+    copy of the weights.
 
     In :meth:`nn.Model.fit`, give it as a callback. In a loop of your own, use it in a ``with`` statement and call
     :meth:`step` after each update. Of a step with several forward passes, the first one with a graph is measured.

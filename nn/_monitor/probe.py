@@ -60,6 +60,7 @@ class Observed:
         activated_source: whether that is the result of the activation.
         branches: whether its result is used several times.
         input: the node of the input in the graph, during the forward pass.
+        shape: that of its results.
         given: mean square and variance across the batch of the model's input; NaN in other layers.
         norm: the norm between it and the activation, or None.
         activation: "relu", say; for a user's module the name of its class; "" if there is none.
@@ -80,7 +81,7 @@ class Observed:
         self.activation = ""
         self.apply: Callable[[Any], Any] | None = None
         self.keep = 1.0
-        self.batch = len(output) if output.ndim else 1
+        self.shape = output.shape
         self.units_axis = -1 if output.ndim < 3 or isinstance(part.module, Linear) else 1
         self.act_rms = self.spread = self.grad_rms = self.weight_grad_rms = math.nan
         self.dead = self.saturated = 0.0
@@ -161,13 +162,11 @@ class Probe:
 
     Attributes:
         layers: what was observed, in the order of execution.
-        complete: whether a forward pass is complete.
     """
 
     def __init__(self, model: Module, parts: list[Part], *, moments: bool) -> None:
         self._moments = moments
         self.layers: list[Observed] = []
-        self.complete = False
         self._parts = {id(part.module): part for part in parts}
         # By the id of a tensor, which is kept alive: the tensor, its layer, and whether it has been activated.
         self._known: dict[int, tuple[Any, Observed, bool]] = {}
@@ -216,7 +215,7 @@ class Probe:
                     layer.keep *= 1 - module.p
                 self._known[id(out)] = out, layer, activated
         elif is_activation(module, given, out):
-            if layer is None and self.layers and np.shape(given)[1:2] == np.shape(out)[1:2]:
+            if layer is None and self.layers and self.layers[-1].shape == np.shape(given):
                 layer, activated = self.layers[-1], False  # something else came between, such as a sum
             if layer is not None and not activated and not layer.activation:
                 layer.apply = module.forward
@@ -238,7 +237,6 @@ class Probe:
                 layer.input = None
                 if not layer.activation:
                     layer.activated("", bare[id(layer)].data)
-        self.complete = True
         self.release()
 
     def _latest(self, layer: Observed) -> Any:

@@ -8,6 +8,7 @@ from html import escape
 
 import tensorgrad as tg
 
+from .._tables import html_table, text_table
 from .figures import Figures
 from .forecast import Forecast
 from .verdict import Judged, Verdict
@@ -56,27 +57,17 @@ class Report:
         return [*lines, ("remedy", verdict.remedy)] if verdict.remedy else lines
 
     def __str__(self) -> str:
-        head = ("path", "layer", "activation", *(name for name, _ in _COLUMNS))
-        table = [head, *(tuple(map(tg.words.printable, cells)) for cells in self._cells())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        text = [
-            "  ".join(cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(pairs))
-            for pairs in (list(zip(cells, widths, strict=True)) for cells in table)
-        ]
+        table = text_table(_HEAD, self._cells(), left=3)
         lines = self._lines()
         indent = max(len(word) for word, _ in lines) + 2
         below = [f"{word.ljust(indent)}{tg.words.printable(said)}" for word, said in lines]
-        return "\n".join([f"step {self.step}", *text, *below])
+        return "\n".join([f"step {self.step}", *table, *below])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        names = ("path", "layer", "activation", *(name for name, _ in _COLUMNS))
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
         below = "".join(f"<div><b>{escape(word)}</b> {escape(said)}</div>" for word, said in self._lines())
-        caption = f"<caption>step {self.step}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+        return html_table(_HEAD, self._cells(), caption=f"step {self.step}") + below
 
 
 def _size(value: float) -> str:
@@ -96,3 +87,4 @@ _COLUMNS: list[tuple[str, Callable[[Figures], str]]] = [
     ("dead", lambda f: f"{f.dead:.0%}"),
     ("sat", lambda f: f"{f.saturated:.0%}"),
 ]
+_HEAD = ("path", "layer", "activation", *(name for name, _ in _COLUMNS))

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 from .figures import Figures, decades, slope
 
-__all__ = ["Judged", "Verdict", "judge", "judged_layers"]
+__all__ = ["Judged", "Verdict", "judge"]
 
 STEEP, LARGE, HUGE = 0.3, 1.5, 3.0  # decades a layer, and in all
 HALF = 0.5
-
-
 _OF_THE_GRADIENT = ("vanishing", "exploding")
 
 
@@ -63,7 +61,7 @@ class Verdict(NamedTuple):
         return f"{text}\nremedy: {self.remedy}" if self.remedy else text
 
 
-def judged_layers(layers: Sequence[Judged]) -> list[Judged]:
+def _chosen(layers: Sequence[Judged]) -> list[Judged]:
     """The layers with an activation; all, if there are none."""
     return [layer for layer in layers if layer.activation] or list(layers)
 
@@ -75,7 +73,7 @@ def judge(step: int, layers: Sequence[Judged]) -> Verdict:
     vanishing, too, if the first layer's weight gradient has an RMS below 1e-8 and below 1e-5 of the weights', unless
     the last layer's is as small, as at the end of training. Calibrated by ``examples/calibrate_monitor.py``.
     """
-    chosen = judged_layers(layers)
+    chosen = _chosen(layers)
     gradients = [decades(layer.figures.grad_rms) for layer in chosen]
     spreads = [decades(layer.figures.spread) for layer in chosen]
     gradient_slope, spread_slope = -slope(gradients), slope(spreads)
@@ -91,7 +89,7 @@ def judge(step: int, layers: Sequence[Judged]) -> Verdict:
 
     def verdict(kind: str, why: str = "", remedy: str = "") -> Verdict:
         said = "; ".join(part for part in ((measured, why) if kind in _OF_THE_GRADIENT else (why, measured)) if part)
-        return Verdict(step, kind, gradient_slope, total, spread_slope, said, remedy)
+        return Verdict(step, kind, gradient_slope, total, spread_slope, said or "fewer than two layers", remedy)
 
     if infinite is not None:
         return verdict("non-finite", f"NaN or infinity in {_named(infinite)}", _non_finite_remedy(chosen, total))

@@ -72,8 +72,8 @@ _observed: dict[int, weakref.ref[Any]] = {}
 def observe(owner: object, on: bool = True) -> None:
     """Let code outside see the numbers that an object computes with, from now on (or no longer: ``on=False``).
 
-    As long as any object is observed, no step is traced: :func:`tensorgrad.compile` calls it as it is. A program of
-    the past is used if it fits, so the observed object must :func:`watch` an attribute that says whether it is.
+    As long as any object is observed, :func:`tensorgrad.compile` traces no step but calls it as it is. An earlier
+    program is still used where it fits, so let the object :func:`watch` an attribute that says whether it is observed.
 
     >>> class Layer:
     ...     pass
