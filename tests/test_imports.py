@@ -29,15 +29,16 @@ LAYERS = [
     {"export"},
 ]
 NN_LAYERS = [
-    {"_words"},
+    {"_tables", "_words"},
     {"_parameter", "_running", "_checks"},
-    {"_members", "_evaluation"},
+    {"_hooks", "_members", "_evaluation"},
     {"functional", "_display", "_summary"},
     {"_module", "init", "metrics"},
     {"_layers", "_losses"},
     {"_models", "_optim"},
     {"_files"},
     {"_training"},
+    {"_monitor"},
     {"_exchange", "_estimators"},
 ]
 ALLOWED_AT_IMPORT = {"numpy", "tensorgrad", "cython_runtime"}  # the last one is part of numpy.random

@@ -7,8 +7,9 @@ outside in every run (a learning rate, a random mask). Without a compiler they c
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import Unbatchable
@@ -17,7 +18,7 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
+__all__ = ["array_of", "host", "indivisible", "observe", "observed", "watch", "writes_to"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +64,40 @@ def watch(owner: object, attribute: str) -> Any:
     if tracer is not None:
         tracer.watch(owner, attribute)
     return getattr(owner, attribute)
+
+
+_observed: dict[int, weakref.ref[Any]] = {}
+
+
+def observe(owner: object, on: bool = True) -> None:
+    """Let code outside see the numbers that an object computes with, from now on (or no longer: ``on=False``).
+
+    As long as any object is observed, :func:`tensorgrad.compile` traces no step but calls it as it is. An earlier
+    program is still used where it fits, so let the object :func:`watch` an attribute that says whether it is observed.
+
+    >>> class Layer:
+    ...     pass
+    >>> layer = Layer()
+    >>> observe(layer)
+    >>> observed()
+    True
+    >>> observe(layer, on=False)
+    >>> observed()
+    False
+    """
+    if on:
+        _observed[id(owner)] = weakref.ref(owner, partial(_forget, id(owner)))
+    else:
+        _forget(id(owner))
+
+
+def _forget(key: int, _: object = None) -> None:
+    _observed.pop(key, None)
+
+
+def observed() -> bool:
+    """Whether any object is observed."""
+    return bool(_observed)
 
 
 def _with(protocol: str, arguments: Any) -> Any:
