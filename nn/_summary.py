@@ -47,7 +47,8 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         shapes = "output" in self._columns
-        return [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        table = [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        return [tuple(map(tg.words.escaped, cells)) for cells in table]
 
     def _foot(self) -> str:
         return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"

@@ -297,7 +297,10 @@ class Optimizer:
         """
         wrong = self._misfits(state)
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  " + "\n  ".join(wrong))
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  "
+                + "\n  ".join(map(tg.words.escaped, wrong))
+            )
         for group, new in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({key: value for key, value in new.items() if key != "params"})
         indices = self._indices()

@@ -99,7 +99,7 @@ class History(dict[str, list[float]], Unsearched):
         return tg.words.printable(f"History({len(self)} epochs; last: {last}{ended})")
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *self))
+        head = "".join(f"<th>{escape(tg.words.escaped(name))}</th>" for name in ("epoch", *self))
         epochs = range(len(self))
         shown = [*epochs] if len(self) <= 20 else [*epochs[:5], None, *epochs[-14:]]
         rows = []

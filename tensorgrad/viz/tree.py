@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..words import escaped
 from .model import Card, Picture
 
 __all__ = ["tree_lines"]
@@ -63,4 +64,4 @@ def _line(card: Card, tagged: bool) -> str:
     gradient = card.gradient.text if card.gradient else ""
     kind = "" if card.kind == "op" else f"[{card.kind}]" if card.kind != card.title else ""
     parts = [named, text, kind, gradient, card.path and f"in {card.path}", f"#{card.id}" if tagged else ""]
-    return "  ".join(part for part in parts if part)
+    return escaped("  ".join(part for part in parts if part))
