@@ -415,8 +415,9 @@ class Module:
                 f"load_state_dict: {len(wrong)} of the names do not match {type(self).__name__}; nothing was "
                 "loaded:\n  " + "\n  ".join(map(tg.words.escaped, wrong))
             )
-        for _, tensor, array in fitting:
-            tg.writes_to(tensor, by="load_state_dict")[...] = array
+        with tg.uninterrupted():
+            for _, tensor, array in fitting:
+                tg.writes_to(tensor, by="load_state_dict")[...] = array
         return report
 
     # --- representation --------------------------------------------------------------------------------

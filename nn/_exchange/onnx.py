@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import AnyPath, file_name
 from .._evaluation import evaluating
 from .._files.atomic import replace_file
 from .._layers import activations as act
@@ -28,7 +28,7 @@ __all__ = ["to_onnx"]
 _OPSET, _IR_VERSION = 17, 8  # ONNX 1.12: the first opset with LayerNormalization
 
 
-def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[int, ...] | None = None) -> None:
+def to_onnx(model: Module, path: AnyPath, *, input_shape: tuple[int, ...] | None = None) -> None:
     """Write a model as an ONNX file (opset 17), as it is in evaluation mode.
 
     The file has one input, "input", and one output, "output", whose first axis is the batch, of any length. Weights
@@ -59,6 +59,7 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
     """
     if not isinstance(model, Module):
         raise TypeError(f"to_onnx: model must be a Module, got {type(model).__name__}; write to_onnx(model, path)")
+    name = file_name("to_onnx", path)
     try:
         import onnx
     except ImportError as error:
@@ -77,7 +78,7 @@ def to_onnx(model: Module, path: str | os.PathLike[str], *, input_shape: tuple[i
     )
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString()
-    replace_file(os.fspath(path), lambda file: file.write(content))
+    replace_file(name, lambda file: file.write(content))
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
