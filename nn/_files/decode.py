@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ class Decoder:
         if seed is not None:
             self._budgets.spend_on_seed(seed)
         bits = getattr(np.random, name)(0 if seed is None else np.random.SeedSequence(**seed))
-        _require_state("the state", state, bits.state)
+        _require_state("the state", state, _form(name))
         bits.state = state
         return np.random.Generator(bits)
 
@@ -258,6 +259,13 @@ def _require_schedule(schedule: Scheduler) -> None:
     if not isinstance(vars(schedule).get("optimizer"), Optimizer):
         raise ValueError(f"the optimizer of {type(schedule).__name__} is not an Optimizer")
     schedule._check()
+
+
+@cache
+def _form(name: str) -> Mapping[str, Any]:
+    """A state of a bit generator, as an example of what one consists of."""
+    state: Mapping[str, Any] = getattr(np.random, name)(0).state
+    return state
 
 
 def _require_state(name: str, given: Any, like: Any) -> None:

@@ -67,11 +67,12 @@ def save(
         optimizer: saved with its state and options, so that training can resume bit for bit. One that the model holds
             is saved anyway.
         extra: plain data of your own, such as the epoch: None, bool, int, float, str, arrays, generators, and lists,
-            tuples and dicts of these.
+            tuples and dicts of these. A dict has at most 1,000 keys that are neither strings nor integers below 2**48.
 
     Raises:
-        ValueError: the path has another ending, or attributes and extra take more than 16 MiB, not counting arrays, or
-            have more than 1,048,576 lists, tuples and dicts.
+        ValueError: the path has another ending, or a NUL character. Attributes and extra take more than 16 MiB, not
+            counting arrays, or have more than 1,048,576 lists, tuples and dicts. Parameters have more than four
+            optimisers each, or generators have seeds of more than 65,536 words in all.
         TypeError: model, optimizer or extra has the wrong type.
         DTypeError: the format does not support the dtype of a tensor.
         OSError: the file cannot be written, or exists and is write-protected; the old one is unchanged.
@@ -156,8 +157,12 @@ def _arrays_of(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
 def load(path: AnyPath, model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
     """Load a file written by :func:`save`: rebuild the model and the optimiser, or load their state into those given.
 
-    No code in a file is run, whoever wrote it. Memory is allocated only for tensors whose bytes are in the file, and
-    for a header of at most 16 MiB. Every tensor must have the checksum it was saved with.
+    Whoever wrote the file, no code in it is run, and it names no path to write to. All is checked before anything
+    changes, and Ctrl-C waits while objects that were given are written to. Every tensor must have the checksum that it
+    was saved with. Time grows linearly with the size of the file. So does memory: at most three times the bytes of the
+    tensors (16 times if each parameter has four optimisers), 64 bytes for each byte of the header, which has at most 16
+    MiB, and 32 MiB. A checksum shows damage, not who wrote the file: weights, and the settings of a model that is
+    rebuilt, are the file's. See SECURITY.md.
 
     Args:
         path: the file.
@@ -169,12 +174,12 @@ def load(path: AnyPath, model: Module | None = None, optimizer: Optimizer | None
             the result's optimizer is None.
 
     Raises:
-        ValueError: the path has another ending.
+        ValueError: the path has another ending, or a NUL character.
         CheckpointError: the file is damaged, or does not fit ``model`` or ``optimizer``: then the message lists all
             that is missing, unexpected, or of another shape or dtype, and nothing was changed. Or the file holds
             something that can only be loaded into a given ``model=`` or ``optimizer=``.
         TypeError: ``optimizer`` is given without ``model``.
-        OSError: the file cannot be read.
+        OSError: the path is not a regular file, or cannot be read.
 
     >>> import nn, os, tempfile
     >>> class Net(nn.Module):

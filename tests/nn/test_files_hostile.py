@@ -1,6 +1,7 @@
 """Headers that someone else wrote, with valid checksums: what they may not say."""
 
 import copy
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -262,6 +263,22 @@ def test_two_members_are_two_objects(path):
     write(path, header, honest.arrays)
     with pytest.raises(tg.CheckpointError, match=r"'layers\.0\.W' is not a path, or comes twice"):
         nn.load(path, *honest.into())
+
+
+@pytest.mark.promise("L3")
+@pytest.mark.parametrize(("optimizers", "most"), [(0, 3), (4, 16)])
+def test_the_memory_of_tensors(path, optimizers, most):
+    """As SECURITY.md says. The optimisers have no state yet, so the file holds none of it."""
+    model = nn.Linear(700, 700, rng=0)
+    model.W.data = np.asfortranarray(model.W.data)
+    several = [nn.AdamW(model.parameters(), amsgrad=True) for _ in range(optimizers)]
+    nn.save(path, model, extra={"several": several})
+    tracemalloc.start()
+    try:
+        nn.load(path)
+        assert tracemalloc.get_traced_memory()[1] < most * path.stat().st_size
+    finally:
+        tracemalloc.stop()
 
 
 # --- what nn.save writes, nn.load reads (R7) -----------------------------------------------------------------
