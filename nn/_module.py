@@ -460,10 +460,11 @@ class Module:
         if wrong:
             raise ValueError(
                 f"load_state_dict: {len(wrong)} of the names do not match {type(self).__name__}; nothing was "
-                "loaded:\n  " + "\n  ".join(wrong)
+                "loaded:\n  " + "\n  ".join(map(tg.words.escaped, wrong))
             )
-        for _, tensor, array in fitting:
-            tg.writes_to(tensor, by="load_state_dict")[...] = array
+        with tg.uninterrupted():
+            for _, tensor, array in fitting:
+                tg.writes_to(tensor, by="load_state_dict")[...] = array
         return report
 
     # --- representation --------------------------------------------------------------------------------
@@ -474,11 +475,9 @@ class Module:
 
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
-        if not lines:
-            return head
+        lines = [f"({tg.words.escaped(name)}): {child!r}" for name, child in self.named_children()]
         inner = "\n".join(lines).replace("\n", "\n  ")
-        return f"{head[:-1]}\n  {inner}\n)"
+        return tg.words.escaped(f"{head[:-1]}\n  {inner}\n)" if lines else head, lines=True)
 
     def _repr_html_(self) -> str:
         return module_html(self)

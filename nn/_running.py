@@ -133,7 +133,7 @@ def add_location(error: Exception, path: str, module: Any, args: tuple[Any, ...]
     shapes = ", ".join(str(tuple(a.shape)) if hasattr(a, "shape") else type(a).__name__ for a in args)
     where = f"{path}: " if path else ""
     own = f"{type(module).__name__}({module.extra_repr()})"
-    message = f"{where}{own} with input {shapes}"
+    message = tg.words.escaped(f"{where}{own} with input {shapes}", lines=True)
     if len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = (f"{message}: {error.args[0]}",)
     else:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import tensorgrad as tg
+
 from . import _running as running
 from ._evaluation import evaluating
 from ._tables import html_table, text_table
@@ -45,7 +47,8 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         shapes = "output" in self._columns
-        return [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        table = [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        return [tuple(map(tg.words.escaped, cells)) for cells in table]
 
     def _foot(self) -> str:
         return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"

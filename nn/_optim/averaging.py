@@ -167,9 +167,10 @@ class ExponentialMovingAverage:
         if _facts(given) != _facts(self.averages):
             differing = sorted({name for name, *_ in _facts(given) ^ _facts(self.averages)})
             raise ValueError(f"{me}: names, shapes or dtypes differ in {', '.join(differing)}")
-        self.decay, self.updates = decay, updates
-        for name, array in given.items():
-            self.averages[name][...] = array
+        with tg.uninterrupted():
+            self.decay, self.updates = decay, updates
+            for name, array in given.items():
+                self.averages[name][...] = array
 
     def _known(self, model: Module) -> dict[str, tg.Tensor]:
         tensors = model._state()

@@ -297,7 +297,15 @@ class Optimizer:
         """
         wrong = self._misfits(state)
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  " + "\n  ".join(wrong))
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  "
+                + "\n  ".join(map(tg.words.escaped, wrong))
+            )
+        with tg.uninterrupted():
+            self._take(state)
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """Replace options and state by those of a state that fits."""
         for group, new in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({key: value for key, value in new.items() if key != "params"})
         indices = self._indices()
@@ -337,10 +345,11 @@ class Optimizer:
                 self._check(new)
             except ValueError as error:
                 wrong.append(f"param_groups[{position}]: {error}")
-        wrong += [f"state[{i}]: no such parameter" for i in entries if i not in indices.values()]
+        known = set(indices.values())
+        wrong += [f"state[{i!r}]: no such parameter" for i in entries if i not in known]
+        planned = {id(group): new for group, new in zip(self.param_groups, options, strict=True)}
         for bucket in self._buckets:
-            position = next(i for i, group in enumerate(self.param_groups) if group is bucket.group)
-            slots = self._slots(options[position])
+            slots = self._slots(planned[id(bucket.group)])
             for param in bucket.params:
                 i = indices[id(param)]
                 if i in entries:
@@ -351,11 +360,14 @@ class Optimizer:
 def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots: Iterable[str]) -> list[str]:
     """A list of what does not fit in one parameter's state, in words."""
     if set(entry) != {*numbers, *slots}:
-        return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
+        return [f": {sorted(map(str, entry))}, expected {sorted([*numbers, *slots])}"]
     wrong = []
     for name in numbers:
         try:
-            count("state", name, entry[name], 0) if name == "t" else number("state", name, entry[name], 0)
+            if name != "t":
+                number("state", name, entry[name], 0)
+            elif count("state", name, entry[name], 0) >= 2**63:
+                raise ValueError(f"state: t must be below 2**63, got {entry[name]!r}")
         except ValueError as error:
             wrong.append(f"[{name!r}]: {error}")
     for name in slots:

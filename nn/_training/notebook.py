@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from html import escape
 
+import tensorgrad as tg
+
 from .history import History
 from .progress import Redrawn, facts_of
 
@@ -34,14 +36,14 @@ class Display(Redrawn):
 
     def _bundle(self, end: str) -> dict[str, str]:
         line = f"{end or f'epoch {self._done} of {self._epochs}'}, {time.monotonic() - self._began:.1f} s"
-        line = f"{self._note}; {line}" if self._note else line
-        text = ", ".join([line, *facts_of(self._history)])
+        line = tg.words.escaped(f"{self._note}; {line}" if self._note else line)
+        text = tg.words.escaped(", ".join([line, *facts_of(self._history)]))
         return {"text/html": self._html(line), "text/plain": text}
 
     def _html(self, line: str) -> str:
         share = self._done + (min(1.0, self._in_epoch / self._steps) if self._steps else 0.0)
         facts = "".join(
-            f"<td style='padding:0 1em'>{escape(name)}<br><b>{column[-1]:.4g}</b></td>"
+            f"<td style='padding:0 1em'>{escape(tg.words.escaped(name))}<br><b>{column[-1]:.4g}</b></td>"
             for name, column in self._history.items()
             if name != "seconds"
         )
@@ -80,5 +82,5 @@ def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: i
         )
         text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         lines.append(f'<polyline fill="none" stroke="{colour}"\nstroke-width="1.5" points="{text}"/>')
-    label = escape(", ".join(known), quote=True)
+    label = escape(tg.words.escaped(", ".join(known)), quote=True)
     return f'<svg width="{width}" height="{height}" role="img" aria-label="{label}">{"".join(lines)}</svg>'

@@ -15,6 +15,7 @@ from ..engine.mode import current
 from ..engine.record import Handle
 from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
+from ..words import escaped
 from .array import TracedArray, TracedNumber, value_of, variable_of
 from .variables import Variable
 
@@ -65,9 +66,9 @@ class Trace:
     # --- what the engine calls (mode.Tracer) ------------------------------------------------------------
 
     def enter(self, comment: str) -> None:
-        """Set what the next instructions belong to."""
+        """Set what the next instructions belong to. It is on one line: in a program's text, it is a comment."""
         scope = current().scope.path
-        self.comment = f"{scope}: {comment}" if scope else comment
+        self.comment = escaped(f"{scope}: {comment}" if scope else comment)
 
     def lift(self, source: Any) -> Any:
         """The traced array for a Tensor's data or an ndarray; scalars and traced arrays unchanged."""

@@ -11,6 +11,8 @@ import math
 import unicodedata
 from typing import Any
 
+from ..words import escaped
+
 __all__ = [
     "CHANGED",
     "CHIP",
@@ -129,19 +131,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Text that is valid in XML and DOT; control characters and lone surrogates become U+FFFD.
+    r"""Text that is valid in XML and DOT: control characters and lone surrogates become escapes.
 
-    >>> clean("a\x00b\nc")
-    'a�b\nc'
+    >>> print(clean("a\x00b\tc"))
+    a\x00b c
     """
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\t", " ").replace("\r", "\n")
-    return "".join("\ufffd" if c != "\n" and _unwritable(c) else c for c in text)
-
-
-def _unwritable(c: str) -> bool:
-    return unicodedata.category(c) in ("Cc", "Cs") or ord(c) & 0xFFFE == 0xFFFE
+    return text if text.isprintable() else escaped(text.replace("\t", " ").replace("\r", "\n"), lines=True)
 
 
 def short(text: str, limit: int = 36) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..words import escaped
 from .picture import Card, Line, Picture
 
 __all__ = ["tree_lines"]
@@ -69,7 +70,7 @@ def _line(card: Card, tagged: bool) -> str:
     change = {"added": "[added]", "removed": "[removed]"}.get(card.change, "")
     place = card.path and f"in {card.path}"
     parts = [named, card.operands, text, kind, gradient, place, card.born, change, f"#{card.id}" if tagged else ""]
-    return "  ".join(part for part in parts if part)
+    return escaped("  ".join(part for part in parts if part))
 
 
 def _closed(card: Card, tagged: bool) -> str:
@@ -81,9 +82,9 @@ def _closed(card: Card, tagged: bool) -> str:
     gradient = card.gradient.text if card.gradient else ""
     summary = f"{card.summary}: {gradients}" if gradients else card.summary
     parts = [named, text, gradient, summary, f"({card.count:,} operations)", card.born, change]
-    return "  ".join(part for part in [*parts, f"#{card.id}" if tagged else ""] if part)
+    return escaped("  ".join(part for part in [*parts, f"#{card.id}" if tagged else ""] if part))
 
 
 def _leaf(line: Line) -> str:
     gradient = "shared" if line.shared else line.gradient.text if line.gradient else ""
-    return "  ".join(part for part in (line.name, line.text, f"[{line.kind}]", gradient) if part)
+    return escaped("  ".join(part for part in (line.name, line.text, f"[{line.kind}]", gradient) if part))
