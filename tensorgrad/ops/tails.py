@@ -111,7 +111,7 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
         return _checked(w, plain, axes, keepdims, degree)
 
 
-@indivisible
+@indivisible(formula=lambda w, plain, axes, keepdims, degree: plain(w))
 def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
     result = plain(w)
     low = _least(result.dtype, degree)
@@ -142,7 +142,7 @@ def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
 
 
-@indivisible
+@indivisible(formula=lambda total, shifted, powers, axis: np.log(total))
 def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
     if least < _WON:
