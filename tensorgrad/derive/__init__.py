@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .results import Derivation as Derivation
+from .results import Report as Report
 
 
 def derive(
@@ -55,3 +56,39 @@ def derive(
     from .derivation import derived
 
     return derived(f, args, argnums, assume)
+
+
+def referee(
+    f: Callable[..., Any], by_hand: Callable[..., Any], *args: Any, argnums: int | Sequence[int] | None = None
+) -> Report:
+    """Judge a backward that was written by hand, and say what is wrong with it.
+
+    The gradients are compared with the engine's and with central differences, on the arguments and on random ones in
+    place of those that a gradient is wanted for. For each that is wrong, the referee looks for a slip that explains it in
+    every draw: a shape, a sign, a factor, a term through an intermediate, an axis, or an edit of the derived formula.
+
+    Args:
+        f: the forward, a function of arrays that returns one Tensor.
+        by_hand: a function of the same arguments, as arrays, and of the upstream gradient if it takes one argument more
+            (it has to if the result is not a scalar). It returns the gradients in the order of the arguments, or a dict
+            by name. Its local variables named ``dz`` are compared with the gradient of the forward's ``z``.
+        args: the arguments: arrays, Tensors and numbers. Axes of different lengths tell more.
+        argnums: the arguments that by_hand has gradients of, as for :func:`derive`.
+
+    Returns:
+        A :class:`~tensorgrad.derive.results.Report`: true if all is right; ``print`` and notebooks show a table.
+
+    Raises:
+        TypeError, ValueError: by_hand does not take these arguments, or returns another number of gradients.
+        GraphError, DTypeError: as for :func:`derive`.
+
+    >>> import numpy as np, tensorgrad as tg
+    >>> def f(x, w):
+    ...     return (x @ w).sum()
+    >>> report = tg.referee(f, lambda x, w: (np.ones((4, 3)) @ w.T, x.T @ np.ones((4, 3)) / 4), np.eye(4, 2), np.eye(2, 3))
+    >>> report.findings[1].verdict
+    'too small by the factor 4 = x.shape[0]: it is divided by it once too often'
+    """
+    from .refereeing import refereed
+
+    return refereed(f, by_hand, args, argnums)

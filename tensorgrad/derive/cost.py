@@ -31,6 +31,7 @@ def cost(node: Node) -> float:
 def needed(polys: Iterable[Poly]) -> list[Symbol]:
     """The symbols on which these formulas depend, each after those that its own definition needs."""
     order: dict[Symbol, None] = {}
+    entered: set[Symbol] = set()
     stack = [(s, False) for poly in polys for s in sorted(symbols_in(poly), key=lambda s: -s.number)]
     stack.sort(key=lambda item: -item[0].number)
     while stack:
@@ -40,8 +41,10 @@ def needed(polys: Iterable[Poly]) -> list[Symbol]:
         if done:
             order[symbol] = None
             continue
+        assert symbol not in entered, f"{symbol.text} is defined by itself"  # waiting below, so an ancestor
+        entered.add(symbol)
         stack.append((symbol, True))
-        inner = {s for poly in parts_of(symbol) for s in symbols_in(poly)}
+        inner = {s for poly in parts_of(symbol) for s in symbols_in(poly)} - order.keys()
         stack += [(s, False) for s in sorted(inner, key=lambda s: -s.number)]
     return list(order)
 

@@ -22,7 +22,7 @@ from ..engine.record import Handle
 from ..engine.walk import backward
 from ..errors import GraphError
 
-__all__ = ["Recorded", "Recording", "name_after", "record_run"]
+__all__ = ["Observer", "Recorded", "Recording", "Watched", "name_after", "names_of", "record_run"]
 
 
 def name_after(code: CodeType, lasti: int) -> str | None:
@@ -44,7 +44,7 @@ class Made:
     """The result of one operation: its variable, its node, and where it was called."""
 
     op: str
-    variable: Variable
+    variable: Any
     code: CodeType
     lasti: int
     inside: FrameType | None  # the outermost frame of the library
@@ -56,22 +56,21 @@ class Made:
         return name_after(self.code, self.lasti)
 
 
-class _Observer:
+class Observer:
     """Notes the results of operations; stands where the engine calls its debugger."""
 
     def __init__(self) -> None:
         self.made: list[Made] = []
+        self.latest: Made | None = None
 
     def computed(self, op: str, arrays: Any, out: Any) -> None:
         """Note a result."""
-        self.latest: Made | None = None
-        if not isinstance(out, TracedArray):
-            return
         frame: FrameType = sys._getframe(1)
         inside = None
         while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
             inside, frame = frame, frame.f_back
-        self.latest = Made(op, out.variable, frame.f_code, frame.f_lasti, inside)
+        variable = out.variable if isinstance(out, TracedArray) else None
+        self.latest = Made(op, variable, frame.f_code, frame.f_lasti, inside)
         self.made.append(self.latest)
 
     def recorded(self, node: Any) -> None:
@@ -118,10 +117,10 @@ class Recording(Trace):
         return super().call(function, args, kwargs, effect=effect, writes=writes, fixed=fixed)
 
 
-class _Watched(Switch):
+class Watched(Switch):
     """Trace the block, and note the results of its operations if there is an observer."""
 
-    def __init__(self, trace: Trace, observer: _Observer | None) -> None:
+    def __init__(self, trace: Trace | None, observer: Observer | None) -> None:
         super().__init__()
         self.trace, self.observer = trace, observer
 
@@ -156,9 +155,9 @@ def record_run(run: Callable[[], Any], leaves: list[Any], what: str) -> Recorded
 
     Raises GraphError if the result has no history, or the function looks at values.
     """
-    trace, observer = Recording(), _Observer()
+    trace, observer = Recording(), Observer()
     try:
-        with _Watched(trace, observer):
+        with Watched(trace, observer):
             out: Any = run()
     except GraphError as error:
         if "tensorgrad.compile is tracing" in str(error):
@@ -174,13 +173,13 @@ def record_run(run: Callable[[], Any], leaves: list[Any], what: str) -> Recorded
             f"the result does not depend on any argument that has a gradient, so there is nothing to {what}"
         )
     made = {m.node: m for m in observer.made if m.node is not None}
-    result = Recorded(trace, len(trace.instructions), observer.made, _names(observer.made), out._data.variable, None)
+    result = Recorded(trace, len(trace.instructions), observer.made, names_of([m for m in observer.made if m.variable is not None]), out._data.variable, None)
     seed: Any = np.ones(out.shape)
     if out.shape:
         seed = trace.traced(seed, "argument")
         result.seed = seed.variable
     nodes = [node for node in ancestors([out.node]) if node in made or (isinstance(node, Leaf) and node.requires_grad)]
-    with _Watched(trace, None):
+    with Watched(trace, None):
         found = backward(out.node, seed if out.shape else trace.lift(seed), ARRAYS, targets=nodes)
     for node, m in made.items():
         if node in found:
@@ -198,12 +197,16 @@ def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", "the function")
 
 
-def _names(made: list[Made]) -> dict[Variable, str]:
-    """The user's names; of the operations that one call of the library is composed of, the last has the name."""
-    names = {}
+def names_of(made: list[Made]) -> dict[Any, str]:
+    """The user's names, by variable, or by node where nothing is traced.
+
+    Of the operations that one call of the library is composed of, the last has the name.
+    """
+    names: dict[Any, str] = {}
     for m, after in zip(made, [*made[1:], None], strict=True):
         composed = after is not None and m.inside is not None and after.inside is m.inside
         name = None if composed else m.name
-        if name is not None and m.variable not in names:
-            names[m.variable] = name
+        key = m.node if m.variable is None else m.variable
+        if name is not None and key is not None and key not in names:
+            names[key] = name
     return names

@@ -150,13 +150,18 @@ class _Search:
             text = guess(value.poly)
             self.book.let(value, tuple(1 if a is None else a[1] for a in value.axes), text, role)
             self.book.by_definition[chosen][0].kept = True
-            polys = [self.book.recognised(p) for p in polys]
+            polys = [self.recognised(p, goal) for p, goal in zip(polys, self.goals, strict=True)]
             for s in forward:
                 assert isinstance(s.definition, Poly)
                 shorter = self.book.replaced(s.definition)
                 if s not in needed([shorter]):
                     s.definition = shorter
         return polys
+
+    def recognised(self, poly: Poly, goal: Goal) -> Poly:
+        """The formula in terms of the symbols there are, but not of the one that it defines."""
+        shorter = self.book.recognised(poly)
+        return poly if goal.symbol is not None and goal.symbol in needed([shorter]) else shorter
 
     # --- candidates -------------------------------------------------------------------------------------
 
