@@ -116,8 +116,8 @@ def kept_call(instruction: Instruction, value_of: Callable[[Any], Value], *, wri
     if function is SCATTER:
         values, index, shape = args
         put = text.write(values)
-        place = text.index(index)
-        line = f"{{name}}[{place}] = {put}" if basic(index) else f"np.add.at({{name}}, ({place},), {put})"
+        place = text.index(index) if basic(index) else text.write(index)
+        line = f"{{name}}[{place}] = {put}" if basic(index) else f"np.add.at({{name}}, {place}, {put})"
         return Code(f"{{name}} = np.zeros({shape!r})\n{line}", tuple(text.values))
     if function is np.ndarray.astype:
         return Code(f"{text.owner(args[0])}.astype({text.write(args[1])})", tuple(text.values))

@@ -27,6 +27,7 @@ class Evidence:
         paths: by the name of an intermediate, for each draw the part of the gradient that comes through it.
         lengths: sizes that a person may divide by, with their meaning.
         indices: integer arrays among the arguments.
+        upstream: the upstream gradients.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Evidence:
     paths: dict[str, list[Any]] = field(default_factory=dict)
     lengths: dict[int, str] = field(default_factory=dict)
     indices: dict[str, Any] = field(default_factory=dict)
-    local: bool = False
+    upstream: list[Any] = field(default_factory=list)
 
 
 def agree(got: Any, right: Any, tolerance: float = SAME) -> bool:
@@ -117,7 +118,7 @@ def factor_words(c: float, lengths: Mapping[int, str]) -> str:
 
 def verdict(evidence: Evidence) -> str | None:
     """What is wrong with a gradient, as far as its numbers tell without a formula."""
-    for test in (_nothing, _shape, _scaled, _arranged, _indexed, _paths, _contributions):
+    for test in (_nothing, _shape, _scaled, _arranged, _indexed, _paths, _contributions, _corner):
         found = test(evidence)
         if found is not None:
             return found
@@ -246,14 +247,6 @@ def _contributions(e: Evidence) -> str | None:
             if abs(c + 2) < 1e-6:
                 return f"what comes from {which} has the wrong sign"
             return f"what comes from {which} is {factor_words(1 + c, e.lengths)}"
-    if count <= 10:
-        for size in range(1, count - 1):
-            for chosen in itertools.combinations(range(count), size):
-                if all_agree(e.got, [sum(c[k] for k in chosen) for c in e.edges]):
-                    return (
-                        f"of the {count} uses of the value only {', '.join(str(k + 1) for k in chosen)} "
-                        f"{'is' if size == 1 else 'are'} counted"
-                    )
     for order in (range(count), range(count - 1, -1, -1)):
         kept = []
         for parts in e.edges:
@@ -263,6 +256,14 @@ def _contributions(e: Evidence) -> str | None:
             kept.append(result)
         if all_agree(e.got, kept):
             return "where several uses of the value overlap, one overwrites the others: add with +="
+    if count <= 10:
+        for size in range(1, count - 1):
+            for chosen in itertools.combinations(range(count), size):
+                if all_agree(e.got, [sum(c[k] for k in chosen) for c in e.edges]):
+                    return (
+                        f"of the {count} uses of the value only {', '.join(str(k + 1) for k in chosen)} "
+                        f"{'is' if size == 1 else 'are'} counted"
+                    )
     return None
 
 
@@ -288,6 +289,40 @@ def _paths(e: Evidence) -> str | None:
     return f"the term through {name}: {factor_words(1 + c, e.lengths)}"
 
 
+def _corner(e: Evidence) -> str | None:
+    """One element of the upstream gradient where a block of it has to be summed."""
+    if not e.upstream or e.upstream[0].ndim != e.got[0].ndim or e.upstream[0].size <= e.got[0].size:
+        return None
+    steps = [m // n if n and m % n == 0 else 0 for m, n in zip(e.upstream[0].shape, e.got[0].shape, strict=True)]
+    if not all(steps) or max(steps) > 8:
+        return None
+    for corner in itertools.product(*(range(s) for s in steps)):
+        at = tuple(slice(c, None, s) for c, s in zip(corner, steps, strict=True))
+        if fitted_factor(e.got, [u[at] for u in e.upstream]) is not None:
+            return f"it takes one element of each block of {' x '.join(map(str, steps))}, where the block has to be summed"
+    return None
+
+
+def separable(e: Evidence) -> str | None:
+    """A factor that varies along axes: a weight that is taken along the wrong one."""
+    if e.got[0].shape != e.right[0].shape or e.right[0].ndim != 2:
+        return None
+    ratios = []
+    for g, r in zip(e.got, e.right, strict=True):
+        if np.any(r == 0):
+            return None
+        ratios.append(g / r)
+    if any(np.any(q == 0) for q in ratios):
+        return None
+    for q in ratios:
+        if not np.allclose(q * q[0, 0], q[:, :1] * q[:1, :], rtol=1e-6):
+            return None
+    along = [k for k in range(2) if any(not np.allclose(q, q.take([0], axis=k), rtol=1e-6) for q in ratios)]
+    if len(along) == 1:
+        return f"it has a wrong factor, or lacks one, that varies along axis {along[0]} only"
+    return "it has a weight that varies along axis 1 where one along axis 0 belongs, or the other way round"
+
+
 def sizes(arrays: Mapping[str, Any], shape: tuple[int, ...]) -> dict[int, str]:
     """Lengths of axes and their products, with what they are."""
     found: dict[int, str] = {}
@@ -304,27 +339,43 @@ def sizes(arrays: Mapping[str, Any], shape: tuple[int, ...]) -> dict[int, str]:
     return found
 
 
+_RANKS = ("missing", "twice", "sign", "outside", "not taken", "divide", "is transposed", "exponent", "stands where")
+
+
+def _rank(text: str) -> int:
+    """How likely a slip is: what is forgotten first, what is confused last."""
+    return next((i for i, word in enumerate(_RANKS) if word in text), len(_RANKS) - 1) * 2 + text.startswith("in ")
+
+
 def explained(
     evidence: Evidence, candidates: Iterator[tuple[str, Callable[[int], Any]]], budget: int
 ) -> tuple[str, bool] | None:
-    """The first slip that gives what was written by hand, in every draw; False: only up to a factor that is named."""
+    """The likeliest slip that gives what was written by hand, in every draw.
+
+    False beside it: not as it is, but with a factor for one term, which is named.
+    """
     scaled: str | None = None
+    best: str | None = None
     for text, value in itertools.islice(candidates, budget):
+        if best is not None and _rank(text) >= _rank(best):
+            continue
         try:
-            with np.errstate(all="ignore"):
-                first = np.asarray(value(0), dtype=np.float64)
-        except Exception:  # an edit may be nonsense
+            first = np.asarray(value(0), dtype=np.float64)
+        except Exception:  # an edit may make no sense
             continue
         if first.shape != evidence.got[0].shape:
             continue
         if agree(evidence.got[0], first):
-            rest = [np.asarray(value(k)) for k in range(1, len(evidence.got))]
-            if all_agree(evidence.got[1:], rest):
-                return text, True
-        elif text.startswith("the term") and text.endswith("is missing") and scaled is None:
+            if all_agree(evidence.got[1:], [np.asarray(value(k)) for k in range(1, len(evidence.got))]):
+                best = text
+                if _rank(text) == 0:
+                    break
+        elif best is None and scaled is None and text.startswith("the term") and text.endswith("is missing"):
             values = [first, *(np.asarray(value(k)) for k in range(1, len(evidence.got)))]
             parts = [r - v for r, v in zip(evidence.right, values, strict=True)]
             c = fitted_factor([g - v for g, v in zip(evidence.got, values, strict=True)], parts)
             if c is not None:
                 scaled = f"{text.removesuffix(' is missing')}: {factor_words(c, evidence.lengths)}"
+    if best is not None:
+        return best, True
     return None if scaled is None else (scaled, False)

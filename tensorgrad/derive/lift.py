@@ -333,7 +333,8 @@ class _Lifter:
             return value
         known = is_reference(value.poly)
         if known is not None and known.role == "backward" and not known.given:
-            if symbol.given and value.poly == reference(known, value.axes).poly:
+            whole = len(known.axes) == len(value.axes) and value.poly == reference(known, value.axes).poly
+            if symbol.given and whole:
                 self.book.rename(known, f"d{symbol.text}")
                 known.given = True
         elif symbol.given or value.key not in self.names_of_cotangents:

@@ -32,6 +32,11 @@ class Line:
     symbol: Symbol | None
 
 
+def is_whole(symbol: Symbol, value: Value) -> bool:
+    """Whether a value is a symbol with its own axes."""
+    return len(symbol.axes) == len(value.axes) and value.poly == reference(symbol, value.axes).poly
+
+
 class Program:
     """A backward as Python source.
 
@@ -118,7 +123,7 @@ class Program:
         owned: dict[Symbol, int] = {}
         for k, (text, value, shape) in enumerate(self.outputs):
             symbol = is_reference(value.poly)
-            same = symbol is not None and value.poly == reference(symbol, value.axes).poly
+            same = symbol is not None and is_whole(symbol, value)
             free = symbol in named and symbol not in owned
             if symbol is None or not same or not free or symbol.shape != shape:
                 continue

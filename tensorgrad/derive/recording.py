@@ -49,6 +49,7 @@ class Made:
     lasti: int
     inside: FrameType | None  # the outermost frame of the library
     node: Any = None
+    value: Any = None  # where nothing is traced
 
     @property
     def name(self) -> str | None:
@@ -71,6 +72,8 @@ class Observer:
             inside, frame = frame, frame.f_back
         variable = out.variable if isinstance(out, TracedArray) else None
         self.latest = Made(op, variable, frame.f_code, frame.f_lasti, inside)
+        if variable is None:
+            self.latest.value = out
         self.made.append(self.latest)
 
     def recorded(self, node: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..engine.walk import backward, unbroadcast
 from ..errors import GraphError
 from .derivation import Problem, programmed, solved
 from .edits import edits
-from .judging import RIGHT, Evidence, all_agree, explained, sizes, verdict
+from .judging import RIGHT, Evidence, all_agree, explained, separable, sizes, verdict
 from .program import Line, Program
 from .recording import Observer, Watched, names_of
 from .results import Finding, Report
@@ -41,12 +42,14 @@ class _Draw:
 
     values: list[Any]
     upstream: Any
+    forward: dict[str, Any]
     right: list[Any]
     cotangents: dict[str, Any]
     edges: list[list[Any]]
     paths: dict[str, list[Any]]
     got: list[Any]
     locals: dict[str, Any]
+    hand_locals: dict[str, Any]
 
 
 def refereed(f: Callable[..., Any], by_hand: Callable[..., Any], args: Sequence[Any], argnums: Any) -> Report:
@@ -83,12 +86,12 @@ class _Judge:
 
     def draw(self, values: list[Any], upstream: Any) -> _Draw:
         """What the engine and the hand find for one set of arguments."""
-        right, cotangents, edges, paths = self.measured(values, upstream)
-        got, names = self.hand(values, upstream)
-        return _Draw(values, upstream, right, cotangents, edges, paths, got, names)
+        forward, right, cotangents, edges, paths = self.measured(values, upstream)
+        got, names, factor = self.hand(values, upstream)
+        return _Draw(values, upstream, forward, right, cotangents, edges, paths, got, {n: v * factor for n, v in names.items()}, names)
 
-    def measured(self, values: list[Any], upstream: Any) -> tuple[list[Any], dict[str, Any], Any, Any]:
-        """The engine's gradients, those of intermediates, each use of an argument, and each path."""
+    def measured(self, values: list[Any], upstream: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any], Any, Any]:
+        """The forward's named values, the engine's gradients, those of intermediates, each use of an argument, and each path."""
         leaves = self.problem.leaves(values)
         observer = Observer()
         with Watched(None, observer):
@@ -114,10 +117,12 @@ class _Judge:
                 part = right[k] - without.get(leaf.node, np.zeros(leaf.shape))
                 if np.any(part):
                     paths[k][text] = part
-        return right, cotangents, edges, paths
+        values_of = {m.node: m.value for m in observer.made if m.node is not None}
+        forward = {text: values_of[node] for node, text in sorted(names.items(), key=lambda item: item[0].birth)}
+        return forward, right, cotangents, edges, paths
 
-    def hand(self, values: list[Any], upstream: Any) -> tuple[list[Any], dict[str, Any]]:
-        """What was written by hand returns, and its local variables."""
+    def hand(self, values: list[Any], upstream: Any) -> tuple[list[Any], dict[str, Any], float]:
+        """What was written by hand returns, its local variables, and the factor for its upstream gradient."""
         given = [v.copy() if isinstance(v, np.ndarray) else v for v in values]
         if _takes(self.by_hand, len(values)):
             given.append(np.array(upstream, dtype=np.float64) if self.shape else float(upstream))
@@ -149,7 +154,7 @@ class _Judge:
             if array.dtype.kind not in "fiub":
                 raise TypeError(f"referee: by_hand returned {type(part).__name__} for {self.problem.names[k]}")
             arrays.append(array if array.dtype.kind == "b" else array * factor)
-        return arrays, {n: v * factor for n, v in names.items()}
+        return arrays, names, factor
 
     # --- findings ---------------------------------------------------------------------------------------
 
@@ -170,6 +175,7 @@ class _Judge:
             {n: [d.paths[k][n] for d in self.draws] for n in self.draws[0].paths[k] if all(n in d.paths[k] for d in self.draws)},
             sizes(dict(zip(self.problem.names, self.problem.values, strict=True)), self.shape),
             {n: v for n, v in zip(self.problem.names, self.problem.values, strict=True) if _is_index(v)},
+            [d.upstream for d in self.draws],
         )
         message = self.named(k, name, evidence)
         return Finding(name, right[0].shape, False, deviation, differences, message or "", _worst(got[0], right[0]))
@@ -179,7 +185,7 @@ class _Judge:
         upstream = self.ignored_upstream(k)
         if upstream:
             return upstream
-        found = verdict(evidence)
+        found = self.broadcast() or verdict(evidence)
         formulas = self.formulas()
         program = formulas[0] if formulas else None
         if found is not None:
@@ -196,14 +202,39 @@ class _Judge:
         sibling = self.sibling(k, evidence)
         if sibling is not None:
             return sibling
+        weighted = separable(evidence)
+        if weighted is not None:
+            return weighted
         local = self.local(evidence)
         if local is not None:
             return local
-        return self.twice_edited(program, name, evidence) if program is not None and same else None
+        twice = self.twice_edited(program, name, evidence) if program is not None and same else None
+        return twice or self.other_forward()
+
+    def broadcast(self) -> str | None:
+        """An intermediate of by_hand that has more elements than the forward's."""
+        draw = self.draws[0]
+        for text, value in draw.forward.items():
+            local = draw.hand_locals.get(text)
+            if local is not None and local.size > value.size > 1:
+                return (
+                    f"{text} has shape {local.shape} in by_hand, and {value.shape} in the forward: arrays of shapes (n,) and "
+                    f"(n, 1) broadcast to (n, n)"
+                )
+        return None
+
+    def other_forward(self) -> str | None:
+        """The first intermediate of by_hand that is not the forward's."""
+        draw = self.draws[0]
+        for text, value in draw.forward.items():
+            local = draw.hand_locals.get(text)
+            if local is not None and local.shape == value.shape and not all_agree([local], [value]):
+                return f"forward and backward disagree: {text} in by_hand is not the forward's"
+        return None
 
     def ignored_upstream(self, k: int) -> str | None:
         """Whether the hand's gradient is that for an upstream gradient of ones."""
-        ones = [self.measured(d.values, np.ones(self.shape))[0][k] for d in self.draws[:2]]
+        ones = [self.measured(d.values, np.ones(self.shape))[1][k] for d in self.draws[:2]]
         if all_agree([d.got[k] for d in self.draws[:2]], ones) and not all_agree(ones, [d.right[k] for d in self.draws[:2]]):
             return "the upstream gradient is ignored: it is that for ones"
         return None
@@ -329,7 +360,9 @@ class _Judge:
             assert line is not None
             assert line.node is not None
             for first, once in edits(_expanded(line.node, program), line.axes):
-                for second, twice in edits(once, line.axes):
+                for second, twice in edits(once, line.axes) if _likely(first) else ():
+                    if not _likely(second):
+                        continue
                     code = _coded(program, line, twice)
                     if code is not None:
                         yield f"{first}, and {second}", _evaluated(spaces, code, [], line.text)
@@ -478,21 +511,36 @@ def _coded(program: Program, line: Line, node: Tree) -> str | None:
     return f"{line.text} = np.broadcast_to({expr.text}, {line.shape})"
 
 
+def _likely(slip: str) -> bool:
+    """Whether a slip is plain enough to be looked for together with another."""
+    return slip.startswith(("the term", "the sign")) or "is divided by" in slip or "where it should be a" in slip
+
+
 def _kept_slips(line: Line) -> Iterator[tuple[str, str]]:
-    """Slips in a call that is kept as it is."""
-    if "np.add.at(" in line.code:
-        *before, last = line.code.split("\n")
-        inside = last.removeprefix("np.add.at(").removesuffix(")")
-        name, _, rest = inside.partition(", ")
-        depth, cut = 0, 0
-        for i, c in enumerate(rest):
-            depth += (c in "([") - (c in ")]")
-            if c == "," and depth == 0:
-                cut = i
-                break
-        index, put = rest[:cut], rest[cut + 2 :]
+    """Slips in the text of a line: an index that occurs twice, and arrays reshaped where they have to be turned."""
+    match = re.fullmatch(r"(.*\n)?np\.add\.at\((\w+), (.*)\)", line.code, re.DOTALL)
+    if match:
+        before, name, rest = match.groups()
+        index, put = _parted(rest)
         text = "an index that occurs twice is only counted once: += keeps one of them; write np.add.at"
-        yield text, "\n".join([*before, f"{name}[{index}] += {put}"])
+        yield text, f"{before or ''}{name}[{index}] += {put}"
+    for turned in re.finditer(r"(\w+)(\.T\b|\.swapaxes\([^)]*\)|\.transpose\([^)]*\))", line.code):
+        name, how = turned.groups()
+        for text, new in (
+            (f"{name} is reshaped where its axes have to be exchanged", f"{name}.reshape({name}{how}.shape)"),
+            (f"{name} is not transposed", name),
+        ):
+            yield text, line.code[: turned.start()] + new + line.code[turned.end() :]
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Two arguments of a call, parted at the first comma outside brackets."""
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c in "([") - (c in ")]")
+        if c == "," and depth == 0:
+            return text[:i], text[i + 2 :]
+    return text, ""
 
 
 def _evaluated(
@@ -503,7 +551,8 @@ def _evaluated(
 
     def value(k: int) -> Any:
         space = dict(spaces[k])
-        exec(text, space)
+        with np.errstate(all="ignore"):
+            exec(text, space)
         return space[target]
 
     return value
