@@ -276,7 +276,20 @@ def _check_total(total: Any, *, op: str) -> None:
 # --- selection ------------------------------------------------------------------------------------------
 
 
-@tg.indivisible
+def _is_label(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
+    hot = labels[(..., None, *(slice(None),) * after)] == np.arange(classes)[(..., *(None,) * after)]
+    return hot if ignored is None else hot & (labels != ignored)[(..., None, *(slice(None),) * after)]
+
+
+def _one_hot_axis(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> int | None:
+    """The axis along which exactly one class is the label of each sample."""
+    return labels.ndim - after if ignored is None else None
+
+
+_is_label.one_hot_axis = _one_hot_axis  # type: ignore[attr-defined]
+
+
+@tg.indivisible(formula=_is_label)
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Return where the class is the label, along a new axis followed by ``after`` axes."""
     numbers = np.arange(classes, like=labels)

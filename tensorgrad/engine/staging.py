@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ..errors import Unbatchable
 from .mode import current
@@ -105,10 +105,19 @@ def _with(protocol: str, arguments: Any) -> Any:
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
-def indivisible(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def indivisible(function: Callable[P, R], *, formula: Callable[..., Any] | None = None) -> Callable[P, R]: ...
+@overload
+def indivisible(*, formula: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = None) -> Any:
     """Mark a function of arrays that looks at their values: a compiler calls it as a whole, in every run.
 
     For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position.
+
+    Args:
+        function: the function.
+        formula: what it computes, without looking at values and without care for rounding or for mistakes in the
+            arguments: :func:`tensorgrad.derive` reads that instead. It gets the same arguments.
 
     >>> import numpy as np
     >>> @indivisible
@@ -119,9 +128,13 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
     >>> check_positive(np.ones(2)).tolist()
     [1.0, 1.0]
     """
+    if function is None:
+        return partial(indivisible, formula=formula)
+    if formula is not None:
+        function.__formula__ = formula
 
     @wraps(function)
-    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+    def whole(*args: Any, **kwargs: Any) -> Any:
         if current().tracer is not None:
             traced = _with("__traced_call__", args)
             if traced is not None:
