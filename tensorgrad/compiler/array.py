@@ -103,7 +103,7 @@ class TracedNumber:
 
 
 # NumPy functions whose result has a shape that depends on values.
-_BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
+_BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros}
 # The ufunc methods that NumPy's own wrappers call, for the same result with less overhead.
 _SHORT = {
     np.sum: np.add.reduce,
@@ -184,7 +184,9 @@ class TracedArray(DuckArray):
             return None
         if function in _SHORT and len(args) == 1 and kwargs.keys() <= {"axis", "keepdims"}:
             return self.trace.call(_SHORT[function], args, {"axis": None, **kwargs})
-        return self.trace.call(function, args, kwargs, fixed=function in _BY_VALUE)
+        return self.trace.call(
+            function, args, kwargs, fixed=function in _BY_VALUE or (function is np.where and len(args) == 1)
+        )
 
     def __traced_call__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.trace.call(function, args, kwargs, effect=True, fixed=True)

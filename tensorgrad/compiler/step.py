@@ -20,6 +20,8 @@ from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
+from .passes import optimise
+from .printed import NumpyCode
 from .program import Program
 from .trace import LeafGradient, Trace, memory
 from .variables import Variable
@@ -99,7 +101,14 @@ class CompiledStep:
         """The program of the last call as Python source. Raises GraphError before the first call."""
         if self._latest is None:
             raise GraphError("there is no program yet: a step is traced when it is first called")
-        return self._latest.program.source
+        return self._latest.code.source
+
+    @property
+    def program(self) -> Program:
+        """The typed program of the last call; ``print`` shows it. Raises GraphError before the first call."""
+        if self._latest is None:
+            raise GraphError("there is no program yet: a step is traced when it is first called")
+        return self._latest.program
 
     @property
     def traces(self) -> int:
@@ -175,6 +184,7 @@ class _Replay:
 
     def __init__(self, trace: Trace, program: Program, result: Callable[[tuple[Any, ...]], Any]) -> None:
         self.program = program
+        self.code = NumpyCode(program)
         self.result = result
         self.watched = trace.watched
         self.leaves = [(v.source, *_facts(v.source)) for v in program.captured if isinstance(v.source, Handle)]
@@ -193,14 +203,14 @@ class _Replay:
         for known, before in zip(self.gradients, self.before, strict=True):
             if known.needed and _layout(getattr(known.owner, "_grad", None)) != before:
                 return False
-        return self.program.current()
+        return self.code.current()
 
     def __call__(self, leaves: list[Any]) -> Any:
         leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
         with uninterrupted():  # after Ctrl-C, the state is that before this run, or that after it
             try:
                 with np.errstate(all="ignore"):
-                    values = self.program.run(*leaves)
+                    values = self.code.run(*leaves)
             finally:
                 self.log()
             for known, place in zip(self.gradients, self.places, strict=True):
@@ -210,7 +220,7 @@ class _Replay:
 
     def log(self) -> None:
         """Log what was written to, for graphs that were recorded before."""
-        for array in self.program.written:
+        for array in self.code.written:
             written(array, "a compiled step")
 
 
@@ -310,6 +320,7 @@ def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         first = tuple(variable.value for variable in outputs)
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
+        optimise(program)
         run = _Replay(trace, program, lambda values: mapped(lambda leaf: leaf(values), plan))
         run.log()
         return run, run.result(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,27 +16,9 @@ from ..engine.record import Handle
 from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber, value_of, variable_of
-from .variables import Variable
+from .variables import Instruction, Variable
 
-__all__ = ["Instruction", "LeafGradient", "Trace", "memory"]
-
-
-@dataclass(eq=False)
-class Instruction:
-    """``result = function(*args, **kwargs)``, with variables in place of arrays."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    results: tuple[Variable, ...]
-    comment: str
-    writes: Variable | None = None  # what is written to in place
-    effect: bool = False  # runs even if the result is not used
-    fixed: bool = False  # the result must have the shape and dtype it had while tracing
-    reads: list[Variable] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.reads += [leaf for leaf in leaves((self.args, self.kwargs)) if type(leaf) is Variable]
+__all__ = ["LeafGradient", "Trace", "memory"]
 
 
 @dataclass(eq=False)
