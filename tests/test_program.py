@@ -18,11 +18,6 @@ from .programs import RandomStep, same
 PASSES = [passes.remove_dead, passes.fold_constants, passes.merge_common, passes.clean_up]
 
 
-@pytest.fixture
-def unoptimised(monkeypatch):
-    monkeypatch.setattr("tensorgrad.compiler.step.optimise", lambda program: None)
-
-
 def compiled_once(step: Any, *arguments: Any) -> Any:
     compiled = tg.compile(step)
     compiled(*arguments)
@@ -73,7 +68,7 @@ def test_random_steps(seed, monkeypatch):
             plan_is_legal(program)
         seen.append((program, expected))
 
-    monkeypatch.setattr("tensorgrad.compiler.step.optimise", stepwise)
+    monkeypatch.setattr("tensorgrad.compiler.building.optimise", stepwise)
     arguments = step.arguments()
     eager = step(*[a.copy() for a in arguments])
     kept = [np.array(a) for a in eager]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -169,16 +168,7 @@ def _stepper(model: Model, compiled: bool) -> Callable[..., tuple[Any, Any]]:
         optimizer.step(closure)
         return kept[0], kept[1]
 
-    if not compiled:
-        return step
-    quick = tg.compile(step)
-
-    def attempt(*given: Any) -> tuple[Any, Any]:
-        with suppress(tg.NonFiniteError):
-            return quick(*given)
-        return step(*given)  # succeeds if it can, or names the parameter
-
-    return attempt
+    return tg.compile(step) if compiled else step
 
 
 def _step_schedule(schedule: Any, row: dict[str, float]) -> None:

@@ -182,7 +182,7 @@ class Model(Module):
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
-                bits: :func:`tensorgrad.compile`. The network's own code must not branch on values.
+                bits: :func:`tensorgrad.compile`. A network whose own code branches on values runs uncompiled.
 
         Returns:
             The model's history.

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..engine.duck import FACTS, WRITING, DuckArray
 from ..engine.record import Handle
+from ..engine.staging import draws
 from ..engine.trees import leaves
 from ..errors import GraphError
 from .variables import Recorder, Variable
@@ -189,7 +190,9 @@ class TracedArray(DuckArray):
         )
 
     def __traced_call__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.trace.call(function, args, kwargs, effect=True, fixed=True)
+        return self.trace.call(
+            function, args, kwargs, effect=True, fixed=True, comes_from_outside=draws((args, kwargs))
+        )
 
     def __pow__(self, other: Any) -> Any:
         # The operator of ndarray has shortcuts for some exponents, which can differ in the last bit.

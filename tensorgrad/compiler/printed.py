@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import Handle
-from ..errors import GraphError
+from ..errors import NeedsEager
 from .passes import Plan
 from .program import Program
 from .variables import Instruction, Variable
@@ -40,6 +40,7 @@ class NumpyCode:
         self._targets = program.written
         self.constants: dict[str, Any] = {}
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
+        self.hosted: list[Any] = []  # what host functions have returned in this run
         self._constant_names: dict[int, str] = {}
         self._taken = {"np", "operator", "step", "float", "slice"}
         self._name_variables()
@@ -48,23 +49,23 @@ class NumpyCode:
         self._place = {variable: names[number] for variable, number in plan.places.items()}
         self.source = self._write()
         self._namespace: dict[str, Any] = {}
-        self._bound: list[Any] = []
+        self.bound: list[Any] = []
         self.bind()
 
     # --- running ----------------------------------------------------------------------------------------
 
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured, and make its views."""
-        self._bound = [array_of(variable.source) for variable in self.captured]
+        self.bound = [array_of(variable.source) for variable in self.captured]
         self.written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
-        names = {variable.name: array for variable, array in zip(self.captured, self._bound, strict=True)}
+        names = {variable.name: array for variable, array in zip(self.captured, self.bound, strict=True)}
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
         self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
 
     def current(self) -> bool:
         """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
-        for variable, array in zip(self.captured, self._bound, strict=True):
+        for variable, array in zip(self.captured, self.bound, strict=True):
             now = array_of(variable.source)
             if now is array:
                 continue
@@ -146,7 +147,8 @@ class NumpyCode:
             parts += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
             if place is not None:
                 parts.append(f"out={place}")
-            expression = f"{self._function(function)}({', '.join(parts)})"
+            name = self._function(_noting(function, self.hosted) if instruction.comes_from_outside else function)
+            expression = f"{name}({', '.join(parts)})"
         if not instruction.results:
             return expression
         if instruction.fixed:
@@ -213,12 +215,21 @@ def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
     """The result, if it has the shape and dtype it had while tracing: the rest of the program relies on them."""
     for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
         if fact is not None and (np.shape(part), part.dtype.str) != fact:
-            raise GraphError(
-                f"a compiled step got an array of shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} "
-                f"and {np.dtype(fact[1])} when it was traced; a shape must not depend on values: write tg.where "
-                f"instead of x[mask], or call the step's .function"
+            raise NeedsEager(
+                f"an array had shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} and "
+                f"{np.dtype(fact[1])} when the step was traced; write tg.where instead of x[mask]"
             )
     return result
+
+
+def _noting(function: Callable[..., Any], hosted: list[Any]) -> Callable[..., Any]:
+    """The function, which also notes its results."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        hosted.append(function(*args, **kwargs))
+        return hosted[-1]
+
+    return call
 
 
 def array_of(source: Any) -> Any:

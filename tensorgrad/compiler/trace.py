@@ -38,7 +38,8 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
-        self.before: dict[Variable, Any] = {}  # captured arrays that the step writes to, as they were
+        self.before: dict[Variable, Any] = {}  # captured arrays and arguments that the step writes to, as they were
+        self.hosted: list[Any] = []  # what host functions returned
         self.gradients: dict[int, LeafGradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
         self.comment = ""
@@ -75,7 +76,7 @@ class Trace:
 
     def host(self, function: Callable[[], Any]) -> Any:
         """Call an outside function, now and in every run."""
-        return self.call(function, (), {}, effect=True, fixed=True)
+        return self.call(function, (), {}, effect=True, fixed=True, comes_from_outside=True)
 
     def watch(self, owner: object, attribute: str) -> None:
         """Make an attribute's value a condition of this trace."""
@@ -107,12 +108,16 @@ class Trace:
         known = _Known(self.variables, kept)
         own = set()
         for variable, value in self.before.items():
-            if not known.referred_to(variable.value):
+            if variable.kind == "captured" and not known.referred_to(variable.value):
                 own |= memory(variable.value)
                 begin = Instruction(np.copyto, (variable, value), {}, (), "what the step made", writes=variable)
                 self.instructions.insert(0, begin)
-        self.before.clear()
         return own
+
+    def undo(self) -> None:
+        """Put back what the run has written."""
+        for variable, value in self.before.items():
+            np.copyto(variable.value, value)
 
     # --- recording --------------------------------------------------------------------------------------
 
@@ -139,11 +144,13 @@ class Trace:
         effect: bool = False,
         writes: TracedArray | None = None,
         fixed: bool = False,
+        comes_from_outside: bool = False,
     ) -> Any:
         """Run a function on the values of traced arguments, record the call, and trace the result.
 
         ``effect``: the call runs even if its result is not used. ``writes``: what is written to in place. ``fixed``:
-        the shape of the result may depend on values, and must be checked in every run.
+        the shape of the result may depend on values, and must be checked in every run. ``comes_from_outside``: another
+        call would give something else.
         """
         if not self.active:
             raise GraphError(
@@ -153,9 +160,11 @@ class Trace:
         args, kwargs = mapped(self._checked, (args, kwargs))
         if writes is not None:
             owner = writes.variable.owner
-            if owner.kind == "captured" and owner not in self.before:
+            if owner.kind in ("captured", "argument") and owner not in self.before:
                 self.before[owner] = np.copy(owner.value, order="K")
         result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
+        if comes_from_outside:
+            self.hosted.append(result)
         inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
         if writes is not None:
             outs: tuple[Any, ...] = ()
@@ -183,6 +192,7 @@ class Trace:
                 None if writes is None else writes.variable,
                 effect,
                 fixed,
+                comes_from_outside,
             )
         )
         if writes is not None:

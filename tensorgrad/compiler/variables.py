@@ -69,6 +69,7 @@ class Instruction:
     writes: Variable | None = None  # what is written to in place
     effect: bool = False  # runs even if the result is not used
     fixed: bool = False  # the result must have the shape and dtype it had while tracing
+    comes_from_outside: bool = False  # another call would give something else
     reads: list[Variable] = field(init=False)
     versions: dict[Region, int] = field(init=False)  # of the regions that it reads, set by the program
 
@@ -122,5 +123,6 @@ class Recorder(Protocol):
         effect: bool = False,
         writes: Any = None,
         fixed: bool = False,
+        comes_from_outside: bool = False,
     ) -> Any:
         """Run a function, record the call, and trace its result."""

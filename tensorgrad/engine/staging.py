@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
 
 from ..errors import Unbatchable
 from .mode import current
@@ -17,7 +19,7 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
+__all__ = ["array_of", "draws", "host", "indivisible", "watch", "writes_to"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,8 +49,10 @@ def host(function: Callable[[], R]) -> R:
     >>> host(lambda: 0.01)
     0.01
     """
-    tracer = current().tracer
-    return function() if tracer is None else tracer.host(function)
+    mode = current()
+    if mode.tracer is not None:
+        return mode.tracer.host(function)
+    return mode.hosted.popleft() if mode.hosted else function()
 
 
 def watch(owner: object, attribute: str) -> Any:
@@ -63,6 +67,11 @@ def watch(owner: object, attribute: str) -> Any:
     if tracer is not None:
         tracer.watch(owner, attribute)
     return getattr(owner, attribute)
+
+
+def draws(arguments: Any) -> bool:
+    """Whether a function with these arguments draws from a generator, so that another call would draw other numbers."""
+    return any(isinstance(leaf, np.random.Generator) for leaf in leaves(arguments))
 
 
 def _with(protocol: str, arguments: Any) -> Any:
@@ -87,7 +96,10 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def whole(*args: P.args, **kwargs: P.kwargs) -> R:
-        if current().tracer is not None:
+        mode = current()
+        if mode.hosted and draws((args, kwargs)):
+            return cast(R, mode.hosted.popleft())
+        if mode.tracer is not None:
             traced = _with("__traced_call__", args)
             if traced is not None:
                 return traced.__traced_call__(function, args, kwargs)
