@@ -35,7 +35,9 @@ class Broken(Exception):
         self.error, self.hosted = error, hosted
 
 
-def traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Replay, Any]:
+def traced(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
+) -> tuple[Replay, Any]:
     """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
     trace = Trace()
     arguments: list[Variable] = []
@@ -110,7 +112,7 @@ def traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
         optimise(program)
-        run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan))
+        run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan), backend)
         run.log()
         return run, run.result(first)
     except Exception as error:

@@ -16,7 +16,17 @@ import numpy as np
 from .program import Program
 from .variables import Instruction, Variable
 
-__all__ = ["Plan", "clean_up", "fold_constants", "last_uses", "layout_of", "merge_common", "optimise", "remove_dead"]
+__all__ = [
+    "Plan",
+    "clean_up",
+    "fold_constants",
+    "last_uses",
+    "layout_of",
+    "merge_common",
+    "optimise",
+    "remove_dead",
+    "takes_out",
+]
 
 # The results of these depend on their arguments alone.
 _PURE = {
@@ -211,7 +221,7 @@ class Plan:
         for number, instruction in enumerate(program.instructions):
             dying = {v.owner for v in instruction.reads if last[v.owner] == number and v.owner in places}
             result = instruction.results[0] if instruction.results else None
-            if result is not None and _takes_out(instruction) and result.root is None and result not in program.kept:
+            if result is not None and takes_out(instruction) and result.root is None and result not in program.kept:
                 key = layout_of(result)
                 if key is not None:
                     reusable = [
@@ -241,7 +251,8 @@ def layout_of(variable: Variable) -> Any:
     return (variable.shape, variable.dtype, variable.strides) if same else None
 
 
-def _takes_out(instruction: Instruction) -> bool:
+def takes_out(instruction: Instruction) -> bool:
+    """Whether the function can write its result to memory that it is given."""
     function = instruction.function
     if isinstance(function, np.ufunc):
         return function.nout == 1 and instruction.writes is None

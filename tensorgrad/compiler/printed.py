@@ -33,24 +33,30 @@ class NumpyCode:
     arrays in every run.
     """
 
-    def __init__(self, program: Program) -> None:
-        plan = Plan.of(program)
+    def __init__(self, program: Program, hosted: list[Any] | None = None) -> None:
         self.program = program
         self.captured = program.captured
         self._targets = program.written
         self.constants: dict[str, Any] = {}
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
-        self.hosted: list[Any] = []  # what host functions have returned in this run
+        self.hosted: list[Any] = [] if hosted is None else hosted  # what host functions have returned in this run
         self._constant_names: dict[int, str] = {}
         self._taken = {"np", "operator", "step", "float", "slice"}
         self._name_variables()
-        names = [self._named("b", number) for number in range(len(plan.buffers))]
-        self.buffers = dict(zip(names, plan.buffers, strict=True))
-        self._place = {variable: names[number] for variable, number in plan.places.items()}
+        self._captured_names = [variable.name for variable in self.captured]
+        self._place: dict[Variable, str] = {}  # the buffer that holds a variable
+        self._allocate()
         self.source = self._write()
         self._namespace: dict[str, Any] = {}
         self.bound: list[Any] = []
         self.bind()
+
+    def _allocate(self) -> None:
+        """Make the buffers."""
+        plan = Plan.of(self.program)
+        names = [self._named("b", number) for number in range(len(plan.buffers))]
+        self.buffers = dict(zip(names, plan.buffers, strict=True))
+        self._place = {variable: names[number] for variable, number in plan.places.items()}
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -58,7 +64,7 @@ class NumpyCode:
         """Bind the program to the memory of everything it captured, and make its views."""
         self.bound = [array_of(variable.source) for variable in self.captured]
         self.written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
-        names = {variable.name: array for variable, array in zip(self.captured, self.bound, strict=True)}
+        names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
         self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]

@@ -40,7 +40,7 @@ class Program:
         self.arguments = arguments
         self.outputs = outputs
         self.captured = list(trace.captured.values())
-        self.kept = {variable.owner for variable in outputs}
+        self.kept = dict.fromkeys(variable.owner for variable in outputs)
         self.instructions = list(trace.instructions)
         self._find_regions()
         self.count_versions()
@@ -77,6 +77,8 @@ class Program:
         count = 0
         for variable in self.values():
             if isinstance(variable.value, np.ndarray):
+                begin = memory(variable.value) if variable.owner.kind == "captured" else variable.owner.value
+                variable.offset = _address(variable.value) - _address(begin)
                 if variable.owner.region is not None:
                     variable.region = variable.owner.region
                     continue
@@ -170,6 +172,11 @@ def _from_the_right(one: Variable, other: Variable) -> Iterator[tuple[Axis, Axis
     """The pairs of axes that broadcasting lines up."""
     for k in range(1, min(len(one.shape), len(other.shape)) + 1):
         yield (one, len(one.shape) - k), (other, len(other.shape) - k)
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _name(variable: Variable) -> str:

@@ -26,10 +26,17 @@ class Replay:
     """One program, the conditions under which it is valid, and how to build the return value."""
 
     def __init__(
-        self, trace: Trace, program: Program, met: FunctionsMet, result: Callable[[tuple[Any, ...]], Any]
+        self,
+        trace: Trace,
+        program: Program,
+        met: FunctionsMet,
+        result: Callable[[tuple[Any, ...]], Any],
+        backend: str,
     ) -> None:
         self.program = program
         self.code = NumpyCode(program)
+        if backend == "native":
+            self.code = _native(self.code)
         self.result = result
         self.met = met
         self.watched = trace.watched
@@ -81,6 +88,17 @@ class Replay:
         """Log what was written to, for graphs that were recorded before."""
         for array in self.code.written:
             written(array, "a compiled step")
+
+
+def _native(code: NumpyCode) -> NumpyCode:
+    """The same program as native code, or as it is if nothing of it can be compiled."""
+    from .native.code import NativeCode
+    from .native.segments import Unfit
+
+    try:
+        return NativeCode(code)
+    except Unfit:
+        return code
 
 
 def _place_of(known: LeafGradient, program: Program) -> int | None:

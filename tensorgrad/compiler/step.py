@@ -9,7 +9,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
 from ..engine.frames import LIBRARY
 from ..engine.mode import current, repeating
@@ -17,15 +17,25 @@ from ..engine.trees import leaves as tree_leaves
 from ..errors import GraphError, NeedsEager
 from .building import Broken, traced
 from .guards import changing, key_of, stands_in
+from .native.machine import require_llvm
 from .program import Program
 from .replay import Replay
 
 __all__ = ["CompiledStep", "compile"]
 
+BACKENDS = ("numpy", "native")
 MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
-def compile(function: Callable[..., Any]) -> CompiledStep:
+@overload
+def compile(function: Callable[..., Any], *, backend: str = ...) -> CompiledStep: ...
+
+
+@overload
+def compile(function: None = ..., *, backend: str = ...) -> Callable[[Callable[..., Any]], CompiledStep]: ...
+
+
+def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
@@ -52,12 +62,16 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
         function: a function of Tensors, arrays and numbers that returns any of these, in tuples, lists or dicts. It
             may use and update parameters, optimisers and modules from outside; it must not store a Tensor that it
             computes anywhere except in its return value.
+        backend: "numpy" has the bits of the uncompiled step. "native" compiles loops for this processor, with the extra
+            ``native``: losses and parameters differ by rounding, since sums are added up in another order.
 
     Returns:
-        A :class:`CompiledStep`, which is called like the function.
+        A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
 
     Raises:
         TypeError: ``function`` is not callable; in a call, an argument is not an array, number, string or nest of them.
+        ValueError: there is no such backend.
+        ImportError: backend="native" without llvmlite.
 
     Warns:
         RuntimeWarning: a call ran uncompiled, and why; the step has been traced very often. Each once.
@@ -74,7 +88,13 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
     >>> step(np.ones(2)).item(), step(np.ones(2)).item()
     (5.0, 3.2)
     """
-    return CompiledStep(function)
+    if backend not in BACKENDS:
+        raise ValueError(f"compile: backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    if backend == "native":
+        require_llvm()
+    if function is None:
+        return functools.partial(CompiledStep, backend=backend)
+    return CompiledStep(function, backend)
 
 
 class CompiledStep:
@@ -86,11 +106,12 @@ class CompiledStep:
             that were used last are kept, 32 at most.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], backend: str = "numpy") -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
         self.traces = 0
+        self._backend = backend
         self._runs: OrderedDict[Any, list[Replay]] = OrderedDict()  # by key, the one used last at the end
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
@@ -143,7 +164,7 @@ class CompiledStep:
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
         try:
-            run, result = traced(self.function, args, kwargs)
+            run, result = traced(self.function, args, kwargs, self._backend)
         except Broken as broken:
             error, hosted = broken.error, broken.hosted
         else:

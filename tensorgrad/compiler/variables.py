@@ -43,6 +43,7 @@ class Variable:
         self.dtype: Any = self.value.dtype if array else type(self.value)
         self.shape: tuple[int, ...] = self.value.shape if array else ()
         self.strides: tuple[int, ...] = self.value.strides if array else ()
+        self.offset = 0  # set by the program: in bytes, from the beginning of the memory
 
     def chain(self) -> list[Variable]:
         """This variable, the one it is a view of, and so on, up to the owner of the memory."""
@@ -50,6 +51,11 @@ class Variable:
         while (root := links[-1].root) is not None:
             links.append(root)
         return links
+
+    @property
+    def compact(self) -> bool:
+        """Whether memory that the program allocates can have the same layout; memory from outside has any."""
+        return self.kind in ("captured", "argument") or _compact(self)
 
     @property
     def owner(self) -> Variable:
@@ -106,6 +112,17 @@ class Instruction:
             return "elementwise" if self.function.signature is None else "call"
         owner = getattr(self.function, "__self__", None)
         return "reduction" if isinstance(owner, np.ufunc) and self.function.__name__ == "reduce" else "call"
+
+
+def _compact(variable: Variable) -> bool:
+    """Whether the elements fill the memory without gaps, in some order of the axes."""
+    size = getattr(variable.dtype, "itemsize", 0)
+    for stride, length in sorted(zip(variable.strides, variable.shape, strict=True)):
+        if length > 1:
+            if stride != size:
+                return False
+            size *= length
+    return True
 
 
 class Recorder(Protocol):

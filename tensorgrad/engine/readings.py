@@ -18,7 +18,7 @@ from .arrays import arange_like, array_functions, finite
 from .graph import Rule
 from .mode import current
 from .record import Handle
-from .staging import indivisible
+from .staging import indivisible, only_if_not_finite
 from .walk import Reading
 
 __all__ = ["ARRAYS", "all_finite", "make_repair", "require_finite"]
@@ -132,6 +132,7 @@ def make_repair(functions: Any, settled: Callable[[Any, Any, Any], Any]) -> Call
 
 
 @indivisible
+@only_if_not_finite(returns=None)
 def require_finite(*gradients: Any) -> None:
     """Break a compiled run off if a gradient is not finite."""
     if not all(map(finite, gradients)):

@@ -19,7 +19,7 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "draws", "host", "indivisible", "watch", "writes_to"]
+__all__ = ["array_of", "draws", "host", "indivisible", "only_if_not_finite", "watch", "writes_to"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,6 +112,27 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
             return batch.__each__(function, args, kwargs)
 
     return whole
+
+
+def only_if_not_finite(returns: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Say that a function does nothing, and returns this, if all numbers in its arrays are finite.
+
+    Under ``@indivisible``, a compiler may then check the numbers itself, and call the function only if one is not.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @only_if_not_finite(returns=None)
+    ... def check(x):
+    ...     if not np.isfinite(x).all():
+    ...         raise ValueError("expected finite numbers")
+    >>> check(np.ones(2))
+    """
+
+    def marked(function: Callable[P, R]) -> Callable[P, R]:
+        function.if_finite = returns  # type: ignore[attr-defined]
+        return function
+
+    return marked
 
 
 def writes_to(source: Any, by: str) -> Any:
