@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.readings import require_finite
 from .program import Program
 from .variables import Instruction, Variable
 
@@ -26,6 +27,7 @@ __all__ = [
     "optimise",
     "remove_dead",
     "takes_out",
+    "written_early",
 ]
 
 # The results of these depend on their arguments alone.
@@ -258,3 +260,23 @@ def takes_out(instruction: Instruction) -> bool:
         return function.nout == 1 and instruction.writes is None
     owner = getattr(function, "__self__", None)
     return isinstance(owner, np.ufunc) and function.__name__ in ("reduce", "accumulate") and instruction.writes is None
+
+
+def written_early(program: Program) -> set[Variable] | None:
+    """The owners of memory that a run may have written to when it is broken off; None if it never is.
+
+    That is at a gradient that must be finite, or at a result that must have the shape it had.
+    """
+    breaks = [
+        number
+        for number, instruction in enumerate(program.instructions)
+        if instruction.function is _REQUIRE_FINITE
+        or (instruction.fixed and any(result.region is not None for result in instruction.results))
+    ]
+    if not breaks:
+        return None
+    return {i.writes.owner for i in program.instructions[: breaks[-1]] if i.writes is not None}
+
+
+# The trace has the function itself, not what @indivisible made of it.
+_REQUIRE_FINITE: Any = require_finite.__wrapped__  # type: ignore[attr-defined]

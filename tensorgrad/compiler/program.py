@@ -7,7 +7,7 @@ may be computed again later only while the regions that it is computed from have
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..engine.writes import memory
 from .trace import Trace
 from .variables import Instruction, Region, Variable
 
-__all__ = ["Program"]
+__all__ = ["Program", "offset_in"]
 
 Axis = tuple[Variable, int]
 
@@ -74,20 +74,27 @@ class Program:
 
     def _find_regions(self) -> None:
         shared: dict[int, Region] = {}
-        count = 0
         for variable in self.values():
             if isinstance(variable.value, np.ndarray):
-                begin = memory(variable.value) if variable.owner.kind == "captured" else variable.owner.value
-                variable.offset = _address(variable.value) - _address(begin)
-                if variable.owner.region is not None:
-                    variable.region = variable.owner.region
-                    continue
                 # Two arrays from outside may be views of the same memory.
-                key = id(memory(variable.value)) if variable.kind == "captured" else -1 - variable.number
+                key = id(memory(variable.value)) if variable.owner.kind == "captured" else id(variable.owner)
                 if key not in shared:
-                    shared[key] = Region(count, variable.kind in ("captured", "argument"))
-                    count += 1
+                    shared[key] = Region(len(shared), variable.kind in ("captured", "argument"))
                 variable.region = shared[key]
+                variable.offset = _offset(variable)
+        self._regions = len(shared)
+
+    def adopt(self, variables: Sequence[Variable]) -> None:
+        """Give regions to new variables, which share no memory with those that are known."""
+        new = set(variables)
+        for variable in variables:
+            if variable.region is None and isinstance(variable.value, np.ndarray):
+                variable.region = variable.owner.region
+                if variable.owner in new:  # otherwise it is known where a view begins
+                    variable.offset = _offset(variable)
+                if variable.region is None:
+                    variable.region = Region(self._regions, variable.kind == "captured")
+                    self._regions += 1
 
     def count_versions(self) -> None:
         """Number the writes to each region, and note which of them each instruction reads."""
@@ -174,9 +181,18 @@ def _from_the_right(one: Variable, other: Variable) -> Iterator[tuple[Axis, Axis
         yield (one, len(one.shape) - k), (other, len(other.shape) - k)
 
 
-def _address(array: Any) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+def _offset(variable: Variable) -> int:
+    """Where a variable begins in its memory, in bytes."""
+    owner = variable.owner
+    if variable is owner and owner.kind != "captured":
+        return 0
+    return offset_in(variable.value, memory(owner.value) if owner.kind == "captured" else owner.value)
+
+
+def offset_in(array: Any, whole: Any) -> int:
+    """Where an array begins in another one's memory, in bytes."""
+    begin, start = (each.__array_interface__["data"][0] for each in (array, whole))
+    return int(begin - start)
 
 
 def _name(variable: Variable) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..engine.interrupts import uninterrupted
-from ..engine.readings import require_finite
 from ..engine.record import Handle
 from ..engine.writes import written
 from ..errors import NeedsEager
 from .array import TracedArray
 from .guards import FunctionsMet, facts_of, memory_layout
+from .passes import written_early
 from .printed import NumpyCode
 from .program import Program
 from .trace import LeafGradient, Trace
@@ -44,7 +44,10 @@ class Replay:
         self.gradients = list(trace.gradients.values())
         self.before = [memory_layout(known.before) for known in self.gradients]
         self.places = [_place_of(known, program) for known in self.gradients]
-        self._breakable, self._early = _written_early(program)
+        early = written_early(program)
+        self._breakable = early is not None
+        outside = [*program.arguments, *program.captured]
+        self._early = [place for place, variable in enumerate(outside) if variable in (early or ())]
 
     def fits(self) -> bool:
         """Whether the program is valid for the current state."""
@@ -109,25 +112,3 @@ def _place_of(known: LeafGradient, program: Program) -> int | None:
     if not isinstance(now, TracedArray) or now.variable is known.variable:
         return None
     return program.outputs.index(now.variable)
-
-
-def _written_early(program: Program) -> tuple[bool, list[int]]:
-    """Whether a run may be broken off, and what it may have written to by then: positions among arguments and captured.
-
-    That is at a gradient that must be finite, or at a result that must have the shape it had.
-    """
-    breaks = [
-        number
-        for number, instruction in enumerate(program.instructions)
-        if instruction.function is _REQUIRE_FINITE
-        or (instruction.fixed and any(result.region is not None for result in instruction.results))
-    ]
-    if not breaks:
-        return False, []
-    early = {i.writes.owner for i in program.instructions[: breaks[-1]] if i.writes is not None}
-    outside = [*program.arguments, *program.captured]
-    return True, [place for place, variable in enumerate(outside) if variable in early]
-
-
-# The trace has the function itself, not what @indivisible made of it.
-_REQUIRE_FINITE: Any = require_finite.__wrapped__  # type: ignore[attr-defined]

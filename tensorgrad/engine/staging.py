@@ -19,7 +19,7 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "draws", "host", "indivisible", "only_if_not_finite", "watch", "writes_to"]
+__all__ = ["array_of", "draws", "host", "indivisible", "only_if_not_finite", "straight_line", "watch", "writes_to"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,6 +133,31 @@ def only_if_not_finite(returns: Any) -> Callable[[Callable[P, R]], Callable[P, R
         return function
 
     return marked
+
+
+def straight_line(form: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a function that looks at values another form, of NumPy functions alone, that does not.
+
+    The form takes the same arguments. It returns the results and a boolean array that says whether they hold; where one
+    is False, a compiler calls the function. None in its place says that they always hold; None in place of both, that
+    there is no such form for these arguments.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @straight_line(lambda x: (np.sqrt(x), x >= 0))
+    ... def root(x):
+    ...     if (x < 0).any():
+    ...         raise ValueError("expected numbers that are not negative")
+    ...     return np.sqrt(x)
+    >>> root(np.array([4.0]))
+    array([2.])
+    """
+
+    def formed(function: Callable[P, R]) -> Callable[P, R]:
+        function.form = form  # type: ignore[attr-defined]
+        return function
+
+    return formed
 
 
 def writes_to(source: Any, by: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import Handle
-from ..engine.staging import indivisible
+from ..engine.staging import indivisible, straight_line
 
 __all__ = [
     "MANY",
@@ -143,6 +143,7 @@ def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
 
 
 @indivisible
+@straight_line(lambda *arguments: (_log_of(*arguments), None))
 def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
     if least < _WON:

@@ -11,9 +11,10 @@ import numpy as np
 
 from ...engine.writes import memory
 from ...errors import NeedsEager
-from ..passes import takes_out
+from ..passes import takes_out, written_early
 from ..printed import NumpyCode, array_of
 from ..variables import Instruction, Variable
+from .forms import with_forms
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
 from .machine import Library
@@ -49,11 +50,12 @@ class NativeCode(NumpyCode):
 
     def __init__(self, plain: NumpyCode) -> None:
         self._plain = plain
-        super().__init__(plain.program, plain.hosted)
+        super().__init__(with_forms(plain.program), plain.hosted)
 
     # --- schedule ---------------------------------------------------------------------------------------
 
     def _allocate(self) -> None:
+        self._early = written_early(self._plain.program) or set()
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
         self._viewing = set(self._views.values())
         used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
@@ -109,7 +111,9 @@ class NativeCode(NumpyCode):
                 continue
             if instruction in self._native:
                 stores = instruction.writes is not None and instruction.writes.owner not in made
-                checked = any(map(finite_check, pending.instructions)) if stores else False
+                # What a run that is broken off puts back may be written to before a check is known to have passed.
+                late = stores and instruction.writes is not None and instruction.writes.owner not in self._early
+                checked = late and any(map(finite_check, pending.instructions))
                 if instruction in cuts or checked:
                     flush()
                 pending.instructions.append(instruction)
@@ -179,12 +183,20 @@ class NativeCode(NumpyCode):
                 segment.wanted.add(node)
                 self._buffer(owner)
                 node.place = self._place_of(owner)
+        checks = lowering.checks
+        if len(checks) > 1:
+            total = checks[0]
+            for check in checks[1:]:
+                doubles = [segment.node("cast", np.dtype(float), (), (each,)) for each in (total, check)]
+                total = segment.node("apply", np.dtype(float), (), tuple(doubles), np.add)
+            segment.wanted.add(total)
+            checks = [total]
         name = f"segment{len(self._segments)}"
         try:
             segment.compile(self._module, name)
         except Unfit:
             return [*item.instructions, *item.instructions[:1]]
-        self._segments[item] = (name, lowering.checks)
+        self._segments[item] = (name, checks)
         return None
 
     # --- memory -----------------------------------------------------------------------------------------
@@ -329,7 +341,7 @@ class NativeCode(NumpyCode):
 
 def _check(total: Any) -> None:
     if total != 0.0:
-        raise NeedsEager("a gradient was not finite and had to be repaired")
+        raise NeedsEager("a number was not finite or not in range")
 
 
 def _address(array: Any) -> int:
