@@ -13,6 +13,7 @@ import pytest
 import nn
 import tensorgrad as tg
 
+from .nn.test_layers_compiled import image_model, text_model
 from .programs import RandomStep
 from .test_compile import Training, batches
 
@@ -30,7 +31,7 @@ def close(one: Any, other: Any) -> None:
     np.testing.assert_allclose(one, other, rtol=1e-4 if one.dtype == np.float32 else 1e-10, atol=1e-30)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(50))
 def test_random_steps(seed):
     step = RandomStep(seed, length=4 + seed % 16)
     compiled = tg.compile(step, backend="native")
@@ -268,3 +269,32 @@ def test_the_backend_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     with pytest.raises(ImportError, match=r"pip install 'tensorgrad-np\[native\]'"):
         tg.compile(np.sin, backend="native")
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_layers_of_all_kinds(kind: str) -> None:
+    pytest.importorskip("scipy")
+
+    def training() -> tuple[Any, Any]:
+        model = image_model() if kind == "image" else text_model()
+        optimizer = nn.AdamW(model.parameters(), lr=1e-4)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (model(x) * np.arange(3, dtype=np.float32)).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return model, step
+
+    (model, step), (other, compiled) = training(), training()
+    compiled = tg.compile(compiled, backend="native")
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        x = rng.normal(2, 3, (6, 2, 8, 8)).astype(np.float32) if kind == "image" else rng.integers(0, 9, (6, 5))
+        np.testing.assert_allclose(compiled(x).item(), step(x).item(), rtol=2e-4, atol=1e-4)
+    assert compiled.traces == 1
+    assert segments(compiled)
+    for (name, p), (_, q) in zip(model.named_parameters(), other.named_parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, atol=1e-3, err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -101,6 +102,13 @@ def _native(code: NumpyCode) -> NumpyCode:
     try:
         return NativeCode(code)
     except Unfit:
+        return code
+    except Exception as error:
+        warnings.warn(
+            f"compile: the step runs as NumPy code, because native code failed with {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return code
 
 
