@@ -110,6 +110,49 @@ def test_a_failed_check_leaves_the_state_of_an_uncompiled_step() -> None:
     assert [b.numbers for b in eager.optimizer._buckets] == [b.numbers for b in native.optimizer._buckets]
 
 
+def test_a_check_that_fails_after_another_update() -> None:
+    """The first of two optimisers has moved its parameter when the second one finds that a gradient is infinite."""
+    results = []
+    for backend in ("eager", "native"):
+        one, two = (nn.Parameter(np.ones(3)) for _ in range(2))
+        first, second = nn.SGD([one], lr=0.1), nn.SGD([two], lr=0.1)
+
+        def step(x: Any, one: Any = one, two: Any = two, first: Any = first, second: Any = second) -> Any:
+            first.zero_grad()
+            second.zero_grad()
+            (one * x).sum().backward()
+            first.step()
+            second.zero_grad()
+            two.grad = tg.array_of(one) * x
+            second.step()
+
+        run = step if backend == "eager" else tg.compile(step, backend="native")
+        run(np.ones(3))
+        run(np.ones(3))
+        with (
+            pytest.raises(tg.NonFiniteError, match=r"SGD.step: the gradient of 'parameter 0'"),
+            np.errstate(all="ignore"),
+        ):
+            run(np.array([1e308, -1e308, 1e308]) * 1.7)
+        results.append((one.data.copy(), two.data.copy()))
+    np.testing.assert_array_equal(*(one for one, _ in results))
+    np.testing.assert_array_equal(*(two for _, two in results))
+
+
+def test_an_argument_that_is_written_to_and_shares_memory_with_another() -> None:
+    def step(x: Any, y: Any) -> Any:
+        before = np.multiply(y, 2.0)
+        np.add(x, 1.0, out=x)
+        return np.add(before, y)
+
+    compiled = tg.compile(step, backend="native")
+    for _ in range(2):
+        x = np.arange(5.0)
+        expected = step(x, x[:])
+        x = np.arange(5.0)
+        np.testing.assert_array_equal(compiled(x, x[:]), expected)
+
+
 def test_arguments_that_native_code_cannot_read() -> None:
     state = np.ones(8)
 

@@ -262,15 +262,17 @@ def takes_out(instruction: Instruction) -> bool:
     return isinstance(owner, np.ufunc) and function.__name__ in ("reduce", "accumulate") and instruction.writes is None
 
 
-def written_early(program: Program) -> set[Variable] | None:
+def written_early(program: Program, native: bool) -> set[Variable] | None:
     """The owners of memory that a run may have written to when it is broken off; None if it never is.
 
-    That is at a gradient that must be finite, or at a result that must have the shape it had.
+    That is at a gradient that must be finite, or at a result that must have the shape it had; in native code, at every
+    check that it makes itself.
     """
     breaks = [
         number
         for number, instruction in enumerate(program.instructions)
         if instruction.function is _REQUIRE_FINITE
+        or (native and hasattr(instruction.function, "if_finite"))
         or (instruction.fixed and any(result.region is not None for result in instruction.results))
     ]
     if not breaks:

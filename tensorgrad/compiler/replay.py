@@ -45,7 +45,7 @@ class Replay:
         self.gradients = list(trace.gradients.values())
         self.before = [memory_layout(known.before) for known in self.gradients]
         self.places = [_place_of(known, program) for known in self.gradients]
-        early = written_early(program)
+        early = written_early(program, backend == "native")
         self._breakable = early is not None
         outside = [*program.arguments, *program.captured]
         self._early = [place for place, variable in enumerate(outside) if variable in (early or ())]

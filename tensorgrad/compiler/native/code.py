@@ -55,7 +55,7 @@ class NativeCode(NumpyCode):
     # --- schedule ---------------------------------------------------------------------------------------
 
     def _allocate(self) -> None:
-        self._early = written_early(self._plain.program) or set()
+        self._early = written_early(self._plain.program, native=True) or set()
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
         self._viewing = set(self._views.values())
         used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)

@@ -12,7 +12,7 @@ from ..variables import Instruction, Variable
 from .kernels import COMPARISONS, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
-from .segments import Segment, Unfit, _crosses
+from .segments import Segment, Unfit, crosses
 
 __all__ = ["Lowering", "finite_check", "is_native"]
 
@@ -52,8 +52,8 @@ def is_native(instruction: Instruction) -> bool:
     ):
         return False
     result = results[0]
-    if result.region is None:
-        return False
+    if result.region is None or (instruction.writes is not None and result.owner.kind == "argument"):
+        return False  # another argument may share its memory
     if function is np.concatenate:
         parts = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
         flat = kwargs.get("axis", 0) is None or all(len(part.shape) == 1 for part in parts if type(part) is Variable)
@@ -228,7 +228,7 @@ class Lowering:
         for written, node in self.segment.stores.items():
             if written == place:
                 return node
-            if _crosses(written, place):
+            if crosses(written, place):
                 return self._part(written, node, place)
         return self._memory(place, variable.dtype)
 
@@ -290,7 +290,7 @@ class Lowering:
         if place is None:
             raise Unfit("what it writes to is not in memory")
         for written in self.segment.stores:
-            if written != place and _crosses(written, place):
+            if written != place and crosses(written, place):
                 raise Unfit("two writes overlap")
         self.segment.stores.pop(place, None)
         self.segment.stores[place] = made

@@ -12,7 +12,7 @@ from .kernels import Module, Root
 from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
 
-__all__ = ["Segment", "Unfit"]
+__all__ = ["Segment", "Unfit", "crosses"]
 
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
 _LONG = 24  # operations; more are not computed twice, nor in one piece
@@ -259,7 +259,7 @@ class Segment:
                     first = max(first, number)
             if item.marks is None and step.product is not None:
                 for source in step.product.inputs:
-                    if _crosses(item.place, self._matrix(source)):
+                    if crosses(item.place, self._matrix(source)):
                         first = max(first, number + 1)
         return first, last
 
@@ -267,7 +267,7 @@ class Segment:
         for step in steps:
             for other in step.roots:
                 if other.marks is None and _overlaps(item, other):
-                    whole = [p for p in self.stores if _crosses(p, other.place) and p not in self._temporary]
+                    whole = [p for p in self.stores if crosses(p, other.place) and p not in self._temporary]
                     if whole:
                         return whole[0]
         raise Unfit("writes that depend on one another")
@@ -344,6 +344,7 @@ def _overlaps(reader: Root, writer: Root) -> bool:
     return False
 
 
-def _crosses(one: Place, other: Place) -> bool:
+def crosses(one: Place, other: Place) -> bool:
+    """Whether two places may share memory."""
     (a, b), (c, d) = one.span, other.span
     return one.slot == other.slot and a < d and c < b
