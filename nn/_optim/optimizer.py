@@ -378,6 +378,7 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
 
 
 @tg.indivisible
+@tg.only_if_not_finite(returns=False)
 def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, skip: bool) -> bool:
     """Whether a gradient is not finite. Raises NonFiniteError in that case unless ``skip`` is set."""
     if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):

@@ -289,7 +289,16 @@ def _one_hot_axis(labels: Any, *, classes: int, op: str, after: int = 0, ignored
 _is_label.one_hot_axis = _one_hot_axis  # type: ignore[attr-defined]
 
 
+def _hot_form(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
+    if ignored is not None or labels.dtype.kind != "i":
+        return None
+    numbers = np.arange(classes, dtype=labels.dtype)[(..., *(None,) * after)]
+    hot = labels[(..., None, *(slice(None),) * after)] == numbers
+    return hot, np.logical_and(labels >= 0, labels < classes)
+
+
 @tg.indivisible(formula=_is_label)
+@tg.straight_line(_hot_form)
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Return where the class is the label, along a new axis followed by ``after`` axes."""
     numbers = np.arange(classes, like=labels)

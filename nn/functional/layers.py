@@ -265,7 +265,17 @@ def _blend(running: tuple[Any, ...], batch: tuple[Any, Any], momentum: float | N
         memory[...] = value
 
 
+def _blended_form(*arrays: Any, momentum: float | None, factor: float, path: str) -> Any:
+    if momentum is None:
+        return None
+    old_mean, old_var, *counted, mean, var = arrays
+    weight = 1 - momentum
+    new = momentum * old_mean + weight * mean, momentum * old_var + weight * factor * var
+    return (*new, *(count + 1 for count in counted)), np.isfinite(var)
+
+
 @tg.indivisible
+@tg.straight_line(_blended_form)
 def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
     old_mean, old_var, *counted, mean, var = arrays
     with np.errstate(all="ignore"):

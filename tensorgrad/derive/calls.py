@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.trace import Instruction
-from ..compiler.variables import Variable
+from ..compiler.variables import Instruction, Variable
 from ..engine.arrays import basic, scatter
 from .values import Code, Value
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.trace import Instruction
-from ..compiler.variables import Variable
+from ..compiler.variables import Instruction, Variable
 from ..errors import GraphError
 from .algebra import (
     ONE,

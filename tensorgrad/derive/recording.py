@@ -108,6 +108,7 @@ class Recording(Trace):
         effect: bool = False,
         writes: TracedArray | None = None,
         fixed: bool = False,
+        comes_from_outside: bool = False,
     ) -> Any:
         """Record a call, or what its formula calls."""
         formula = getattr(function, "__formula__", None)
@@ -117,7 +118,8 @@ class Recording(Trace):
             if axis is not None:
                 self.one_hot[result.variable] = axis
             return result
-        return super().call(function, args, kwargs, effect=effect, writes=writes, fixed=fixed)
+        options: dict[str, Any] = {"effect": effect, "writes": writes, "fixed": fixed}
+        return super().call(function, args, kwargs, **options, comes_from_outside=comes_from_outside)
 
 
 class Watched(Switch):

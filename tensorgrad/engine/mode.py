@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "enable_grad",
     "no_grad",
     "record_graph",
+    "repeating",
     "scope",
     "tracing",
 ]
@@ -84,7 +86,7 @@ _NOWHERE = Scope("", "")
 class Mode:
     """One setting of all switches; immutable."""
 
-    __slots__ = ("debug", "grad", "keep", "plain", "scope", "tracer")
+    __slots__ = ("debug", "grad", "hosted", "keep", "plain", "scope", "tracer")
 
     def __init__(
         self,
@@ -93,12 +95,14 @@ class Mode:
         keep: bool = False,
         tracer: Tracer | None = None,
         debug: Debugger | None = None,
+        hosted: deque[Any] | None = None,
     ) -> None:
         self.grad = grad  # record a graph?
         self.scope = scope  # the module that is running
         self.keep = keep  # keep a light record of the graph after backward, for drawings?
         self.tracer = tracer  # a compiler that is tracing
         self.debug = debug  # checks every number that is computed
+        self.hosted = hosted  # what the next calls of host() return: a compiled run was broken off after them
         self.plain = tracer is None and not keep and debug is None  # may an operation take the fast path?
 
     def but(self, **changes: Any) -> Mode:
@@ -107,8 +111,7 @@ class Mode:
         >>> Mode().but(grad=False).grad
         False
         """
-        switches = {"grad": self.grad, "scope": self.scope, "keep": self.keep, "tracer": self.tracer}
-        return Mode(**{**switches, "debug": self.debug, **changes})
+        return Mode(**{name: getattr(self, name) for name in self.__slots__ if name != "plain"} | changes)
 
 
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
@@ -209,6 +212,17 @@ class tracing(Switch):
 
     def _changed(self, old: Mode) -> Mode:
         return old.but(tracer=self._tracer, keep=False, debug=None)  # a trace has no numbers to check
+
+
+class repeating(Switch):
+    """Let :func:`tensorgrad.host` return these results first: the block repeats a compiled run that was broken off."""
+
+    def __init__(self, results: Iterable[Any]) -> None:
+        super().__init__()
+        self._results = deque(results)
+
+    def _changed(self, old: Mode) -> Mode:
+        return old.but(hosted=self._results)
 
 
 class no_grad(Switch):

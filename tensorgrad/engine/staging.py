@@ -12,13 +12,26 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
+import numpy as np
+
 from ..errors import Unbatchable
 from .mode import current
 from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "host", "indivisible", "observe", "observed", "watch", "writes_to"]
+__all__ = [
+    "array_of",
+    "draws",
+    "host",
+    "indivisible",
+    "observe",
+    "observed",
+    "only_if_not_finite",
+    "straight_line",
+    "watch",
+    "writes_to",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,8 +61,10 @@ def host(function: Callable[[], R]) -> R:
     >>> host(lambda: 0.01)
     0.01
     """
-    tracer = current().tracer
-    return function() if tracer is None else tracer.host(function)
+    mode = current()
+    if mode.tracer is not None:
+        return mode.tracer.host(function)
+    return mode.hosted.popleft() if mode.hosted else function()
 
 
 def watch(owner: object, attribute: str) -> Any:
@@ -100,6 +115,11 @@ def observed() -> bool:
     return bool(_observed)
 
 
+def draws(arguments: Any) -> bool:
+    """Whether a function with these arguments draws from a generator, so that another call would draw other numbers."""
+    return any(isinstance(leaf, np.random.Generator) for leaf in leaves(arguments))
+
+
 def _with(protocol: str, arguments: Any) -> Any:
     """The first of the nested arguments that has a method of this name, or None."""
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
@@ -135,7 +155,10 @@ def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = No
 
     @wraps(function)
     def whole(*args: Any, **kwargs: Any) -> Any:
-        if current().tracer is not None:
+        mode = current()
+        if mode.hosted and draws((args, kwargs)):
+            return mode.hosted.popleft()
+        if mode.tracer is not None:
             traced = _with("__traced_call__", args)
             if traced is not None:
                 return traced.__traced_call__(function, args, kwargs)
@@ -148,6 +171,52 @@ def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = No
             return batch.__each__(function, args, kwargs)
 
     return whole
+
+
+def only_if_not_finite(returns: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Say that a function does nothing, and returns this, if all numbers in its arrays are finite.
+
+    Under ``@indivisible``, a compiler may then check the numbers itself, and call the function only if one is not.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @only_if_not_finite(returns=None)
+    ... def check(x):
+    ...     if not np.isfinite(x).all():
+    ...         raise ValueError("expected finite numbers")
+    >>> check(np.ones(2))
+    """
+
+    def marked(function: Callable[P, R]) -> Callable[P, R]:
+        function.if_finite = returns  # type: ignore[attr-defined]
+        return function
+
+    return marked
+
+
+def straight_line(form: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a function that looks at values another form, of NumPy functions alone, that does not.
+
+    The form takes the same arguments. It returns the results and a boolean array that says whether they hold; where one
+    is False, a compiler calls the function. None in its place says that they always hold; None in place of both, that
+    there is no such form for these arguments.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @straight_line(lambda x: (np.sqrt(x), x >= 0))
+    ... def root(x):
+    ...     if (x < 0).any():
+    ...         raise ValueError("expected numbers that are not negative")
+    ...     return np.sqrt(x)
+    >>> root(np.array([4.0]))
+    array([2.])
+    """
+
+    def formed(function: Callable[P, R]) -> Callable[P, R]:
+        function.form = form  # type: ignore[attr-defined]
+        return function
+
+    return formed
 
 
 def writes_to(source: Any, by: str) -> Any:

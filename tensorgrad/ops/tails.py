@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import Handle
-from ..engine.staging import indivisible
+from ..engine.staging import indivisible, straight_line
 
 __all__ = [
     "MANY",
@@ -154,6 +154,7 @@ def log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
 
 
 @indivisible(formula=lambda total, shifted, powers, axis: np.log(total))
+@straight_line(lambda *arguments: (log_of(*arguments), None))
 def log_if_close(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     """:func:`log_of`, or simply the logarithm where no total is close to 1."""
     least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
