@@ -852,7 +852,7 @@ def test_the_name_and_docstring_of_a_compiled_function_are_its_own():
     assert (doubled.__name__, doubled.__doc__) == ("doubled", "Twice x.")
 
 
-def test_an_infinite_gradient_raises_without_an_optimiser():
+def test_an_infinite_gradient_is_that_of_the_uncompiled_step_without_an_optimiser():
     w = tg.Tensor([0.0, 1.0], requires_grad=True)
 
     @tg.compile
@@ -860,5 +860,6 @@ def test_an_infinite_gradient_raises_without_an_optimiser():
         w.grad = None
         (tg.sqrt(w) * x).sum().backward()
 
-    with pytest.raises(tg.NonFiniteError):
+    with pytest.warns(RuntimeWarning, match="ran uncompiled a call of a compiled step: a gradient was not finite"):
         step(np.ones(2))
+    np.testing.assert_array_equal(w.grad, [np.inf, 0.5])
