@@ -365,6 +365,20 @@ def test_a_step_that_reads_a_value_runs_uncompiled_and_says_so_once(look: Callab
     assert step.traces == 0
 
 
+def test_a_traced_run_that_fails_is_undone_where_arrays_share_memory() -> None:
+    whole = np.zeros(4)
+    part = whole[1:3]
+
+    def step(x: Any) -> float:
+        np.add(tg.array_of(whole), x, out=tg.array_of(whole))
+        np.multiply(tg.array_of(part), 3.0, out=tg.array_of(part))
+        return float(x.sum())
+
+    with uncompiled("tracing"):
+        assert tg.compile(step)(np.ones(4)) == 4.0
+    assert whole.tolist() == [1.0, 3.0, 3.0, 1.0]
+
+
 def test_what_cannot_be_traced() -> None:
     w = tg.Tensor([1.0, 2.0], requires_grad=True)
     store: list[Any] = []

@@ -169,8 +169,7 @@ class Optimizer:
         Raises:
             NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed. With
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
-            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; or a compiled
-                step would have to decide whether to skip.
+            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
             ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()

@@ -117,7 +117,7 @@ class Trace:
 
     def undo(self) -> None:
         """Put back what the run has written."""
-        for variable, value in self.before.items():
+        for variable, value in reversed(self.before.items()):  # they may share memory
             np.copyto(variable.value, value)
 
     # --- recording --------------------------------------------------------------------------------------
