@@ -67,6 +67,8 @@ class ExponentialMovingAverage:
     def _require_valid(self) -> None:
         """Raise ValueError unless attributes that came from a file can be worked with."""
         me = type(self).__name__
+        if not isinstance(self.model, Module):
+            raise ValueError(f"{me}: model is not a Module")
         require_within(me, "decay", self.decay, most=1)
         count(me, "updates", self.updates, 0)
         for name, arrays in (("averages", self.averages), ("own", self.own)):

@@ -164,6 +164,8 @@ RECORDS = {
     "averages of another kind": ("ExponentialMovingAverage", "averages", 8, "averages is not a dict of arrays"),
     "weights set aside": ("ExponentialMovingAverage", "own", 8, "own is not a dict of arrays"),
     "other weights set aside": ("ExponentialMovingAverage", "own", {"dict": []}, "own has other names"),
+    "no model": ("ExponentialMovingAverage", "model", None, "model is not a Module"),
+    "no optimiser": ("StepLR", "optimizer", None, "the optimizer of StepLR is not an Optimizer"),
     "a decay": ("ExponentialMovingAverage", "decay", 8, r"decay must be in \[0, 1\], got 8"),
     "updates": ("ExponentialMovingAverage", "updates", -1, "updates must be an integer of at least 0"),
 }
