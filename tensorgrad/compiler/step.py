@@ -15,6 +15,7 @@ from ..engine.duck import DuckArray
 from ..engine.interrupts import uninterrupted
 from ..engine.mode import current, tracing
 from ..engine.record import Handle, tensor_of
+from ..engine.staging import observed
 from ..engine.trees import leaves as tree_leaves
 from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
@@ -125,6 +126,8 @@ class CompiledStep:
             if run.fits():
                 self._latest = run
                 return run(leaves)
+        if observed():
+            return self.function(*args, **kwargs)
         run, result = _traced(self.function, args, kwargs)
         runs.append(run)
         del runs[:-MANY_TRACES]

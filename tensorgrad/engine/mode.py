@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -66,10 +67,15 @@ class Debugger(Protocol):
 
 
 class Scope(NamedTuple):
-    """The module that is running: its dotted path in the model, and its title in a drawing."""
+    """The module or function that is running. Every call has a scope of its own."""
 
-    path: str
-    title: str
+    path: str  # the dotted path of the module in its model
+    title: str  # what a drawing says about it
+    outer: Scope | None = None  # the one it was called in
+    function: bool = False  # a function of several operations, not a module
+    inputs: tuple[
+        tuple[tuple[int, ...], weakref.ref[Any]], ...
+    ] = ()  # shape and array of each argument of the outermost
 
 
 _NOWHERE = Scope("", "")
@@ -148,12 +154,22 @@ class Switch:
         return wrapped
 
 
+def _referred(value: Any) -> tuple[tuple[int, ...], weakref.ref[Any]] | None:
+    """The shape of an array, and a weak reference to it; None for anything else."""
+    try:
+        return (value.shape, weakref.ref(value)) if hasattr(value, "__array_function__") else None
+    except TypeError:  # its class has no weak references
+        return None
+
+
 class scope(Switch):
-    """Name the module that operations are recorded under, for drawings and messages.
+    """Name the module, or the function of several operations, that operations are recorded under, for drawings.
 
     Args:
-        path: the dotted path of the module in its model, such as "net.2"; "" is the model itself.
-        title: how a drawing describes it, such as "Linear 64→32 · 2,080 params".
+        path: the dotted path of the module in its model, such as "net.2"; "" is the model itself. None is for a
+            function, which belongs to the module that calls it.
+        title: how a drawing describes it, such as "Linear 64→32 · 2,080 params", or the function's name.
+        inputs: what an outermost module is called with, so that a drawing can tell its inputs from constants.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor(2.0, requires_grad=True)
@@ -161,14 +177,27 @@ class scope(Switch):
     ...     y = x * x
     >>> y.node.scope.path
     'net.0'
+
+    As a decorator, it makes a function one card of a drawing:
+
+    >>> @tg.scope(None, "squared_distance")
+    ... def squared_distance(a, b):
+    ...     return tg.sum((a - b) ** 2)
+    >>> squared_distance(x, 1.0).node.scope.title
+    'squared_distance'
     """
 
-    def __init__(self, path: str, title: str = "") -> None:
+    def __init__(self, path: str | None, title: str = "", inputs: Iterable[Any] = ()) -> None:
         super().__init__()
-        self._scope = Scope(path, title)
+        self._path = path
+        self._title = title
+        self._inputs = tuple(found for x in inputs if (found := _referred(x)) is not None)
 
     def _changed(self, old: Mode) -> Mode:
-        return old.but(scope=self._scope)
+        outer = old.scope
+        path = outer.path if self._path is None else self._path
+        inputs = self._inputs or outer.inputs
+        return old.but(scope=Scope(path, self._title, outer, self._path is None, inputs))
 
 
 class tracing(Switch):

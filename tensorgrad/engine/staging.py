@@ -7,9 +7,10 @@ outside in every run (a learning rate, a random mask). Without a compiler they c
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ..errors import Unbatchable
 from .mode import current
@@ -17,7 +18,7 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
+__all__ = ["array_of", "host", "indivisible", "observe", "observed", "watch", "writes_to"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,15 +66,58 @@ def watch(owner: object, attribute: str) -> Any:
     return getattr(owner, attribute)
 
 
+_observed: dict[int, weakref.ref[Any]] = {}
+
+
+def observe(owner: object, on: bool = True) -> None:
+    """Let code outside see the numbers that an object computes with, from now on (or no longer: ``on=False``).
+
+    As long as any object is observed, :func:`tensorgrad.compile` traces no step but calls it as it is. An earlier
+    program is still used where it fits, so let the object :func:`watch` an attribute that says whether it is observed.
+
+    >>> class Layer:
+    ...     pass
+    >>> layer = Layer()
+    >>> observe(layer)
+    >>> observed()
+    True
+    >>> observe(layer, on=False)
+    >>> observed()
+    False
+    """
+    if on:
+        _observed[id(owner)] = weakref.ref(owner, partial(_forget, id(owner)))
+    else:
+        _forget(id(owner))
+
+
+def _forget(key: int, _: object = None) -> None:
+    _observed.pop(key, None)
+
+
+def observed() -> bool:
+    """Whether any object is observed."""
+    return bool(_observed)
+
+
 def _with(protocol: str, arguments: Any) -> Any:
     """The first of the nested arguments that has a method of this name, or None."""
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
-def indivisible(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def indivisible(function: Callable[P, R], *, formula: Callable[..., Any] | None = None) -> Callable[P, R]: ...
+@overload
+def indivisible(*, formula: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = None) -> Any:
     """Mark a function of arrays that looks at their values: a compiler calls it as a whole, in every run.
 
     For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position.
+
+    Args:
+        function: the function.
+        formula: what it computes, without looking at values and without care for rounding or for mistakes in the
+            arguments: :func:`tensorgrad.derive` reads that instead. It gets the same arguments.
 
     >>> import numpy as np
     >>> @indivisible
@@ -84,9 +128,13 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
     >>> check_positive(np.ones(2)).tolist()
     [1.0, 1.0]
     """
+    if function is None:
+        return partial(indivisible, formula=formula)
+    if formula is not None:
+        function.__formula__ = formula
 
     @wraps(function)
-    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+    def whole(*args: Any, **kwargs: Any) -> Any:
         if current().tracer is not None:
             traced = _with("__traced_call__", args)
             if traced is not None:

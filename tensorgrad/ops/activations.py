@@ -214,7 +214,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     return record("log_softmax", real_only("log_softmax", forward), (source,), (d_x,))
 
 
-@indivisible
+@indivisible(formula=lambda g, out, total: g - np.exp(out) * total)
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
     result = g - np.exp(out) * total

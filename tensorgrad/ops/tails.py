@@ -19,9 +19,13 @@ __all__ = [
     "MANY",
     "in_one_piece",
     "in_range",
+    "log_if_close",
+    "log_of",
     "log_total",
     "over_one_and_exp",
     "root_of_many",
+    "scaled",
+    "scaled_if_needed",
     "slope_of_sigmoid",
     "slope_of_tanh",
 ]
@@ -96,7 +100,7 @@ def log_total(shifted: Any, axis: Any) -> Any:
     """
     powers = np.exp(shifted)
     total = np.add.reduce(powers, axis=axis, keepdims=True)
-    return (_log_of if in_one_piece(shifted) else _looked_at)(total, shifted, powers, axis)
+    return (log_of if in_one_piece(shifted) else log_if_close)(total, shifted, powers, axis)
 
 
 def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, degree: float = 2) -> Any:
@@ -107,16 +111,17 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
     """
     with np.errstate(all="ignore"):
         if in_one_piece(w):
-            return _scaled(plain, w, axes, keepdims)
-        return _checked(w, plain, axes, keepdims, degree)
+            return scaled(plain, w, axes, keepdims)
+        return scaled_if_needed(w, plain, axes, keepdims, degree)
 
 
-@indivisible
-def _checked(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
+@indivisible(formula=lambda w, plain, axes, keepdims, degree: plain(w))
+def scaled_if_needed(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
+    """:func:`scaled`, or ``plain(w)`` where nothing overflows or underflows."""
     result = plain(w)
     low = _least(result.dtype, degree)
     well = low <= result < np.inf if not result.shape else bool(np.all((result >= low) & (result < np.inf)))
-    return result if well else _scaled(plain, w, axes, keepdims)
+    return result if well else scaled(plain, w, axes, keepdims)
 
 
 @cache
@@ -126,7 +131,12 @@ def _least(dtype: Any, degree: float) -> float:
     return float(limits.tiny / limits.eps) ** (1 / degree)
 
 
-def _scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
+def scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
+    """``plain(w)``, computed of numbers divided by the largest.
+
+    >>> scaled(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
+    5e+200
+    """
     size = np.maximum.reduce(np.abs(w), axis=axes, keepdims=True, initial=0)
     size = np.where((size > 0) & (size < np.inf), size, 1)
     return plain(w / size) * (size if keepdims else np.squeeze(size, axis=axes))
@@ -137,16 +147,18 @@ def in_one_piece(array: Any) -> bool:
     return hasattr(array, "__each__")
 
 
-def _log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+def log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    """``log(total)``, the total of powers of ``shifted``, to all digits where it is close to 1."""
     rest = np.add.reduce(np.where(shifted == 0, 0, powers), axis=axis, keepdims=True)
     return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
 
 
-@indivisible
-def _looked_at(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+@indivisible(formula=lambda total, shifted, powers, axis: np.log(total))
+def log_if_close(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
+    """:func:`log_of`, or simply the logarithm where no total is close to 1."""
     least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
     if least < _WON:
-        return _log_of(total, shifted, powers, axis)
+        return log_of(total, shifted, powers, axis)
     return np.log(total)
 
 

@@ -1,0 +1,419 @@
+"""Functions of one element, or of elements that broadcast."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...compiler.variables import Variable
+from ..graph import Refusal
+from ..printer import Printer
+from ..runs import Varying
+
+__all__ = ["ELEMENTWISE", "loop_dtypes"]
+
+# The nodes for a ufunc: from the dtype its operands were cast to and their names.
+Lowering = Callable[..., str]
+
+
+def loop_dtypes(g: Printer, ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
+    """The dtypes that a ufunc casts its operands to, and those of its results."""
+    kinds = []
+    for leaf in operands:
+        first = leaf.values[0] if isinstance(leaf, Varying) else leaf
+        weak = not isinstance(leaf, Variable) and type(first) in (int, float)
+        kinds.append(type(first) if weak else g.dtype(leaf))
+    return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+
+
+def _ufunc(ufunc: np.ufunc, lowering: Lowering) -> Any:
+    def form(g: Printer, *operands: Any, out: Any = None, dtype: Any = None, where: Any = True, **how: Any) -> str:
+        if where is not True:
+            raise Refusal("where= keeps what was in the array before; use tg.where")
+        dtypes = loop_dtypes(g, ufunc, operands)
+        if dtype is not None:
+            dtypes = (np.dtype(dtype),) * len(dtypes)
+        names = [g.name(leaf, kind) for leaf, kind in zip(operands, dtypes, strict=False)]
+        result = lowering(g, dtypes[0], *names)
+        return result if out is None else onto(g, result, dtypes[-1], operands, out)
+
+    return form
+
+
+def onto(g: Printer, name: str, dtype: Any, operands: tuple[Any, ...], target: Any) -> str:
+    """A value as it is after it was written to an array: in its dtype and shape."""
+    name = g.cast(name, dtype, g.dtype(target))
+    if all(g.shape(leaf) == () or g.comparison.values.get(leaf) is None for leaf in operands):
+        return g.add("Expand", name, g.integers(g.shape(target)))
+    widest = max((len(g.shape(leaf)) for leaf in operands), default=0)
+    shapes = [[np.shape(v) for v in g.comparison.values[leaf]] for leaf in operands if isinstance(leaf, Variable)]
+    wanted = [np.shape(v) for v in g.comparison.values[target]]
+    got = [np.broadcast_shapes(*run) for run in zip(*shapes, strict=True)]
+    if widest == len(g.shape(target)) and got == wanted:
+        return name
+    return g.add("Expand", name, g.integers(g.shape(target)))
+
+
+def _node(op: str, boolean: str | None = None) -> Lowering:
+    """One node; another one for booleans."""
+
+    def lowering(g: Printer, dtype: Any, *names: str) -> str:
+        if dtype == np.bool_ and boolean is not None:
+            return g.add(boolean, *names)
+        return g.add(op, *names)
+
+    return lowering
+
+
+def _logical(op: str) -> Lowering:
+    def lowering(g: Printer, dtype: Any, *names: str) -> str:
+        return g.add(op, *(truth(g, name, dtype) for name in names))
+
+    return lowering
+
+
+def truth(g: Printer, name: str, dtype: Any) -> str:
+    """Whether elements are not zero; NaN is not."""
+    if np.dtype(dtype).kind == "f":
+        return g.add("Not", g.add("Equal", name, g.constant(0, dtype)))
+    return g.cast(name, dtype, np.bool_)
+
+
+def _scaled(op: str, factor: float) -> Lowering:
+    return lambda g, dtype, x: g.add("Mul", g.add(op, x) if op else x, g.constant(factor, dtype))
+
+
+def _not(op: str) -> Lowering:
+    return lambda g, dtype, a, b: g.add("Not", g.add(op, a, b))
+
+
+def _not_equal(g: Printer, dtype: Any, a: str, b: str) -> str:
+    return g.add("Xor", a, b) if dtype == np.bool_ else g.add("Not", g.add("Equal", a, b))
+
+
+def _square(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("Mul", x, x)
+
+
+def _reciprocal(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("Reciprocal", x) if dtype.kind == "f" else g.add("Div", g.constant(1, dtype), x)
+
+
+def expm1(g: Printer, dtype: Any, x: str) -> str:
+    """``exp(x) - 1 = tanh(x / 2) * (exp(x) + 1)``, to all digits."""
+    half = g.add("Tanh", g.add("Mul", x, g.constant(0.5, dtype)))
+    return g.add("Mul", half, g.add("Add", g.add("Exp", x), g.constant(1, dtype)))
+
+
+def log1p(g: Printer, dtype: Any, x: str) -> str:
+    """``log(u) * x / (u - 1)`` with ``u = 1 + x``, which makes up for the rounding of u; x where u is 1."""
+    one = g.constant(1, dtype)
+    u = g.add("Add", x, one)
+    plain = g.add("Log", u)
+    rest = g.add("Sub", u, one)
+    inside = g.add("Less", g.add("Abs", x), g.constant(0.5, dtype))
+    near = g.add("Div", x, g.add("Where", g.add("Equal", rest, g.constant(0, dtype)), one, rest))
+    mended = g.add("Where", g.add("Equal", rest, g.constant(0, dtype)), x, g.add("Mul", plain, near))
+    return g.add("Where", inside, mended, plain)
+
+
+def _logaddexp(g: Printer, dtype: Any, a: str, b: str) -> str:
+    """``max(a, b) + log(1 + exp(-abs(a - b)))``; equal infinities have no difference."""
+    gap = g.add("Where", g.add("Equal", a, b), g.constant(0, dtype), g.add("Abs", g.add("Sub", a, b)))
+    return g.add("Add", g.add("Max", a, b), log1p(g, dtype, g.add("Exp", g.add("Neg", gap))))
+
+
+def _logaddexp2(g: Printer, dtype: Any, a: str, b: str) -> str:
+    ln2 = g.constant(math.log(2), dtype)
+    return g.add("Div", _logaddexp(g, dtype, g.add("Mul", a, ln2), g.add("Mul", b, ln2)), ln2)
+
+
+def _hypot(g: Printer, dtype: Any, a: str, b: str) -> str:
+    a, b = g.add("Abs", a), g.add("Abs", b)
+    large, small = g.add("Max", a, b), g.add("Min", a, b)
+    plain = g.add("Or", g.add("Equal", large, g.constant(0, dtype)), g.add("IsInf", large))
+    ratio = g.add("Div", small, g.add("Where", plain, g.constant(1, dtype), large))
+    root = g.add("Sqrt", g.add("Add", g.add("Mul", ratio, ratio), g.constant(1, dtype)))
+    return g.add("Where", plain, large, g.add("Mul", large, root))
+
+
+def _isfinite(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("Not", g.add("Or", _isnan(g, dtype, x), _isinf(g, dtype, x)))
+
+
+def _isnan(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("IsNaN", x if dtype.kind == "f" else g.cast(x, dtype, np.float32))
+
+
+def _isinf(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("IsInf", x if dtype.kind == "f" else g.cast(x, dtype, np.float32))
+
+
+def _trunc(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("Mul", g.add("Sign", x), g.add("Floor", g.add("Abs", x)))
+
+
+def _whole(op: str) -> Lowering:
+    """Rounding, which leaves integers alone."""
+    return lambda g, dtype, x: g.add(op, x) if dtype.kind == "f" else x
+
+
+def _fmod(g: Printer, dtype: Any, a: str, b: str) -> str:
+    return g.add("Mod", a, b, fmod=1)
+
+
+def _remainder(g: Printer, dtype: Any, a: str, b: str) -> str:
+    if dtype.kind != "f":
+        return g.add("Mod", a, b)
+    rest, zero = g.add("Mod", a, b, fmod=1), g.constant(0, dtype)
+    wrong = g.add("Less", g.add("Mul", g.add("Sign", rest), g.add("Sign", b)), zero)
+    return g.add("Add", rest, g.add("Where", wrong, b, zero))
+
+
+def _floor_divide(g: Printer, dtype: Any, a: str, b: str) -> str:
+    quotient = g.add("Div", g.add("Sub", a, _remainder(g, dtype, a, b)), b)
+    return quotient if dtype.kind != "f" else g.add("Round", quotient)
+
+
+def _extreme(op: str) -> Lowering:
+    """The larger or smaller; where one is NaN, the other."""
+
+    def lowering(g: Printer, dtype: Any, a: str, b: str) -> str:
+        if dtype.kind != "f":
+            return g.add(op, a, b)
+        other = g.add("Where", g.add("IsNaN", b), a, g.add(op, a, b))
+        return g.add("Where", g.add("IsNaN", a), b, other)
+
+    return lowering
+
+
+def _heaviside(g: Printer, dtype: Any, x: str, middle: str) -> str:
+    zero = g.constant(0, dtype)
+    step = g.cast(g.add("Greater", x, zero), np.bool_, dtype)
+    return g.add("Where", g.add("IsNaN", x), x, g.add("Where", g.add("Equal", x, zero), middle, step))
+
+
+def _signbit(g: Printer, dtype: Any, x: str) -> str:
+    zero = g.constant(0, dtype)
+    if dtype.kind != "f":
+        return g.add("Less", x, zero)
+    return g.add("Less", g.add("Where", g.add("Equal", x, zero), g.add("Reciprocal", x), x), zero)
+
+
+def _copysign(g: Printer, dtype: Any, x: str, y: str) -> str:
+    size = g.add("Abs", x)
+    return g.add("Where", _signbit(g, dtype, y), g.add("Neg", size), size)
+
+
+def _arctan2(g: Printer, dtype: Any, y: str, x: str) -> str:
+    """The angle from the quotient of the smaller and the larger, and from the quadrant."""
+    size_x, size_y = g.add("Abs", x), g.add("Abs", y)
+    large, small = g.add("Max", size_x, size_y), g.add("Min", size_x, size_y)
+    one, zero = g.constant(1, dtype), g.constant(0, dtype)
+    both = g.add("And", g.add("IsInf", x), g.add("IsInf", y))
+    ratio = g.add("Div", small, g.add("Where", g.add("Equal", large, zero), one, large))
+    angle = g.add("Atan", g.add("Where", both, one, ratio))
+    steep = g.add("Greater", size_y, size_x)
+    angle = g.add("Where", steep, g.add("Sub", g.constant(math.pi / 2, dtype), angle), angle)
+    left = g.add("Where", _signbit(g, dtype, x), g.add("Sub", g.constant(math.pi, dtype), angle), angle)
+    return _copysign(g, dtype, left, y)
+
+
+def _cbrt(g: Printer, dtype: Any, x: str) -> str:
+    """A power, and one step of Newton's method for the digits that 1/3 lacks; 0 and infinity stay."""
+    size = g.add("Abs", x)
+    root = g.add("Pow", size, g.constant(1 / 3, dtype))
+    return g.add("Mul", g.add("Sign", x), root)
+
+
+def _ndtr(g: Printer, dtype: Any, x: str) -> str:
+    curve = g.add("Erf", g.add("Mul", x, g.constant(math.sqrt(0.5), dtype)))
+    return g.add("Mul", g.add("Add", curve, g.constant(1, dtype)), g.constant(0.5, dtype))
+
+
+def _erfc(g: Printer, dtype: Any, x: str) -> str:
+    return g.add("Sub", g.constant(1, dtype), g.add("Erf", x))
+
+
+def _power(g: Printer, base: Any, exponent: Any, out: Any = None) -> str:
+    dtypes = loop_dtypes(g, np.power, (base, exponent))
+    whole = g.plain(exponent)
+    number = whole.item() if whole is not None and whole.size == 1 and not whole.ndim else None
+    if number == 2:
+        x = g.name(base, dtypes[0])
+        result = g.add("Mul", x, x)
+    elif number == 0.5 and dtypes[0].kind == "f":
+        result = g.add("Sqrt", g.name(base, dtypes[0]))
+    elif number == -1 and dtypes[0].kind == "f":
+        result = g.add("Reciprocal", g.name(base, dtypes[0]))
+    else:
+        result = g.add("Pow", g.name(base, dtypes[0]), g.name(exponent, dtypes[1]))
+    return result if out is None else onto(g, result, dtypes[-1], (base, exponent), out)
+
+
+def _where(g: Printer, condition: Any, x: Any = None, y: Any = None) -> str:
+    if x is None:
+        raise Refusal("the shape of np.where(condition) depends on values")
+    dtype = g.result.dtype
+    first, second = g.name(x, dtype), g.name(y, dtype)
+    if first == second and g.shape(x) == g.shape(g.step.results[0]):
+        return first
+    return g.add("Where", truth(g, g.name(condition), g.dtype(condition)), first, second)
+
+
+def _clip(g: Printer, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **others: Any) -> str:
+    low, high = others.get("min", a_min), others.get("max", a_max)
+    dtype = g.result.dtype
+    name = g.name(a, dtype)
+    if low is not None:
+        name = g.add("Max", name, g.name(low, dtype))
+    return name if high is None else g.add("Min", name, g.name(high, dtype))
+
+
+def _nan_to_num(
+    g: Printer, x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> str:
+    dtype, name = g.dtype(x), g.name(x)
+    if dtype.kind != "f":
+        return name
+    limits = np.finfo(dtype)
+    for test, number in (
+        (g.add("IsNaN", name), nan),
+        (g.add("IsInf", name, detect_negative=0), limits.max if posinf is None else posinf),
+        (g.add("IsInf", name, detect_positive=0), limits.min if neginf is None else neginf),
+    ):
+        name = g.add("Where", test, g.constant(number, dtype), name)
+    return name
+
+
+def _round(g: Printer, a: Any, decimals: int = 0, out: Any = None) -> str:
+    name, dtype = g.name(a), g.dtype(a)
+    if dtype.kind != "f":
+        return name
+    if not decimals:
+        return g.add("Round", name)
+    scale = g.constant(10.0**decimals, dtype)
+    return g.add("Div", g.add("Round", g.add("Mul", name, scale)), scale)
+
+
+def _same(g: Printer, dtype: Any, x: str) -> str:
+    return x
+
+
+_LOWERINGS: dict[np.ufunc, Lowering] = {
+    np.absolute: _node("Abs"),
+    np.add: _node("Add", "Or"),
+    np.arccos: _node("Acos"),
+    np.arccosh: _node("Acosh"),
+    np.arcsin: _node("Asin"),
+    np.arcsinh: _node("Asinh"),
+    np.arctan: _node("Atan"),
+    np.arctan2: _arctan2,
+    np.arctanh: _node("Atanh"),
+    np.bitwise_and: _node("BitwiseAnd", "And"),
+    np.bitwise_or: _node("BitwiseOr", "Or"),
+    np.bitwise_xor: _node("BitwiseXor", "Xor"),
+    np.cbrt: _cbrt,
+    np.ceil: _whole("Ceil"),
+    np.conjugate: _same,
+    np.copysign: _copysign,
+    np.cos: _node("Cos"),
+    np.cosh: _node("Cosh"),
+    np.deg2rad: _scaled("", math.pi / 180),
+    np.degrees: _scaled("", 180 / math.pi),
+    np.divide: _node("Div"),
+    np.equal: _node("Equal"),
+    np.exp: _node("Exp"),
+    np.exp2: lambda g, dtype, x: g.add("Pow", g.constant(2, dtype), x),
+    np.expm1: expm1,
+    np.fabs: _node("Abs"),
+    np.float_power: _node("Pow"),
+    np.floor: _whole("Floor"),
+    np.floor_divide: _floor_divide,
+    np.fmax: _extreme("Max"),
+    np.fmin: _extreme("Min"),
+    np.fmod: _fmod,
+    np.greater: _node("Greater"),
+    np.greater_equal: _node("GreaterOrEqual"),
+    np.heaviside: _heaviside,
+    np.hypot: _hypot,
+    np.invert: _node("BitwiseNot", "Not"),
+    np.isfinite: _isfinite,
+    np.isinf: _isinf,
+    np.isnan: _isnan,
+    np.less: _node("Less"),
+    np.less_equal: _node("LessOrEqual"),
+    np.log: _node("Log"),
+    np.log10: _scaled("Log", 1 / math.log(10)),
+    np.log1p: log1p,
+    np.log2: _scaled("Log", 1 / math.log(2)),
+    np.logaddexp: _logaddexp,
+    np.logaddexp2: _logaddexp2,
+    np.logical_and: _logical("And"),
+    np.logical_not: _logical("Not"),
+    np.logical_or: _logical("Or"),
+    np.logical_xor: _logical("Xor"),
+    np.maximum: _node("Max", "Or"),
+    np.minimum: _node("Min", "And"),
+    np.multiply: _node("Mul", "And"),
+    np.negative: _node("Neg"),
+    np.not_equal: _not_equal,
+    np.positive: _same,
+    np.rad2deg: _scaled("", 180 / math.pi),
+    np.radians: _scaled("", math.pi / 180),
+    np.reciprocal: _reciprocal,
+    np.remainder: _remainder,
+    np.rint: _whole("Round"),
+    np.sign: _node("Sign"),
+    np.signbit: _signbit,
+    np.sin: _node("Sin"),
+    np.sinh: _node("Sinh"),
+    np.sqrt: _node("Sqrt"),
+    np.square: _square,
+    np.subtract: _node("Sub"),
+    np.tan: _node("Tan"),
+    np.tanh: _node("Tanh"),
+    np.trunc: _trunc,
+}
+_NEEDS_A_LATER_OPSET = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
+
+
+def _boolean_only(ufunc: np.ufunc, lowering: Lowering) -> Lowering:
+    def checked(g: Printer, dtype: Any, *names: str) -> str:
+        if dtype != np.bool_:
+            raise Refusal(f"ONNX has np.{ufunc.__name__} of {dtype} only from opset 18 on")
+        return lowering(g, dtype, *names)
+
+    return checked
+
+
+def _scipys(lowering: Lowering) -> Any:
+    """The form of a ufunc of SciPy, found by its name, of one operand."""
+
+    def form(g: Printer, x: Any) -> str:
+        dtype = g.result.dtype
+        return lowering(g, dtype, g.name(x, dtype))
+
+    return form
+
+
+ELEMENTWISE: dict[Any, Any] = {
+    **{
+        ufunc: _ufunc(ufunc, _boolean_only(ufunc, lowering) if ufunc in _NEEDS_A_LATER_OPSET else lowering)
+        for ufunc, lowering in _LOWERINGS.items()
+    },
+    np.power: _power,
+    operator.pow: _power,
+    np.clip: _clip,
+    np.nan_to_num: _nan_to_num,
+    np.round: _round,
+    np.where: _where,
+    "scipy.erf": _scipys(_node("Erf")),
+    "scipy.erfc": _scipys(_erfc),
+    "scipy.expit": _scipys(_node("Sigmoid")),
+    "scipy.ndtr": _scipys(_ndtr),
+}
