@@ -16,7 +16,7 @@ import tensorgrad as tg
 from nn._training.notebook import curve
 
 # Clear the screen; set the terminal's title; go back over what was printed; write from right to left.
-HOSTILE = "\x1b[2J\x1b]0;owned\x07a\rb\n    c\x9b1m\u202e<script>"
+HOSTILE = "\x1b[2J\x1b]0;owned\x07a\rb\n    c\x9b1m\u202e<script>alert"
 
 
 class Net(nn.Module):
@@ -36,7 +36,7 @@ def shown_model() -> dict[str, str]:
     history = nn.History()
     history.append({HOSTILE: 1.0})
     tensor = tg.Tensor([1.0], requires_grad=True, name=HOSTILE)
-    named = tg.draw((tensor * 2.0).sum())
+    named = tg.draw((tensor * 2.0).sum(), backward=True)
     errors = []
     for act in (
         lambda: net(np.ones((3, 5), np.float32)),
@@ -56,6 +56,7 @@ def shown_model() -> dict[str, str]:
         "drawing in a notebook": drawing._repr_mimebundle_()["text/plain"],
         "DOT": drawing.dot,
         "SVG": drawing.svg or "",
+        "page as HTML": drawing.interactive().html + named.steps().html if drawing.svg else "",
         "named": str(named) + named.dot + (named.svg or ""),
         "tensor": repr(tensor),
         "tensor as HTML": tensor._repr_html_(),
@@ -71,7 +72,7 @@ def test_names_are_shown_without_control_characters() -> None:
         raw = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\n"}
         assert not raw, (where, raw, text)
         if "HTML" in where or where in ("SVG", "curve"):
-            assert "<script>" not in text, where
+            assert "<script>alert" not in text, where
         elif text and where != "curve":
             assert r"\x1b[2J" in text, (where, text)  # as an escape; nothing is lost
 

@@ -159,6 +159,8 @@ class Decoder:
         state = decoded(entry["attributes"], self._referent)
         require_attributes(type(shell), state)
         give_state(shell, state)
+        if hasattr(shell, "_require_valid"):
+            shell._require_valid()
         if isinstance(shell, Scheduler):
             self._schedules.append(shell)
         if is_estimator(type(shell)) and not isinstance(state.get("model_"), Module):

@@ -112,7 +112,8 @@ def _changes(decoder: Decoder, pair: Pair) -> list[Change]:
         if isinstance(target, Scheduler) and "state" in entry:
             return [_going_on(target, decoder.value(entry["state"]))]
         return []
-    if wrong := _unlike("", vars(new), vars(target)):
+    names = vars(new).keys() | vars(target).keys()
+    if wrong := _unlike("", _attributes(new, names), _attributes(target, names)):
         raise _Misfit(wrong)
     return [partial(_take_over, target, new)]
 
@@ -157,15 +158,23 @@ def _going_on(schedule: Scheduler, state: Any) -> Change:
     return partial(schedule.load_state_dict, state)
 
 
+def _attributes(of: Any, names: Collection[str]) -> dict[str, Any]:
+    """Those of these attributes that an object has, of its own or, as in files of earlier versions, of its class."""
+    return {name: getattr(of, name) for name in names if name in vars(of) or hasattr(type(of), name)}
+
+
 def _unlike(name: str, new: Any, own: Any) -> str:
-    """What stands against one value in the place of another, as part of an object's state; "" if nothing does."""
-    if new is None or own is None or isinstance(own, Module | Optimizer | tg.Tensor):
-        return "" if new is own or new is None or own is None else f"{name} is another object"
-    if isinstance(own, bool | str) or not isinstance(own, int | float):
-        if type(new) is not type(own):
-            return f"{name} is of type {type(new).__name__}, expected {type(own).__name__}"
-    elif type(new) not in (int, float):
-        return f"{name} is {new!r}, expected a number"
+    """Why a value cannot stand in the place of another in an object's state; "" if it can."""
+    if new is own:
+        return ""
+    if isinstance(own, Module | Optimizer | tg.Tensor):
+        return f"{name} is another object"
+    if new is None or own is None:  # the class has checked what may be None
+        return ""
+    if type(own) in (int, float):
+        return "" if type(new) in (int, float) else f"{name} is {new!r}, expected a number"
+    if type(new) is not type(own):
+        return f"{name} is of type {type(new).__name__}, expected {type(own).__name__}"
     if isinstance(own, np.ndarray) and (new.shape, new.dtype) != (own.shape, own.dtype):
         return f"{name} has shape {new.shape} and dtype {new.dtype}, expected {own.shape} and {own.dtype}"
     if isinstance(own, dict) and (name == "" or any(isinstance(value, np.ndarray) for value in own.values())):

@@ -152,12 +152,22 @@ RECORDS = {
     "a column of text": ("History", "columns", {"dict": [["loss", "x"]]}, "two tables of numbers"),
     "text in a column": ("History", "columns", {"dict": [["loss", ["x"]]]}, "two tables of numbers"),
     "why it stopped": ("History", "stopped", 8, "two tables of numbers"),
-    "patience": ("EarlyStopping", "patience", "x", "stop: patience is 'x', expected a number"),
-    "mode": ("EarlyStopping", "mode", 8, "stop: mode is of type int, expected str"),
+    "patience": ("EarlyStopping", "patience", "x", "patience must be an integer of at least 1, got 'x'"),
+    "mode": ("EarlyStopping", "mode", 8, "mode must be .* got 8"),
+    "a baseline": ("EarlyStopping", "baseline", "x", "baseline must be a finite number, got 'x'"),
+    "what was best": ("EarlyStopping", "_best", "x", "the best value is not a float"),
+    "best weights": ("EarlyStopping", "_weights", 8, "its weights are not a dict"),
+    "a column to follow": ("EarlyStopping", "monitor", 8, "monitor is not a string"),
     "the optimiser of a schedule": ("StepLR", "optimizer", 8, "the optimizer of StepLR is not an Optimizer"),
     "a step size": ("StepLR", "step_size", 0, "step_size must be an integer of at least 1"),
     "no averages": ("ExponentialMovingAverage", "averages", {"dict": []}, "average: averages differs in 'W', 'b'"),
-    "averages of another kind": ("ExponentialMovingAverage", "averages", 8, "averages is of type int, expected dict"),
+    "averages of another kind": ("ExponentialMovingAverage", "averages", 8, "averages is not a dict of arrays"),
+    "weights set aside": ("ExponentialMovingAverage", "own", 8, "own is not a dict of arrays"),
+    "other weights set aside": ("ExponentialMovingAverage", "own", {"dict": []}, "own has other names"),
+    "no model": ("ExponentialMovingAverage", "model", None, "model is not a Module"),
+    "no optimiser": ("StepLR", "optimizer", None, "the optimizer of StepLR is not an Optimizer"),
+    "a decay": ("ExponentialMovingAverage", "decay", 8, r"decay must be in \[0, 1\], got 8"),
+    "updates": ("ExponentialMovingAverage", "updates", -1, "updates must be an integer of at least 0"),
 }
 
 
@@ -167,7 +177,7 @@ def test_records_that_would_not_work(path, kind, name, value, match):
     honest = captured(Held(0), into=(Held(1),))
     header = copy.deepcopy(honest.header)
     (entry,) = entries(header, kind)
-    next(pair for pair in attributes(entry) if pair[0] == name)[1] = value
+    entry["attributes"]["dict"] = [pair for pair in attributes(entry) if pair[0] != name] + [[name, value]]
     write(path, header, honest.arrays)
     given = honest.into()
     before = state_of(given)
@@ -179,11 +189,13 @@ def test_records_that_would_not_work(path, kind, name, value, match):
 @pytest.mark.promise("L2")
 def test_a_record_of_another_class_of_attributes(path):
     honest = captured(Held(0), into=(Held(1),))
-    for change in (lambda pairs: pairs.append(["more", 8]), lambda pairs: pairs.pop()):
+    more = (lambda pairs: pairs.append(["more", 8]), "stop: it differs in 'more'")
+    fewer = (lambda pairs: pairs.pop(), "'EarlyStopping' object has no attribute '_weights'")
+    for change, match in (more, fewer):
         header = copy.deepcopy(honest.header)
         change(attributes(entries(header, "EarlyStopping")[0]))
         write(path, header, honest.arrays)
-        with pytest.raises(tg.CheckpointError, match="stop: it differs in"):
+        with pytest.raises(tg.CheckpointError, match=match):
             nn.load(path, *honest.into())
 
 
