@@ -9,7 +9,6 @@ import numpy as np
 
 from ..graph import Refusal
 from ..printer import Printer
-from .elementwise import truth
 
 __all__ = ["REDUCING"]
 
@@ -72,7 +71,7 @@ def _some(op: str) -> Any:
         ndim = len(g.shape(a))
         if _nothing(g, a, axis):
             return g.filled(op == "ReduceMin", g.shape(g.step.results[0]), np.bool_)
-        numbers = g.cast(truth(g, g.name(a), g.dtype(a)), np.bool_, np.int32)
+        numbers = g.cast(g.name(a, np.bool_), np.bool_, np.int32)
         return g.cast(reduced(g, op, numbers, axes_of(axis, ndim), keepdims, ndim), np.int32, np.bool_)
 
     return form
@@ -94,7 +93,7 @@ def _mean(g: Printer, a: Any, axis: Any = None, dtype: Any = None, out: Any = No
 
 def _count(g: Printer, a: Any, axis: Any = None, *, keepdims: Any = False) -> str:
     ndim = len(g.shape(a))
-    numbers = g.cast(truth(g, g.name(a), g.dtype(a)), np.bool_, np.int64)
+    numbers = g.cast(g.name(a, np.bool_), np.bool_, np.int64)
     return reduced(g, "ReduceSum", numbers, axes_of(axis, ndim), keepdims, ndim)
 
 
