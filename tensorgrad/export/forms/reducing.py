@@ -58,6 +58,22 @@ def _reduction(op: str, neutral: float | None, join: str) -> Any:
     return form
 
 
+def _extreme(op: str, least: float) -> Any:
+    """The largest or smallest of the elements that are not NaN; NaN if there is none."""
+
+    def form(g: Printer, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False) -> str:
+        name, kind, ndim = g.name(a), g.dtype(a), len(g.shape(a))
+        if kind.kind != "f":
+            return reduced(g, op, name, axes_of(axis, ndim), keepdims, ndim)
+        missing = g.add("IsNaN", name)
+        found = g.add("Where", missing, g.constant(least, kind), name)
+        none = reduced(g, "ReduceMin", g.cast(missing, np.bool_, np.int32), axes_of(axis, ndim), keepdims, ndim)
+        result = reduced(g, op, found, axes_of(axis, ndim), keepdims, ndim)
+        return g.add("Where", g.cast(none, np.int32, np.bool_), g.constant(np.nan, kind), result)
+
+    return form
+
+
 def _nothing(g: Printer, a: Any, axis: Any) -> bool:
     """Is there nothing to reduce?"""
     shape = g.shape(a)
@@ -146,6 +162,8 @@ REDUCING: dict[Any, Any] = {
     np.multiply.reduce: _prod,
     np.maximum.reduce: _max,
     np.minimum.reduce: _min,
+    np.fmax.reduce: _extreme("ReduceMax", -np.inf),
+    np.fmin.reduce: _extreme("ReduceMin", np.inf),
     np.logical_and.reduce: _all,
     np.logical_or.reduce: _any,
     np.add.accumulate: _accumulated,
