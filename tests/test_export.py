@@ -88,6 +88,7 @@ OF_BATCHES = {
     "flat": lambda x: x.reshape(-1),
     "all but one axis joined": lambda x: x.reshape(x.shape[0] * 3, 4),
     "transposed": lambda x: x.T,
+    "its size as an array": lambda x: x * np.float32(x.shape[0]) + np.asarray([x.shape[0]], np.float32),
     "repeated": lambda x: tg.broadcast_to(x[:, None], (x.shape[0], 2, 3, 4)),
     "pairs": lambda x: x[:, None] - x[None],
     "reversed": lambda x: x[::-1],
@@ -182,6 +183,28 @@ def test_extreme_numbers(scale):
     ):
         (got,) = run(tg.onnx_model(function, x), x)
         np.testing.assert_allclose(got, np.asarray(function(tg.Tensor(x))), rtol=1e-5, atol=1e-37)
+
+
+def test_not_finite_numbers():
+    x = np.array([[np.nan, 1, -np.inf, np.inf, 0.0]], np.float32)
+    for function in (
+        *(tg.relu, tg.leaky_relu, tg.elu, tg.selu, tg.softplus, tg.mish, tg.silu, tg.softsign, tg.sigmoid, tg.log1p),
+        *(tg.expm1, tg.cbrt, tg.sign, tg.hardtanh, tg.log_softmax, tg.softmax, tg.isfinite, tg.argmax, tg.any),
+        *(tg.max, tg.nanmax, tg.logsumexp, lambda t: tg.clip(t, -1, 1), lambda t: tg.fmax(t, t[:, ::-1])),
+        *(lambda t: tg.logaddexp(t, t[:, ::-1]), lambda t: tg.arctan2(t, t[:, ::-1]), lambda t: tg.minimum(t, 0.5)),
+        lambda t: tg.hypot(t, t[:, ::-1]),
+    ):
+        (got,) = run(tg.onnx_model(function, x, batch_axis=None), x)
+        with np.errstate(invalid="ignore"):
+            want = np.asarray(function(tg.Tensor(x)))
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_float64_keeps_its_digits():
+    x = np.linspace(-3, 3, 7)[None]
+    for function in (lambda t: tg.leaky_relu(t, 0.1), lambda t: t.mean(axis=1), tg.expm1, tg.log_softmax, tg.logsumexp):
+        (got,) = run(tg.onnx_model(function, x), x)
+        np.testing.assert_allclose(got, np.asarray(function(tg.Tensor(x))), rtol=1e-13)
 
 
 def test_without_onnx_the_error_says_what_to_install(monkeypatch):

@@ -104,7 +104,8 @@ def _axes(batch_axis: BatchAxis, arrays: Sequence[Any]) -> list[int | None]:
     for axis, array in zip(each, arrays, strict=True):
         if axis is not None and not -array.ndim <= axis < array.ndim:
             raise ShapeError(
-                f"ONNX export: an example of shape {array.shape} has no axis {axis} for the batch; write batch_axis="
+                f"ONNX export: an example of shape {array.shape} has no axis {axis} for the batch; examples are "
+                "arrays, not lists of numbers, and batch_axis=None is for one without a batch"
             )
         result.append(None if axis is None else axis % array.ndim)
     lengths = {a.shape[axis] for axis, a in zip(result, arrays, strict=True) if axis is not None}

@@ -161,7 +161,9 @@ class Printer(Graph):
             if row.size and (row == row.flat[0]).all():
                 return self.filled(row.flat[0], shape, first.dtype)
             return self.add("Expand", self.constant(row), self.integers(shape))
-        if first.size == max(first.shape) > 1 and first.dtype.kind in "iuf":
+        if first.size == 1 and not along and first.dtype.kind in "iuf":
+            return self._reshaped(self.number(Varying(tuple(array.item() for array in arrays)), first.dtype), shape)
+        if len(along) == 1 and first.size == max(first.shape) > 1 and first.dtype.kind in "iuf":
             start, step = first.flat[0], first.flat[1] - first.flat[0]
             if all(np.array_equal(array.ravel(), start + step * np.arange(array.size)) for array in arrays):
                 return self._range(start, step, shape, first.dtype)
@@ -179,9 +181,10 @@ class Printer(Graph):
         counted = self.add("Range", self.constant(np.int64(0)), count, self.constant(np.int64(1)))
         name = self.add("Mul", self.cast(counted, np.int64, dtype), self.constant(step, dtype))
         name = self.add("Add", name, self.constant(start, dtype))
-        if len(shape) == 1:
-            return "this" if "<locals>" in name or name.startswith("_") else name
-        return self.add("Reshape", name, self.integers(-1 if n is length else n for n in shape))
+        return self._reshaped(name, [-1 if n is length else n for n in shape])
+
+    def _reshaped(self, name: str, shape: Sequence[int]) -> str:
+        return self.add("Reshape", name, self.integers(shape))
 
     def filled(self, number: Any, shape: Sequence[Any], dtype: Any) -> str:
         """An array with the same number everywhere."""

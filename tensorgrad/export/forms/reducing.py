@@ -50,7 +50,9 @@ def _reduction(op: str, neutral: float | None, join: str) -> Any:
         kind, ndim = g.result.dtype, len(g.shape(a))
         if _nothing(g, a, axis) and isinstance(initial, int | float):
             return g.filled(initial, g.shape(g.step.results[0]), kind)
-        result = reduced(g, op, g.name(a, kind), axes_of(axis, ndim), keepdims, ndim)
+        name = g.cast(g.name(a, kind), kind, np.int32 if kind == np.bool_ else kind)
+        result = reduced(g, op, name, axes_of(axis, ndim), keepdims, ndim)
+        result = g.cast(result, np.int32 if kind == np.bool_ else kind, kind)
         if initial is None or (isinstance(initial, int | float) and initial == neutral):
             return result
         return g.add(join, result, g.name(initial, kind))
