@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,33 @@ from numpy.typing import DTypeLike
 
 from .runs import Varying
 
-__all__ = ["Graph", "Node", "Refusal"]
+__all__ = ["Graph", "Names", "Node", "Refusal"]
 
 
 class Refusal(Exception):
     """Why an operation has no ONNX form; the rest of the message is added where the operation is known."""
+
+
+class Names:
+    """Unique names: a name, with a number where it is taken."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._numbers: Counter[str] = Counter()
+
+    def take(self, stem: str) -> str:
+        """The next free name.
+
+        >>> names = Names(["x"])
+        >>> names.take("x"), names.take("x"), names.take("y")
+        ('x_1', 'x_2', 'y')
+        """
+        name = stem
+        while name in self._taken:
+            self._numbers[stem] += 1
+            name = f"{stem}_{self._numbers[stem]}"
+        self._taken.add(name)
+        return name
 
 
 class Node(NamedTuple):
@@ -29,21 +52,20 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """Nodes and constants, each with a unique name.
+    """Nodes and constants. Their values have unique names; final ones, without gaps, are given in the end.
 
     Args:
         sizes: the size of the batch in each run.
-        taken: names that are not available.
+        inputs: the names of the inputs.
     """
 
-    def __init__(self, sizes: Sequence[int], taken: Iterable[str]) -> None:
+    def __init__(self, sizes: Sequence[int], inputs: Iterable[str]) -> None:
         self.sizes = sizes
         self.path = ""  # of the module that the next nodes belong to
         self.nodes: list[Node] = []
         self.constants: dict[str, Any] = {}
         self.batch: tuple[str, int] | None = None  # the input and the axis that tell the size of the batch
-        self._dtypes: dict[str, np.dtype[Any]] = {}
-        self._taken = set(taken)
+        self._stems = {name: name for name in inputs}  # by the name of a value, what its final name begins with
         self._known: dict[Any, str] = {}
 
     # --- nodes ------------------------------------------------------------------------------------------
@@ -57,24 +79,20 @@ class Graph:
 
     def add_many(self, op: str, count: int, *inputs: str, **attributes: Any) -> tuple[str, ...]:
         """Add a node with several results, and return their names."""
-        outputs = tuple(self.unique(f"{self.path}/{op}" if self.path else op) for _ in range(count))
+        outputs = tuple(self._new(f"{self.path}/{op}" if self.path else op) for _ in range(count))
         self.nodes.append(Node(op, inputs, outputs, attributes))
         return outputs
 
     def fail(self, error: Exception) -> str:
         """The name of a value that cannot be computed; the error is raised if it is needed."""
-        name = self.unique("refused")
+        name = self._new("refused")
         self.nodes.append(Node("", (), (name,), {}, error))
         return name
 
-    def unique(self, name: str) -> str:
-        """The name, with a number where it is taken."""
-        number, chosen = 0, name
-        while chosen in self._taken:
-            number += 1
-            chosen = f"{name}_{number}"
-        self._taken.add(chosen)
-        return chosen
+    def _new(self, stem: str) -> str:
+        name = f"{stem}#{len(self._stems)}"
+        self._stems[name] = stem
+        return name
 
     def needed(self, outputs: Iterable[str]) -> list[Node]:
         """The nodes that outputs depend on, in order. Raises the error of one that has no form."""
@@ -93,24 +111,29 @@ class Graph:
     # --- constants --------------------------------------------------------------------------------------
 
     def constant(self, values: Any, dtype: DTypeLike | None = None, name: str | None = None) -> str:
-        """The name of an array: equal ones are stored once, under the first name."""
+        """The name of an array: one with a name has its own, of others equal ones are stored once."""
         array = np.asarray(values, dtype)
-        key = (array.dtype, array.shape, array.tobytes(), name)
+        key: Any = ("named", name)
+        if name is None:
+            digest = hashlib.sha256(np.ascontiguousarray(array).data).digest()
+            key = ("constant", array.dtype, array.shape, digest)
         if key not in self._known:
-            chosen = name or (f"{self.path}.constant" if self.path else "constant")
-            self._known[key] = self.unique(chosen)
+            self._known[key] = self._new(name or (f"{self.path}.constant" if self.path else "constant"))
             self.constants[self._known[key]] = array
         return self._known[key]
 
     def cast(self, name: str, old: DTypeLike, new: DTypeLike) -> str:
-        """A value in another dtype."""
+        """A value in another dtype. Of floating-point numbers, all but zero are True, also NaN."""
         from onnx.helper import np_dtype_to_tensor_dtype
 
-        if np.dtype(old) == np.dtype(new):
+        old, new = np.dtype(old), np.dtype(new)
+        if old == new:
             return name
         if name in self.constants:
             return self.constant(self.constants[name].astype(new))
-        return self.add("Cast", name, to=np_dtype_to_tensor_dtype(np.dtype(new)))
+        if new == np.bool_ and old.kind == "f":
+            return self.add("Not", self.add("Equal", name, self.constant(0, old)))
+        return self.add("Cast", name, to=np_dtype_to_tensor_dtype(new))
 
     # --- lengths ----------------------------------------------------------------------------------------
 
@@ -132,17 +155,14 @@ class Graph:
         return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=0)
 
     def number(self, value: Varying, dtype: Any) -> str:
-        """A number that follows from the size of the batch, as an array of shape ()."""
-        if all(isinstance(v, int) for v in value.values):
-            return self.cast(self._scalar(self._length(value)), np.int64, dtype)
-        whole = [Fraction(1 / v).limit_denominator(1) if v else None for v in value.values]
-        if any(w is None or abs(float(w) * v - 1) > 1e-12 for w, v in zip(whole, value.values, strict=True)):
-            floats = [round(v) for v in value.values]
-            if any(f != v for f, v in zip(floats, value.values, strict=True)):
-                raise Refusal(self._unclear(value))
-            return self.cast(self._scalar(self._length(Varying(tuple(floats)))), np.int64, dtype)
-        count = self._scalar(self._length(Varying(tuple(int(w) for w in whole if w is not None))))
-        return self.add("Reciprocal", self.cast(count, np.int64, dtype))
+        """A number that follows from the size of the batch, or its reciprocal does, as an array of shape ()."""
+        whole = tuple(round(v) for v in value.values)
+        if whole == value.values:
+            return self.cast(self._scalar(self._length(Varying(whole))), np.int64, dtype)
+        counts = tuple(round(1 / v) if v else 0 for v in value.values)
+        if any(abs(n * v - 1) > 1e-12 for n, v in zip(counts, value.values, strict=True)):
+            raise Refusal(self._unclear(value))
+        return self.add("Reciprocal", self.cast(self._scalar(self._length(Varying(counts))), np.int64, dtype))
 
     def _scalar(self, vector: str) -> str:
         return self.add("Squeeze", vector, self.constant(np.zeros(1, np.int64)))
@@ -191,16 +211,18 @@ class Graph:
         """
         import onnx
 
-        renamed: dict[str, str] = {}
+        final = {name: name for name in inputs}
         for name, (value, _, _) in outputs.items():
-            if value in renamed or value in inputs or value in self.constants:
-                value = self.add("Identity", value)
-            renamed[value] = name
-        nodes = self.needed(renamed)
-        used = {name for node in nodes for name in node.inputs}
-
-        def final(name: str) -> str:
-            return renamed.get(name, name)
+            if value in final or value in self.constants:
+                (value,) = self.add_many("Identity", 1, value)
+            final[value] = name
+        nodes = self.needed(final)
+        used = dict.fromkeys(name for node in nodes for name in node.inputs)
+        parameters = [name for key, name in self._known.items() if key[0] == "named" and name in used]
+        names, labels = Names(final.values()), Names()
+        for value in (*parameters, *used, *(name for node in nodes for name in node.outputs)):
+            if value not in final:
+                final[value] = names.take(self._stems[value])
 
         def described(name: str, dtype: Any, axes: Any) -> Any:
             return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), axes)
@@ -209,9 +231,9 @@ class Graph:
             [
                 onnx.helper.make_node(
                     node.op,
-                    [final(name) for name in node.inputs],
-                    [final(name) for name in node.outputs],
-                    name=node.outputs[0],
+                    [final[name] for name in node.inputs],
+                    [final[name] for name in node.outputs],
+                    name=labels.take(self._stems[node.outputs[0]]),
                     **node.attributes,
                 )
                 for node in nodes
@@ -220,7 +242,7 @@ class Graph:
             [described(name, *facts) for name, facts in inputs.items()],
             [described(name, dtype, axes) for name, (_, dtype, axes) in outputs.items()],
             [
-                onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+                onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), final[name])
                 for name, array in self.constants.items()
                 if name in used
             ],

@@ -14,6 +14,7 @@ from ..engine.record import Handle
 from ..engine.trees import leaves, mapped, parts_of
 from ..errors import GraphError, ShapeError
 from .forms import FORMS
+from .graph import Names
 from .patterns import fused
 from .printer import Printer
 from .runs import Comparison, Run, Varying, recorded
@@ -79,7 +80,8 @@ def onnx_model(
     def described(variable: Variable) -> tuple[Any, list[Any]]:
         return variable.value.dtype, [_dim(printer, n) for n in comparison.shape(variable)]
 
-    found = zip(runs[0].names, values, comparison.outputs, strict=True)
+    free = Names(labels)
+    found = zip(map(free.take, runs[0].names), values, comparison.outputs, strict=True)
     graph = printer.proto(
         {name: described(variable) for variable, name in inputs.items()},
         {name: (value, *described(variable)) for name, value, variable in found},
@@ -102,7 +104,8 @@ def _axes(batch_axis: BatchAxis, arrays: Sequence[Any]) -> list[int | None]:
     for axis, array in zip(each, arrays, strict=True):
         if axis is not None and not -array.ndim <= axis < array.ndim:
             raise ShapeError(
-                f"ONNX export: an example of shape {array.shape} has no axis {axis} for the batch; write batch_axis="
+                f"ONNX export: an example of shape {array.shape} has no axis {axis} for the batch; examples are "
+                "arrays, not lists of numbers, and batch_axis=None is for one without a batch"
             )
         result.append(None if axis is None else axis % array.ndim)
     lengths = {a.shape[axis] for axis, a in zip(result, arrays, strict=True) if axis is not None}
@@ -119,11 +122,11 @@ def _labels(given: Sequence[str] | None, examples: tuple[Any, ...]) -> list[str]
     stems = list(given) if given is not None else ["input"] if count == 1 else [f"input_{i}" for i in range(count)]
     if len(stems) != count or len(set(stems)) != count:
         raise ValueError(f"ONNX export: input_names must be {count} different names, one for each example, got {given}")
-    labels = []
+    labels, free = [], Names()
     for stem, example in zip(stems, examples, strict=True):
         inside = list(leaves(example))
         alone = parts_of(example) is None
-        labels += [stem] if alone else [f"{stem}_{i}" for i in range(len(inside))]
+        labels += [free.take(stem if alone else f"{stem}_{i}") for i in range(len(inside))]
     return labels
 
 

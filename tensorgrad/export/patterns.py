@@ -91,14 +91,21 @@ def _number(g: Printer, leaf: Any) -> float | None:
     return float(value.item()) if value is not None and value.ndim == 0 and value.dtype.kind in "fiu" else None
 
 
-def _node(op: str, *attributes: str) -> Any:
-    """One node of x; the placeholders named are its attributes, which must be numbers."""
+def _attribute(g: Printer, leaf: Any) -> float | None:
+    """A number as an attribute of a node, which is of float32: None where a result of float64 would show it."""
+    number = _number(g, leaf)
+    if number is None or (g.result.dtype == np.float64 and float(np.float32(number)) != number):
+        return None
+    return number
+
+
+def _node(op: str) -> Any:
+    """One node of x."""
 
     def build(g: Printer, found: Found) -> str | None:
         if g.dtype(found["x"]) != g.result.dtype or g.result.dtype.kind != "f":
             return None
-        numbers = {name: _number(g, found[name]) for name in attributes}
-        return None if None in numbers.values() else g.add(op, g.name(found["x"]), **numbers)
+        return g.add(op, g.name(found["x"]))
 
     return build
 
@@ -129,7 +136,7 @@ def _leaky(g: Printer, found: Found) -> str | None:
     if g.dtype(x) != g.result.dtype:
         return None
     if not isinstance(slope, Variable):
-        number = _number(g, slope)
+        number = _attribute(g, slope)
         return None if number is None else g.add("LeakyRelu", g.name(x), alpha=number)
     if g.shape(slope) == ():
         slope = _unshaped(g, slope)
@@ -187,7 +194,7 @@ def _normalised(g: Printer, found: Found) -> str | None:
         return None
     if not _matches(g, (np.divide, "gamma", (np.sqrt, (np.add, "var", "eps"))), factor, inner):
         return None
-    var, eps = _vector(g, inner["var"], 0), _number(g, inner["eps"])
+    var, eps = _vector(g, inner["var"], 0), _attribute(g, inner["eps"])
     features = g.shape(mean)
     gamma = g.plain(inner["gamma"])
     beta = _vector(g, found["beta"], trailing) if "beta" in found else None
@@ -202,7 +209,7 @@ def _normalised(g: Printer, found: Found) -> str | None:
 
 def _exponential(g: Printer, found: Found) -> str | None:
     """Elu: ``above`` and ``rate`` are 1. Selu has factors, whose quotient is its alpha."""
-    above, height, rate = (_number(g, found[name]) for name in ("above", "height", "rate"))
+    above, height, rate = (_attribute(g, found[name]) for name in ("above", "height", "rate"))
     if above is None or height is None or rate != 1 or g.dtype(found["x"]) != g.result.dtype:
         return None
     if above == 1:
@@ -286,9 +293,7 @@ def _pooled(g: Printer, step: Step) -> str | None:
     largest = step.function == np.maximum.reduce
     mean: Found = {}
     if not largest:
-        if not _step_matches(
-            g, (np.true_divide, (np.add.reduce, "w", {"axis": "axis", "keepdims": False}), "n"), step, mean
-        ):
+        if not _step_matches(g, _MEAN_OF_WINDOWS, step, mean):
             return None
         windows, axis = mean["w"], mean["axis"]
     else:
@@ -310,6 +315,9 @@ def _pooled(g: Printer, step: Step) -> str | None:
     stride, dilation = steps[:count], steps[count:]
     kernel = [(reach - 1) // d + 1 for reach, d in zip(found["reach"], dilation, strict=True)]
     if not largest and (_number(g, mean["n"]) != float(np.prod(kernel)) or any(d != 1 for d in dilation)):
+        return None
+    counts = g.result.shape[2:]
+    if g.shapes(windows) != [(int(np.prod(kernel)), *shape[:2], *counts) for shape in g.shapes(x)]:
         return None
     source, pads = _unpadded(g, x, kernel, -np.inf if largest else 0.0)
     shared = {"kernel_shape": kernel, "strides": stride, "pads": pads}

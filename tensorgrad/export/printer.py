@@ -42,7 +42,7 @@ class Printer(Graph):
         forms: Mapping[Any, Any],
         fused: Any,
     ) -> None:
-        super().__init__(comparison.sizes, [*inputs.values(), *comparison.runs[0].names])
+        super().__init__(comparison.sizes, inputs.values())
         self.comparison = comparison
         self.step: Step
         self.overwritten: dict[Step, Step | None] = {}  # by a step that writes: what gave the array its values before
@@ -67,6 +67,12 @@ class Printer(Graph):
     def shape(self, leaf: Any) -> tuple[Any, ...]:
         """The shape of an argument: integers, or Varying."""
         return self.comparison.shape(leaf) if isinstance(leaf, Variable) else np.shape(leaf)
+
+    def shapes(self, leaf: Any) -> list[tuple[int, ...]]:
+        """The shape of an argument in each run."""
+        if isinstance(leaf, Variable):
+            return [np.shape(value) for value in self.comparison.values[leaf]]
+        return [np.shape(leaf)] * len(self.sizes) if not isinstance(leaf, Varying) else [()] * len(self.sizes)
 
     def dtype(self, leaf: Any) -> np.dtype[Any]:
         """The dtype of an argument."""
@@ -116,7 +122,16 @@ class Printer(Graph):
             return variable.value
         return self._static.get(variable)
 
+    def _whole(self, variable: Variable) -> Variable:
+        """The owner of the memory, if the variable is all of an array that is written to, such as ``x[...]``."""
+        owner = variable.owner
+        values = self.comparison.values
+        if owner in self._written and all(map(_same_memory, values[variable], values[owner])):
+            return owner
+        return variable
+
     def _value(self, variable: Variable) -> str:
+        variable = self._whole(variable)
         owner = variable.owner
         if self._written.get(owner, -1) > self._made.get(variable, -1) and variable is not owner:
             raise Refusal("it reads a view of an array that has been written to since; write x = x.copy() first")
@@ -146,7 +161,9 @@ class Printer(Graph):
             if row.size and (row == row.flat[0]).all():
                 return self.filled(row.flat[0], shape, first.dtype)
             return self.add("Expand", self.constant(row), self.integers(shape))
-        if first.size == max(first.shape) > 1 and first.dtype.kind in "iuf":
+        if first.size == 1 and not along and first.dtype.kind in "iuf":
+            return self._reshaped(self.number(Varying(tuple(array.item() for array in arrays)), first.dtype), shape)
+        if len(along) == 1 and first.size == max(first.shape) > 1 and first.dtype.kind in "iuf":
             start, step = first.flat[0], first.flat[1] - first.flat[0]
             if all(np.array_equal(array.ravel(), start + step * np.arange(array.size)) for array in arrays):
                 return self._range(start, step, shape, first.dtype)
@@ -164,9 +181,10 @@ class Printer(Graph):
         counted = self.add("Range", self.constant(np.int64(0)), count, self.constant(np.int64(1)))
         name = self.add("Mul", self.cast(counted, np.int64, dtype), self.constant(step, dtype))
         name = self.add("Add", name, self.constant(start, dtype))
-        if len(shape) == 1:
-            return name
-        return self.add("Reshape", name, self.integers(-1 if n is length else n for n in shape))
+        return self._reshaped(name, [-1 if n is length else n for n in shape])
+
+    def _reshaped(self, name: str, shape: Sequence[int]) -> str:
+        return self.add("Reshape", name, self.integers(shape))
 
     def filled(self, number: Any, shape: Sequence[Any], dtype: Any) -> str:
         """An array with the same number everywhere."""
@@ -204,7 +222,7 @@ class Printer(Graph):
 
     def _wrote(self, number: int, variable: Variable, name: str) -> None:
         owner = variable.owner
-        if variable is not owner:
+        if self._whole(variable) is not owner:
             name = self.fail(
                 TypeError(
                     f"ONNX export: {self.step.where} has no ONNX form: it writes to a view of an array; write to the "
@@ -230,7 +248,9 @@ class Printer(Graph):
         return True
 
     def _formed(self, step: Step) -> Sequence[str]:
-        if any(0 in self.shape(variable) for variable in step.results):  # which Expand and Reduce do not all keep
+        # Nodes such as Expand do not keep an axis of length 0.
+        empty = bool(step.results) and all(0 in self.shape(variable) for variable in step.results)
+        if empty and not step.by_value:
             return [self.filled(0, self.shape(variable), variable.value.dtype) for variable in step.results]
         fused = self._fused(self, step)
         if fused is not None:
@@ -262,6 +282,10 @@ class Printer(Graph):
         return names
 
 
+def _same_memory(a: Any, b: Any) -> bool:
+    return bool(a.dtype == b.dtype and a.__array_interface__ == b.__array_interface__)
+
+
 def _title(function: Any) -> str:
     name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function)))
     module = str(getattr(function, "__module__", None) or "")
@@ -270,4 +294,4 @@ def _title(function: Any) -> str:
         return f"np.{owner.__name__}.{name.rpartition('.')[2]}"
     if isinstance(function, np.ufunc) or module.startswith("numpy"):
         return f"np.{name.removeprefix('ndarray.')}" if module != "numpy.linalg" else f"np.linalg.{name}"
-    return name
+    return "this" if "<locals>" in name or name.startswith("_") else name

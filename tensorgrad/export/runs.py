@@ -145,6 +145,7 @@ class Step:
     writes: Variable | None
     comment: str
     line: Line
+    by_value: bool  # may the shape of the result depend on values?
 
     @property
     def where(self) -> str:
@@ -204,7 +205,7 @@ class Comparison:
                 self._same(variables)
         except _Different as error:
             raise _depends(first, line, str(error)) from None
-        return Step(first.function, args, kwargs, first.results, writes, first.comment, line)
+        return Step(first.function, args, kwargs, first.results, writes, first.comment, line, first.fixed)
 
     def _same(self, variables: Sequence[Variable]) -> Variable:
         first = variables[0]

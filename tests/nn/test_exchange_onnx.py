@@ -44,8 +44,9 @@ def error(session, model, x):
     return np.abs(got - want).max() / max(1.0, np.abs(want).max())
 
 
+STANDARDISED = "ReduceMean Sub Mul ReduceMean Add Sqrt Div"
 PROJECTED = " ".join(["MatMul Add Reshape Transpose"] * 3)
-ATTENDED = "Mul MatMul Softmax MatMul Transpose Reshape MatMul Add"
+ATTENDED = "Mul Transpose MatMul Softmax MatMul Transpose Reshape MatMul Add"
 
 # Name: shape of a sample, module, operations of ONNX.
 LAYERS = {
@@ -56,20 +57,20 @@ LAYERS = {
     "batch norm, not affine": ((3,), nn.BatchNorm(3, affine=False), "BatchNormalization"),
     "batch norm of signals": ((3, 5), nn.BatchNorm(3), "BatchNormalization"),
     "batch norm of images": ((3, 5, 2), nn.BatchNorm(3), "BatchNormalization"),
-    "layer norm": ((3,), nn.LayerNorm(3), "LayerNormalization"),
-    "layer norm of two axes": ((4, 2, 3), nn.LayerNorm((2, 3), eps=1e-2), "LayerNormalization"),
-    "layer norm, not affine": ((4, 3), nn.LayerNorm(3, affine=False), "LayerNormalization"),
+    "layer norm": ((3,), nn.LayerNorm(3), f"{STANDARDISED} Mul Add"),
+    "layer norm of two axes": ((4, 2, 3), nn.LayerNorm((2, 3), eps=1e-2), f"{STANDARDISED} Mul Add"),
+    "layer norm, not affine": ((4, 3), nn.LayerNorm(3, affine=False), STANDARDISED),
     "rms norm": ((4, 3), nn.RMSNorm(3), "Mul ReduceMean Add Sqrt Div Mul"),
     "rms norm of two axes": ((2, 3), nn.RMSNorm((2, 3), eps=1e-2, affine=False), "Mul ReduceMean Add Sqrt Div"),
     "batch norm of signals, by the batch": (
         (4, 5),
         nn.BatchNorm(4, track_running_stats=False),
-        "ReduceMean Sub Mul ReduceMean Add Sqrt Div Mul Add",
+        "Slice Mul Sub ReduceMean Reshape Sub Mul ReduceMean Add Sqrt Div Reshape Mul Add",
     ),
     "batch norm of images, by the batch": (
         (4, 3, 2),
         nn.BatchNorm(4, affine=False, track_running_stats=False),
-        "ReduceMean Sub Mul ReduceMean Add Sqrt Div",
+        "Slice Mul Sub ReduceMean Reshape Sub Mul ReduceMean Add Sqrt Div Reshape Mul",
     ),
     "group norm": (
         (4,),
@@ -99,18 +100,19 @@ LAYERS = {
         "ConvTranspose",
     ),
     "conv transpose 2d": ((3, 4, 5), nn.ConvTranspose2d(3, 2, (3, 2), 2, (1, 0), bias=False), "ConvTranspose"),
-    "adaptive avg pool 1d": ((3, 8), nn.AdaptiveAvgPool1d(4), "AveragePool"),
-    "adaptive avg pool 2d": ((3, 4, 6), nn.AdaptiveAvgPool2d((None, 2)), "AveragePool"),
-    "adaptive avg pool to one": ((3, 5, 7), nn.AdaptiveAvgPool2d(1), "GlobalAveragePool"),
+    "adaptive avg pool 1d": ((3, 8), nn.AdaptiveAvgPool1d(4), "Reshape ReduceMean"),
+    "adaptive avg pool, windows of two sizes": ((3, 9), nn.AdaptiveAvgPool1d(4), "Gather Reshape Where ReduceSum Div"),
+    "adaptive avg pool 2d": ((3, 4, 6), nn.AdaptiveAvgPool2d((None, 2)), "Reshape ReduceMean"),
+    "adaptive avg pool to one": ((3, 5, 7), nn.AdaptiveAvgPool2d(1), "Reshape ReduceMean Reshape ReduceMean"),
     "encoder": (
         (5, 6),
         nn.TransformerEncoderLayer(6, 3, 8),
-        f"{PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Relu MatMul Add Add LayerNormalization",
+        f"{PROJECTED} {ATTENDED} Add {STANDARDISED} Mul Add MatMul Add Relu MatMul Add Add {STANDARDISED} Mul Add",
     ),
     "encoder, norm first": (
         (5, 6),
         nn.TransformerEncoderLayer(6, 2, 8, activation="tanh", norm_first=True),
-        f"LayerNormalization {PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Tanh MatMul Add Add",
+        f"{STANDARDISED} Mul Add {PROJECTED} {ATTENDED} Add {STANDARDISED} Mul Add MatMul Add Tanh MatMul Add Add",
     ),
     "identity": ((3,), nn.Identity(), "Identity"),
     "dropout of signals": ((3, 2), nn.Dropout1d(0.5), "Identity"),
@@ -119,8 +121,8 @@ LAYERS = {
     "max pool 2d": ((3, 9, 8), nn.MaxPool2d((3, 2), stride=(1, 2), padding=(1, 0), dilation=(2, 1)), "MaxPool"),
     "avg pool 1d": ((3, 9), nn.AvgPool1d(3), "AveragePool"),
     "avg pool 2d": ((3, 9, 8), nn.AvgPool2d((3, 2), stride=(2, 1), padding=(1, 0)), "AveragePool"),
-    "avg pool 2d, inside": ((3, 9, 8), nn.AvgPool2d(3, 2, 1, count_include_pad=False), "AveragePool"),
-    "flatten": ((3, 4, 2), nn.Flatten(), "Flatten"),
+    "avg pool 2d, inside": ((3, 9, 8), nn.AvgPool2d(3, 2, 1, count_include_pad=False), "AveragePool Mul"),
+    "flatten": ((3, 4, 2), nn.Flatten(), "Reshape"),
     "flatten in between": ((3, 4, 2, 2), nn.Flatten(1, -2), "Reshape"),
     "flatten the batch, too": ((3, 4, 2), nn.Flatten(0, 1), "Reshape"),
     "embedding": ((4,), nn.Embedding(7, 3, padding_idx=0), "Gather"),
@@ -142,12 +144,12 @@ LAYERS = {
     "elu": ((3,), nn.ELU(0.5), "Elu"),
     "selu": ((3,), nn.SELU(), "Selu"),
     "gelu": ((3,), nn.GELU(), "Mul Erf Add Mul Mul"),
-    "gelu by tanh": ((3,), nn.GELU("tanh"), "Mul Mul Add Mul Mul Tanh Add Mul Mul"),
+    "gelu by tanh": ((3,), nn.GELU("tanh"), "Mul Mul Mul Add Mul Sigmoid Mul"),
     "silu": ((3,), nn.SiLU(), "Sigmoid Mul"),
-    "mish": ((3,), nn.Mish(), "Softplus Tanh Mul"),
+    "mish": ((3,), nn.Mish(), "Min Exp Add Mul Add Div Mul"),
     "softplus": ((3,), nn.Softplus(), "Softplus"),
     "softplus, steeper": ((3,), nn.Softplus(2.5), "Mul Softplus Div"),
-    "softplus, straight above a threshold": ((3,), nn.Softplus(threshold=0.25), "Softplus Greater Where"),
+    "softplus, straight above a threshold": ((3,), nn.Softplus(threshold=0.25), "Mul Softplus Div Greater Where"),
     "softplus, steeper and straight": ((3,), nn.Softplus(2.5, 0.25), "Mul Softplus Div Greater Where"),
     "softsign": ((3,), nn.Softsign(), "Softsign"),
     "hardtanh": ((3,), nn.Hardtanh(-0.5, 0.75), "Clip"),
@@ -181,7 +183,7 @@ MODELS = {
             nn.Linear(64, 3),
         ),
         "Conv BatchNormalization Relu Conv Reshape ReduceMean Sub Mul ReduceMean Add Sqrt Div Reshape Mul Add Sigmoid "
-        "Mul Add MaxPool Flatten Gemm",
+        "Mul Add MaxPool Reshape Gemm",
     ),
     "words": (
         (5,),
@@ -192,8 +194,8 @@ MODELS = {
             nn.Flatten(),
             nn.Linear(30, 2),
         ),
-        f"Gather LayerNormalization {PROJECTED} {ATTENDED} Add LayerNormalization MatMul Add Mul Erf Add Mul Mul "
-        "MatMul Add Add Flatten Gemm",
+        f"Gather {STANDARDISED} Mul Add {PROJECTED} {ATTENDED} Add {STANDARDISED} Mul Add MatMul Add Mul Erf Add Mul "
+        "Mul MatMul Add Add Reshape Gemm",
     ),
 }
 
@@ -203,12 +205,6 @@ def test_a_batch_norm_of_flat_features_by_the_batch_is_exported(tmp_path):
     _, session = exported(randomised(model), tmp_path)
     for batch in (2, 33):
         assert error(session, model.eval(), sample(model, (3,), batch)) <= TOLERANCE
-
-
-def test_windows_of_different_sizes_are_refused(tmp_path):
-    with pytest.raises(tg.ShapeError, match=r"AdaptiveAvgPool1d\(output_size=\(4,\)\) has windows of different sizes"):
-        nn.to_onnx(nn.AdaptiveAvgPool1d(4), tmp_path / "model.onnx", input_shape=(3, 9))
-    assert not list(tmp_path.iterdir())
 
 
 def sample(model, shape, batch):
@@ -265,8 +261,7 @@ def test_without_eps_a_constant_sample_gives_zero(model, tmp_path):
 def test_batch_norm_without_eps(tmp_path):
     model = nn.BatchNorm(2, eps=0.0)
     model.running_var.data[...] = [0.0, 4.0]
-    proto, session = exported(model, tmp_path)
-    assert proto.graph.node[0].attribute[0].f > 0
+    _, session = exported(model, tmp_path)
     (got,) = session.run(None, {"input": np.array([[0, 3]], np.float32)})
     np.testing.assert_array_equal(got, [[0.0, 1.5]])
 
@@ -286,10 +281,11 @@ def test_float16_as_wide_as_here(model, scale, tmp_path):
 
 def test_every_layer_of_nn_has_a_form():
     containers = {"Module", "MLP", "Model", "Sequential"}  # among the models
-    formless = {"GRU", "LSTM", "ModuleDict", "ModuleList"}  # with several results, or called in a way of one's own
+    containers |= {"ModuleDict", "ModuleList"}  # called in a way of one's own
+    containers |= {"GRU", "LSTM"}  # with several results: in test_exchange_onnx_forward.py
     kinds = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
     shown = {type(module).__name__ for _, model, _ in LAYERS.values() for module in model.modules()}
-    assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers - formless == shown
+    assert {kind.__name__ for kind in kinds if not kind.__name__.endswith("Loss")} - containers == shown
 
 
 def test_what_the_file_says(tmp_path):
@@ -343,29 +339,31 @@ def test_the_model_is_left_as_it_was(tmp_path):
 # --- what is refused ------------------------------------------------------------------------------------
 
 
-class Half(nn.Module):
+class Singular(nn.Module):
     def forward(self, x):
-        return x / 2
+        return tg.linalg.svd(x)[1]
 
 
-class Twice(nn.Linear):
+class Masked(nn.Linear):
     def forward(self, x):
-        return super().forward(x) * 2
+        return x[x > 0]
 
 
 @pytest.mark.parametrize(
     ("model", "kwargs", "kind", "message"),
     [
-        (nn.Sequential(nn.Linear(2, 2), Half()), {}, TypeError, r"'1' \(Half\) has no ONNX form"),
-        (nn.Sequential(nn.Tanh(), Twice(2, 2)), {}, TypeError, r"'1' \(Twice\) has no ONNX form"),
-        (Twice(2, 2), {}, TypeError, "to_onnx: Twice has no ONNX form"),
-        (Half(), {}, TypeError, "to_onnx: Half has no ONNX form"),
-        (nn.Sequential(nn.Tanh(), Half()), {}, TypeError, r"'1' \(Half\) has no ONNX form"),
+        (
+            nn.Sequential(nn.Linear(2, 2), Singular()),
+            {"input_shape": (2, 2)},
+            TypeError,
+            r"1: svd \(called at .*onnx.py:\d+\) has no ONNX form",
+        ),
+        (Masked(2, 2), {"input_shape": (2,)}, TypeError, r"getitem \(.*onnx.py:\d+\) has no ONNX form: a boolean mask"),
+        (Masked(2, 2), {}, ValueError, r"does not follow from Masked.*; write input_shape=.* or give examples"),
         (nn.Linear(2, 2), {"input_shape": 2}, TypeError, "input_shape must be a tuple of lengths, .*, got 2"),
         (nn.Linear(2, 2), {"input_shape": ("2",)}, TypeError, "input_shape must be a tuple of lengths"),
         (nn.Tanh(), {}, ValueError, r"does not follow from Tanh\(\); write input_shape="),
         (nn.Sequential(nn.ReLU(), nn.Embedding(3, 2)), {}, ValueError, r"from Embedding\(3, 2\); write input_shape="),
-        (nn.MultiheadAttention(4, 2), {"input_shape": (4,)}, tg.ShapeError, r"write input_shape=\(length, 4\)"),
         (nn.Standardize(2), {}, RuntimeError, r"call fit\(X\)"),
         (nn.MLP([3, 4, 2]), {"input_shape": (4,)}, tg.ShapeError, r"layers\.0: Linear\(in=3, out=4\)"),
         (

@@ -47,15 +47,8 @@ def _ufunc(ufunc: np.ufunc, lowering: Lowering) -> Any:
 def onto(g: Printer, name: str, dtype: Any, operands: tuple[Any, ...], target: Any) -> str:
     """A value as it is after it was written to an array: in its dtype and shape."""
     name = g.cast(name, dtype, g.dtype(target))
-    if all(g.shape(leaf) == () or g.comparison.values.get(leaf) is None for leaf in operands):
-        return g.add("Expand", name, g.integers(g.shape(target)))
-    widest = max((len(g.shape(leaf)) for leaf in operands), default=0)
-    shapes = [[np.shape(v) for v in g.comparison.values[leaf]] for leaf in operands if isinstance(leaf, Variable)]
-    wanted = [np.shape(v) for v in g.comparison.values[target]]
-    got = [np.broadcast_shapes(*run) for run in zip(*shapes, strict=True)]
-    if widest == len(g.shape(target)) and got == wanted:
-        return name
-    return g.add("Expand", name, g.integers(g.shape(target)))
+    got = [np.broadcast_shapes(*shapes) for shapes in zip(*map(g.shapes, operands), strict=True)]
+    return name if got == g.shapes(target) else g.add("Expand", name, g.integers(g.shape(target)))
 
 
 def _node(op: str, boolean: str | None = None) -> Lowering:
@@ -71,16 +64,9 @@ def _node(op: str, boolean: str | None = None) -> Lowering:
 
 def _logical(op: str) -> Lowering:
     def lowering(g: Printer, dtype: Any, *names: str) -> str:
-        return g.add(op, *(truth(g, name, dtype) for name in names))
+        return g.add(op, *(g.cast(name, dtype, np.bool_) for name in names))
 
     return lowering
-
-
-def truth(g: Printer, name: str, dtype: Any) -> str:
-    """Whether elements are not zero; NaN is not."""
-    if np.dtype(dtype).kind == "f":
-        return g.add("Not", g.add("Equal", name, g.constant(0, dtype)))
-    return g.cast(name, dtype, np.bool_)
 
 
 def _scaled(op: str, factor: float) -> Lowering:
@@ -262,7 +248,7 @@ def _where(g: Printer, condition: Any, x: Any = None, y: Any = None) -> str:
     first, second = g.name(x, dtype), g.name(y, dtype)
     if first == second and g.shape(x) == g.shape(g.step.results[0]):
         return first
-    return g.add("Where", truth(g, g.name(condition), g.dtype(condition)), first, second)
+    return g.add("Where", g.name(condition, np.bool_), first, second)
 
 
 def _clip(g: Printer, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **others: Any) -> str:

@@ -167,6 +167,8 @@ def _copyto(g: Printer, dst: Any, src: Any, casting: Any = None, where: Any = Tr
 
 
 def _take(g: Printer, a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> str:
+    if mode != "raise":
+        raise Refusal(f"np.take with mode={mode!r}; use tg.take")
     name = g.name(a)
     if axis is None:
         name, axis = g.add("Reshape", name, g.constant(np.array([-1]))), 0

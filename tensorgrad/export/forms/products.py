@@ -8,6 +8,8 @@ import numpy as np
 
 from ..graph import Refusal
 from ..printer import Printer
+from ..runs import Varying
+from .shaping import cut
 
 __all__ = ["PRODUCTS"]
 
@@ -80,11 +82,18 @@ def _diagonal(g: Printer, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 
     ndim = len(g.shape(a))
     if offset or g.dtype(a).kind != "f":
         raise Refusal("np.diagonal other than the main one of floating-point numbers; use tg.take_along_axis")
+    first, second = axis1 % ndim, axis2 % ndim
+    lengths = g.shape(a)[first], g.shape(a)[second]
+    if any(isinstance(n, Varying) for n in lengths):
+        raise Refusal("np.diagonal along the axis of the batch")
+    name = g.name(a)
+    for axis, n in zip((first, second), lengths, strict=True):
+        if n > min(lengths):
+            name = cut(g, name, axis, 0, min(lengths))
     letters = list("abcdefghijklmnopqrstuvwxyz"[:ndim])
-    kept = [c for i, c in enumerate(letters) if i not in (axis1 % ndim, axis2 % ndim)]
-    letters[axis2 % ndim] = letters[axis1 % ndim]
-    equation = f"{''.join(letters)}->{''.join(kept)}{letters[axis1 % ndim]}"
-    return g.add("Einsum", g.name(a), equation=equation)
+    kept = [c for i, c in enumerate(letters) if i not in (first, second)]
+    letters[second] = letters[first]
+    return g.add("Einsum", name, equation=f"{''.join(letters)}->{''.join(kept)}{letters[first]}")
 
 
 def _determinant(g: Printer, a: Any) -> str:

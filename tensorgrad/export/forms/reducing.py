@@ -9,7 +9,6 @@ import numpy as np
 
 from ..graph import Refusal
 from ..printer import Printer
-from .elementwise import truth
 
 __all__ = ["REDUCING"]
 
@@ -51,10 +50,28 @@ def _reduction(op: str, neutral: float | None, join: str) -> Any:
         kind, ndim = g.result.dtype, len(g.shape(a))
         if _nothing(g, a, axis) and isinstance(initial, int | float):
             return g.filled(initial, g.shape(g.step.results[0]), kind)
-        result = reduced(g, op, g.name(a, kind), axes_of(axis, ndim), keepdims, ndim)
+        name = g.cast(g.name(a, kind), kind, np.int32 if kind == np.bool_ else kind)
+        result = reduced(g, op, name, axes_of(axis, ndim), keepdims, ndim)
+        result = g.cast(result, np.int32 if kind == np.bool_ else kind, kind)
         if initial is None or (isinstance(initial, int | float) and initial == neutral):
             return result
         return g.add(join, result, g.name(initial, kind))
+
+    return form
+
+
+def _extreme(op: str, least: float) -> Any:
+    """The largest or smallest of the elements that are not NaN; NaN if there is none."""
+
+    def form(g: Printer, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False) -> str:
+        name, kind, ndim = g.name(a), g.dtype(a), len(g.shape(a))
+        if kind.kind != "f":
+            return reduced(g, op, name, axes_of(axis, ndim), keepdims, ndim)
+        missing = g.add("IsNaN", name)
+        found = g.add("Where", missing, g.constant(least, kind), name)
+        none = reduced(g, "ReduceMin", g.cast(missing, np.bool_, np.int32), axes_of(axis, ndim), keepdims, ndim)
+        result = reduced(g, op, found, axes_of(axis, ndim), keepdims, ndim)
+        return g.add("Where", g.cast(none, np.int32, np.bool_), g.constant(np.nan, kind), result)
 
     return form
 
@@ -72,7 +89,7 @@ def _some(op: str) -> Any:
         ndim = len(g.shape(a))
         if _nothing(g, a, axis):
             return g.filled(op == "ReduceMin", g.shape(g.step.results[0]), np.bool_)
-        numbers = g.cast(truth(g, g.name(a), g.dtype(a)), np.bool_, np.int32)
+        numbers = g.cast(g.name(a, np.bool_), np.bool_, np.int32)
         return g.cast(reduced(g, op, numbers, axes_of(axis, ndim), keepdims, ndim), np.int32, np.bool_)
 
     return form
@@ -94,7 +111,7 @@ def _mean(g: Printer, a: Any, axis: Any = None, dtype: Any = None, out: Any = No
 
 def _count(g: Printer, a: Any, axis: Any = None, *, keepdims: Any = False) -> str:
     ndim = len(g.shape(a))
-    numbers = g.cast(truth(g, g.name(a), g.dtype(a)), np.bool_, np.int64)
+    numbers = g.cast(g.name(a, np.bool_), np.bool_, np.int64)
     return reduced(g, "ReduceSum", numbers, axes_of(axis, ndim), keepdims, ndim)
 
 
@@ -147,6 +164,8 @@ REDUCING: dict[Any, Any] = {
     np.multiply.reduce: _prod,
     np.maximum.reduce: _max,
     np.minimum.reduce: _min,
+    np.fmax.reduce: _extreme("ReduceMax", -np.inf),
+    np.fmin.reduce: _extreme("ReduceMin", np.inf),
     np.logical_and.reduce: _all,
     np.logical_or.reduce: _any,
     np.add.accumulate: _accumulated,
