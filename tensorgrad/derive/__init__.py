@@ -85,7 +85,9 @@ def referee(
     >>> import numpy as np, tensorgrad as tg
     >>> def f(x, w):
     ...     return (x @ w).sum()
-    >>> report = tg.referee(f, lambda x, w: (np.ones((4, 3)) @ w.T, x.T @ np.ones((4, 3)) / 4), np.eye(4, 2), np.eye(2, 3))
+    >>> report = tg.referee(
+    ...     f, lambda x, w: (np.ones((4, 3)) @ w.T, x.T @ np.ones((4, 3)) / 4), np.eye(4, 2), np.eye(2, 3)
+    ... )
     >>> report.findings[1].verdict
     'too small by the factor 4 = x.shape[0]: it is divided by it once too often'
     """

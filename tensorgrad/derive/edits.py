@@ -99,7 +99,10 @@ def _of_product(node: Product) -> Iterator[Edit]:
         yield f"it divides by {text} twice", replace(node, below=(*node.below, factor))
         yield f"it multiplies by {text} where it should divide", replace(node, above=(*node.above, factor), below=rest)
     if abs(node.number) != 1:
-        yield f"the factor {_shown(node.number)} is missing", replace(node, number=Fraction(1 if node.number > 0 else -1))
+        yield (
+            f"the factor {_shown(node.number)} is missing",
+            replace(node, number=Fraction(1 if node.number > 0 else -1)),
+        )
         yield f"the factor {_shown(node.number)} is there twice", replace(node, number=node.number * abs(node.number))
     yield "the sign is wrong", replace(node, number=-node.number)
     for k, outer in enumerate(node.above):
@@ -121,7 +124,10 @@ def _of_function(node: Function) -> Iterator[Edit]:
         if isinstance(inner, Sum) and len(inner.terms) == 2 and isinstance(inner.terms[1][1], Number):
             outside = Sum(((1, Function("sqrt", (inner.terms[0][1],))), inner.terms[1]))
             yield f"{plain(inner.terms[1][1])} is added outside the square root", outside
-    elif node.name not in ("greater", "less", "equal", "greater_equal", "less_equal", "not_equal") and len(node.args) == 1:
+    elif (
+        node.name not in ("greater", "less", "equal", "greater_equal", "less_equal", "not_equal")
+        and len(node.args) == 1
+    ):
         yield f"{plain(node)} is computed without {node.name}", node.args[0]
 
 
@@ -208,4 +214,3 @@ def _renamed(node: Node, names: Mapping[Label, Label]) -> Node:
 
 def _shown(number: Fraction) -> str:
     return str(number) if number.denominator == 1 or number.numerator == 1 else f"{float(number):.6g}"
-

@@ -220,7 +220,12 @@ def _indexed(e: Evidence) -> str | None:
         if not rows or flat.size < 2 or flat.min() < -rows or flat.max() >= rows:
             continue
         counts = np.bincount(flat % rows, minlength=rows)
-        if counts.max() > 1 and np.array_equal(wrong, (counts > 1) & wrong) and wrong.any() and (counts > 1)[wrong].all():
+        if (
+            counts.max() > 1
+            and np.array_equal(wrong, (counts > 1) & wrong)
+            and wrong.any()
+            and (counts > 1)[wrong].all()
+        ):
             twice = int(np.flatnonzero(counts > 1)[0])
             return (
                 f"it is right but where an index of {name} occurs more than once (such as {twice}): += keeps one of "
@@ -299,7 +304,9 @@ def _corner(e: Evidence) -> str | None:
     for corner in itertools.product(*(range(s) for s in steps)):
         at = tuple(slice(c, None, s) for c, s in zip(corner, steps, strict=True))
         if fitted_factor(e.got, [u[at] for u in e.upstream]) is not None:
-            return f"it takes one element of each block of {' x '.join(map(str, steps))}, where the block has to be summed"
+            return (
+                f"it takes one element of each block of {' x '.join(map(str, steps))}, where the block has to be summed"
+            )
     return None
 
 

@@ -232,7 +232,7 @@ class _Lifter:
             symbol = self.book.define("t", code, shape, self.role)
             value = reference(symbol)
         self.values[target] = Value(self.book.recognised(value.poly), value.axes)
-        self.stale |= {v for v in self.recorded.trace.variables if v.root is not None and v.owner is target}
+        self.stale |= {v for v in self.values if v.root is not None and v.owner is target}
 
     # --- which values get a name ------------------------------------------------------------------------
 
@@ -368,14 +368,14 @@ class _Lifter:
         elif method == ("maximum", "reduce"):
             handler = _max
         if handler is not None:
-            found = handler(self, instruction, shape)
+            found = handler(self, instruction, shape) if _all_finite(instruction) else None
             if found is not None:
                 return found
         elif (
             isinstance(function, np.ufunc)
             and function.signature is None
             and not instruction.kwargs
-            and all(isinstance(a, Variable) or np.isfinite(a) for a in instruction.args)
+            and _all_finite(instruction)
         ):
             return self.elementwise(function.__name__, instruction.args, variable)
         return self.kept(instruction, variable)
@@ -481,6 +481,11 @@ class _Lifter:
 
 def _shape_of(value: Value) -> tuple[int, ...]:
     return tuple(1 if a is None else a[1] for a in value.axes)
+
+
+def _all_finite(instruction: Instruction) -> bool:
+    """Whether the numbers among the arguments may stand in a formula."""
+    return all(not isinstance(a, float | np.floating) or np.isfinite(a) for a in instruction.args)
 
 
 def _hashable(function: Any) -> bool:

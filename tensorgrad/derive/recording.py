@@ -18,7 +18,6 @@ from ..engine.frames import LIBRARY
 from ..engine.graph import Leaf, ancestors
 from ..engine.mode import Switch
 from ..engine.readings import ARRAYS
-from ..engine.record import Handle
 from ..engine.walk import backward
 from ..errors import GraphError
 
@@ -169,14 +168,21 @@ def record_run(run: Callable[[], Any], leaves: list[Any], what: str) -> Recorded
                 f"use tg.where, or pass what it decides as a Python number"
             ) from error
         raise
-    if not isinstance(out, Handle) or not isinstance(out._data, TracedArray):
+    if not isinstance(getattr(out, "_data", None), TracedArray):
         raise TypeError(f"{what} expects a function that returns one Tensor, got {type(out).__name__}")
     if out.node is None or not out.node.requires_grad:
         raise GraphError(
             f"the result does not depend on any argument that has a gradient, so there is nothing to {what}"
         )
     made = {m.node: m for m in observer.made if m.node is not None}
-    result = Recorded(trace, len(trace.instructions), observer.made, names_of([m for m in observer.made if m.variable is not None]), out._data.variable, None)
+    result = Recorded(
+        trace,
+        len(trace.instructions),
+        observer.made,
+        names_of([m for m in observer.made if m.variable is not None]),
+        out._data.variable,
+        None,
+    )
     seed: Any = np.ones(out.shape)
     if out.shape:
         seed = trace.traced(seed, "argument")

@@ -25,8 +25,8 @@ from .recording import Observer, Watched, names_of
 from .results import Finding, Report
 from .search import Goal, search
 from .siblings import siblings
-from .tree import Function, Node as Tree
-from .tree import Power, Product, Reduced, Sum, Sym
+from .tree import Function, Power, Product, Reduced, Sum, Sym
+from .tree import Node as Tree
 from .values import Code, Symbol
 
 __all__ = ["refereed"]
@@ -34,6 +34,7 @@ __all__ = ["refereed"]
 _EDITS = 6000
 _MANY_PATHS = 24
 _STEP = 1e-6
+_FACTOR = " factor"  # the upstream gradient of a scalar, for which the printed function has no argument
 
 
 @dataclass
@@ -46,7 +47,7 @@ class _Draw:
     right: list[Any]
     cotangents: dict[str, Any]
     edges: list[list[Any]]
-    paths: dict[str, list[Any]]
+    paths: list[dict[str, Any]]
     got: list[Any]
     locals: dict[str, Any]
     hand_locals: dict[str, Any]
@@ -88,7 +89,18 @@ class _Judge:
         """What the engine and the hand find for one set of arguments."""
         forward, right, cotangents, edges, paths = self.measured(values, upstream)
         got, names, factor = self.hand(values, upstream)
-        return _Draw(values, upstream, forward, right, cotangents, edges, paths, got, {n: v * factor for n, v in names.items()}, names)
+        return _Draw(
+            values,
+            upstream,
+            forward,
+            right,
+            cotangents,
+            edges,
+            paths,
+            got,
+            {n: v * factor for n, v in names.items()},
+            names,
+        )
 
     def measured(self, values: list[Any], upstream: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any], Any, Any]:
         """The forward's named values, the engine's gradients, those of intermediates, each use of an argument, and each path."""
@@ -172,7 +184,11 @@ class _Judge:
             got,
             right,
             [d.edges[k] for d in self.draws],
-            {n: [d.paths[k][n] for d in self.draws] for n in self.draws[0].paths[k] if all(n in d.paths[k] for d in self.draws)},
+            {
+                n: [d.paths[k][n] for d in self.draws]
+                for n in self.draws[0].paths[k]
+                if all(n in d.paths[k] for d in self.draws)
+            },
             sizes(dict(zip(self.problem.names, self.problem.values, strict=True)), self.shape),
             {n: v for n, v in zip(self.problem.names, self.problem.values, strict=True) if _is_index(v)},
             [d.upstream for d in self.draws],
@@ -235,7 +251,9 @@ class _Judge:
     def ignored_upstream(self, k: int) -> str | None:
         """Whether the hand's gradient is that for an upstream gradient of ones."""
         ones = [self.measured(d.values, np.ones(self.shape))[1][k] for d in self.draws[:2]]
-        if all_agree([d.got[k] for d in self.draws[:2]], ones) and not all_agree(ones, [d.right[k] for d in self.draws[:2]]):
+        if all_agree([d.got[k] for d in self.draws[:2]], ones) and not all_agree(
+            ones, [d.right[k] for d in self.draws[:2]]
+        ):
             return "the upstream gradient is ignored: it is that for ones"
         return None
 
@@ -253,7 +271,9 @@ class _Judge:
                 found = verdict(inner)
                 if found is None and got[0].shape == right[0].shape:
                     program = self.program_for(text)
-                    slip = explained(inner, self.candidates(program, f"d{text}"), _EDITS) if program is not None else None
+                    slip = (
+                        explained(inner, self.candidates(program, f"d{text}"), _EDITS) if program is not None else None
+                    )
                     found = slip[0] if slip else None
                 return f"{local} is the first that deviates" + (f": {found}" if found else "")
         return None
@@ -298,7 +318,7 @@ class _Judge:
         spaces = []
         for draw in self.draws:
             by_name = dict(zip(self.problem.names, draw.values, strict=True))
-            space: dict[str, Any] = {"np": np}
+            space: dict[str, Any] = {"np": np, _FACTOR: 1.0 if self.shape else float(draw.upstream)}
             if "special." in program.source:
                 from scipy import special
 
@@ -404,9 +424,14 @@ def _uses(leaf: Node, nodes: list[Node], found: dict[Node, Any]) -> list[Any]:
             for position, parent in enumerate(node.inputs):
                 rule = node.rules[position] if node.rules else None
                 if parent is leaf and rule is not None and node in found:
-                    r = rule(array_functions, found[node], *node.saved[position])
+                    r = rule(array_functions, found[node], *_saved(node, position))
                     parts.append(unbroadcast(array_functions, r, leaf, node, rule))
     return parts
+
+
+def _saved(node: Node, position: int) -> tuple[Any, ...]:
+    saved: Any = node.saved
+    return tuple(saved[position])
 
 
 def _without(out: Node, seed: Any, nodes: list[Node], blocked: Node) -> dict[Node, Any]:
@@ -543,9 +568,7 @@ def _parted(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _evaluated(
-    spaces: list[dict[str, Any]], code: str, after: Sequence[Line], target: str
-) -> Callable[[int], Any]:
+def _evaluated(spaces: list[dict[str, Any]], code: str, after: Sequence[Line], target: str) -> Callable[[int], Any]:
     """The value of a variable in each draw after a line has been replaced."""
     text = "\n".join([code, *(line.code for line in after)])
 
@@ -553,7 +576,6 @@ def _evaluated(
         space = dict(spaces[k])
         with np.errstate(all="ignore"):
             exec(text, space)
-        return space[target]
+        return space[target] * space[_FACTOR]
 
     return value
-

@@ -29,7 +29,9 @@ class Slip:
 ROWS: dict[str, list[Slip]] = {}
 
 
-def row(kind: str, name: str, forward: Any, by_hand: Any, args: tuple[Any, ...], *says: str, argnums: Any = None) -> None:
+def row(
+    kind: str, name: str, forward: Any, by_hand: Any, args: tuple[Any, ...], *says: str, argnums: Any = None
+) -> None:
     ROWS.setdefault(kind, []).append(Slip(name, forward, by_hand, args, says, argnums))
 
 
@@ -409,52 +411,172 @@ row("a term is missing", "variance", batch_norm, batch_norm_by_hand("variance"),
 row("a term is missing", "later states", recurrent, recurrent_by_hand("stop"), RNN, "missing", "only", argnums=(0, 1))
 row("a term is missing", "layer norm", layer_norm, layer_norm_by_hand("mean"), BN, "the term through mu is missing")
 row(
-    "a factor is missing", "temperature", tempered, lambda z, y: (softmax(z / 3) * y.sum(1, keepdims=True) - y) / N,
-    (X, ONE_HOT), "3", argnums=0,
+    "a factor is missing",
+    "temperature",
+    tempered,
+    lambda z, y: (softmax(z / 3) * y.sum(1, keepdims=True) - y) / N,
+    (X, ONE_HOT),
+    "3",
+    argnums=0,
 )
-row("a factor is missing", "mask", dropped, lambda x, m, dy: dy * (1 - np.tanh(x) ** 2) / 0.8, (X, MASK), "the factor mask is missing", argnums=0)
+row(
+    "a factor is missing",
+    "mask",
+    dropped,
+    lambda x, m, dy: dy * (1 - np.tanh(x) ** 2) / 0.8,
+    (X, MASK),
+    "the factor mask is missing",
+    argnums=0,
+)
 row("a factor is missing", "1/N", cross_entropy, lambda z, y: softmax(z) - y, (X, ONE_HOT), "7 = z.shape[0]", argnums=0)
 row("a factor is missing", "gamma", batch_norm, batch_norm_by_hand("gamma"), BN, "the factor gamma is missing")
 row("a factor is missing", "activation", network, network_by_hand("activation"), NET, "(1 - h ** 2)", "1 - h ** 2")
 row("a factor is missing", "back in time", recurrent, recurrent_by_hand("slope"), RNN, "h", "missing", argnums=(0, 1))
-row("a factor is missing", "upstream", cross_entropy, lambda z, y, g: (softmax(z) - y) / N, (X, ONE_HOT), "upstream gradient is ignored", argnums=0)
+row(
+    "a factor is missing",
+    "upstream",
+    cross_entropy,
+    lambda z, y, g: (softmax(z) - y) / N,
+    (X, ONE_HOT),
+    "upstream gradient is ignored",
+    argnums=0,
+)
 row("a wrong N", "batch", images, images_by_hand("batch"), IMAGES, "3", "30")
 row("a wrong N", "features", batch_norm, batch_norm_by_hand("features"), BN, "5")
 row("a wrong N", "layer norm", layer_norm, layer_norm_by_hand("batch"), BN, "7")
 row("a wrong N", "length for size", lambda x: (x**2).mean(), lambda x: 2 * x / len(x), (X,), "5 = x.shape[1]")
 row("averaged here, summed there", "weights", network, network_by_hand("averaged"), NET, "7 = x.shape[0]")
-row("averaged here, summed there", "twice", two_layers, lambda x, w: (np.ones((N, H)) @ w.T / N / (N * H), x.T @ np.ones((N, H)) / N / H), (X, W), "7 = x.shape[0]")
-row("a sign", "critic", critic, lambda r, f: (np.ones(N) / N, -np.ones(4) / 4), (rng.normal(size=N), rng.normal(size=4)), "sign")
-row("a sign", "logistic", logistic, lambda w, x, y: x.T @ (y / (1 + np.exp(y * (x @ w)))) / N, (V, X, SIGNS), "sign", argnums=0)
-row("a sign", "softmin", softmin, lambda x, dy: (lambda p: p * (dy - (dy * p).sum(1, keepdims=True)))(softmax(-x)), (X,), "sign")
+row(
+    "averaged here, summed there",
+    "twice",
+    two_layers,
+    lambda x, w: (np.ones((N, H)) @ w.T / N / (N * H), x.T @ np.ones((N, H)) / N / H),
+    (X, W),
+    "7 = x.shape[0]",
+)
+row(
+    "a sign",
+    "critic",
+    critic,
+    lambda r, f: (np.ones(N) / N, -np.ones(4) / 4),
+    (rng.normal(size=N), rng.normal(size=4)),
+    "sign",
+)
+row(
+    "a sign",
+    "logistic",
+    logistic,
+    lambda w, x, y: x.T @ (y / (1 + np.exp(y * (x @ w)))) / N,
+    (V, X, SIGNS),
+    "sign",
+    argnums=0,
+)
+row(
+    "a sign",
+    "softmin",
+    softmin,
+    lambda x, dy: (lambda p: p * (dy - (dy * p).sum(1, keepdims=True)))(softmax(-x)),
+    (X,),
+    "sign",
+)
 row("a transposed operand", "keys", attention, attention_by_hand("keys"), QKV, "transpose", "reshape", "exchanged")
 row("a transposed operand", "square", attention, attention_by_hand("square"), SQUARE, "transposed")
 row(
-    "a transposed operand", "reshape", lambda x: tg.transpose(x, (1, 0)) ** 2,
-    lambda x, dy: 2 * x * dy.reshape(x.shape), (rng.normal(size=(3, 4)),), "reshape", "exchanged", "transpose",
+    "a transposed operand",
+    "reshape",
+    lambda x: tg.transpose(x, (1, 0)) ** 2,
+    lambda x, dy: 2 * x * dy.reshape(x.shape),
+    (rng.normal(size=(3, 4)),),
+    "reshape",
+    "exchanged",
+    "transpose",
 )
 row("an index that occurs twice", "embedding", embedding, lost, (rng.normal(size=(6, 3)), IDS), "np.add.at", argnums=0)
-row("an index that occurs twice", "columns", rows_and_columns, lost_columns, (rng.normal(size=(3, 6)), IDS), "np.add.at", argnums=0)
-row("an index that occurs twice", "pooling", pooled, pooled_by_hand, (np.array([0.1, 0.3, 2.0, 0.5, 0.2, 3.0, 0.4, 0.0]),), "overwrites")
+row(
+    "an index that occurs twice",
+    "columns",
+    rows_and_columns,
+    lost_columns,
+    (rng.normal(size=(3, 6)), IDS),
+    "np.add.at",
+    argnums=0,
+)
+row(
+    "an index that occurs twice",
+    "pooling",
+    pooled,
+    pooled_by_hand,
+    (np.array([0.1, 0.3, 2.0, 0.5, 0.2, 3.0, 0.4, 0.0]),),
+    "overwrites",
+)
 row("an axis not summed", "4-d", images, images_by_hand("axes"), IMAGES, "not summed over axes (1, 2)")
-row("an axis not summed", "over time", over_time, lambda x, b, dy: (2 * dy, dy.sum(0)), (rng.normal(size=(3, 4, D)), BETA), "not summed over axis 0")
-row("an axis not summed", "up-sampling", upsampled, lambda x, dy: dy[::2, ::2], (rng.normal(size=(3, 4)),), "the block has to be summed")
 row(
-    "the wrong weight", "by column", weighted, lambda z, y, c: (softmax(z) - y) * V / N,
-    (X, ONE_HOT, (ONE_HOT @ V)[:, None]), "along axis 1 where one along axis 0 belongs", argnums=0,
+    "an axis not summed",
+    "over time",
+    over_time,
+    lambda x, b, dy: (2 * dy, dy.sum(0)),
+    (rng.normal(size=(3, 4, D)), BETA),
+    "not summed over axis 0",
 )
 row(
-    "the wrong weight", "none", weighted, lambda z, y, c: (softmax(z) - y) / N,
-    (X, ONE_HOT, (ONE_HOT @ V)[:, None]), "varies along axis 0 only", "factor c", argnums=0,
+    "an axis not summed",
+    "up-sampling",
+    upsampled,
+    lambda x, dy: dy[::2, ::2],
+    (rng.normal(size=(3, 4)),),
+    "the block has to be summed",
 )
-row("only the diagonal", "softmax", soft, lambda x, dy: (lambda p: dy * p * (1 - p))(softmax(x)), (X,), "not taken over its axis", "diagonal")
-row("only the diagonal", "attention", attention, attention_by_hand("diagonal"), QKV, "not taken over its axis", "diagonal")
+row(
+    "the wrong weight",
+    "by column",
+    weighted,
+    lambda z, y, c: (softmax(z) - y) * V / N,
+    (X, ONE_HOT, (ONE_HOT @ V)[:, None]),
+    "along axis 1 where one along axis 0 belongs",
+    argnums=0,
+)
+row(
+    "the wrong weight",
+    "none",
+    weighted,
+    lambda z, y, c: (softmax(z) - y) / N,
+    (X, ONE_HOT, (ONE_HOT @ V)[:, None]),
+    "varies along axis 0 only",
+    "factor c",
+    argnums=0,
+)
+row(
+    "only the diagonal",
+    "softmax",
+    soft,
+    lambda x, dy: (lambda p: dy * p * (1 - p))(softmax(x)),
+    (X,),
+    "not taken over its axis",
+    "diagonal",
+)
+row(
+    "only the diagonal",
+    "attention",
+    attention,
+    attention_by_hand("diagonal"),
+    QKV,
+    "not taken over its axis",
+    "diagonal",
+)
 row("forward and backward disagree", "gelu", gelu, gelu_slope, (X,), "exact GELU")
 row("forward and backward disagree", "eps", standardised, standardised_outside, (X,), "outside the square root")
 row("forward and backward disagree", "std", batch_norm, batch_norm_by_hand("std"), BN, "sigma", "xc")
 row("twice", "slope", network, network_by_hand("twice"), NET, "twice", "exponent", "squared")
 row("twice", "last step", recurrent, recurrent_by_hand("last"), RNN, "twice", argnums=(0, 1))
-row("multiplied for divided", "norm", normalised, normalised_by_hand("multiplied"), (X,), "multiplies by", "where it should divide")
+row(
+    "multiplied for divided",
+    "norm",
+    normalised,
+    normalised_by_hand("multiplied"),
+    (X,),
+    "multiplies by",
+    "where it should divide",
+)
 row("multiplied for divided", "not divided", normalised, normalised_by_hand("not"), (X,), "division by")
 row("the wrong mode", "evaluation", batch_norm, batch_norm_by_hand("evaluation"), BN, "missing", "term")
 row("an overwritten variable", "dx", batch_norm, batch_norm_by_hand("overwritten"), BN, "dx stands where dy belongs")
