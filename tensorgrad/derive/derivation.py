@@ -125,8 +125,8 @@ class Problem:
                     made = function(*arguments)
                 except (TypeError, ValueError, IndexError, ArithmeticError) as error:
                     raise GraphError(
-                        f"{self.what}: the formula found for {self.name} cannot be executed on these arguments ({error}), "
-                        f"so it is not shown; derive a part of the function"
+                        f"{self.what}: the formula found for {self.name} cannot be executed on these arguments "
+                        f"({error}), so it is not shown; derive a part of the function"
                     ) from error
                 expected = [g for g in self.gradients(values, upstream) if g is not None]
             made = made if isinstance(made, tuple) else (made,)

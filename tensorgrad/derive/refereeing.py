@@ -103,7 +103,7 @@ class _Judge:
         )
 
     def measured(self, values: list[Any], upstream: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any], Any, Any]:
-        """The forward's named values, the engine's gradients, those of intermediates, each use of an argument, and each path."""
+        """The forward's named values, all gradients, and what each use of an argument and each path contributes."""
         leaves = self.problem.leaves(values)
         observer = Observer()
         with Watched(None, observer):
@@ -141,8 +141,8 @@ class _Judge:
             factor = 1.0
         elif self.shape:
             raise TypeError(
-                f"referee: the result of {self.problem.name} has shape {self.shape}, so by_hand has to take the upstream "
-                f"gradient as its last argument: by_hand({', '.join([*self.problem.names, 'dy'])})"
+                f"referee: the result of {self.problem.name} has shape {self.shape}, so by_hand has to take the "
+                f"upstream gradient as its last argument: by_hand({', '.join([*self.problem.names, 'dy'])})"
             )
         else:
             factor = float(upstream)
@@ -157,8 +157,8 @@ class _Judge:
         if len(parts) != len(self.problem.wanted):
             names_wanted = ", ".join(self.problem.names[k] for k in self.problem.wanted)
             raise ValueError(
-                f"referee: by_hand returned {len(parts)} gradients, expected {len(self.problem.wanted)} ({names_wanted}); "
-                f"write argnums= for the arguments that it has gradients of"
+                f"referee: by_hand returned {len(parts)} gradients, expected {len(self.problem.wanted)} "
+                f"({names_wanted}); write argnums= for the arguments that it has gradients of"
             )
         arrays = []
         for k, part in zip(self.problem.wanted, parts, strict=True):
@@ -234,8 +234,8 @@ class _Judge:
             local = draw.hand_locals.get(text)
             if local is not None and local.size > value.size > 1:
                 return (
-                    f"{text} has shape {local.shape} in by_hand, and {value.shape} in the forward: arrays of shapes (n,) and "
-                    f"(n, 1) broadcast to (n, n)"
+                    f"{text} has shape {local.shape} in by_hand, and {value.shape} in the forward: arrays of shapes "
+                    f"(n,) and (n, 1) broadcast to (n, n)"
                 )
         return None
 

@@ -32,7 +32,7 @@ from .algebra import (
     total,
     transform,
 )
-from .book import Book, shape_of
+from .book import Book
 from .cost import cost, needed, symbols_in
 from .guesses import guess
 from .numpy_text import axes_order
@@ -44,7 +44,7 @@ __all__ = ["Goal", "Rewrite", "search"]
 
 _STEPS = 24
 _SAVING = 0.05
-_MUCH = 3_000_000  # characters of formulas after which a search ends
+_MUCH = 500_000  # characters of formulas after which a search ends
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Search:
             for poly in (*polys, *(s.definition for s in forward)):
                 assert isinstance(poly, Poly)
                 for depth, atom in calls_in(poly):
-                    key = shape_of(of_atom(atom))[0]
+                    key = self.book.shape_of(of_atom(atom))[0]
                     if key is not None:
                         counts[key] += 1
                         atoms[key] = (atom, depth)
