@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..engine.record import Tensor
 from .results import Derivation as Derivation
 from .results import Report as Report
 
@@ -64,8 +65,9 @@ def referee(
     """Judge a backward that was written by hand, and say what is wrong with it.
 
     The gradients are compared with the engine's and with central differences, on the arguments and on random ones in
-    place of those that a gradient is wanted for. For each that is wrong, the referee looks for a slip that explains it in
-    every draw: a shape, a sign, a factor, a term through an intermediate, an axis, or an edit of the derived formula.
+    place of those that a gradient is wanted for. For each that is wrong, the referee looks for a slip that explains it
+    in every draw: a shape, a sign, a factor, a term through an intermediate, an axis, or an edit of the derived
+    formula.
 
     Args:
         f: the forward, a function of arrays that returns one Tensor.
@@ -94,3 +96,27 @@ def referee(
     from .refereeing import refereed
 
     return refereed(f, by_hand, args, argnums)
+
+
+def explain(t: Tensor, result: Tensor) -> str:
+    """Say how the gradient of ``t`` comes from ``result``: the chain of rules between them, the last operation first.
+
+    Each line has the formula of one rule, with ``dz`` for the gradient of ``result`` with respect to z, the shape, the
+    operation and the line that called it. Where a value is used more than once, its lines add up.
+
+    Raises:
+        GraphError: ``result`` does not depend on ``t``, or ``backward()`` has freed the graph.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> y = tg.tanh(x)
+    >>> loss = (y * y).sum()
+    >>> print(tg.explain(x, loss))  # doctest: +ELLIPSIS
+    dmultiply = dloss...
+    dy = dmultiply * y...
+    dy = dmultiply * y...
+    dx = dy / np.cosh(x) ** 2...
+    """
+    from .explaining import explained
+
+    return explained(t, result)

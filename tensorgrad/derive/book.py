@@ -52,6 +52,8 @@ class Book:
         self.symbols: list[Symbol] = []
         self.texts = set(taken) | _RESERVED
         self.by_definition: dict[str, tuple[Symbol, Fraction, tuple[int, ...]]] = {}
+        self.shapes: dict[str, tuple[str | None, Fraction, tuple[Label, ...]]] = {}
+        self.outlines: set[tuple[int, int, frozenset[float]]] = set()  # of the definitions, to rule others out quickly
         self.facts: list[Fact] = []
 
     def name(self, text: str) -> str:
@@ -93,18 +95,28 @@ class Book:
         self.symbols.append(symbol)
         return symbol
 
+    def shape_of(self, poly: Poly) -> tuple[str | None, Fraction, tuple[Label, ...]]:
+        """:func:`shape_of`, remembered."""
+        known = self.shapes.get(poly.key)
+        if known is None:
+            known = self.shapes[poly.key] = shape_of(poly)
+        return known
+
     # --- recognising ------------------------------------------------------------------------------------
 
     def _index(self, symbol: Symbol) -> None:
         assert isinstance(symbol.definition, Poly)
-        key, c, labels = shape_of(symbol.definition)
+        key, c, labels = self.shape_of(symbol.definition)
         if key is not None and len(labels) == sum(a is not None for a in symbol.axes):
             order = tuple(labels.index(a) if a is not None else -1 for a in symbol.axes)
+            self.outlines.add(_outline(symbol.definition))
             self.by_definition.setdefault(key, (symbol, c, order))
 
     def found(self, poly: Poly) -> Poly | None:
         """The symbol that is defined as this polynomial, up to a factor."""
-        key, c, labels = shape_of(poly)
+        if not poly.terms or _outline(poly) not in self.outlines:
+            return None
+        key, c, labels = self.shape_of(poly)
         known = self.by_definition.get(key) if key is not None else None
         if known is None:
             return None
@@ -182,6 +194,22 @@ class Book:
             return Value(known, value.axes)
         symbol = self.define(text, value, shape, role)
         return Value(reference(symbol, value.axes).poly, value.axes)
+
+
+def _outline(poly: Poly) -> tuple[int, int, frozenset[float]]:
+    """What equal polynomials share whatever their labels, and is cheap to find."""
+    numbers = set()
+    stack = [poly]
+    while stack:
+        for mono in stack.pop().terms:
+            for atom, _ in mono:
+                if isinstance(atom, Ref):
+                    numbers.add(atom.symbol.number)
+                elif isinstance(atom, Call):
+                    stack += atom.args
+                else:
+                    stack.append(atom.inner)  # type: ignore[attr-defined]
+    return len(poly.terms), len(poly.labels), frozenset(numbers)
 
 
 def shape_of(poly: Poly) -> tuple[str | None, Fraction, tuple[Label, ...]]:

@@ -34,7 +34,8 @@ def public_name(function: Any) -> str | None:
     """The name under which NumPy offers a function."""
     owner: Any = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
-        return f"np.{owner.__name__}.{function.__name__}" if getattr(np, owner.__name__, None) is owner else None
+        name = str(owner.__name__)
+        return f"np.{name}.{function.__name__}" if vars(np).get(name) is owner else None
     name = getattr(function, "__name__", "")
     for home, module in _HOMES:
         if getattr(module, name, None) is function:
@@ -61,6 +62,8 @@ class _Text:
             return f"[{', '.join(map(self.write, leaf))}]"
         if isinstance(leaf, slice):
             return f"slice({self.write(leaf.start)}, {self.write(leaf.stop)}, {self.write(leaf.step)})"
+        if leaf is bool or leaf is int or leaf is float:
+            return str(leaf.__name__)
         if isinstance(leaf, np.dtype):
             return f"np.{leaf.name}" if leaf.name != "bool" else "bool"
         if isinstance(leaf, np.generic):

@@ -121,7 +121,13 @@ class Problem:
             by_name = dict(zip(self.names, values, strict=True))
             arguments = [self.argument(s, by_name, upstream) for s in (*program.inputs, *program.extra)]
             with np.errstate(all="ignore"):
-                made = function(*arguments)
+                try:
+                    made = function(*arguments)
+                except (TypeError, ValueError, IndexError, ArithmeticError) as error:
+                    raise GraphError(
+                        f"{self.what}: the formula found for {self.name} cannot be executed on these arguments "
+                        f"({error}), so it is not shown; derive a part of the function"
+                    ) from error
                 expected = [g for g in self.gradients(values, upstream) if g is not None]
             made = made if isinstance(made, tuple) else (made,)
             for got, g in zip(made, expected, strict=True):

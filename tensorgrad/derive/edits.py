@@ -15,6 +15,7 @@ __all__ = ["edits"]
 
 Edit = tuple[str, Node]
 _ONE = Number(Fraction(1))
+_NOTHING = Number(Fraction(0))
 
 
 def edits(node: Node, axes: Sequence[Label | None], others: Sequence[Sym] = ()) -> Iterator[Edit]:
@@ -77,7 +78,7 @@ def _of_sum(node: Sum) -> Iterator[Edit]:
     for k, (sign, term) in enumerate(node.terms):
         text = plain(term)
         rest = (*node.terms[:k], *node.terms[k + 1 :])
-        left: Node = Sum(rest) if len(rest) > 1 or rest[0][0] < 0 else rest[0][1]
+        left: Node = Sum(rest) if len(rest) > 1 or (rest and rest[0][0] < 0) else rest[0][1] if rest else _NOTHING
         yield f"the term {'-' if sign < 0 else ''}{text} is missing", left
         flipped = Sum((*node.terms[:k], (-sign, term), *node.terms[k + 1 :]))
         yield f"the sign of the term {'-' if sign < 0 else ''}{text} is wrong", flipped

@@ -66,6 +66,7 @@ def _guess_sum(poly: Poly) -> str:
     parts = {c: mono[0][0] for mono, c in poly.terms.items() if len(mono) == 1 and mono[0][1] == 1}
     whole: Atom | None = parts.get(Fraction(1))
     if isinstance(whole, Ref):
+        text = str(whole.symbol.text)
         for mono, c in poly.terms.items():
             if len(mono) != 1 or c >= 0:
                 continue
@@ -76,7 +77,7 @@ def _guess_sum(poly: Poly) -> str:
                     continue
                 mean = inner[0][0][0]
             if isinstance(mean, Total) and whole.symbol is is_reference(mean.inner):
-                return f"{whole.symbol.text}c"
+                return f"{text}c"
     if () in poly.terms and any(m and isinstance(m[0][0], Ref) and m[0][0].symbol.text == "var" for m in poly.terms):
         return "var_eps"
     squares = [c for m, c in poly.terms.items() if len(m) == 1 and m[0][1] == 2]

@@ -154,8 +154,6 @@ class _Writer:
             left, right = (self.write(a)[0] for a in node.args)
             return rf"[{left} {_COMPARED[node.name]} {right}]", ATOM
         inside = ", ".join(self.write(a)[0] for a in node.args)
-        if node.name == "exp":
-            return f"e^{{{inside}}}", POWER
         if node.name == "absolute":
             return rf"\left|{inside}\right|", ATOM
         name = rf"\{node.name}" if node.name in _FUNCTIONS else rf"\mathrm{{{_escaped(node.name)}}}"

@@ -42,7 +42,7 @@ from .recording import Recorded
 from .tree import tree
 from .values import Code, Symbol, Value, aligned, axes_for, number_of, reference
 
-__all__ = ["Lifted", "lift"]
+__all__ = ["Lifted", "Lifter", "lift"]
 
 _MANY_TERMS = 24  # a gradient with more terms gets a name
 
@@ -64,7 +64,7 @@ def lift(
 
     Raises GraphError for a call that has no formula and cannot be kept as it is.
     """
-    return _Lifter(recorded, book, inputs, facts, promises).run()
+    return Lifter(recorded, book, inputs, facts, promises).run()
 
 
 def _array_shape(variable: Variable) -> tuple[int, ...]:
@@ -88,7 +88,9 @@ _FACTORED = [*_PRODUCTS, np.multiply, np.square, operator.pow, operator.mul]
 _UNCHANGED = {np.copy, np.asarray, np.ascontiguousarray, np.positive, np.array, np.asfortranarray}
 
 
-class _Lifter:
+class Lifter:
+    """Reads the instructions of a run one by one; ``values`` holds what each variable is."""
+
     def __init__(
         self, recorded: Recorded, book: Book, inputs: dict[int, str], facts: bool, promises: Sequence[Promise]
     ) -> None:
@@ -111,6 +113,7 @@ class _Lifter:
         self.cotangents: dict[Symbol, Value] = {}
 
     def run(self) -> Lifted:
+        """Lift the whole run."""
         instructions = self.recorded.trace.instructions
         for source, text in self.inputs.items():
             variable = self.recorded.trace.captured.get(source)
@@ -231,7 +234,7 @@ class _Lifter:
             symbol = self.book.define("t", code, shape, self.role)
             value = reference(symbol)
         self.values[target] = Value(self.book.recognised(value.poly), value.axes)
-        self.stale |= {v for v in self.recorded.trace.variables if v.root is not None and v.owner is target}
+        self.stale |= {v for v in self.values if v.root is not None and v.owner is target}
 
     # --- which values get a name ------------------------------------------------------------------------
 
@@ -367,14 +370,14 @@ class _Lifter:
         elif method == ("maximum", "reduce"):
             handler = _max
         if handler is not None:
-            found = handler(self, instruction, shape)
+            found = handler(self, instruction, shape) if _all_finite(instruction) else None
             if found is not None:
                 return found
         elif (
             isinstance(function, np.ufunc)
             and function.signature is None
             and not instruction.kwargs
-            and all(isinstance(a, Variable) or np.isfinite(a) for a in instruction.args)
+            and _all_finite(instruction)
         ):
             return self.elementwise(function.__name__, instruction.args, variable)
         return self.kept(instruction, variable)
@@ -482,6 +485,11 @@ def _shape_of(value: Value) -> tuple[int, ...]:
     return tuple(1 if a is None else a[1] for a in value.axes)
 
 
+def _all_finite(instruction: Instruction) -> bool:
+    """Whether the numbers among the arguments may stand in a formula."""
+    return all(not isinstance(a, float | np.floating) or np.isfinite(a) for a in instruction.args)
+
+
 def _hashable(function: Any) -> bool:
     try:
         hash(function)
@@ -559,10 +567,10 @@ _RULES: dict[str, Callable[..., Poly | None]] = {
 
 # --- calls with a formula -------------------------------------------------------------------------------
 
-Handler = Callable[[_Lifter, Instruction, tuple[int, ...]], "Value | None"]
+Handler = Callable[[Lifter, Instruction, tuple[int, ...]], "Value | None"]
 
 
-def _unchanged(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _unchanged(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     return lifter.value(i.args[0])
 
 
@@ -590,7 +598,7 @@ def _reduced(value: Value, axes: tuple[int, ...], keepdims: bool) -> tuple[list[
     return bound, tuple(a for k, a in enumerate(value.axes) if k not in axes)
 
 
-def _sum(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _sum(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = lifter.value(i.args[0]).renewed()
     found = _summed_axes(i, value)
     if found is None:
@@ -599,7 +607,7 @@ def _sum(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | Non
     return Value(total(value.poly, bound), axes)
 
 
-def _max(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _max(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = lifter.value(i.args[0]).renewed()
     found = _summed_axes(i, value)
     if found is None:
@@ -608,14 +616,14 @@ def _max(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | Non
     return Value(largest(value.poly, bound), axes)
 
 
-def _mean(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _mean(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = _sum(lifter, i, shape)
     size = np.size(i.args[0].value)
     count = int(np.prod(shape, dtype=int))
     return None if value is None or not count else Value(scale(value.poly, Fraction(count, size)), value.axes)
 
 
-def _where(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _where(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     if len(i.args) != 3:
         return None
     (condition, yes, no), axes = aligned([lifter.value(a) for a in i.args], shape)
@@ -630,7 +638,7 @@ def _where(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | N
     return Value(add(mul(condition, yes), mul(inverse_of(condition), no)), axes)
 
 
-def _reshape(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _reshape(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = lifter.value(i.args[0])
     kept = [a for a in value.axes if a is not None]
     long = [n for n in shape if n != 1]
@@ -642,7 +650,7 @@ def _reshape(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value |
     return Value(value.poly, tuple(None if n == 1 else next(labels) for n in shape))
 
 
-def _broadcast(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _broadcast(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     (poly,), axes = aligned([lifter.value(i.args[0])], shape)
     return Value(poly, axes)
 
@@ -651,7 +659,7 @@ def _permuted(value: Value, order: Any) -> Value:
     return Value(value.poly, tuple(value.axes[k] for k in order))
 
 
-def _moved(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _moved(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = lifter.value(i.args[0])
     lengths = range(2, 2 + len(value.axes))  # each axis has a length of its own, so that it is known again
     try:
@@ -661,7 +669,7 @@ def _moved(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | N
     return _permuted(value, [n - 2 for n in moved.shape])
 
 
-def _getitem(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _getitem(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     """Only new axes, whole slices and indices into axes of length 1; others are kept as they are."""
     value = lifter.value(i.args[0])
     index = i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],)
@@ -687,7 +695,7 @@ def _getitem(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value |
     return Value(value.poly, tuple(axes))
 
 
-def _scatter(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _scatter(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     """The gradient of an index that only added axes."""
     value = lifter.value(i.args[0])
     index = i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],)
@@ -716,31 +724,31 @@ def _matmul_spec(n: int, m: int) -> str:
     return f"{left},{right}->{batch}{'' if n == 1 else 'i'}{'' if m == 1 else 'j'}"
 
 
-def _matmul(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _matmul(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     if i.kwargs:
         return None
     return lifter.contracted(_matmul_spec(*(np.ndim(a.value) for a in i.args)), i.args)
 
 
-def _dot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _dot(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     if i.kwargs or any(not isinstance(a, Variable) or not 1 <= np.ndim(a.value) <= 2 for a in i.args):
         return None
     return _matmul(lifter, i, shape)
 
 
-def _outer(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _outer(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     if any(not isinstance(a, Variable) or np.ndim(a.value) != 1 for a in i.args):
         return None
     return lifter.contracted("i,j->ij", i.args)
 
 
-def _vecdot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _vecdot(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     if i.kwargs or any(not isinstance(a, Variable) or np.ndim(a.value) != 1 for a in i.args):
         return None
     return lifter.contracted("i,i->", i.args)
 
 
-def _tensordot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _tensordot(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     axes = i.kwargs.get("axes", i.args[2] if len(i.args) > 2 else 2)
     n, m = (np.ndim(a.value) for a in i.args[:2])
     if isinstance(axes, int):
@@ -757,7 +765,7 @@ def _tensordot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value
     return lifter.contracted(f"{''.join(first)},{''.join(second)}->{''.join(out)}", i.args[:2])
 
 
-def _einsum(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _einsum(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     spec = i.args[0]
     if not isinstance(spec, str) or "->" not in spec or "." in spec:
         return None
@@ -771,12 +779,12 @@ def _filled(number: Poly) -> Handler:
     return lambda lifter, i, shape: Value(number, axes_for(shape))
 
 
-def _full(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _full(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     (poly,), axes = aligned([lifter.value(i.args[1])], shape)
     return Value(poly, axes)
 
 
-def _astype(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+def _astype(lifter: Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
     value = lifter.value(i.args[0])
     before = np.asarray(i.args[0].value).dtype.kind
     after = np.dtype(i.args[1]).kind

@@ -172,8 +172,9 @@ class Printer:
             text += f" / {divisor}"
         parts = [*front, *sums, *below]
         lone = len(front) == 1 and not (under or sums or divisor)
-        if sign and hot(node):
-            text = f"1.0 * {text}"
+        first = next((n for n in node.above if not isinstance(n, Sum)), None)
+        if sign and first is not None and hot(first) and not text.startswith(number_text(c)):
+            text = f"1.0 * {text}"  # NumPy has no minus for booleans
         return Expr(sign + text, UNARY if sign and lone else MULTIPLY, joined(parts))
 
     def _function(self, node: Function, target: Axes) -> Expr:

@@ -18,7 +18,6 @@ from ..engine.frames import LIBRARY
 from ..engine.graph import Leaf, ancestors
 from ..engine.mode import Switch
 from ..engine.readings import ARRAYS
-from ..engine.record import Handle
 from ..engine.walk import backward
 from ..errors import GraphError
 
@@ -171,7 +170,7 @@ def record_run(run: Callable[[], Any], leaves: list[Any], what: str) -> Recorded
                 f"use tg.where, or pass what it decides as a Python number"
             ) from error
         raise
-    if not isinstance(out, Handle) or not isinstance(out._data, TracedArray):
+    if not isinstance(getattr(out, "_data", None), TracedArray):
         raise TypeError(f"{what} expects a function that returns one Tensor, got {type(out).__name__}")
     if out.node is None or not out.node.requires_grad:
         raise GraphError(

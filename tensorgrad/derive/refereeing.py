@@ -25,8 +25,8 @@ from .recording import Observer, Watched, names_of
 from .results import Finding, Report
 from .search import Goal, search
 from .siblings import siblings
-from .tree import Function, Node as Tree
-from .tree import Power, Product, Reduced, Sum, Sym
+from .tree import Function, Power, Product, Reduced, Sum, Sym
+from .tree import Node as Tree
 from .values import Code, Symbol
 
 __all__ = ["refereed"]
@@ -34,6 +34,7 @@ __all__ = ["refereed"]
 _EDITS = 6000
 _MANY_PATHS = 24
 _STEP = 1e-6
+_FACTOR = " factor"  # the upstream gradient of a scalar, for which the printed function has no argument
 
 
 @dataclass
@@ -46,7 +47,7 @@ class _Draw:
     right: list[Any]
     cotangents: dict[str, Any]
     edges: list[list[Any]]
-    paths: dict[str, list[Any]]
+    paths: list[dict[str, Any]]
     got: list[Any]
     locals: dict[str, Any]
     hand_locals: dict[str, Any]
@@ -102,7 +103,7 @@ class _Judge:
         )
 
     def measured(self, values: list[Any], upstream: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any], Any, Any]:
-        """The forward's named values, the engine's gradients, those of intermediates, each use of an argument, and each path."""
+        """The forward's named values, all gradients, and what each use of an argument and each path contributes."""
         leaves = self.problem.leaves(values)
         observer = Observer()
         with Watched(None, observer):
@@ -140,8 +141,8 @@ class _Judge:
             factor = 1.0
         elif self.shape:
             raise TypeError(
-                f"referee: the result of {self.problem.name} has shape {self.shape}, so by_hand has to take the upstream "
-                f"gradient as its last argument: by_hand({', '.join([*self.problem.names, 'dy'])})"
+                f"referee: the result of {self.problem.name} has shape {self.shape}, so by_hand has to take the "
+                f"upstream gradient as its last argument: by_hand({', '.join([*self.problem.names, 'dy'])})"
             )
         else:
             factor = float(upstream)
@@ -156,8 +157,8 @@ class _Judge:
         if len(parts) != len(self.problem.wanted):
             names_wanted = ", ".join(self.problem.names[k] for k in self.problem.wanted)
             raise ValueError(
-                f"referee: by_hand returned {len(parts)} gradients, expected {len(self.problem.wanted)} ({names_wanted}); "
-                f"write argnums= for the arguments that it has gradients of"
+                f"referee: by_hand returned {len(parts)} gradients, expected {len(self.problem.wanted)} "
+                f"({names_wanted}); write argnums= for the arguments that it has gradients of"
             )
         arrays = []
         for k, part in zip(self.problem.wanted, parts, strict=True):
@@ -233,8 +234,8 @@ class _Judge:
             local = draw.hand_locals.get(text)
             if local is not None and local.size > value.size > 1:
                 return (
-                    f"{text} has shape {local.shape} in by_hand, and {value.shape} in the forward: arrays of shapes (n,) and "
-                    f"(n, 1) broadcast to (n, n)"
+                    f"{text} has shape {local.shape} in by_hand, and {value.shape} in the forward: arrays of shapes "
+                    f"(n,) and (n, 1) broadcast to (n, n)"
                 )
         return None
 
@@ -317,7 +318,7 @@ class _Judge:
         spaces = []
         for draw in self.draws:
             by_name = dict(zip(self.problem.names, draw.values, strict=True))
-            space: dict[str, Any] = {"np": np}
+            space: dict[str, Any] = {"np": np, _FACTOR: 1.0 if self.shape else float(draw.upstream)}
             if "special." in program.source:
                 from scipy import special
 
@@ -423,9 +424,14 @@ def _uses(leaf: Node, nodes: list[Node], found: dict[Node, Any]) -> list[Any]:
             for position, parent in enumerate(node.inputs):
                 rule = node.rules[position] if node.rules else None
                 if parent is leaf and rule is not None and node in found:
-                    r = rule(array_functions, found[node], *node.saved[position])
+                    r = rule(array_functions, found[node], *_saved(node, position))
                     parts.append(unbroadcast(array_functions, r, leaf, node, rule))
     return parts
+
+
+def _saved(node: Node, position: int) -> tuple[Any, ...]:
+    saved: Any = node.saved
+    return tuple(saved[position])
 
 
 def _without(out: Node, seed: Any, nodes: list[Node], blocked: Node) -> dict[Node, Any]:
@@ -570,6 +576,6 @@ def _evaluated(spaces: list[dict[str, Any]], code: str, after: Sequence[Line], t
         space = dict(spaces[k])
         with np.errstate(all="ignore"):
             exec(text, space)
-        return space[target]
+        return space[target] * space[_FACTOR]
 
     return value

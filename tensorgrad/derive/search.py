@@ -32,7 +32,7 @@ from .algebra import (
     total,
     transform,
 )
-from .book import Book, shape_of
+from .book import Book
 from .cost import cost, needed, symbols_in
 from .guesses import guess
 from .numpy_text import axes_order
@@ -44,6 +44,7 @@ __all__ = ["Goal", "Rewrite", "search"]
 
 _STEPS = 24
 _SAVING = 0.05
+_MUCH = 500_000  # characters of formulas after which a search ends
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Rewrite:
 
     title: str
     apply: Callable[[Poly], Poly]
+    new: Symbol | None = None  # a symbol that it introduces
 
 
 def calls_in(poly: Poly, depth: int = 0) -> list[tuple[int, Call]]:
@@ -87,6 +89,7 @@ class _Search:
         self.book = book
         self.cotangents = cotangents
         self.steps: list[Rewrite] = []
+        self.work = 0
 
     def cost(self, polys: Sequence[Poly]) -> float:
         """The cost of formulas, with a part of that of the definitions they need."""
@@ -105,6 +108,9 @@ class _Search:
         for _ in range(most):
             best: tuple[float, Rewrite, list[Poly]] | None = None
             for rewrite in self.candidates(polys):
+                self.work += sum(len(p.key) for p in polys)
+                if self.work > _MUCH:
+                    break
                 tried = [rewrite.apply(p) for p in polys]
                 if max(len(p.terms) for p in tried) > 40:
                     continue
@@ -114,6 +120,9 @@ class _Search:
             if best is None:
                 break
             lowest, rewrite, polys = best
+            if rewrite.new is not None:
+                rewrite.new.text = self.book.name(rewrite.new.text)
+                self.book.symbols.append(rewrite.new)
             self.steps.append(rewrite)
         polys = self.shared(polys)
         for goal, poly in zip(self.goals, polys, strict=True):
@@ -132,7 +141,7 @@ class _Search:
             for poly in (*polys, *(s.definition for s in forward)):
                 assert isinstance(poly, Poly)
                 for depth, atom in calls_in(poly):
-                    key = shape_of(of_atom(atom))[0]
+                    key = self.book.shape_of(of_atom(atom))[0]
                     if key is not None:
                         counts[key] += 1
                         atoms[key] = (atom, depth)
@@ -261,7 +270,8 @@ class _Search:
             text, tuple(1 if a is None else a[1] for a in value.axes), value.axes, "backward", value.poly, True
         )
         pattern = list(term[0])
-        return Rewrite(f"{text} = {_shown(value.poly)}", lambda poly: _matched(poly, pattern, term[1], new, value.axes))
+        title = f"{text} = {_shown(value.poly)}"
+        return Rewrite(title, lambda poly: _matched(poly, pattern, term[1], new, value.axes), new)
 
 
 def _root(e: Exponent) -> bool:
@@ -274,7 +284,7 @@ def substitution(symbol: Symbol, value: Value, new: Symbol | None = None) -> Rew
     def visit(atom: Atom) -> Poly | None:
         return value.at(atom.axes) if isinstance(atom, Ref) and atom.symbol is symbol else None
 
-    return Rewrite(f"{symbol.text} = {_shown(value.poly)}", lambda poly: transform(poly, visit))
+    return Rewrite(f"{symbol.text} = {_shown(value.poly)}", lambda poly: transform(poly, visit), new)
 
 
 def _shown(poly: Poly) -> str:
