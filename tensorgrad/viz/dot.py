@@ -161,7 +161,7 @@ def _head(card: Card) -> list[Cell]:
         background, sign = CHANGED[card.change]
         title, ink = sign + title, "#ffffff"
     if card.kind in ("module", "function", "fold", "part") and not card.title.endswith("equal operations"):
-        title += " ▸"
+        title += " ►"
     row: list[Cell] = [(title, background, ink, True, False, _SIZE)]
     if card.root and card.count and card.shape == ():
         name = card.name if card.kind == "op" else ""
