@@ -25,7 +25,10 @@ NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap
     tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
 SEED  ?= 1
 
-.PHONY: help demo test test-noise array-api lint format coverage words bench test-lowest clean
+# How many files fuzz-files forges.
+N     ?= 1000
+
+.PHONY: help demo test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -34,6 +37,7 @@ help:
 	@echo "make test         run the linters, the type checker and the whole test suite"
 	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
 	@echo "make array-api    run the array API standard's tests, of which AAT=/path is a checkout"
+	@echo "make fuzz-files   forge N=1000 files that nn.load must refuse or load, and time the most costly ones"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -57,6 +61,9 @@ array-api: $(VENV)/.installed-test
 	$(PIP) install -r $(AAT)/requirements.txt
 	cd $(AAT) && ARRAY_API_TESTS_MODULE=tensorgrad $(abspath $(PY)) -m pytest -q -p no:cacheprovider \
 	    --max-examples=5 --disable-warnings --tb=line array_api_tests $(ARGS)
+
+fuzz-files: $(VENV)/.installed-test
+	$(ONE_THREAD) $(PY) -m tests.nn.forging --count $(N) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

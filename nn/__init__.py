@@ -89,6 +89,10 @@ from ._losses import SmoothL1Loss as SmoothL1Loss
 from ._models.layer import Layer as Layer
 from ._models.mlp import MLP as MLP
 from ._module import Module as Module
+from ._monitor.forecast import Forecast as Forecast
+from ._monitor.forecast import forecast as forecast
+from ._monitor.monitor import GradientMonitor as GradientMonitor
+from ._monitor.verdict import Verdict as Verdict
 from ._optim.adam import Adam as Adam
 from ._optim.adam import AdamW as AdamW
 from ._optim.adaptive import Adadelta as Adadelta
@@ -118,6 +122,7 @@ from ._optim.schedules import StepLR as StepLR
 from ._optim.sequence import SequentialLR as SequentialLR
 from ._optim.sgd import SGD as SGD
 from ._parameter import Parameter as Parameter
+from ._running import running_path as running_path
 from ._training.callbacks import Callback as Callback
 from ._training.callbacks import EarlyStopping as EarlyStopping
 from ._training.callbacks import Fit as Fit

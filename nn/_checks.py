@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -11,7 +12,9 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-__all__ = ["count", "floating", "integer", "number", "probability"]
+__all__ = ["AnyPath", "count", "file_name", "floating", "integer", "number", "probability"]
+
+AnyPath = str | bytes | os.PathLike[Any]
 
 
 def _by(op: str) -> str:
@@ -23,6 +26,14 @@ def count(op: str, name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{_by(op)}{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
+
+
+def file_name(op: str, path: AnyPath) -> str:
+    """Return a path as text. Raises ValueError for one with a NUL character, which no file has."""
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise ValueError(f"{_by(op)}path must not contain a NUL character, got {name!r}")
+    return name
 
 
 def integer(op: str, name: str, value: int) -> int:

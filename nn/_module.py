@@ -12,6 +12,8 @@ from numpy.typing import DTypeLike
 import tensorgrad as tg
 
 from . import _running as running
+from ._display import module_html
+from ._hooks import Hook
 from ._members import holds, joined, named
 from ._parameter import Parameter
 from ._summary import ModelSummary, summarised
@@ -56,6 +58,7 @@ class Module:
     _buffers: tuple[str, ...]
     _places: running.Places | None
     _told: bool  # of float64 inputs
+    _hooks: tuple[Hook, ...] = ()
 
     def __init__(self) -> None:
         state = self.__dict__
@@ -75,7 +78,7 @@ class Module:
         place = None if run is None else run.places.get(id(self))
         if run is not None and place is not None:
             return self._called(run, place, args, kwargs)
-        run = running.OuterCall(self._known_places(), None, (self,)) if run is None else self._extended(run)
+        run = running.OuterCall(self._known_places(), (self,)) if run is None else self._extended(run)
         token = running.run.set(run)
         try:
             return self._called(run, run.places[id(self)], args, kwargs)
@@ -96,20 +99,21 @@ class Module:
         if run.roots and unknown and (unknown[0] + 0).requires_grad:
             if not running.is_called(run.roots[0], Module.__call__.__code__):  # Ctrl-C came as an earlier call ended
                 running.run.set(None)
-                return running.OuterCall(self._known_places(), None, (self,))
+                return running.OuterCall(self._known_places(), (self,))
             raise TypeError(
                 f"{self.brief()} is called in {type(run.roots[-1]).__name__}, but no attribute there holds it: "
                 f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "
                 f"dict in one, or freeze it with .requires_grad_(False)"
             )
-        return running.OuterCall({**run.places, **self._known_places()}, run.observe, (*run.roots, self))
+        return running.OuterCall({**run.places, **self._known_places()}, (*run.roots, self))
 
     def _called(
         self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        outermost = not running.path.get() and len(run.roots) == 1 and run.roots[0] is self
         token = running.path.set(place[0])
         try:
-            with tg.scope(*place):
+            with tg.scope(*place, (*args, *kwargs.values()) if outermost else ()):
                 out = self.forward(*args, **kwargs)
         except Exception as error:
             running.add_location(error, place[0], self, args)
@@ -119,8 +123,18 @@ class Module:
         first = out[0] if type(out) is tuple and out else out
         if getattr(first, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
             self._warn_of_wide(run.roots[0] if run.roots else self, place[0])
-        if run.observe is not None:
-            run.observe(place[0], self, out)
+        hooks = tg.watch(self, "_hooks")
+        return out if not hooks else self._after_hooks(hooks, place, args, out)
+
+    def _after_hooks(self, hooks: tuple[Hook, ...], place: tuple[str, str], args: tuple[Any, ...], out: Any) -> Any:
+        token = running.path.set(place[0])
+        try:
+            with tg.scope(*place):
+                for hook in hooks:
+                    replaced = hook.function(self, args, out)
+                    out = out if replaced is None else replaced
+        finally:
+            running.path.reset(token)
         return out
 
     def _warn_of_wide(self, root: Module, path: str) -> None:
@@ -156,7 +170,9 @@ class Module:
         return type(self).__name__
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": None, "_told": False}  # a copy gets its own
+        state = {**self.__dict__, "_places": None, "_told": False}  # a copy gets its own
+        state.pop("_hooks", None)
+        return state
 
     # --- members ---------------------------------------------------------------------------------------
 
@@ -317,6 +333,37 @@ class Module:
             fn(module)
         return self
 
+    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Hook:
+        """Call ``hook(module, inputs, output)`` after each call of this module.
+
+        ``inputs`` is the tuple of the positional arguments. If the hook returns anything but None, that replaces the
+        output. In the hook, :func:`nn.running_path` gives the module's dotted path. A step of
+        :func:`tensorgrad.compile` that calls the module runs uncompiled while the hook is there, and from its program
+        again afterwards. Copies and files of the module are without its hooks.
+
+        Returns:
+            The registered hook: ``remove()`` removes it, and so does the end of a ``with`` block.
+
+        Raises:
+            TypeError: hook is not a function.
+
+        >>> import numpy as np, nn
+        >>> model = nn.MLP([2, 3, 1], rng=0)
+        >>> def show(module, inputs, output):
+        ...     print(nn.running_path(), module.brief(), output.shape)
+        >>> with model.layers[0].register_forward_hook(show):
+        ...     _ = model(np.ones((5, 2), np.float32))
+        layers.0 Linear 2→3 (5, 3)
+        >>> _ = model(np.ones((5, 2), np.float32))
+        """
+        if not callable(hook):
+            raise TypeError(
+                f"register_forward_hook: expected a function (module, inputs, output), got {hook!r}; write "
+                "module.register_forward_hook(hook)"
+            )
+        self._require_init()
+        return Hook(self, hook)
+
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (BatchNorm uses the batch's statistics, Dropout drops), or not.
 
@@ -413,10 +460,11 @@ class Module:
         if wrong:
             raise ValueError(
                 f"load_state_dict: {len(wrong)} of the names do not match {type(self).__name__}; nothing was "
-                "loaded:\n  " + "\n  ".join(wrong)
+                "loaded:\n  " + "\n  ".join(map(tg.words.escaped, wrong))
             )
-        for _, tensor, array in fitting:
-            tg.writes_to(tensor, by="load_state_dict")[...] = array
+        with tg.uninterrupted():
+            for _, tensor, array in fitting:
+                tg.writes_to(tensor, by="load_state_dict")[...] = array
         return report
 
     # --- representation --------------------------------------------------------------------------------
@@ -427,11 +475,12 @@ class Module:
 
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
-        if not lines:
-            return head
+        lines = [f"({tg.words.escaped(name)}): {child!r}" for name, child in self.named_children()]
         inner = "\n".join(lines).replace("\n", "\n  ")
-        return f"{head[:-1]}\n  {inner}\n)"
+        return tg.words.escaped(f"{head[:-1]}\n  {inner}\n)" if lines else head, lines=True)
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def summary(self, input: tuple[int, ...] | tg.TensorLike | None = None) -> ModelSummary:
         """A table of the modules: path, type, output shape, parameters.

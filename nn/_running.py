@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -43,7 +43,6 @@ class OuterCall(NamedTuple):
     """One call of an outermost module."""
 
     places: Mapping[int, tuple[str, str]]
-    observe: Callable[[str, Any, Any], object] | None  # called with path, module and result of every call
     roots: tuple[Any, ...]  # the outermost module, and those called in it that are not its members
 
 
@@ -61,7 +60,18 @@ members = _Members()
 
 
 def running_path() -> str:
-    """Return the dotted path of the running module within the outermost module called; "" outside a call."""
+    """Return the dotted path of the running module within the outermost module called; "" outside a call.
+
+    It is for what a module's ``forward`` or a hook of it wants to say about the place.
+
+    >>> import nn
+    >>> class Where(nn.Module):
+    ...     def forward(self, x):
+    ...         print(nn.running_path())
+    ...         return x
+    >>> _ = nn.Sequential(nn.ReLU(), Where())([1.0])
+    1
+    """
     return path.get()
 
 
@@ -123,7 +133,7 @@ def add_location(error: Exception, path: str, module: Any, args: tuple[Any, ...]
     shapes = ", ".join(str(tuple(a.shape)) if hasattr(a, "shape") else type(a).__name__ for a in args)
     where = f"{path}: " if path else ""
     own = f"{type(module).__name__}({module.extra_repr()})"
-    message = f"{where}{own} with input {shapes}"
+    message = tg.words.escaped(f"{where}{own} with input {shapes}", lines=True)
     if len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = (f"{message}: {error.args[0]}",)
     else:

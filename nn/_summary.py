@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import tensorgrad as tg
 
 from . import _running as running
 from ._evaluation import evaluating
+from ._tables import html_table, text_table
 
 if TYPE_CHECKING:
     from ._module import Module
@@ -47,34 +47,26 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         shapes = "output" in self._columns
-        return [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        table = [(row.path, row.kind, *((row.output,) if shapes else ()), f"{row.parameters:,}") for row in self.rows]
+        return [tuple(map(tg.words.escaped, cells)) for cells in table]
 
     def _foot(self) -> str:
         return f"{self.total:,} parameters, {self.learned:,} of them learned; {self.nbytes:,} bytes"
 
     def __str__(self) -> str:
-        table = [self._columns, *(tuple(map(tg.words.printable, cells)) for cells in self._cells())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for cells in table:
-            texts = [cell.ljust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
-            lines.append("  ".join([*texts, cells[-1].rjust(widths[-1])]))
-        return "\n".join([*lines, self._foot()])
+        return "\n".join([*text_table(self._columns, self._cells(), left=len(self._columns) - 1), self._foot()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self._columns)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells())
-        foot = f"<caption>{escape(self._foot())}</caption>"
-        return f"<table>{foot}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self._columns, self._cells(), caption=self._foot())
 
 
 def summarised(model: Module, input: Any) -> ModelSummary:
     """Return the summary of a model; see :meth:`nn.Module.summary`."""
     shapes: dict[str, str] = {}
     if input is not None:
-        _dry_run(model, input, lambda path, _, out: shapes.setdefault(path, _shape_of(out)))
+        _dry_run(model, input, shapes)
     rows = []
     for path, module in model.named_modules():
         count = sum(p.size for p in module.parameters())
@@ -96,14 +88,17 @@ def _shape_of(out: Any) -> str:
     return str(getattr(out, "shape", "?"))
 
 
-def _dry_run(model: Module, input: Any, observe: Callable[[str, Any, Any], object]) -> None:
-    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged."""
+def _dry_run(model: Module, input: Any, shapes: dict[str, str]) -> None:
+    """Run a model on a batch (or on zeros of a shape) in evaluation mode, leaving it unchanged; collect the shapes."""
+
+    def note(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        shapes.setdefault(running.running_path(), _shape_of(output))
+
     if isinstance(input, tuple) and all(isinstance(n, int) for n in input):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
         input = np.zeros(input, dtype)
-    token = running.run.set(running.OuterCall({}, observe, ()))
-    try:
-        with evaluating(model):
-            model(input)
-    finally:
-        running.run.reset(token)
+    with ExitStack() as hooks:
+        for module in model.modules():
+            hooks.enter_context(module.register_forward_hook(note))
+        hooks.enter_context(evaluating(model))
+        model(input)

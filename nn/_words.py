@@ -84,4 +84,6 @@ MODULES = {
     "fit": "nn.Model(module, ...).fit",
     "compile": "nn.Model(module, ...), or tg.compile(step)",
     "predict": "module(x), or nn.Model(module, ...).predict",
+    "register_full_backward_hook": "output.register_hook(fn), in a forward hook",
+    "register_backward_hook": "output.register_hook(fn), in a forward hook",
 }

@@ -70,6 +70,8 @@ from .creation import ones as ones
 from .creation import ones_like as ones_like
 from .creation import zeros as zeros
 from .debugging import debug as debug
+from .derive import derive as derive
+from .derive import referee as referee
 from .engine.frames import hide_frames as hide_frames
 from .engine.interrupts import uninterrupted as uninterrupted
 from .engine.mode import enable_grad as enable_grad
@@ -80,6 +82,9 @@ from .engine.record import TensorLike as TensorLike
 from .engine.staging import array_of as array_of
 from .engine.staging import host as host
 from .engine.staging import indivisible as indivisible
+from .engine.staging import observe as observe
+from .engine.staging import only_if_not_finite as only_if_not_finite
+from .engine.staging import straight_line as straight_line
 from .engine.staging import watch as watch
 from .engine.staging import writes_to as writes_to
 from .errors import CheckpointError as CheckpointError

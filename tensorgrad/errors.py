@@ -45,3 +45,7 @@ class InplaceError(GraphError):
 
 class NonFiniteError(FloatingPointError):
     """A NaN or an infinity appeared where it is not allowed."""
+
+
+class NeedsEager(Exception):
+    """A compiled run came to what only the uncompiled step can do; its message says what. Never reaches a user."""

@@ -27,7 +27,7 @@ from .errors import DTypeError, GraphError, ShapeError
 from .namespaces import TENSORS
 from .ops import arithmetic, axes, complexes, joining, rounding, shaping
 from .ops.methods import Methods
-from .words import METHODS, ForeignWord
+from .words import METHODS, ForeignWord, escaped
 
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
 
@@ -510,7 +510,7 @@ class Tensor(Methods):
 
         facts = f"{self.dtype}{list(self.shape)}" + (" requires_grad" if self.requires_grad else "")
         made = "" if self.is_leaf or self.node is None else f" from {self.node.op}"
-        label = f"<b>{escape(self.name)}</b> " if self.name else ""
+        label = f"<b>{escape(escaped(self.name))}</b> " if self.name else ""
         values = escape(np.array2string(np.asarray(self.data), separator=", "))
         return f"<div>{label}<code>{escape(facts + made)}</code><pre>{values}</pre></div>"
 

@@ -1,7 +1,7 @@
 """Names from other libraries, and what to write instead. There are no aliases: an error suggests the name.
 
 A name is looked up here only if Python has not found it, so nothing else becomes slower. Also the names that completion
-shows, and text for streams that cannot encode all of it.
+shows, and text as it may be shown: without control characters, and on streams that cannot encode all of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ForeignWord", "UnknownName", "explain_keywords", "printable", "public_names", "unknown_name"]
+__all__ = ["ForeignWord", "UnknownName", "escaped", "explain_keywords", "printable", "public_names", "unknown_name"]
 
 # What to write for names from PyTorch, JAX, TensorFlow, MyGrad, autograd or micrograd.
 FUNCTIONS = {
@@ -241,17 +241,43 @@ _PLAIN = {
     "─": "-",
     "█": "#",
     "░": ".",
+    "▲": "^",
+    "▼": "v",
+    "✕": "x",
+    "▸": ">",
 }
 
 
+def escaped(text: str, *, lines: bool = False) -> str:
+    r"""A name as it may be shown: what is not a printable character, such as a terminal's ESC, becomes an escape.
+
+    Names can come from files that others wrote: in a terminal a raw one could move the cursor, set the title or rewrite
+    what was printed before, in source code it could begin a new line.
+
+    Args:
+        text: the name, or a text with names in it.
+        lines: keep line breaks (``\n``).
+
+    >>> from tensorgrad.words import escaped
+    >>> print(escaped("\x1b[31mW\n"))
+    \x1b[31mW\n
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or (lines and c == "\n") else repr(c)[1:-1] for c in text)
+
+
 def printable(text: str, stream: Any = None) -> str:
-    """The text with plain characters in place of those that a stream, by default ``sys.stdout``, cannot encode.
+    """The text of one or several lines as a stream, by default ``sys.stdout``, may get it.
+
+    Plain characters stand in for those that the stream cannot encode, and escapes for those that are not printable.
 
     >>> import io
     >>> from tensorgrad.words import printable
     >>> printable("64→32", io.TextIOWrapper(io.BytesIO(), "ascii"))
     '64->32'
     """
+    text = escaped(text, lines=True)
     encoding = getattr(sys.stdout if stream is None else stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

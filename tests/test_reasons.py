@@ -1,6 +1,8 @@
 """Why a Tensor has no gradient: each reason, with its source line."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,3 +127,32 @@ def test_nothing_is_kept_alive():
 def test_an_argument_that_is_not_a_tensor():
     with pytest.raises(TypeError, match="ndarray"):
         tg.why_no_grad(X)
+
+
+# --- in a notebook --------------------------------------------------------------------------------------
+
+
+def run_cell(source, name="/tmp/ipykernel_1/1234567.py"):
+    """Run code as the cell of a notebook: in a file of the kernel's own, which does not exist."""
+    names = {"tg": tg, "np": np}
+    exec(compile(source, name, "exec"), names)
+    return names
+
+
+def test_places_in_a_notebook_are_cells_and_lines(monkeypatch):
+    shell = SimpleNamespace(compile=SimpleNamespace(_filename_map={"/tmp/ipykernel_1/1234567.py": 7}))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    names = run_cell("x = tg.Tensor([1.0], requires_grad=True)\ny = (x * 2).detach()\nz = tg.log(x - 1.0).sum()")
+    assert "detach() was called, at cell 7, line 2" in tg.why_no_grad(names["y"])
+    drawing = tg.draw(names["z"])
+    assert any("cell 7, line 3" in c.tip for c in drawing.picture.cards)
+    with pytest.raises(tg.NonFiniteError, match="called at cell 7, line 2"), tg.debug():
+        run_cell("x = tg.Tensor([0.0])\ntg.log(x)")
+    with pytest.raises(tg.GraphError, match="called at cell 7, line 3"):
+        float(names["z"])
+
+
+def test_places_in_a_notebook_without_ipython_name_the_line(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    names = run_cell("x = tg.Tensor([1.0], requires_grad=True)\ny = (x * 2).detach()")
+    assert "at notebook cell, line 2" in tg.why_no_grad(names["y"])

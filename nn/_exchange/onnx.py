@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import AnyPath, file_name
 from .._evaluation import evaluating
 from .._files.atomic import replace_file
 from .._layers import activations as act
@@ -29,7 +29,7 @@ __all__ = ["to_onnx"]
 
 def to_onnx(
     model: Module,
-    path: str | os.PathLike[str],
+    path: AnyPath,
     *examples: Any,
     input_shape: tuple[int, ...] | None = None,
     batch_axis: int | Sequence[int | None] | None = 0,
@@ -82,6 +82,7 @@ def to_onnx(
     """
     if not isinstance(model, Module):
         raise TypeError(f"to_onnx: model must be a Module, got {type(model).__name__}; write to_onnx(model, path)")
+    name = file_name("to_onnx", path)
     if examples and input_shape is not None:
         raise TypeError("to_onnx: got examples and input_shape; write only one of them")
     given = examples or (_example(model, input_shape, batch_axis),)
@@ -96,7 +97,7 @@ def to_onnx(
         proto = tg.onnx_model(forward, *given, batch_axis=batch_axis, input_names=names, names=tensors)
     proto.producer_version = tg.__version__
     content = proto.SerializeToString()
-    replace_file(os.fspath(path), lambda file: file.write(content))
+    replace_file(name, lambda file: file.write(content))
 
 
 def _arguments(model: Module, count: int) -> list[str] | None:

@@ -102,7 +102,7 @@ def from_torch(model: M, source: Any) -> M:
     if wrong:
         raise ValueError(
             f"from_torch: {len(wrong)} of PyTorch's names do not fit {type(model).__name__}; nothing was loaded:\n  "
-            + "\n  ".join(wrong)
+            + "\n  ".join(map(tg.words.escaped, wrong))
         )
     for tensor, array in values:
         tg.writes_to(tensor, by="from_torch")[...] = array

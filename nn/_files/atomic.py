@@ -10,7 +10,10 @@ import secrets
 import stat
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
+
+import tensorgrad as tg
 
 __all__ = ["replace_file"]
 
@@ -21,8 +24,9 @@ _writing: set[str] = set()  # the temporary files of this process
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Have ``write`` fill a temporary file next to ``path``, sync it to the disk, and rename it to ``path``.
 
-    A new file gets the default permissions; a replaced one keeps its own. A symbolic link stays a link: its target is
-    replaced. Temporary files left by writers that were killed are removed.
+    A new file gets the default permissions; a replaced one keeps its own, which the temporary file has from the first
+    byte. A symbolic link stays a link: its target is replaced. A hard link does not: its other names keep the old file.
+    Temporary files left by writers that were killed are removed.
 
     Raises:
         OSError: names ``path``. The old file is unchanged, and nothing else is left behind.
@@ -39,10 +43,12 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
     temporary = os.path.join(os.path.dirname(target), f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    _writing.add(temporary)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
+        with contextlib.ExitStack() as stack:
+            with tg.uninterrupted():  # Ctrl-C finds no file, or one that is closed on the way out
+                _writing.add(temporary)
+                opener = partial(os.open, mode=0o666 if mode is None else mode & 0o600)
+                file = stack.enter_context(open(temporary, "xb", opener=opener))
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), mode)
             write(file)
@@ -50,7 +56,7 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with tg.uninterrupted(), contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     finally:

@@ -18,7 +18,9 @@ An entry also has "unsaved" if its class is the user's own: it can be loaded int
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,10 @@ from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._optim.scheduler import Scheduler
 from .._parameter import Parameter
+from .budgets import Budgets
 from .header import DTYPES
-from .labels import Budget, are_labels
-from .registry import BIT_GENERATORS, arguments_of, is_registered, registry
+from .labels import are_labels
+from .registry import BIT_GENERATORS, arguments_of, is_registered, is_writer, registry
 from .values import encoded
 
 __all__ = ["Encoder", "members"]
@@ -74,7 +77,7 @@ class Encoder:
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._known: dict[int, tuple[int, Any]] = {}  # position, and object, so that its id is not reused
-        self._budget = Budget()
+        self._budgets = Budgets()
         self._waiting: deque[tuple[int, Any, str]] = deque()
 
     def add(self, value: Any, path: str) -> Any:
@@ -86,6 +89,8 @@ class Encoder:
             if isinstance(waiting, tg.Tensor | Optimizer | Module) and not _is_ours(type(waiting)):
                 entry["unsaved"] = f"{where or 'the model'}: the class {type(waiting).__qualname__} is not one of nn's"
             self.objects[position] = entry
+        with _located(path):
+            self._budgets.require_optimizers(sum(array.nbytes for array in self.arrays.values()))
         return result
 
     def _reference(self, value: Any, path: str) -> dict[str, Any]:
@@ -128,10 +133,8 @@ class Encoder:
 
     def _labels(self, value: np.ndarray[Any, Any], path: str) -> dict[str, Any]:
         dtype = value.dtype.newbyteorder("<")
-        try:
-            self._budget.spend(dtype, value.size)
-        except ValueError as error:
-            raise ValueError(f"nn.save: {path}: {error}") from None
+        with _located(path):
+            self._budgets.labels.spend(dtype, value.size)
         values = encoded(value.ravel().tolist(), path, self._reference)
         return {"labels": dtype.str, "shape": list(value.shape), "values": values}
 
@@ -140,6 +143,9 @@ class Encoder:
         seed = bits.seed_seq
         names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
         grown = {name: getattr(seed, name) for name in names} if type(seed) is np.random.SeedSequence else None
+        if grown is not None:
+            with _located(f"{path}.seed"):
+                self._budgets.spend_on_seed(grown)
         return {
             "generator": type(bits).__name__,
             "state": encoded(dict(bits.state), path, self._reference),
@@ -150,8 +156,10 @@ class Encoder:
         public = {name: v for name, v in vars(value).items() if not name.startswith("_") and name != "param_groups"}
         names = arguments_of(type(value))
         arguments = {name: v for name, v in (value._defaults | public).items() if name in names}
+        params = [param for group in value.param_groups for param in group["params"]]
+        self._budgets.spend_on_optimizer(params)
         parts = {
-            "params": [param for group in value.param_groups for param in group["params"]],
+            "params": params,
             "arguments": arguments,
             "attributes": {name: v for name, v in public.items() if name not in names},
             "state": value.state_dict(),
@@ -160,6 +168,14 @@ class Encoder:
             "optimizer": type(value).__name__,
             **{name: encoded(part, path, self._reference) for name, part in parts.items()},
         }
+
+
+@contextlib.contextmanager
+def _located(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"nn.save: {path}: {error}") from None
 
 
 def _why_not_data(value: Any) -> str | None:
@@ -174,6 +190,8 @@ def _why_not_data(value: Any) -> str | None:
         return None if name in BIT_GENERATORS else f"{name} is not one of NumPy's bit generators"
     if is_registered(kind):
         return None if isinstance(value.__getstate__(), dict | None) else f"{kind.__name__} is more than its attributes"
+    if is_writer(kind):
+        return f"{kind.__name__} writes to a path, which no file may choose"
     if callable(value):
         return f"{getattr(value, '__qualname__', kind.__qualname__)} is a function or a class, not data"
     return f"{kind.__qualname__} is not a plain value"

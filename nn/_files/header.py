@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .source import Source, TensorSpec, byte_view, require_shape, strict_json
+from .source import CONTAINER_LIMIT, Source, TensorSpec, byte_view, containers, require_shape, strict_json
 
-__all__ = ["DTYPES", "FORMAT", "HEADER_LIMIT", "VERSION", "parsed", "require_header_length", "sealed", "storable"]
+__all__ = ["DTYPES", "FORMAT", "HEADER_LIMIT", "VERSION", "parsed", "require_writable", "sealed", "storable"]
 
 _PLAIN = ("|b1", "|i1", "|u1")
 _WIDE = ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 # Written little-endian; read in both byte orders.
 DTYPES = {name: np.dtype(name) for name in (*_PLAIN, *(order + name for order in "<>" for name in _WIDE))}
-HEADER_LIMIT = 2**24  # bytes; objects parsed from JSON take up to 25 times as many
+HEADER_LIMIT = 2**24  # bytes
 FORMAT, VERSION = "tensorgrad.nn", 1
 
 
@@ -40,16 +40,21 @@ def sealed(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
             tensors[name]["layout"] = layout
     whole = {"format": FORMAT, "version": VERSION, "tensors": tensors, **header}
     text = json.dumps(whole, allow_nan=False, separators=(",", ":")).encode("ascii")
-    require_header_length(len(text))
+    require_writable(text)
     return text, hashlib.sha256(text).hexdigest()
 
 
-def require_header_length(length: int) -> None:
-    """Raise ValueError if a header is too long to be read back."""
-    if length > HEADER_LIMIT:
+def require_writable(text: bytes) -> None:
+    """Raise ValueError if a header is too long, or has too many parts, to be read back."""
+    if len(text) > HEADER_LIMIT:
         raise ValueError(
-            f"nn.save: attributes and extra come to {length:,} bytes, expected at most {HEADER_LIMIT:,}; put long "
+            f"nn.save: attributes and extra come to {len(text):,} bytes, expected at most {HEADER_LIMIT:,}; put long "
             "lists into arrays"
+        )
+    if (found := containers(text)) > CONTAINER_LIMIT:
+        raise ValueError(
+            f"nn.save: attributes and extra have {found:,} lists, tuples and dicts, expected at most "
+            f"{CONTAINER_LIMIT:,}; put nested lists into arrays"
         )
 
 

@@ -10,11 +10,23 @@ from typing import Any, cast
 
 import tensorgrad as tg
 
-__all__ = ["BIT_GENERATORS", "arguments_of", "fill", "is_estimator", "is_registered", "kind_named", "registry"]
+__all__ = [
+    "BIT_GENERATORS",
+    "arguments_of",
+    "fill",
+    "is_estimator",
+    "is_registered",
+    "is_writer",
+    "kind_named",
+    "registry",
+]
 
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 _ESTIMATORS = ("FNNClassifier", "FNNRegressor")  # imported on first use, because they need scikit-learn
+
+# They write to a path that is one of their attributes: a file must not choose it.
+_WRITERS = ("CSVLog", "Checkpoint", "TensorBoard")
 
 _classes: dict[str, type] = {}
 
@@ -32,6 +44,7 @@ def fill(names: Mapping[str, Any]) -> None:
             and value.__name__ == name
             and cast(Any, value).__new__ in (object.__new__, dict.__new__)
             and not issubclass(value, tg.Tensor)
+            and name not in _WRITERS
         )
 
 
@@ -61,6 +74,11 @@ def is_estimator(kind: type) -> bool:
 def is_registered(kind: type) -> bool:
     """Whether this is a public class of nn, not a user's class of the same name."""
     return _classes.get(kind.__name__) is kind or is_estimator(kind)
+
+
+def is_writer(kind: type) -> bool:
+    """Whether this is one of the callbacks that write files."""
+    return kind.__name__ in _WRITERS and kind.__module__.startswith("nn.")
 
 
 def arguments_of(kind: type[Any]) -> set[str]:

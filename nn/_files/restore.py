@@ -13,11 +13,11 @@ import tensorgrad as tg
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from .._optim.scheduler import Scheduler
-from .decode import Decoder, give_state, load_optimizer
+from .decode import Decoder, give_state, load_optimizer, require_optimizer
 from .encode import members
 from .values import Unsaved
 
-__all__ = ["Pair", "changes_of_arrays", "changes_of_objects", "pairs_of"]
+__all__ = ["Change", "Pair", "changes_of_arrays", "changes_of_objects", "pairs_of"]
 
 Change = Callable[[], object]
 
@@ -32,9 +32,24 @@ class Pair(NamedTuple):
 
 def pairs_of(state: list[Any], model: Module) -> tuple[list[Pair], list[str]]:
     """The pairs with the same path, and a list of what has no counterpart."""
-    saved, live = dict(state), members(model)
+    saved, live = _saved_members(state), members(model)
     pairs = [Pair(path, saved[path], live[path]) for path in live if "object" in saved.get(path, {})]
     return pairs, _unequal(saved, live)
+
+
+def _saved_members(state: Any) -> dict[str, Any]:
+    """What a file says about a model's members, by path. Raises ValueError if two of them are one object."""
+    saved: dict[str, Any] = {}
+    seen: set[int] = set()
+    for path, reference in state:
+        if not isinstance(path, str) or path in saved:
+            raise ValueError(f"{path!r} is not a path, or comes twice")
+        saved[path] = reference
+        if "object" in reference:
+            if reference["object"] in seen:
+                raise ValueError(f"two members are one object: {path!r} and another")
+            seen.add(reference["object"])
+    return saved
 
 
 def changes_of_objects(decoder: Decoder, pairs: list[Pair]) -> tuple[list[Change], list[str]]:
@@ -97,6 +112,9 @@ def _changes(decoder: Decoder, pair: Pair) -> list[Change]:
         if isinstance(target, Scheduler) and "state" in entry:
             return [_going_on(target, decoder.value(entry["state"]))]
         return []
+    names = vars(new).keys() | vars(target).keys()
+    if wrong := _unlike("", _attributes(new, names), _attributes(target, names)):
+        raise _Misfit(wrong)
     return [partial(_take_over, target, new)]
 
 
@@ -120,22 +138,15 @@ def _write(tensor: tg.Tensor, array: Any) -> None:
 
 
 def _loading(decoder: Decoder, entry: Mapping[str, Any], optimizer: Optimizer) -> Change:
-    """An optimiser checks a state only while loading it, so load it, and then restore the optimiser's own."""
     own = [param for group in optimizer.param_groups for param in group["params"]]
     for i, (reference, param) in enumerate(zip(entry["params"], own, strict=False)):
         if decoder.known_id(reference) not in (None, id(param)):
             raise _Misfit(f"its parameter {i} is not the one in the file; give the parameters in the same order")
-    before = optimizer.state_dict()
     try:
         state, attributes = decoder.value(entry["state"]), decoder.value(entry["attributes"])
-        load_optimizer(optimizer, state, {})
+        require_optimizer(optimizer, state, attributes)
     except (Unsaved, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise _Misfit(str(error)) from error
-    finally:
-        for group, old in zip(optimizer.param_groups, before["param_groups"], strict=True):
-            for name in group.keys() - old.keys():
-                del group[name]
-        optimizer.load_state_dict(before)
     return partial(load_optimizer, optimizer, state, attributes)
 
 
@@ -145,6 +156,32 @@ def _going_on(schedule: Scheduler, state: Any) -> Change:
     except ValueError as error:
         raise _Misfit(str(error)) from error
     return partial(schedule.load_state_dict, state)
+
+
+def _attributes(of: Any, names: Collection[str]) -> dict[str, Any]:
+    """Those of these attributes that an object has, of its own or, as in files of earlier versions, of its class."""
+    return {name: getattr(of, name) for name in names if name in vars(of) or hasattr(type(of), name)}
+
+
+def _unlike(name: str, new: Any, own: Any) -> str:
+    """Why a value cannot stand in the place of another in an object's state; "" if it can."""
+    if new is own:
+        return ""
+    if isinstance(own, Module | Optimizer | tg.Tensor):
+        return f"{name} is another object"
+    if new is None or own is None:  # the class has checked what may be None
+        return ""
+    if type(own) in (int, float):
+        return "" if type(new) in (int, float) else f"{name} is {new!r}, expected a number"
+    if type(new) is not type(own):
+        return f"{name} is of type {type(new).__name__}, expected {type(own).__name__}"
+    if isinstance(own, np.ndarray) and (new.shape, new.dtype) != (own.shape, own.dtype):
+        return f"{name} has shape {new.shape} and dtype {new.dtype}, expected {own.shape} and {own.dtype}"
+    if isinstance(own, dict) and (name == "" or any(isinstance(value, np.ndarray) for value in own.values())):
+        if differing := new.keys() ^ own.keys():
+            return f"{name or 'it'} differs in {', '.join(sorted(map(repr, differing)))}"
+        return next((text for key in own if (text := _unlike(str(key), new[key], own[key]))), "")
+    return ""
 
 
 def _take_over(target: Any, new: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 import tensorgrad as tg
 
-from .header import DTYPES, FORMAT, HEADER_LIMIT, parsed, require_header_length, sealed, storable
+from .header import DTYPES, FORMAT, HEADER_LIMIT, parsed, require_writable, sealed, storable
 from .source import Source, TensorSpec, checked_array, require_shape, strict_json
 
 __all__ = ["read", "write"]
@@ -53,7 +53,7 @@ def write(file: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, np.nda
                 f"nn.save: tensor {name!r} has dtype {array.dtype}, which .safetensors files lack; save as .npz"
             )
     content = save(stored, {FORMAT: text.decode("ascii"), _DIGEST: digest})
-    require_header_length(int.from_bytes(content[:8], "little"))
+    require_writable(content[8 : 8 + int.from_bytes(content[:8], "little")])
     file.write(content)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import tensorgrad as tg
 
+from .._checks import AnyPath, file_name
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from . import npz, safetensor
@@ -18,14 +19,14 @@ from .decode import Decoder
 from .encode import Encoder, members
 from .header import DTYPES
 from .registry import is_estimator
-from .restore import Pair, changes_of_arrays, changes_of_objects, pairs_of
+from .restore import Change, Pair, changes_of_arrays, changes_of_objects, pairs_of
 from .source import Source
 from .values import Unsaved
 
 if TYPE_CHECKING:
     from .._estimators import FNNClassifier, FNNRegressor
 
-__all__ = ["Loaded", "extra_of", "format_of", "load", "save"]
+__all__ = ["Loaded", "extra_of", "load", "named", "save"]
 
 _FORMATS = {".npz": npz, ".safetensors": safetensor}
 
@@ -47,7 +48,7 @@ class Loaded(NamedTuple):
 
 
 def save(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     model: Module | FNNClassifier | FNNRegressor | Mapping[str, Any],
     optimizer: Optimizer | None = None,
     extra: dict[str, Any] | None = None,
@@ -59,16 +60,19 @@ def save(
     be loaded into a model that was built the same way.
 
     Args:
-        path: ends in ".npz" or ".safetensors" (``pip install 'tensorgrad-np[safetensors]'``; no complex numbers).
+        path: ends in ".npz" or ".safetensors" (``pip install 'tensorgrad-np[safetensors]'``; no complex numbers). A
+            replaced file keeps its permissions, and a symbolic link stays one; other hard links keep the old file.
         model: the model; or a fitted estimator, all of whose arguments must be data; or arrays by name, such as a
             ``state_dict``.
         optimizer: saved with its state and options, so that training can resume bit for bit. One that the model holds
             is saved anyway.
         extra: plain data of your own, such as the epoch: None, bool, int, float, str, arrays, generators, and lists,
-            tuples and dicts of these.
+            tuples and dicts of these. A dict has at most 1,000 keys that are neither strings nor integers below 2**48.
 
     Raises:
-        ValueError: the path has another ending, or attributes and extra take more than 16 MiB, not counting arrays.
+        ValueError: the path has another ending, or a NUL character. Attributes and extra take more than 16 MiB, not
+            counting arrays, or have more than 1,048,576 lists, tuples and dicts. Parameters have more than four
+            optimisers each, or generators have seeds of more than 65,536 words in all.
         TypeError: model, optimizer or extra has the wrong type.
         DTypeError: the format does not support the dtype of a tensor.
         OSError: the file cannot be written, or exists and is write-protected; the old one is unchanged.
@@ -93,8 +97,7 @@ def save(
     """
     if isinstance(path, Module):
         raise TypeError("nn.save: path must come first; write nn.save(path, model)")
-    name = os.fspath(path)
-    file_format = format_of(name, "nn.save")
+    name, file_format = named(path, "nn.save")
     estimator = is_estimator(type(model))
     arrays = _arrays_of(model) if isinstance(model, Mapping) else None
     if not estimator and arrays is None:
@@ -151,11 +154,15 @@ def _arrays_of(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return found
 
 
-def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
+def load(path: AnyPath, model: Module | None = None, optimizer: Optimizer | None = None) -> Loaded:
     """Load a file written by :func:`save`: rebuild the model and the optimiser, or load their state into those given.
 
-    No code in a file is run, whoever wrote it. Memory is allocated only for tensors whose bytes are in the file, and
-    for a header of at most 16 MiB. Every tensor must have the checksum it was saved with.
+    Whoever wrote the file, no code in it is run, and it names no path to write to. All is checked before anything
+    changes, and Ctrl-C waits while objects that were given are written to. Every tensor must have the checksum that it
+    was saved with. Time grows linearly with the size of the file. So does memory: at most three times the bytes of the
+    tensors (16 times if each parameter has four optimisers), 64 bytes for each byte of the header, which has at most 16
+    MiB, and 32 MiB. A checksum shows damage, not who wrote the file: weights, and the settings of a model that is
+    rebuilt, are the file's. See SECURITY.md.
 
     Args:
         path: the file.
@@ -167,12 +174,12 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
             the result's optimizer is None.
 
     Raises:
-        ValueError: the path has another ending.
+        ValueError: the path has another ending, or a NUL character.
         CheckpointError: the file is damaged, or does not fit ``model`` or ``optimizer``: then the message lists all
             that is missing, unexpected, or of another shape or dtype, and nothing was changed. Or the file holds
             something that can only be loaded into a given ``model=`` or ``optimizer=``.
         TypeError: ``optimizer`` is given without ``model``.
-        OSError: the file cannot be read.
+        OSError: the path is not a regular file, or cannot be read.
 
     >>> import nn, os, tempfile
     >>> class Net(nn.Module):
@@ -186,8 +193,7 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
     """
     if isinstance(path, Module):
         raise TypeError("nn.load: path must come first; write nn.load(path, model)")
-    name = os.fspath(path)
-    file_format = format_of(name, "nn.load")
+    name, file_format = named(path, "nn.load")
     if model is not None:
         if is_estimator(type(model)):
             raise TypeError(
@@ -215,20 +221,23 @@ def load(path: str | os.PathLike[str], model: Module | None = None, optimizer: O
         return _loaded(source, header, decoder, model, optimizer)
 
 
-def extra_of(path: str | os.PathLike[str]) -> Any:
+def extra_of(path: AnyPath) -> Any:
     """Load what was saved as ``extra``, without the model. Raises what :func:`load` raises."""
-    name = os.fspath(path)
-    source, header, arrays = _read(name, format_of(name, "nn.load"))
+    source, header, arrays = _read(*named(path, "nn.load"))
     with source.blamed("the header does not describe a model"):
         return None if header is None else Decoder(header["objects"], arrays).value(header["extra"])
 
 
 def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
     """Read a file: itself, its header (None if another program wrote it) and its arrays."""
-    with open(name, "rb") as file:
+    with open(name, "rb", opener=_opened) as file:
         source = Source(file, name)
         with source.blamed("was not written by nn.save"):
             return source, *file_format.read(source)
+
+
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would block for ever
 
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:
@@ -257,8 +266,7 @@ def _loaded(
     except Unsaved:
         header["optimizer"] = None  # the caller did not ask for it
     result = _with_the_rest(source, header, decoder, model)
-    for change in changes:
-        change()
+    _carry_out(changes)
     return result
 
 
@@ -272,9 +280,14 @@ def _loaded_arrays(source: Source, arrays: dict[str, Any], model: Module | None,
         raise source.fail("holds tensors and nothing else; write nn.load(path, model=...) to load them into a model")
     changes, wrong = changes_of_arrays(arrays, model)
     _require_fit(source, wrong, model)
-    for change in changes:
-        change()
+    _carry_out(changes)
     return Loaded(model, None, None)
+
+
+def _carry_out(changes: list[Change]) -> None:
+    with tg.uninterrupted():  # Ctrl-C finds what was there before, or what is in the file
+        for change in changes:
+            change()
 
 
 def _require_fit(source: Source, wrong: list[str], model: Module) -> None:
@@ -292,12 +305,13 @@ def _value(source: Source, decoder: Decoder, given: Any, hint: str) -> Any:
         raise source.fail(f"cannot be rebuilt from the file alone: {error}; write {hint}") from None
 
 
-def format_of(name: str, by: str) -> Any:
-    """The format that a path's ending stands for. Raises ValueError for another ending."""
+def named(path: AnyPath, by: str) -> tuple[str, Any]:
+    """A path as text, and the format that its ending stands for. Raises ValueError for another ending."""
+    name = file_name(by, path)
     suffix = os.path.splitext(name)[1].lower()
     if suffix not in _FORMATS:
         raise ValueError(f"{by}: path must end with {' or '.join(_FORMATS)}, got {name!r}")
-    return _FORMATS[suffix]
+    return name, _FORMATS[suffix]
 
 
 def _require(value: Any, kind: type, message: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -14,7 +16,18 @@ import numpy as np
 
 import tensorgrad as tg
 
-__all__ = ["Source", "TensorSpec", "byte_view", "checked_array", "require_shape", "strict_json"]
+__all__ = [
+    "CONTAINER_LIMIT",
+    "Source",
+    "TensorSpec",
+    "byte_view",
+    "checked_array",
+    "containers",
+    "require_shape",
+    "strict_json",
+]
+
+CONTAINER_LIMIT = 2**20  # lists and objects in a header: an empty one takes thirty times its text
 
 
 class TensorSpec(NamedTuple):
@@ -41,17 +54,23 @@ class Source:
     Args:
         file: open for reading.
         path: its name in error messages.
+
+    Raises:
+        OSError: it is a pipe or a device, whose size is not known.
     """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self.file = file
         self.path = path
-        self.size = os.fstat(file.fileno()).st_size
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", path)
+        self.size = found.st_size
 
     def fail(self, reason: str, tensor: str | None = None) -> tg.CheckpointError:
         """The error to raise."""
         name = "" if tensor is None else f" tensor {tensor!r}:"
-        return tg.CheckpointError(f"nn.load: {self.path}:{name} {reason}")
+        return tg.CheckpointError(tg.words.escaped(f"nn.load: {self.path}:{name} {reason}", lines=True))
 
     @contextlib.contextmanager
     def blamed(self, what: str) -> Iterator[None]:
@@ -107,8 +126,13 @@ def checked_array(source: Source, name: str, spec: TensorSpec, array: np.ndarray
     return array
 
 
+def containers(text: bytes) -> int:
+    """An upper bound on the number of lists and objects in JSON: brackets in strings count as well."""
+    return text.count(b"[") + text.count(b"{")
+
+
 def strict_json(source: Source, text: bytes) -> Any:
-    """Parse JSON, accepting only UTF-8, unique keys and finite numbers."""
+    """Parse JSON, accepting only UTF-8, unique keys, finite numbers, and not too many lists and objects."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -121,6 +145,8 @@ def strict_json(source: Source, text: bytes) -> Any:
     def refused(constant: str) -> Any:
         raise ValueError(f"{constant} is not valid JSON")
 
+    if (found := containers(text)) > CONTAINER_LIMIT:
+        raise source.fail(f"the header has {found:,} lists and objects, expected at most {CONTAINER_LIMIT:,}")
     with source.blamed("the header is not valid JSON"):
         return json.loads(text.decode("utf-8"), object_pairs_hook=once, parse_constant=refused)
 

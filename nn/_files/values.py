@@ -22,6 +22,8 @@ __all__ = ["Unsaved", "decoded", "encoded"]
 
 _DEEPEST = 100
 _LARGEST = 4096  # bits of an integer; the time to read it grows with their square
+_PLAIN_KEY = 2**48  # the hashes of larger integers, and of other numbers and tuples, can be made to collide
+_OTHER_KEYS = 1000  # so many collisions do no harm
 
 
 class Unsaved(Exception):
@@ -41,6 +43,8 @@ def encoded(value: Any, path: str, reference: Callable[[Any, str], Any], depth: 
         if depth >= _DEEPEST:
             return {"unsaved": f"{path} nests deeper than {_DEEPEST}"}
         if kind is dict:
+            if sum(not _is_plain_key(key) for key in value) > _OTHER_KEYS:
+                return {"unsaved": f"{path}: a dict with {_TOO_MANY_KEYS}"}
             return {
                 "dict": [
                     [_inner(k, path, k, reference, depth), _inner(v, path, k, reference, depth)]
@@ -55,6 +59,13 @@ def encoded(value: Any, path: str, reference: Callable[[Any, str], Any], depth: 
         stored = np.asarray(value, value.dtype.newbyteorder("<"))
         return {"scalar": [stored.dtype.str, stored.tobytes().hex()]}
     return reference(value, path)
+
+
+_TOO_MANY_KEYS = f"more than {_OTHER_KEYS:,} keys that are neither strings nor integers below 2**48"
+
+
+def _is_plain_key(key: Any) -> bool:
+    return isinstance(key, str) or (isinstance(key, int | np.integer) and -_PLAIN_KEY < int(key) < _PLAIN_KEY)
 
 
 def _inner(value: Any, path: str, key: Any, reference: Callable[[Any, str], Any], depth: int) -> Any:
@@ -75,7 +86,7 @@ def decoded(given: Any, referent: Callable[[int], Any]) -> Any:
     if key == "tuple":
         return tuple([decoded(item, referent) for item in content])
     if key == "dict":
-        return {decoded(k, referent): decoded(v, referent) for k, v in content}
+        return _dict([(decoded(k, referent), decoded(v, referent)) for k, v in content])
     if key == "float":
         return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[content]
     if key == "dtype":
@@ -88,3 +99,10 @@ def decoded(given: Any, referent: Callable[[int], Any]) -> Any:
     if key == "unsaved":
         raise Unsaved(content)
     raise ValueError(f"unknown kind of value {key!r}")
+
+
+def _dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The dict of these items, made in linear time: Python's takes quadratic time if all keys have one hash."""
+    if sum(not _is_plain_key(key) for key, _ in pairs) > _OTHER_KEYS:
+        raise ValueError(f"a dict has {_TOO_MANY_KEYS}")
+    return dict(pairs)

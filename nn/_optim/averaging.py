@@ -64,6 +64,21 @@ class ExponentialMovingAverage:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_structure": -1, "_pairs": []}  # a copy gets its own
 
+    def _require_valid(self) -> None:
+        """Raise ValueError unless attributes that came from a file can be worked with."""
+        me = type(self).__name__
+        if not isinstance(self.model, Module):
+            raise ValueError(f"{me}: model is not a Module")
+        require_within(me, "decay", self.decay, most=1)
+        count(me, "updates", self.updates, 0)
+        for name, arrays in (("averages", self.averages), ("own", self.own)):
+            if name == "own" and arrays is None:
+                continue
+            if not isinstance(arrays, dict) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError(f"{me}: {name} is not a dict of arrays")
+            if _facts(arrays) != _facts(self.averages):
+                raise ValueError(f"{me}: {name} has other names, shapes or dtypes than averages")
+
     def update(self) -> None:
         """Add the current weights to the average, after the optimiser's step; this works in a compiled step, too.
 
@@ -167,9 +182,10 @@ class ExponentialMovingAverage:
         if _facts(given) != _facts(self.averages):
             differing = sorted({name for name, *_ in _facts(given) ^ _facts(self.averages)})
             raise ValueError(f"{me}: names, shapes or dtypes differ in {', '.join(differing)}")
-        self.decay, self.updates = decay, updates
-        for name, array in given.items():
-            self.averages[name][...] = array
+        with tg.uninterrupted():
+            self.decay, self.updates = decay, updates
+            for name, array in given.items():
+                self.averages[name][...] = array
 
     def _known(self, model: Module) -> dict[str, tg.Tensor]:
         tensors = model._state()

@@ -169,8 +169,7 @@ class Optimizer:
         Raises:
             NonFiniteError: a gradient holds NaN or infinity. No parameter and no state was changed. With
                 ``skip_nonfinite`` such a step is counted in ``skipped``, and changes nothing.
-            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made; or a compiled
-                step would have to decide whether to skip.
+            GraphError: a parameter was replaced in its module, or cast, since the optimiser was made.
             ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
@@ -297,7 +296,15 @@ class Optimizer:
         """
         wrong = self._misfits(state)
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  " + "\n  ".join(wrong))
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: nothing was loaded:\n  "
+                + "\n  ".join(map(tg.words.escaped, wrong))
+            )
+        with tg.uninterrupted():
+            self._take(state)
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """Replace options and state by those of a state that fits."""
         for group, new in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({key: value for key, value in new.items() if key != "params"})
         indices = self._indices()
@@ -337,10 +344,11 @@ class Optimizer:
                 self._check(new)
             except ValueError as error:
                 wrong.append(f"param_groups[{position}]: {error}")
-        wrong += [f"state[{i}]: no such parameter" for i in entries if i not in indices.values()]
+        known = set(indices.values())
+        wrong += [f"state[{i!r}]: no such parameter" for i in entries if i not in known]
+        planned = {id(group): new for group, new in zip(self.param_groups, options, strict=True)}
         for bucket in self._buckets:
-            position = next(i for i, group in enumerate(self.param_groups) if group is bucket.group)
-            slots = self._slots(options[position])
+            slots = self._slots(planned[id(bucket.group)])
             for param in bucket.params:
                 i = indices[id(param)]
                 if i in entries:
@@ -351,11 +359,14 @@ class Optimizer:
 def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots: Iterable[str]) -> list[str]:
     """A list of what does not fit in one parameter's state, in words."""
     if set(entry) != {*numbers, *slots}:
-        return [f": {sorted(entry)}, expected {sorted([*numbers, *slots])}"]
+        return [f": {sorted(map(str, entry))}, expected {sorted([*numbers, *slots])}"]
     wrong = []
     for name in numbers:
         try:
-            count("state", name, entry[name], 0) if name == "t" else number("state", name, entry[name], 0)
+            if name != "t":
+                number("state", name, entry[name], 0)
+            elif count("state", name, entry[name], 0) >= 2**63:
+                raise ValueError(f"state: t must be below 2**63, got {entry[name]!r}")
         except ValueError as error:
             wrong.append(f"[{name!r}]: {error}")
     for name in slots:
@@ -366,6 +377,7 @@ def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots:
 
 
 @tg.indivisible
+@tg.only_if_not_finite(returns=False)
 def _nonfinite(gathered: list[Any], gradients: list[Any], *, run: Run, by: str, skip: bool) -> bool:
     """Whether a gradient is not finite. Raises NonFiniteError in that case unless ``skip`` is set."""
     if all(math.isfinite(np.vdot(g, g)) or np.isfinite(g).all() for g in gathered):

@@ -9,6 +9,8 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
+import tensorgrad as tg
+
 from .._checks import count, number
 from .group import require
 from .optimizer import Optimizer
@@ -86,7 +88,9 @@ class Scheduler:
         A schedule by the number of steps also sets the learning rates of that point. Raises ValueError if the state
         does not fit; nothing is changed then.
         """
-        self._take(self._with(state))
+        other = self._with(state)
+        with tg.uninterrupted():
+            self._take(other)
 
     def _with(self, state: Mapping[str, Any]) -> Self:
         """A copy with another state. Raises ValueError if the state does not fit."""

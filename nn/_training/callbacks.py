@@ -132,6 +132,16 @@ class EarlyStopping(Callback):
         self.start_from_epoch = count("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
         self.on_fit_begin(None)
 
+    def _require_valid(self) -> None:
+        """Raise ValueError unless attributes that came from a file can be worked with."""
+        names = ("patience", "min_delta", "mode", "restore_best", "baseline", "start_from_epoch")
+        if not isinstance(self.monitor, str) or type(self.restore_best) is not bool:
+            raise ValueError("EarlyStopping: monitor is not a string, or restore_best is not a bool")
+        EarlyStopping(self.monitor, **{name: getattr(self, name) for name in names})
+        count("EarlyStopping", "_waited", self._waited, 0)
+        if not isinstance(self._best, float) or not isinstance(self._weights, dict | None):
+            raise ValueError("EarlyStopping: the best value is not a float, or its weights are not a dict")
+
     def on_fit_begin(self, fit: Fit | None) -> None:
         self._best, self._waited = math.inf, 0
         self._weights: dict[str, Any] | None = None

@@ -7,8 +7,8 @@ import warnings
 
 import tensorgrad as tg
 
-from .._checks import count
-from .._files.saving import extra_of, format_of, load, save
+from .._checks import AnyPath, count
+from .._files.saving import extra_of, load, named, save
 from .._running import users_stacklevel
 from .callbacks import INTERRUPTED, Callback, Fit, require_folder
 from .settings import differences
@@ -48,9 +48,8 @@ class Checkpoint(Callback):
     (6, True)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, every: int = 1, resume: bool = False) -> None:
-        self.path = os.fspath(path)
-        format_of(self.path, "Checkpoint")
+    def __init__(self, path: AnyPath, *, every: int = 1, resume: bool = False) -> None:
+        self.path, _ = named(path, "Checkpoint")
         self.every = count("Checkpoint", "every", every)
         self.resume = resume
 

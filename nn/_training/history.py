@@ -62,9 +62,12 @@ class History(dict[str, list[float]], Unsearched):
         return {"columns": dict(self), **vars(self)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
+        columns, gradients, stopped = (state[name] for name in ("columns", "gradients", "stopped"))
+        if not (_is_table(columns) and _is_table(gradients) and isinstance(stopped, str)):
+            raise ValueError("the state of a History is not two tables of numbers, and why the run was stopped")
         self.clear()
-        self.update(state["columns"])
-        self.gradients, self.stopped = state["gradients"], state["stopped"]
+        self.update(columns)
+        self.gradients, self.stopped = gradients, stopped
 
     def last(self, epochs: int) -> History:
         """A copy of the last epochs, without the columns that have no value in them.
@@ -99,7 +102,7 @@ class History(dict[str, list[float]], Unsearched):
         return tg.words.printable(f"History({len(self)} epochs; last: {last}{ended})")
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *self))
+        head = "".join(f"<th>{escape(tg.words.escaped(name))}</th>" for name in ("epoch", *self))
         epochs = range(len(self))
         shown = [*epochs] if len(self) <= 20 else [*epochs[:5], None, *epochs[-14:]]
         rows = []
@@ -127,3 +130,11 @@ class History(dict[str, list[float]], Unsearched):
         if not len(self):
             raise ValueError("history.plot: there is no epoch yet; call fit first")
         return learning_curves(self)
+
+
+def _is_table(table: Any) -> bool:
+    """Whether this has columns of numbers, by name."""
+    return isinstance(table, dict) and all(
+        isinstance(name, str) and isinstance(column, list) and all(isinstance(value, int | float) for value in column)
+        for name, column in table.items()
+    )

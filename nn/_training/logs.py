@@ -7,6 +7,7 @@ import io
 import os
 from typing import Any
 
+from .._checks import AnyPath, file_name
 from .._files.atomic import replace_file
 from .callbacks import Callback, Fit, require_folder
 
@@ -35,8 +36,8 @@ class CSVLog(Callback):
     epoch,loss,lr,grad_norm,seconds
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: AnyPath) -> None:
+        self.path = file_name("CSVLog", path)
 
     def on_fit_begin(self, fit: Fit) -> None:
         require_folder("CSVLog", self.path)

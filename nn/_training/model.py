@@ -233,7 +233,7 @@ class Model(Module):
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
             compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
-                bits: :func:`tensorgrad.compile`. The network's own code must not branch on values.
+                bits: :func:`tensorgrad.compile`. A network whose own code branches on values runs uncompiled.
             on_interrupt: what Ctrl-C leads to: "raise" KeyboardInterrupt, or "return" as if the run had ended by
                 itself, with ``stopped == "Ctrl-C"`` in the history.
 

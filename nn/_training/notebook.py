@@ -7,63 +7,43 @@ import time
 from collections.abc import Mapping, Sequence
 from html import escape
 
+import tensorgrad as tg
+
 from .history import History
-from .progress import facts_of
+from .progress import Redrawn, facts_of
 
 __all__ = ["Display", "curve"]
 
 
-class Display:
-    """A notebook display that is redrawn from time to time; its last state is stored with the notebook.
+class Display(Redrawn):
+    """A notebook display, whose last state is stored with the notebook.
 
     Where HTML is not shown, there is a plain line of text. Where it is sanitised, the text in it stays readable.
     """
 
-    INTERVAL = 0.25  # seconds between redraws, at least
-
-    def __init__(self, epochs: int, steps: int | None) -> None:
-        self._epochs, self._steps = epochs, steps
-        self._history = History()
-        self._in_epoch = 0
-        self._note = ""
+    INTERVAL = 0.25
+    _note = ""
 
     def begin(self, done: int, history: History, note: str) -> None:
         from IPython.display import display
 
-        self._done, self._history, self._note = done, history, note
-        self._began = self._drawn = time.monotonic()
+        super().begin(done, history, note)
+        self._note = note
         self._handle = display(self._bundle(""), raw=True, display_id=True)
 
-    def step(self) -> None:
-        self._in_epoch += 1
-        self._draw_if_due()
-
-    def epoch(self, history: History) -> None:
-        self._history = history
-        self._done, self._in_epoch = self._done + 1, 0
-        self._draw_if_due()
-
-    def close(self, end: str) -> None:
-        self._draw(end)
-
-    def _draw_if_due(self) -> None:
-        if time.monotonic() - self._drawn > self.INTERVAL:
-            self._draw("")
-
-    def _draw(self, end: str) -> None:
+    def _draw(self, end: str = "") -> None:
         self._handle.update(self._bundle(end), raw=True)
-        self._drawn = time.monotonic()
 
     def _bundle(self, end: str) -> dict[str, str]:
         line = f"{end or f'epoch {self._done} of {self._epochs}'}, {time.monotonic() - self._began:.1f} s"
-        line = f"{self._note}; {line}" if self._note else line
-        text = ", ".join([line, *facts_of(self._history)])
+        line = tg.words.escaped(f"{self._note}; {line}" if self._note else line)
+        text = tg.words.escaped(", ".join([line, *facts_of(self._history)]))
         return {"text/html": self._html(line), "text/plain": text}
 
     def _html(self, line: str) -> str:
         share = self._done + (min(1.0, self._in_epoch / self._steps) if self._steps else 0.0)
         facts = "".join(
-            f"<td style='padding:0 1em'>{escape(name)}<br><b>{column[-1]:.4g}</b></td>"
+            f"<td style='padding:0 1em'>{escape(tg.words.escaped(name))}<br><b>{column[-1]:.4g}</b></td>"
             for name, column in self._history.items()
             if name != "seconds"
         )
@@ -102,5 +82,5 @@ def curve(columns: Mapping[str, Sequence[float]], *, width: int = 220, height: i
         )
         text = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         lines.append(f'<polyline fill="none" stroke="{colour}"\nstroke-width="1.5" points="{text}"/>')
-    label = escape(", ".join(known), quote=True)
+    label = escape(tg.words.escaped(", ".join(known)), quote=True)
     return f'<svg width="{width}" height="{height}" role="img" aria-label="{label}">{"".join(lines)}</svg>'

@@ -12,7 +12,7 @@ import tensorgrad as tg
 
 from .history import History
 
-__all__ = ["Progress", "facts_of", "progress_for"]
+__all__ = ["Progress", "Redrawn", "facts_of", "progress_for"]
 
 
 class Progress(Protocol):
@@ -81,22 +81,20 @@ class _Lines:
         self._stream.flush()
 
 
-class _Bar:
-    """One line of a terminal, redrawn from time to time and never longer than the terminal is wide."""
+class Redrawn:
+    """A display that is redrawn from time to time: counts what has been done. A subclass draws it."""
 
     INTERVAL = 0.1  # seconds between redraws, at least
 
-    def __init__(self, stream: Any, epochs: int, steps: int | None) -> None:
-        self._stream, self._epochs, self._steps = stream, epochs, steps
+    def __init__(self, epochs: int, steps: int | None) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._done = self._in_epoch = 0
         self._history = History()
-        self._in_epoch = self._drawn_length = 0
+        self._began = self._drawn = time.monotonic()
 
     def begin(self, done: int, history: History, note: str) -> None:
         self._done, self._history = done, history
-        self._began = time.monotonic()
-        if note:
-            self._stream.write(tg.words.printable(note, self._stream) + "\n")
-        self._draw()
+        self._began = self._drawn = time.monotonic()
 
     def step(self) -> None:
         self._in_epoch += 1
@@ -109,15 +107,35 @@ class _Bar:
 
     def close(self, end: str) -> None:
         self._draw(end)
-        self._stream.write("\n")
-        self._stream.flush()
 
     def _draw_if_due(self) -> None:
         if time.monotonic() - self._drawn > self.INTERVAL:
             self._draw()
+            self._drawn = time.monotonic()
 
     def _draw(self, end: str = "") -> None:
-        self._drawn = time.monotonic()
+        raise NotImplementedError
+
+
+class _Bar(Redrawn):
+    """One line of a terminal, never longer than the terminal is wide."""
+
+    def __init__(self, stream: Any, epochs: int, steps: int | None) -> None:
+        super().__init__(epochs, steps)
+        self._stream, self._drawn_length = stream, 0
+
+    def begin(self, done: int, history: History, note: str) -> None:
+        super().begin(done, history, note)
+        if note:
+            self._stream.write(tg.words.printable(note, self._stream) + "\n")
+        self._draw()
+
+    def close(self, end: str) -> None:
+        super().close(end)
+        self._stream.write("\n")
+        self._stream.flush()
+
+    def _draw(self, end: str = "") -> None:
         width = _columns(self._stream) - 1
         line = tg.words.printable(self._line(width, end), self._stream)[:width]  # plain characters may take more room
         self._stream.write("\r" + line.ljust(min(width, self._drawn_length)))

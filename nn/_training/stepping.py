@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorgrad as tg
@@ -101,13 +100,4 @@ def stepper(model: Model, compiled: bool) -> Callable[[list[Given]], list[tuple[
             model.ema.update()
         return list(kept)
 
-    if not compiled:
-        return step
-    quick = tg.compile(step)
-
-    def attempt(given: list[Given]) -> list[tuple[Any, Any]]:
-        with suppress(tg.NonFiniteError):
-            return quick(given)
-        return step(given)  # succeeds if it can, or names the parameter
-
-    return attempt
+    return tg.compile(step) if compiled else step

@@ -15,6 +15,7 @@ from .layers import dropout
 __all__ = ["scaled_dot_product_attention"]
 
 
+@tg.scope(None, "scaled_dot_product_attention")
 def scaled_dot_product_attention(
     query: tg.TensorLike,
     key: tg.TensorLike,

@@ -13,6 +13,7 @@ from ._shared import checked_reduction, operand, plain_array, reduced
 __all__ = ["ctc_loss"]
 
 
+@tg.scope(None, "ctc_loss")
 def ctc_loss(
     log_probabilities: tg.TensorLike,
     labels: Any,

@@ -27,6 +27,7 @@ def one_hot(labels: Any, num_classes: int, *, dtype: DTypeLike = np.float32) -> 
     return _hot(given, classes=int(num_classes), op="one_hot").astype(dtype)
 
 
+@tg.scope(None, "cross_entropy")
 def cross_entropy(
     logits: tg.TensorLike,
     labels: Any,
@@ -82,6 +83,7 @@ def cross_entropy(
     return _of_sample(_weighed(log_p, numbers, weight, label_smoothing, ignore_index, reduction, op), single)
 
 
+@tg.scope(None, "nll_loss")
 def nll_loss(
     log_probabilities: tg.TensorLike,
     labels: Any,
@@ -105,6 +107,7 @@ def nll_loss(
     return _of_sample(_weighed(given, labels, weight, 0.0, ignore_index, reduction, op), single)
 
 
+@tg.scope(None, "focal_loss")
 def focal_loss(
     probabilities: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -133,6 +136,7 @@ def focal_loss(
     return _of_sample(reduced(_focal(tg.log(p), 1 - p, alpha, gamma, op), reduction, op), single)
 
 
+@tg.scope(None, "softmax_focal_loss")
 def softmax_focal_loss(
     logits: tg.TensorLike, labels: Any, *, alpha: float = 1.0, gamma: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -154,6 +158,7 @@ def _focal(log_p: tg.Tensor, rest: tg.Tensor, alpha: float, gamma: float, op: st
     return -alpha * (rest**gamma * log_p)
 
 
+@tg.scope(None, "multi_margin_loss")
 def multi_margin_loss(
     scores: tg.TensorLike,
     labels: Any,
@@ -271,7 +276,29 @@ def _check_total(total: Any, *, op: str) -> None:
 # --- selection ------------------------------------------------------------------------------------------
 
 
-@tg.indivisible
+def _is_label(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
+    hot = labels[(..., None, *(slice(None),) * after)] == np.arange(classes)[(..., *(None,) * after)]
+    return hot if ignored is None else hot & (labels != ignored)[(..., None, *(slice(None),) * after)]
+
+
+def _one_hot_axis(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> int | None:
+    """The axis along which exactly one class is the label of each sample."""
+    return labels.ndim - after if ignored is None else None
+
+
+_is_label.one_hot_axis = _one_hot_axis  # type: ignore[attr-defined]
+
+
+def _hot_form(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
+    if ignored is not None or labels.dtype.kind != "i":
+        return None
+    numbers = np.arange(classes, dtype=labels.dtype)[(..., *(None,) * after)]
+    hot = labels[(..., None, *(slice(None),) * after)] == numbers
+    return hot, np.logical_and(labels >= 0, labels < classes)
+
+
+@tg.indivisible(formula=_is_label)
+@tg.straight_line(_hot_form)
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Return where the class is the label, along a new axis followed by ``after`` axes."""
     numbers = np.arange(classes, like=labels)

@@ -29,6 +29,7 @@ def linear(x: tg.TensorLike, W: tg.TensorLike, b: tg.TensorLike | None = None) -
     return product if b is None else product + b
 
 
+@tg.scope(None, "bilinear")
 def bilinear(
     x1: tg.TensorLike, x2: tg.TensorLike, weight: tg.TensorLike, bias: tg.TensorLike | None = None
 ) -> tg.Tensor:
@@ -155,6 +156,7 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
     return given * tg.host(mask)
 
 
+@tg.scope(None, "batch_norm")
 def batch_norm(
     x: tg.TensorLike,
     running_mean: Any = None,
@@ -200,7 +202,9 @@ def batch_norm(
         axes = (0, *range(2, 2 + trailing))
         # Measured from its first number, a constant feature is exactly 0, without the rounding error of a mean.
         base = tg.array_of(given)[(slice(1), slice(None)) + (slice(1),) * trailing] * 1.0
-        moved = tg.subtract(given, base)
+        shift = tg.from_numpy(base)
+        shift.name = "first row"  # for drawings
+        moved = tg.subtract(given, shift)
         offset = tg.mean(moved, axis=axes)
         centred = moved - _per_feature(offset, trailing)
         var = tg.mean(centred * centred, axis=axes)
@@ -261,7 +265,17 @@ def _blend(running: tuple[Any, ...], batch: tuple[Any, Any], momentum: float | N
         memory[...] = value
 
 
+def _blended_form(*arrays: Any, momentum: float | None, factor: float, path: str) -> Any:
+    if momentum is None:
+        return None
+    old_mean, old_var, *counted, mean, var = arrays
+    weight = 1 - momentum
+    new = momentum * old_mean + weight * mean, momentum * old_var + weight * factor * var
+    return (*new, *(count + 1 for count in counted)), np.isfinite(var)
+
+
 @tg.indivisible
+@tg.straight_line(_blended_form)
 def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
     old_mean, old_var, *counted, mean, var = arrays
     with np.errstate(all="ignore"):

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 
+@tg.scope(None, "mse_loss")
 def mse_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
     """Squared error, ``(prediction - target)²``.
 
@@ -47,6 +48,7 @@ def mse_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str
     return reduced(tg.square(difference), reduction, "mse_loss")
 
 
+@tg.scope(None, "l1_loss")
 def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
     """Absolute error. Shapes and errors as in :func:`mse_loss`.
 
@@ -57,6 +59,7 @@ def l1_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str 
     return reduced(tg.abs(subtracted(prediction, target, "l1_loss")), reduction, "l1_loss")
 
 
+@tg.scope(None, "huber_loss")
 def huber_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, delta: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -75,6 +78,7 @@ def huber_loss(
     return reduced(bounded * (error - 0.5 * bounded), reduction, "huber_loss")
 
 
+@tg.scope(None, "smooth_l1_loss")
 def smooth_l1_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, beta: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -96,6 +100,7 @@ def smooth_l1_loss(
     return reduced(bounded * (error - 0.5 * bounded) / beta, reduction, op)
 
 
+@tg.scope(None, "quantile_loss")
 def quantile_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, q: float = 0.5, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -115,6 +120,7 @@ def quantile_loss(
     return reduced(tg.maximum(q * error, (q - 1) * error), reduction, "quantile_loss")
 
 
+@tg.scope(None, "binary_cross_entropy")
 def binary_cross_entropy(
     p: tg.TensorLike, target: tg.TensorLike, *, weight: tg.TensorLike | None = None, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -147,6 +153,7 @@ def _bounded(logarithm: tg.Tensor, p: Any) -> tg.Tensor:
     return tg.where(values < least, steep, logarithm)
 
 
+@tg.scope(None, "binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     logits: tg.TensorLike,
     target: tg.TensorLike,
@@ -194,6 +201,7 @@ def _rescaled(loss: tg.Tensor, weight: Any, op: str, name: str) -> tg.Tensor:
 # --- distributions --------------------------------------------------------------------------------------
 
 
+@tg.scope(None, "kl_div")
 def kl_div(
     prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean", log_target: bool = False
 ) -> tg.Tensor:
@@ -231,6 +239,7 @@ def kl_div(
     return tg.sum(loss) / loss.shape[0]
 
 
+@tg.scope(None, "poisson_nll_loss")
 def poisson_nll_loss(
     prediction: tg.TensorLike,
     target: tg.TensorLike,
@@ -271,6 +280,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction, op)
 
 
+@tg.scope(None, "gaussian_nll_loss")
 def gaussian_nll_loss(
     prediction: tg.TensorLike,
     target: tg.TensorLike,

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 
+@tg.scope(None, "hinge_loss")
 def hinge_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
     """``max(0, 1 - target * prediction)``: the loss of a support vector machine, as in ``sklearn.metrics.hinge_loss``.
 
@@ -36,6 +37,7 @@ def hinge_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: s
     return reduced(tg.relu(1 - tg.multiply(target, prediction)), reduction, "hinge_loss")
 
 
+@tg.scope(None, "soft_margin_loss")
 def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduction: str = "mean") -> tg.Tensor:
     """``log(1 + exp(-target * prediction))``, for a target of 1 or -1.
 
@@ -49,6 +51,7 @@ def soft_margin_loss(prediction: tg.TensorLike, target: tg.TensorLike, *, reduct
     return reduced(tg.softplus(-tg.multiply(target, prediction)), reduction, "soft_margin_loss")
 
 
+@tg.scope(None, "hinge_embedding_loss")
 def hinge_embedding_loss(
     prediction: tg.TensorLike, target: tg.TensorLike, *, margin: float = 1.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -67,6 +70,7 @@ def hinge_embedding_loss(
     )
 
 
+@tg.scope(None, "margin_ranking_loss")
 def margin_ranking_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:
@@ -85,6 +89,7 @@ def margin_ranking_loss(
     return reduced(tg.relu(margin - target * difference), reduction, op)
 
 
+@tg.scope(None, "triplet_margin_loss")
 def triplet_margin_loss(
     anchor: tg.TensorLike,
     positive: tg.TensorLike,
@@ -131,6 +136,7 @@ def triplet_margin_loss(
     return reduced(tg.relu(near - far + margin), reduction, op)
 
 
+@tg.scope(None, "cosine_embedding_loss")
 def cosine_embedding_loss(
     x1: tg.TensorLike, x2: tg.TensorLike, target: tg.TensorLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> tg.Tensor:

@@ -21,6 +21,7 @@ __all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm", "
 Shape = tuple[int, ...]
 
 
+@tg.scope(None, "layer_norm")
 def layer_norm(
     x: tg.TensorLike,
     normalized_shape: int | tuple[int, ...],
@@ -49,6 +50,7 @@ def layer_norm(
     return _affine("layer_norm", given, normal, weight, bias, lengths, lengths)
 
 
+@tg.scope(None, "rms_norm")
 def rms_norm(
     x: tg.TensorLike,
     normalized_shape: int | tuple[int, ...],
@@ -83,6 +85,7 @@ def rms_norm(
     return _affine("rms_norm", given, normal, weight, None, lengths, lengths)
 
 
+@tg.scope(None, "group_norm")
 def group_norm(
     x: tg.TensorLike,
     num_groups: int,
@@ -115,6 +118,7 @@ def group_norm(
     return _in_groups("group_norm", given, num_groups, weight, bias, eps)
 
 
+@tg.scope(None, "instance_norm")
 def instance_norm(
     x: tg.TensorLike,
     *,
@@ -150,6 +154,7 @@ def instance_norm(
     return result[0] if single else result
 
 
+@tg.scope(None, "local_response_norm")
 def local_response_norm(
     x: tg.TensorLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> tg.Tensor:

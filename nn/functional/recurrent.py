@@ -17,6 +17,7 @@ __all__ = ["gru", "gru_cell", "lstm", "lstm_cell"]
 State = tuple[tg.TensorLike, tg.TensorLike]
 
 
+@tg.scope(None, "gru_cell")
 def gru_cell(
     x: tg.TensorLike,
     h: tg.TensorLike,
@@ -52,6 +53,7 @@ def gru_cell(
     return result[0] if single else result
 
 
+@tg.scope(None, "gru")
 def gru(
     x: tg.TensorLike,
     h: tg.TensorLike,
@@ -96,6 +98,7 @@ def gru(
     return tg.stack(states, axis=1 if batch_first and not single else 0), states[-1]
 
 
+@tg.scope(None, "lstm_cell")
 def lstm_cell(
     x: tg.TensorLike,
     state: State,
@@ -132,6 +135,7 @@ def lstm_cell(
     return (h[0], c[0]) if single else (h, c)
 
 
+@tg.scope(None, "lstm")
 def lstm(
     x: tg.TensorLike,
     state: State,

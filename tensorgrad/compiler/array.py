@@ -14,6 +14,7 @@ import numpy as np
 
 from ..engine.duck import FACTS, WRITING, DuckArray
 from ..engine.record import Handle
+from ..engine.staging import draws
 from ..engine.trees import leaves
 from ..errors import GraphError
 from .variables import Recorder, Variable
@@ -103,7 +104,7 @@ class TracedNumber:
 
 
 # NumPy functions whose result has a shape that depends on values.
-_BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.where}
+_BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros}
 # The ufunc methods that NumPy's own wrappers call, for the same result with less overhead.
 _SHORT = {
     np.sum: np.add.reduce,
@@ -184,10 +185,14 @@ class TracedArray(DuckArray):
             return None
         if function in _SHORT and len(args) == 1 and kwargs.keys() <= {"axis", "keepdims"}:
             return self.trace.call(_SHORT[function], args, {"axis": None, **kwargs})
-        return self.trace.call(function, args, kwargs, fixed=function in _BY_VALUE)
+        return self.trace.call(
+            function, args, kwargs, fixed=function in _BY_VALUE or (function is np.where and len(args) == 1)
+        )
 
     def __traced_call__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.trace.call(function, args, kwargs, effect=True, fixed=True)
+        return self.trace.call(
+            function, args, kwargs, effect=True, fixed=True, comes_from_outside=draws((args, kwargs))
+        )
 
     def __pow__(self, other: Any) -> Any:
         # The operator of ndarray has shortcuts for some exponents, which can differ in the last bit.

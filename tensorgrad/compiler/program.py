@@ -1,317 +1,245 @@
-"""From a trace to a program: the instructions that are needed, the buffers of their results, and the Python text."""
+"""The typed program: what a trace wrote down, as instructions on typed values.
+
+Every value is assigned once. Its type is a dtype, a shape and a label for each axis: axes with the same label have
+the same length and are walked together. Memory is a region with a version, which grows with each write, so a value
+may be computed again later only while the regions that it is computed from have the versions they had.
+"""
 
 from __future__ import annotations
 
-import keyword
-import operator
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..engine.record import Handle
-from ..errors import GraphError
-from .trace import Instruction, Trace
-from .variables import Variable
+from ..engine.trees import leaves
+from ..engine.writes import memory
+from .trace import Trace
+from .variables import Instruction, Region, Variable
 
-__all__ = ["Program"]
+__all__ = ["Program", "offset_in"]
 
-# These may overwrite an operand, because they are exactly rounded: all kernels return the same bits. For the others
-# (exp, power, tanh), NumPy may choose a different kernel if memory overlaps.
-_EXACT = {
-    np.add,
-    np.subtract,
-    np.multiply,
-    np.divide,
-    np.negative,
-    np.positive,
-    np.absolute,
-    np.square,
-    np.sqrt,
-    np.maximum,
-    np.minimum,
-    np.sign,
-}
-_SYMBOLS = {
-    operator.add: "+",
-    operator.sub: "-",
-    operator.mul: "*",
-    operator.truediv: "/",
-    operator.pow: "**",
-}
+Axis = tuple[Variable, int]
 
 
 class Program:
-    """A traced step as straight-line NumPy code.
-
-    Results of ufuncs and their reductions go to buffers, which are allocated once and reused as soon as their value
-    is dead. A buffer has the memory layout that the result had in the eager run, because the order of summation, and
-    so the last bit, depends on it. Views of buffers, parameters and state are made once. What the step returns, and
-    the gradients it leaves, are fresh arrays in every run.
+    """A traced step: instructions on typed values.
 
     Args:
         trace: the trace of the step.
         arguments: the variables of the step's array and float arguments, in order.
         outputs: the variables that must survive the run: return values, and gradients left on leaves.
+
+    Attributes:
+        captured: the arrays from outside.
+        instructions: in the order in which they run.
+        kept: the owners of the memory of the outputs.
     """
 
     def __init__(self, trace: Trace, arguments: list[Variable], outputs: list[Variable]) -> None:
         self.arguments = arguments
         self.outputs = outputs
         self.captured = list(trace.captured.values())
-        self.kept = {variable.owner for variable in outputs}
-        self.instructions = _needed(trace.instructions, outputs)
-        self._targets = {i.writes.owner for i in self.instructions if i.writes is not None}
-        self.constants: dict[str, Any] = {}
-        self.buffers: dict[str, np.ndarray[Any, Any]] = {}
-        self._constant_names: dict[int, str] = {}
-        self._place: dict[Variable, str] = {}  # the buffer that holds a variable
-        self._taken = {"np", "operator", "step", "float", "slice"}
-        self._name_variables()
-        self._assign_buffers()
-        self.source = self._write()
-        self._namespace: dict[str, Any] = {}
-        self._bound: list[Any] = []
-        self.bind()
+        self.kept = dict.fromkeys(variable.owner for variable in outputs)
+        self.instructions = list(trace.instructions)
+        self._find_regions()
+        self.count_versions()
+        self._label_axes()
 
-    # --- running ----------------------------------------------------------------------------------------
+    @property
+    def written(self) -> set[Variable]:
+        """The owners of the memory that instructions write to."""
+        return {i.writes.owner for i in self.instructions if i.writes is not None}
 
-    def bind(self) -> None:
-        """Bind the program to the memory of everything it captured, and make its views."""
-        self._bound = [_array(variable.source) for variable in self.captured]
-        self.written = [_array(variable.source) for variable in self.captured if variable in self._targets]
-        names = {variable.name: array for variable, array in zip(self.captured, self._bound, strict=True)}
-        self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
-        exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
-        self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
-
-    def current(self) -> bool:
-        """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
-        for variable, array in zip(self.captured, self._bound, strict=True):
-            now = _array(variable.source)
-            if now is array:
-                continue
-            if (now.shape, now.dtype, now.strides) != (array.shape, array.dtype, array.strides):
-                return False
-            self.bind()
-            return self.current()
-        return True
-
-    # --- names ------------------------------------------------------------------------------------------
-
-    def _named(self, stem: str, number: int | None = None) -> str:
-        """A unique name: the stem (and the number), made unique by another number if needed."""
-        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
-        if not stem.isidentifier() or keyword.iskeyword(stem):
-            stem = f"_{stem}"
-        name = stem if number is None else f"{stem}{number}"
-        while name in self._taken:
-            number = 0 if number is None else number + 1
-            name = f"{stem}_{number}"
-        self._taken.add(name)
-        return name
-
-    def _name_variables(self) -> None:
-        for number, variable in enumerate(self.arguments):
-            variable.name = self._named("arg", number)
-        number = 0
+    def values(self) -> Iterator[Variable]:
+        """All variables: arguments, arrays from outside, results."""
+        yield from self.arguments
+        yield from self.captured
         for instruction in self.instructions:
-            for variable in instruction.results:
-                variable.name = self._named("n" if variable.kind == "number" else "t", number)
-                number += 1
-        for variable in self.captured:
-            label = variable.source.name if isinstance(variable.source, Handle) else None  # type: ignore[attr-defined]
-            variable.name = self._named(label or "state")
+            yield from instruction.results
 
-    # --- buffers ----------------------------------------------------------------------------------------
+    def settle(self, replaced: dict[Variable, Any]) -> None:
+        """After a pass that has replaced variables: views are views of what replaced them."""
+        for variable in self.values():
+            root = variable.root
+            while root is not None and type(replaced.get(root)) is Variable:
+                root = replaced[root]
+            variable.root = root
+        for variable in self.values():
+            if variable.root is not None:
+                variable.region = variable.owner.region
+        self.count_versions()
 
-    def _assign_buffers(self) -> None:
-        last_use: dict[Variable, int] = {}
-        for number, instruction in enumerate(self.instructions):
-            for variable in (*instruction.reads, *instruction.results):
-                last_use[variable.owner] = number
-        free: dict[Any, list[str]] = defaultdict(list)
-        for number, instruction in enumerate(self.instructions):
-            dying = {v.owner for v in instruction.reads if last_use[v.owner] == number and v.owner in self._place}
-            result = instruction.results[0] if instruction.results else None
-            if result is not None and _takes_out(instruction) and result.root is None and result not in self.kept:
-                key = _layout(result.value)
-                if key is not None:
-                    reusable = [
-                        v
-                        for v in instruction.reads
-                        if instruction.function in _EXACT and v in dying and _layout(v.value) == key
-                    ]
-                    if reusable:
-                        name = self._place[reusable[0]]
-                        dying.remove(reusable[0])
-                    elif free[key]:
-                        name = free[key].pop()
-                    else:
-                        name = self._named("b", len(self.buffers))
-                        self.buffers[name] = np.empty_like(result.value)
-                    self._place[result] = name
-                    if last_use[result] == number:
-                        dying.add(result)
-            for variable in sorted(dying, key=lambda v: v.number):
-                free[_layout(variable.value)].append(self._place[variable])
+    # --- memory -----------------------------------------------------------------------------------------
+
+    def _find_regions(self) -> None:
+        shared: dict[int, Region] = {}
+        for variable in self.values():
+            if isinstance(variable.value, np.ndarray):
+                # Two arrays from outside may be views of the same memory.
+                key = id(memory(variable.value)) if variable.owner.kind == "captured" else id(variable.owner)
+                if key not in shared:
+                    shared[key] = Region(len(shared), variable.kind in ("captured", "argument"))
+                variable.region = shared[key]
+                variable.offset = _offset(variable)
+        self._regions = len(shared)
+
+    def adopt(self, variables: Sequence[Variable]) -> None:
+        """Give regions to new variables, which share no memory with those that are known."""
+        new = set(variables)
+        for variable in variables:
+            if variable.region is None and isinstance(variable.value, np.ndarray):
+                variable.region = variable.owner.region
+                if variable.owner in new:  # otherwise it is known where a view begins
+                    variable.offset = _offset(variable)
+                if variable.region is None:
+                    variable.region = Region(self._regions, variable.kind == "captured")
+                    self._regions += 1
+
+    def count_versions(self) -> None:
+        """Number the writes to each region, and note which of them each instruction reads."""
+        for variable in self.values():
+            if variable.region is not None:
+                variable.region.version = 0
+        for instruction in self.instructions:
+            regions = [v.region for v in instruction.reads if v.region is not None]
+            instruction.versions = {region: region.version for region in regions}
+            if instruction.writes is not None and instruction.writes.region is not None:
+                instruction.writes.region.version += 1
+
+    # --- labels -----------------------------------------------------------------------------------------
+
+    def _label_axes(self) -> None:
+        parents: dict[Axis, Axis] = {}
+
+        def find(axis: Axis) -> Axis:
+            while axis in parents:
+                axis = parents[axis]
+            return axis
+
+        for instruction in self.instructions:
+            for one, other in _same_axes(instruction):
+                a, b = find(one), find(other)
+                if a != b and one[0].shape[one[1]] == other[0].shape[other[1]] > 1:
+                    parents[b] = a
+        numbers: dict[Axis, int] = {}
+        for variable in self.values():
+            variable.labels = tuple(
+                numbers.setdefault(find((variable, axis)), len(numbers) + 1) if length > 1 else 0
+                for axis, length in enumerate(variable.shape)
+            )
 
     # --- text -------------------------------------------------------------------------------------------
 
-    def _write(self) -> str:
-        once: list[str] = []
-        lines: list[str] = []
-        fixed = set(self.captured) | set(self._place)  # variables whose memory never moves
+    def __str__(self) -> str:
+        lines = [f"{_name(v)}: {_type(v)} = {v.kind}" for v in (*self.arguments, *self.captured)]
         comment = ""
         for instruction in self.instructions:
-            text = self._statement(instruction)
-            result = instruction.results[0] if len(instruction.results) == 1 else None
-            if (
-                result is not None
-                and result.root is not None
-                and result.owner in fixed
-                and all(v.owner in fixed and v.kind != "number" for v in instruction.reads)
-                and result.owner not in self.kept
-            ):
-                once.append(text)
-                continue
             if instruction.comment != comment:
                 comment = instruction.comment
                 lines.append(f"# {comment}")
-            lines.append(text)
-        names = ", ".join(v.name for v in self.outputs)
-        lines.append(f"return ({names}{',' if len(self.outputs) == 1 else ''})")
-        head = [f"# {name} = np.empty({array.shape}, np.{array.dtype})" for name, array in self.buffers.items()]
-        if once:
-            head += ["# views, made once", *once]
-        arguments = ", ".join(v.name for v in self.arguments)
-        body = "\n".join(f"    {line}" for line in lines)
-        return "\n".join(head) + f"\n\ndef step({arguments}):\n{body}\n"
-
-    def _statement(self, instruction: Instruction) -> str:
-        function, args, kwargs = instruction.function, instruction.args, instruction.kwargs
-        place = self._place.get(instruction.results[0]) if len(instruction.results) == 1 else None
-        if function is operator.getitem:
-            expression = f"{self._text(args[0])}[{self._index(args[1])}]"
-        elif function is operator.setitem:
-            return f"{self._text(args[0])}[{self._index(args[1])}] = {self._text(args[2])}"
-        elif function in _SYMBOLS:
-            expression = f"{self._text(args[0])} {_SYMBOLS[function]} {self._text(args[1])}"
-        else:
-            parts = [self._text(arg) for arg in args]
-            parts += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
-            if place is not None:
-                parts.append(f"out={place}")
-            expression = f"{self._function(function)}({', '.join(parts)})"
-        if not instruction.results:
-            return expression
-        if instruction.fixed:
-            facts = tuple(
-                None if v.kind == "number" else (v.value.shape, v.value.dtype.str) for v in instruction.results
-            )
-            expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
-        if len(instruction.results) > 1:
-            return f"{', '.join(v.name for v in instruction.results)} = {expression}"
-        if instruction.results[0] in self._targets and not instruction.results[0].value.shape:
-            expression = f"np.asarray({expression})"  # NumPy's scalars cannot be written to
-        if place is not None:
-            instruction.results[0].name = place  # from here on, the buffer is the value
-            return expression
-        return f"{instruction.results[0].name} = {expression}"
-
-    def _function(self, function: Any) -> str:
-        owner: Any = getattr(function, "__self__", None)
-        name = getattr(function, "__name__", "")
-        if isinstance(owner, np.ufunc):
-            return f"np.{owner.__name__}.{name}"
-        if getattr(np, name, None) is function:
-            return f"np.{name}"
-        if getattr(np.ndarray, name, None) is function:
-            return f"np.ndarray.{name}"
-        return self._constant(function, name if name.isidentifier() else "call")
-
-    def _constant(self, value: Any, stem: str) -> str:
-        name = self._constant_names.get(id(value))
-        if name is None:
-            name = self._named(stem)
-            self._constant_names[id(value)] = name
-            self.constants[name] = value  # also keeps it alive, so that its id is not reused
-        return name
-
-    def _index(self, index: Any) -> str:
-        if type(index) is tuple and index:
-            return ", ".join(self._index(part) for part in index) + ("," if len(index) == 1 else "")
-        if type(index) is slice:
-            start, stop, step = ("" if i is None else self._text(i) for i in (index.start, index.stop, index.step))
-            return f"{start}:{stop}" + (f":{step}" if step else "")
-        return self._text(index)
-
-    def _text(self, value: Any) -> str:
-        kind = type(value)
-        if kind is Variable:
-            return value.name
-        if kind is float:
-            return repr(value) if np.isfinite(value) else f'float("{value}")'
-        if value is Ellipsis:
-            return "..."
-        if value is None or kind in (bool, int, str):
-            return repr(value)
-        if kind is tuple:
-            return f"({', '.join(map(self._text, value))}{',' if len(value) == 1 else ''})"
-        if kind is list:
-            return f"[{', '.join(map(self._text, value))}]"
-        if kind is slice:
-            return f"slice({self._text(value.start)}, {self._text(value.stop)}, {self._text(value.step)})"
-        if isinstance(value, np.dtype) and value.isnative and value.kind in "fiub" and value.name.isidentifier():
-            return f"np.dtype({value.name!r})"
-        return self._constant(value, "constant")
+            lines.append(_line(instruction))
+        return "\n".join([*lines, f"return {', '.join(map(_name, self.outputs))}"])
 
 
-def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
-    """The result, if it has the shape and dtype it had while tracing: the rest of the program relies on them."""
-    for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
-        if fact is not None and (np.shape(part), part.dtype.str) != fact:
-            raise GraphError(
-                f"a compiled step got an array of shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} "
-                f"and {np.dtype(fact[1])} when it was traced; a shape must not depend on values: write tg.where "
-                f"instead of x[mask], or call the step's .function"
-            )
-    return result
+def _same_axes(instruction: Instruction) -> Iterator[tuple[Axis, Axis]]:
+    """The pairs of axes that an instruction walks together."""
+    function, args = instruction.function, instruction.args
+    sides = [v for v in instruction.reads if v.shape]
+    result = instruction.writes or (instruction.results[0] if instruction.results else None)
+    if result is None or not sides:
+        return
+    if instruction.kind == "elementwise" or function in (np.where, np.broadcast_to):
+        for side in sides:
+            yield from _from_the_right(side, result)
+    elif instruction.kind == "store":
+        if isinstance(function, np.ufunc):
+            for side in sides:
+                yield from _from_the_right(side, result)
+    elif instruction.kind == "reduction":
+        axes, rank = instruction.kwargs.get("axis", 0), len(sides[0].shape)
+        gone = range(rank) if axes is None else {a % rank for a in (axes if isinstance(axes, tuple) else (axes,))}
+        left = [a for a in range(rank) if a not in gone or instruction.kwargs.get("keepdims")]
+        yield from (((sides[0], a), (result, b)) for b, a in enumerate(left) if a not in gone)
+    elif function is np.transpose:
+        given = args[1] if len(args) > 1 else instruction.kwargs.get("axes")
+        rank = len(sides[0].shape)
+        order = range(rank)[::-1] if given is None else [a % rank for a in given]
+        yield from (((sides[0], a), (result, b)) for b, a in enumerate(order))
+    elif function is np.reshape:
+        long, new = ([a for a, n in enumerate(v.shape) if n > 1] for v in (sides[0], result))
+        if [sides[0].shape[a] for a in long] == [result.shape[a] for a in new]:
+            yield from (((sides[0], a), (result, b)) for a, b in zip(long, new, strict=True))
+    elif function is np.matmul and [len(v.shape) for v in sides] == [2, 2]:
+        a, b = sides
+        yield from [((a, 0), (result, 0)), ((b, 1), (result, 1)), ((a, 1), (b, 0))]
 
 
-def _array(source: Any) -> Any:
-    return source.data if isinstance(source, Handle) else source
+def _from_the_right(one: Variable, other: Variable) -> Iterator[tuple[Axis, Axis]]:
+    """The pairs of axes that broadcasting lines up."""
+    for k in range(1, min(len(one.shape), len(other.shape)) + 1):
+        yield (one, len(one.shape) - k), (other, len(other.shape) - k)
 
 
-def _layout(array: Any) -> Any:
-    """What two buffers must have in common to be interchangeable; None if a buffer would have a different layout."""
-    key = (array.shape, array.dtype, array.strides)
-    like = np.empty_like(array)
-    return key if like.strides == array.strides else None
+def _offset(variable: Variable) -> int:
+    """Where a variable begins in its memory, in bytes."""
+    owner = variable.owner
+    if variable is owner and owner.kind != "captured":
+        return 0
+    return offset_in(variable.value, memory(owner.value) if owner.kind == "captured" else owner.value)
 
 
-def _takes_out(instruction: Instruction) -> bool:
+def offset_in(array: Any, whole: Any) -> int:
+    """Where an array begins in another one's memory, in bytes."""
+    begin, start = (each.__array_interface__["data"][0] for each in (array, whole))
+    return int(begin - start)
+
+
+def _name(variable: Variable) -> str:
+    return f"%{variable.number}"
+
+
+def _type(variable: Variable) -> str:
+    if variable.region is None:
+        return getattr(variable.dtype, "__name__", str(variable.dtype))
+    axes = ", ".join(
+        f"{_letters(k)}={n}" if k else str(n) for k, n in zip(variable.labels, variable.shape, strict=True)
+    )
+    return f"{variable.dtype}[{axes}] in r{variable.region.number}"
+
+
+def _letters(number: int) -> str:
+    text = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        text = chr(ord("a") + rest) + text
+    return text
+
+
+def _line(instruction: Instruction) -> str:
     function = instruction.function
-    if isinstance(function, np.ufunc):
-        return function.nout == 1 and instruction.writes is None
     owner = getattr(function, "__self__", None)
-    return isinstance(owner, np.ufunc) and function.__name__ in ("reduce", "accumulate") and instruction.writes is None
+    name = getattr(function, "__name__", type(function).__name__)
+    if isinstance(owner, np.ufunc):
+        name = f"{owner.__name__}.{name}"
+
+    def shown(leaf: Any) -> str:
+        if type(leaf) is not Variable:
+            return f"array{list(leaf.shape)}" if isinstance(leaf, np.ndarray) and leaf.size > 4 else repr(leaf)
+        version = instruction.versions.get(leaf.region, 0) if leaf.region is not None else 0
+        return f"{_name(leaf)}.{version}" if version else _name(leaf)
+
+    parts = [_tree(shown, arg) for arg in instruction.args]
+    parts += [f"{key}={_tree(shown, value)}" for key, value in instruction.kwargs.items()]
+    text = f"{instruction.kind} {name}({', '.join(parts)})"
+    if instruction.writes is not None and instruction.writes.region is not None:
+        version = instruction.versions[instruction.writes.region]
+        return f"r{instruction.writes.region.number}.{version + 1} = {text}"
+    results = ", ".join(f"{_name(v)}: {_type(v)}" for v in instruction.results)
+    return f"{results} = {text}" if results else text
 
 
-def _needed(instructions: list[Instruction], kept: list[Variable]) -> list[Instruction]:
-    """The instructions that an output, outside memory or an effect depends on."""
-    wanted = {link for variable in kept for link in variable.chain()}
-    chosen: list[Instruction] = []
-    for instruction in reversed(instructions):
-        written = None if instruction.writes is None else instruction.writes.owner
-        if (
-            instruction.effect
-            or (written is not None and (written in wanted or written.kind in ("captured", "argument")))
-            or not wanted.isdisjoint(instruction.results)
-        ):
-            chosen.append(instruction)
-            for variable in instruction.reads:
-                wanted.update(variable.chain())
-    chosen.reverse()
-    return chosen
+def _tree(shown: Any, tree: Any) -> str:
+    if isinstance(tree, tuple | list | dict):
+        return f"[{', '.join(shown(leaf) for leaf in leaves(tree))}]"
+    return ":".join(shown(leaf) for leaf in leaves(tree))

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
-
-from ..engine.duck import DuckArray
-from ..engine.interrupts import uninterrupted
-from ..engine.mode import current, tracing
-from ..engine.record import Handle, tensor_of
+from ..engine.frames import LIBRARY
+from ..engine.mode import current, repeating
+from ..engine.staging import observed
 from ..engine.trees import leaves as tree_leaves
-from ..engine.trees import mapped, parts_of
-from ..engine.writes import written
-from ..errors import GraphError
-from .array import TracedArray, TracedNumber
+from ..errors import GraphError, NeedsEager
+from .building import Broken, traced
+from .guards import changing, key_of, stands_in
+from .native.machine import require_llvm
 from .program import Program
-from .trace import LeafGradient, Trace, memory
-from .variables import Variable
+from .replay import Replay
 
 __all__ = ["CompiledStep", "compile"]
 
-MANY_TRACES = 32  # a step with this many programs is hardly ever replayed
+BACKENDS = ("numpy", "native")
+MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
-def compile(function: Callable[..., Any]) -> CompiledStep:
+@overload
+def compile(function: Callable[..., Any], *, backend: str = ...) -> CompiledStep: ...
+
+
+@overload
+def compile(function: None = ..., *, backend: str = ...) -> Callable[[Callable[..., Any]], CompiledStep]: ...
+
+
+def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
@@ -40,28 +47,35 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
     and hooks; what :func:`tensorgrad.host` returns (which includes learning rates and random masks in ``nn``). A
     change of these is detected, and the step is traced again: the shape, dtype or memory layout of an array; the value
     of an integer, boolean or string argument; what :func:`tensorgrad.watch` reads (a model's ``train()`` or
-    ``eval()``, the settings of ``nn``'s layers and optimisers); a parameter being frozen. An array that the step makes
+    ``eval()``, the settings of ``nn``'s layers and optimisers); a parameter being frozen; an edit of a
+    function that the step calls and that a module or class holds. An array that the step makes
     without any of these (``np.zeros(3)``) has the same values at the beginning of every run, even if the step writes to
     it; an array from outside keeps what was written. Everything else that Python does in the step happens only once,
     while tracing: reading attributes of your own objects, writing files, calling ``rng.random()``, looking at
     ``t.data``.
 
+    What cannot be compiled runs uncompiled, with the same results: in every call, a step that branches on values
+    (``if loss < 1``; see :func:`tensorgrad.where` and :func:`tensorgrad.indivisible`); in a single call, one in which a
+    gradient has to be repaired (zero times an infinite derivative) or an array gets another shape (``x[x > 0]``). What
+    the call had done until then is undone first, except for what your own Python code did.
+
     Args:
         function: a function of Tensors, arrays and numbers that returns any of these, in tuples, lists or dicts. It
             may use and update parameters, optimisers and modules from outside; it must not store a Tensor that it
             computes anywhere except in its return value.
+        backend: "numpy" has the bits of the uncompiled step. "native" compiles loops for this processor, with the extra
+            ``native``: losses and parameters differ by rounding, since sums are added up in another order.
 
     Returns:
-        A :class:`CompiledStep`, which is called like the function.
+        A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
 
     Raises:
-        GraphError: while tracing, if the step branches on values (``if loss < 1``): see :func:`tensorgrad.where`
-            and :func:`tensorgrad.indivisible`; in a run, if a shape depends on values (``x[x > 0]``).
-        NonFiniteError: a gradient is NaN or infinite, even if it came from zero times an infinite derivative, which
-            the uncompiled step would repair.
+        TypeError: ``function`` is not callable; in a call, an argument is not an array, number, string or nest of them.
+        ValueError: there is no such backend.
+        ImportError: backend="native" without llvmlite.
 
     Warns:
-        RuntimeWarning: the step has been traced very often.
+        RuntimeWarning: a call ran uncompiled, and why; the step has been traced very often. Each once.
 
     >>> import numpy as np, tensorgrad as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -75,7 +89,13 @@ def compile(function: Callable[..., Any]) -> CompiledStep:
     >>> step(np.ones(2)).item(), step(np.ones(2)).item()
     (5.0, 3.2)
     """
-    return CompiledStep(function)
+    if backend not in BACKENDS:
+        raise ValueError(f"compile: backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    if backend == "native":
+        require_llvm()
+    if function is None:
+        return functools.partial(CompiledStep, backend=backend)
+    return CompiledStep(function, backend)
 
 
 class CompiledStep:
@@ -83,32 +103,41 @@ class CompiledStep:
 
     Attributes:
         function: the uncompiled step.
+        traces: how many times it was traced: once for each combination of shapes, dtypes and settings. The programs
+            that were used last are kept, 32 at most.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], backend: str = "numpy") -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
-        self._runs: dict[Any, list[_Replay]] = {}
-        self._latest: _Replay | None = None
+        self.traces = 0
+        self._backend = backend
+        self._runs: OrderedDict[Any, list[Replay]] = OrderedDict()  # by key, the one used last at the end
+        self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
+        self._warned: set[str] = set()
+        self._latest: Replay | None = None
         self._lock = threading.RLock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
     @property
     def source(self) -> str:
         """The program of the last call as Python source. Raises GraphError before the first call."""
-        if self._latest is None:
-            raise GraphError("there is no program yet: a step is traced when it is first called")
-        return self._latest.program.source
+        return self._last().code.source
 
     @property
-    def traces(self) -> int:
-        """The number of programs: one for each combination of shapes, dtypes and settings so far."""
-        return sum(map(len, self._runs.values()))
+    def program(self) -> Program:
+        """The typed program of the last call; ``print`` shows it. Raises GraphError before the first call."""
+        return self._last().program
+
+    def _last(self) -> Replay:
+        if self._latest is None:
+            raise GraphError("there is no program yet: a step is traced when it is first called")
+        return self._latest
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
-        if current().tracer is not None or any(map(_stands_in, tree_leaves((args, kwargs)))):
+        if current().tracer is not None or any(map(stands_in, tree_leaves((args, kwargs)))):
             return self.function(*args, **kwargs)  # inside another compiled step, or inside vmap
         with self._lock:
             return self._called(args, kwargs)
@@ -119,220 +148,74 @@ class CompiledStep:
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves: list[Any] = []
-        key = (current().grad, _key((args, kwargs), leaves))
-        runs = self._runs.setdefault(key, [])
-        for run in runs:
+        key = (current().grad, key_of((args, kwargs), leaves))
+        if key in self._uncompiled:
+            return self.function(*args, **kwargs)
+        for run in self._runs.get(key, ()):
             if run.fits():
+                self._runs.move_to_end(key)
                 self._latest = run
-                return run(leaves)
-        run, result = _traced(self.function, args, kwargs)
-        runs.append(run)
-        del runs[:-MANY_TRACES]
-        self._latest = run
-        if self.traces == MANY_TRACES:
-            warnings.warn(
-                f"a compiled step was traced {MANY_TRACES} times, for as many combinations of shapes, dtypes, integers "
-                f"and settings; pass a number that changes in every call as a float or an array",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+                try:
+                    return run(leaves)
+                except NeedsEager as reason:
+                    broken_off = str(reason)
+                return self._eager(args, kwargs, run.code.hosted, f"a call of a compiled step: {broken_off}")
+        return self._first(key, args, kwargs)
+
+    def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Trace a call, and keep its program."""
+        if observed():
+            return self.function(*args, **kwargs)
+        try:
+            run, result = traced(self.function, args, kwargs, self._backend)
+        except Broken as broken:
+            error, hosted = broken.error, broken.hosted
+        else:
+            self._keep(key, run)
+            return result
+        if isinstance(error, NeedsEager):
+            return self._eager(args, kwargs, hosted, f"a call of a compiled step: {error}")
+        kind = "" if isinstance(error, GraphError) else f"{type(error).__name__}: "
+        result = self._eager(args, kwargs, hosted, f"a step that cannot be compiled: {kind}{error}")
+        self._uncompiled[key] = None  # it works uncompiled
+        if len(self._uncompiled) > MANY_PROGRAMS:
+            self._uncompiled.popitem(last=False)
         return result
 
-
-def _stands_in(leaf: Any) -> bool:
-    """Whether an argument is not an array but a batch of them."""
-    return isinstance(leaf._data if isinstance(leaf, Handle) else leaf, DuckArray)
-
-
-def _key(tree: Any, leaves: list[Any]) -> Any:
-    """What a program depends on in the arguments; collects the arrays and floats, which are its own arguments."""
-    kind = type(tree)
-    parts = parts_of(tree)
-    if parts is not None:
-        names = tuple(tree) if isinstance(tree, dict) else ()
-        return (kind, names, *(_key(part, leaves) for part in parts))
-    array = tree.data if isinstance(tree, Handle) else tree
-    if isinstance(array, np.ndarray):
-        leaves.append(array)
-        requires_grad = isinstance(tree, Handle) and tree.node is not None and tree.node.requires_grad
-        return (kind, array.shape, array.dtype, array.strides, requires_grad)
-    number = tree.item() if isinstance(tree, np.generic) else tree
-    if type(number) is float:
-        leaves.append(number)
-        return kind
-    try:
-        hash(number)
-    except TypeError as error:
-        raise TypeError(
-            f"a compiled step takes Tensors, arrays, numbers, strings and None, in tuples, lists or dicts, "
-            f"got {kind.__name__}"
-        ) from error
-    return (kind, number)
-
-
-class _Replay:
-    """One program, the conditions under which it is valid, and how to build the return value."""
-
-    def __init__(self, trace: Trace, program: Program, result: Callable[[tuple[Any, ...]], Any]) -> None:
-        self.program = program
-        self.result = result
-        self.watched = trace.watched
-        self.leaves = [(v.source, *_facts(v.source)) for v in program.captured if isinstance(v.source, Handle)]
-        self.gradients = list(trace.gradients.values())
-        self.before = [_layout(known.before) for known in self.gradients]
-        self.places = [_place_of(known, program) for known in self.gradients]
-
-    def fits(self) -> bool:
-        """Whether the program is valid for the current state."""
-        for owner, attribute, value in self.watched:
-            if getattr(owner, attribute) != value:
-                return False
-        for owner, *facts in self.leaves:
-            if _facts(owner) != tuple(facts):
-                return False
-        for known, before in zip(self.gradients, self.before, strict=True):
-            if known.needed and _layout(getattr(known.owner, "_grad", None)) != before:
-                return False
-        return self.program.current()
-
-    def __call__(self, leaves: list[Any]) -> Any:
-        leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
-        with uninterrupted():  # after Ctrl-C, the state is that before this run, or that after it
-            try:
-                with np.errstate(all="ignore"):
-                    values = self.program.run(*leaves)
-            finally:
-                self.log()
-            for known, place in zip(self.gradients, self.places, strict=True):
-                if place is not None:
-                    known.owner._grad = values[place] if place >= 0 else None
-        return self.result(values)
-
-    def log(self) -> None:
-        """Log what was written to, for graphs that were recorded before."""
-        for array in self.program.written:
-            written(array, "a compiled step")
-
-
-def _facts(owner: Any) -> tuple[Any, ...]:
-    """What the program depends on in a captured Tensor, in addition to its memory."""
-    node = owner.node
-    if node is None or not node.requires_grad:
-        return (False, ())
-    hooks = node.extra.hooks if node.extra is not None else None
-    return (True, tuple(hooks.items()) if hooks else ())
-
-
-def _layout(array: Any) -> Any:
-    return None if array is None else (type(array), array.shape, array.dtype, getattr(array, "strides", None))
-
-
-def _place_of(known: LeafGradient, program: Program) -> int | None:
-    """The position of a leaf's new gradient in the results; -1 for None; None if the step does not change it."""
-    now = getattr(known.owner, "_grad", None)
-    if now is None:
-        return None if known.needed and known.before is None else -1
-    if not isinstance(now, TracedArray) or now.variable is known.variable:
-        return None
-    return program.outputs.index(now.variable)
-
-
-def _traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Replay, Any]:
-    trace = Trace()
-    arguments: list[Variable] = []
-
-    def enter(leaf: Any) -> Any:
-        value = leaf.data if isinstance(leaf, Handle) else leaf
-        if isinstance(value, np.generic):
-            value = value.item()
-        if not isinstance(value, np.ndarray) and type(value) is not float:
-            return leaf
-        traced = trace.traced(value, "argument")
-        arguments.append(traced.variable)
-        if not isinstance(leaf, Handle):
-            return traced
-        if leaf.node is not None and leaf.node.requires_grad:
-            raise GraphError(
-                "an argument of a compiled step must not require a gradient, because its .grad would be lost; "
-                "use the Tensor from outside the step, or pass t.detach()"
+    def _keep(self, key: Any, run: Replay) -> None:
+        self._runs.setdefault(key, []).append(run)
+        self._runs.move_to_end(key)
+        self._latest = run
+        self.traces += 1
+        if sum(map(len, self._runs.values())) > MANY_PROGRAMS:
+            oldest, runs = next(iter(self._runs.items()))
+            del runs[0]
+            if not runs:
+                del self._runs[oldest]
+        if self.traces == MANY_PROGRAMS:
+            self._warn(
+                f"a compiled step was traced {MANY_PROGRAMS} times; what differs most between its calls is "
+                f"{changing(self.function, self._runs)}; pass a number that changes in every call as a float or an "
+                f"array, and arrays in few different shapes"
             )
-        return tensor_of(traced, None)
 
-    inner_args, inner_kwargs = mapped(enter, (args, kwargs))
-    run = None
-    try:
-        with tracing(trace):
-            returned = [function(*inner_args, **inner_kwargs)]
-        own = trace.begin_anew(returned)
-        for variable in trace.captured.values():
-            if isinstance(variable.source, Handle) and isinstance(variable.source.data, TracedArray):
-                raise GraphError(
-                    "a compiled step must write to a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
-                    "not replace the array"
-                )
-        outputs: list[Variable] = []
+    def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any], hosted: Iterable[Any], reason: str) -> Any:
+        """Run the step uncompiled, from where a run was broken off and undone."""
+        with repeating(hosted):
+            result = self.function(*args, **kwargs)
+        self._warn(f"tensorgrad.compile ran uncompiled {reason}")
+        return result
 
-        def output(array: TracedArray) -> int:
-            if array.variable not in outputs:
-                outputs.append(array.variable)
-            return outputs.index(array.variable)
-
-        def leave(leaf: Any) -> Any:
-            """A returned leaf, as a function of the program's results."""
-            if isinstance(leaf, TracedNumber):
-                raise GraphError(
-                    "a compiled step returns Tensors and arrays, got a Python number that changes from run to run; "
-                    "return it as a Tensor"
-                )
-            array: Any = leaf._data if isinstance(leaf, Handle) else leaf
-            if isinstance(array, TracedArray):
-                place = output(array)
-                made = array.variable.owner.value
-            else:
-                place, made = -1, array
-            if place < 0 and own.isdisjoint(memory(made)):
-                return lambda values: leaf
-            # The next run writes to the memory of arrays that the step makes, so the result is a copy.
-            taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
-            of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
-            return lambda values: of(taken(values[place] if place >= 0 else array))
-
-        (plan,) = mapped(leave, returned)
-        for known in trace.gradients.values():
-            g = getattr(known.owner, "_grad", None)
-            if isinstance(g, Handle):
-                raise GraphError(
-                    "a compiled step must not leave gradients with their own graph (create_graph=True) in .grad; "
-                    "set them to None, or return them"
-                )
-            if isinstance(g, TracedArray) and g.variable is not known.variable:
-                output(g)
-        first = tuple(variable.value for variable in outputs)
-        arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
-        program = Program(trace, arguments, outputs)
-        run = _Replay(trace, program, lambda values: mapped(lambda leaf: leaf(values), plan))
-        run.log()
-        return run, run.result(first)
-    finally:
-        _put_back(trace, failed=run is None)
+    def _warn(self, text: str) -> None:
+        """Warn, once for each text."""
+        if text not in self._warned and len(self._warned) < MANY_PROGRAMS:
+            self._warned.add(text)
+            warnings.warn(text, RuntimeWarning, stacklevel=_outside())
 
 
-def _put_back(trace: Trace, failed: bool) -> None:
-    """End a trace, even if it failed: put real arrays back where traced ones were."""
-    trace.active = False
-    for known in trace.gradients.values():
-        g = getattr(known.owner, "_grad", None)
-        if isinstance(g, TracedArray):
-            known.owner._grad = known.before if g.variable is known.variable else g.value
-        elif isinstance(g, Handle) and isinstance(g.data, TracedArray):
-            known.owner._grad = None
-        known.before = None
-    if failed:
-        for variable in trace.captured.values():
-            source = variable.source
-            if isinstance(source, Handle) and isinstance(source.data, TracedArray):
-                source._data = variable.value
-            written(variable.value, "a compiled step")
-    for variable in trace.variables:  # the values of the traced run are no longer needed
-        if variable.kind != "captured":
-            variable.value = None
+def _outside() -> int:
+    """The stack level of the user's call, seen from the function that warns."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and LIBRARY[frame.f_code.co_filename]:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,28 +15,11 @@ from ..engine.mode import current
 from ..engine.record import Handle
 from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
+from ..words import escaped
 from .array import TracedArray, TracedNumber, value_of, variable_of
-from .variables import Variable
+from .variables import Instruction, Variable
 
-__all__ = ["Instruction", "LeafGradient", "Trace", "memory"]
-
-
-@dataclass(eq=False)
-class Instruction:
-    """``result = function(*args, **kwargs)``, with variables in place of arrays."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    results: tuple[Variable, ...]
-    comment: str
-    writes: Variable | None = None  # what is written to in place
-    effect: bool = False  # runs even if the result is not used
-    fixed: bool = False  # the result must have the shape and dtype it had while tracing
-    reads: list[Variable] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.reads += [leaf for leaf in leaves((self.args, self.kwargs)) if type(leaf) is Variable]
+__all__ = ["LeafGradient", "Trace", "memory"]
 
 
 @dataclass(eq=False)
@@ -56,7 +39,8 @@ class Trace:
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
-        self.before: dict[Variable, Any] = {}  # captured arrays that the step writes to, as they were
+        self.before: dict[Variable, Any] = {}  # captured arrays and arguments that the step writes to, as they were
+        self.hosted: list[Any] = []  # what host functions returned
         self.gradients: dict[int, LeafGradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
         self.comment = ""
@@ -65,9 +49,9 @@ class Trace:
     # --- what the engine calls (mode.Tracer) ------------------------------------------------------------
 
     def enter(self, comment: str) -> None:
-        """Set what the next instructions belong to."""
+        """Set what the next instructions belong to. It is on one line: in a program's text, it is a comment."""
         scope = current().scope.path
-        self.comment = f"{scope}: {comment}" if scope else comment
+        self.comment = escaped(f"{scope}: {comment}" if scope else comment)
 
     def lift(self, source: Any) -> Any:
         """The traced array for a Tensor's data or an ndarray; scalars and traced arrays unchanged."""
@@ -93,7 +77,7 @@ class Trace:
 
     def host(self, function: Callable[[], Any]) -> Any:
         """Call an outside function, now and in every run."""
-        return self.call(function, (), {}, effect=True, fixed=True)
+        return self.call(function, (), {}, effect=True, fixed=True, comes_from_outside=True)
 
     def watch(self, owner: object, attribute: str) -> None:
         """Make an attribute's value a condition of this trace."""
@@ -125,12 +109,16 @@ class Trace:
         known = _Known(self.variables, kept)
         own = set()
         for variable, value in self.before.items():
-            if not known.referred_to(variable.value):
+            if variable.kind == "captured" and not known.referred_to(variable.value):
                 own |= memory(variable.value)
                 begin = Instruction(np.copyto, (variable, value), {}, (), "what the step made", writes=variable)
                 self.instructions.insert(0, begin)
-        self.before.clear()
         return own
+
+    def undo(self) -> None:
+        """Put back what the run has written."""
+        for variable, value in reversed(self.before.items()):  # they may share memory
+            np.copyto(variable.value, value)
 
     # --- recording --------------------------------------------------------------------------------------
 
@@ -157,11 +145,13 @@ class Trace:
         effect: bool = False,
         writes: TracedArray | None = None,
         fixed: bool = False,
+        comes_from_outside: bool = False,
     ) -> Any:
         """Run a function on the values of traced arguments, record the call, and trace the result.
 
         ``effect``: the call runs even if its result is not used. ``writes``: what is written to in place. ``fixed``:
-        the shape of the result may depend on values, and must be checked in every run.
+        the shape of the result may depend on values, and must be checked in every run. ``comes_from_outside``: another
+        call would give something else.
         """
         if not self.active:
             raise GraphError(
@@ -171,9 +161,11 @@ class Trace:
         args, kwargs = mapped(self._checked, (args, kwargs))
         if writes is not None:
             owner = writes.variable.owner
-            if owner.kind == "captured" and owner not in self.before:
+            if owner.kind in ("captured", "argument") and owner not in self.before:
                 self.before[owner] = np.copy(owner.value, order="K")
         result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
+        if comes_from_outside:
+            self.hosted.append(result)
         inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
         if writes is not None:
             outs: tuple[Any, ...] = ()
@@ -201,6 +193,7 @@ class Trace:
                 None if writes is None else writes.variable,
                 effect,
                 fixed,
+                comes_from_outside,
             )
         )
         if writes is not None:

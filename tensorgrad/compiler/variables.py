@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["Recorder", "Variable"]
+import numpy as np
+
+from ..engine.trees import leaves, mapped
+
+__all__ = ["Instruction", "Recorder", "Region", "Variable"]
+
+
+@dataclass(eq=False)
+class Region:
+    """Memory that variables share: an array from outside, an argument, or what an instruction made.
+
+    Its version is the number of instructions so far that wrote to it.
+    """
+
+    number: int
+    outside: bool  # does it outlive the run?
+    version: int = 0
 
 
 @dataclass(eq=False)
@@ -19,6 +35,15 @@ class Variable:
     root: Variable | None = None  # the variable whose memory this one is a view of
     source: Any = None  # the Tensor or ndarray, if captured
     name: str = ""
+    region: Region | None = None  # set by the program; None for a number
+    labels: tuple[int, ...] = ()  # set by the program; one for each axis, 0 for an axis of length 1
+
+    def __post_init__(self) -> None:
+        array = isinstance(self.value, np.ndarray)
+        self.dtype: Any = self.value.dtype if array else type(self.value)
+        self.shape: tuple[int, ...] = self.value.shape if array else ()
+        self.strides: tuple[int, ...] = self.value.strides if array else ()
+        self.offset = 0  # set by the program: in bytes, from the beginning of the memory
 
     def chain(self) -> list[Variable]:
         """This variable, the one it is a view of, and so on, up to the owner of the memory."""
@@ -28,9 +53,76 @@ class Variable:
         return links
 
     @property
+    def compact(self) -> bool:
+        """Whether memory that the program allocates can have the same layout; memory from outside has any."""
+        return self.kind in ("captured", "argument") or _compact(self)
+
+    @property
     def owner(self) -> Variable:
         """The variable that owns the memory."""
         return self.chain()[-1]
+
+
+@dataclass(eq=False)
+class Instruction:
+    """``result = function(*args, **kwargs)``, with variables in place of arrays."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: tuple[Variable, ...]
+    comment: str
+    writes: Variable | None = None  # what is written to in place
+    effect: bool = False  # runs even if the result is not used
+    fixed: bool = False  # the result must have the shape and dtype it had while tracing
+    comes_from_outside: bool = False  # another call would give something else
+    reads: list[Variable] = field(init=False)
+    versions: dict[Region, int] = field(init=False)  # of the regions that it reads, set by the program
+
+    def __post_init__(self) -> None:
+        self.versions = {}
+        self.reread()
+
+    def reread(self) -> None:
+        """Collect ``reads`` again, after a change of the arguments."""
+        self.reads = [leaf for leaf in leaves((self.args, self.kwargs)) if type(leaf) is Variable]
+
+    def replace(self, replaced: Mapping[Variable, Any]) -> None:
+        """Use other variables, or constants, in place of some."""
+        if replaced and not replaced.keys().isdisjoint(self.reads):
+            self.args, self.kwargs = mapped(
+                lambda leaf: replaced.get(leaf, leaf) if type(leaf) is Variable else leaf, (self.args, self.kwargs)
+            )
+            if self.writes is not None:
+                self.writes = replaced.get(self.writes, self.writes)
+            self.reread()
+
+    @property
+    def kind(self) -> str:
+        """One of "store", "host", "check", "view", "elementwise", "reduction" and "call"."""
+        if self.writes is not None:
+            return "store"
+        if self.effect and not self.reads:
+            return "host"
+        if self.effect and not self.results:
+            return "check"
+        if self.results and all(result.root is not None for result in self.results):
+            return "view"
+        if isinstance(self.function, np.ufunc):
+            return "elementwise" if self.function.signature is None else "call"
+        owner = getattr(self.function, "__self__", None)
+        return "reduction" if isinstance(owner, np.ufunc) and self.function.__name__ == "reduce" else "call"
+
+
+def _compact(variable: Variable) -> bool:
+    """Whether the elements fill the memory without gaps, in some order of the axes."""
+    size = getattr(variable.dtype, "itemsize", 0)
+    for stride, length in sorted(zip(variable.strides, variable.shape, strict=True)):
+        if length > 1:
+            if stride != size:
+                return False
+            size *= length
+    return True
 
 
 class Recorder(Protocol):
@@ -48,5 +140,6 @@ class Recorder(Protocol):
         effect: bool = False,
         writes: Any = None,
         fixed: bool = False,
+        comes_from_outside: bool = False,
     ) -> Any:
         """Run a function, record the call, and trace its result."""

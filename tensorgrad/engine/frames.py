@@ -7,6 +7,7 @@ when they are shown.
 from __future__ import annotations
 
 import os
+import sys
 from types import CodeType, FrameType
 
 __all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
@@ -55,6 +56,17 @@ def source_line(code: CodeType | None, lasti: int) -> tuple[str, int] | None:
 
 
 def place(code: CodeType | None, lasti: int) -> str:
-    """``file:line``, for messages."""
+    """``file:line``, or ``cell 7, line 2`` in a notebook, for messages.
+
+    >>> place((lambda: None).__code__, 0)
+    '<doctest tensorgrad.engine.frames.place[0]>:1'
+    """
     line = source_line(code, lasti)
-    return "an unknown location" if line is None else f"{line[0]}:{line[1]}"
+    if line is None:
+        return "an unknown location"
+    file, at = line
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
+    if cell is not None:  # its file is a temporary one of the kernel
+        return f"cell {cell}, line {at}"
+    return f"notebook cell, line {at}" if "ipykernel_" in file else f"{file}:{at}"

@@ -44,6 +44,7 @@ __all__ = [
     "Constant",
     "Cut",
     "Freed",
+    "Given",
     "Leaf",
     "Node",
     "Rule",
@@ -64,11 +65,11 @@ elementwise: set[str] = set()  # the operations whose rules map each element of 
 class Node:
     """One recorded operation: what it was computed from, and how to go back.
 
-    ``inputs`` holds, in order, the nodes of Tensor inputs, Python scalars as they are, and None for any other
-    input. ``rules`` and ``saved`` have one entry for each input; a rule is None where no gradient is needed.
-    ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for arrays, an
-    :class:`ArraySummary` of each is kept under ``record_graph()``. When a node is released, ``saved`` becomes a
-    :class:`Freed`, and a node of an array also drops its ``inputs``.
+    ``inputs`` holds, in order, the nodes of Tensor inputs, Python scalars as they are, a :class:`Given` for each plain
+    array, and None for any other input. ``rules`` and ``saved`` have one entry for each input; a rule is None where no
+    gradient is needed. ``value`` and ``gradient`` are kept for scalars, which are no larger than the node itself; for
+    arrays, an :class:`ArraySummary` of each is kept under ``record_graph()``. When a node is released, ``saved``
+    becomes a :class:`Freed`; at the next release, a node of an array also drops its ``inputs``.
     """
 
     __slots__ = (
@@ -166,6 +167,17 @@ class ArraySummary(NamedTuple):
         return cls(rms, nan, int(sizes.size) - count - nan, int(sizes.size))
 
 
+class Given:
+    """A plain array among the inputs of a node: what a drawing says about it, without keeping it alive."""
+
+    __slots__ = ("dtype", "ref", "shape")
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ref = weakref.ref(array)
+
+
 class Freed(NamedTuple):
     """What replaces ``Node.saved`` once a backward walk has freed the graph: the line that called it."""
 
@@ -187,7 +199,8 @@ class Leaf(Node):
 
     def __init__(self, tensor: Any) -> None:
         super().__init__("leaf", (), (), (), tensor._data, tensor._data.shape, None, -1, current().scope)
-        self.value = None  # the Tensor has it
+        if not isinstance(self.value, np.ndarray):
+            self.value = None  # only the Tensor has it; that of a scalar is kept for drawings
         self.owner: Callable[[], Any] = weakref.ref(tensor)
 
 

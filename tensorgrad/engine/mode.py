@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -22,6 +24,7 @@ __all__ = [
     "enable_grad",
     "no_grad",
     "record_graph",
+    "repeating",
     "scope",
     "tracing",
 ]
@@ -66,10 +69,15 @@ class Debugger(Protocol):
 
 
 class Scope(NamedTuple):
-    """The module that is running: its dotted path in the model, and its title in a drawing."""
+    """The module or function that is running. Every call has a scope of its own."""
 
-    path: str
-    title: str
+    path: str  # the dotted path of the module in its model
+    title: str  # what a drawing says about it
+    outer: Scope | None = None  # the one it was called in
+    function: bool = False  # a function of several operations, not a module
+    inputs: tuple[
+        tuple[tuple[int, ...], weakref.ref[Any]], ...
+    ] = ()  # shape and array of each argument of the outermost
 
 
 _NOWHERE = Scope("", "")
@@ -78,7 +86,7 @@ _NOWHERE = Scope("", "")
 class Mode:
     """One setting of all switches; immutable."""
 
-    __slots__ = ("debug", "grad", "keep", "plain", "scope", "tracer")
+    __slots__ = ("debug", "grad", "hosted", "keep", "plain", "scope", "tracer")
 
     def __init__(
         self,
@@ -87,12 +95,14 @@ class Mode:
         keep: bool = False,
         tracer: Tracer | None = None,
         debug: Debugger | None = None,
+        hosted: deque[Any] | None = None,
     ) -> None:
         self.grad = grad  # record a graph?
         self.scope = scope  # the module that is running
         self.keep = keep  # keep a light record of the graph after backward, for drawings?
         self.tracer = tracer  # a compiler that is tracing
         self.debug = debug  # checks every number that is computed
+        self.hosted = hosted  # what the next calls of host() return: a compiled run was broken off after them
         self.plain = tracer is None and not keep and debug is None  # may an operation take the fast path?
 
     def but(self, **changes: Any) -> Mode:
@@ -101,8 +111,7 @@ class Mode:
         >>> Mode().but(grad=False).grad
         False
         """
-        switches = {"grad": self.grad, "scope": self.scope, "keep": self.keep, "tracer": self.tracer}
-        return Mode(**{**switches, "debug": self.debug, **changes})
+        return Mode(**{name: getattr(self, name) for name in self.__slots__ if name != "plain"} | changes)
 
 
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
@@ -148,12 +157,22 @@ class Switch:
         return wrapped
 
 
+def _referred(value: Any) -> tuple[tuple[int, ...], weakref.ref[Any]] | None:
+    """The shape of an array, and a weak reference to it; None for anything else."""
+    try:
+        return (value.shape, weakref.ref(value)) if hasattr(value, "__array_function__") else None
+    except TypeError:  # its class has no weak references
+        return None
+
+
 class scope(Switch):
-    """Name the module that operations are recorded under, for drawings and messages.
+    """Name the module, or the function of several operations, that operations are recorded under, for drawings.
 
     Args:
-        path: the dotted path of the module in its model, such as "net.2"; "" is the model itself.
-        title: how a drawing describes it, such as "Linear 64→32 · 2,080 params".
+        path: the dotted path of the module in its model, such as "net.2"; "" is the model itself. None is for a
+            function, which belongs to the module that calls it.
+        title: how a drawing describes it, such as "Linear 64→32 · 2,080 params", or the function's name.
+        inputs: what an outermost module is called with, so that a drawing can tell its inputs from constants.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor(2.0, requires_grad=True)
@@ -161,14 +180,27 @@ class scope(Switch):
     ...     y = x * x
     >>> y.node.scope.path
     'net.0'
+
+    As a decorator, it makes a function one card of a drawing:
+
+    >>> @tg.scope(None, "squared_distance")
+    ... def squared_distance(a, b):
+    ...     return tg.sum((a - b) ** 2)
+    >>> squared_distance(x, 1.0).node.scope.title
+    'squared_distance'
     """
 
-    def __init__(self, path: str, title: str = "") -> None:
+    def __init__(self, path: str | None, title: str = "", inputs: Iterable[Any] = ()) -> None:
         super().__init__()
-        self._scope = Scope(path, title)
+        self._path = path
+        self._title = title
+        self._inputs = tuple(found for x in inputs if (found := _referred(x)) is not None)
 
     def _changed(self, old: Mode) -> Mode:
-        return old.but(scope=self._scope)
+        outer = old.scope
+        path = outer.path if self._path is None else self._path
+        inputs = self._inputs or outer.inputs
+        return old.but(scope=Scope(path, self._title, outer, self._path is None, inputs))
 
 
 class tracing(Switch):
@@ -180,6 +212,17 @@ class tracing(Switch):
 
     def _changed(self, old: Mode) -> Mode:
         return old.but(tracer=self._tracer, keep=False, debug=None)  # a trace has no numbers to check
+
+
+class repeating(Switch):
+    """Let :func:`tensorgrad.host` return these results first: the block repeats a compiled run that was broken off."""
+
+    def __init__(self, results: Iterable[Any]) -> None:
+        super().__init__()
+        self._results = deque(results)
+
+    def _changed(self, old: Mode) -> Mode:
+        return old.but(hosted=self._results)
 
 
 class no_grad(Switch):

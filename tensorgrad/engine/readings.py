@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NonFiniteError
+from ..errors import NeedsEager
 from .arrays import arange_like, array_functions, finite
 from .graph import Rule
 from .mode import current
 from .record import Handle
-from .staging import indivisible
+from .staging import indivisible, only_if_not_finite
 from .walk import Reading
 
-__all__ = ["ARRAYS", "all_finite", "make_repair"]
+__all__ = ["ARRAYS", "all_finite", "make_repair", "require_finite"]
 
 
 # A gradient that is exactly zero contributes the constant zero, whose derivatives are all zero. A local derivative that
@@ -132,19 +132,18 @@ def make_repair(functions: Any, settled: Callable[[Any, Any, Any], Any]) -> Call
 
 
 @indivisible
-def _require_finite(*gradients: Any) -> None:
+@only_if_not_finite(returns=None)
+def require_finite(*gradients: Any) -> None:
+    """Break a compiled run off if a gradient is not finite."""
     if not all(map(finite, gradients)):
-        raise NonFiniteError(
-            "a gradient in a compiled step is not finite; call its .function, the uncompiled step, with the "
-            "same arguments to see where this comes from"
-        )
+        raise NeedsEager("a gradient was not finite and had to be repaired")
 
 
 def all_finite(gradients: Iterable[Any]) -> bool:
-    """Whether all these gradients are finite; a compiled step checks this in every run, and raises."""
+    """Whether all these gradients are finite; a compiled step checks this in every run."""
     if current().tracer is None:
         return all(map(finite, gradients))
-    _require_finite(*gradients)  # a compiled step cannot walk twice
+    require_finite(*gradients)  # a compiled step cannot walk twice
     return True
 
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DTypeError, GraphError, ShapeError
 from .frames import LIBRARY
-from .graph import ArraySummary, Constant, Cut, Node, Rule, elementwise, getter
+from .graph import ArraySummary, Constant, Cut, Given, Node, Rule, elementwise, getter
 from .mode import Mode, current
 from .shapes import broadcast_error
 from .writes import tick
@@ -187,6 +187,8 @@ def constant(value: Any) -> Any:
         if value.node is None or value.node.__class__ is Cut:
             value.node = Constant(value)
         return value.node
+    if isinstance(value, ndarray):
+        return Given(value)
     return value if isinstance(value, int | float | complex) else None
 
 

@@ -7,9 +7,12 @@ outside in every run (a learning rate, a random mask). Without a compiler they c
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, overload
+
+import numpy as np
 
 from ..errors import Unbatchable
 from .mode import current
@@ -17,7 +20,18 @@ from .record import Handle
 from .trees import leaves
 from .writes import written
 
-__all__ = ["array_of", "host", "indivisible", "watch", "writes_to"]
+__all__ = [
+    "array_of",
+    "draws",
+    "host",
+    "indivisible",
+    "observe",
+    "observed",
+    "only_if_not_finite",
+    "straight_line",
+    "watch",
+    "writes_to",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,8 +61,10 @@ def host(function: Callable[[], R]) -> R:
     >>> host(lambda: 0.01)
     0.01
     """
-    tracer = current().tracer
-    return function() if tracer is None else tracer.host(function)
+    mode = current()
+    if mode.tracer is not None:
+        return mode.tracer.host(function)
+    return mode.hosted.popleft() if mode.hosted else function()
 
 
 def watch(owner: object, attribute: str) -> Any:
@@ -65,15 +81,63 @@ def watch(owner: object, attribute: str) -> Any:
     return getattr(owner, attribute)
 
 
+_observed: dict[int, weakref.ref[Any]] = {}
+
+
+def observe(owner: object, on: bool = True) -> None:
+    """Let code outside see the numbers that an object computes with, from now on (or no longer: ``on=False``).
+
+    As long as any object is observed, :func:`tensorgrad.compile` traces no step but calls it as it is. An earlier
+    program is still used where it fits, so let the object :func:`watch` an attribute that says whether it is observed.
+
+    >>> class Layer:
+    ...     pass
+    >>> layer = Layer()
+    >>> observe(layer)
+    >>> observed()
+    True
+    >>> observe(layer, on=False)
+    >>> observed()
+    False
+    """
+    if on:
+        _observed[id(owner)] = weakref.ref(owner, partial(_forget, id(owner)))
+    else:
+        _forget(id(owner))
+
+
+def _forget(key: int, _: object = None) -> None:
+    _observed.pop(key, None)
+
+
+def observed() -> bool:
+    """Whether any object is observed."""
+    return bool(_observed)
+
+
+def draws(arguments: Any) -> bool:
+    """Whether a function with these arguments draws from a generator, so that another call would draw other numbers."""
+    return any(isinstance(leaf, np.random.Generator) for leaf in leaves(arguments))
+
+
 def _with(protocol: str, arguments: Any) -> Any:
     """The first of the nested arguments that has a method of this name, or None."""
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
-def indivisible(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def indivisible(function: Callable[P, R], *, formula: Callable[..., Any] | None = None) -> Callable[P, R]: ...
+@overload
+def indivisible(*, formula: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = None) -> Any:
     """Mark a function of arrays that looks at their values: a compiler calls it as a whole, in every run.
 
     For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position.
+
+    Args:
+        function: the function.
+        formula: what it computes, without looking at values and without care for rounding or for mistakes in the
+            arguments: :func:`tensorgrad.derive` reads that instead. It gets the same arguments.
 
     >>> import numpy as np
     >>> @indivisible
@@ -84,10 +148,17 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
     >>> check_positive(np.ones(2)).tolist()
     [1.0, 1.0]
     """
+    if function is None:
+        return partial(indivisible, formula=formula)
+    if formula is not None:
+        function.__formula__ = formula
 
     @wraps(function)
-    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
-        if current().tracer is not None:
+    def whole(*args: Any, **kwargs: Any) -> Any:
+        mode = current()
+        if mode.hosted and draws((args, kwargs)):
+            return mode.hosted.popleft()
+        if mode.tracer is not None:
             traced = _with("__traced_call__", args)
             if traced is not None:
                 return traced.__traced_call__(function, args, kwargs)
@@ -100,6 +171,52 @@ def indivisible(function: Callable[P, R]) -> Callable[P, R]:
             return batch.__each__(function, args, kwargs)
 
     return whole
+
+
+def only_if_not_finite(returns: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Say that a function does nothing, and returns this, if all numbers in its arrays are finite.
+
+    Under ``@indivisible``, a compiler may then check the numbers itself, and call the function only if one is not.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @only_if_not_finite(returns=None)
+    ... def check(x):
+    ...     if not np.isfinite(x).all():
+    ...         raise ValueError("expected finite numbers")
+    >>> check(np.ones(2))
+    """
+
+    def marked(function: Callable[P, R]) -> Callable[P, R]:
+        function.if_finite = returns  # type: ignore[attr-defined]
+        return function
+
+    return marked
+
+
+def straight_line(form: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a function that looks at values another form, of NumPy functions alone, that does not.
+
+    The form takes the same arguments. It returns the results and a boolean array that says whether they hold; where one
+    is False, a compiler calls the function. None in its place says that they always hold; None in place of both, that
+    there is no such form for these arguments.
+
+    >>> import numpy as np
+    >>> @indivisible
+    ... @straight_line(lambda x: (np.sqrt(x), x >= 0))
+    ... def root(x):
+    ...     if (x < 0).any():
+    ...         raise ValueError("expected numbers that are not negative")
+    ...     return np.sqrt(x)
+    >>> root(np.array([4.0]))
+    array([2.])
+    """
+
+    def formed(function: Callable[P, R]) -> Callable[P, R]:
+        function.form = form  # type: ignore[attr-defined]
+        return function
+
+    return formed
 
 
 def writes_to(source: Any, by: str) -> Any:

@@ -7,6 +7,8 @@ Tensors.
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable
 from heapq import heapify, heappop, heappush
 from types import FrameType
@@ -174,7 +176,39 @@ def backward(
             result = _walk(front, reading, live, stops, frees, True, through, only)
     if frees is not None:
         frees.free()
+        _links.released(None if current().keep else root, frees.freed)
     return result
+
+
+class _Links(threading.local):
+    """The last graph that this thread has released, which can still be drawn: the earlier ones drop their links.
+
+    A released graph is a few hundred bytes per operation. Losses that are kept, in a list or in a running sum, would
+    add that up over a training run.
+    """
+
+    def __init__(self) -> None:
+        self.root: weakref.ref[Node] | None = None
+        self.freed: Freed | None = None
+
+    def released(self, root: Node | None, freed: Freed) -> None:
+        """Drop the links of the graph that was released before, except between scalars; None keeps the new one's."""
+        old = self.root() if self.root is not None else None
+        stack = [] if old is None else [old]
+        while stack:
+            node = stack.pop()
+            if node.saved is not self.freed:
+                continue
+            inputs = node.inputs
+            if node.shape:
+                node.inputs = ()
+            else:
+                node.saved = Freed(*node.saved)  # not to be visited again
+            stack += [parent for parent in inputs if isinstance(parent, Node)]
+        self.root, self.freed = None if root is None else weakref.ref(root), freed
+
+
+_links = _Links()
 
 
 _ENOUGH = 8 << 20  # bytes of gradients between two checks of the front
@@ -191,7 +225,6 @@ class _Freeing:
     def __init__(self, frame: FrameType) -> None:
         self.start: _Front | None = None  # as it was when arrays were last freed
         self.freed = Freed(frame.f_code, frame.f_lasti)
-        self.keep = current().keep
         self.visited: list[Node] = []
         self.touched: list[Node] | None = None  # leaves reached since the last check, once arrays are large
         self.on_the_way = current().tracer is None
@@ -226,11 +259,9 @@ class _Freeing:
         return stride or 1
 
     def free(self) -> None:
-        """Drop saved arrays, and the links of array nodes; those of scalars are kept for drawings."""
+        """Drop saved arrays."""
         for node in self.visited:
             node.saved = self.freed
-            if node.shape and not self.keep:
-                node.inputs = ()
         self.visited.clear()
 
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.array import TracedArray, TracedNumber
-from ..compiler.trace import Instruction, Trace
-from ..compiler.variables import Variable
+from ..compiler.trace import Trace
+from ..compiler.variables import Instruction, Variable
 from ..engine.frames import place, user_frame
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of

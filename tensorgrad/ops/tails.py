@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import Handle
-from ..engine.staging import indivisible
+from ..engine.staging import indivisible, straight_line
 
 __all__ = [
     "MANY",
@@ -115,7 +115,7 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
         return scaled_if_needed(w, plain, axes, keepdims, degree)
 
 
-@indivisible
+@indivisible(formula=lambda w, plain, axes, keepdims, degree: plain(w))
 def scaled_if_needed(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
     """:func:`scaled`, or ``plain(w)`` where nothing overflows or underflows."""
     result = plain(w)
@@ -153,7 +153,8 @@ def log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
 
 
-@indivisible
+@indivisible(formula=lambda total, shifted, powers, axis: np.log(total))
+@straight_line(lambda *arguments: (log_of(*arguments), None))
 def log_if_close(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     """:func:`log_of`, or simply the logarithm where no total is close to 1."""
     least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)

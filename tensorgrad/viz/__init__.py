@@ -1,4 +1,4 @@
 """Drawings of computation graphs, as DOT text, SVG and an indented text tree."""
 
 from .drawing import Drawing as Drawing
-from .drawing import draw as draw
+from .request import draw as draw

@@ -1,32 +1,34 @@
-"""``draw()`` and the Drawing that it returns."""
+"""What ``draw()`` returns: a picture in a notebook, text in a terminal, files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Mapping
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..engine.graph import Freed, Node
-from ..engine.mode import record_graph
-from ..engine.readings import ARRAYS
-from ..engine.record import constant
-from ..engine.walk import backward as walk
-from ..errors import GraphError
-from ..tensor import Tensor
 from ..words import printable
-from .dot import dot_text, finished
-from .model import Card, Cluster, Picture, nodes_of, picture_of, summary_of
-from .render import INSTALL, render
+from .cards import inside_of
+from .comparison import compared
+from .dot import dot_text
+from .graph import Graph
+from .groups import Group
+from .interactive import Sheet, interactive_page
+from .page import Page, write_file
+from .picture import Card, Cluster, Picture, summary_of
+from .render import INSTALL, Renderer, render
+from .steps import steps_page
+from .svg import finished
 from .tree import tree_lines
 
-__all__ = ["Drawing", "draw"]
+__all__ = ["Drawing", "direction_of"]
 
-MOST_CARDS = 1500  # larger graphs are not laid out: they are shown as a summary and as text
-FEW_CARDS = 12  # smaller graphs run from left to right
+MOST_CARDS = 1500  # larger pictures are not laid out: they are shown as a summary and as text
+MOST_INSIDES = 60  # closed modules whose inside an interactive page has
+FEW_CARDS = 12  # smaller pictures without modules run from left to right
 MOST_LINES = 300  # lines of text that a notebook stores
 MOST_DESCRIBED = 60  # lines of text inside an SVG
 
@@ -37,21 +39,42 @@ class Drawing:
     Attributes:
         picture: cards, edges and modules, as plain data.
         direction: "LR" or "TB".
+        renderer: the program or function asked for, if any.
+        color: what colours say.
+        graph: the nodes it was read from, which it keeps; None for what was not read from a graph.
+        groups: the closed modules, by the id of their card.
     """
 
-    def __init__(self, picture: Picture, direction: str, renderer: str | None = None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        direction: str,
+        renderer: Renderer | None = None,
+        *,
+        color: str = "grad",
+        graph: Graph | None = None,
+        groups: Mapping[str, Group] | None = None,
+    ) -> None:
         self.picture = picture
         self.direction = direction
-        self._renderer = renderer
+        self.renderer = renderer
+        self.color = color
+        self.graph = graph
+        self.groups = groups or {}
 
     @cached_property
     def _identity(self) -> tuple[str, str]:
         """The prefix of all ids, a hash of the drawing's content, and the DOT text."""
         from hashlib import sha256
 
-        digest = sha256(dot_text(self.picture, "", self.direction).encode()).hexdigest()
+        digest = sha256(dot_text(self.picture, "", self.direction, self.color).encode()).hexdigest()
         prefix = f"tg{digest[:10]}-"
-        return prefix, dot_text(self.picture, prefix, self.direction)
+        return prefix, dot_text(self.picture, prefix, self.direction, self.color)
+
+    @property
+    def prefix(self) -> str:
+        """What every id in the SVG starts with: a hash of the content."""
+        return self._identity[0]
 
     @property
     def dot(self) -> str:
@@ -71,32 +94,36 @@ class Drawing:
     def svg(self) -> str | None:
         """The drawing as SVG, for use in any page; None if no layout program is found.
 
-        A graph of more than 1,500 cards is not laid out: its SVG says so, with a summary.
+        A picture of more than 1,500 cards is not laid out: its SVG says so, with a summary.
         """
         shown = self
         if self.too_large:
-            shown = Drawing(Picture([Card("n0", "note", self.too_large)], [], Cluster(""), []), "LR")
+            shown = Drawing(Picture([Card("n0", "note", self.too_large)], [], Cluster(""), []), "LR", self.renderer)
+            shown.picture.clusters.cards = shown.picture.cards
         prefix, dot = shown._identity
-        made = render(dot, "svg", self._renderer)
+        made = render(dot, "svg", self.renderer).content
         if made is None:
             return None
-        label = f"computation graph: {summary_of(self.picture)}"
-        return finished(made.decode(), shown.picture, prefix, label, self._text(MOST_DESCRIBED))
+        return finished(made.decode(), shown.picture, prefix, self._label, self._text(MOST_DESCRIBED))
+
+    @property
+    def _label(self) -> str:
+        return f"computation graph: {summary_of(self.picture)}"
 
     @property
     def too_large(self) -> str:
-        """The reason why the graph is not laid out; empty if it is."""
+        """The reason why the picture is not laid out; empty if it is."""
         count = len(self.picture.cards)
         if count <= MOST_CARDS:
             return ""
         return (
             f"{count:,} cards, more than the limit of {MOST_CARDS:,} for a picture: {summary_of(self.picture)}; "
-            f"draw a part of it, or print(drawing)"
+            f"draw it folded, with fold=True or depth=1, or print(drawing)"
         )
 
     @cached_property
     def _lines(self) -> list[str]:
-        return tree_lines(self.picture)
+        return self.picture.text or tree_lines(self.picture)
 
     def _text(self, most: int) -> list[str]:
         """The text tree, truncated to ``most`` lines."""
@@ -113,17 +140,22 @@ class Drawing:
         return f"<Drawing of {len(self.picture.cards):,} cards; print() shows it as text, .save() writes it>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
+        """An image, which notebooks that are not trusted also show, the SVG with its tooltips, and text."""
         svg = self.svg
         lines = self._text(MOST_LINES)
         if svg is None:
             return {"text/plain": "\n".join([*lines, INSTALL])}
-        return {"image/svg+xml": svg, "text/plain": "\n".join(lines)}
+        return {"text/html": self._image(svg), "image/svg+xml": svg, "text/plain": "\n".join(lines)}
+
+    def _image(self, svg: str) -> str:
+        data = b64encode(svg.encode()).decode()
+        return f'<img alt="{escape(self._label)}" style="max-width:100%" src="data:image/svg+xml;base64,{data}">'
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the drawing to a file, in the format of its suffix: ``.svg``, ``.png`` or ``.dot``.
+        """Write the drawing to a file, in the format of its suffix: ``.svg``, ``.png``, ``.dot`` or ``.html``.
 
-        An existing file is replaced only once the new one is complete. Raises ValueError for any other suffix,
-        RuntimeError if no layout program is found for a picture.
+        An HTML file is :meth:`interactive`. An existing file is replaced only once the new one is complete. Raises
+        ValueError for any other suffix, RuntimeError if no layout program makes the picture.
 
         >>> import tempfile, tensorgrad as tg
         >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
@@ -134,97 +166,91 @@ class Drawing:
         """
         path = Path(path)
         kind = path.suffix.lower()
-        if kind not in (".svg", ".png", ".dot"):
-            raise ValueError(f"save writes .svg, .png or .dot, got {path.name!r}")
-        content: bytes | None
+        if kind not in (".svg", ".png", ".dot", ".html"):
+            raise ValueError(f"save writes .svg, .png, .dot or .html, got {path.name!r}")
+        if kind == ".html":
+            return self.interactive().save(path)
         if kind == ".dot":
-            content = self.dot.encode()
-        elif kind == ".svg":
+            return write_file(path, self.dot.encode())
+        if kind == ".svg":
             content = None if self.svg is None else self.svg.encode()
+            trouble = ""
         elif self.too_large:
             raise ValueError(f"{self.too_large}; save it as .dot")
         else:
-            content = render(self.dot, "png", self._renderer)
+            content, trouble = render(self.dot, "png", self.renderer)
         if content is None:
+            if trouble:
+                raise RuntimeError(f"{path.name} was not written: {trouble}; save it as .svg, or fold it: fold=True")
             raise RuntimeError(f"no layout program for {path.name}; {INSTALL}; .dot does not need one")
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return path
+        return write_file(path, content)
+
+    def compare(self, other: Drawing) -> Drawing:
+        """What differs between this graph and another: a drawing in which equal stretches are folded, and text.
+
+        Operations are equal if they have the same name, module, shape and numbers, and come in the same order. Raises
+        ValueError for graphs of more than 5,000 operations, or for a drawing that is itself a comparison.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> print(tg.draw(tg.exp(x).sum()).compare(tg.draw(tg.exp(x * 2.0).sum())))
+        0 operations only in the first graph, 1 only in the second, 2 in both
+        + multiply  × 2  2  × x
+          exp  2
+          sum  ()
+        """
+        if self.graph is None or other.graph is None:
+            raise ValueError("compare takes two drawings of graphs, got one that is a comparison")
+        return Drawing(compared(self.graph, other.graph), "TB", self.renderer, color="kind")
+
+    def interactive(self) -> Page:
+        """The drawing as a page that pans, zooms, opens modules by a click, and shows a gradient's path on hover.
+
+        Every level is laid out in advance; the page is one HTML text with its own script and uses no network.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
+        >>> "<svg" in tg.draw(x * x).interactive().html
+        True
+        """
+        shown: list[tuple[str, Drawing]] = [("graph", self)]
+        opens: list[dict[str, int]] = [{}]
+        at = 0
+        while at < len(shown):
+            for id, group in shown[at][1].groups.items():
+                if len(shown) > MOST_INSIDES or self.graph is None:
+                    break
+                opens[at][id] = len(shown)
+                reader = inside_of(self.graph, group)
+                inside = Drawing(
+                    reader.picture(), "TB", self.renderer, color=self.color, graph=self.graph, groups=reader.groups
+                )
+                shown.append((f"{group.path} {group.title.partition(' · ')[0]}".strip(), inside))
+                opens.append({})
+            at += 1
+        return interactive_page([Sheet(*each, targets) for each, targets in zip(shown, opens, strict=True)])
+
+    def steps(self) -> Page:
+        """The reverse pass, one operation at a time, as a page: each step shows what a gradient passes on to.
+
+        At a result that is used several times, the contributions arrive one by one. Raises GraphError if the graph
+        was freed by ``backward()``, ValueError if several Tensors are drawn or operations are folded.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor(2.0, requires_grad=True, name="x")
+        >>> page = tg.draw(x * x).steps()
+        >>> "multiply" in page.html
+        True
+        """
+        if self.graph is None:
+            raise ValueError("steps() needs a drawing of one result, got a comparison; draw the loss alone")
+
+        def opened(picture: Picture) -> Drawing:
+            return Drawing(picture, direction_of(picture), self.renderer, color="kind")
+
+        return steps_page(self.graph, opened)
 
 
-def draw(
-    tensor: Tensor | Iterable[Tensor],
-    *,
-    backward: bool = False,
-    direction: str | None = None,
-    renderer: str | None = None,
-) -> Drawing:
-    """Draw the graph that one or several Tensors were computed by.
-
-    After ``backward()`` the cards show gradients. However, ``backward()`` frees the graph's arrays, and the links
-    between operations on arrays: draw before it, with ``backward=True``, or compute under
-    :func:`tensorgrad.record_graph`. Graphs of scalars stay complete.
-
-    Args:
-        tensor: what to draw; a list is drawn as one graph.
-        backward: compute the gradients for this drawing only: no ``.grad`` is changed and nothing is freed, but hooks
-            are called.
-        direction: "TB" for top to bottom or "LR" for left to right; by default LR below 12 cards.
-        renderer: the path of a layout program that takes ``dot``'s options; by default the environment variable
-            ``TENSORGRAD_DOT``, else the program of the package graphviz-pure, else ``dot`` on PATH.
-
-    Raises:
-        TypeError: something is not a Tensor.
-        GraphError: with ``backward=True``, the result is not a scalar, or requires no gradient.
-
-    >>> import tensorgrad as tg
-    >>> a = tg.Tensor(2.0, requires_grad=True, name="a")
-    >>> b = tg.Tensor(-3.0, requires_grad=True, name="b")
-    >>> print(tg.draw(a * b + 10.0, backward=True))
-    add  4  grad 1
-    ├─ multiply  -6  grad 1
-    │  ├─ a  2  [parameter]  grad -3
-    │  └─ b  -3  [parameter]  grad 2
-    └─ 10
-    """
-    if direction not in (None, "TB", "LR"):
-        raise ValueError(f"direction must be 'TB' or 'LR', got {direction!r}")
-    tensors = [tensor] if isinstance(tensor, Tensor) else tensor
-    if isinstance(tensors, np.ndarray) or not isinstance(tensors, Iterable):
-        raise TypeError(f"draw expects a Tensor or a list of Tensors, got {type(tensor).__name__}")
-    roots: dict[Node, Tensor] = {}
-    for each in tensors:
-        if not isinstance(each, Tensor):
-            raise TypeError(f"draw expects a Tensor or a list of Tensors, got a {type(each).__name__} among them")
-        roots[each._differentiable_node() if each.requires_grad else constant(each)] = each
-    gradients = _gradients(roots) if backward else None
-    picture = picture_of(roots, gradients)
-    if direction is None:
-        direction = "LR" if len(picture.cards) < FEW_CARDS else "TB"
-    return Drawing(picture, direction, renderer)
-
-
-def _gradients(roots: dict[Node, Tensor]) -> dict[Node, Any] | None:
-    """The gradient of every node, from a walk that leaves the graph unchanged; None if the graph was freed."""
-    if len(roots) != 1:
-        raise GraphError(f"draw(..., backward=True) takes one scalar, got {len(roots)} Tensors; write their sum")
-    ((root, tensor),) = roots.items()
-    if tensor.size != 1:
-        raise GraphError(f"draw(..., backward=True) needs a scalar, got shape {tensor.shape}; draw its .sum()")
-    if not root.requires_grad:
-        raise GraphError("draw(..., backward=True): nothing here requires a gradient")
-    nodes = nodes_of(roots)
-    if any(isinstance(node.saved, Freed) for node in nodes):
-        return None
-    before = [(node, node.gradient) for node in nodes]
-    try:
-        with record_graph():
-            walk(root, np.ones_like(tensor.data), ARRAYS)
-        return {node: node.gradient for node in nodes if node.gradient is not None}
-    finally:
-        for node, gradient in before:
-            node.gradient = gradient
+def direction_of(picture: Picture) -> str:
+    """The direction in which a picture is drawn if nobody asks for one."""
+    return "LR" if len(picture.cards) < FEW_CARDS and not picture.clusters.inside else "TB"

@@ -5,26 +5,17 @@ from __future__ import annotations
 import linecache
 import math
 import os
-import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..engine.frames import source_line
-from ..engine.graph import ArraySummary, Freed, Node, getter
+from ..engine.frames import place, source_line
+from ..engine.graph import ArraySummary
 from ..engine.record import Handle
-from .style import heat, number
+from .picture import Gradient
+from .style import HATCHED, heat, heat_ink, mark, number
 
-__all__ = ["Gradient", "array_given", "data_of", "shown", "size_text", "statistics", "where"]
-
-
-class Gradient(NamedTuple):
-    """A gradient as a card shows it: as text, and as a colour."""
-
-    text: str
-    colour: str
-    rms: float | None = None  # None: there is no gradient
-    details: str = ""  # for the tooltip, because the card has no room for them
+__all__ = ["data_of", "shown", "size_text", "statistics", "where"]
 
 
 # --- source lines ---------------------------------------------------------------------------------------
@@ -41,14 +32,11 @@ def where(code: Any, lasti: int) -> tuple[str, str]:
         return "", ""
     file, at = line
     text = linecache.getline(file, at).strip()
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    cell = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
-    if cell is not None:
-        return f"cell {cell} line {at}", text
-    if "ipykernel_" in file:
-        return f"notebook cell, line {at}", text
+    short = place(code, lasti)
     here = os.path.join(os.getcwd(), "")
-    return f"{file[len(here) :] if file.startswith(here) else os.path.basename(file)}:{at}", text
+    if short.startswith(file):
+        short = f"{file[len(here) :] if file.startswith(here) else os.path.basename(file)}:{at}"
+    return short, text
 
 
 # --- values and gradients -------------------------------------------------------------------------------
@@ -60,19 +48,30 @@ def data_of(value: Any) -> Any:
     return getattr(array, "whole", array)
 
 
-def shown(gradient: Any) -> Gradient:
-    """How to show a gradient: a scalar by its value, an array by its root mean square."""
+def shown(gradient: Any, *, scale: bool = True) -> Gradient:
+    """How to show a gradient: a scalar by its value, an array by its root mean square.
+
+    ``scale`` colours it by its size, which says nothing in a graph of scalars only.
+    """
     if not isinstance(gradient, ArraySummary) and not gradient.shape:
         value = gradient.item()
         size = abs(value)
-        return Gradient(f"grad {number(value, 4)}", heat(size, not math.isfinite(size)), size)
+        broken = not math.isfinite(size)
+        sign = "✕ " if broken else mark(size) if scale else ""
+        return _coloured(f"{sign}grad {number(value, 4)}", size, int(broken), scale)
     about = gradient if isinstance(gradient, ArraySummary) else ArraySummary.of(gradient)
     rms = about.rms
     if about.nonfinite:
         counts = (("NaN", about.nan), ("inf", about.inf))
-        text = ", ".join(f"{kind} {count}/{about.size}" for kind, count in counts if count)
-        return Gradient(text, heat(rms, about.nonfinite), math.nan, f"{text}, rms of the rest {rms:.1e}")
-    return Gradient(f"grad rms {rms:.1e}" if rms else "grad 0", heat(rms), rms)
+        text = "✕ " + ", ".join(f"{kind} {count}/{about.size}" for kind, count in counts if count)
+        return Gradient(text, heat(rms, 1), math.nan, f"rms of the rest {rms:.1e}", heat_ink(1))
+    return _coloured(f"{mark(rms)}grad rms {rms:.1e}" if rms else "grad 0", rms, 0, scale)
+
+
+def _coloured(text: str, size: float, nonfinite: int, scale: bool) -> Gradient:
+    if size == 0:
+        return Gradient(text, HATCHED, 0.0, "exactly zero")
+    return Gradient(text, heat(size if scale else 1e-3, nonfinite), size, "", heat_ink(nonfinite))
 
 
 def statistics(array: Any) -> str:
@@ -105,17 +104,3 @@ def size_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
-
-
-def array_given(node: Node, position: int) -> Any:
-    """The plain array that was an operation's input, if the operation saved it, else None."""
-    if isinstance(node.saved, Freed):
-        return None
-    for rule, args in zip(node.rules, node.saved, strict=True):
-        if rule is None:
-            continue
-        pick = getter(rule)
-        for place, arg in zip(pick((*range(len(node.inputs)), -1)), args, strict=True):
-            if place == position and hasattr(arg, "shape"):
-                return data_of(arg)
-    return None

@@ -11,9 +11,16 @@ import math
 import unicodedata
 from typing import Any
 
+from ..words import escaped
+
 __all__ = [
+    "CHANGED",
+    "CHIP",
     "CLUSTER_FILL",
+    "FADED",
+    "FAILED",
     "FREE",
+    "HATCHED",
     "INK",
     "NONE",
     "NOTE",
@@ -21,41 +28,81 @@ __all__ = [
     "PILLS",
     "clean",
     "heat",
+    "heat_ink",
+    "mark",
     "number",
     "shape_text",
+    "share_colour",
     "short",
-    "wide",
+    "text_width",
 ]
 
 INK = "#16191d"
 PAPER = "#ffffff"
 FREE = "#717d8c"  # edges, frames and text outside cards: contrast 4.2:1 on white, 4.4:1 on #111418
 CLUSTER_FILL = "#8899aa14"
-NONE = "#d5dae0"  # the gradient cell where there is no gradient
+CHIP = "#eef1f4"  # behind labels of edges and titles of modules: opaque, so that they are readable on any page
+NONE = "#d5dae0"  # the gradient cell where no gradient arrived; hatched in the SVG
+HATCHED = "#fefefe"  # the gradient cell of an exact zero; hatched in the SVG
 NOTE = "#fff3c4"
+FAILED = "#b3261e"
+FADED = ("#c9cfd6", INK)  # the coloured cell of what is not differentiated
+CHANGED = {"added": ("#1d7a46", "+ "), "removed": ("#a8324a", "− ")}
 
 PILLS = {  # the background and text colours of a card's coloured cell
     "op": ("#3b4d6b", "#ffffff"),
-    "parameter": ("#f2a24a", INK),
+    "module": ("#31425c", "#ffffff"),
+    "function": ("#3b4d6b", "#ffffff"),
+    "fold": ("#31425c", "#ffffff"),
+    "part": ("#3b4d6b", "#ffffff"),
+    "parameter": ("#f0cf57", INK),
     "input": ("#5cb874", INK),
     "constant": ("#b4bdc7", INK),
+    "detached": ("#ffffff", "#a3211a"),
+    "failed": (FAILED, "#ffffff"),
     "result": ("#c2306b", "#ffffff"),
 }
 
-_COLD, _HOT, _BROKEN = (0x7A, 0xB8, 0xF5), (0xFF, 0x86, 0x68), "#ff7ae6"
+_COLD, _HOT, _BROKEN = (0x7A, 0xB8, 0xF5), (0xFF, 0x86, 0x68), "#5b0f4d"
 
 
 def heat(rms: float, nonfinite: int = 0) -> str:
-    """The colour of a gradient: blue up to 1e-6, white at 1e-3, red from 1 on; magenta if it is not finite.
+    """The colour of a gradient: blue up to 1e-6, white at 1e-3, red from 1 on; dark if it is not finite.
 
     >>> heat(1e-9), heat(1e-3), heat(20.0), heat(0.1, nonfinite=1)
-    ('#7ab8f5', '#ffffff', '#ff8668', '#ff7ae6')
+    ('#7ab8f5', '#ffffff', '#ff8668', '#5b0f4d')
     """
     if nonfinite or not math.isfinite(rms):
         return _BROKEN
     level = -1.0 if rms <= 1e-6 else min(1.0, (math.log10(rms) + 3) / 3)
-    end = _HOT if level > 0 else _COLD
-    return "#" + "".join(f"{round(255 + abs(level) * (part - 255)):02x}" for part in end)
+    return _mixed(_HOT if level > 0 else _COLD, abs(level))
+
+
+def heat_ink(nonfinite: int) -> str:
+    """The colour of text on :func:`heat`."""
+    return "#ffffff" if nonfinite else INK
+
+
+def mark(rms: float) -> str:
+    """A sign for what :func:`heat` says by colour: a vanishing or an exploding gradient.
+
+    >>> mark(1e-9), mark(1e-3), mark(20.0)
+    ('▼ ', '', '▲ ')
+    """
+    return "▲ " if rms >= 1 else "▼ " if rms <= 1e-6 else ""
+
+
+def share_colour(share: float) -> str:
+    """The colour of a share of the whole time or memory: white at 0, orange at 1; small shares are told apart.
+
+    >>> share_colour(0.0), share_colour(1.0)
+    ('#ffffff', '#ffb054')
+    """
+    return _mixed((0xFF, 0xB0, 0x54), math.sqrt(min(1.0, max(0.0, share))))
+
+
+def _mixed(end: tuple[int, int, int], level: float) -> str:
+    return "#" + "".join(f"{round(255 + level * (part - 255)):02x}" for part in end)
 
 
 def number(value: Any, digits: int = 5) -> str:
@@ -84,19 +131,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Text that is valid in XML and DOT; control characters and lone surrogates become U+FFFD.
+    r"""Text that is valid in XML and DOT: control characters and lone surrogates become escapes.
 
-    >>> clean("a\x00b\nc")
-    'a�b\nc'
+    >>> print(clean("a\x00b\tc"))
+    a\x00b c
     """
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\t", " ").replace("\r", "\n")
-    return "".join("\ufffd" if c != "\n" and _unwritable(c) else c for c in text)
-
-
-def _unwritable(c: str) -> bool:
-    return unicodedata.category(c) in ("Cc", "Cs") or ord(c) & 0xFFFE == 0xFFFE
+    return text if text.isprintable() else escaped(text.replace("\t", " ").replace("\r", "\n"), lines=True)
 
 
 def short(text: str, limit: int = 36) -> str:
@@ -109,12 +149,29 @@ def short(text: str, limit: int = 36) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def wide(text: str, size: float) -> int | None:
-    """The minimum width, in points, of a cell with text that layout programs measure too narrow; None for other text.
+_NARROW = frozenset(" !'(),-./:;I[\\]fijlrt|·")
+_BROAD = frozenset("#%&+<=>@MWmw~…×→−▲▼✕≤≥")
 
-    They only know the widths of Latin letters, and count each byte of anything else as a space.
+
+def text_width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> int:
+    """The width of a text in points, in the widest of the fonts that a page may use for it (DejaVu).
+
+    Layout programs know the widths of Latin letters in Helvetica, a sixth narrower, and count each byte of anything
+    else as a space.
+
+    >>> text_width("matmul", 12), text_width("matmul", 12, bold=True), text_width("世界", 12)
+    (49, 56, 27)
     """
-    if all(ord(c) < 0x250 for c in text):
-        return None
-    ems = sum(1.1 if unicodedata.east_asian_width(c) in "WF" else 0.68 for c in text)
-    return math.ceil(ems * size) + 10
+    ems = 0.0
+    for c in text:
+        if unicodedata.east_asian_width(c) in "WF":
+            ems += 1.1
+        elif mono:
+            ems += 0.61
+        elif c in _NARROW:
+            ems += 0.4
+        elif c in _BROAD:
+            ems += 1.0
+        else:
+            ems += 0.86 if ord(c) >= 0x250 else 0.68 if c.isupper() else 0.64
+    return math.ceil(ems * size * (1.13 if bold and not mono else 1.0))

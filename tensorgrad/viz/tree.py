@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .model import Card, Picture
+from ..words import escaped
+from .picture import Card, Line, Picture
 
 __all__ = ["tree_lines"]
 
@@ -47,6 +48,10 @@ def tree_lines(picture: Picture) -> list[str]:
                 continue
             shown.add(id)
             lines.append(line)
+            lines += [
+                f"{below}{'├─ ' if inputs or place < len(card.lines) - 1 else '└─ '}{_leaf(leaf)}"
+                for place, leaf in enumerate(card.lines)
+            ]
             for place, tail in reversed(list(enumerate(inputs))):
                 last = place == len(inputs) - 1
                 stack.append((tail, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), depth + 1))
@@ -54,13 +59,32 @@ def tree_lines(picture: Picture) -> list[str]:
 
 
 def _line(card: Card, tagged: bool) -> str:
-    if card.kind == "scalar":
-        return card.title
     if card.kind == "note":
         return f"({card.title})"
+    if card.count and card.kind != "op":
+        return _closed(card, tagged)
     named = f"{card.name} = {card.title}" if card.name else card.title
     text = card.text if card.value or card.shape != () else ""
     gradient = card.gradient.text if card.gradient else ""
-    kind = "" if card.kind == "op" else f"[{card.kind}]" if card.kind != card.title else ""
-    parts = [named, text, kind, gradient, card.path and f"in {card.path}", f"#{card.id}" if tagged else ""]
-    return "  ".join(part for part in parts if part)
+    kind = "" if card.count else f"[{card.kind}]" if card.kind != card.title else ""
+    change = {"added": "[added]", "removed": "[removed]"}.get(card.change, "")
+    place = card.path and f"in {card.path}"
+    parts = [named, card.operands, text, kind, gradient, place, card.born, change, f"#{card.id}" if tagged else ""]
+    return escaped("  ".join(part for part in parts if part))
+
+
+def _closed(card: Card, tagged: bool) -> str:
+    times = f"×{card.times}" if card.times > 1 else ""
+    named = " ".join(part for part in (card.title, card.name, times) if part)
+    gradients = " … ".join(gradient.text for gradient in card.range)
+    change = {"added": "[added]", "removed": "[removed]"}.get(card.change, "")
+    text = card.text if card.value or card.shape != () else ""
+    gradient = card.gradient.text if card.gradient else ""
+    summary = f"{card.summary}: {gradients}" if gradients else card.summary
+    parts = [named, text, gradient, summary, f"({card.count:,} operations)", card.born, change]
+    return escaped("  ".join(part for part in [*parts, f"#{card.id}" if tagged else ""] if part))
+
+
+def _leaf(line: Line) -> str:
+    gradient = "shared" if line.shared else line.gradient.text if line.gradient else ""
+    return escaped("  ".join(part for part in (line.name, line.text, f"[{line.kind}]", gradient) if part))

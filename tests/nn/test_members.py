@@ -277,7 +277,7 @@ def test_a_missing_forward_is_named():
 def test_a_call_whose_end_was_cut_short_does_not_disable_other_models():
     """Ctrl-C may arrive after a call has ended and before it is forgotten."""
     first, second = nn.Linear(2, 3), nn.MLP([2, 4, 1])
-    token = running.run.set(running.OuterCall(first._known_places(), None, (first,)))
+    token = running.run.set(running.OuterCall(first._known_places(), (first,)))
     try:
         assert second(np.ones((1, 2), np.float32)).shape == (1, 1)
         assert running.run.get() is None

@@ -42,11 +42,11 @@ def test_operations_know_their_module():
     net = Net()
     left, _ = net(np.ones((5, 4), np.float32))
     assert left.node.op == "multiply"
-    assert left.node.scope == ("", "Net · 40 params")
+    assert left.node.scope[:2] == ("", "Net · 40 params")
     head = left.node.inputs[0]
-    assert head.scope == ("heads.left", "Linear 3→2 · 8 params")
+    assert head.scope[:2] == ("heads.left", "Linear 3→2 · 8 params")
     relu = next(n for n in head.inputs[0].inputs if n.op == "relu")
-    assert relu.scope == ("blocks.1.act", "ReLU")
+    assert relu.scope[:2] == ("blocks.1.act", "ReLU")
 
 
 def test_paths_follow_a_change_of_structure():
@@ -314,3 +314,27 @@ def test_a_replaced_buffer_is_noticed_by_a_compiled_step():
     assert step(X).item() == norm(X).sum().item()
     norm.register_buffer("running_mean", np.full(2, 7, np.float32))
     assert step(X).item() == norm(X).sum().item()
+
+
+# --- in a notebook --------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_a_tree_with_parameters_and_gradients():
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.ReLU(), nn.Linear(3, 1, rng=0))
+    model[2].W.requires_grad = False
+    html = model._repr_html_()
+    assert html.count("<details") == 3  # ReLU has nothing to open
+    assert "<b>0</b> Linear 2→3 · 9 parameters" in html
+    assert "<td>W</td><td>2 × 3</td><td>float32</td><td>none</td>" in html
+    assert "<td>W</td><td>3 × 1</td><td>float32, not learned</td><td>none</td>" in html
+    model(np.ones((4, 2), np.float32)).sum().backward()
+    assert "<td>b</td><td>1</td><td>float32</td><td>rms 4.00e+00</td>" in model._repr_html_()
+    model[0].b.grad[0] = np.nan
+    assert "✕ 1 of 3 not finite" in model._repr_html_()
+
+
+def test_names_in_the_tree_are_text():
+    model = nn.Module()
+    setattr(model, "<script>", nn.Linear(1, 1, rng=0))
+    assert "<script>" not in model._repr_html_()
+    assert "&lt;script&gt;" in model._repr_html_()

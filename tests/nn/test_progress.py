@@ -79,7 +79,7 @@ def in_terminal(code, *, columns, interrupt_after=None, encoding="utf-8"):
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, columns))
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=terminal, env={**os.environ, "PYTHONIOENCODING": encoding}
+        [sys.executable, "-c", code], stderr=terminal, env={**os.environ, "PYTHONIOENCODING": encoding, "NO_COLOR": "1"}
     )
     os.close(terminal)
     shown = b""

@@ -98,4 +98,4 @@ def test_a_copy_of_model_and_optimiser_goes_on_alike_and_apart(duplicate):
         np.testing.assert_array_equal(array, twin.state_dict()[name])
     np.testing.assert_equal(optimizer.state_dict(), twin_optimizer.state_dict())
     assert [p.name for p in twin.parameters()] == [p.name for p in model.parameters()]
-    assert twin(np.ones((2, 4), np.float32)).node.scope == ("layers.4", "Linear 5→3 · 18 params")
+    assert twin(np.ones((2, 4), np.float32)).node.scope[:2] == ("layers.4", "Linear 5→3 · 18 params")

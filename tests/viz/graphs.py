@@ -60,6 +60,17 @@ def card(drawing, title):
     return found
 
 
+def line(drawing, name):
+    """The one leaf of this name that is a line in a card, where it first appears."""
+    (found,) = [each for c in drawing.picture.cards for each in c.lines if each.name == name and not each.shared]
+    return found
+
+
+def units(drawing):
+    """What the cards of operations and closed groups are, in order."""
+    return [c.title for c in drawing.picture.cards if c.count]
+
+
 def parsed(svg):
     """An SVG as an element tree: fails unless it is well-formed XML."""
     return ElementTree.fromstring(svg)
@@ -83,4 +94,4 @@ def dot_edges(drawing):
 
 def size(svg):
     """Width and height in points."""
-    return tuple(float(parsed(svg).get(side).removesuffix("pt")) for side in ("width", "height"))
+    return tuple(float(parsed(svg).get(side)) * 0.75 for side in ("width", "height"))

@@ -5,11 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import nn
 import tensorgrad as tg
 from tensorgrad.errors import GraphError
-from tests.viz.graphs import card, cards, dot_edges, expression, groups, leaf, mlp
+from tests.viz.graphs import card, cards, dot_edges, expression, groups, leaf, line, mlp
 
-MAGENTA, NO_GRADIENT = "#ff7ae6", "#d5dae0"
+BROKEN, NO_GRADIENT = "#5b0f4d", "#d5dae0"
 
 
 # --- scalars --------------------------------------------------------------------------------------------
@@ -21,13 +22,13 @@ def test_scalars_show_value_and_no_gradient_yet():
     assert [(c.kind, c.title, c.name, c.value) for c in drawing.picture.cards] == [
         ("parameter", "a", "", "2"),
         ("parameter", "b", "", "-3"),
-        ("parameter", "c", "", "10"),
         ("op", "multiply", "e", "-6"),
+        ("parameter", "c", "", "10"),
         ("op", "add", "", "4"),
         ("op", "multiply", "", "8"),
-        ("scalar", "1.5", "", "1.5"),
         ("op", "add", "L", "9.5"),
     ]
+    assert drawing.picture.cards[-1].operands == "+ 1.5"
     assert {c.gradient.text for c in drawing.picture.cards if c.gradient} == {"no gradient yet"}
 
 
@@ -39,11 +40,10 @@ def test_values_and_gradients_of_unnamed_results_outlive_backward():
     assert shown == [
         ("a", "2", "grad -2"),
         ("b", "-3", "grad 4"),
-        ("c", "10", "grad 2"),
         ("multiply", "-6", "grad 2"),
+        ("c", "10", "grad 2"),
         ("add", "4", "grad 2"),
         ("multiply", "8", "grad 1"),
-        ("1.5", "1.5", None),
         ("add", "9.5", "grad 1"),
     ]
 
@@ -77,8 +77,8 @@ def test_functional_gradients_show_although_grad_is_untouched():
 
 
 def test_kinds_of_leaves():
-    drawing = tg.draw(mlp())
-    kinds = {c.title: c.kind for c in drawing.picture.cards if c.kind not in ("op", "scalar")}
+    drawing = tg.draw(mlp(), params="nodes", depth=9)
+    kinds = {c.title: c.kind for c in drawing.picture.cards if c.kind != "op"}
     assert kinds == {"X": "input", "labels": "constant", "W": "parameter", "b": "parameter"}
     assert card(drawing, "X").path == ""
     assert [c.path for c in cards(drawing, title="W")] == ["net.0", "net.2"]
@@ -89,9 +89,8 @@ def test_integer_labels_and_plain_arrays():
     x = leaf(np.ones((3, 2)), "x")
     mask = np.array([[1.0, 0.0]] * 3)
     drawing = tg.draw((x * x * mask).sum() * 2.0)
-    (array,) = cards(drawing, title="array")
-    assert (array.kind, array.shape) == ("constant", (3, 2))
-    assert "an array, not a Tensor" in array.tip
+    array = line(drawing, "array")
+    assert (array.kind, array.text, array.operand) == ("constant", "3×2", "× array")
     W = leaf(np.ones((2, 4)), "W")
     (entering,) = cards(tg.draw((mask @ W).sum()), title="input")
     assert (entering.kind, entering.shape) == ("input", (3, 2))
@@ -101,8 +100,8 @@ def test_drawing_with_backward_shows_rms_and_leaves_no_trace():
     x = leaf(np.array([3.0, 4.0]), "x")
     loss = (x * x).sum()
     drawing = tg.draw(loss, backward=True)
-    assert card(drawing, "x").gradient.text == f"grad rms {np.sqrt(np.mean([36.0, 64.0])):.1e}"
-    assert card(drawing, "multiply").gradient.text == "grad rms 1.0e+00"
+    assert line(drawing, "x").gradient.text == f"▲ grad rms {np.sqrt(np.mean([36.0, 64.0])):.1e}"
+    assert card(drawing, "multiply").gradient.text == "▲ grad rms 1.0e+00"
     assert card(drawing, "sum").gradient.text == "grad 1"
     assert x.grad is None
     assert loss.node.gradient is None
@@ -129,9 +128,18 @@ def test_what_is_not_a_tensor_is_refused():
         tg.draw(tg.Tensor(1.0), direction="up")
 
 
-def test_graph_freed_by_backward_says_so_and_how_to_draw_it():
-    loss = mlp()
+def test_graph_freed_by_backward_keeps_its_shape_until_the_next_backward():
+    model = nn.MLP([4, 3, 2], rng=0)
+    loss = (model(np.ones((5, 4), np.float32)) ** 2).mean()
+    before = [(c.kind, c.title, c.shape) for c in tg.draw(loss).picture.cards]
     loss.backward()
+    drawing = tg.draw(loss, depth=9)
+    assert [(c.kind, c.title, c.shape) for c in tg.draw(loss).picture.cards] == before
+    gradients = [each.gradient.text for c in drawing.picture.cards for each in c.lines]
+    assert len(gradients) == 4
+    assert all(text.startswith("grad rms ") for text in gradients)
+    assert not cards(drawing, kind="note")
+    mlp().backward()
     for backward in (False, True):
         drawing = tg.draw(loss, backward=backward)
         (note,) = cards(drawing, kind="note")
@@ -140,18 +148,19 @@ def test_graph_freed_by_backward_says_so_and_how_to_draw_it():
         assert "draw(loss, backward=True)" in note.title
         assert "tg.record_graph()" in note.title
         assert note.title in str(drawing)
-        assert note.title.split(";")[0] in drawing.svg.replace("\n", " ")
-        assert card(drawing, "loss").gradient.text == "grad 1"
+        assert note.title.split(",")[0] in drawing.svg.replace("\n", " ")
+        assert card(drawing, "mean").gradient.text == "grad 1"
 
 
 def test_record_graph_keeps_links_values_and_gradients():
     with tg.record_graph():
         loss = mlp()
         loss.backward()
-    drawing = tg.draw(loss)
+    mlp().backward()
+    drawing = tg.draw(loss, params="nodes", depth=9)
     assert not cards(drawing, kind="note")
     assert len(cards(drawing, title="W")) == 2
-    before = {c.id: c.gradient for c in tg.draw(mlp(), backward=True).picture.cards}
+    before = {c.id: c.gradient for c in tg.draw(mlp(), backward=True, params="nodes", depth=9).picture.cards}
     assert {c.id: c.gradient for c in drawing.picture.cards} == before
     assert any("values: rms" in line for line in cards(drawing, title="matmul")[0].tip)
 
@@ -171,21 +180,21 @@ def test_retained_gradient_is_shown():
     y = x * x
     y.retain_grad()
     (3 * y).sum().backward(retain_graph=True)
-    assert card(tg.draw(y), "multiply").gradient.text == "grad rms 3.0e+00"
+    assert card(tg.draw(y), "multiply").gradient.text == "▲ grad rms 3.0e+00"
 
 
 # --- gradients that are missing or broken (W9) ----------------------------------------------------------
 
 
-def test_gradient_that_is_not_finite_is_magenta_and_counted():
+def test_gradient_that_is_not_finite_is_dark_and_counted():
     x = leaf(np.ones((64, 128)), "x")
     y = x * 1.0
     gradient = np.ones((64, 128))
     gradient.flat[:37] = np.nan
     y.backward(gradient, retain_graph=True)
-    found = card(tg.draw(y), "x").gradient
-    assert found.text == "NaN 37/8192"
-    assert found.colour == MAGENTA
+    found = line(tg.draw(y), "x").gradient
+    assert found.text == "✕ NaN 37/8192"
+    assert found.colour == BROKEN
     assert "NaN 37/8192" in str(tg.draw(y))
 
 
@@ -201,7 +210,7 @@ def test_infinities_are_not_called_nan():
     scalar = leaf(0.0, "s")
     root = tg.sqrt(scalar)
     root.backward()
-    assert card(tg.draw(root), "s").gradient[:2] == ("grad inf", MAGENTA)
+    assert card(tg.draw(root), "s").gradient[:2] == ("✕ grad inf", BROKEN)
 
 
 def test_leaf_that_no_gradient_reached_is_grey_and_says_so():
@@ -219,17 +228,16 @@ def test_leaf_that_no_gradient_reached_is_grey_and_says_so():
 def test_styles_and_labels_of_edges():
     x = tg.Tensor(np.ones((4, 3)), name="x")
     W, b = leaf(np.ones((3, 2)), "W"), leaf(np.ones(2), "b")
-    drawing = tg.draw((x @ W + b).mean() * 2.0)
+    drawing = tg.draw((x @ W + b).mean() * 2.0, params="nodes")
     title = {c.id: c.title for c in drawing.picture.cards}
     seen = {(title[e.tail], title[e.head]): (e.style, e.label) for e in drawing.picture.edges}
     assert seen == {
-        ("x", "matmul"): ("dotted", ""),
-        ("W", "matmul"): ("solid", ""),
+        ("x", "matmul"): ("dotted", "left"),
+        ("W", "matmul"): ("solid", "right"),
         ("matmul", "add"): ("solid", ""),
         ("b", "add"): ("dashed", "broadcast"),
         ("add", "mean"): ("solid", "4×2"),
         ("mean", "multiply"): ("solid", ""),
-        ("2", "multiply"): ("dotted", ""),
     }
 
 
@@ -249,29 +257,54 @@ def random_graph(seed):
     return total
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_edges_are_those_of_the_graph(seed):
-    root = random_graph(seed).node
+def graph_of(root):
+    """The nodes behind a root in order of creation, and how often each is an input of which."""
     nodes, stack, wanted = {root}, [root], Counter()
     while stack:
         node = stack.pop()
         for parent in node.inputs:
-            known = hasattr(parent, "birth")
-            wanted[parent.birth if known else repr(parent), node.birth] += 1
-            if known and parent not in nodes:
-                nodes.add(parent)
-                stack.append(parent)
-    drawing = tg.draw(random_graph_tensor(root))
-    order = iter(sorted(node.birth for node in nodes))
+            if hasattr(parent, "birth"):
+                wanted[parent.birth, node.birth] += 1
+                if parent not in nodes:
+                    nodes.add(parent)
+                    stack.append(parent)
+    return sorted(nodes, key=lambda node: node.birth), wanted
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_edges_are_those_of_the_graph(seed):
+    root = random_graph(seed).node
+    nodes, wanted = graph_of(root)
+    drawing = tg.draw(random_graph_tensor(root), depth=99, fold=False, params="nodes")
+    ops = iter([node.birth for node in nodes if node.op != "leaf"])
+    leaves = {node.label: node.birth for node in nodes if node.op == "leaf"}
+    inside = {node.birth for node in nodes if node.op == "leaf" and not node.label}  # in the card of their user
     name = {}
     for c in drawing.picture.cards:
-        plain = {"scalar": repr(2.0)}.get(c.kind, repr(None) if "an array, not a Tensor" in c.tip else None)
-        name[c.id] = plain or next(order)
-    assert next(order, None) is None
+        label = c.tip[0].partition(":")[0].rpartition(".")[2]
+        name[c.id] = next(ops) if c.count else leaves.get(label, "an array")
+    assert next(ops, None) is None
     got = Counter((name[tail], name[head]) for tail, head in dot_edges(drawing))
-    assert got == wanted
-    assert len(groups(drawing.svg, "edge")) == wanted.total()
+    arrays = sum(count for (tail, _), count in got.items() if tail == "an array")
+    got = Counter({ends: count for ends, count in got.items() if ends[0] != "an array"})
+    assert got == Counter({ends: count for ends, count in wanted.items() if ends[0] not in inside})
+    assert len(groups(drawing.svg, "edge")) == got.total() + arrays
     assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_every_operation_and_parameter_is_in_one_card(seed, depth):
+    root = random_graph(seed)
+    nodes, _ = graph_of(root.node)
+    drawing = tg.draw(root, depth=depth, fold=seed % 2 == 0)
+    assert sum(c.count for c in drawing.picture.cards) == sum(node.op != "leaf" for node in nodes)
+    parameters = sorted(node.label for node in nodes if node.op == "leaf" and node.requires_grad)
+    listed = [each for c in drawing.picture.cards for each in c.lines]
+    lines = [each.name for each in listed if not each.shared and each.kind == "parameter"]
+    summed = sum(int(c.summary.split()[0].replace(",", "")) for c in drawing.picture.cards if c.summary)
+    assert 9 * len(lines) + summed == 9 * len(parameters)  # each has nine elements
+    assert len(set(lines)) == len(lines)
 
 
 def random_graph_tensor(node):
@@ -293,7 +326,7 @@ def test_modules_are_nested_clusters_and_hold_each_card_once():
         with tg.scope("net.1"):
             y = y + 1.0
     y = y * y
-    page = tg.draw(y).picture.clusters
+    page = tg.draw(y, depth=9).picture.clusters
     (net,) = page.inside
     assert (net.path, net.title) == ("net", "Net · 1 param")
     assert [(c.path, c.title) for c in net.inside] == [("net.0.inner", "Inner"), ("net.1", "")]
@@ -302,8 +335,8 @@ def test_modules_are_nested_clusters_and_hold_each_card_once():
         cluster = stack.pop()
         held += [c.id for c in cluster.cards]
         stack += cluster.inside
-    assert sorted(held) == sorted(c.id for c in tg.draw(y).picture.cards)
-    assert [c.title for c in net.inside[1].cards] == ["1", "add"]
+    assert sorted(held) == sorted(c.id for c in tg.draw(y, depth=9).picture.cards)
+    assert [c.title for c in net.inside[1].cards] == ["add"]
 
 
 def test_leaf_of_one_module_lies_in_it_and_a_shared_one_outside():
@@ -319,7 +352,7 @@ def test_leaf_of_one_module_lies_in_it_and_a_shared_one_outside():
 
 
 def test_cluster_names_and_tooltips_in_the_svg():
-    svg = tg.draw(mlp()).svg
+    svg = tg.draw(mlp(), depth=9).svg
     tips = list(groups(svg, "cluster").values())
     assert tips == [
         "net.0 Linear 8→6 · 54 params",
@@ -331,13 +364,16 @@ def test_cluster_names_and_tooltips_in_the_svg():
 
 
 def test_tooltips_hold_the_facts():
-    drawing = tg.draw(mlp(), backward=True)
+    drawing = tg.draw(mlp(), backward=True, params="nodes", depth=9)
     tip = cards(drawing, title="matmul")[0].tip
     assert tip[0] == "net.0 Linear 8→6 · 54 params · matmul"
     assert tip[1] == "float64 16×6, 768 bytes"
     assert tip[2].startswith("grad rms ")
     assert "graphs.py:" in tip[-2]
     assert tip[-1] == "return x @ W + b"
+    inside = cards(tg.draw(mlp(), backward=True, depth=9), title="matmul")[0].tip
+    assert inside[: len(tip)] == tip
+    assert inside[len(tip)] == "net.0.W: leaf that requires a gradient"
     tip = cards(drawing, title="W")[1].tip
     assert tip[0] == "net.2.W: leaf that requires a gradient"
     assert tip[2].startswith("values: mean ")
@@ -361,5 +397,5 @@ def test_text_tree_refers_to_what_was_shown():
 
 def test_constant_and_single_leaf_are_drawn():
     drawing = tg.draw([tg.Tensor(2.5), leaf(np.ones((2, 3)), "W")])
-    assert str(drawing).splitlines() == ["constant  2.5", "W  2×3  [parameter]  no gradient yet"]
+    assert str(drawing).splitlines() == ["constant  2.5", "W  2×3  [parameter]"]
     assert len(groups(drawing.svg, "node")) == 2

@@ -125,7 +125,7 @@ def test_a_failing_program_is_replaced_with_one_warning(monkeypatch, tmp_path, b
     drawing = tg.draw(expression()[0], renderer=broken)
     with pytest.warns(RuntimeWarning, match=message) as caught:
         drawing._repr_mimebundle_()
-    assert len(groups(drawing.svg, "node")) == 8
+    assert len(groups(drawing.svg, "node")) == 7
     assert len(caught) == 1
 
 
@@ -156,7 +156,7 @@ def test_save_writes_each_format(drawing, tmp_path):
 
 def test_save_refuses_other_suffixes(drawing, tmp_path):
     for name in ("g.pdf", "g"):
-        with pytest.raises(ValueError, match=rf"save writes .svg, .png or .dot, got '{name}'"):
+        with pytest.raises(ValueError, match=rf"save writes .svg, .png, .dot or .html, got '{name}'"):
             drawing.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -169,3 +169,38 @@ def test_a_save_that_fails_leaves_the_old_file(drawing, tmp_path, monkeypatch):
         drawing.save(file)
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["g.dot"]
+
+
+def test_a_picture_that_takes_too_long_says_so(drawing, tmp_path, monkeypatch):
+    monkeypatch.setattr(rendering, "LIMIT", 0.0)
+    with (
+        pytest.warns(RuntimeWarning, match="took more than 0 s"),
+        pytest.raises(RuntimeError, match=r"g.png was not written: .* took more than 0 s; save it as .svg, or fold it"),
+    ):
+        drawing.save(tmp_path / "g.png")
+    assert not list(tmp_path.iterdir())
+
+
+# --- a function from DOT to SVG -------------------------------------------------------------------------
+
+
+def test_a_renderer_may_be_a_function():
+    asked = []
+
+    def layout(dot):
+        asked.append(dot)
+        return subprocess.run([rendering._bundled(), "-Tsvg"], input=dot.encode(), capture_output=True).stdout.decode()
+
+    mine = tg.draw(expression()[0], renderer=layout)
+    assert mine.svg == tg.draw(expression()[0]).svg
+    assert asked == [mine.dot]
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [(lambda dot: 1 / 0, r"raised ZeroDivisionError"), (lambda dot: "no picture", "returned str without <svg>")],
+)
+def test_a_function_that_fails_is_replaced_with_one_warning(layout, message):
+    drawing = tg.draw(expression()[0], renderer=layout)
+    with pytest.warns(RuntimeWarning, match=message):
+        assert drawing.svg == tg.draw(expression()[0]).svg

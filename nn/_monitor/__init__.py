@@ -1,0 +1,1 @@
+"""Watching a training run: statistics of activations and gradients, and what they say."""

@@ -1,0 +1,145 @@
+"""From a call of a step to a program: the run that is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..engine.mode import tracing
+from ..engine.record import Handle, tensor_of
+from ..engine.trees import mapped
+from ..engine.writes import written
+from ..errors import GraphError
+from .array import TracedArray, TracedNumber
+from .guards import FunctionsMet
+from .passes import optimise
+from .program import Program
+from .replay import Replay
+from .trace import Trace, memory
+from .variables import Variable
+
+__all__ = ["Broken", "traced"]
+
+
+class Broken(Exception):
+    """The traced run failed, and left everything as it was.
+
+    Attributes:
+        error: why.
+        hosted: what host functions had returned.
+    """
+
+    def __init__(self, error: Exception, hosted: list[Any]) -> None:
+        self.error, self.hosted = error, hosted
+
+
+def traced(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
+) -> tuple[Replay, Any]:
+    """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
+    trace = Trace()
+    arguments: list[Variable] = []
+
+    def enter(leaf: Any) -> Any:
+        value = leaf.data if isinstance(leaf, Handle) else leaf
+        if isinstance(value, np.generic):
+            value = value.item()
+        if not isinstance(value, np.ndarray) and type(value) is not float:
+            return leaf
+        traced = trace.traced(value, "argument")
+        arguments.append(traced.variable)
+        if not isinstance(leaf, Handle):
+            return traced
+        if leaf.node is not None and leaf.node.requires_grad:
+            raise GraphError(
+                "an argument of a compiled step must not require a gradient, because its .grad would be lost; "
+                "use the Tensor from outside the step, or pass t.detach()"
+            )
+        return tensor_of(traced, None)
+
+    run = None
+    try:
+        inner_args, inner_kwargs = mapped(enter, (args, kwargs))
+        with tracing(trace), FunctionsMet(function) as met:
+            returned = [function(*inner_args, **inner_kwargs)]
+        own = trace.begin_anew(returned)
+        for variable in trace.captured.values():
+            if isinstance(variable.source, Handle) and isinstance(variable.source.data, TracedArray):
+                raise GraphError(
+                    "a compiled step must write to a Tensor's data in place (tg.writes_to(t, ...)[...] = value), "
+                    "not replace the array"
+                )
+        outputs: list[Variable] = []
+
+        def output(array: TracedArray) -> int:
+            if array.variable not in outputs:
+                outputs.append(array.variable)
+            return outputs.index(array.variable)
+
+        def leave(leaf: Any) -> Any:
+            """A returned leaf, as a function of the program's results."""
+            if isinstance(leaf, TracedNumber):
+                raise GraphError(
+                    "a compiled step returns Tensors and arrays, got a Python number that changes from run to run; "
+                    "return it as a Tensor"
+                )
+            array: Any = leaf._data if isinstance(leaf, Handle) else leaf
+            if isinstance(array, TracedArray):
+                place = output(array)
+                made = array.variable.owner.value
+            else:
+                place, made = -1, array
+            if place < 0 and own.isdisjoint(memory(made)):
+                return lambda values: leaf
+            # The next run writes to the memory of arrays that the step makes, so the result is a copy.
+            taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
+            of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
+            return lambda values: of(taken(values[place] if place >= 0 else array))
+
+        (plan,) = mapped(leave, returned)
+        for known in trace.gradients.values():
+            g = getattr(known.owner, "_grad", None)
+            if isinstance(g, Handle):
+                raise GraphError(
+                    "a compiled step must not leave gradients with their own graph (create_graph=True) in .grad; "
+                    "set them to None, or return them"
+                )
+            if isinstance(g, TracedArray) and g.variable is not known.variable:
+                output(g)
+        first = tuple(variable.value for variable in outputs)
+        arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
+        program = Program(trace, arguments, outputs)
+        optimise(program)
+        run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan), backend)
+        run.log()
+        return run, run.result(first)
+    except Exception as error:
+        raise Broken(error, trace.hosted) from error
+    finally:
+        _put_back(trace, failed=run is None)
+
+
+def _put_back(trace: Trace, failed: bool) -> None:
+    """End a trace: put real arrays back where traced ones were, and everything as it was if the trace failed."""
+    trace.active = False
+    for known in trace.gradients.values():
+        g = getattr(known.owner, "_grad", None)
+        if failed:
+            known.owner._grad = known.before
+        elif isinstance(g, TracedArray):
+            known.owner._grad = known.before if g.variable is known.variable else g.value
+        elif isinstance(g, Handle) and isinstance(g.data, TracedArray):
+            known.owner._grad = None
+        known.before = None
+    if failed:
+        trace.undo()
+        for variable in trace.captured.values():
+            source = variable.source
+            if isinstance(source, Handle) and isinstance(source.data, TracedArray):
+                source._data = variable.value
+            written(variable.value, "a compiled step")
+    for variable in trace.variables:  # the values of the traced run are no longer needed
+        if variable.kind != "captured":
+            variable.value = None

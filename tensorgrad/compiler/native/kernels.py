@@ -1,0 +1,406 @@
+"""LLVM code for loops: a nest computes several results with the same loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
+
+__all__ = ["COMPARISONS", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
+
+_TYPES = {"f4": "float", "f8": "double", "b1": "i1", "i4": "i32", "i8": "i64"}
+_IN_MEMORY = {**_TYPES, "b1": "i8"}
+COMPARISONS = {
+    np.greater: ("ogt", "sgt"),
+    np.greater_equal: ("oge", "sge"),
+    np.less: ("olt", "slt"),
+    np.less_equal: ("ole", "sle"),
+    np.equal: ("oeq", "eq"),
+    np.not_equal: ("une", "ne"),
+}
+OPERATIONS = {
+    *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.absolute, np.square, np.sqrt),
+    *(np.maximum, np.minimum, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan),
+    *COMPARISONS,
+}
+REDUCTIONS = {np.add: 0.0, np.maximum: float("-inf"), np.minimum: float("inf"), np.multiply: 1.0}
+
+
+def code_of(dtype: Any) -> str:
+    """The kind and size of a dtype, as in ``f4``."""
+    return np.dtype(dtype).str[1:]
+
+
+@dataclass(eq=False)
+class Root:
+    """A node that is written to memory: by itself, or as the sum or the like of another over some axes."""
+
+    node: Node  # what is computed for each element
+    place: Place  # where the result goes
+    ufunc: Any = None  # of a reduction
+    axes: tuple[int, ...] = ()
+    keepdims: bool = False
+    initial: float | None = None
+    flat: bool = False  # one loop over the positions in C order
+    marks: Node | None = None  # the node whose value lies there afterwards
+    _known: tuple[Any, list[Access]] | None = None
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """The lengths of the loops."""
+        return (self.node.size,) if self.flat else self.node.shape
+
+    @property
+    def index(self) -> Index:
+        """The index of the element that the loops are at."""
+        parts = tuple(Affine(0, ((k, 1),)) if n > 1 else Affine(0) for k, n in enumerate(self.domain))
+        return Flat(parts[0]) if self.flat and len(self.node.shape) != 1 else parts
+
+    def target(self) -> Affine:
+        """The offset of the result."""
+        index = self.index
+        if self.ufunc is not None:
+            assert isinstance(index, tuple)
+            kept = [part for k, part in enumerate(index) if k not in self.axes]
+            if self.keepdims:
+                kept = [Affine(0) if k in self.axes else part for k, part in enumerate(index)]
+            index = tuple(kept)
+        offset = self.place.at(index)
+        if offset is None:
+            offset = self.place.at(parts_of_index(self.node, index, self.domain))
+        assert offset is not None
+        return offset
+
+    @property
+    def own(self) -> bool:
+        """Is this where the node gets its place? Otherwise it may have one already."""
+        return self.ufunc is None and self.marks is self.node
+
+    def reads(self) -> list[Access]:
+        """What an element is computed from, in memory. Raises Unresolved."""
+        key = (self.flat, self.node.place)
+        if self._known is None or self._known[0] != key:
+            self._known = (key, list(accesses(self.node, self.index, self.domain, self.own)))
+        return self._known[1]
+
+
+class Module:
+    """The text of an LLVM module."""
+
+    def __init__(self) -> None:
+        self._functions: list[str] = []
+        self._count = 0
+
+    def __str__(self) -> str:
+        kinds = [("f32", "float"), ("f64", "double")]
+        declared = [f"declare {t} @llvm.{f}.{s}({t})" for f in ("sqrt", "fabs") for s, t in kinds]
+        return "\n".join([*declared, *self._functions])
+
+    def segment(self, name: str, calls: Sequence[str]) -> None:
+        """Add a function that makes these calls."""
+        body = "\n".join(f"  {line}" for line in calls)
+        self._functions.append(f"define void @{name}(ptr %pointers, ptr %numbers) {{\nentry:\n{body}\n  ret void\n}}")
+
+    def nest(self, roots: Sequence[Root]) -> list[str]:
+        """Add a function for a nest, and return the lines that call it."""
+        self._count += 1
+        nest = _Nest(f"nest{self._count}", roots)
+        self._functions.append(nest.text())
+        slots = nest.slots
+        lines = [f"%n{self._count}s{slot} = getelementptr ptr, ptr %pointers, i64 {slot}" for slot in slots]
+        lines += [f"%n{self._count}p{slot} = load ptr, ptr %n{self._count}s{slot}" for slot in slots]
+        given = ", ".join([*(f"ptr %n{self._count}p{slot}" for slot in slots), "ptr %numbers"])
+        return [*lines, f"call void @{nest.name}({given})"]
+
+    def product(self, address: int, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
+        """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
+        self._count += 1
+        kind = _TYPES[code_of(dtype)]
+        (m, k), n = a.shape, b.shape[1]
+        (flip_a, lead_a), (flip_b, lead_b), (flipped, lead) = (_leading(p) for p in (a, b, out))
+        if flipped:
+            raise ValueError("the result is not in C order")
+        lines: list[str] = []
+        pointers: list[str] = []
+        for place in (a, b, out):
+            name = f"%g{self._count}x{len(pointers)}"
+            lines += [
+                f"{name}s = getelementptr ptr, ptr %pointers, i64 {place.slot}",
+                f"{name}b = load ptr, ptr {name}s",
+                f"{name} = getelementptr i8, ptr {name}b, i64 {place.offset}",
+            ]
+            pointers.append(name)
+        trans = [112 if flip else 111 for flip in (flip_a, flip_b)]
+        lines.append(f"%g{self._count} = inttoptr i64 {address} to ptr")
+        lines.append(
+            f"call void %g{self._count}(i32 101, i32 {trans[0]}, i32 {trans[1]}, i64 {m}, i64 {n}, i64 {k}, "
+            f"{kind} 1.0, ptr {pointers[0]}, i64 {lead_a}, ptr {pointers[1]}, i64 {lead_b}, "
+            f"{kind} 0.0, ptr {pointers[2]}, i64 {lead})"
+        )
+        return lines
+
+
+def _leading(place: Place) -> tuple[bool, int]:
+    """Whether BLAS reads a matrix transposed, and its leading dimension. Raises ValueError if it cannot read it."""
+    (rows, columns), size = place.shape, place.itemsize
+    across, along = place.strides
+    if (along == size or columns == 1) and across % size == 0 and (across >= columns * size or rows == 1):
+        return False, max(across // size, columns)
+    if (across == size or rows == 1) and along % size == 0 and (along >= rows * size or columns == 1):
+        return True, max(along // size, rows)
+    raise ValueError(f"BLAS cannot read strides {place.strides}")
+
+
+class _Nest:
+    """The function for one nest: loops over the domain of its roots, the innermost along memory."""
+
+    def __init__(self, name: str, roots: Sequence[Root]) -> None:
+        self.name = name
+        self.roots = roots
+        self.lengths = roots[0].domain
+        self.reads = [root.reads() for root in roots]
+        used = [access.node.place for reads in self.reads for access in reads] + [root.place for root in roots]
+        self.slots = sorted({place.slot for place in used if place is not None})
+        self.registers: list[str] = []
+        self.lines: list[str] = []
+        self.serial = 0
+        self.loops: dict[int, str] = {}
+        self.known: dict[Any, str] = {}
+        self.block = "entry"
+
+    # --- loops ------------------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        """The function."""
+        order = self._order()
+        reducing = self.roots[0].ufunc is not None
+        axes = set(self.roots[0].axes) if reducing else set()
+        inner = len(order)  # from here on, all loops are reduced, so their results stay in registers
+        while reducing and inner and order[inner - 1] in axes:
+            inner -= 1
+        through_memory = reducing and any(axis in axes for axis in order[:inner])
+        if through_memory:
+            self._loops([axis for axis in order if axis not in axes], 0, self._initialise)
+        if reducing:
+            self._loops(order[:inner], 0, lambda: self._reduce(order[inner:], through_memory))
+        else:
+            self._loops(order, 0, self._store_all)
+        given = ", ".join([*(f"ptr noalias %p{slot}" for slot in self.slots), "ptr noalias %numbers"])
+        body = "\n".join([*self.registers, *self.lines])
+        return f"define internal void @{self.name}({given}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
+
+    def _order(self) -> list[int]:
+        """The loops, from the one that steps farthest through memory."""
+        steps = dict.fromkeys(range(len(self.lengths)), 0)
+        for reads in self.reads:
+            for access in reads:
+                for loop, factor in access.offset.terms:
+                    steps[loop] += abs(factor)
+        if not any(steps.values()):
+            for root in self.roots:
+                for loop, factor in root.target().terms:
+                    steps[loop] += abs(factor)
+        axes = [k for k, n in enumerate(self.lengths) if n > 1]
+        return sorted(axes, key=lambda k: -steps[k])
+
+    def _loops(self, order: list[int], depth: int, body: Any) -> None:
+        if depth == len(order):
+            self.known.clear()
+            body()
+            return
+        axis = order[depth]
+        number = self._next()
+        head, done = f"head{number}", f"done{number}"
+        before = self.block
+        self._emit(f"br label %{head}")
+        self._label(head)
+        variable, step = f"%i{number}", f"%i{number}n"
+        place = len(self.lines)
+        self.lines.append("")
+        self.loops[axis] = variable
+        self._loops(order, depth + 1, body)
+        del self.loops[axis]
+        self._emit(f"{step} = add nuw nsw i64 {variable}, 1")
+        self._emit(f"%c{number} = icmp ult i64 {step}, {self.lengths[axis]}")
+        self.lines[place] = f"  {variable} = phi i64 [ 0, %{before} ], [ {step}, %{self.block} ]"
+        self._emit(f"br i1 %c{number}, label %{head}, label %{done}")
+        self._label(done)
+        self.known.clear()
+
+    def _store_all(self) -> None:
+        values = [(root, self.value(root.node, root.index, root.own)) for root in self.roots]
+        for root, value in values:
+            self._store(root.place.slot, root.target(), value, root.node.dtype)
+
+    def _initialise(self) -> None:
+        for root in self.roots:
+            self._store(root.place.slot, root.target(), self._start(root), root.node.dtype)
+
+    def _start(self, root: Root) -> str:
+        initial = REDUCTIONS[root.ufunc] if root.initial is None else root.initial
+        return self._constant(initial, root.node.dtype)
+
+    def _reduce(self, inner: list[int], through_memory: bool) -> None:
+        """Reduce the inner loops in registers, then store the result, or combine it with what is in memory."""
+        accumulators = []
+        for root in self.roots:
+            kind = _TYPES[code_of(root.node.dtype)]
+            name = f"%a{self._next()}"
+            if inner:
+                self.registers.append(f"  {name} = alloca {kind}")
+                self._emit(f"store {kind} {self._start(root)}, ptr {name}")
+            accumulators.append(name)
+        if inner:
+
+            def step() -> None:
+                for root, name in zip(self.roots, accumulators, strict=True):
+                    kind = _TYPES[code_of(root.node.dtype)]
+                    value = self.value(root.node, root.index, root.own)
+                    old = self._assign(f"load {kind}, ptr {name}")
+                    self._emit(f"store {kind} {self._combined(root, old, value, loose=True)}, ptr {name}")
+
+            self._loops(inner, 0, step)
+        for root, name in zip(self.roots, accumulators, strict=True):
+            kind = _TYPES[code_of(root.node.dtype)]
+            value = self._assign(f"load {kind}, ptr {name}") if inner else self.value(root.node, root.index, root.own)
+            if through_memory:
+                value = self._combined(root, self._load(root.place.slot, root.target(), root.node.dtype), value)
+            elif not inner:
+                value = self._combined(root, self._start(root), value)
+            self._store(root.place.slot, root.target(), value, root.node.dtype)
+
+    def _combined(self, root: Root, old: str, value: str, loose: bool = False) -> str:
+        return self._operation(root.ufunc, [old, value], root.node.dtype, "reassoc nsz " if loose else "")
+
+    # --- values -----------------------------------------------------------------------------------------
+
+    def value(self, node: Node, index: Index, own: bool = False) -> str:
+        """The name of an element's value; ``own`` computes it even if it has a place in memory."""
+        key = (node, index)
+        if key in self.known:
+            return self.known[key]
+        made = self._made(node, index, own)
+        self.known[key] = made
+        return made
+
+    def _made(self, node: Node, index: Index, own: bool) -> str:
+        if node.place is not None and not own:
+            return self._load(node.place.slot, element(node, index, self.lengths), node.dtype)
+        if node.op == "constant":
+            return self._constant(node.attribute, node.dtype)
+        if node.op == "number":
+            pointer = self._assign(f"getelementptr double, ptr %numbers, i64 {node.attribute}")
+            value = self._assign(f"load double, ptr {pointer}")
+            return self._cast(value, np.dtype(np.float64), node.dtype)
+        if node.op == "concatenate":
+            return self.value(*piece_of(node, index, self.lengths))
+        inner = [self.value(x, inner_index(node, k, index, self.lengths)) for k, x in enumerate(node.inputs)]
+        if node.op == "cast":
+            return self._cast(inner[0], node.inputs[0].dtype, node.dtype)
+        if node.op == "apply":
+            return self._operation(node.attribute, inner, node.inputs[-1].dtype, "")
+        return inner[0]
+
+    def _operation(self, ufunc: Any, x: list[str], dtype: np.dtype[Any], flags: str) -> str:
+        kind = _TYPES[code_of(dtype)]
+        real = dtype.kind == "f"
+        prefix = f"f{{}} {flags}{kind}" if real else f"{{}} {kind}"
+        if ufunc in COMPARISONS:
+            real_test, whole_test = COMPARISONS[ufunc]
+            return self._assign(f"{f'fcmp {real_test}' if real else f'icmp {whole_test}'} {kind} {x[0]}, {x[1]}")
+        if ufunc is np.where:
+            return self._assign(f"select i1 {x[0]}, {kind} {x[1]}, {kind} {x[2]}")
+        if ufunc in (np.add, np.subtract, np.multiply):
+            name = {np.add: "add", np.subtract: "sub", np.multiply: "mul"}[ufunc]
+            return self._assign(f"{prefix.format(name)} {x[0]}, {x[1]}")
+        if ufunc is np.square:
+            return self._assign(f"{prefix.format('mul')} {x[0]}, {x[0]}")
+        if ufunc is np.divide:
+            return self._assign(f"fdiv {kind} {x[0]}, {x[1]}")
+        if ufunc is np.negative:
+            return self._assign(f"fneg {kind} {x[0]}")
+        if ufunc is np.positive:
+            return x[0]
+        if ufunc in (np.sqrt, np.absolute):
+            name = f"llvm.{'sqrt' if ufunc is np.sqrt else 'fabs'}.{'f32' if kind == 'float' else 'f64'}"
+            return self._assign(f"call {kind} @{name}({kind} {x[0]})")
+        if ufunc in (np.maximum, np.minimum):  # a NaN wins
+            ordered = self._assign(f"fcmp {'oge' if ufunc is np.maximum else 'ole'} {kind} {x[0]}, {x[1]}")
+            missing = self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
+            first = self._assign(f"or i1 {ordered}, {missing}")
+            return self._assign(f"select i1 {first}, {kind} {x[0]}, {kind} {x[1]}")
+        if ufunc is np.isnan:
+            return self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
+        if ufunc is np.isfinite:
+            rest = self._assign(f"fsub {kind} {x[0]}, {x[0]}")
+            return self._assign(f"fcmp ord {kind} {rest}, {rest}")
+        names = {np.logical_and: "and", np.logical_or: "or"}
+        if ufunc in names:
+            return self._assign(f"{names[ufunc]} i1 {x[0]}, {x[1]}")
+        assert ufunc is np.logical_not
+        return self._assign(f"xor i1 {x[0]}, true")
+
+    def _cast(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        if old == new:
+            return value
+        a, b = _TYPES[code_of(old)], _TYPES[code_of(new)]
+        if new.kind == "b":
+            test = "fcmp une" if old.kind == "f" else "icmp ne"
+            return self._assign(f"{test} {a} {value}, {'0.0' if old.kind == 'f' else '0'}")
+        if new.kind == "f":
+            how = {"f": "fpext" if new.itemsize > old.itemsize else "fptrunc", "b": "uitofp"}.get(old.kind, "sitofp")
+        else:
+            how = {"b": "zext", "f": "fptosi"}.get(old.kind, "sext" if new.itemsize > old.itemsize else "trunc")
+        return self._assign(f"{how} {a} {value} to {b}")
+
+    def _constant(self, value: Any, dtype: np.dtype[Any]) -> str:
+        if dtype.kind == "b":
+            return "true" if value else "false"
+        if dtype.kind != "f":
+            return str(int(value))
+        with np.errstate(all="ignore"):
+            exact = np.float64(dtype.type(value))
+        return f"0x{exact.view(np.uint64).item():016X}"
+
+    # --- memory -----------------------------------------------------------------------------------------
+
+    def _pointer(self, slot: int, offset: Affine) -> str:
+        total = str(offset.const)
+        for loop, factor in offset.terms:
+            step = self.loops[loop]
+            if factor != 1:
+                step = self._assign(f"mul nsw i64 {step}, {factor}")
+            total = self._assign(f"add nsw i64 {total}, {step}")
+        return self._assign(f"getelementptr i8, ptr %p{slot}, i64 {total}")
+
+    def _load(self, slot: int, offset: Affine, dtype: np.dtype[Any]) -> str:
+        kind = _IN_MEMORY[code_of(dtype)]
+        value = self._assign(f"load {kind}, ptr {self._pointer(slot, offset)}")
+        return self._assign(f"icmp ne i8 {value}, 0") if dtype.kind == "b" else value
+
+    def _store(self, slot: int, offset: Affine, value: str, dtype: np.dtype[Any]) -> None:
+        if dtype.kind == "b":
+            value = self._assign(f"zext i1 {value} to i8")
+        self._emit(f"store {_IN_MEMORY[code_of(dtype)]} {value}, ptr {self._pointer(slot, offset)}")
+
+    # --- text -------------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    def _emit(self, line: str) -> None:
+        self.lines.append(f"  {line}")
+
+    def _assign(self, expression: str) -> str:
+        name = f"%v{self._next()}"
+        self._emit(f"{name} = {expression}")
+        return name
+
+    def _label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self.block = name

@@ -1,0 +1,243 @@
+"""The typed program, printed as straight-line NumPy code: the bits of the uncompiled step."""
+
+from __future__ import annotations
+
+import keyword
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import Handle
+from ..errors import NeedsEager
+from .passes import Plan
+from .program import Program
+from .variables import Instruction, Variable
+
+__all__ = ["NumpyCode", "array_of"]
+
+_SYMBOLS = {
+    operator.add: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.truediv: "/",
+    operator.pow: "**",
+}
+
+
+class NumpyCode:
+    """A typed program as NumPy code, with buffers for its results.
+
+    Views of buffers, parameters and state are made once. What the step returns, and the gradients it leaves, are fresh
+    arrays in every run.
+    """
+
+    def __init__(self, program: Program, hosted: list[Any] | None = None) -> None:
+        self.program = program
+        self.captured = program.captured
+        self._targets = program.written
+        self.constants: dict[str, Any] = {}
+        self.buffers: dict[str, np.ndarray[Any, Any]] = {}
+        self.hosted: list[Any] = [] if hosted is None else hosted  # what host functions have returned in this run
+        self._constant_names: dict[int, str] = {}
+        self._taken = {"np", "operator", "step", "float", "slice"}
+        self._name_variables()
+        self._captured_names = [variable.name for variable in self.captured]
+        self._place: dict[Variable, str] = {}  # the buffer that holds a variable
+        self._allocate()
+        self.source = self._write()
+        self._namespace: dict[str, Any] = {}
+        self.bound: list[Any] = []
+        self.bind()
+
+    def _allocate(self) -> None:
+        """Make the buffers."""
+        plan = Plan.of(self.program)
+        names = [self._named("b", number) for number in range(len(plan.buffers))]
+        self.buffers = dict(zip(names, plan.buffers, strict=True))
+        self._place = {variable: names[number] for variable, number in plan.places.items()}
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    def bind(self) -> None:
+        """Bind the program to the memory of everything it captured, and make its views."""
+        self.bound = [array_of(variable.source) for variable in self.captured]
+        self.written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
+        names = dict(zip(self._captured_names, self.bound, strict=True))
+        self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
+        exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
+        self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
+
+    def current(self) -> bool:
+        """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
+        for variable, array in zip(self.captured, self.bound, strict=True):
+            now = array_of(variable.source)
+            if now is array:
+                continue
+            if (now.shape, now.dtype, now.strides) != (array.shape, array.dtype, array.strides):
+                return False
+            self.bind()
+            return self.current()
+        return True
+
+    # --- names ------------------------------------------------------------------------------------------
+
+    def _named(self, stem: str, number: int | None = None) -> str:
+        """A unique name: the stem (and the number), made unique by another number if needed."""
+        stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
+        if not stem.isidentifier() or keyword.iskeyword(stem):
+            stem = f"_{stem}"
+        name = stem if number is None else f"{stem}{number}"
+        while name in self._taken:
+            number = 0 if number is None else number + 1
+            name = f"{stem}_{number}"
+        self._taken.add(name)
+        return name
+
+    def _name_variables(self) -> None:
+        for number, variable in enumerate(self.program.arguments):
+            variable.name = self._named("arg", number)
+        number = 0
+        for instruction in self.program.instructions:
+            for variable in instruction.results:
+                variable.name = self._named("n" if variable.kind == "number" else "t", number)
+                number += 1
+        for variable in self.captured:
+            label = variable.source.name if isinstance(variable.source, Handle) else None  # type: ignore[attr-defined]
+            variable.name = self._named(label or "state")
+
+    # --- text -------------------------------------------------------------------------------------------
+
+    def _write(self) -> str:
+        once: list[str] = []
+        lines: list[str] = []
+        fixed = set(self.captured) | set(self._place)  # variables whose memory never moves
+        comment = ""
+        for instruction in self.program.instructions:
+            text = self._statement(instruction)
+            result = instruction.results[0] if len(instruction.results) == 1 else None
+            if (
+                result is not None
+                and result.root is not None
+                and result.owner in fixed
+                and all(v.owner in fixed and v.kind != "number" for v in instruction.reads)
+                and result.owner not in self.program.kept
+            ):
+                once.append(text)
+                continue
+            if instruction.comment != comment:
+                comment = instruction.comment
+                lines.append(f"# {comment}")
+            lines.append(text)
+        names = ", ".join(v.name for v in self.program.outputs)
+        lines.append(f"return ({names}{',' if len(self.program.outputs) == 1 else ''})")
+        head = [f"# {name} = np.empty({array.shape}, np.{array.dtype})" for name, array in self.buffers.items()]
+        if once:
+            head += ["# views, made once", *once]
+        arguments = ", ".join(v.name for v in self.program.arguments)
+        body = "\n".join(f"    {line}" for line in lines)
+        return "\n".join(head) + f"\n\ndef step({arguments}):\n{body}\n"
+
+    def _statement(self, instruction: Instruction) -> str:
+        function, args, kwargs = instruction.function, instruction.args, instruction.kwargs
+        place = self._place.get(instruction.results[0]) if len(instruction.results) == 1 else None
+        if function is operator.getitem:
+            expression = f"{self._text(args[0])}[{self._index(args[1])}]"
+        elif function is operator.setitem:
+            return f"{self._text(args[0])}[{self._index(args[1])}] = {self._text(args[2])}"
+        elif function in _SYMBOLS:
+            expression = f"{self._text(args[0])} {_SYMBOLS[function]} {self._text(args[1])}"
+        else:
+            parts = [self._text(arg) for arg in args]
+            parts += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
+            if place is not None:
+                parts.append(f"out={place}")
+            name = self._function(_noting(function, self.hosted) if instruction.comes_from_outside else function)
+            expression = f"{name}({', '.join(parts)})"
+        if not instruction.results:
+            return expression
+        if instruction.fixed:
+            facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
+            expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
+        if len(instruction.results) > 1:
+            return f"{', '.join(v.name for v in instruction.results)} = {expression}"
+        if instruction.results[0] in self._targets and not instruction.results[0].shape:
+            expression = f"np.asarray({expression})"  # NumPy's scalars cannot be written to
+        if place is not None:
+            instruction.results[0].name = place  # from here on, the buffer is the value
+            return expression
+        return f"{instruction.results[0].name} = {expression}"
+
+    def _function(self, function: Any) -> str:
+        owner: Any = getattr(function, "__self__", None)
+        name = getattr(function, "__name__", "")
+        if isinstance(owner, np.ufunc):
+            return f"np.{owner.__name__}.{name}"
+        if getattr(np, name, None) is function:
+            return f"np.{name}"
+        if getattr(np.ndarray, name, None) is function:
+            return f"np.ndarray.{name}"
+        return self._constant(function, name if name.isidentifier() else "call")
+
+    def _constant(self, value: Any, stem: str) -> str:
+        name = self._constant_names.get(id(value))
+        if name is None:
+            name = self._named(stem)
+            self._constant_names[id(value)] = name
+            self.constants[name] = value  # also keeps it alive, so that its id is not reused
+        return name
+
+    def _index(self, index: Any) -> str:
+        if type(index) is tuple and index:
+            return ", ".join(self._index(part) for part in index) + ("," if len(index) == 1 else "")
+        if type(index) is slice:
+            start, stop, step = ("" if i is None else self._text(i) for i in (index.start, index.stop, index.step))
+            return f"{start}:{stop}" + (f":{step}" if step else "")
+        return self._text(index)
+
+    def _text(self, value: Any) -> str:
+        kind = type(value)
+        if kind is Variable:
+            return value.name
+        if kind is float:
+            return repr(value) if np.isfinite(value) else f'float("{value}")'
+        if value is Ellipsis:
+            return "..."
+        if value is None or kind in (bool, int, str):
+            return repr(value)
+        if kind is tuple:
+            return f"({', '.join(map(self._text, value))}{',' if len(value) == 1 else ''})"
+        if kind is list:
+            return f"[{', '.join(map(self._text, value))}]"
+        if kind is slice:
+            return f"slice({self._text(value.start)}, {self._text(value.stop)}, {self._text(value.step)})"
+        if isinstance(value, np.dtype) and value.isnative and value.kind in "fiub" and value.name.isidentifier():
+            return f"np.dtype({value.name!r})"
+        return self._constant(value, "constant")
+
+
+def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
+    """The result, if it has the shape and dtype it had while tracing: the rest of the program relies on them."""
+    for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
+        if fact is not None and (np.shape(part), part.dtype.str) != fact:
+            raise NeedsEager(
+                f"an array had shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} and "
+                f"{np.dtype(fact[1])} when the step was traced; write tg.where instead of x[mask]"
+            )
+    return result
+
+
+def _noting(function: Callable[..., Any], hosted: list[Any]) -> Callable[..., Any]:
+    """The function, which also notes its results."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        hosted.append(function(*args, **kwargs))
+        return hosted[-1]
+
+    return call
+
+
+def array_of(source: Any) -> Any:
+    """The array of a captured Tensor or ndarray."""
+    return source.data if isinstance(source, Handle) else source

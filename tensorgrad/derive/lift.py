@@ -1,0 +1,818 @@
+"""From a recorded run to formulas: each NumPy call becomes a value, a polynomial with axes."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..compiler.variables import Instruction, Variable
+from ..errors import GraphError
+from .algebra import (
+    ONE,
+    ZERO,
+    Call,
+    Group,
+    Label,
+    Poly,
+    Ref,
+    add,
+    call,
+    fresh,
+    inverse_of,
+    largest,
+    mul,
+    of_atom,
+    power,
+    scale,
+    single,
+    total,
+)
+from .book import Book, is_reference
+from .calls import SCATTER, Unliftable, kept_call
+from .cost import cost, needed
+from .guesses import guess
+from .numpy_text import axes_order
+from .promises import Promise
+from .recording import Recorded
+from .tree import tree
+from .values import Code, Symbol, Value, aligned, axes_for, number_of, reference
+
+__all__ = ["Lifted", "lift"]
+
+_MANY_TERMS = 24  # a gradient with more terms gets a name
+
+
+class Lifted:
+    """The formulas of a run: ``out``, and the gradients by the id of the leaf (None for no dependence)."""
+
+    def __init__(self, book: Book, out: Value, gradients: dict[int, Value | None]) -> None:
+        self.book = book
+        self.out = out
+        self.gradients = gradients
+        self.cotangents: dict[Symbol, Value] = {}
+
+
+def lift(
+    recorded: Recorded, book: Book, inputs: dict[int, str], *, facts: bool = True, promises: Sequence[Promise] = ()
+) -> Lifted:
+    """The formulas of a recorded run; ``inputs`` are the names of the arguments, by the id of the Tensor or array.
+
+    Raises GraphError for a call that has no formula and cannot be kept as it is.
+    """
+    return _Lifter(recorded, book, inputs, facts, promises).run()
+
+
+def _array_shape(variable: Variable) -> tuple[int, ...]:
+    return tuple(np.shape(variable.value))
+
+
+def _ufunc_method(function: Any) -> tuple[str, str] | None:
+    owner = getattr(function, "__self__", None)
+    return (owner.__name__, function.__name__) if isinstance(owner, np.ufunc) else None
+
+
+_BOOLEAN = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_not", "logical_or"}
+_RENAMED = {
+    "invert": "logical_not",
+    "bitwise_or": "logical_or",
+    "bitwise_and": "logical_and",
+    "bitwise_xor": "not_equal",
+}
+_PRODUCTS = [np.matmul, np.dot, np.tensordot, np.einsum, np.outer, np.inner]  # their operands are kept whole
+_FACTORED = [*_PRODUCTS, np.multiply, np.square, operator.pow, operator.mul]
+_UNCHANGED = {np.copy, np.asarray, np.ascontiguousarray, np.positive, np.array, np.asfortranarray}
+
+
+class _Lifter:
+    def __init__(
+        self, recorded: Recorded, book: Book, inputs: dict[int, str], facts: bool, promises: Sequence[Promise]
+    ) -> None:
+        self.recorded = recorded
+        self.book = book
+        self.inputs = inputs
+        self.facts = facts
+        self.promises = promises
+        self.values: dict[Variable, Value] = {}
+        self.stale: set[Variable] = set()
+        self.role = "forward"
+        self.results = {m.variable: m.op for m in recorded.made}
+        self.reads = Counter(v for i in recorded.trace.instructions for v in set(i.reads))
+        self.of_variable: dict[Variable, Symbol] = {}
+        instructions = recorded.trace.instructions
+        self.copied = {i.results[0]: i.args[0] for i in instructions if i.function is np.copy}
+        self.factors = {v for i in instructions if i.function in _PRODUCTS for v in i.reads}
+        self.multiplied = {v for i in instructions if i.function in _FACTORED for v in i.reads}
+        self.names_of_cotangents: dict[str, Symbol] = {}
+        self.cotangents: dict[Symbol, Value] = {}
+
+    def run(self) -> Lifted:
+        instructions = self.recorded.trace.instructions
+        for source, text in self.inputs.items():
+            variable = self.recorded.trace.captured.get(source)
+            if variable is not None and variable not in self.values:
+                self.values[variable] = reference(self.promised(self.book.input(text, variable.value)))
+        for instruction in instructions[: self.recorded.forward]:
+            self.step(instruction)
+        out = self.value(self.recorded.out)
+        self.role = "backward"
+        for m in self.recorded.made:  # which forward values have gradients
+            if m.variable not in self.of_variable and m.variable in self.values:
+                symbol = is_reference(self.values[m.variable].poly)
+                if symbol is not None and symbol.role == "forward":
+                    self.of_variable[m.variable] = symbol
+        if self.recorded.seed is not None:
+            result = self.of_variable.get(self.recorded.out)
+            text = f"d{result.text}" if result is not None and result.given and result.text != "out" else "dy"
+            symbol = self.book.input(
+                text if text not in self.book.texts else "dout", self.recorded.seed.value, "upstream"
+            )
+            self.values[self.recorded.seed] = reference(symbol)
+        for instruction in instructions[self.recorded.forward :]:
+            self.step(instruction)
+        gradients = {
+            leaf: None if variable is None else self.value(variable)
+            for leaf, variable in self.recorded.gradients.items()
+        }
+        lifted = Lifted(self.book, out, gradients)
+        lifted.cotangents = self.cotangents
+        return lifted
+
+    def promised(self, symbol: Symbol) -> Symbol:
+        """Note what the user knows of an argument."""
+        for promise in self.promises:
+            if promise.argument == symbol.origin and self.facts:
+                n = len(symbol.axes)
+                axes = range(n) if promise.axes is None else sorted(a % n for a in promise.axes)
+                symbol.facts[tuple(axes)] = promise.value
+        return symbol
+
+    # --- values -----------------------------------------------------------------------------------------
+
+    def value(self, leaf: Any) -> Value:
+        """The value of an argument of a call."""
+        if not isinstance(leaf, Variable):
+            if isinstance(leaf, list | tuple):
+                raise Unliftable("a nested list")
+            try:
+                return Value(number_of(leaf), ())
+            except (ValueError, TypeError) as error:
+                raise Unliftable(str(error)) from error
+        if leaf in self.stale:
+            raise Unliftable("a view of an array that was written to")
+        known = self.values.get(leaf)
+        if known is None:
+            known = self.values[leaf] = self.captured(leaf)
+        return known
+
+    def captured(self, variable: Variable) -> Value:
+        """An array from outside that is not an argument: a number, or one more input."""
+        array = np.asarray(variable.value)
+        if array.dtype.kind not in "fiub":
+            raise Unliftable(f"an array of dtype {array.dtype}")
+        if array.size and (array == array.flat[0]).all() and (array.ndim == 0 or array.size > 1):
+            try:
+                return Value(number_of(array.flat[0]), axes_for(array.shape))
+            except ValueError:
+                pass
+        if array.ndim == 1 and array.dtype.kind == "i" and (array == np.arange(array.size)).all():
+            counted = self.book.define("classes", Code(f"np.arange({array.size})", ()), array.shape, "forward")
+            counted.integer = True
+            return reference(counted)
+        node = getattr(variable.source, "node", None)
+        label = getattr(node, "label", None) or "c"
+        symbol = self.book.input(label, array)
+        symbol.role, symbol.source = "constant", array
+        return reference(symbol)
+
+    def step(self, instruction: Instruction) -> None:
+        """Lift one call."""
+        try:
+            if instruction.writes is not None:
+                self.written(instruction)
+                return
+            if not instruction.results:
+                return  # a check
+            if len(instruction.results) > 1:
+                raise Unliftable("several results")
+            (variable,) = instruction.results
+            value = self.lifted(instruction, variable)
+            value = Value(self.book.recognised(value.poly), value.axes)
+            if self.role == "forward":
+                value = self.named(variable, value)
+            else:
+                value = self.received(variable, value)
+            self.values[variable] = value
+        except Unliftable as error:
+            what = instruction.comment or "the function"
+            name = getattr(instruction.function, "__name__", str(instruction.function))
+            raise GraphError(f"derive has no formula for {what}: {name} is {error}") from error
+        except ZeroDivisionError as error:
+            raise GraphError(f"derive cannot divide by zero in {instruction.comment}") from error
+
+    def written(self, instruction: Instruction) -> None:
+        """A call that writes: the written array has a new value from here on."""
+        target = instruction.writes
+        assert target is not None
+        if target.root is not None:
+            raise Unliftable("a write to a view")
+        shape = _array_shape(target)
+        if "out" in instruction.kwargs and isinstance(instruction.function, np.ufunc):
+            value = self.elementwise(instruction.function.__name__, instruction.args, target)
+        elif instruction.function is np.copyto and not instruction.kwargs:
+            (poly,), axes = aligned([self.value(instruction.args[1])], shape)
+            value = Value(poly, axes)
+        else:
+            code = kept_call(instruction, self.value, writes=True)
+            symbol = self.book.define("t", code, shape, self.role)
+            value = reference(symbol)
+        self.values[target] = Value(self.book.recognised(value.poly), value.axes)
+        self.stale |= {v for v in self.recorded.trace.variables if v.root is not None and v.owner is target}
+
+    # --- which values get a name ------------------------------------------------------------------------
+
+    def named(self, variable: Variable, value: Value) -> Value:
+        """A forward value as a symbol, if it has a name or is more than a product of others."""
+        text = self.recorded.names.get(variable)
+        is_out = variable is self.recorded.out
+        symbol = is_reference(value.poly)
+        if text is None and len(value.poly.terms) > 1:
+            value = self.shortened(value)
+            symbol = is_reference(value.poly)
+        if symbol is not None or (not value.poly.labels and value.poly.number is not None):
+            term = single(value.poly)
+            if text is not None and term is not None and term[1] != 1 and value.poly.number is None:
+                pass  # a multiple of a symbol, under a name of its own
+            else:
+                if symbol is not None and not symbol.given and symbol.role == "forward" and (text or is_out):
+                    self.book.rename(symbol, text or "out")
+                    symbol.given = True
+                return value
+        term = single(value.poly)
+        if text is None:
+            squared = term is None and variable in self.multiplied
+            if variable not in self.results and self.reads[variable] < 2 and not squared:
+                return value
+            if term is not None and not is_out:
+                product = all(isinstance(a, Ref) and isinstance(e, int) for a, e in term[0])
+                if product and not guess(value.poly).endswith("hat"):
+                    return value
+                root = self.root(value)
+                if root is not None:
+                    return root
+            if variable not in self.results and not squared and (term is None or not isinstance(term[0][0][0], Call)):
+                return value
+        guessed = "out" if is_out else guess(value.poly)
+        made = self.book.define(text or guessed, value, _array_shape(variable), "forward", text is not None)
+        self.of_variable[variable] = made
+        made.kept = is_out
+        axis = self.recorded.trace.one_hot.get(variable)
+        if axis is not None:
+            made.kept = True
+            made.facts[axis,] = Fraction(1)
+        if self.facts:
+            self.book.prove(made)
+        return Value(reference(made, value.axes).poly, value.axes)
+
+    def shortened(self, value: Value) -> Value:
+        """The value in terms of earlier ones, if a sum has fewer terms, or no more, then."""
+        poly = value.poly
+        for _ in range(3):
+            opened = self.book.opened(poly)
+            if opened == poly or len(opened.terms) > _MANY_TERMS:
+                break
+            poly = opened
+            if len(poly.terms) <= len(value.poly.terms) and self.reading(poly) < self.reading(value.poly):
+                value = Value(self.book.recognised(poly), value.axes)
+        return value
+
+    def reading(self, poly: Poly) -> float:
+        """The cost of a formula with those of the definitions that it needs, but not of the user's own."""
+        names = [s for s in needed([poly]) if s.role == "forward" and not s.given]
+        return cost(tree(poly)) + sum(
+            cost(tree(s.definition)) if isinstance(s.definition, Poly) else 4.0 for s in names
+        )
+
+    def root(self, value: Value) -> Value | None:
+        """``c * u**-0.5`` as the inverse of a symbol for ``sqrt(u)``."""
+        term = single(value.poly)
+        assert term is not None
+        rooted = [(a, e) for a, e in term[0] if isinstance(e, Fraction) and e < 0 and isinstance(a, Ref | Group)]
+        if len(rooted) != 1 or rooted[0][1] != Fraction(-1, 2) or not rooted[0][0].labels:
+            return None
+        atom, e = rooted[0]
+        rest = Poly({tuple(p for p in term[0] if p[0] != atom): term[1]})
+        sigma = Value(of_atom(atom, -e), value.axes)
+        shape = tuple(1 if a is None or a not in atom.labels else a[1] for a in value.axes)
+        root = self.book.let(sigma, shape, guess(sigma.poly), "forward")
+        return Value(mul(rest, power(root.poly, -1)), value.axes)
+
+    def received(self, variable: Variable, value: Value) -> Value:
+        """A backward value; large ones get a name, and gradients of forward values are remembered."""
+        owner = self.recorded.cotangents.get(variable)
+        if len(value.poly.terms) > _MANY_TERMS:
+            value = self.book.let(value, _array_shape(variable), "g", "backward")
+        if owner is None:
+            return value
+        symbol = self.of_variable.get(owner)
+        if symbol is None:
+            return value
+        self.cotangents[symbol] = value
+        source = self.copied.get(variable)
+        if source in self.factors and not _simple(value.poly) and value.poly.number is None:
+            before = len(self.book.symbols)
+            value = self.book.let(value, _array_shape(variable), f"d{symbol.text}", "backward")
+            if len(self.book.symbols) > before:
+                self.book.symbols[-1].given = symbol.given
+            self.values[source] = value
+            return value
+        known = is_reference(value.poly)
+        if known is not None and known.role == "backward" and not known.given:
+            whole = len(known.axes) == len(value.axes) and value.poly == reference(known, value.axes).poly
+            if symbol.given and whole:
+                self.book.rename(known, f"d{symbol.text}")
+                known.given = True
+        elif symbol.given or value.key not in self.names_of_cotangents:
+            self.names_of_cotangents[value.key] = symbol
+        return value
+
+    def let(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """A value as a symbol, for an operand of a product that must not be multiplied out."""
+        if self.role == "forward":
+            return self.book.let(value, shape, guess(value.poly), "forward")
+        owner = self.names_of_cotangents.get(value.key)
+        before = len(self.book.symbols)
+        result = self.book.let(value, shape, "g" if owner is None else f"d{owner.text}", "backward")
+        if owner is not None and len(self.book.symbols) > before:
+            self.book.symbols[-1].given = owner.given
+        return result
+
+    # --- calls ------------------------------------------------------------------------------------------
+
+    def lifted(self, instruction: Instruction, variable: Variable) -> Value:
+        """The result of a call."""
+        function: Any = instruction.function
+        shape = _array_shape(variable)
+        dtype = np.asarray(variable.value).dtype
+        if dtype.kind not in "fiub":
+            raise Unliftable(f"a function with a result of dtype {dtype}")
+        handler = _HANDLERS.get(function) if _hashable(function) else None
+        method = _ufunc_method(function)
+        if method == ("add", "reduce"):
+            handler = _sum
+        elif method == ("maximum", "reduce"):
+            handler = _max
+        if handler is not None:
+            found = handler(self, instruction, shape)
+            if found is not None:
+                return found
+        elif (
+            isinstance(function, np.ufunc)
+            and function.signature is None
+            and not instruction.kwargs
+            and all(isinstance(a, Variable) or np.isfinite(a) for a in instruction.args)
+        ):
+            return self.elementwise(function.__name__, instruction.args, variable)
+        return self.kept(instruction, variable)
+
+    def kept(self, instruction: Instruction, variable: Variable) -> Value:
+        """The result of a call that is kept as it is."""
+        shape = _array_shape(variable)
+        code = kept_call(instruction, self.value)
+        text = self.recorded.names.get(variable)
+        symbol = self.book.define(text or "t", code, shape, self.role, text is not None)
+        kind = np.asarray(variable.value).dtype.kind
+        symbol.hot = symbol.nonneg = kind == "b"
+        symbol.integer = kind in "iu"
+        self.of_variable[variable] = symbol
+        return reference(symbol)
+
+    def elementwise(self, name: str, args: tuple[Any, ...], variable: Variable) -> Value:
+        """A ufunc."""
+        shape = _array_shape(variable)
+        kind = np.asarray(variable.value).dtype.kind
+        polys, axes = aligned([self.value(a) for a in args], shape)
+        boolean = kind == "b"
+        whole = kind in "iu"
+        name = _RENAMED.get(name, name) if boolean else name
+        if boolean:
+            if name in ("multiply", "logical_and"):
+                return Value(mul(*polys), axes)
+            if name == "not_equal" and all(_hot(p) for p in polys):
+                return Value(of_atom(Call("not_equal", tuple(polys), True)), axes)
+            return Value(call(name, *polys, hot=True), axes)
+        if name == "exp":
+            found = self.exponential(polys[0])
+            if found is not None:
+                return Value(found, axes)
+        if name == "sign":
+            polys = [_through_relu(polys[0])]
+        rule = _RULES.get(name)
+        if rule is not None and not (whole and name in ("power", "reciprocal", "sqrt")):
+            found = rule(*polys)
+            if found is not None:
+                return Value(found, axes)
+        if getattr(np, name, None) is None:
+            name = f"special.{name}"
+            if name.startswith("special._"):
+                raise Unliftable("private")
+        return Value(call(name, *polys), axes)
+
+    def exponential(self, x: Poly) -> Poly | None:
+        """``exp(a + c * log(b))`` as ``exp(a) * b**c``: the softmax whose logarithm is known."""
+        symbol = is_reference(x)
+        if symbol is not None and not symbol.given:
+            x = self.book.opened(x)
+        rest = ZERO
+        factors = []
+        for mono, c in x.terms.items():
+            term = Poly({mono: c})
+            own = is_reference(term)
+            shown = self.book.opened(term) if own is not None and not own.given else term
+            only = single(shown)
+            inner = only[0][0][0] if only is not None and len(only[0]) == 1 and only[0][0][1] == 1 else None
+            k = only[1] if only is not None else c
+            if isinstance(inner, Call) and inner.name == "logaddexp" and k == -1:
+                a = inner.args[0] if not inner.args[1] else inner.args[1]
+                others = add(x, scale(term, -1))
+                if not (inner.args[0] and inner.args[1]) and others in (ZERO, a):  # it is log(1 + exp(a))
+                    return call("sigmoid", a if others else scale(a, -1))
+            if isinstance(inner, Call) and inner.name == "log":
+                factors.append(power(inner.args[0], int(k) if k.denominator == 1 else k))
+            else:
+                rest = add(rest, term)
+        if not factors:
+            return None
+        poly = self.book.recognised(mul(self.book.recognised(call("exp", rest)), *factors))
+        if self.role == "backward" and is_reference(poly) is None:
+            value = Value(poly, axes_order(tree(poly), ()))
+            poly = self.book.let(value, _shape_of(value), "p", "forward").poly
+            self.book.symbols[-1].kept = True
+        return poly
+
+    def contracted(self, spec: str, args: tuple[Any, ...]) -> Value:
+        """The sum of a product of values, as ``np.einsum`` writes it; an operand that is a sum gets a name first."""
+        inputs, _, output = spec.partition("->")
+        labels: dict[str, Label] = {}
+        polys = []
+        for letters, arg in zip(inputs.split(","), args, strict=True):
+            value = self.value(arg)
+            if not _simple(value.poly) and value.poly.number is None:
+                value = self.let(value, _shape_of(value))
+            if len(set(letters)) < len(letters):
+                raise Unliftable("a diagonal")
+            value = value.renewed()
+            axes: list[Label | None] = []
+            for letter, axis in zip(letters, value.axes, strict=True):
+                axes.append(None if axis is None else labels.setdefault(letter, fresh(axis[1])))
+            polys.append(value.at(axes))
+        bound = [label for letter, label in labels.items() if letter not in output]
+        value = Value(total(mul(*polys), bound), tuple(labels.get(letter) for letter in output))
+        found = self.book.recognised(value.poly)
+        if is_reference(found) is not None or found.number is not None or self.role == "forward":
+            return Value(found, value.axes)
+        return self.book.let(value, _shape_of(value), "g", "backward")
+
+
+def _shape_of(value: Value) -> tuple[int, ...]:
+    return tuple(1 if a is None else a[1] for a in value.axes)
+
+
+def _hashable(function: Any) -> bool:
+    try:
+        hash(function)
+    except TypeError:
+        return False
+    return True
+
+
+def _through_relu(poly: Poly) -> Poly:
+    """``maximum(z, 0)`` for a symbol that is defined as that, so that its sign is ``z > 0``."""
+    symbol = is_reference(poly)
+    term = single(poly)
+    if symbol is None or term is None or term[1] != 1 or not isinstance(symbol.definition, Poly):
+        return poly
+    atom = term[0][0][0]
+    assert isinstance(atom, Ref)
+    definition = symbol.along(atom.axes)
+    inner = single(definition)
+    if inner is None or inner[1] != 1 or len(inner[0]) != 1:
+        return poly
+    outer = inner[0][0][0]
+    return definition if isinstance(outer, Call) and outer.name == "maximum" else poly
+
+
+def _hot(poly: Poly) -> bool:
+    term = single(poly)
+    return term is not None and term[1] == 1 and all(a.hot for a, _ in term[0])
+
+
+def _simple(poly: Poly) -> bool:
+    """A number times one atom that is not a sum: what may be multiplied in a matrix product as it is."""
+    term = single(poly)
+    return term is not None and len(term[0]) == 1 and isinstance(term[0][0][0], Ref) and term[0][0][1] == 1
+
+
+# --- elementwise rules ----------------------------------------------------------------------------------
+
+
+def _power(base: Poly, exponent: Poly) -> Poly | None:
+    e = exponent.number
+    if e is None:
+        return None
+    return power(base, int(e) if e.denominator == 1 else e)
+
+
+def _divide(top: Poly, bottom: Poly) -> Poly:
+    return mul(top, power(bottom, -1))
+
+
+def _exp(x: Poly) -> Poly | None:
+    term = single(x)
+    if term is not None and term[1] == 1 and len(term[0]) == 1:
+        atom = term[0][0][0]
+        if isinstance(atom, Call) and atom.name == "log" and term[0][0][1] == 1:
+            return atom.args[0]
+    return None
+
+
+_RULES: dict[str, Callable[..., Poly | None]] = {
+    "add": lambda x, y: add(x, y),
+    "subtract": lambda x, y: add(x, scale(y, -1)),
+    "multiply": lambda x, y: mul(x, y),
+    "divide": _divide,
+    "negative": lambda x: scale(x, -1),
+    "positive": lambda x: x,
+    "conjugate": lambda x: x,
+    "square": lambda x: power(x, 2),
+    "reciprocal": lambda x: power(x, -1),
+    "sqrt": lambda x: power(x, Fraction(1, 2)),
+    "power": _power,
+    "float_power": _power,
+    "exp": _exp,
+}
+
+
+# --- calls with a formula -------------------------------------------------------------------------------
+
+Handler = Callable[[_Lifter, Instruction, tuple[int, ...]], "Value | None"]
+
+
+def _unchanged(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    return lifter.value(i.args[0])
+
+
+def _summed_axes(i: Instruction, value: Value) -> tuple[tuple[int, ...], bool] | None:
+    options = dict(i.kwargs)
+    if options.pop("out", None) is not None or options.pop("dtype", None) is not None:
+        return None
+    if options.get("initial") is not None and np.isinf(options["initial"]):
+        options.pop("initial")
+    options.pop("initial", None) if options.get("initial", 0) is None else None
+    where = options.pop("where", True)
+    axis = options.pop("axis", i.args[1] if len(i.args) > 1 else 0)
+    keepdims = options.pop("keepdims", False)
+    if options or where is not True or isinstance(axis, Variable):
+        return None
+    n = len(value.axes)
+    axes = tuple(range(n)) if axis is None else (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    return tuple(int(a) % n for a in axes), bool(keepdims) if keepdims is not np._NoValue else False
+
+
+def _reduced(value: Value, axes: tuple[int, ...], keepdims: bool) -> tuple[list[Label], tuple[Label | None, ...]]:
+    bound = [a for k in axes if (a := value.axes[k]) is not None]
+    if keepdims:
+        return bound, tuple(None if k in axes else a for k, a in enumerate(value.axes))
+    return bound, tuple(a for k, a in enumerate(value.axes) if k not in axes)
+
+
+def _sum(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = lifter.value(i.args[0]).renewed()
+    found = _summed_axes(i, value)
+    if found is None:
+        return None
+    bound, axes = _reduced(value, *found)
+    return Value(total(value.poly, bound), axes)
+
+
+def _max(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = lifter.value(i.args[0]).renewed()
+    found = _summed_axes(i, value)
+    if found is None:
+        return None
+    bound, axes = _reduced(value, *found)
+    return Value(largest(value.poly, bound), axes)
+
+
+def _mean(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = _sum(lifter, i, shape)
+    size = np.size(i.args[0].value)
+    count = int(np.prod(shape, dtype=int))
+    return None if value is None or not count else Value(scale(value.poly, Fraction(count, size)), value.axes)
+
+
+def _where(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    if len(i.args) != 3:
+        return None
+    (condition, yes, no), axes = aligned([lifter.value(a) for a in i.args], shape)
+    if not _hot(condition) and condition.number is None:
+        return None
+    if not no:
+        return Value(mul(condition, yes), axes)
+    if not yes:
+        return Value(mul(inverse_of(condition), no), axes)
+    if yes == ONE and not no:
+        return Value(condition, axes)
+    return Value(add(mul(condition, yes), mul(inverse_of(condition), no)), axes)
+
+
+def _reshape(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = lifter.value(i.args[0])
+    kept = [a for a in value.axes if a is not None]
+    long = [n for n in shape if n != 1]
+    if [a[1] for a in kept] != long:
+        if not kept and 0 not in shape:
+            return Value(value.poly, axes_for(shape))
+        return None
+    labels = iter(kept)
+    return Value(value.poly, tuple(None if n == 1 else next(labels) for n in shape))
+
+
+def _broadcast(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    (poly,), axes = aligned([lifter.value(i.args[0])], shape)
+    return Value(poly, axes)
+
+
+def _permuted(value: Value, order: Any) -> Value:
+    return Value(value.poly, tuple(value.axes[k] for k in order))
+
+
+def _moved(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = lifter.value(i.args[0])
+    lengths = range(2, 2 + len(value.axes))  # each axis has a length of its own, so that it is known again
+    try:
+        moved = i.function(np.broadcast_to(np.True_, tuple(lengths)), *i.args[1:], **i.kwargs)
+    except (TypeError, ValueError):
+        return None
+    return _permuted(value, [n - 2 for n in moved.shape])
+
+
+def _getitem(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    """Only new axes, whole slices and indices into axes of length 1; others are kept as they are."""
+    value = lifter.value(i.args[0])
+    index = i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],)
+    axes: list[Label | None] = []
+    given = sum(1 for p in index if p is not None and p is not Ellipsis)
+    position = 0
+    if not any(p is Ellipsis for p in index):
+        index = (*index, Ellipsis)
+    for part in index:
+        if part is None:
+            axes.append(None)
+        elif part is Ellipsis:
+            for _ in range(len(value.axes) - given):
+                axes.append(value.axes[position])
+                position += 1
+        elif isinstance(part, slice) and part == slice(None):
+            axes.append(value.axes[position])
+            position += 1
+        elif isinstance(part, int) and value.axes[position] is None and part in (0, -1):
+            position += 1
+        else:
+            return None
+    return Value(value.poly, tuple(axes))
+
+
+def _scatter(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    """The gradient of an index that only added axes."""
+    value = lifter.value(i.args[0])
+    index = i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],)
+    given = sum(1 for p in index if p is not None and p is not Ellipsis)
+    axes: list[Label | None] = []
+    position = 0
+    for part in index if any(p is Ellipsis for p in index) else (*index, Ellipsis):
+        if part is None:
+            position += 1
+        elif part is Ellipsis:
+            count = len(shape) - given
+            axes += value.axes[position : position + count]
+            position += count
+        elif isinstance(part, slice) and part == slice(None):
+            axes.append(value.axes[position])
+            position += 1
+        else:
+            return None
+    return Value(value.poly, tuple(axes))
+
+
+def _matmul_spec(n: int, m: int) -> str:
+    batch = "abcdefgh"[: max(n, m, 2) - 2]
+    left = "k" if n == 1 else batch[len(batch) - (n - 2) :] + "ik"
+    right = "k" if m == 1 else batch[len(batch) - (m - 2) :] + "kj"
+    return f"{left},{right}->{batch}{'' if n == 1 else 'i'}{'' if m == 1 else 'j'}"
+
+
+def _matmul(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    if i.kwargs:
+        return None
+    return lifter.contracted(_matmul_spec(*(np.ndim(a.value) for a in i.args)), i.args)
+
+
+def _dot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    if i.kwargs or any(not isinstance(a, Variable) or not 1 <= np.ndim(a.value) <= 2 for a in i.args):
+        return None
+    return _matmul(lifter, i, shape)
+
+
+def _outer(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    if any(not isinstance(a, Variable) or np.ndim(a.value) != 1 for a in i.args):
+        return None
+    return lifter.contracted("i,j->ij", i.args)
+
+
+def _vecdot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    if i.kwargs or any(not isinstance(a, Variable) or np.ndim(a.value) != 1 for a in i.args):
+        return None
+    return lifter.contracted("i,i->", i.args)
+
+
+def _tensordot(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    axes = i.kwargs.get("axes", i.args[2] if len(i.args) > 2 else 2)
+    n, m = (np.ndim(a.value) for a in i.args[:2])
+    if isinstance(axes, int):
+        pairs = [(n - axes + k, k) for k in range(axes)]
+    else:
+        left, right = ([a] if isinstance(a, int) else list(a) for a in axes)
+        pairs = [(a % n, b % m) for a, b in zip(left, right, strict=True)]
+    first = list("abcdefghijkl"[:n])
+    second = list("mnopqrstuvwx"[:m])
+    for a, b in pairs:
+        second[b] = first[a]
+    shared = {first[a] for a, _ in pairs}
+    out = [c for c in (*first, *second) if c not in shared]
+    return lifter.contracted(f"{''.join(first)},{''.join(second)}->{''.join(out)}", i.args[:2])
+
+
+def _einsum(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    spec = i.args[0]
+    if not isinstance(spec, str) or "->" not in spec or "." in spec:
+        return None
+    spec = spec.replace(" ", "")
+    if any(len(set(part)) < len(part) for part in spec.partition("->")[0].split(",")):
+        return None
+    return lifter.contracted(spec, i.args[1:])
+
+
+def _filled(number: Poly) -> Handler:
+    return lambda lifter, i, shape: Value(number, axes_for(shape))
+
+
+def _full(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    (poly,), axes = aligned([lifter.value(i.args[1])], shape)
+    return Value(poly, axes)
+
+
+def _astype(lifter: _Lifter, i: Instruction, shape: tuple[int, ...]) -> Value | None:
+    value = lifter.value(i.args[0])
+    before = np.asarray(i.args[0].value).dtype.kind
+    after = np.dtype(i.args[1]).kind
+    return value if after == before or (after == "f" and before in "iub") or (after in "iu" and before == "b") else None
+
+
+_HANDLERS: dict[Any, Handler] = {
+    **dict.fromkeys(_UNCHANGED, _unchanged),
+    np.sum: _sum,
+    np.max: _max,
+    np.mean: _mean,
+    np.where: _where,
+    np.reshape: _reshape,
+    np.ravel: _reshape,
+    np.squeeze: _reshape,
+    np.expand_dims: _reshape,
+    np.broadcast_to: _broadcast,
+    np.transpose: _moved,
+    np.swapaxes: _moved,
+    np.moveaxis: _moved,
+    np.matrix_transpose if hasattr(np, "matrix_transpose") else np.swapaxes: _moved,
+    operator.getitem: _getitem,
+    SCATTER: _scatter,
+    np.matmul: _matmul,
+    np.dot: _dot,
+    np.outer: _outer,
+    np.inner: _vecdot,
+    np.tensordot: _tensordot,
+    np.einsum: _einsum,
+    np.ones_like: _filled(ONE),
+    np.zeros_like: _filled(ZERO),
+    np.full_like: _full,
+    np.ndarray.astype: _astype,
+    operator.pow: lambda lifter, i, shape: lifter.elementwise("power", i.args, i.results[0]),
+    operator.mul: lambda lifter, i, shape: lifter.elementwise("multiply", i.args, i.results[0]),
+    operator.neg: lambda lifter, i, shape: lifter.elementwise("negative", i.args, i.results[0]),
+}
+if hasattr(np, "vecdot"):
+    _HANDLERS[np.vecdot] = _vecdot

@@ -1,0 +1,1 @@
+"""Backwards written by hand, right and wrong, for tests of the referee."""

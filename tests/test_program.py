@@ -1,0 +1,230 @@
+"""The typed program: its types, its passes, each against the interpreter, and the code printed from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+from tensorgrad.compiler import passes
+from tensorgrad.compiler.interpreter import interpret
+from tensorgrad.compiler.passes import Plan
+
+from .programs import RandomStep, same
+
+PASSES = [passes.remove_dead, passes.fold_constants, passes.merge_common, passes.clean_up]
+
+
+def compiled_once(step: Any, *arguments: Any) -> Any:
+    compiled = tg.compile(step)
+    compiled(*arguments)
+    return compiled
+
+
+def functions(program: Any) -> list[Any]:
+    return [i.function for i in program.instructions]
+
+
+def checked(program: Any, arguments: list[Any], captured: list[Any], expected: Any) -> None:
+    got = interpret(program, arguments, captured)
+    for one, other in zip(got.outputs, expected.outputs, strict=True):
+        same(one, other)
+    for one, other in zip(got.captured, expected.captured, strict=True):
+        same(one, other)
+
+
+def plan_is_legal(program: Any) -> None:
+    """No instruction writes to a buffer whose value is still needed by a later one."""
+    plan = Plan.of(program)
+    holder: dict[int, Any] = {}
+    for instruction in program.instructions:
+        for variable in instruction.reads:
+            if variable.owner in plan.places:
+                assert holder[plan.places[variable.owner]] is variable.owner
+        for variable in instruction.results:
+            if variable in plan.places:
+                holder[plan.places[variable]] = variable
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_steps(seed, monkeypatch):
+    """Eager, the interpreter before and after every pass, and the printed code agree in every bit."""
+    step = RandomStep(seed)
+    seen: list[Any] = []
+
+    def stepwise(program: Any) -> None:
+        # The first run has written to the state already: start from what it was, in every interpretation.
+        sources = [next(a for a in (*step.state, step.part) if a is v.source) for v in program.captured]
+        step.reset()
+        start = list(sources)
+        arguments = [np.array(v.value) for v in program.arguments]
+        expected = interpret(program, arguments, start)
+        for change in PASSES:
+            change(program)
+            checked(program, arguments, start, expected)
+            plan_is_legal(program)
+        seen.append((program, expected))
+
+    monkeypatch.setattr("tensorgrad.compiler.building.optimise", stepwise)
+    arguments = step.arguments()
+    eager = step(*[a.copy() for a in arguments])
+    kept = [np.array(a) for a in eager]
+    step.reset()
+    compiled = tg.compile(step)
+    compiled(*[a.copy() for a in arguments])
+    ((program, expected),) = seen
+    if len(expected.outputs) == 3:  # nothing was returned twice
+        for one, other in zip(kept, expected.outputs, strict=True):
+            same(one, other)
+    for array in (arguments, step.arguments()):
+        for _ in range(2):
+            step.reset()
+            eager = [np.array(a) for a in step(*[a.copy() for a in array])]
+            after = [a.copy() for a in step.state]
+            step.reset()
+            got = compiled(*[a.copy() for a in array])
+            for one, other in zip(got, eager, strict=True):
+                same(one, other)
+            for one, other in zip(step.state, after, strict=True):
+                same(one, other)
+    assert compiled.traces == 1
+    assert program.instructions is compiled.program.instructions
+
+
+def test_types_and_text():
+    layer = nn.Linear(4, 3, rng=0)
+
+    def step(x):
+        h = layer(x)
+        h.sum().backward()
+        return tg.relu(h - h.mean(axis=0))
+
+    compiled = compiled_once(step, np.ones((5, 4), np.float32))
+    text = str(compiled.program)
+    (x,) = compiled.program.arguments
+    product = next(i for i in compiled.program.instructions if i.function is np.matmul)
+    weights = product.args[1]
+    assert product.results[0].labels == (x.labels[0], weights.labels[1])
+    assert x.labels[1] == weights.labels[0]
+    assert len({*x.labels, *weights.labels}) == 3
+    assert f"%{x.number}: float32[a=5, b=4] in r0 = argument" in text
+    assert "elementwise maximum(" in text
+    assert "reduction add.reduce(" in text
+    assert text.splitlines()[-1].startswith("return %")
+    with pytest.raises(tg.GraphError, match="first call"):
+        _ = tg.compile(step).program
+
+
+def test_memory_from_outside_that_is_shared_is_one_region_and_writes_count():
+    whole = np.zeros(6)
+    part = whole[2:4]
+
+    def step(x):
+        np.add(tg.array_of(whole), x, out=tg.array_of(whole))
+        return tg.array_of(part) * 2.0
+
+    program = compiled_once(step, np.ones(6)).program
+    regions = {v.region for v in program.captured}
+    assert len(regions) == 1
+    (region,) = regions
+    assert region.version == 1
+    assert [i.versions.get(region) for i in program.instructions] == [0, 1]
+
+
+def test_common_subexpressions_are_merged_and_not_across_a_write():
+    state = np.zeros(3)
+
+    def step(x):
+        first = np.multiply(x, tg.array_of(state))
+        again = np.multiply(x, tg.array_of(state))
+        np.add(tg.array_of(state), x, out=tg.array_of(state))
+        later = np.multiply(x, tg.array_of(state))
+        return first + again + later
+
+    compiled = compiled_once(step, np.ones(3))
+    assert functions(compiled.program).count(np.multiply) == 2
+    state[...] = 0
+    for k in range(3):
+        np.testing.assert_array_equal(compiled(np.ones(3)), np.full(3, 3 * k + 1.0))
+
+
+def test_what_is_written_to_or_returned_is_not_merged_or_folded():
+    def step(x):
+        one, two = np.square(x), np.square(x)
+        one[0] = 5.0
+        ones = np.ones_like(x)
+        ones[1] = 7.0
+        return one, two, np.square(x), np.square(x), ones, np.ones_like(x)
+
+    compiled = compiled_once(step, np.arange(3.0))
+    for _ in range(3):
+        results = compiled(np.arange(3.0))
+        one, two, three, four, ones, fresh = results
+        assert [one.tolist(), two.tolist(), ones.tolist()] == [[5, 1, 4], [0, 1, 4], [1, 7, 1]]
+        assert three is not four
+        assert not np.shares_memory(three, four)
+        fresh += 1  # must not reach the next run
+    assert compiled(np.arange(3.0))[5].tolist() == [1, 1, 1]
+
+
+def test_zeros_of_different_sign_are_different_constants():
+    step = tg.compile(lambda x: (np.copysign(1.0, np.multiply(x, 0.0)), np.copysign(1.0, np.multiply(x, -0.0))))
+    for _ in range(2):
+        one, other = step(np.ones(2))
+        assert (one.tolist(), other.tolist()) == ([1, 1], [-1, -1])
+
+
+def test_a_product_with_one_is_its_operand_until_that_is_written_to():
+    def step(x):
+        y = np.square(x)
+        same = np.multiply(y, 1.0)
+        kept = np.add(same, 1.0)
+        np.add(y, 10.0, out=y)
+        z = np.square(x)
+        before = np.multiply(z, 1.0)
+        np.add(z, 10.0, out=z)
+        return kept, before + z
+
+    compiled = compiled_once(step, np.ones(2))
+    assert functions(compiled.program).count(np.multiply) == 1
+    for _ in range(2):
+        kept, both = compiled(np.ones(2))
+        assert (kept.tolist(), both.tolist()) == ([2, 2], [12, 12])
+
+
+def test_a_product_with_one_of_an_argument_that_is_state_as_well():
+    state = np.ones(2)
+
+    def step(x):
+        old = np.multiply(x, 1.0)
+        np.add(tg.array_of(state), 1.0, out=tg.array_of(state))
+        return np.add(old, 0.5)
+
+    compiled = compiled_once(step, np.ones(2))
+    compiled(np.ones(2))
+    now = state.copy()
+    np.testing.assert_array_equal(compiled(state), now + 0.5)
+
+
+def test_constants_are_computed_once_and_dead_code_goes():
+    def step(x):
+        np.exp(x)  # not used
+        return x * np.sum(np.ones_like(x))
+
+    program = compiled_once(step, np.ones(3)).program
+    assert np.exp not in functions(program)
+    assert np.ones_like not in functions(program)
+
+
+def test_passes_take_linear_time():
+    def step(x):
+        for _ in range(2000):
+            x = np.multiply(np.add(x, 0.5), 1.0)
+        return x
+
+    compiled = compiled_once(step, np.ones(3))
+    assert len(compiled.program.instructions) <= 2001
+    np.testing.assert_array_equal(compiled(np.zeros(3)), np.full(3, 1000.0))
