@@ -50,7 +50,7 @@ def to_onnx(
         model: the module.
         path: the file to write.
         examples: what the model is called with: arrays of at least one row, in the shapes and dtypes of the inputs, of
-            any values that the model takes. A tuple of arrays, such as the state of an LSTM, is one of them. Not needed
+            any values that the model takes. A tuple of arrays, such as the state of an LSTM, is one example. Not needed
             for a model of one input whose first layer tells its shape.
         input_shape: instead of an example, the shape of one sample, without the batch axis, in the model's dtype
             (int64 if it begins with :class:`Embedding`).

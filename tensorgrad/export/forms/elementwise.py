@@ -13,6 +13,7 @@ from ...compiler.variables import Variable
 from ..graph import Refusal
 from ..printer import Printer
 from ..runs import Varying
+from .composed import COMPOSED, SCIPYS
 
 __all__ = ["ELEMENTWISE", "loop_dtypes"]
 
@@ -75,154 +76,6 @@ def _scaled(op: str, factor: float) -> Lowering:
 
 def _not(op: str) -> Lowering:
     return lambda g, dtype, a, b: g.add("Not", g.add(op, a, b))
-
-
-def _not_equal(g: Printer, dtype: Any, a: str, b: str) -> str:
-    return g.add("Xor", a, b) if dtype == np.bool_ else g.add("Not", g.add("Equal", a, b))
-
-
-def _square(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("Mul", x, x)
-
-
-def _reciprocal(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("Reciprocal", x) if dtype.kind == "f" else g.add("Div", g.constant(1, dtype), x)
-
-
-def expm1(g: Printer, dtype: Any, x: str) -> str:
-    """``exp(x) - 1 = tanh(x / 2) * (exp(x) + 1)``, to all digits."""
-    half = g.add("Tanh", g.add("Mul", x, g.constant(0.5, dtype)))
-    return g.add("Mul", half, g.add("Add", g.add("Exp", x), g.constant(1, dtype)))
-
-
-def log1p(g: Printer, dtype: Any, x: str) -> str:
-    """``log(u) * x / (u - 1)`` with ``u = 1 + x``, which makes up for the rounding of u; x where u is 1."""
-    one = g.constant(1, dtype)
-    u = g.add("Add", x, one)
-    plain = g.add("Log", u)
-    rest = g.add("Sub", u, one)
-    inside = g.add("Less", g.add("Abs", x), g.constant(0.5, dtype))
-    near = g.add("Div", x, g.add("Where", g.add("Equal", rest, g.constant(0, dtype)), one, rest))
-    mended = g.add("Where", g.add("Equal", rest, g.constant(0, dtype)), x, g.add("Mul", plain, near))
-    return g.add("Where", inside, mended, plain)
-
-
-def _logaddexp(g: Printer, dtype: Any, a: str, b: str) -> str:
-    """``max(a, b) + log(1 + exp(-abs(a - b)))``; equal infinities have no difference."""
-    gap = g.add("Where", g.add("Equal", a, b), g.constant(0, dtype), g.add("Abs", g.add("Sub", a, b)))
-    return g.add("Add", g.add("Max", a, b), log1p(g, dtype, g.add("Exp", g.add("Neg", gap))))
-
-
-def _logaddexp2(g: Printer, dtype: Any, a: str, b: str) -> str:
-    ln2 = g.constant(math.log(2), dtype)
-    return g.add("Div", _logaddexp(g, dtype, g.add("Mul", a, ln2), g.add("Mul", b, ln2)), ln2)
-
-
-def _hypot(g: Printer, dtype: Any, a: str, b: str) -> str:
-    a, b = g.add("Abs", a), g.add("Abs", b)
-    large, small = g.add("Max", a, b), g.add("Min", a, b)
-    plain = g.add("Or", g.add("Equal", large, g.constant(0, dtype)), g.add("IsInf", large))
-    ratio = g.add("Div", small, g.add("Where", plain, g.constant(1, dtype), large))
-    root = g.add("Sqrt", g.add("Add", g.add("Mul", ratio, ratio), g.constant(1, dtype)))
-    return g.add("Where", plain, large, g.add("Mul", large, root))
-
-
-def _isfinite(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("Not", g.add("Or", _isnan(g, dtype, x), _isinf(g, dtype, x)))
-
-
-def _isnan(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("IsNaN", x if dtype.kind == "f" else g.cast(x, dtype, np.float32))
-
-
-def _isinf(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("IsInf", x if dtype.kind == "f" else g.cast(x, dtype, np.float32))
-
-
-def _trunc(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("Mul", g.add("Sign", x), g.add("Floor", g.add("Abs", x)))
-
-
-def _whole(op: str) -> Lowering:
-    """Rounding, which leaves integers alone."""
-    return lambda g, dtype, x: g.add(op, x) if dtype.kind == "f" else x
-
-
-def _fmod(g: Printer, dtype: Any, a: str, b: str) -> str:
-    return g.add("Mod", a, b, fmod=1)
-
-
-def _remainder(g: Printer, dtype: Any, a: str, b: str) -> str:
-    if dtype.kind != "f":
-        return g.add("Mod", a, b)
-    rest, zero = g.add("Mod", a, b, fmod=1), g.constant(0, dtype)
-    wrong = g.add("Less", g.add("Mul", g.add("Sign", rest), g.add("Sign", b)), zero)
-    return g.add("Add", rest, g.add("Where", wrong, b, zero))
-
-
-def _floor_divide(g: Printer, dtype: Any, a: str, b: str) -> str:
-    quotient = g.add("Div", g.add("Sub", a, _remainder(g, dtype, a, b)), b)
-    return quotient if dtype.kind != "f" else g.add("Round", quotient)
-
-
-def _extreme(op: str) -> Lowering:
-    """The larger or smaller; where one is NaN, the other."""
-
-    def lowering(g: Printer, dtype: Any, a: str, b: str) -> str:
-        if dtype.kind != "f":
-            return g.add(op, a, b)
-        other = g.add("Where", g.add("IsNaN", b), a, g.add(op, a, b))
-        return g.add("Where", g.add("IsNaN", a), b, other)
-
-    return lowering
-
-
-def _heaviside(g: Printer, dtype: Any, x: str, middle: str) -> str:
-    zero = g.constant(0, dtype)
-    step = g.cast(g.add("Greater", x, zero), np.bool_, dtype)
-    return g.add("Where", g.add("IsNaN", x), x, g.add("Where", g.add("Equal", x, zero), middle, step))
-
-
-def _signbit(g: Printer, dtype: Any, x: str) -> str:
-    zero = g.constant(0, dtype)
-    if dtype.kind != "f":
-        return g.add("Less", x, zero)
-    return g.add("Less", g.add("Where", g.add("Equal", x, zero), g.add("Reciprocal", x), x), zero)
-
-
-def _copysign(g: Printer, dtype: Any, x: str, y: str) -> str:
-    size = g.add("Abs", x)
-    return g.add("Where", _signbit(g, dtype, y), g.add("Neg", size), size)
-
-
-def _arctan2(g: Printer, dtype: Any, y: str, x: str) -> str:
-    """The angle from the quotient of the smaller and the larger, and from the quadrant."""
-    size_x, size_y = g.add("Abs", x), g.add("Abs", y)
-    large, small = g.add("Max", size_x, size_y), g.add("Min", size_x, size_y)
-    one, zero = g.constant(1, dtype), g.constant(0, dtype)
-    both = g.add("And", g.add("IsInf", x), g.add("IsInf", y))
-    ratio = g.add("Div", small, g.add("Where", g.add("Equal", large, zero), one, large))
-    angle = g.add("Atan", g.add("Where", both, one, ratio))
-    steep = g.add("Greater", size_y, size_x)
-    angle = g.add("Where", steep, g.add("Sub", g.constant(math.pi / 2, dtype), angle), angle)
-    left = g.add("Where", _signbit(g, dtype, x), g.add("Sub", g.constant(math.pi, dtype), angle), angle)
-    return _copysign(g, dtype, left, y)
-
-
-def _cbrt(g: Printer, dtype: Any, x: str) -> str:
-    """A power, and one step of Newton's method for the digits that 1/3 lacks; 0 and infinity stay."""
-    size = g.add("Abs", x)
-    root = g.add("Pow", size, g.constant(1 / 3, dtype))
-    return g.add("Mul", g.add("Sign", x), root)
-
-
-def _ndtr(g: Printer, dtype: Any, x: str) -> str:
-    curve = g.add("Erf", g.add("Mul", x, g.constant(math.sqrt(0.5), dtype)))
-    return g.add("Mul", g.add("Add", curve, g.constant(1, dtype)), g.constant(0.5, dtype))
-
-
-def _erfc(g: Printer, dtype: Any, x: str) -> str:
-    return g.add("Sub", g.constant(1, dtype), g.add("Erf", x))
 
 
 def _power(g: Printer, base: Any, exponent: Any, out: Any = None) -> str:
@@ -291,6 +144,7 @@ def _same(g: Printer, dtype: Any, x: str) -> str:
 
 
 _LOWERINGS: dict[np.ufunc, Lowering] = {
+    **COMPOSED,
     np.absolute: _node("Abs"),
     np.add: _node("Add", "Or"),
     np.arccos: _node("Acos"),
@@ -298,15 +152,11 @@ _LOWERINGS: dict[np.ufunc, Lowering] = {
     np.arcsin: _node("Asin"),
     np.arcsinh: _node("Asinh"),
     np.arctan: _node("Atan"),
-    np.arctan2: _arctan2,
     np.arctanh: _node("Atanh"),
     np.bitwise_and: _node("BitwiseAnd", "And"),
     np.bitwise_or: _node("BitwiseOr", "Or"),
     np.bitwise_xor: _node("BitwiseXor", "Xor"),
-    np.cbrt: _cbrt,
-    np.ceil: _whole("Ceil"),
     np.conjugate: _same,
-    np.copysign: _copysign,
     np.cos: _node("Cos"),
     np.cosh: _node("Cosh"),
     np.deg2rad: _scaled("", math.pi / 180),
@@ -315,30 +165,16 @@ _LOWERINGS: dict[np.ufunc, Lowering] = {
     np.equal: _node("Equal"),
     np.exp: _node("Exp"),
     np.exp2: lambda g, dtype, x: g.add("Pow", g.constant(2, dtype), x),
-    np.expm1: expm1,
     np.fabs: _node("Abs"),
     np.float_power: _node("Pow"),
-    np.floor: _whole("Floor"),
-    np.floor_divide: _floor_divide,
-    np.fmax: _extreme("Max"),
-    np.fmin: _extreme("Min"),
-    np.fmod: _fmod,
     np.greater: _node("Greater"),
     np.greater_equal: _node("GreaterOrEqual"),
-    np.heaviside: _heaviside,
-    np.hypot: _hypot,
     np.invert: _node("BitwiseNot", "Not"),
-    np.isfinite: _isfinite,
-    np.isinf: _isinf,
-    np.isnan: _isnan,
     np.less: _node("Less"),
     np.less_equal: _node("LessOrEqual"),
     np.log: _node("Log"),
     np.log10: _scaled("Log", 1 / math.log(10)),
-    np.log1p: log1p,
     np.log2: _scaled("Log", 1 / math.log(2)),
-    np.logaddexp: _logaddexp,
-    np.logaddexp2: _logaddexp2,
     np.logical_and: _logical("And"),
     np.logical_not: _logical("Not"),
     np.logical_or: _logical("Or"),
@@ -347,23 +183,16 @@ _LOWERINGS: dict[np.ufunc, Lowering] = {
     np.minimum: _node("Min", "And"),
     np.multiply: _node("Mul", "And"),
     np.negative: _node("Neg"),
-    np.not_equal: _not_equal,
     np.positive: _same,
     np.rad2deg: _scaled("", 180 / math.pi),
     np.radians: _scaled("", math.pi / 180),
-    np.reciprocal: _reciprocal,
-    np.remainder: _remainder,
-    np.rint: _whole("Round"),
     np.sign: _node("Sign"),
-    np.signbit: _signbit,
     np.sin: _node("Sin"),
     np.sinh: _node("Sinh"),
     np.sqrt: _node("Sqrt"),
-    np.square: _square,
     np.subtract: _node("Sub"),
     np.tan: _node("Tan"),
     np.tanh: _node("Tanh"),
-    np.trunc: _trunc,
 }
 _NEEDS_A_LATER_OPSET = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
 
@@ -398,8 +227,5 @@ ELEMENTWISE: dict[Any, Any] = {
     np.nan_to_num: _nan_to_num,
     np.round: _round,
     np.where: _where,
-    "scipy.erf": _scipys(_node("Erf")),
-    "scipy.erfc": _scipys(_erfc),
-    "scipy.expit": _scipys(_node("Sigmoid")),
-    "scipy.ndtr": _scipys(_ndtr),
+    **{f"scipy.{name}": _scipys(lowering) for name, lowering in SCIPYS.items()},
 }
