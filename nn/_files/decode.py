@@ -175,6 +175,8 @@ class Decoder:
         params, arguments, state = (decoded(entry[key], self._referent) for key in ("params", "arguments", "state"))
         self._budgets.spend_on_optimizer(params)
         self._budgets.require_optimizers(self._nbytes)
+        if len(state["param_groups"]) > len(params):
+            raise ValueError(f"{len(state['param_groups']):,} groups of an optimiser for {len(params):,} parameters")
         options = arguments_of(type(shell)) - {"params"}
         groups = [
             {"params": [params[i] for i in group["params"]], **{k: v for k, v in group.items() if k in options}}

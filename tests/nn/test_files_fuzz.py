@@ -45,7 +45,7 @@ REFUSALS = {
     "colliding scalars": "more than 1,000 keys",
     "one tensor often": "two objects are the tensor 'w'",
     "one parameter in many optimisers": "the parameters have more than 4 optimisers each",
-    "many groups": "nothing was loaded|is given twice",
+    "many groups": r"[0-9,]+ groups of an optimiser for 1 parameters",
     "many states": "no such parameter",
     "one parameter often in an optimiser": "more than 4 optimisers each",
     "spawn keys": "the seeds of all generators have more than 65,536 words",
