@@ -250,7 +250,6 @@ class _Search:
             shape = tuple(1 if a is None else a[1] for a in atom.axes)
             text = guess(quotient)
             symbol = Symbol(text, shape, atom.axes, "forward", quotient)
-            symbol.number = max(atom.symbol.number, other.symbol.number) + 0.5
             found.append(
                 substitution(atom.symbol, Value(mul(reference(symbol).poly, of_atom(other)), atom.axes), symbol)
             )
