@@ -53,7 +53,7 @@ class Book:
         self.texts = set(taken) | _RESERVED
         self.by_definition: dict[str, tuple[Symbol, Fraction, tuple[int, ...]]] = {}
         self.shapes: dict[str, tuple[str | None, Fraction, tuple[Label, ...]]] = {}
-        self.outlines: set[tuple[int, int, frozenset[float]]] = set()  # of the definitions, to rule others out quickly
+        self.outlines: set[tuple[int, int, frozenset[int]]] = set()  # of the definitions, to rule others out quickly
         self.facts: list[Fact] = []
 
     def name(self, text: str) -> str:
@@ -196,7 +196,7 @@ class Book:
         return Value(reference(symbol, value.axes).poly, value.axes)
 
 
-def _outline(poly: Poly) -> tuple[int, int, frozenset[float]]:
+def _outline(poly: Poly) -> tuple[int, int, frozenset[int]]:
     """What equal polynomials share whatever their labels, and is cheap to find."""
     numbers = set()
     stack = [poly]

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import array_functions
-from ..engine.graph import Node, ancestors, extra
+from ..engine.graph import ancestors
 from ..engine.readings import ARRAYS
-from ..engine.walk import backward, unbroadcast
+from ..engine.walk import backward
 from ..errors import GraphError
 from .derivation import Problem, programmed, solved
 from .edits import edits
 from .judging import RIGHT, Evidence, all_agree, explained, separable, sizes, verdict
-from .program import Line, Program
+from .measuring import called, is_index, relative, takes, uses, without, worst
+from .program import Program
 from .recording import Observer, Watched, names_of
 from .results import Finding, Report
 from .search import Goal, search
 from .siblings import siblings
-from .tree import Function, Power, Product, Reduced, Sum, Sym
-from .tree import Node as Tree
-from .values import Code, Symbol
+from .slips import FACTOR, coded, confusable, evaluated, expanded, kept_slips, likely
 
 __all__ = ["refereed"]
 
 _EDITS = 6000
 _MANY_PATHS = 24
 _STEP = 1e-6
-_FACTOR = " factor"  # the upstream gradient of a scalar, for which the printed function has no argument
 
 
 @dataclass
@@ -119,14 +112,14 @@ class _Judge:
         cotangents: dict[str, Any] = {}
         for node, text in sorted(names.items(), key=lambda item: -item[0].birth):
             cotangents.setdefault(text, found[node])
-        edges = [_uses(leaf.node, nodes, found) for leaf in wanted]
+        edges = [uses(leaf.node, nodes, found) for leaf in wanted]
         paths: list[dict[str, Any]] = [{} for _ in wanted]
         for node, text in list(names.items())[:_MANY_PATHS]:
             if node is out.node:
                 continue
-            without = _without(out.node, seed, nodes, node)
+            rest = without(out.node, seed, nodes, node)
             for k, leaf in enumerate(wanted):
-                part = right[k] - without.get(leaf.node, np.zeros(leaf.shape))
+                part = right[k] - rest.get(leaf.node, np.zeros(leaf.shape))
                 if np.any(part):
                     paths[k][text] = part
         values_of = {m.node: m.value for m in observer.made if m.node is not None}
@@ -136,7 +129,7 @@ class _Judge:
     def hand(self, values: list[Any], upstream: Any) -> tuple[list[Any], dict[str, Any], float]:
         """What was written by hand returns, its local variables, and the factor for its upstream gradient."""
         given = [v.copy() if isinstance(v, np.ndarray) else v for v in values]
-        if _takes(self.by_hand, len(values)):
+        if takes(self.by_hand, len(values)):
             given.append(np.array(upstream, dtype=np.float64) if self.shape else float(upstream))
             factor = 1.0
         elif self.shape:
@@ -146,7 +139,7 @@ class _Judge:
             )
         else:
             factor = float(upstream)
-        result, names = _called(self.by_hand, given)
+        result, names = called(self.by_hand, given)
         if isinstance(result, dict):
             known = [self.problem.names[k] for k in self.problem.wanted]
             missing = [n for n in known if n not in result and f"d{n}" not in result]
@@ -175,7 +168,7 @@ class _Judge:
         name = self.problem.names[self.problem.wanted[k]]
         got = [d.got[k] for d in self.draws]
         right = [d.right[k] for d in self.draws]
-        deviation = max(_relative(g, r) for g, r in zip(got, right, strict=True))
+        deviation = max(relative(g, r) for g, r in zip(got, right, strict=True))
         differences = self.differences(k)
         if deviation <= RIGHT:
             return Finding(name, right[0].shape, True, deviation, differences, "", None)
@@ -190,11 +183,11 @@ class _Judge:
                 if all(n in d.paths[k] for d in self.draws)
             },
             sizes(dict(zip(self.problem.names, self.problem.values, strict=True)), self.shape),
-            {n: v for n, v in zip(self.problem.names, self.problem.values, strict=True) if _is_index(v)},
+            {n: v for n, v in zip(self.problem.names, self.problem.values, strict=True) if is_index(v)},
             [d.upstream for d in self.draws],
         )
         message = self.named(k, name, evidence)
-        return Finding(name, right[0].shape, False, deviation, differences, message or "", _worst(got[0], right[0]))
+        return Finding(name, right[0].shape, False, deviation, differences, message or "", worst(got[0], right[0]))
 
     def named(self, k: int, name: str, evidence: Evidence) -> str | None:
         """What is wrong, in words."""
@@ -318,7 +311,7 @@ class _Judge:
         spaces = []
         for draw in self.draws:
             by_name = dict(zip(self.problem.names, draw.values, strict=True))
-            space: dict[str, Any] = {"np": np, _FACTOR: 1.0 if self.shape else float(draw.upstream)}
+            space: dict[str, Any] = {"np": np, FACTOR: 1.0 if self.shape else float(draw.upstream)}
             if "special." in program.source:
                 from scipy import special
 
@@ -346,7 +339,7 @@ class _Judge:
         if end is None:
             return
         spaces = self.environments(program)
-        others = _confusable(program)
+        others = confusable(program)
         order = [end, *(i for i in range(end - 1, -1, -1))]
         for place in order:
             line = lines[place]
@@ -354,19 +347,19 @@ class _Judge:
                 continue
             if place > len(program.forward) and line.symbol is None and place != end:
                 continue  # another gradient
-            for text, edited in edits(_expanded(line.node, program), line.axes, others):
-                code = _coded(program, line, edited)
+            for text, edited in edits(expanded(line.node, program), line.axes, others):
+                code = coded(program, line, edited)
                 if code is None:
                     continue
                 where = "" if place == end else f"in {line.text}: "
-                yield where + text, _evaluated(spaces, code, lines[place + 1 : end + 1], target)
+                yield where + text, evaluated(spaces, code, lines[place + 1 : end + 1], target)
             if place != end:
                 continue
-            for word, code in _kept_slips(line):
-                yield word, _evaluated(spaces, code, [], target)
+            for word, code in kept_slips(line):
+                yield word, evaluated(spaces, code, [], target)
         for place in order[1:]:
-            for word, code in _kept_slips(lines[place]):
-                yield word, _evaluated(spaces, code, lines[place + 1 : end + 1], target)
+            for word, code in kept_slips(lines[place]):
+                yield word, evaluated(spaces, code, lines[place + 1 : end + 1], target)
 
     def twice_edited(self, program: Program, name: str, evidence: Evidence) -> str | None:
         """Two slips in the line of a gradient."""
@@ -379,13 +372,13 @@ class _Judge:
         def pairs() -> Iterator[tuple[str, Callable[[int], Any]]]:
             assert line is not None
             assert line.node is not None
-            for first, once in edits(_expanded(line.node, program), line.axes):
-                for second, twice in edits(once, line.axes) if _likely(first) else ():
-                    if not _likely(second):
+            for first, once in edits(expanded(line.node, program), line.axes):
+                for second, twice in edits(once, line.axes) if likely(first) else ():
+                    if not likely(second):
                         continue
-                    code = _coded(program, line, twice)
+                    code = coded(program, line, twice)
                     if code is not None:
-                        yield f"{first}, and {second}", _evaluated(spaces, code, [], line.text)
+                        yield f"{first}, and {second}", evaluated(spaces, code, [], line.text)
 
         found = explained(evidence, pairs(), _EDITS)
         return found[0] if found is not None and found[1] else None
@@ -414,168 +407,3 @@ class _Judge:
             slope = (sides[0] - sides[1]) / (2 * _STEP)
             worst = max(worst, abs(float(got[index]) - slope) / scale)
         return worst
-
-
-def _uses(leaf: Node, nodes: list[Node], found: dict[Node, Any]) -> list[Any]:
-    """What each use of an argument contributes to its gradient, in the order of the uses."""
-    parts = []
-    with np.errstate(all="ignore"):
-        for node in sorted(nodes, key=lambda n: n.birth):
-            for position, parent in enumerate(node.inputs):
-                rule = node.rules[position] if node.rules else None
-                if parent is leaf and rule is not None and node in found:
-                    r = rule(array_functions, found[node], *_saved(node, position))
-                    parts.append(unbroadcast(array_functions, r, leaf, node, rule))
-    return parts
-
-
-def _saved(node: Node, position: int) -> tuple[Any, ...]:
-    saved: Any = node.saved
-    return tuple(saved[position])
-
-
-def _without(out: Node, seed: Any, nodes: list[Node], blocked: Node) -> dict[Node, Any]:
-    """The gradients if nothing came through one node."""
-    kept = extra(blocked)
-    before = kept.hooks
-    kept.hooks = {0: lambda g: g * 0.0}
-    try:
-        return backward(out, seed, ARRAYS, targets=nodes)
-    finally:
-        kept.hooks = before
-
-
-def _takes(by_hand: Callable[..., Any], count: int) -> bool:
-    """Whether a function takes one argument more than the forward does."""
-    try:
-        inspect.signature(by_hand).bind(*range(count + 1))
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
-
-
-def _called(function: Callable[..., Any], args: list[Any]) -> tuple[Any, dict[str, Any]]:
-    """The result of a call, and the arrays among the local variables of the function when it returned."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    names: dict[str, Any] = {}
-    before = sys.getprofile()
-
-    def watch(frame: FrameType, event: str, arg: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            names.update({n: v for n, v in frame.f_locals.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"})
-
-    sys.setprofile(watch)
-    try:
-        with np.errstate(all="ignore"):
-            result = function(*args)
-    finally:
-        sys.setprofile(before)
-    return result, names
-
-
-def _relative(got: Any, right: Any) -> float:
-    if got.shape != right.shape or not np.all(np.isfinite(got)) or got.dtype.kind == "b":
-        return float("inf")
-    apart = float(np.max(np.abs(got - right), initial=0.0))
-    scale = float(np.max(np.abs(right), initial=0.0))
-    return apart / scale if scale > 1e-14 else apart
-
-
-def _worst(got: Any, right: Any) -> str | None:
-    """The element that is furthest off."""
-    if got.shape != right.shape or got.dtype.kind == "b" or not right.size:
-        return None
-    index = np.unravel_index(int(np.argmax(np.abs(got - right))), right.shape)
-    place = f"[{', '.join(map(str, index))}]" if index else ""
-    return f"{place} is {got[index]:.6g}, expected {right[index]:.6g}"
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
-
-
-def _confusable(program: Program) -> list[Sym]:
-    """Symbols that may stand in the wrong place: the upstream gradient, forward values, other gradients."""
-    found = [Sym(s, s.axes) for s in (*program.inputs, *program.symbols) if s not in program.inlined]
-    for text, value, shape in program.outputs:
-        symbol = Symbol(text, shape, value.axes, "backward")
-        if all(s.symbol.text != text for s in found):
-            found.append(Sym(symbol, value.axes))
-    return found
-
-
-def _expanded(node: Tree, program: Program) -> Tree:
-    """The expression with what has no line of its own written out."""
-    if isinstance(node, Sym):
-        inside = node.symbol in program.inlined and not isinstance(node.symbol.definition, Code)
-        return _expanded(program.definition(node), program) if inside else node
-    if isinstance(node, Sum):
-        return Sum(tuple((s, _expanded(n, program)) for s, n in node.terms))
-    if isinstance(node, Product):
-        above = tuple(_expanded(n, program) for n in node.above)
-        return Product(node.number, above, tuple(_expanded(n, program) for n in node.below))
-    if isinstance(node, Power):
-        return Power(_expanded(node.base, program), node.exponent)
-    if isinstance(node, Function):
-        return Function(node.name, tuple(_expanded(n, program) for n in node.args))
-    if isinstance(node, Reduced):
-        return Reduced(node.kind, _expanded(node.inner, program), node.bound)
-    return node
-
-
-def _coded(program: Program, line: Line, node: Tree) -> str | None:
-    """The line with another expression; None if the expression makes no sense there."""
-    try:
-        expr = program.printer.expr(node, line.axes)
-    except (ValueError, IndexError, KeyError, AssertionError):
-        return None
-    if len(expr.axes) > len(line.axes):
-        return None
-    return f"{line.text} = np.broadcast_to({expr.text}, {line.shape})"
-
-
-def _likely(slip: str) -> bool:
-    """Whether a slip is plain enough to be looked for together with another."""
-    return slip.startswith(("the term", "the sign")) or "is divided by" in slip or "where it should be a" in slip
-
-
-def _kept_slips(line: Line) -> Iterator[tuple[str, str]]:
-    """Slips in the text of a line: an index that occurs twice, and arrays reshaped where they have to be turned."""
-    match = re.fullmatch(r"(.*\n)?np\.add\.at\((\w+), (.*)\)", line.code, re.DOTALL)
-    if match:
-        before, name, rest = match.groups()
-        index, put = _parted(rest)
-        text = "an index that occurs twice is only counted once: += keeps one of them; write np.add.at"
-        yield text, f"{before or ''}{name}[{index}] += {put}"
-    for turned in re.finditer(r"(\w+)(\.T\b|\.swapaxes\([^)]*\)|\.transpose\([^)]*\))", line.code):
-        name, how = turned.groups()
-        for text, new in (
-            (f"{name} is reshaped where its axes have to be exchanged", f"{name}.reshape({name}{how}.shape)"),
-            (f"{name} is not transposed", name),
-        ):
-            yield text, line.code[: turned.start()] + new + line.code[turned.end() :]
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """Two arguments of a call, parted at the first comma outside brackets."""
-    depth = 0
-    for i, c in enumerate(text):
-        depth += (c in "([") - (c in ")]")
-        if c == "," and depth == 0:
-            return text[:i], text[i + 2 :]
-    return text, ""
-
-
-def _evaluated(spaces: list[dict[str, Any]], code: str, after: Sequence[Line], target: str) -> Callable[[int], Any]:
-    """The value of a variable in each draw after a line has been replaced."""
-    text = "\n".join([code, *(line.code for line in after)])
-
-    def value(k: int) -> Any:
-        space = dict(spaces[k])
-        with np.errstate(all="ignore"):
-            exec(text, space)
-        return space[target] * space[_FACTOR]
-
-    return value

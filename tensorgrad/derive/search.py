@@ -7,7 +7,7 @@ A substitution replaces a symbol everywhere: by its definition, or by what solvi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,7 +37,7 @@ from .cost import cost, needed, symbols_in
 from .guesses import guess
 from .numpy_text import axes_order
 from .plain import plain
-from .tree import atoms_of, tree
+from .tree import tree
 from .values import Symbol, Value, reference
 
 __all__ = ["Goal", "Rewrite", "search"]
@@ -250,7 +250,6 @@ class _Search:
             shape = tuple(1 if a is None else a[1] for a in atom.axes)
             text = guess(quotient)
             symbol = Symbol(text, shape, atom.axes, "forward", quotient)
-            symbol.number = max(atom.symbol.number, other.symbol.number) + 0.5
             found.append(
                 substitution(atom.symbol, Value(mul(reference(symbol).poly, of_atom(other)), atom.axes), symbol)
             )
@@ -343,12 +342,3 @@ def search(
     """Shorter formulas for the goals after at most so many substitutions, and the substitutions that led there."""
     run = _Search(goals, book, cotangents)
     return run.run(most), run.steps
-
-
-def occurrences(polys: Iterable[Poly]) -> dict[Symbol, int]:
-    """How often each symbol stands in the expressions for these polynomials."""
-    counts: dict[Symbol, int] = {}
-    for poly in polys:
-        for sym in atoms_of(tree(poly)):
-            counts[sym.symbol] = counts.get(sym.symbol, 0) + 1
-    return counts

@@ -88,7 +88,7 @@ class Symbol:
     origin: str = ""
     source: Any = None
     facts: dict[tuple[int, ...], Fraction] = field(default_factory=dict)
-    number: float = field(default_factory=lambda: next(_count))
+    number: int = field(default_factory=lambda: next(_count))
 
     def sum_along(self, positions: tuple[int, ...]) -> Fraction | None:
         """The sum along these axes, if it is known to be a number."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import nn
 import tensorgrad as tg
 
 rng = np.random.default_rng(11)
@@ -585,4 +584,3 @@ row("precedence, parentheses", "sqrt(2)", halved, lambda x: np.sqrt(2) * x, (X,)
 row("silent broadcasting", "n x n", squared, squared_by_hand, (V, X, rng.normal(size=N)), "broadcast", argnums=0)
 row("sizes swapped", "pooling", pooled_mean, pooled_mean_by_hand("size"), (rng.normal(size=(2, 4, 6)),), "divided by 4")
 row("the inverse permutation", "cube", arranged, arranged_by_hand, (CUBE,), "inverse permutation")
-del nn
