@@ -111,7 +111,7 @@ class Decoder:
 
     def _referent(self, position: int) -> Any:
         if position not in self._made:
-            if type(position) is not int or position < 0:
+            if position < 0:
                 raise IndexError(f"no object {position!r}")
             self._made[position] = self._new(self.objects[position])
         return self._made[position]
