@@ -51,8 +51,9 @@ class Display(Redrawn):
             name: self._history[name] for name in ("loss", "val_loss") if name in self._history
         }
         full = min(100.0, 100 * share / self._epochs)
+        label = f"aria-label='training' aria-valuemin='0' aria-valuemax='100' aria-valuenow='{full:.0f}'"
         bar = (
-            "<div style='width:20em;height:0.5em;background:#8884'>"
+            f"<div role='progressbar' {label} style='width:20em;height:0.5em;background:#8884'>"
             f"<div style='width:{full:.1f}%;height:100%;background:#2f6fb3'></div></div>"
         )
         return f"<div>{escape(line)}</div>{bar}<table><tr>{facts}<td>{curve(curves)}</td></tr></table>"

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..compiler.trace import Instruction
-from ..compiler.variables import Variable
+from ..compiler.variables import Instruction, Variable
 from .algebra import ONE, ZERO, Call, Label, Poly, add, inverse_of, largest, mul, power, scale, single, total
 from .calls import SCATTER
 from .values import Value, aligned, axes_for
