@@ -170,6 +170,14 @@ def test_the_upstream_gradient_is_dout_where_dy_is_taken():
     assert derivation.source.startswith("def backward(x, dy, dout):")
 
 
+def test_a_value_with_the_name_of_a_gradient():
+    def f(x):
+        dx = tg.tanh(x)
+        return (dx**3).sum()
+
+    assert lines(tg.derive(f, X), "forward") == ["dx2 = np.tanh(x)"]
+
+
 @pytest.mark.parametrize("call", [lambda x: tg.tanh(x), lambda x: np.tanh(x)])
 def test_a_result_without_a_name(call):
     assert "out = np.tanh(x)" in tg.derive(call, X).source
@@ -321,7 +329,7 @@ def test_wrong_arguments():
         tg.derive(lambda x: x, X, argnums=3)
 
 
-@pytest.mark.parametrize("seed", [*range(8), 12, 47, 125, 248])
+@pytest.mark.parametrize("seed", [*range(8), 12, 47, 125, 248, 338])
 def test_random_functions_of_ten_operations(seed):
     outcome(seed)
 

@@ -192,7 +192,7 @@ def solved(
     problem: Problem, recorded: Recorded, inputs: dict[int, str], wanted: list[Any], *, facts: bool = True
 ) -> tuple[Book, list[Goal], list[tuple[str, Any]], Lifted]:
     """The formulas as they come from the rules: the goals, the last of which are the gradients."""
-    book = Book()
+    book = Book(f"d{problem.names[k]}" for k in problem.wanted)  # the gradients' names
     lifted = lift(recorded, book, inputs, facts=facts, promises=problem.promises)
     goals = [
         Goal(Value(s.definition, s.axes), s)
@@ -210,16 +210,8 @@ def solved(
 
 def programmed(book: Book, goals: Sequence[Goal], outputs: Sequence[tuple[str, Any]]) -> Program:
     """The printed function for solved goals."""
-    found = []
-    for goal, (name, shape) in zip(goals[len(goals) - len(outputs) :], outputs, strict=True):
-        text = f"d{name}"
-        found.append(
-            (
-                text if text not in {s.text for s in book.symbols if s.role == "upstream"} else f"grad_{name}",
-                goal.value,
-                shape,
-            )
-        )
+    solutions = goals[len(goals) - len(outputs) :]
+    found = [(f"d{name}", goal.value, shape) for goal, (name, shape) in zip(solutions, outputs, strict=True)]
     inputs = [s for s in book.symbols if s.role in ("input", "upstream")]
     return Program(inputs, found, book.facts)
 
