@@ -6,8 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Self
 
-import tensorgrad as tg
-
 __all__ = ["Hook"]
 
 
@@ -42,4 +40,3 @@ def _set(module: Any, hooks: tuple[Hook, ...]) -> None:
         module.__dict__["_hooks"] = hooks
     else:
         module.__dict__.pop("_hooks", None)
-    tg.observe(module, on=bool(hooks))

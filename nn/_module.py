@@ -127,6 +127,7 @@ class Module:
         return out if not hooks else self._after_hooks(hooks, place, args, out)
 
     def _after_hooks(self, hooks: tuple[Hook, ...], place: tuple[str, str], args: tuple[Any, ...], out: Any) -> Any:
+        tg.observe()
         token = running.path.set(place[0])
         try:
             with tg.scope(*place):

@@ -49,3 +49,7 @@ class NonFiniteError(FloatingPointError):
 
 class NeedsEager(Exception):
     """A compiled run came to what only the uncompiled step can do; its message says what. Never reaches a user."""
+
+
+class Observed(NeedsEager):
+    """A hook is about to see the numbers of a step that is being traced. Never reaches a user."""

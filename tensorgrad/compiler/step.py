@@ -13,9 +13,8 @@ from typing import Any, overload
 
 from ..engine.frames import LIBRARY
 from ..engine.mode import current, repeating
-from ..engine.staging import observed
 from ..engine.trees import leaves as tree_leaves
-from ..errors import GraphError, NeedsEager
+from ..errors import GraphError, NeedsEager, Observed
 from .building import Broken, traced
 from .guards import changing, key_of, stands_in
 from .native.machine import require_llvm
@@ -164,8 +163,6 @@ class CompiledStep:
 
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
-        if observed():
-            return self.function(*args, **kwargs)
         try:
             run, result = traced(self.function, args, kwargs, self._backend)
         except Broken as broken:
@@ -174,7 +171,8 @@ class CompiledStep:
             self._keep(key, run)
             return result
         if isinstance(error, NeedsEager):
-            return self._eager(args, kwargs, hosted, f"a call of a compiled step: {error}")
+            reason = "" if isinstance(error, Observed) else f"a call of a compiled step: {error}"
+            return self._eager(args, kwargs, hosted, reason)
         kind = "" if isinstance(error, GraphError) else f"{type(error).__name__}: "
         result = self._eager(args, kwargs, hosted, f"a step that cannot be compiled: {kind}{error}")
         self._uncompiled[key] = None  # it works uncompiled
@@ -203,7 +201,8 @@ class CompiledStep:
         """Run the step uncompiled, from where a run was broken off and undone."""
         with repeating(hosted):
             result = self.function(*args, **kwargs)
-        self._warn(f"tensorgrad.compile ran uncompiled {reason}")
+        if reason:
+            self._warn(f"tensorgrad.compile ran uncompiled {reason}")
         return result
 
     def _warn(self, text: str) -> None:

@@ -7,14 +7,13 @@ outside in every run (a learning rate, a random mask). Without a compiler they c
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from ..errors import Unbatchable
+from ..errors import Observed, Unbatchable
 from .mode import current
 from .record import Handle
 from .trees import leaves
@@ -26,7 +25,6 @@ __all__ = [
     "host",
     "indivisible",
     "observe",
-    "observed",
     "only_if_not_finite",
     "straight_line",
     "watch",
@@ -81,38 +79,24 @@ def watch(owner: object, attribute: str) -> Any:
     return getattr(owner, attribute)
 
 
-_observed: dict[int, weakref.ref[Any]] = {}
+def observe() -> None:
+    """Say that code outside is about to see the numbers of this call, such as a hook.
 
+    A step that :func:`tensorgrad.compile` is tracing is then called as it is, for this call. Let the object
+    :func:`watch` an attribute that says whether it is observed, so that the program is used again when it no longer is.
 
-def observe(owner: object, on: bool = True) -> None:
-    """Let code outside see the numbers that an object computes with, from now on (or no longer: ``on=False``).
-
-    As long as any object is observed, :func:`tensorgrad.compile` traces no step but calls it as it is. An earlier
-    program is still used where it fits, so let the object :func:`watch` an attribute that says whether it is observed.
-
-    >>> class Layer:
-    ...     pass
-    >>> layer = Layer()
-    >>> observe(layer)
-    >>> observed()
-    True
-    >>> observe(layer, on=False)
-    >>> observed()
-    False
+    >>> import tensorgrad as tg
+    >>> seen = []
+    >>> @tg.compile
+    ... def step(x):
+    ...     tg.observe()
+    ...     seen.append(x.item())
+    ...     return x * 2
+    >>> step(tg.Tensor(3.0)), seen
+    (Tensor(6., dtype=float64), [3.0])
     """
-    if on:
-        _observed[id(owner)] = weakref.ref(owner, partial(_forget, id(owner)))
-    else:
-        _forget(id(owner))
-
-
-def _forget(key: int, _: object = None) -> None:
-    _observed.pop(key, None)
-
-
-def observed() -> bool:
-    """Whether any object is observed."""
-    return bool(_observed)
+    if current().tracer is not None:
+        raise Observed("an object that is observed was called")
 
 
 def draws(arguments: Any) -> bool:

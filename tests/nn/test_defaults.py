@@ -86,6 +86,7 @@ DEFAULTS = {
     "ExponentialMovingAverage": {"decay": 0.999},
     "Flatten": {"start_axis": 1, "end_axis": -1},
     "GELU": {"approximate": "none"},
+    "GradientMonitor": {"every": 10, "verbose": True},
     "GRU": {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False},
     "GaussianNLLLoss": {"full": False, "eps": 1e-06},
     "GroupNorm": {"eps": 1e-05, "affine": True},
@@ -155,6 +156,7 @@ DEFAULTS = {
         "norm_first": False,
     },
     "clip_grad_norm_": {"norm_type": 2.0, "error_if_nonfinite": True},
+    "to_onnx": {"batch_axis": 0},
     "FNNClassifier": {
         "hidden_dims": (100,),
         "activation": "relu",

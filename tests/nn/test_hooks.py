@@ -1,9 +1,7 @@
 """Forward hooks of modules."""
 
 import copy
-import gc
 import pickle
-import weakref
 from contextlib import suppress
 
 import numpy as np
@@ -195,20 +193,8 @@ def test_other_compiled_steps_keep_their_programs():
     assert other_step.traces == step.traces == 1
 
 
-def test_a_module_that_is_gone_is_observed_no_longer():
-    gc.collect()
-    gc.disable()
-    try:
-        layer = nn.ReLU()
-        hook = layer.register_forward_hook(lambda *_: None)
-        step = tg.compile(lambda x: tg.relu(x))
+def test_a_hook_of_another_module_does_not_matter():
+    step = tg.compile(lambda x: tg.relu(x))
+    with nn.ReLU().register_forward_hook(lambda *_: None):
         step(np.ones(2))
-        assert step.traces == 0
-        gone = weakref.ref(layer)
-        del layer
-        step(np.ones(2))
-        assert gone() is None
-        assert step.traces == 1
-        hook.remove()
-    finally:
-        gc.enable()
+    assert step.traces == 1
