@@ -253,7 +253,7 @@ def test_a_compiled_fit_keeps_its_program_at_other_steps(monkeypatch):
     monkeypatch.setattr(nn.Linear, "forward", lambda self, x: calls.append(1) or forward(self, x))
     monitor = nn.GradientMonitor(model, every=10, verbose=False)
     model.fit(X, Y, epochs=30, batch_size=64, callbacks=[monitor], progress=False, compile=True)
-    # Four layers: the trial, the steps 0, 10 and 20, and one trace. A trace of each of these steps ends in the first layer.
+    # Four layers: the trial, the steps 0, 10 and 20, and one trace. A trace of such a step ends in the first layer.
     assert len(calls) == 4 * 5 + 3
 
 
