@@ -53,5 +53,5 @@ def _gradient(parameter: Any) -> str:
     values = np.asarray(gradient)
     broken = values.size - int(np.isfinite(values).sum())
     if broken:
-        return f"✕ {broken} of {values.size} not finite"
+        return f"‼ {broken} of {values.size} not finite"
     return f"rms {np.sqrt(np.mean(np.square(np.abs(values), dtype=np.float64))):.2e}" if values.size else "rms 0"

@@ -262,7 +262,7 @@ def _legend(picture: Picture, color: str) -> str:
     if any(g.colour == NONE for g in shown):
         cells.append(("no gradient", NONE, INK, False, False, _SMALL))
     if any(g.rms is not None and g.rms != g.rms for g in shown):
-        cells.append(("✕ not finite", heat(0.0, 1), heat_ink(1), False, False, _SMALL))
+        cells.append(("‼ not finite", heat(0.0, 1), heat_ink(1), False, False, _SMALL))
     kinds = {line.kind for card in picture.cards for line in card.lines} | {card.kind for card in picture.cards}
     if cells or color != "grad":
         cells += [(kind, *PILLS[kind], False, False, _SMALL) for kind in ("parameter", "input") if kind in kinds]

@@ -57,13 +57,13 @@ def shown(gradient: Any, *, scale: bool = True) -> Gradient:
         value = gradient.item()
         size = abs(value)
         broken = not math.isfinite(size)
-        sign = "✕ " if broken else mark(size) if scale else ""
+        sign = "‼ " if broken else mark(size) if scale else ""
         return _coloured(f"{sign}grad {number(value, 4)}", size, int(broken), scale)
     about = gradient if isinstance(gradient, ArraySummary) else ArraySummary.of(gradient)
     rms = about.rms
     if about.nonfinite:
         counts = (("NaN", about.nan), ("inf", about.inf))
-        text = "✕ " + ", ".join(f"{kind} {count}/{about.size}" for kind, count in counts if count)
+        text = "‼ " + ", ".join(f"{kind} {count}/{about.size}" for kind, count in counts if count)
         return Gradient(text, heat(rms, 1), math.nan, f"rms of the rest {rms:.1e}", heat_ink(1))
     return _coloured(f"{mark(rms)}grad rms {rms:.1e}" if rms else "grad 0", rms, 0, scale)
 

@@ -63,7 +63,7 @@ def failed_picture(error: BaseException, wanted: Wanted) -> tuple[Picture, Reade
     message = " ".join(str(error).split())
     card = Card(f"n{len(picture.cards)}", "failed", short(failure.op or type(error).__name__), root=True, count=0)
     card.name = short(failure.line and f"at {failure.line}", 60)
-    card.born = f"✕ {type(error).__name__}: {short(message, 400)}"
+    card.born = f"‼ {type(error).__name__}: {short(message, 400)}"
     card.tip = [f"{failure.op or 'this'} raised {type(error).__name__}", failure.line, message]
     picture.cards.append(card)
     picture.clusters.cards.append(card)

@@ -15,7 +15,7 @@ def mark_birth_of_nan(reader: LeafReader) -> None:
     """Mark the card in which the first value appears that is not finite."""
     if reader.graph.born is None:
         return
-    node, what = reader.graph.born
+    node, what, certain = reader.graph.born
     at = where(node.code, node.lasti)[0]
     name = node.label or node.op
     users = reader.graph.consumers.get(node)
@@ -23,8 +23,12 @@ def mark_birth_of_nan(reader: LeafReader) -> None:
     if card is None:
         return
     inside = card.title != node.op and card.title != node.label
-    card.born = f"✕ first {what}" + (f" in {name}" if inside else "") + (f" at {at}" if at else "")
-    reader.notes.append(f"the first value that is not finite: {what} in {name}" + (f", {at}" if at else ""))
+    found = f"first {what}" if certain else f"{what} here or before"
+    card.born = f"‼ {found}" + (f" in {name}" if inside else "") + (f" at {at}" if at else "")
+    note = f"the first value that is {'' if certain else 'known to be '}not finite: {what} in {name}"
+    if not certain:
+        note += " (record_graph() keeps what is known of the others)"
+    reader.notes.append(note + (f", {at}" if at else ""))
 
 
 def mark_freed(reader: LeafReader) -> None:

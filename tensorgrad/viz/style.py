@@ -150,7 +150,7 @@ def short(text: str, limit: int = 36) -> str:
 
 
 _NARROW = frozenset(" !'(),-./:;I[\\]fijlrt|·")
-_BROAD = frozenset("#%&+<=>@MWmw~…×→−▲▼✕≤≥")
+_BROAD = frozenset("#%&+<=>@MWmw~…×→−▲▼‼≤≥")
 
 
 def text_width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> int:

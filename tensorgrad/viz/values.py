@@ -17,8 +17,8 @@ from .facts import data_of
 __all__ = ["Arrival", "first_nonfinite", "reverse_pass", "saved_bytes"]
 
 
-def first_nonfinite(nodes: Sequence[Node], roots: Mapping[Node, Any]) -> tuple[Node, str] | None:
-    """The oldest node whose value is known not to be finite, and what is wrong with it.
+def first_nonfinite(nodes: Sequence[Node], roots: Mapping[Node, Any]) -> tuple[Node, str, bool] | None:
+    """The oldest node whose value is known not to be finite, what is wrong with it, and whether its inputs are known.
 
     Values are known of scalars, of arrays that a rule saved, under ``record_graph()``, and of what is drawn.
     """
@@ -40,7 +40,9 @@ def first_nonfinite(nodes: Sequence[Node], roots: Mapping[Node, Any]) -> tuple[N
             about = ArraySummary.of(value)
         if about.nonfinite:
             kinds = (("NaN", about.nan), ("inf", about.inf))
-            return node, ", ".join(f"{kind} {count}/{about.size}" for kind, count in kinds if count)
+            inputs = [parent for parent in node.inputs if isinstance(parent, Node) and not isinstance(parent, Leaf)]
+            certain = all(parent.value is not None or parent in arrays for parent in inputs)
+            return node, ", ".join(f"{kind} {count}/{about.size}" for kind, count in kinds if count), certain
     return None
 
 

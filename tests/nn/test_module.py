@@ -330,7 +330,7 @@ def test_a_notebook_shows_a_tree_with_parameters_and_gradients():
     model(np.ones((4, 2), np.float32)).sum().backward()
     assert "<td>b</td><td>1</td><td>float32</td><td>rms 4.00e+00</td>" in model._repr_html_()
     model[0].b.grad[0] = np.nan
-    assert "✕ 1 of 3 not finite" in model._repr_html_()
+    assert "‼ 1 of 3 not finite" in model._repr_html_()
 
 
 def test_names_in_the_tree_are_text():

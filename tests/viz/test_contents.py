@@ -193,7 +193,7 @@ def test_gradient_that_is_not_finite_is_dark_and_counted():
     gradient.flat[:37] = np.nan
     y.backward(gradient, retain_graph=True)
     found = line(tg.draw(y), "x").gradient
-    assert found.text == "✕ NaN 37/8192"
+    assert found.text == "‼ NaN 37/8192"
     assert found.colour == BROKEN
     assert "NaN 37/8192" in str(tg.draw(y))
 
@@ -210,7 +210,7 @@ def test_infinities_are_not_called_nan():
     scalar = leaf(0.0, "s")
     root = tg.sqrt(scalar)
     root.backward()
-    assert card(tg.draw(root), "s").gradient[:2] == ("✕ grad inf", BROKEN)
+    assert card(tg.draw(root), "s").gradient[:2] == ("‼ grad inf", BROKEN)
 
 
 def test_leaf_that_no_gradient_reached_is_grey_and_says_so():

@@ -81,15 +81,26 @@ def test_parameters_that_are_not_reached_are_listed():
 def test_the_operation_where_nan_was_born_is_marked(kept):
     x = tg.Tensor([0.0, 1.0, 4.0, -1.0], requires_grad=True, name="x")
     with tg.record_graph() if kept else tg.enable_grad():
-        y = tg.exp(tg.sqrt(x * 1.0)) * 2.0
+        y = tg.exp(tg.sqrt(x)) * 2.0
         loss = (y + 1.0).sum()
     drawing = tg.draw(loss)
     marked = [c for c in drawing.picture.cards if c.born]
     assert [c.title for c in marked] == ["sqrt"]
-    assert marked[0].born.startswith("✕ first NaN 1/4 at ")
+    assert marked[0].born.startswith("‼ first NaN 1/4 at ")
     assert "test_marks.py:" in marked[0].born
     assert "first value that is not finite: NaN 1/4 in sqrt" in str(drawing)
     assert not [c for c in tg.draw(x.sum()).picture.cards if c.born]
+
+
+def test_a_value_that_was_not_kept_may_have_been_the_first():
+    x = tg.Tensor([-1.0, 1.0], requires_grad=True, name="x")
+    drawing = tg.draw((tg.log(x) * 2.0).sum())  # neither rule needs the logarithm
+    (marked,) = [c for c in drawing.picture.cards if c.born]
+    assert (marked.title, marked.born.partition(" at ")[0]) == ("sum", "‼ NaN 1/1 here or before")
+    assert "known to be not finite" in str(drawing)
+    with tg.record_graph():
+        (marked,) = [c for c in tg.draw((tg.log(x) * 2.0).sum()).picture.cards if c.born]
+    assert (marked.title, marked.born.partition(" at ")[0]) == ("log", "‼ first NaN 1/2")
 
 
 def test_nan_in_a_closed_module_names_the_operation():
@@ -98,7 +109,7 @@ def test_nan_in_a_closed_module_names_the_operation():
     with tg.record_graph():
         loss = model(np.ones((3, 2), np.float32)).sum()
     (first,) = [c for c in tg.draw(loss, depth=1).picture.cards if c.born]
-    assert (first.title, first.born) == ("2", "✕ first inf 1/4 in 2.W")
+    assert (first.title, first.born) == ("2", "‼ first inf 1/4 in 2.W")
 
 
 def test_an_exact_zero_has_a_hatched_cell_of_its_own():
