@@ -14,17 +14,16 @@ from ..engine.duck import DuckArray
 from ..engine.frames import LIBRARY
 from ..engine.record import Handle
 from ..engine.trees import parts_of
+from ..errors import Unbatchable
 
-__all__ = ["FunctionsMet", "changing", "facts_of", "key_of", "memory_layout", "stands_in"]
-
-
-def stands_in(leaf: Any) -> bool:
-    """Whether an argument is not an array but a batch of them."""
-    return isinstance(leaf._data if isinstance(leaf, Handle) else leaf, DuckArray)
+__all__ = ["FunctionsMet", "changing", "facts_of", "key_of", "memory_layout"]
 
 
 def key_of(tree: Any, leaves: list[Any]) -> Any:
-    """What a program depends on in the arguments; collects the arrays and floats, which are its own arguments."""
+    """What a program depends on in the arguments; collects the arrays and floats, which are its own arguments.
+
+    Raises Unbatchable for an argument that is not an array but a batch of them.
+    """
     kind = type(tree)
     parts = parts_of(tree)
     if parts is not None:
@@ -35,6 +34,8 @@ def key_of(tree: Any, leaves: list[Any]) -> Any:
         leaves.append(array)
         requires_grad = isinstance(tree, Handle) and tree.node is not None and tree.node.requires_grad
         return (kind, array.shape, array.dtype, array.strides, requires_grad)
+    if isinstance(array, DuckArray):
+        raise Unbatchable("a compiled step takes arrays, got a batch of them")
     number = tree.item() if isinstance(tree, np.generic) else tree
     if type(number) is float:
         leaves.append(number)

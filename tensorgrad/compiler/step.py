@@ -13,10 +13,9 @@ from typing import Any, overload
 
 from ..engine.frames import LIBRARY
 from ..engine.mode import current, repeating
-from ..engine.trees import leaves as tree_leaves
-from ..errors import GraphError, NeedsEager, Observed
+from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
-from .guards import changing, key_of, stands_in
+from .guards import changing, key_of
 from .native.machine import require_llvm
 from .program import Program
 from .replay import Replay
@@ -136,18 +135,21 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
-        if current().tracer is not None or any(map(stands_in, tree_leaves((args, kwargs)))):
-            return self.function(*args, **kwargs)  # inside another compiled step, or inside vmap
+        if current().tracer is not None:
+            return self.function(*args, **kwargs)  # inside another compiled step
+        leaves: list[Any] = []
+        try:
+            key = (current().grad, key_of((args, kwargs), leaves))
+        except Unbatchable:
+            return self.function(*args, **kwargs)  # inside vmap
         with self._lock:
-            return self._called(args, kwargs)
+            return self._called(key, leaves, args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Bind like a function, so that methods can be compiled."""
         return self if instance is None else MethodType(self, instance)
 
-    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        leaves: list[Any] = []
-        key = (current().grad, key_of((args, kwargs), leaves))
+    def _called(self, key: Any, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if key in self._uncompiled:
             return self.function(*args, **kwargs)
         for run in self._runs.get(key, ()):
