@@ -9,7 +9,7 @@ from typing import Any
 
 from .algebra import Label
 from .plain import plain
-from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym, count_of
+from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym, count_of, rebuilt
 
 __all__ = ["edits"]
 
@@ -199,18 +199,10 @@ def _renamed(node: Node, names: Mapping[Label, Label]) -> Node:
     """The expression with other labels."""
     if isinstance(node, Sym):
         return Sym(node.symbol, tuple(None if a is None else names.get(a, a) for a in node.axes))
-    if isinstance(node, Sum):
-        return Sum(tuple((s, _renamed(n, names)) for s, n in node.terms))
-    if isinstance(node, Product):
-        above = tuple(_renamed(n, names) for n in node.above)
-        return Product(node.number, above, tuple(_renamed(n, names) for n in node.below))
-    if isinstance(node, Power):
-        return Power(_renamed(node.base, names), node.exponent)
-    if isinstance(node, Function):
-        return Function(node.name, tuple(_renamed(n, names) for n in node.args))
-    if isinstance(node, Reduced):
-        return Reduced(node.kind, _renamed(node.inner, names), tuple(names.get(b, b) for b in node.bound))
-    return node
+    changed = rebuilt(node, lambda part: _renamed(part, names))
+    if isinstance(changed, Reduced):
+        return replace(changed, bound=tuple(names.get(b, b) for b in changed.bound))
+    return changed
 
 
 def _shown(number: Fraction) -> str:

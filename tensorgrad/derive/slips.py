@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .program import Line, Program
-from .tree import Function, Power, Product, Reduced, Sum, Sym
 from .tree import Node as Tree
+from .tree import Sym, rebuilt
 from .values import Code, Symbol
 
 __all__ = ["FACTOR", "coded", "confusable", "evaluated", "expanded", "kept_slips", "likely"]
@@ -33,18 +33,7 @@ def expanded(node: Tree, program: Program) -> Tree:
     if isinstance(node, Sym):
         inside = node.symbol in program.inlined and not isinstance(node.symbol.definition, Code)
         return expanded(program.definition(node), program) if inside else node
-    if isinstance(node, Sum):
-        return Sum(tuple((s, expanded(n, program)) for s, n in node.terms))
-    if isinstance(node, Product):
-        above = tuple(expanded(n, program) for n in node.above)
-        return Product(node.number, above, tuple(expanded(n, program) for n in node.below))
-    if isinstance(node, Power):
-        return Power(expanded(node.base, program), node.exponent)
-    if isinstance(node, Function):
-        return Function(node.name, tuple(expanded(n, program) for n in node.args))
-    if isinstance(node, Reduced):
-        return Reduced(node.kind, expanded(node.inner, program), node.bound)
-    return node
+    return rebuilt(node, lambda part: expanded(part, program))
 
 
 def coded(program: Program, line: Line, node: Tree) -> str | None:

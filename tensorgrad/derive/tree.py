@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from .algebra import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total, mul, opened
 
-__all__ = ["Function", "Node", "Number", "Power", "Product", "Reduced", "Sum", "Sym", "atoms_of", "tree"]
+__all__ = ["Function", "Node", "Number", "Power", "Product", "Reduced", "Sum", "Sym", "atoms_of", "rebuilt", "tree"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,20 @@ class Reduced:
 
 
 Node = Number | Sym | Sum | Product | Power | Function | Reduced
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The expression with each of its parts changed; a number or a symbol has none."""
+    if isinstance(node, Sum):
+        return Sum(tuple((sign, change(part)) for sign, part in node.terms))
+    if isinstance(node, Product):
+        above = tuple(change(part) for part in node.above)
+        return Product(node.number, above, tuple(change(part) for part in node.below))
+    if isinstance(node, Power):
+        return Power(change(node.base), node.exponent)
+    if isinstance(node, Function):
+        return Function(node.name, tuple(change(part) for part in node.args))
+    return Reduced(node.kind, change(node.inner), node.bound) if isinstance(node, Reduced) else node
 
 
 def atoms_of(node: Node) -> list[Sym]:
