@@ -123,7 +123,7 @@ _ALWAYS = {
     "proj_size": 0,
     "return_indices": False,
 }
-# PyTorch's modules without tensors that are allowed where there is no module here.
+# Modules of PyTorch, without tensors, that need no counterpart here.
 _HARMLESS = {"Identity", "ModuleDict", "ModuleList", "Sequential", "Loss"}
 
 

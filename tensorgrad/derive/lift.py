@@ -74,7 +74,6 @@ def _ufunc_method(function: Any) -> tuple[str, str] | None:
     return (owner.__name__, function.__name__) if isinstance(owner, np.ufunc) else None
 
 
-_BOOLEAN = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_not", "logical_or"}
 _RENAMED = {
     "invert": "logical_not",
     "bitwise_or": "logical_or",

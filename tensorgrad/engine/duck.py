@@ -37,10 +37,10 @@ FACTS: dict[Any, Callable[..., Any]] = {
     np.shares_memory: lambda a, b, **more: np.shares_memory(backing_array(a), backing_array(b), **more),
 }
 
-# The ndarray methods that a duck array has because NumPy has a function of the same name.
 # NumPy's functions that write to their first argument.
 WRITING = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
 
+# The ndarray methods that a duck array has because NumPy has a function of the same name.
 _METHODS = set(
     "all any argmax argmin argsort clip conj cumprod cumsum diagonal dot max mean min nonzero prod ravel repeat round "
     "squeeze std sum swapaxes take trace var".split()

@@ -74,10 +74,6 @@ def _scaled(op: str, factor: float) -> Lowering:
     return lambda g, dtype, x: g.add("Mul", g.add(op, x) if op else x, g.constant(factor, dtype))
 
 
-def _not(op: str) -> Lowering:
-    return lambda g, dtype, a, b: g.add("Not", g.add(op, a, b))
-
-
 def _power(g: Printer, base: Any, exponent: Any, out: Any = None) -> str:
     dtypes = loop_dtypes(g, np.power, (base, exponent))
     whole = g.plain(exponent)
