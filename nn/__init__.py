@@ -21,6 +21,7 @@ import tensorgrad as _tg
 from . import functional as functional
 from . import init as init
 from . import metrics as metrics
+from . import parallel as parallel
 from ._exchange.onnx import to_onnx as to_onnx
 from ._exchange.pytorch import from_torch as from_torch
 from ._exchange.pytorch import to_torch as to_torch
@@ -134,11 +135,11 @@ from ._training.model import Model as Model
 from ._words import LAYERS as _LAYERS
 
 _tg.hide_frames(__file__)
-_fill(globals())
+_fill({**globals(), "SyncBatchNorm": parallel.SyncBatchNorm})
 
 
 def __dir__() -> list[str]:
-    names = _tg.words.public_names(globals(), ("functional", "init", "metrics"))()
+    names = _tg.words.public_names(globals(), ("functional", "init", "metrics", "parallel"))()
     return sorted({*names, "FNNClassifier", "FNNRegressor"})
 
 

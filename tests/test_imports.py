@@ -31,13 +31,13 @@ LAYERS = [
 ]
 NN_LAYERS = [
     {"_tables", "_words"},
-    {"_parameter", "_running", "_checks"},
+    {"_parameter", "_running", "_checks", "_shards"},
     {"_hooks", "_members", "_evaluation"},
     {"functional", "_display", "_summary"},
     {"_module", "init", "metrics"},
     {"_layers", "_losses"},
     {"_models", "_optim"},
-    {"_files"},
+    {"_files", "parallel"},
     {"_training"},
     {"_monitor"},
     {"_exchange", "_estimators"},

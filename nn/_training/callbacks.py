@@ -35,6 +35,7 @@ class Fit:
         history: all rows of this run, also those before it was resumed.
         stopped: why the run ends early; "" while it goes on.
         note: what the display says before the run, such as that it was resumed.
+        main: whether this process writes files and shows progress: rank 0, if there are several.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class Fit:
     history: History = field(default_factory=History)
     stopped: str = ""
     note: str = ""
+    main: bool = True
 
     def interrupt(self) -> None:
         """End the run after the current step, as Ctrl-C does."""

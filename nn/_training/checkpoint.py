@@ -91,7 +91,11 @@ class Checkpoint(Callback):
         return said if fit.epoch < fit.epochs else f"{said}, nothing to train"
 
     def on_epoch_end(self, fit: Fit) -> None:
-        if fit.stopped == INTERRUPTED or (fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped):
+        if (
+            not fit.main
+            or fit.stopped == INTERRUPTED
+            or (fit.epoch % self.every and fit.epoch != fit.epochs and not fit.stopped)
+        ):
             return
         states = [(type(callback).__name__, callback.state_dict()) for callback in self._others(fit)]
         extra = {

@@ -12,6 +12,7 @@ import tensorgrad as tg
 
 from .._layers.embedding import Embedding
 from .._module import Module
+from ..parallel.communicator import Communicator
 from .inputs import array, is_sparse, mapped, parts, several, taken
 from .weighing import class_factors, class_numbers
 
@@ -24,6 +25,7 @@ class Batch(NamedTuple):
     X: Any
     y: Any
     weight: Any
+    whole: int = 0  # rows of the batch that this is a part of, if several processes share it
 
 
 class Casts:
@@ -72,6 +74,7 @@ class Rows:
         self.X = mapped(array, _named(X, by)) if several(X) else array(_stacked(X, by))
         self.y, self.weight, self.by = array(y), array(weight), by
         self.indices: Any = None  # of the rows in use; None for all
+        self.comm: Communicator | None = None  # processes that share each batch of an epoch
         self._count = 0
         named = {**dict(parts(self.X)), "y": self.y, "sample_weight": self.weight}
         lengths = {}
@@ -105,6 +108,13 @@ class Rows:
             None if self.weight is None else taken(self.weight, places),
         )
 
+    def _own(self, rows: Any) -> Batch:
+        """Some of the rows in use, or this process's share of them."""
+        if self.comm is None:
+            return self.batch(rows)
+        places = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        return self.batch(places[self.comm.rank :: self.comm.size])._replace(whole=len(places))
+
     def labels(self) -> tuple[Any, Any]:
         """The targets and weights of the rows in use."""
         places = slice(None) if self.indices is None else self.indices
@@ -136,7 +146,7 @@ class Rows:
     def _part(self, rows: Any) -> Rows:
         part = object.__new__(Rows)
         part.X, part.y, part.weight, part.by = self.X, self.y, self.weight, self.by
-        part.indices, part._count = rows, self._count
+        part.indices, part._count, part.comm = rows, self._count, self.comm
         return part
 
     def updates(self, size: int, *, drop_last: bool = False, together: int = 1) -> int:
@@ -162,7 +172,7 @@ class Rows:
         edges, together = _edges(count, size, drop_last, together)
         parts = pairwise(edges)
         while drawn := list(islice(parts, together)):
-            yield tuple(self.batch(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
+            yield tuple(self._own(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
 
 
 def _named(X: Any, by: str) -> Any:

@@ -146,8 +146,7 @@ def _sample(model: Model, part: Rows | Stream) -> _Sample:
 
 
 def _few(batch: Batch, rows: Any) -> Batch:
-    X, y, weight = batch
-    return Rows(X, y, weight, by="").batch(rows)
+    return Rows(batch.X, batch.y, batch.weight, by="").batch(rows)
 
 
 def _kind(batch: Batch) -> Any:

@@ -44,6 +44,8 @@ class CSVLog(Callback):
         self._columns: list[str] = []
 
     def on_epoch_end(self, fit: Fit) -> None:
+        if not fit.main:
+            return
         if self._columns == list(fit.history):
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(_lines(fit, len(fit.history) - 1))
@@ -105,6 +107,7 @@ class TensorBoard(Callback):
     def on_fit_begin(self, fit: Fit) -> None:
         if not self._own:
             self._writer = self.log
+        if not self._own or not fit.main:
             return
         try:
             from tensorboardX import SummaryWriter
@@ -113,10 +116,12 @@ class TensorBoard(Callback):
         self._writer = SummaryWriter(self.log)
 
     def on_epoch_end(self, fit: Fit) -> None:
+        if not fit.main:
+            return
         for name, value in fit.row.items():
             self._writer.add_scalar(name, value, fit.epoch)
         self._writer.flush()
 
     def on_fit_end(self, fit: Fit) -> None:
-        if self._own:
+        if self._own and fit.main:
             self._writer.close()

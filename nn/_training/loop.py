@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ import tensorgrad as tg
 
 from .._optim.plateau import ReduceLROnPlateau
 from .._optim.scheduler import LRScheduler
+from ..parallel.communicator import Communicator
 from .callbacks import INTERRUPTED, Callback, Fit
 from .checkpoint import Checkpoint
 from .data import Casts, Rows
@@ -23,8 +24,9 @@ from .interrupt import first_interrupt
 from .progress import Progress, progress_for
 from .scores import Scores, evaluated
 from .settings import settings_of
-from .stepping import Given, Group, grouped, stepper
+from .stepping import Group, Step, stepper
 from .streams import Stream
+from .together import agree_on_end, agreed, average_statistics, share_model, share_run
 
 if TYPE_CHECKING:
     from .model import Model
@@ -49,15 +51,19 @@ def train(
     progress: bool | None,
     compile: bool,
     on_interrupt: str,
+    comm: Communicator | None,
 ) -> History:
-    """Run :meth:`nn.Model.fit`, with its arguments already checked."""
-    step = stepper(model, compile)
+    """Run :meth:`nn.Model.fit`, with its arguments already checked, on several processes if there is a ``comm``."""
+    step = stepper(model, compile, accumulate, comm)
     _check_schedule(model, held is not None or split > 0)
     check_monitors(model, held is not None or split > 0, callbacks)
     casts = Casts(model.network)
     for rows in (data, held):
         if isinstance(rows, Rows):
             rows.converted(casts.inputs)
+            rows.comm = comm
+    if comm is not None:
+        share_model(model, comm)
     with restored_on_error(model):
         if split and isinstance(data, Rows):
             data, held = data.split(split, np.random.default_rng(model.split_seed()), stratify=stratify)
@@ -65,31 +71,35 @@ def train(
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
     divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
-    shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
+    main = comm is None or comm.rank == 0
+    shown = progress_for(progress if main else False, epochs=epochs, steps=data.updates(batch_size, **divided))
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
     fit = Fit(
         model,
         sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
         epochs,
         settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
+        main=main,
     )
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
     for callback in fit.callbacks:
-        if isinstance(callback, Checkpoint):
+        if isinstance(callback, Checkpoint) and main:
             callback.restore(fit)
+    if comm is not None:
+        share_run(fit, comm)
     if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
         model.schedule.restart()
     if fit.epoch < fit.epochs and not fit.stopped:
         # Not before: a stream may draw from a generator that was restored.
         dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
-    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
+    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown, comm)
     with _displayed(fit, shown), _own_weights(model):
         with first_interrupt(fit.interrupt):
             while fit.epoch < fit.epochs and not fit.stopped:
                 drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
-                _run_epoch(running, grouped(drawn, model.loss))
+                _run_epoch(running, agreed(drawn, model.loss, fit, accumulate, comm))
         model.history.stopped = fit.history.stopped = fit.stopped
         if model.ema is not None:
             model.ema.apply()
@@ -104,11 +114,12 @@ class _Running(NamedTuple):
     """A training run, and what it needs in every epoch."""
 
     fit: Fit
-    step: Callable[[list[Given]], list[tuple[Any, Any]]]
+    step: Step
     casts: Casts
     parameters: list[tuple[str, Any]]
     held: Rows | Stream | None
     shown: Progress
+    comm: Communicator | None
 
 
 @contextmanager
@@ -156,11 +167,15 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
     fit, model, began = running.fit, running.fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
     model.train()
+    comm = running.comm
     fit.row = _run_steps(running, groups)
+    if comm is not None:
+        average_statistics(model, comm)
+        comm.require_equal((p.data for _, p in running.parameters), "parameters")
     norms = _norms(running.parameters)
     with _averaged(model):
         if running.held is not None:
-            scores = evaluated(model, running.held)
+            scores = evaluated(model, running.held, comm=comm)
             fit.row |= {f"val_{name}": value for name, value in scores.items()}
         fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
         for history in (model.history, fit.history):
@@ -170,12 +185,14 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
         fit.epoch += 1
         for callback in fit.callbacks:
             callback.on_epoch_end(fit)
+        if comm is not None:
+            agree_on_end(fit, comm)
     running.shown.epoch(fit.history)
 
 
 def _run_steps(running: _Running, groups: Iterable[Group]) -> dict[str, float]:
     """Run a step on each group of batches. Returns the means of loss and metrics."""
-    fit, model, scores = running.fit, running.fit.model, Scores(running.fit.model, "fit")
+    fit, model, scores = running.fit, running.fit.model, Scores(running.fit.model, "fit", running.comm)
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for group in groups:
@@ -183,17 +200,19 @@ def _run_steps(running: _Running, groups: Iterable[Group]) -> dict[str, float]:
             scores.add_void(batch)
         if not group.batches:
             continue
-        results = running.step(group.given(running.casts))
+        results = running.step(group, running.casts)
         losses = [loss.item() for loss, _ in results]
         for batch, loss, (_, output) in zip(group.batches, losses, results, strict=True):
             scores.add(loss, output, batch)
         if per_step:
-            parts = zip(losses, group.shares, strict=True)
-            _step_schedule(model.schedule, {"loss": sum(loss * share for loss, share in parts)})
+            whole = sum(loss * share for loss, share in zip(losses, group.shares, strict=True))
+            if running.comm is not None:
+                whole = float(running.comm.all_sum(np.array(whole)))
+            _step_schedule(model.schedule, {"loss": whole})
         for callback in watching:
             callback.on_step_end(fit)
         running.shown.step()
-        if fit.stopped:
+        if fit.stopped and running.comm is None:  # several processes end together
             break
     return scores.means()
 

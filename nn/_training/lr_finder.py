@@ -97,7 +97,7 @@ def _tested(trial: Model, data: Rows | Stream, *, start: float, stop: float, ste
         lr = start * (stop / start) ** (i / (steps - 1))
         trial.optimizer.lr = lr
         try:
-            ((loss, _),) = step(group.given(casts))
+            ((loss, _),) = step(group, casts)
         except tg.NonFiniteError:
             return LRCurve(lrs, losses, smoothed, True)
         value = loss.item()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from .._optim.plateau import ReduceLROnPlateau
 from .._optim.registry import OPTIMIZERS, SCHEDULES
 from .._optim.scheduler import Scheduler
 from .._running import folded
+from ..parallel.communicator import Communicator, surrounding
 from .callbacks import Callback
 from .data import Casts, Rows
 from .history import History
@@ -190,6 +192,7 @@ class Model(Module):
         progress: bool | None = None,
         compile: bool = False,
         on_interrupt: Literal["raise", "return"] = "raise",
+        parallel: Communicator | None = None,
     ) -> History:
         """Train for some epochs, in addition to earlier ones. Afterwards the model is in evaluation mode.
 
@@ -236,6 +239,11 @@ class Model(Module):
                 bits: :func:`tensorgrad.compile`. A network whose own code branches on values runs uncompiled.
             on_interrupt: what Ctrl-C leads to: "raise" KeyboardInterrupt, or "return" as if the run had ended by
                 itself, with ``stopped == "Ctrl-C"`` in the history.
+            parallel: the processes that train together, from :func:`nn.parallel.init`; None for those of the
+                surrounding ``with`` block, if there is one. Each does the same updates, from its share of each batch:
+                every process gets all arrays (or opens the same files) and takes every ``size``-th row of a batch of
+                ``batch_size``; of a stream, each gets its own batches. The model of rank 0 is the one that is trained,
+                and rank 0 alone shows the progress and writes files.
 
         Returns:
             The history of this run, a new object; ``model.history`` is that of all runs. With a
@@ -276,23 +284,28 @@ class Model(Module):
                 if not isinstance(callback, Callback):
                     hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
                     raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
-            return train(
-                self,
-                data,
-                None if validation_data is None else validation_source(validation_data, epochs),
-                split=validation_split,
-                stratify=stratify,
-                class_weight=class_weight,
-                epochs=epochs,
-                batch_size=batch_size,
-                accumulate=accumulate,
-                shuffle=shuffle,
-                drop_last=drop_last,
-                callbacks=callbacks,
-                progress=progress,
-                compile=compile,
-                on_interrupt=on_interrupt,
-            )
+            comm = surrounding() if parallel is None else parallel
+            if comm is not None and comm.size == 1:
+                comm = None
+            with nullcontext() if comm is None else comm:
+                return train(
+                    self,
+                    data,
+                    None if validation_data is None else validation_source(validation_data, epochs),
+                    split=validation_split,
+                    stratify=stratify,
+                    class_weight=class_weight,
+                    epochs=epochs,
+                    batch_size=batch_size,
+                    accumulate=accumulate,
+                    shuffle=shuffle,
+                    drop_last=drop_last,
+                    callbacks=callbacks,
+                    progress=progress,
+                    compile=compile,
+                    on_interrupt=on_interrupt,
+                    comm=comm,
+                )
 
     def lr_find(
         self,

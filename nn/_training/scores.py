@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._evaluation import evaluating
+from ..parallel.communicator import Communicator
 from .data import Batch, Casts, Rows
 from .inputs import called
 from .measures import measures
@@ -27,10 +28,11 @@ class Scores:
     Args:
         model: whose loss and metrics these are.
         by: whose data it is, for errors.
+        comm: the processes over all of whose batches the means are.
     """
 
-    def __init__(self, model: Model, by: str) -> None:
-        self._model, self._by = model, by
+    def __init__(self, model: Model, by: str, comm: Communicator | None = None) -> None:
+        self._model, self._by, self._comm = model, by, comm
         self._measures = measures(model.metrics, model.loss)
         self._loss = self._count = 0.0
         self._seen = False  # is there anything that counts?
@@ -55,6 +57,11 @@ class Scores:
 
         Raises ValueError if nothing counts in any batch.
         """
+        if self._comm is not None:
+            sums = np.array([self._loss, self._count, self._seen], float)
+            self._loss, self._count, self._seen = self._comm.all_sum(sums)
+            if self._measures:
+                self._outputs = [output for outputs in self._comm.gather(self._outputs) for output in outputs]
         if not self._seen:
             raise nothing_counts(self._by)
         return {"loss": self._loss / self._count, **self._measured()}
@@ -98,12 +105,14 @@ def selected(loss: Any, prediction: Any, target: Any, weight: Any) -> tuple[Any,
     return prediction[rows], target[rows], None if weight is None else weight[rows]
 
 
-def evaluated(model: Model, data: Rows | Stream, batch_size: int = EVALUATION_ROWS) -> dict[str, float]:
-    """Loss and metrics of a model in evaluation mode, over all the data."""
-    casts, scores = Casts(model.network), Scores(model, data.by)
+def evaluated(
+    model: Model, data: Rows | Stream, batch_size: int = EVALUATION_ROWS, comm: Communicator | None = None
+) -> dict[str, float]:
+    """Loss and metrics of a model in evaluation mode, over all the data, of all processes."""
+    casts, scores = Casts(model.network), Scores(model, data.by, comm)
     with evaluating(model):
         for batch in data.batches(batch_size):
-            if is_void(model.loss, batch.y, batch.weight):
+            if not len(batch.y) or is_void(model.loss, batch.y, batch.weight):
                 scores.add_void(batch)
                 continue
             output = called(model.network, casts.inputs(batch.X))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorgrad as tg
@@ -12,6 +13,9 @@ import tensorgrad as tg
 from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
 from .._optim.lbfgs import LBFGS
+from .._shards import Shard
+from ..parallel.communicator import Communicator
+from ..parallel.gradients import reduce_gradients
 from .data import Batch, Casts
 from .inputs import called
 from .weighing import counted, is_void, loss_of
@@ -19,7 +23,7 @@ from .weighing import counted, is_void, loss_of
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Given", "Group", "grouped", "stepper"]
+__all__ = ["Group", "Step", "grouped", "stepper"]
 
 
 Given = tuple[Any, Any, Any, float | None]  # inputs, targets, weights, and the share, None for 1
@@ -36,10 +40,12 @@ class Group(NamedTuple):
     void: tuple[Batch, ...]
 
     def given(self, casts: Casts) -> list[Given]:
-        """What a step takes of the batches."""
+        """What a step takes of the batches. No targets say that nothing counts here, but somewhere else."""
         parts = zip(self.batches, self.shares, strict=True)
         return [
             (casts.inputs(batch.X), casts.targets(batch.y), batch.weight, None if share == 1 else share)
+            if share
+            else (casts.inputs(batch.X), None, None, None)
             for batch, share in parts
         ]
 
@@ -53,10 +59,14 @@ def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
         yield Group(useful, tuple(counted(loss, batch.y) / total for batch in useful), void)
 
 
-def stepper(model: Model, compiled: bool) -> Callable[[list[Given]], list[tuple[Any, Any]]]:
-    """A function that does one update.
+Step = Callable[[Group, Casts], list[tuple[Any, Any]]]
 
-    It returns, for each batch, its loss without the penalty, and the network's output.
+
+def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator | None = None) -> Step:
+    """A function that does one update, from up to ``together`` batches.
+
+    It returns, for each batch, its loss without the penalty, and the network's output. With ``comm``, gradients are
+    summed over its processes.
     """
     network, optimizer = model.network, model.optimizer
     learned = {id(p) for p in network.parameters() if p.requires_grad}
@@ -70,7 +80,9 @@ def stepper(model: Model, compiled: bool) -> Callable[[list[Given]], list[tuple[
         raise ValueError(
             f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
         )
-    penalised = penalty(network) is not None
+    penalised = penalty(network) is not None and (comm is None or comm.rank == 0)
+
+    shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
     def step(given: list[Given]) -> list[tuple[Any, Any]]:
         kept: list[Any] = []
@@ -79,25 +91,37 @@ def stepper(model: Model, compiled: bool) -> Callable[[list[Given]], list[tuple[
             optimizer.zero_grad()
             kept.clear()
             parts: list[Any] = []
-            for X, y, weight, share in given:
-                output = called(network, X)
-                loss = loss_of(model.loss, output, y, weight)
+            for i, (X, y, weight, share) in enumerate(given):
+                with shards[i].used() if shards else nullcontext():
+                    output = called(network, X)
+                loss = tg.sum(output) * 0.0 if y is None else loss_of(model.loss, output, y, weight)
                 kept.append((loss, output))
                 part = loss if share is None else loss * share
                 extra = penalty(network) if penalised and not parts else None
                 part = part if extra is None else part + extra
                 part.backward()
                 parts.append(part if len(given) == 1 else part.detach())
+            whole = functools.reduce(operator.add, parts)
+            if comm is not None:
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                whole = tg.Tensor(reduce_gradients(parameters, comm, tg.array_of(whole))[0])
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:
                 clip_grad_value_(network.parameters(), clip_value)
             if clip_norm is not None:
                 clip_grad_norm_(network.parameters(), clip_norm)
-            return functools.reduce(operator.add, parts)
+            return whole
 
         optimizer.step(closure)
         if model.ema is not None:
             model.ema.update()
         return list(kept)
 
-    return tg.compile(step) if compiled else step
+    run = tg.compile(step) if compiled else step
+
+    def update(group: Group, casts: Casts) -> list[tuple[Any, Any]]:
+        for shard, batch in zip(shards, group.batches, strict=False):
+            shard.rows = batch.whole or len(batch.y) * shard.size
+        return run(group.given(casts))
+
+    return update

@@ -12,6 +12,7 @@ import tensorgrad as tg
 
 from .._checks import probability
 from .._running import running_path
+from .._shards import drawn, shard_in_use
 from ._shared import operand
 from ._spatial import batch_of
 
@@ -145,13 +146,13 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
         batch_of(given, axes, op)
     if not training or p == 0:
         return given
-    generator = np.random.default_rng(rng)
+    generator, shard = np.random.default_rng(rng), shard_in_use()
     shape, dtype, scale = given.shape, given.dtype, 1 / (1 - p)
     if axes is not None:
         shape = (*shape[:-axes], *(1,) * axes)
 
     def mask() -> Any:
-        return np.multiply(generator.random(shape, np.float32) >= p, scale, dtype=dtype)
+        return np.multiply(drawn(generator, shape, np.float32, shard) >= p, scale, dtype=dtype)
 
     return given * tg.host(mask)
 
@@ -206,7 +207,7 @@ def batch_norm(
         shift.name = "first row"  # for drawings
         moved = tg.subtract(given, shift)
         offset = tg.mean(moved, axis=axes)
-        centred = moved - _per_feature(offset, trailing)
+        centred = moved - per_feature(offset, trailing)
         var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
             n = prod((given.shape[0], *given.shape[2:]))
@@ -218,15 +219,21 @@ def batch_norm(
                     "batch_norm: momentum=None, a mean over all batches so far, needs num_batches_tracked to count "
                     "them; make the layer with nn.BatchNorm(..., momentum=None), or pass np.array(0)"
                 )
-            _blend(running, (mean, tg.array_of(var)), momentum, correction)
+            blend(running, (mean, tg.array_of(var)), momentum, correction)
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var; or write training=True")
         # The graph saves results computed from the running statistics, never their memory, which changes.
-        centred, var = tg.subtract(given, _per_feature(running_mean, trailing)), running_var
+        centred, var = tg.subtract(given, per_feature(running_mean, trailing)), running_var
+    return scaled(centred, var, gamma, beta, eps)
+
+
+def scaled(centred: Any, var: Any, gamma: Any, beta: Any, eps: float) -> tg.Tensor:
+    """``gamma * centred / sqrt(var + eps) + beta``, with a number per feature, the second axis of ``centred``."""
+    trailing = centred.ndim - 2
     factor = (1.0 if gamma is None else gamma) / _deviation(var, eps)
-    result = centred * _per_feature(factor, trailing)
-    return result if beta is None else result + _per_feature(beta, trailing)
+    result = centred * per_feature(factor, trailing)
+    return result if beta is None else result + per_feature(beta, trailing)
 
 
 def _deviation(var: Any, eps: float) -> Any:
@@ -237,7 +244,7 @@ def _deviation(var: Any, eps: float) -> Any:
     return tg.where(flat, np.inf, tg.sqrt(tg.where(flat, 1.0, var)))
 
 
-def _per_feature(statistic: Any, trailing: int) -> Any:
+def per_feature(statistic: Any, trailing: int) -> Any:
     """Reshape one number per feature to broadcast with ``trailing`` axes after the features."""
     return tg.reshape(statistic, (-1,) + (1,) * trailing) if trailing else statistic
 
@@ -257,7 +264,7 @@ def _check_batch(shape: tuple[int, ...], running_mean: Any, gamma: Any, training
         )
 
 
-def _blend(running: tuple[Any, ...], batch: tuple[Any, Any], momentum: float | None, factor: float) -> None:
+def blend(running: tuple[Any, ...], batch: tuple[Any, Any], momentum: float | None, factor: float) -> None:
     """Move the running statistics, and the count of batches if it is among them, on by a batch, if that is finite."""
     memories = [tg.writes_to(statistic, by="BatchNorm.forward") for statistic in running]
     blended = _blended(*(*memories, *batch), momentum=momentum, factor=factor, path=running_path())

@@ -100,8 +100,13 @@ def observe() -> None:
 
 
 def draws(arguments: Any) -> bool:
-    """Whether a function with these arguments draws from a generator, so that another call would draw other numbers."""
-    return any(isinstance(leaf, np.random.Generator) for leaf in leaves(arguments))
+    """Whether a function with these arguments draws from a generator, so that another call would draw other numbers.
+
+    Anything else that numbers come from, such as other processes, says so with an attribute ``__comes_from_outside__``.
+    """
+    return any(
+        isinstance(leaf, np.random.Generator) or hasattr(leaf, "__comes_from_outside__") for leaf in leaves(arguments)
+    )
 
 
 def _with(protocol: str, arguments: Any) -> Any:

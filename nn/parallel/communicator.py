@@ -1,0 +1,205 @@
+"""The processes that train together, and the one operation between them: a sum with a deadline."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from .._checks import number
+
+__all__ = ["Communicator", "RanksLost", "init", "surrounding"]
+
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
+_SPINS = 1000  # tests of a reduction before the processor is offered to others between two of them
+_LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
+
+_surrounding: ContextVar[Communicator | None] = ContextVar("nn_parallel", default=None)
+
+
+class _Surrounding:
+    """Where the communicator is whose ``with`` block is running, as an attribute that a compiled step can watch."""
+
+    @property
+    def communicator(self) -> Communicator | None:
+        """None outside of all blocks."""
+        return _surrounding.get()
+
+
+_place = _Surrounding()
+
+
+def surrounding() -> Communicator | None:
+    """The communicator whose ``with`` block is running, or None."""
+    found: Communicator | None = tg.watch(_place, "communicator")
+    return found
+
+
+class RanksLost(Exception):
+    """Processes ended, and the others have come together without them: the step is to be done again."""
+
+
+class Communicator:
+    """The processes of a training run; made by :func:`nn.parallel.init`.
+
+    In a ``with`` block, :meth:`nn.Model.fit` and the estimators train on all of them together.
+
+    Attributes:
+        rank: the number of this process, from 0.
+        size: how many there are.
+        timeout: seconds after which a process that waits for the others ends the program.
+        elastic: go on with those that are left when a process is killed.
+
+    >>> import numpy as np, nn.parallel
+    >>> comm = nn.parallel.init()
+    >>> comm.rank, comm.size
+    (0, 1)
+    >>> comm.all_sum(np.ones(2))
+    array([1., 1.])
+    """
+
+    __comes_from_outside__ = True  # a sum over processes is not a function of its arguments
+
+    def __init__(self, world: Any, timeout: float) -> None:
+        self.timeout = timeout
+        self.elastic = False
+        self._tokens: list[Token[Communicator | None]] = []
+        self._adopt(world)
+
+    def _adopt(self, world: Any) -> None:
+        self._world = world
+        self.rank: int = 0 if world is None else world.Get_rank()
+        self.size: int = 1 if world is None else world.Get_size()
+
+    def __enter__(self) -> Communicator:
+        self._tokens.append(_surrounding.set(self))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _surrounding.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"Communicator(rank={self.rank}, size={self.size}, timeout={self.timeout:g})"
+
+    def all_sum(self, array: Any) -> Any:
+        """The sum of the processes' arrays, the same bits in each: a new array of the same shape and dtype.
+
+        Every process must call it, with arrays of the same shape and dtype, in the same order as the others.
+
+        Raises:
+            DTypeError: the array does not hold numbers.
+            RanksLost: a process has ended, and the communicator is elastic.
+        """
+        given = np.ascontiguousarray(array)
+        if given.dtype.kind not in "biufc":
+            raise tg.DTypeError(f"all_sum: expected numbers, got dtype {given.dtype}")
+        if self._world is None:
+            return given.copy().reshape(np.shape(array))
+        narrow = given.dtype == np.float16 or given.dtype.kind == "b"
+        sent = given.astype(np.float32 if given.dtype.kind == "f" else np.int64) if narrow else given
+        total = np.empty_like(sent)
+        self._wait(self._world.Iallreduce, sent, total)
+        return total.astype(given.dtype, copy=False).reshape(np.shape(array))
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank. They are pickled."""
+        if self._world is None:
+            return [value]
+        own = np.frombuffer(pickle.dumps(value), np.uint8)
+        lengths = np.zeros(self.size, np.int64)
+        lengths[self.rank] = len(own)
+        ends = np.cumsum(self.all_sum(lengths))
+        everything = np.zeros(ends[-1], np.uint8)
+        everything[ends[self.rank] - len(own) : ends[self.rank]] = own
+        return [pickle.loads(part.tobytes()) for part in np.split(self.all_sum(everything), ends[:-1])]
+
+    def broadcast(self, value: Any) -> Any:
+        """The value of rank 0, in every process. It is pickled."""
+        return self.gather(value if self.rank == 0 else None)[0]
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        self.all_sum(np.zeros(1))
+
+    def require_equal(self, arrays: Iterable[Any], what: str) -> None:
+        """Raise RuntimeError, in every process, if these arrays are not the same bits in all of them."""
+        digest = 0
+        for array in arrays:
+            digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
+        digests = self.gather(digest)
+        if len(set(digests)) > 1:
+            different = [rank for rank, other in enumerate(digests) if other != digests[0]]
+            raise RuntimeError(
+                f"nn.parallel: {what} of rank {', '.join(map(str, different))} differ from those of rank 0; let every "
+                "process do the same updates, and change parameters on all of them alike"
+            )
+
+    @contextmanager
+    def in_turn(self) -> Iterator[bool]:
+        """Run a block once, on rank 0, while the others wait: the value says whether to run it."""
+        try:
+            yield self.rank == 0
+        finally:
+            if sys.exc_info()[0] is None:
+                self.barrier()
+
+    def _wait(self, start: Any, *arrays: Any) -> None:
+        """Run a reduction, and end the program if the other processes do not come to it in time."""
+        request = start(*arrays)
+        deadline = time.monotonic() + self.timeout
+        tests = 0
+        while not request.Test():
+            tests += 1
+            if tests > _SPINS:
+                time.sleep(0)
+                if time.monotonic() > deadline:
+                    self._give_up(arrays[0])
+
+    def _give_up(self, array: Any) -> None:
+        print(
+            f"nn.parallel: rank {self.rank} of {self.size} has waited {self.timeout:g} s for the others to come to the "
+            f"sum of an array of shape {array.shape}; one of them has failed, ended or been stopped. All are ended "
+            f"now, with exit code {EXIT_CODE}.",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._world.Abort(EXIT_CODE)
+
+
+def init(timeout: float = 60.0) -> Communicator:
+    """Join the processes that ``python -m nn.parallel -n 4 train.py`` or an MPI launcher has started.
+
+    In a process that was started alone, there is one process and MPI is not needed.
+
+    Args:
+        timeout: seconds. If a process waits longer for the others, because one of them has failed, ended or been
+            stopped, all are ended with exit code 75.
+
+    Raises:
+        ImportError: several processes were started, and mpi4py is not installed.
+        ValueError: timeout is not a positive number.
+
+    >>> import nn.parallel
+    >>> nn.parallel.init(timeout=10)
+    Communicator(rank=0, size=1, timeout=10)
+    """
+    timeout = number("init", "timeout", timeout, 0)
+    if not timeout:
+        raise ValueError("init: timeout must be positive, got 0")
+    if not any(name in os.environ for name in _LAUNCHED):
+        return Communicator(None, timeout)
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError("nn.parallel needs mpi4py: pip install 'tensorgrad-np[mpi]'") from error
+    return Communicator(MPI.COMM_WORLD.Dup() if MPI.COMM_WORLD.Get_size() > 1 else None, timeout)
