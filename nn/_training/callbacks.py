@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import count, number
 from .._optim.direction import better_way
+from ..parallel.communicator import Communicator
 from .history import History
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Fit:
         history: all rows of this run, also those before it was resumed.
         stopped: why the run ends early; "" while it goes on.
         note: what the display says before the run, such as that it was resumed.
-        main: whether this process writes files and shows progress: rank 0, if there are several.
+        comm: the processes that train together, or None.
     """
 
     model: Model
@@ -47,7 +48,12 @@ class Fit:
     history: History = field(default_factory=History)
     stopped: str = ""
     note: str = ""
-    main: bool = True
+    comm: Communicator | None = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and prints: rank 0, if there are several."""
+        return self.comm is None or self.comm.rank == 0
 
     def interrupt(self) -> None:
         """End the run after the current step, as Ctrl-C does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
@@ -19,13 +20,20 @@ from .weighing import class_factors, class_numbers
 __all__ = ["Batch", "Casts", "Rows"]
 
 
+class Whole(NamedTuple):
+    """A batch of which each process has a part."""
+
+    rows: int
+    own: Callable[[], Batch]  # makes this process's part: another one after processes were lost
+
+
 class Batch(NamedTuple):
     """Inputs, targets, and the weights of the samples (None for 1)."""
 
     X: Any
     y: Any
     weight: Any
-    whole: int = 0  # rows of the batch that this is a part of, if several processes share it
+    whole: Whole | None = None  # if several processes share it
 
 
 class Casts:
@@ -108,12 +116,13 @@ class Rows:
             None if self.weight is None else taken(self.weight, places),
         )
 
-    def _own(self, rows: Any) -> Batch:
+    def own(self, rows: Any) -> Batch:
         """Some of the rows in use, or this process's share of them."""
         if self.comm is None:
             return self.batch(rows)
         places = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        return self.batch(places[self.comm.rank :: self.comm.size])._replace(whole=len(places))
+        part = self.batch(places[self.comm.rank :: self.comm.size])
+        return part._replace(whole=Whole(len(places), partial(self.own, places)))
 
     def labels(self) -> tuple[Any, Any]:
         """The targets and weights of the rows in use."""
@@ -172,7 +181,7 @@ class Rows:
         edges, together = _edges(count, size, drop_last, together)
         parts = pairwise(edges)
         while drawn := list(islice(parts, together)):
-            yield tuple(self._own(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
+            yield tuple(self.own(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
 
 
 def _named(X: Any, by: str) -> Any:

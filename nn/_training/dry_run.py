@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,7 @@ from .weighing import loss_of, rows_kept
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["check_monitors", "columns_of", "dry_run", "generators_kept", "restored_on_error"]
+__all__ = ["buffers_kept", "check_monitors", "columns_of", "dry_run", "generators_kept", "restored_on_error"]
 
 _ROWS = 8  # through the network
 _NUMBERS = 1 << 20  # predictions for the metrics, or what is kept of them, at most
@@ -116,7 +117,7 @@ def _check_output(model: Model, output: Any, sample: _Sample) -> None:
 def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
     """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
     casts = Casts(model.network)
-    with generators_kept(model), _buffers_kept(model), evaluating(model.network), np.errstate(all="ignore"):
+    with generators_kept(model), buffers_kept(model), evaluating(model.network), np.errstate(all="ignore"):
         output = called(model.network, casts.inputs(batch.X))
         array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
         if isinstance(output, tg.Tensor):
@@ -196,26 +197,42 @@ def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
 
 
 @contextmanager
-def generators_kept(model: Module) -> Iterator[None]:
-    """At the end, the generators of the model are as they were."""
+def generators_kept(model: Module, only_on: type[BaseException] | None = None) -> Iterator[None]:
+    """At the end, the generators of the model are as they were; with ``only_on``, if this error was raised."""
     generators = [g for module in model.modules() for _, g in named(vars(module), np.random.Generator, ())]
     states = [generator.bit_generator.state for generator in generators]
-    try:
+    with _then(only_on) as end:
+        end += [partial(setattr, g.bit_generator, "state", state) for g, state in zip(generators, states, strict=True)]
         yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.bit_generator.state = state
 
 
 @contextmanager
-def _buffers_kept(model: Module) -> Iterator[None]:
-    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
-    try:
+def buffers_kept(model: Module, only_on: type[BaseException] | None = None) -> Iterator[None]:
+    """The same for its buffers."""
+
+    def put_back(buffer: Any, value: Any) -> None:
+        if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
+            tg.writes_to(buffer, by="fit")[...] = value
+
+    with _then(only_on) as end:
+        end += [partial(put_back, buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
         yield
+
+
+@contextmanager
+def _then(only_on: type[BaseException] | None) -> Iterator[list[Callable[[], None]]]:
+    """Call functions at the end of a block; with ``only_on``, if this error ends it."""
+    functions: list[Callable[[], None]] = []
+    call = only_on is None
+    try:
+        yield functions
+    except BaseException as error:
+        call = call or isinstance(error, only_on or BaseException)
+        raise
     finally:
-        for buffer, value in buffers:
-            if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
-                tg.writes_to(buffer, by="fit")[...] = value
+        if call:
+            for function in functions:
+                function()
 
 
 @contextmanager

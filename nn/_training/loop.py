@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from .scores import Scores, evaluated
 from .settings import settings_of
 from .stepping import Group, Step, stepper
 from .streams import Stream
-from .together import agree_on_end, agreed, average_statistics, share_model, share_run
+from .together import agree_on_end, agreed, average_statistics, share_model, share_run, updated
 
 if TYPE_CHECKING:
     from .model import Model
@@ -71,21 +72,22 @@ def train(
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
     divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
-    main = comm is None or comm.rank == 0
-    shown = progress_for(progress if main else False, epochs=epochs, steps=data.updates(batch_size, **divided))
+    shown = progress_for(
+        progress if comm is None or comm.rank == 0 else False, epochs=epochs, steps=data.updates(batch_size, **divided)
+    )
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
     fit = Fit(
         model,
         sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
         epochs,
         settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
-        main=main,
+        comm=comm,
     )
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
     for callback in fit.callbacks:
-        if isinstance(callback, Checkpoint) and main:
+        if isinstance(callback, Checkpoint) and fit.main:
             callback.restore(fit)
     if comm is not None:
         share_run(fit, comm)
@@ -94,7 +96,7 @@ def train(
     if fit.epoch < fit.epochs and not fit.stopped:
         # Not before: a stream may draw from a generator that was restored.
         dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
-    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown, comm)
+    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown, accumulate, comm)
     with _displayed(fit, shown), _own_weights(model):
         with first_interrupt(fit.interrupt):
             while fit.epoch < fit.epochs and not fit.stopped:
@@ -119,6 +121,7 @@ class _Running(NamedTuple):
     parameters: list[tuple[str, Any]]
     held: Rows | Stream | None
     shown: Progress
+    accumulate: int
     comm: Communicator | None
 
 
@@ -167,16 +170,18 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
     fit, model, began = running.fit, running.fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
     model.train()
-    comm = running.comm
-    fit.row = _run_steps(running, groups)
+    comm, scores = running.comm, Scores(model, "fit", running.comm)
+    _run_steps(running, groups, scores)
+    fit.row = scores.means() if comm is None else comm.surviving(scores.means)
     if comm is not None:
-        average_statistics(model, comm)
-        comm.require_equal((p.data for _, p in running.parameters), "parameters")
+        comm.surviving(lambda: average_statistics(model, comm))
+        comm.surviving(lambda: comm.require_equal((p.data for _, p in running.parameters), "parameters"))
     norms = _norms(running.parameters)
     with _averaged(model):
         if running.held is not None:
-            scores = evaluated(model, running.held, comm=comm)
-            fit.row |= {f"val_{name}": value for name, value in scores.items()}
+            measure = partial(evaluated, model, running.held, comm=comm)
+            measured = measure() if comm is None else comm.surviving(measure)
+            fit.row |= {f"val_{name}": value for name, value in measured.items()}
         fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
         for history in (model.history, fit.history):
             history.append(fit.row, norms)
@@ -186,13 +191,13 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
         for callback in fit.callbacks:
             callback.on_epoch_end(fit)
         if comm is not None:
-            agree_on_end(fit, comm)
+            comm.surviving(lambda: agree_on_end(fit, comm))
     running.shown.epoch(fit.history)
 
 
-def _run_steps(running: _Running, groups: Iterable[Group]) -> dict[str, float]:
-    """Run a step on each group of batches. Returns the means of loss and metrics."""
-    fit, model, scores = running.fit, running.fit.model, Scores(running.fit.model, "fit", running.comm)
+def _run_steps(running: _Running, groups: Iterable[Group], scores: Scores) -> None:
+    """Run a step on each group of batches, and collect its losses and predictions."""
+    fit, model, comm = running.fit, running.fit.model, running.comm
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for group in groups:
@@ -200,21 +205,20 @@ def _run_steps(running: _Running, groups: Iterable[Group]) -> dict[str, float]:
             scores.add_void(batch)
         if not group.batches:
             continue
-        results = running.step(group, running.casts)
+        group, results = updated(running.step, group, running.casts, fit, running.accumulate, comm)
         losses = [loss.item() for loss, _ in results]
         for batch, loss, (_, output) in zip(group.batches, losses, results, strict=True):
             scores.add(loss, output, batch)
         if per_step:
             whole = sum(loss * share for loss, share in zip(losses, group.shares, strict=True))
-            if running.comm is not None:
-                whole = float(running.comm.all_sum(np.array(whole)))
+            if comm is not None:
+                whole = float(comm.surviving(partial(comm.all_sum, np.array(whole))))
             _step_schedule(model.schedule, {"loss": whole})
         for callback in watching:
             callback.on_step_end(fit)
         running.shown.step()
-        if fit.stopped and running.comm is None:  # several processes end together
+        if fit.stopped and comm is None:  # several processes end together
             break
-    return scores.means()
 
 
 def _check_schedule(model: Model, validated: bool) -> None:

@@ -57,19 +57,19 @@ class Scores:
 
         Raises ValueError if nothing counts in any batch.
         """
+        loss, count, seen, outputs = self._loss, self._count, float(self._seen), self._outputs
         if self._comm is not None:
-            sums = np.array([self._loss, self._count, self._seen], float)
-            self._loss, self._count, self._seen = self._comm.all_sum(sums)
+            loss, count, seen = self._comm.all_sum(np.array([loss, count, seen], float))
             if self._measures:
-                self._outputs = [output for outputs in self._comm.gather(self._outputs) for output in outputs]
-        if not self._seen:
+                outputs = [output for each in self._comm.gather(outputs) for output in each]
+        if not seen:
             raise nothing_counts(self._by)
-        return {"loss": self._loss / self._count, **self._measured()}
+        return {"loss": float(loss / count), **self._measured(outputs)}
 
-    def _measured(self) -> dict[str, float]:
+    def _measured(self, outputs: list[tuple[Any, Any, Any]]) -> dict[str, float]:
         if not self._measures:
             return {}
-        prediction, target, weight = zip(*self._outputs, strict=True)
+        prediction, target, weight = zip(*outputs, strict=True)
         given = (np.concatenate(prediction), np.concatenate(target))
         joined = None
         if any(part is not None for part in weight):

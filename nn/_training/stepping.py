@@ -38,6 +38,7 @@ class Group(NamedTuple):
     batches: tuple[Batch, ...]
     shares: tuple[float, ...]
     void: tuple[Batch, ...]
+    drawn: tuple[Batch, ...] = ()  # as they came, if several processes share them
 
     def given(self, casts: Casts) -> list[Given]:
         """What a step takes of the batches. No targets say that nothing counts here, but somewhere else."""
@@ -80,8 +81,10 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
         raise ValueError(
             f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
         )
-    penalised = penalty(network) is not None and (comm is None or comm.rank == 0)
-
+    if comm is not None and comm.elastic and (compiled or isinstance(optimizer, LBFGS)):
+        what = "compile=True" if compiled else "LBFGS"
+        raise ValueError(f"fit: {what} cannot be elastic, because its step cannot be done again; leave out --elastic")
+    penalised = penalty(network) is not None
     shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
     def step(given: list[Given]) -> list[tuple[Any, Any]]:
@@ -97,7 +100,7 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
                 loss = tg.sum(output) * 0.0 if y is None else loss_of(model.loss, output, y, weight)
                 kept.append((loss, output))
                 part = loss if share is None else loss * share
-                extra = penalty(network) if penalised and not parts else None
+                extra = penalty(network) if penalised and not parts and (comm is None or comm.rank == 0) else None
                 part = part if extra is None else part + extra
                 part.backward()
                 parts.append(part if len(given) == 1 else part.detach())
@@ -105,6 +108,7 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
             if comm is not None:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
                 whole = tg.Tensor(reduce_gradients(parameters, comm, tg.array_of(whole))[0])
+                comm.commit()
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:
                 clip_grad_value_(network.parameters(), clip_value)
@@ -121,7 +125,9 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
 
     def update(group: Group, casts: Casts) -> list[tuple[Any, Any]]:
         for shard, batch in zip(shards, group.batches, strict=False):
-            shard.rows = batch.whole or len(batch.y) * shard.size
+            if comm is not None:
+                shard.rank, shard.size = comm.rank, comm.size
+            shard.rows = len(batch.y) * shard.size if batch.whole is None else batch.whole.rows
         return run(group.given(casts))
 
     return update

@@ -13,18 +13,19 @@ import tensorgrad as tg
 
 from .._files.saving import load, save
 from .._layers.normalization import BatchNorm
-from ..parallel.communicator import Communicator
+from ..parallel.communicator import Communicator, RanksLost
 from ..parallel.sync import SyncBatchNorm
 from .callbacks import Fit
-from .data import Batch
+from .data import Batch, Casts
+from .dry_run import buffers_kept, generators_kept
 from .inputs import mapped
-from .stepping import Group, grouped
+from .stepping import Group, Step, grouped
 from .weighing import counted, is_void
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["agree_on_end", "agreed", "average_statistics", "share_model", "share_run"]
+__all__ = ["agree_on_end", "agreed", "average_statistics", "share_model", "share_run", "updated"]
 
 
 def share_model(model: Model, comm: Communicator) -> None:
@@ -73,25 +74,66 @@ def agreed(
     while True:
         drawn = next(waiting, ())
         known = drawn[0] if drawn else known
+        assert known is not None  # the trial before the first step has read a batch
+        group = _dealt(drawn, known, loss, fit, together, comm)
+        if group is None:
+            return
+        yield group
+
+
+def _dealt(
+    drawn: tuple[Batch, ...], known: Batch, loss: Any, fit: Fit, together: int, comm: Communicator
+) -> Group | None:
+    """The shares of these batches in the next update; None if there is none."""
+    while True:
         counts = np.zeros(2 * together + 2)  # of each batch: what the loss counts, and whether it counts anything
         counts[-2:] = bool(drawn), bool(fit.stopped)
         for i, batch in enumerate(drawn):
             counts[2 * i : 2 * i + 2] = counted(loss, batch.y), not _is_silent(loss, batch)
-        *totals, going_on, stopping = comm.all_sum(counts)
-        if stopping:
-            agree_on_end(fit, comm)
-        if stopping or not going_on:
-            return
-        assert known is not None  # the trial before the first step has read a batch
-        number = sum(1 for i in range(together) if totals[2 * i + 1] or i < len(drawn))
-        batches = [drawn[i] if i < len(drawn) else _without_rows(known) for i in range(number)]
-        total = sum(totals[::2])
-        useful = [(batch, i) for i, batch in enumerate(batches) if totals[2 * i + 1]]
-        yield Group(
-            tuple(batch for batch, _ in useful),
-            tuple(0.0 if _is_silent(loss, batch) else counted(loss, batch.y) / total for batch, _ in useful),
-            tuple(batch for i, batch in enumerate(batches) if not totals[2 * i + 1]),
-        )
+        try:
+            *totals, going_on, stopping = comm.all_sum(counts)
+            if stopping:
+                agree_on_end(fit, comm)
+        except RanksLost:
+            drawn = tuple(map(_dealt_again, drawn))
+            continue
+        break
+    if stopping or not going_on:
+        return None
+    number = sum(1 for i in range(together) if totals[2 * i + 1] or i < len(drawn))
+    batches = [drawn[i] if i < len(drawn) else _without_rows(known) for i in range(number)]
+    total = sum(totals[::2])
+    useful = [batch for i, batch in enumerate(batches) if totals[2 * i + 1]]
+    return Group(
+        tuple(useful),
+        tuple(0.0 if _is_silent(loss, batch) else counted(loss, batch.y) / total for batch in useful),
+        tuple(batch for i, batch in enumerate(batches) if not totals[2 * i + 1]),
+        tuple(batches),
+    )
+
+
+def updated(
+    step: Step, group: Group, casts: Casts, fit: Fit, together: int, comm: Communicator | None
+) -> tuple[Group, list[tuple[Any, Any]]]:
+    """The result of an update. If processes are lost in it, it is done again by the others, from the same state."""
+    if comm is None or not comm.elastic:
+        return group, step(group, casts)
+    model = fit.model
+    while True:
+        try:
+            with generators_kept(model, only_on=RanksLost), buffers_kept(model, only_on=RanksLost):
+                return group, step(group, casts)
+        except RanksLost:
+            drawn = tuple(map(_dealt_again, group.drawn))
+            again = _dealt(drawn, drawn[0], model.loss, fit, together, comm)
+            if again is None:
+                raise
+            group = again
+
+
+def _dealt_again(batch: Batch) -> Batch:
+    """This process's part of a batch, of which it had another one before processes were lost."""
+    return batch if batch.whole is None else batch.whole.own()
 
 
 def _is_silent(loss: Any, batch: Batch) -> bool:

@@ -7,10 +7,10 @@ import pickle
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from .._checks import number
 
 __all__ = ["Communicator", "RanksLost", "init", "surrounding"]
 
+T = TypeVar("T")
+
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
+ELASTIC = "TENSORGRAD_ELASTIC"  # set by the launcher
 _SPINS = 1000  # tests of a reduction before the processor is offered to others between two of them
 _LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
 
@@ -58,7 +61,7 @@ class Communicator:
         rank: the number of this process, from 0.
         size: how many there are.
         timeout: seconds after which a process that waits for the others ends the program.
-        elastic: go on with those that are left when a process is killed.
+        elastic: whether those that are left go on when a process is killed: ``python -m nn.parallel --elastic``.
 
     >>> import numpy as np, nn.parallel
     >>> comm = nn.parallel.init()
@@ -70,9 +73,9 @@ class Communicator:
 
     __comes_from_outside__ = True  # a sum over processes is not a function of its arguments
 
-    def __init__(self, world: Any, timeout: float) -> None:
+    def __init__(self, world: Any, timeout: float, elastic: bool = False) -> None:
         self.timeout = timeout
-        self.elastic = False
+        self.elastic = elastic and world is not None
         self._tokens: list[Token[Communicator | None]] = []
         self._adopt(world)
 
@@ -108,7 +111,10 @@ class Communicator:
         narrow = given.dtype == np.float16 or given.dtype.kind == "b"
         sent = given.astype(np.float32 if given.dtype.kind == "f" else np.int64) if narrow else given
         total = np.empty_like(sent)
-        self._wait(self._world.Iallreduce, sent, total)
+        if not self.elastic:
+            self._wait(sent, total)
+        elif not self._survived(sent, total):
+            self._gather_again()
         return total.astype(given.dtype, copy=False).reshape(np.shape(array))
 
     def gather(self, value: Any) -> list[Any]:
@@ -153,9 +159,9 @@ class Communicator:
             if sys.exc_info()[0] is None:
                 self.barrier()
 
-    def _wait(self, start: Any, *arrays: Any) -> None:
+    def _wait(self, sent: Any, total: Any) -> None:
         """Run a reduction, and end the program if the other processes do not come to it in time."""
-        request = start(*arrays)
+        request = self._world.Iallreduce(sent, total)
         deadline = time.monotonic() + self.timeout
         tests = 0
         while not request.Test():
@@ -163,7 +169,61 @@ class Communicator:
             if tests > _SPINS:
                 time.sleep(0)
                 if time.monotonic() > deadline:
-                    self._give_up(arrays[0])
+                    self._give_up(sent)
+
+    # --- processes that are lost -----------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Make sure that all processes have come through the last sum, if the communicator is elastic.
+
+        A process may have ended during it, so that some have its result and others do not. Raises RanksLost in all.
+        """
+        if self.elastic and not self._all_agree(True):
+            self._shrink()
+
+    def surviving(self, function: Callable[[], T]) -> T:
+        """What a function of sums returns, which is called again if processes are lost in it."""
+        while True:
+            try:
+                result = function()
+                self.commit()
+            except RanksLost:
+                continue
+            return result
+
+    def _survived(self, sent: Any, total: Any) -> bool:
+        from mpi4py import MPI
+
+        try:
+            self._wait(sent, total)
+        except MPI.Exception as error:
+            if error.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED):
+                raise
+            return False
+        return True
+
+    def _all_agree(self, well: bool) -> bool:
+        """Whether all processes are there, and all are well: the same answer in each of those that are left."""
+        from mpi4py import MPI
+
+        try:
+            return bool(self._world.Agree(int(well)))
+        except MPI.Exception as error:
+            if error.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED):
+                raise
+            return False
+
+    def _gather_again(self) -> None:
+        """After a sum that failed: tell the others, who may wait in another one or in :meth:`commit`."""
+        self._world.Revoke()
+        self._all_agree(False)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        before, old = self.size, self._world
+        old.Revoke()
+        self._adopt(old.Shrink())
+        raise RanksLost(f"{before - self.size} of {before} processes ended")
 
     def _give_up(self, array: Any) -> None:
         print(
@@ -202,4 +262,5 @@ def init(timeout: float = 60.0) -> Communicator:
         from mpi4py import MPI
     except ImportError as error:
         raise ImportError("nn.parallel needs mpi4py: pip install 'tensorgrad-np[mpi]'") from error
-    return Communicator(MPI.COMM_WORLD.Dup() if MPI.COMM_WORLD.Get_size() > 1 else None, timeout)
+    world = MPI.COMM_WORLD.Dup() if MPI.COMM_WORLD.Get_size() > 1 else None
+    return Communicator(world, timeout, elastic=ELASTIC in os.environ)

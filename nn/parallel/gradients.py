@@ -83,7 +83,7 @@ class DataParallel(Module):
     >>> comm = nn.parallel.init()
     >>> network = nn.parallel.DataParallel(nn.MLP([2, 8, 1], rng=0), comm)
     >>> optimizer = nn.Adam(network.parameters())
-    >>> X, y = np.eye(2), np.ones((2, 1))
+    >>> X, y = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
     >>> for rows in nn.parallel.ShardSampler(len(X), comm, batch_size=2, rng=0):
     ...     optimizer.zero_grad()
     ...     loss = nn.functional.mse_loss(network(X[rows]), y[rows])

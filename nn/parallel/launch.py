@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from .communicator import ELASTIC
+
 __all__ = ["command_of", "environment_of", "main"]
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -23,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--oversubscribe", action="store_true", help="allow more processes than the machine has processor cores"
     )
+    parser.add_argument(
+        "--elastic", action="store_true", help="go on with the processes that are left when one is killed (Open MPI)"
+    )
     parser.add_argument("program", help="a Python file, as for python FILE")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the program")
     given = parser.parse_args(arguments)
@@ -34,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launcher = _launcher()
     if launcher is None:
         parser.error("there is no mpiexec; pip install 'tensorgrad-np[mpi-local]', or load your cluster's MPI")
-    command = command_of(
-        launcher, given.n, given.program, given.arguments, oversubscribe=given.oversubscribe, root=_is_root()
-    )
-    return subprocess.call(command, env=environment_of(os.environ, given.n, cores))
+    options = {name: getattr(given, name) for name in ("oversubscribe", "elastic")}
+    command = command_of(launcher, given.n, given.program, given.arguments, root=_is_root(), **options)
+    environment = environment_of(os.environ, given.n, cores)
+    return subprocess.call(command, env={**environment, ELASTIC: "1"} if given.elastic else environment)
 
 
 def command_of(
@@ -47,6 +52,7 @@ def command_of(
     arguments: Sequence[str],
     *,
     oversubscribe: bool = False,
+    elastic: bool = False,
     root: bool = False,
 ) -> list[str]:
     """The launcher's command line.
@@ -61,6 +67,8 @@ def command_of(
     options = ["--allow-run-as-root"] if root else []
     if oversubscribe:
         options.append("--oversubscribe")
+    if elastic:
+        options += ["--with-ft", "ulfm"]
     return [launcher, *options, "-n", str(processes), sys.executable, "-m", "mpi4py", program, *arguments]
 
 
