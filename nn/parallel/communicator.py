@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 ELASTIC = "TENSORGRAD_ELASTIC"  # set by the launcher
-_SPINS = 1000  # tests of a reduction before the processor is offered to others between two of them
+_SPIN = 1e-3  # seconds for which a process asks for a reduction's result without a pause
+_PAUSE = 5e-5  # seconds between two questions after that, in which others may have the processor
 _LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
 
 _surrounding: ContextVar[Communicator | None] = ContextVar("nn_parallel", default=None)
@@ -162,14 +163,13 @@ class Communicator:
     def _wait(self, sent: Any, total: Any) -> None:
         """Run a reduction, and end the program if the other processes do not come to it in time."""
         request = self._world.Iallreduce(sent, total)
-        deadline = time.monotonic() + self.timeout
-        tests = 0
+        began = time.monotonic()
         while not request.Test():
-            tests += 1
-            if tests > _SPINS:
-                time.sleep(0)
-                if time.monotonic() > deadline:
-                    self._give_up(sent)
+            waited = time.monotonic() - began
+            if waited > self.timeout:
+                self._give_up(sent)
+            if waited > _SPIN:
+                time.sleep(_PAUSE)
 
     # --- processes that are lost -----------------------------------------------------------------------
 

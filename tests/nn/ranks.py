@@ -1,0 +1,363 @@
+"""What several processes do in test_parallel.py: ``python -m nn.parallel -n 2 tests/nn/ranks.py NAME``.
+
+Each function runs on every process and fails in at least one of them if something is wrong.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import nn
+import tensorgrad as tg
+from nn.parallel import Communicator, DataParallel, ShardSampler, convert_sync_batchnorm
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(131, 5))
+Y = RNG.integers(0, 3, 131)
+WEIGHT = RNG.uniform(0, 1, 131) * (np.arange(131) % 7 > 0)
+ALONE = Communicator(None, 1)
+
+
+def network(dtype=np.float64, *, sync=True, dropout=0.3, norm="batch"):
+    made = nn.MLP([5, 8, 3], norm=norm, dropout=dropout, rng=0, dtype=dtype)
+    return convert_sync_batchnorm(made) if sync else made
+
+
+def fitted(comm, model=None, *, data=(X, Y), sync=True, **options):
+    settings = {"optimizer": {"name": "adamw", "lr": 1e-2, "weight_decay": 0.01}, "metrics": ["accuracy"], "rng": 3}
+    trained = nn.Model(network(sync=sync), **settings | (model or {}))
+    history = trained.fit(*data, parallel=comm, **{"epochs": 5, "batch_size": 32} | options)
+    return trained, history
+
+
+def differences(a, b):
+    """The largest difference of weights and statistics of two models, and of their histories."""
+    states = [each.network.state_dict() for each in (a, b)]
+    weights = max(np.abs(np.asarray(states[0][name]) - np.asarray(states[1][name])).max() for name in states[0])
+    columns = [name for name in a.history if name != "seconds"]
+    rows = max(np.abs(np.subtract(a.history[name], b.history[name])).max() for name in columns)
+    return max(weights, rows)
+
+
+def agree(comm, model):
+    comm.require_equal(model.network.state_dict().values(), "weights and statistics")
+
+
+# --- equal to one process --------------------------------------------------------------------------------
+
+
+def fit_equals_one_process(comm):
+    """Over 20 steps and more: dropout, batch norm, weights of samples, validation, clipping, a schedule, averages."""
+    variants = [
+        {"validation_split": 0.2, "sample_weight": WEIGHT},
+        {"accumulate": 3, "batch_size": 16, "compile": True, "model": {"clip_norm": 0.5}},
+        {"drop_last": True, "model": {"ema": 0.9, "schedule": "plateau", "schedule_every": "step"}},
+    ]
+    for variant in variants:
+        several, _ = fitted(comm, **variant)
+        agree(comm, several)
+        if comm.rank == 0:
+            one, _ = fitted(ALONE, **variant)
+            found = differences(several, one)
+            assert found < 1e-12, (variant, found)
+
+
+def float32_equals_one_process(comm):
+    data = (X[:66].astype(np.float32), Y[:66])
+    models = []
+    for each in (comm, ALONE):
+        model = nn.Model(network(np.float32), optimizer={"name": "sgd", "lr": 0.1}, rng=3)
+        model.fit(*data, epochs=1, batch_size=66, parallel=each)
+        models.append(model)
+    assert differences(*models) < 1e-6
+
+
+def loops_equal_one_process(comm):
+    rows = 130  # the last batch has ten rows
+
+    def trained(comm, compiled):
+        net = DataParallel(network(), comm)
+        optimizer = nn.AdamW(net.parameters(), lr=1e-2)
+
+        def step(x, y, count):
+            optimizer.zero_grad()
+            loss = net.backward(nn.functional.cross_entropy(net(x), y), count)
+            optimizer.step()
+            return loss
+
+        step = tg.compile(step) if compiled else step
+        sampler = ShardSampler(rows, comm, batch_size=30, rng=1)
+        losses = [step(X[own], Y[own], len(own)).item() for _ in range(4) for own in sampler]
+        return losses, [p.data for p in net.parameters()]
+
+    one, expected = trained(ALONE, False)
+    for compiled in (False, True):
+        several, parameters = trained(comm, compiled)
+        np.testing.assert_allclose(several, one, rtol=1e-12)
+        for a, b in zip(parameters, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+        comm.require_equal(parameters, "parameters")
+
+
+def lbfgs_equals_one_process(comm):
+    options = {"epochs": 4, "batch_size": 131}
+    plain = {"optimizer": "lbfgs", "metrics": []}
+    several, one = (fitted(each, plain, **options)[0] for each in (comm, ALONE))
+    agree(comm, several)
+    assert differences(several, one) < 1e-9  # a line search enlarges rounding
+
+
+def penalties_count_once(comm):
+    def trained(comm):
+        net = nn.Sequential(nn.Linear(5, 3, l2=0.1, rng=0, dtype=np.float64))
+        model = nn.Model(net, optimizer={"name": "sgd", "lr": 0.1}, rng=0)
+        model.fit(X, Y, epochs=2, parallel=comm)
+        return model
+
+    assert differences(trained(comm), trained(ALONE)) < 1e-12
+
+
+# --- parts that are not alike ----------------------------------------------------------------------------
+
+
+def unsynced_batch_norm_differs(comm):
+    """Each process normalises with its own rows; at the end of an epoch all have the mean of the statistics."""
+    several, _ = fitted(comm, sync=False, validation_split=0.2)
+    one, _ = fitted(ALONE, sync=False, validation_split=0.2)
+    agree(comm, several)
+    assert differences(several, one) > 1e-4
+
+
+def ignored_labels(comm):
+    """In some updates, nothing counts in one of the processes, or in all."""
+    y = Y.copy()
+    y[: 131 - 20] = -1
+    loss = {"name": "cross_entropy", "ignore_index": -1}
+    options = {"batch_size": 4, "data": (X, y), "epochs": 2}
+    several, one = (fitted(each, {"loss": loss}, **options)[0] for each in (comm, ALONE))
+    agree(comm, several)
+    assert differences(several, one) < 1e-12
+
+
+def streams_of_unequal_length(comm):
+    """The last process has a batch more than the others, and the rows of all make up an epoch."""
+    parts = np.array_split(np.arange(130), 13)
+    own = [parts[i] for i in range(comm.rank, 13, comm.size)]
+    model = nn.Model(network(dropout=0.0), optimizer={"name": "sgd", "lr": 0.1}, rng=3)
+    history = model.fit([(X[rows], Y[rows]) for rows in own], epochs=3, parallel=comm)
+    agree(comm, model)
+
+    updates = [np.concatenate(parts[i : i + comm.size]) for i in range(0, 13, comm.size)]
+    one = nn.Model(network(dropout=0.0), optimizer={"name": "sgd", "lr": 0.1}, rng=3)
+    one.fit([(X[rows], Y[rows]) for rows in updates], epochs=3, parallel=ALONE)
+    assert differences(model, one) < 1e-12
+    assert len(history) == 3
+
+
+def different_seeds(comm):
+    """The model of rank 0 is the one that is trained."""
+    model = nn.Model(nn.MLP([5, 8, 3], dropout=0.5, rng=comm.rank, dtype=np.float64), rng=comm.rank)
+    model.fit(X, Y, epochs=2, validation_split=0.2, parallel=comm)
+    agree(comm, model)
+    assert len(set(comm.gather(model.history["val_loss"][-1]))) == 1
+    assert len(set(comm.gather(float(model.rng.random())))) == 1
+
+
+def diverging_parameters_are_found(comm):
+    class Nudge(nn.Callback):
+        def on_step_end(self, fit):
+            if comm.rank == comm.size - 1:
+                next(iter(fit.model.network.parameters())).data[0] += 1e-9
+
+    try:
+        fitted(comm, callbacks=[Nudge()], epochs=1)
+    except RuntimeError as error:
+        assert f"parameters of rank {comm.size - 1} differ from those of rank 0" in str(error)
+    else:
+        raise AssertionError("nothing was raised")
+
+
+# --- the communicator ------------------------------------------------------------------------------------
+
+
+def sums_and_messages(comm):
+    ranks = range(comm.size)
+    for dtype in ("f2", "f4", "f8", "c8", "c16", "i4", "u1", "?"):
+        given = np.array([[1, 0, 1]]).astype(dtype)
+        total = comm.all_sum(given)
+        assert total.dtype == given.dtype and total.shape == (1, 3)
+        np.testing.assert_array_equal(total, given * comm.size if dtype != "?" else given)
+    assert comm.all_sum(np.array(comm.rank)).shape == ()
+    strided = comm.all_sum(np.arange(12.0).reshape(3, 4).T[::2])
+    np.testing.assert_array_equal(strided, np.arange(12.0).reshape(3, 4).T[::2] * comm.size)
+    assert comm.all_sum(np.zeros((0, 2))).shape == (0, 2)
+    assert comm.gather({"rank": comm.rank, "text": "x" * comm.rank}) == [{"rank": r, "text": "x" * r} for r in ranks]
+    assert comm.broadcast(comm.rank + 5) == 5
+    x = tg.Tensor(np.array([1.0 + comm.rank, 2.0]), requires_grad=True)
+    total = nn.parallel.gradients.summed(x, comm=comm)
+    (g,) = tg.grad(lambda t: (nn.parallel.gradients.summed(t, comm=comm) ** 3).sum(), argnums=(0,))(x)
+    # Each process has this loss, so the gradient of their sum is as many times as large.
+    np.testing.assert_allclose(g.data, 3 * total.data**2 * comm.size)
+    second = tg.grad(lambda t: tg.grad(lambda u: (nn.parallel.gradients.summed(u, comm=comm) ** 3).sum())(t).sum())(x)
+    np.testing.assert_allclose(second.data, 6 * total.data * comm.size**2)
+
+
+def shards_partition_an_epoch(comm):
+    sampler = ShardSampler(1001, comm, batch_size=64, rng=None)
+    for _ in range(2):
+        batches = list(sampler)
+        everything = comm.gather(batches)
+        for parts in zip(*everything, strict=True):
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        taken = np.concatenate([rows for part in everything for rows in part])
+        assert sorted(taken) == list(range(1001))
+    assert len(batches) == len(sampler) == 16
+
+
+def estimators_train_together(comm):
+    from sklearn.datasets import load_iris
+
+    features, labels = load_iris(return_X_y=True)
+    options = {"hidden_dims": (8,), "epochs": 5, "random_state": 0}
+    with comm:
+        several = nn.FNNClassifier(**options).fit(features, labels)
+    one = nn.FNNClassifier(**options).fit(features, labels)
+    np.testing.assert_allclose(several.predict_proba(features), one.predict_proba(features), atol=1e-4)
+    assert len(set(comm.gather(several.predict_proba(features).tobytes()))) == 1
+
+
+def files_larger_than_a_batch(comm):
+    """Each process reads its own rows of a file."""
+    folder = comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None)
+    if comm.rank == 0:
+        np.save(f"{folder}/X.npy", X)
+    comm.barrier()
+    mapped = np.load(f"{folder}/X.npy", mmap_mode="r")
+    several, _ = fitted(comm, data=(mapped, Y), epochs=1)
+    if comm.rank == 0:
+        assert differences(several, fitted(ALONE, epochs=1)[0]) < 1e-12
+        shutil.rmtree(folder)
+
+
+# --- ends ------------------------------------------------------------------------------------------------
+
+
+def stopped_by_one(comm):
+    """Ctrl-C at one process, and a callback that ends the run in another: all end after the same step."""
+
+    class Stop(nn.Callback):
+        steps = 0
+
+        def on_step_end(self, fit):
+            self.steps += 1
+            if self.steps == 7 and comm.rank == comm.size - 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    model, history = fitted(comm, callbacks=[Stop()], on_interrupt="return")
+    agree(comm, model)
+    assert history.stopped == "Ctrl-C" and len(history) == 2
+    try:
+        fitted(comm, callbacks=[Stop()])
+    except KeyboardInterrupt as stopped:
+        assert "stopped after epoch 2 of 5" in str(stopped)
+    else:
+        raise AssertionError("nothing was raised")
+
+    class Enough(nn.Callback):
+        def on_epoch_end(self, fit):
+            if fit.epoch == 3 and comm.rank == comm.size - 1:
+                fit.stopped = "enough"
+
+    _, history = fitted(comm, callbacks=[Enough()])
+    assert history.stopped == "enough" and len(history) == 3
+
+
+class _Die(nn.Callback):
+    """Kills a process after some steps."""
+
+    def __init__(self, rank, steps, comm):
+        self._left = steps if comm.rank == rank else -1
+
+    def on_step_end(self, fit):
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(comm):
+    """Rank 1 is killed in the third epoch; the program is run again with another argument, and resumes."""
+    folder, how = Path(sys.argv[2]), sys.argv[3]
+    callbacks = [nn.Checkpoint(folder / "run.npz", resume=True), nn.CSVLog(folder / "log.csv")]
+    if how == "kill":
+        callbacks.append(_Die(1, 12, comm))
+    model, history = fitted(comm, callbacks=callbacks, epochs=6)
+    assert how == "resume"
+    uninterrupted, _ = fitted(comm, epochs=6)
+    agree(comm, model)
+    assert differences(model, uninterrupted) < 1e-12 and len(history) == 6
+    if comm.rank == 0:
+        assert len((folder / "log.csv").read_text().splitlines()) == 7
+
+
+def elastic(comm):
+    """One of three is killed, and the two others do the step again: the weights are those of one process."""
+    assert comm.elastic and comm.size == 3
+    model, history = fitted(comm, callbacks=[_Die(int(sys.argv[2]), 7, comm)], validation_split=0.2)
+    assert comm.size == 2
+    one, expected = fitted(ALONE, validation_split=0.2)
+    agree(comm, model)
+    for name, value in one.network.state_dict().items():
+        np.testing.assert_allclose(model.network.state_dict()[name], value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-12)
+
+
+def hangs(comm):
+    """The ways in which programs of several processes hang."""
+    comm.timeout, how = 2.0, sys.argv[2]
+    for _ in range(3):
+        comm.all_sum(np.ones(1000))
+    if comm.rank == 1:
+        print(f"at {time.time()}", flush=True)
+        if how == "raise":
+            raise ValueError("a mistake")
+        if how == "exit":
+            sys.exit(0)
+        os.kill(os.getpid(), {"stop": signal.SIGSTOP, "kill": signal.SIGKILL}[how])
+    comm.all_sum(np.ones(1000))
+
+
+EVERY = [
+    fit_equals_one_process,
+    float32_equals_one_process,
+    loops_equal_one_process,
+    lbfgs_equals_one_process,
+    penalties_count_once,
+    unsynced_batch_norm_differs,
+    ignored_labels,
+    streams_of_unequal_length,
+    different_seeds,
+    diverging_parameters_are_found,
+    sums_and_messages,
+    shards_partition_an_epoch,
+    estimators_train_together,
+    files_larger_than_a_batch,
+    stopped_by_one,
+]
+
+
+def every(comm):
+    """All that need no process of their own, each of which says that it is done."""
+    for function in EVERY:
+        function(comm)
+        print(f"{function.__name__}: done", flush=True)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](nn.parallel.init(timeout=60))
