@@ -87,7 +87,8 @@ def test_one_process_needs_no_mpi(monkeypatch):
     total = comm.all_sum(given)
     assert total is not given
     np.testing.assert_array_equal(total, given)
-    assert comm.gather("x") == ["x"] and comm.broadcast(5) == 5
+    assert comm.gather("x") == ["x"]
+    assert comm.broadcast(5) == 5
     comm.barrier()
     comm.require_equal([given], "arrays")
 
@@ -142,7 +143,8 @@ def test_converted_layers_are_the_same_objects(tmp_path):
     assert nn.parallel.convert_sync_batchnorm(network) is network
     assert [id(layer) for layer in network.modules()] == before
     kinds = [type(layer).__name__ for layer in network.modules()]
-    assert "SyncBatchNorm" in kinds and "BatchNorm" not in kinds
+    assert "SyncBatchNorm" in kinds
+    assert "BatchNorm" not in kinds
     nn.save(tmp_path / "model.npz", network)
     loaded = nn.load(tmp_path / "model.npz").model
     assert [type(layer).__name__ for layer in loaded.modules()] == kinds

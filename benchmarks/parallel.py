@@ -1,0 +1,244 @@
+"""Training on several processes: the cost of a sum, of a step, and of more processes than this machine has.
+
+    python benchmarks/parallel.py [--rounds 5] [--picture docs/parallel.png] [--data GIGABYTES]
+
+Needs mpi4py and mpiexec (``pip install 'tensorgrad-np[mpi-local]'``). The program starts itself, in 1, 2 and 4
+processes with one BLAS thread each; rounds alternate, and figures are minima and medians over them.
+
+The model of a step with N processes is ``compute(batch / N) + sum(bytes, N)``. The first is measured in one process
+with that many rows. The second is ``latency * ceil(log2 N) + 2 (N - 1) / N * bytes / bandwidth``, the bound of a ring
+(Patarasuk and Yuan, 2009), with latency and bandwidth fitted to sums of two processes. If there are more processes
+than cores, they take turns: compute is multiplied by processes / cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import nn
+import nn.parallel
+import tensorgrad as tg
+
+NETS = {"medium": ((784, 256, 128, 10), 128), "large": ((1024, 2048, 2048, 1000), 512)}
+SIZES = (1, 1_000, 100_000, 1_000_000, 10_000_000)  # elements of float32
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def least(function: Callable[[], Any], times: int, comm: Any) -> float:
+    """The shortest of some runs in this process, in seconds, each begun by all at once."""
+    durations = []
+    for _ in range(times):
+        comm.barrier()
+        began = time.perf_counter()
+        function()
+        durations.append(time.perf_counter() - began)
+    return min(durations)
+
+
+def step_of(net: str, rows: int, comm: Any) -> Callable[[], Any]:
+    """A step of AdamW on some rows, with its gradients summed over the processes."""
+    sizes, _ = NETS[net]
+    rng = np.random.default_rng(comm.rank)
+    network = nn.parallel.DataParallel(nn.MLP(sizes, norm="batch", rng=0), comm)
+    optimizer = nn.AdamW(network.parameters())
+    X, y = rng.normal(size=(rows, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], rows)
+
+    def step(X: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = network.backward(nn.functional.cross_entropy(network(X), y), len(y))
+        optimizer.step()
+        return loss
+
+    compiled = tg.compile(step)
+    compiled(X, y)
+    return lambda: compiled(X, y)
+
+
+def worker(what: str, file: str) -> None:
+    """What each process does; rank 0 writes the result."""
+    comm = nn.parallel.init(timeout=300)
+    found: dict[str, float] = {}
+    if what == "sums":
+        for size in SIZES:
+            array = np.ones(size, np.float32)
+            found[str(size)] = least(lambda array=array: comm.all_sum(array), 20, comm)
+    else:
+        net, rows = what.split(":")
+        step = step_of(net, -(-int(rows) // comm.size), comm)
+        found["step"] = least(step, 30 if net == "medium" else 4, comm)
+        found["bytes"] = 4.0 * sum(a * b + 2 * b for a, b in zip(NETS[net][0], NETS[net][0][1:], strict=False))
+    if comm.rank == 0:
+        with open(file, "w") as out:
+            json.dump(found, out)
+
+
+def measured(what: str, processes: int) -> dict[str, float]:
+    """The result of some processes of this program."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "result.json")
+        command = [sys.executable, "-m", "nn.parallel", "-n", str(processes), "--oversubscribe"]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        subprocess.run([*command, __file__, "--worker", what, "--file", file], check=True, env=environment)
+        with open(file) as given:
+            result: dict[str, float] = json.load(given)
+    return result
+
+
+def sum_model(sums: dict[str, float]) -> tuple[float, float]:
+    """Latency in seconds and bandwidth in bytes a second, from sums of two processes."""
+    sizes = np.array([4.0 * int(size) for size in sums])
+    times = np.array(list(sums.values()))
+    # Relative errors count alike for small and large arrays; 2 (N - 1) / N is 1 for two.
+    design = np.column_stack([np.ones_like(sizes), sizes]) / times[:, None]
+    latency, inverse = np.linalg.lstsq(design, np.ones_like(times), rcond=None)[0]
+    return float(latency), float(1 / inverse)
+
+
+def sum_time(size: float, processes: int, latency: float, bandwidth: float) -> float:
+    """Seconds of a sum over processes, as a model."""
+    if processes == 1:
+        return 0.0
+    return latency * math.ceil(math.log2(processes)) + 2 * (processes - 1) / processes * size / bandwidth
+
+
+def draw(file: str, points: dict[str, dict[int, float]], computes: dict[str, Any], model: tuple[float, float]) -> None:
+    """Efficiency over processes: the model as lines, what was measured as points."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    many = [2**k for k in range(11)]
+    for k, (net, (fixed, per_row, size, rows)) in enumerate(computes.items()):
+        # Weak scaling: each process keeps its rows, on a core of its own.
+        alone = fixed + per_row * rows
+        line = [alone / (alone + sum_time(size, n, *model)) for n in many]
+        axes.plot(many, line, color=f"C{k}", label=f"{net}, {size / 4:,.0f} parameters, {rows} rows a process")
+        own = {n: points[net][n] for n in points[net] if n <= CORES}
+        axes.plot(list(own), [points[net][1] / t for t in own.values()], "o", color=f"C{k}")
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("processes, each with a core and the same number of rows")
+    axes.set_ylabel("efficiency: step of 1 / step of N")
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=120)
+
+
+def train_on_disk(gigabytes: float) -> None:
+    """Train on a file larger than memory, of which each process reads its rows."""
+    comm = nn.parallel.init(timeout=600)
+    features, rows = 1024, int(gigabytes * 1e9) // 4096
+    folder = comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None)
+    path = os.path.join(folder, "X.npy")
+    try:
+        if comm.rank == 0:
+            X = np.lib.format.open_memmap(path, "w+", np.float32, (rows, features))
+            rng = np.random.default_rng(0)
+            for start in range(0, rows, 65536):
+                X[start : start + 65536] = rng.random((min(65536, rows - start), features), np.float32)
+            X.flush()
+            del X
+        while not os.path.exists(path):
+            comm.barrier()
+        comm.barrier()
+        X = np.load(path, mmap_mode="r")
+        y = np.arange(rows) % 10
+        model = nn.Model(nn.MLP([features, 256, 10], rng=0), rng=0)
+        began = time.perf_counter()
+        model.fit(X, y, epochs=1, batch_size=1024, parallel=comm, progress=False)
+        seconds = time.perf_counter() - began
+        if comm.rank == 0:
+            import resource
+
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            print(f"{gigabytes:g} GB in {seconds:.1f} s, {gigabytes / seconds:.2f} GB/s; peak {peak:.2f} GB in rank 0")
+    finally:
+        comm.barrier()
+        if comm.rank == 0:
+            os.remove(path)
+            os.rmdir(folder)
+
+
+def main() -> None:
+    """Measure and print, or be one of the processes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
+    parser.add_argument("--picture", help="a file for the picture")
+    parser.add_argument("--data", type=float, metavar="GB", help="train on a file of this size, in 2 processes")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--file", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker == "data":
+        train_on_disk(float(given.file))
+    elif given.worker:
+        worker(given.worker, given.file)
+    elif given.data:
+        command = [sys.executable, "-m", "nn.parallel", "-n", "2", "--oversubscribe", __file__]
+        subprocess.run([*command, "--worker", "data", "--file", str(given.data)], check=True)
+    else:
+        report(given)
+
+
+def report(given: argparse.Namespace) -> None:
+    """Measure, and print the tables."""
+    sums: dict[int, list[dict[str, float]]] = {2: [], 4: []}
+    for _ in range(given.rounds):
+        for n, results in sums.items():
+            results.append(measured("sums", n))
+    print(f"{CORES} cores\n\nall_sum of float32, ms (minimum, median over {given.rounds} rounds)")
+    for n, results in sums.items():
+        for size in SIZES:
+            times = sorted(1e3 * result[str(size)] for result in results)
+            print(f"  {n} processes  {size:>10,}  {times[0]:9.4f}  {times[len(times) // 2]:9.4f}")
+    model = sum_model({str(size): min(result[str(size)] for result in sums[2]) for size in SIZES})
+    print(f"\nlatency {1e6 * model[0]:.1f} us, bandwidth {model[1] / 1e9:.2f} GB/s")
+    weak: dict[str, dict[int, float]] = {}
+    computes: dict[str, Any] = {}
+    for net in given.nets:
+        batch = NETS[net][1]
+        runs = {(n, rows): [] for n in (1, 2, 4) for rows in (batch, n * batch)}
+        alone: dict[int, list[float]] = {batch // n: [] for n in (1, 2, 4)}
+        size = 0.0
+        for _ in range(given.rounds):
+            for (n, rows), times in runs.items():
+                result = measured(f"{net}:{rows}", n)
+                times.append(result["step"])
+                size = result["bytes"]
+            for rows, times in alone.items():
+                times.append(measured(f"{net}:{rows}", 1)["step"])
+        base = min(runs[1, batch])
+        print(f"\n{net}: ms a step (minimum, median), and efficiency")
+        for (n, rows), times in runs.items():
+            if n == 1 and rows != batch:
+                continue
+            shared = rows == batch and n > 1
+            ideal = base / min(n, CORES) if shared else base * max(1, n / CORES)
+            told = base * max(1, n / CORES) if not shared else min(alone[batch // n]) * max(1, n / CORES)
+            paper = told + sum_time(size, n, *model)
+            ordered = sorted(1e3 * t for t in times)
+            print(
+                f"  {n} processes, {rows // n:4d} rows each  {ordered[0]:9.3f} {ordered[len(ordered) // 2]:9.3f}"
+                f"   on paper {1e3 * paper:9.3f}   efficiency {ideal / min(times):.2f}"
+            )
+        weak[net] = {n: min(runs[n, n * batch]) for n in (1, 2, 4)}
+        slope = (base - min(alone[batch // 4])) / (batch - batch // 4)
+        computes[net] = (base - slope * batch, slope, size, batch)
+    if given.picture:
+        draw(given.picture, weak, computes, model)
+
+
+if __name__ == "__main__":
+    main()
