@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -389,21 +390,33 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, dtype: DTypeLike) -> Self:
-        """Cast all parameters and floating-point buffers in place, and clear gradients. Returns self.
+    def to(self, target: DTypeLike | ModuleType) -> Self:
+        """Cast all parameters and floating-point buffers in place, or move them to another library's arrays.
 
-        Create optimisers afterwards: their state has the dtype of the parameters they were created for.
+        Gradients are cleared. Create optimisers afterwards: their state is like the parameters they were created for.
+
+        Args:
+            target: np.float32 or np.float64; or a library whose arrays follow NumPy's protocols, such as ``cupy``, and
+                ``numpy`` to come back (see docs/arrays.md).
+
+        Returns:
+            The module itself.
+
+        Raises:
+            TypeError, DTypeError: target is something else.
 
         >>> import numpy as np, nn
         >>> nn.Linear(2, 1).to(np.float64).W.dtype
         dtype('float64')
         """
+        if isinstance(target, ModuleType):
+            return self._moved(target)
         try:
-            wanted = np.dtype(dtype)
+            wanted = np.dtype(target)
         except TypeError as error:
             raise TypeError(
-                f"to: got {dtype!r}, expected np.float32 or np.float64; there is no device to move to, because arrays "
-                f"are in the memory of the CPU"
+                f"to: got {target!r}, expected np.float32 or np.float64, or a library of arrays such as cupy; "
+                f"tensorgrad itself has no devices"
             ) from error
         if wanted.kind != "f":
             raise tg.DTypeError(f"to: dtype must be floating point, got {wanted}; write np.float32 or np.float64")
@@ -411,6 +424,17 @@ class Module:
             if tensor.dtype.kind != "f" or tensor.dtype == wanted:
                 continue
             tg.replace_data(tensor, tensor.data.astype(wanted))
+        return self
+
+    def _moved(self, library: ModuleType) -> Self:
+        if not hasattr(library, "asarray"):
+            raise TypeError(f"to: the module {library.__name__} has no arrays (no asarray); write model.to(cupy), say")
+        for tensor in (*self.parameters(), *self.buffers()):
+            array = tensor.data
+            if library is np:
+                tg.replace_data(tensor, array if isinstance(array, np.ndarray) else array.get())
+            else:
+                tg.replace_data(tensor, library.asarray(array))
         return self
 
     # --- state -----------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_a_transform_takes_a_function(transform: Any) -> None:
 
 
 def test_a_device() -> None:
-    with pytest.raises(TypeError, match=r"to: got 'cuda', expected np.float32 or np.float64; there is no device"):
+    with pytest.raises(TypeError, match=r"to: got 'cuda', expected np.float32 or np.float64, or a library of arrays"):
         nn.Linear(2, 3).to("cuda")
 
 

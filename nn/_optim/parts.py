@@ -78,7 +78,8 @@ class Run:
 
     def __init__(self, bucket: Bucket, start: int, stop: int) -> None:
         places = list(_cut(bucket, start, stop))
-        scratch = [np.empty(max(place.stop - place.start for place in places), bucket.dtype) for _ in range(3)]
+        longest = max(place.stop - place.start for place in places)
+        scratch = [np.empty_like(bucket.params[0].data, shape=(longest,)) for _ in range(3)]
         self.params = bucket.params[start:stop]
         self.parts = [Part(bucket, place, scratch, start) for place in places]
         self.least = float(np.finfo(bucket.dtype).tiny)
@@ -129,7 +130,8 @@ class Bucket:
         if self.used != tuple(slots):
             for name in slots:
                 if name not in self.state:
-                    self.state[name] = np.full(self.offsets[-1], slots[name], self.dtype)
+                    like = self.params[0].data  # of its library
+                    self.state[name] = np.full_like(like, slots[name], shape=(self.offsets[-1],))
             self.used = tuple(slots)
             self._runs.clear()
 
@@ -173,7 +175,7 @@ class Bucket:
                     f"optimiser was made, and has {data.shape} and {data.dtype} now; make the optimiser after "
                     "changing the model"
                 )
-            if not data.flags.writeable:
+            if isinstance(data, np.ndarray) and not data.flags.writeable:
                 raise ValueError(
                     f"{by}: the array of parameter {param.name or ''!r} is read-only, and no parameter was changed; "
                     "write parameter.data = parameter.data.copy()"

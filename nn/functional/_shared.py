@@ -13,12 +13,19 @@ __all__ = [
     "check_probabilities",
     "checked_reduction",
     "label_misfit",
+    "library_of",
     "operand",
     "plain_array",
     "reduced",
     "require_same_shape",
     "subtracted",
 ]
+
+
+def library_of(array: Any) -> Any:
+    """An array of another library as it is, to give to ``like=``; None for NumPy's, traced and batched ones."""
+    own = isinstance(array, np.ndarray) or hasattr(array, "__traced_call__") or hasattr(array, "__each__")
+    return None if own else array
 
 
 def plain_array(value: Any) -> Any:

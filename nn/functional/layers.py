@@ -13,7 +13,7 @@ import tensorgrad as tg
 from .._checks import probability
 from .._running import running_path
 from .._shards import drawn, shard_in_use
-from ._shared import operand
+from ._shared import library_of, operand
 from ._spatial import batch_of
 
 __all__ = ["batch_norm", "bilinear", "dropout", "dropout1d", "dropout2d", "linear"]
@@ -151,10 +151,9 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
     if axes is not None:
         shape = (*shape[:-axes], *(1,) * axes)
 
-    def mask() -> Any:
-        return np.multiply(drawn(generator, shape, np.float32, shard) >= p, scale, dtype=dtype)
-
-    return given * tg.host(mask)
+    library = library_of(given.data)
+    numbers = tg.host(lambda: np.asarray(drawn(generator, shape, np.float32, shard), like=library))
+    return given * np.where(np.greater_equal(numbers, p), dtype.type(scale), dtype.type(0))
 
 
 @tg.scope(None, "batch_norm")

@@ -18,7 +18,19 @@ from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
 
-__all__ = ["arange_like", "array_functions", "basic", "csch", "finite", "scatter", "sech", "sigmoid"]
+__all__ = [
+    "accumulated",
+    "arange_like",
+    "array_functions",
+    "basic",
+    "csch",
+    "finite",
+    "is_foreign",
+    "reduced",
+    "scatter",
+    "sech",
+    "sigmoid",
+]
 
 
 def finite(array: Any) -> bool:
@@ -81,6 +93,55 @@ def csch(array: Any) -> Any:
     [0.851]
     """
     return np.divide(1, np.sinh(array))
+
+
+def is_foreign(array: Any) -> bool:
+    """Whether this is an array of another library, of whose functions only those of ``docs/arrays.md`` are asked.
+
+    >>> is_foreign(np.zeros(2))
+    False
+    """
+    own = isinstance(array, np.ndarray | np.generic)
+    return not own and not hasattr(array, "__traced_call__") and not hasattr(array, "__each__")
+
+
+def reduced(ufunc: np.ufunc, array: Any, axis: Any, keepdims: bool = False, initial: float | None = None) -> Any:
+    """``ufunc.reduce`` of maximum, minimum, fmax or fmin, also where arrays have no such method.
+
+    ``initial`` is only for no elements; it must not be better than any element.
+
+    >>> int(reduced(np.maximum, np.array([1, 3, 2]), None))
+    3
+    """
+    if not is_foreign(array):
+        if initial is None:
+            return ufunc.reduce(array, axis=axis, keepdims=keepdims)
+        return ufunc.reduce(array, axis=axis, keepdims=keepdims, initial=initial)
+    if initial is not None and not array.size:
+        return np.add(np.sum(array, axis=axis, keepdims=keepdims), initial)
+    best = np.min if ufunc in (np.minimum, np.fmin) else np.max
+    if ufunc in (np.maximum, np.minimum):
+        return best(array, axis=axis, keepdims=keepdims)
+    missing = array != array
+    found = best(np.where(missing, np.inf if best is np.min else -np.inf, array), axis=axis, keepdims=keepdims)
+    return np.where(np.all(missing, axis=axis, keepdims=keepdims), np.nan, found)
+
+
+def accumulated(ufunc: np.ufunc, array: Any, axis: int) -> Any:
+    """``ufunc.accumulate`` of an associative function, also where arrays have no such method: in log2(n) steps.
+
+    >>> accumulated(np.maximum, np.array([1, 3, 2]), 0).tolist()
+    [1, 3, 3]
+    """
+    if not is_foreign(array):
+        return ufunc.accumulate(array, axis=axis)
+    before = (slice(None),) * (axis % array.ndim)
+    step, length = 1, array.shape[axis]
+    while step < length:
+        head, rest, shifted = (array[(*before, part)] for part in (slice(step), slice(step, None), slice(-step)))
+        array = np.concatenate([head, ufunc(shifted, rest)], axis=axis)
+        step *= 2
+    return array
 
 
 def arange_like(count: int, like: Any) -> Any:

@@ -130,7 +130,7 @@ def _inverses(a: Any, lu: Any) -> tuple[Any, Any, Any]:
     """Determinants, inverses, and a mask of inaccurate ones (where the inverse is meaningless)."""
     size = determinant(lu)[..., None, None]
     inverted = _inverse_of(size == 0, a, lu)
-    squares = [np.sum(np.real(np.vecdot(m, m)), axis=-1)[..., None, None] for m in (a, inverted)]
+    squares = [np.sum(np.square(np.abs(m)), axis=(-1, -2))[..., None, None] for m in (a, inverted)]
     accurate = squares[0] * squares[1] < np.finfo(a.dtype).eps ** -0.5
     return size, inverted, (size == 0) | ~accurate
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from ..engine.arrays import is_foreign
 from ..engine.mode import current
 from ..engine.record import Tensor, TensorLike, record, tensor_of
 from ..engine.staging import array_of
@@ -150,7 +151,21 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-_svd = guarded("svd", lambda a, hermitian: tuple(np.linalg.svd(a, full_matrices=False, hermitian=hermitian)))
+def _decomposed(a: Any, hermitian: bool) -> tuple[Any, ...]:
+    if not hermitian:
+        return tuple(np.linalg.svd(a, full_matrices=False))
+    if not is_foreign(a):
+        return tuple(np.linalg.svd(a, full_matrices=False, hermitian=True))
+    # NumPy's own way, for libraries whose svd has no such argument.
+    values, vectors = np.linalg.eigh(a)
+    order = np.flip(np.argsort(np.abs(values), axis=-1), -1)
+    values = np.take_along_axis(values, order, axis=-1)
+    vectors = np.take_along_axis(vectors, order[..., None, :], axis=-1)
+    right = np.conj(np.swapaxes(vectors * np.sign(values)[..., None, :], -1, -2))
+    return vectors, np.abs(values), right
+
+
+_svd = guarded("svd", _decomposed)
 _full_svd = guarded("svd", lambda a: tuple(np.linalg.svd(a)))
 _svdvals = guarded("svdvals", lambda a: np.linalg.svd(a, compute_uv=False))
 

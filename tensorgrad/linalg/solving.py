@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.arrays import is_foreign
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes
 from ..engine.shared import Shared
@@ -192,7 +193,12 @@ def solve_triangular(a: TensorLike, b: TensorLike, /, *, lower: bool = False, un
 # --- least squares --------------------------------------------------------------------------------------
 
 
-_pinv = guarded("pinv", lambda a, rcond, hermitian: np.linalg.pinv(a, rcond, hermitian))
+_pinv = guarded(
+    "pinv",
+    lambda a, rcond, hermitian: (
+        np.linalg.pinv(a, rcond, True) if hermitian and not is_foreign(a) else np.linalg.pinv(a, rcond)
+    ),
+)
 
 
 def pinv(x: TensorLike, /, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import arrays
+from ..engine.arrays import reduced
 from ..engine.graph import elementwise
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
@@ -174,7 +175,7 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
             w = wide(a)
-            powers = np.exp(w - np.maximum.reduce(w, axis=axis, keepdims=True, initial=-np.inf))
+            powers = np.exp(w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf))
             return narrow(powers / np.add.reduce(powers, axis=axis, keepdims=True), a)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
@@ -198,7 +199,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
             w = wide(a)
-            shifted = w - np.maximum.reduce(w, axis=axis, keepdims=True, initial=-np.inf)
+            shifted = w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf)
             return narrow(shifted - log_total(shifted, axis), a)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
@@ -223,7 +224,7 @@ def _spared_form(g: Any, out: Any, total: Any) -> Any:
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
     result = g - np.exp(out) * total
-    if np.maximum.reduce(out, axis=None, initial=-np.inf) > -0.03:
+    if reduced(np.maximum, out, None, initial=-np.inf) > -0.03:
         won = out > -0.03
         total = np.broadcast_to(total, out.shape)[won]
         result[won] = g[won] - total - total * np.expm1(out[won])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import arange_like
+from ..engine.arrays import arange_like, is_foreign
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import broadcast_error, normalised_axes, normalised_axis
 from ..errors import ShapeError
@@ -167,6 +167,8 @@ def vecdot(x: TensorLike, y: TensorLike, /, *, axis: int = -1) -> Tensor:
     _check_pair("vecdot", left, right, (1, 1))
 
     def forward(a: Any, b: Any) -> Any:
+        if is_foreign(a):
+            return np.sum(np.multiply(a, b), axis=-1)
         return np.vecdot(np.conj(a) if a.dtype.kind == "c" else a, b)  # vecdot conjugates a again
 
     def d_x(xp: Any, g: Any, y: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.arrays import accumulated
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -201,7 +202,7 @@ def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
 
     def forward(a: Any) -> Any:
         with np.errstate(all="ignore"):
-            return narrow(np.logaddexp.accumulate(wide(a), axis=axis), a)
+            return narrow(accumulated(np.logaddexp, wide(a), axis), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         # Each result is the logaddexp of the previous one and an element: a step passes each of them its share.
@@ -232,7 +233,7 @@ def _running_extremum(op: str, ufunc: np.ufunc, x: TensorLike, axis: int | None)
         share = g / np.maximum(ties, 1).astype(g.dtype)
         return xp.where(taken, _scan_from_end(xp, share, same.astype(g.dtype), along), 0)
 
-    return record(op, real_only(op, lambda a: ufunc.accumulate(a, axis=along)), (source,), (d_x,))
+    return record(op, real_only(op, lambda a: accumulated(ufunc, a, along)), (source,), (d_x,))
 
 
 def cummax(x: TensorLike, /, axis: int | None = None) -> Tensor:

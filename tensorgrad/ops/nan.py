@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.arrays import reduced
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of
@@ -110,7 +111,7 @@ def nanmax(
     """
     if where is not None or initial is not None:
         return bounded("nanmax", nanmax, fmax, x, axis, keepdims, initial, where)
-    return extremum("nanmax", np.fmax.reduce, x, axis, keepdims, ignore_nan=True)
+    return extremum("nanmax", np.fmax, x, axis, keepdims, ignore_nan=True)
 
 
 def nanmin(
@@ -132,7 +133,7 @@ def nanmin(
     """
     if where is not None or initial is not None:
         return bounded("nanmin", nanmin, fmin, x, axis, keepdims, initial, where)
-    return extremum("nanmin", np.fmin.reduce, x, axis, keepdims, ignore_nan=True)
+    return extremum("nanmin", np.fmin, x, axis, keepdims, ignore_nan=True)
 
 
 def _left(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any) -> Any:
@@ -272,7 +273,7 @@ def nanstd(
         # As in std: rounding can give equal elements a deviation that is not quite zero.
         centred, count = _deviations(xp, wide(x), facts)
         values = x.data if isinstance(x, Handle) else x
-        low, high = (ufunc.reduce(values, axis=facts.axis, keepdims=True) for ufunc in (np.fmin, np.fmax))
+        low, high = (reduced(ufunc, values, facts.axis, keepdims=True) for ufunc in (np.fmin, np.fmax))
         out = facts.spread(xp, wide(out))
         flat = (low == high) | (out == 0) | (out != out)
         scaled = facts.spread(xp, wide(g)) / (xp.where(flat, 1, out) * (count - ddof))

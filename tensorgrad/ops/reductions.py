@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.arrays import reduced
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of, indivisible
@@ -165,7 +166,7 @@ def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     return record(op, forward, (source,), (d_x,))
 
 
-def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ignore_nan: bool = False) -> Tensor:
+def extremum(op: str, ufunc: np.ufunc, x: TensorLike, axis: Axis, keepdims: bool, ignore_nan: bool = False) -> Tensor:
     """The largest or smallest element along axes; ties split the gradient evenly."""
     source = shaped(x, op)
     facts = Reduced(op, source, axis, keepdims)
@@ -180,7 +181,7 @@ def extremum(op: str, reduce: Any, x: TensorLike, axis: Axis, keepdims: bool, ig
         return xp.where(taken, facts.spread(xp, g) / ties.astype(g.dtype), 0)
 
     def forward(a: Any) -> Any:
-        return reduce(a, axis=facts.axis, keepdims=keepdims)
+        return reduced(ufunc, a, facts.axis, keepdims)
 
     return record(op, real_only(op, forward), (source,), (d_x,))
 
@@ -226,7 +227,7 @@ def max(
     """
     if where is not None or initial is not None:
         return bounded("max", max, maximum, x, axis, keepdims, initial, where)
-    return extremum("max", np.maximum.reduce, x, axis, keepdims)
+    return extremum("max", np.maximum, x, axis, keepdims)
 
 
 def min(
@@ -249,7 +250,7 @@ def min(
     """
     if where is not None or initial is not None:
         return bounded("min", min, minimum, x, axis, keepdims, initial, where)
-    return extremum("min", np.minimum.reduce, x, axis, keepdims)
+    return extremum("min", np.minimum, x, axis, keepdims)
 
 
 def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -268,7 +269,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
     def forward(a: Any) -> Any:
         w = wide(a)
         with np.errstate(all="ignore"):
-            top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
+            top = reduced(np.maximum, w, facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
             result = log_total(w - top, facts.axis) + top
         return narrow(facts.shaped(result), a)

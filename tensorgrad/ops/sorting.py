@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..engine.arrays import is_foreign
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
@@ -56,14 +57,23 @@ def _average_ties(g: Any, ordered: Any, axis: int) -> Any:
     return record("average_ties", lambda a, b: _averaged(a, b, axis), (g, values), (d_g, no_gradient))
 
 
+def _stable_order(xp: Any, x: Any, axis: int) -> Any:
+    return xp.argsort(x, axis=axis, **_if_own(x, True))
+
+
+def _if_own(x: Any, stable: bool) -> dict[str, Any]:
+    """The argument that says how to sort; arrays of other libraries are always sorted stably."""
+    return {} if is_foreign(x) else {"stable": stable}
+
+
 def _reordered(op: str, forward: Callable[[Any], Any], x: Any, axis: int, ordered: bool) -> Tensor:
     """Record an operation that puts the elements along an axis in another order, by value."""
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
         if not ordered:
-            order = xp.argsort(out, axis=axis, stable=True)
+            order = _stable_order(xp, out, axis)
             g, out = xp.take_along_axis(g, order, axis=axis), xp.take_along_axis(out, order, axis=axis)
-        ranks = np.argsort(xp.argsort(x, axis=axis, stable=True), axis=axis)
+        ranks = np.argsort(_stable_order(xp, x, axis), axis=axis)
         return xp.take_along_axis(_average_ties(g, out, axis), ranks, axis=axis)
 
     return record(op, forward, (x,), (d_x,))
@@ -85,7 +95,7 @@ def sort(x: TensorLike, /, axis: int | None = -1, *, stable: bool = True, descen
     if axis is None:
         source, axis = ravel(source), 0
     axis = normalised_axis(axis, len(source.shape), "sort")
-    result = _reordered("sort", lambda a: np.sort(a, axis=axis, stable=stable), source, axis, True)
+    result = _reordered("sort", lambda a: np.sort(a, axis=axis, **_if_own(a, stable)), source, axis, True)
     return getitem(result, _backwards(axis)) if descending else result
 
 
@@ -153,9 +163,9 @@ def topk(x: TensorLike, /, k: int, axis: int = -1, largest: bool = True, sorted:
 @indivisible
 def _places(a: Any, axis: int, stable: bool, descending: bool) -> Any:
     if not descending:
-        return np.argsort(a, axis=axis, stable=stable)
+        return np.argsort(a, axis=axis, **_if_own(a, stable))
     # Sort the reversed array and reverse the result, so that equal elements keep their order.
-    places = np.flip(np.argsort(np.flip(a, axis), axis=axis, stable=stable), axis)
+    places = np.flip(np.argsort(np.flip(a, axis), axis=axis, **_if_own(a, stable)), axis)
     return a.shape[axis] - 1 - places
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import arange_like
+from ..engine.arrays import arange_like, is_foreign
 from ..engine.record import Tensor, TensorLike
 from ..engine.shapes import normalised_axis
 from ..engine.staging import array_of, indivisible
@@ -138,7 +138,8 @@ def _within(places: Any, length: int, op: str, last: int) -> Any:
 def _insertion_order(places: Any, length: int, count: int) -> Any:
     """The order that moves ``count`` elements, appended to ``length`` others, before those at ``places``."""
     front = np.broadcast_to(np.ravel(_within(places, length, "insert", length)), (count,))
-    return np.argsort(np.concatenate([2 * arange_like(length, places) + 1, 2 * front]), stable=True)
+    rank = np.concatenate([2 * arange_like(length, places) + 1, 2 * front])
+    return np.argsort(rank) if is_foreign(rank) else np.argsort(rank, stable=True)
 
 
 @indivisible

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arrays import reduced
 from ..engine.record import Handle
 from ..engine.staging import indivisible, straight_line
 
@@ -47,7 +48,7 @@ def slope_of_tanh(x: Any, out: Any) -> Any:
     1.69934e-17
     """
     slope = 1 - out * out
-    if np.maximum.reduce(out, axis=None) > _NEAR or np.minimum.reduce(out, axis=None) < -_NEAR:
+    if reduced(np.maximum, out, None) > _NEAR or reduced(np.minimum, out, None) < -_NEAR:
         return _with_tail(slope, np.abs(out) > _NEAR, lambda part: np.square(1 / np.cosh(part)), x)
     return slope
 
@@ -60,7 +61,7 @@ def slope_of_sigmoid(x: Any, out: Any) -> Any:
     4.24835e-18
     """
     slope = out * (1 - out)
-    if np.maximum.reduce(out, axis=None) > _NEAR:
+    if reduced(np.maximum, out, None) > _NEAR:
         return _with_tail(slope, out > _NEAR, _slope_on_the_right, x)
     return slope
 
@@ -79,7 +80,7 @@ def root_of_many(x: Any) -> Any:
     """
     with np.errstate(over="ignore"):
         root = np.sqrt(1 + x * x)
-    return root if np.maximum.reduce(root, axis=None) < np.inf else np.hypot(x, 1.0)
+    return root if reduced(np.maximum, root, None) < np.inf else np.hypot(x, 1.0)
 
 
 def over_one_and_exp(xp: Any, g: Any, x: Any) -> Any:
@@ -137,7 +138,7 @@ def scaled(plain: Any, w: Any, axes: Any, keepdims: bool) -> Any:
     >>> scaled(lambda w: np.sqrt(np.sum(w * w)), np.array([3e200, 4e200]), (0,), False).item()
     5e+200
     """
-    size = np.maximum.reduce(np.abs(w), axis=axes, keepdims=True, initial=0)
+    size = reduced(np.maximum, np.abs(w), axes, keepdims=True, initial=0)
     size = np.where((size > 0) & (size < np.inf), size, 1)
     return plain(w / size) * (size if keepdims else np.squeeze(size, axis=axes))
 
@@ -157,7 +158,7 @@ def log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
 @straight_line(lambda *arguments: (log_of(*arguments), None))
 def log_if_close(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     """:func:`log_of`, or simply the logarithm where no total is close to 1."""
-    least = total.item() if total.size == 1 else np.minimum.reduce(total, axis=None, initial=np.inf)
+    least = total.item() if total.size == 1 else reduced(np.minimum, total, None, initial=np.inf)
     if least < _WON:
         return log_of(total, shifted, powers, axis)
     return np.log(total)

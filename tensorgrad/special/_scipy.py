@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arrays import is_foreign
 from ..engine.graph import Rule
 from ..errors import GraphError
 from ..ops.complexes import refuse_complex
@@ -42,6 +43,9 @@ def scipy(name: str) -> Callable[..., Any]:
             out = _function(name)(*arrays)
         except TypeError:
             refuse_complex(name, *arrays)
+            if foreign := [array for array in arrays if is_foreign(array) and hasattr(array, "dtype")]:
+                library = type(foreign[0]).__module__
+                raise TypeError(f"{name}: arrays of {library} have no such function; see docs/arrays.md") from None
             raise
         return out.astype(np.float16) if half else out
 
