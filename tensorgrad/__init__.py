@@ -71,7 +71,6 @@ from .creation import ones_like as ones_like
 from .creation import zeros as zeros
 from .debugging import debug as debug
 from .derive import derive as derive
-from .derive import explain as explain
 from .derive import referee as referee
 from .engine.frames import hide_frames as hide_frames
 from .engine.interrupts import uninterrupted as uninterrupted
