@@ -12,16 +12,17 @@ from ..engine.graph import ancestors
 from ..engine.readings import ARRAYS
 from ..engine.walk import backward
 from ..errors import GraphError
-from .derivation import Problem, programmed, solved
 from .edits import edits
 from .judging import RIGHT, Evidence, all_agree, explained, separable, sizes, verdict
 from .measuring import called, is_index, relative, takes, uses, without, worst
+from .problem import Problem
 from .program import Program
 from .recording import Observer, Watched, names_of
 from .results import Finding, Report
 from .search import Goal, search
 from .siblings import siblings
 from .slips import FACTOR, coded, confusable, evaluated, expanded, kept_slips, likely
+from .solving import programmed, solved
 
 __all__ = ["refereed"]
 
@@ -285,7 +286,7 @@ class _Judge:
         if self._formulas is None and not self.refused:
             try:
                 recorded, inputs, wanted = self.problem.recorded()
-                book, goals, outputs, lifted = solved(self.problem, recorded, inputs, wanted)
+                book, goals, outputs, lifted = solved(self.problem.wanted_names, recorded, inputs, wanted)
                 found, _ = search(goals, book, lifted.cotangents)
                 self._formulas = (programmed(book, found, outputs), book, lifted)
             except (GraphError, ArithmeticError) as error:

@@ -46,16 +46,16 @@ def identifier(text: str) -> str:
     return "_".join(parts)
 
 
-def own_name(node: Any) -> str | None:
-    """The label of a node's Tensor, or the name of the result in the code."""
+def own_name(node: Any, path: str = "") -> str | None:
+    """The label of a node's Tensor, below the path of a module, or the name of the result in the code."""
     if not isinstance(node, Node):
         return None
     if node.label:
-        return identifier(node.label)
+        return identifier(node.label.removeprefix(f"{path}.") if path else node.label)
     return name_after(node.code, node.lasti) if node.code is not None else None
 
 
-def named_nodes(nodes: Iterable[Node], given: Mapping[Node, str] | None = None) -> dict[Any, str]:
+def named_nodes(nodes: Iterable[Node], given: Mapping[Node, str] | None = None, path: str = "") -> dict[Any, str]:
     """A name for each node: its own, or the one given for it, or its operation, with a number where it is taken.
 
     Of different operations in a row that one line called, such as those of a function of this library, only the last
@@ -69,7 +69,7 @@ def named_nodes(nodes: Iterable[Node], given: Mapping[Node, str] | None = None) 
         composed = len({node.op for node in run}) > 1
         for node in run:
             own = node.label is not None or not composed or node is run[-1]
-            text = (own_name(node) if own else None) or (given or {}).get(node) or node.op
+            text = (own_name(node, path) if own else None) or (given or {}).get(node) or node.op
             tried, k = text, 2
             while tried in taken:
                 tried, k = f"{text}{k}", k + 1
