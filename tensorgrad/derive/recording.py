@@ -34,7 +34,8 @@ def name_after(code: CodeType, lasti: int) -> str | None:
             if not instruction.opname.startswith("STORE_") or instruction.opname in ("STORE_ATTR", "STORE_SUBSCR"):
                 return None
             name = instruction.argval
-            return str(name[0] if isinstance(name, tuple) else name)
+            text = str(name[0] if isinstance(name, tuple) else name)
+            return text if text.isidentifier() else None  # pytest rewrites assertions with names such as @py_assert1
     return None
 
 

@@ -12,7 +12,6 @@ from ..errors import GraphError
 from .facts import where
 from .graph import Graph
 from .groups import Group, operations_in
-from .style import shape_text
 
 __all__ = ["Derivatives"]
 
@@ -51,7 +50,7 @@ class Derivatives:
         parents = [p for p in node.inputs if isinstance(p, Node)]
         names = named_nodes(dict.fromkeys([*parents, node]), {node: "out"}, node.scope.path)
         place, line = where(node.code, node.lasti)
-        head = f"{names[node]} = {node.op}(…)" + (f"  at {place}: {line}" if place else "")
+        head = f"{names[node]} = {node.op}(…)" + (f"  at {place}" if place else "") + (f": {line}" if line else "")
         if not self.rules or not self._affordable([node]):
             return f"{head}\n\nnot written out: this page is too large; t.explain(loss) says it in a program"
         self.rules -= 1
@@ -59,9 +58,9 @@ class Derivatives:
         for position, (parent, rule) in enumerate(zip(node.inputs, node.rules, strict=True)):
             if rule is not None:
                 formula = rule_text(node, position, names) or f"the rule of {node.op}, which has no formula"
-                rows.append((f"d{names[parent]} = {formula}", shape_text(parent.shape)))
+                rows.append((f"d{names[parent]} = {formula}", str(parent.shape)))
         width = max(len(formula) for formula, _ in rows)
-        lines = [f"{formula:<{width}}  # {shape}".rstrip(" #") for formula, shape in rows]
+        lines = [f"{formula:<{width}}  # {shape}" for formula, shape in rows]
         if len(set(parents)) < len(parents):
             lines.append("(an input that is given twice: its lines add up)")
         return "\n".join([head, "", *lines])
@@ -77,11 +76,11 @@ class Derivatives:
 
     def _derived(self, group: Group, nodes: list[Node]) -> str:
         if group.times > 1:
-            raise GraphError(f"it stands for {group.times} equal parts; the parts inside have one")
+            raise GraphError(f"it stands for {group.times} equal parts; each of them has one")
         if len(nodes) > MOST_IN_PART:
             raise GraphError(
-                f"it has {len(nodes):,} operations, and a formula of more than {MOST_IN_PART} is hard to read; the "
-                f"parts inside have one"
+                f"it has {len(nodes):,} operations, and a formula of more than {MOST_IN_PART} is hard to read; what is "
+                f"inside has its own"
             )
         if len(nodes) > self.derived or not self._affordable(nodes):
             raise GraphError("this page is too large; draw a smaller part, or call tg.derive with the function")
