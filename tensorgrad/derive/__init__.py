@@ -1,8 +1,9 @@
 """Deriving a backward that a person can read, and judging those that were written by hand.
 
-Importing this loads little; the work is in the modules beside it. ``algebra`` has the formulas, ``recording`` and
-``lift`` get them from a run, ``search`` shortens them, ``tree``, ``numpy_text`` and ``latex`` print them, and
-``derivation`` puts it all together and verifies the result.
+Importing this loads little; the work is in the modules beside it. ``atoms``, ``algebra`` and ``sums`` have the
+formulas, ``recording`` and ``lift`` get them from a run, ``search`` shortens them, ``tree``, ``numpy_text`` and
+``latex`` print them, and ``derivation`` puts it all together and verifies the result. ``rules`` and ``parts`` do so for
+nodes of a graph that was recorded before.
 """
 
 from __future__ import annotations

@@ -8,24 +8,9 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from .algebra import (
-    Atom,
-    Call,
-    Label,
-    Largest,
-    Poly,
-    Ref,
-    Total,
-    add,
-    canonical,
-    mul,
-    of_atom,
-    power,
-    scale,
-    single,
-    total,
-    transform,
-)
+from .algebra import mul, power
+from .atoms import Atom, Call, Label, Largest, Poly, Ref, Total, add, of_atom, scale, single
+from .sums import canonical, total, transform
 from .values import Code, Symbol, Value, axes_for, reference
 
 __all__ = ["Book", "Fact", "is_reference", "shape_of"]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from .algebra import Label, Poly, fresh
+from .atoms import Label, Poly, fresh
 from .plain import plain
 from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym, atoms_of, count_of, rebuilt, tree
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .algebra import Atom, Call, Group, Poly, Ref, Total, single
+from .atoms import Atom, Call, Group, Poly, Ref, Total, single
 from .book import is_reference
 
 __all__ = ["guess"]

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..compiler.variables import Instruction, Variable
-from .algebra import ONE, ZERO, Call, Label, Poly, add, inverse_of, largest, mul, power, scale, single, total
+from .algebra import inverse_of, mul, power
+from .atoms import ONE, ZERO, Call, Label, Poly, add, scale, single
 from .calls import SCATTER
+from .sums import largest, total
 from .values import Value, aligned, axes_for
 
 __all__ = ["HANDLERS", "RULES", "is_hot"]

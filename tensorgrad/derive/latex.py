@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .algebra import Label
+from .atoms import Label
 from .numpy_text import axes_order
 from .program import Line, Program
 from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym

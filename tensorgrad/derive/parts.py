@@ -19,7 +19,7 @@ from ..engine.arrays import array_functions
 from ..engine.graph import Constant, Freed, Given, Leaf, Node, sources
 from ..engine.shapes import sum_to_shape
 from ..errors import GraphError
-from .algebra import Ref, Total, single
+from .atoms import Ref, Total, single
 from .cost import needed
 from .problem import apart
 from .program import Program

@@ -15,11 +15,12 @@ from ..compiler.variables import Variable
 from ..engine.arrays import array_functions
 from ..engine.graph import Freed, Given, Node, sources
 from ..errors import GraphError
-from .algebra import Poly, Ref, total, transform
+from .atoms import Poly, Ref
 from .book import Book
 from .lift import Lifter
 from .numpy_text import ATOM, Expr, Printer
 from .recording import Recorded, Recording, Watched, name_after
+from .sums import total, transform
 from .tree import tree
 from .values import Symbol, Value, reference
 

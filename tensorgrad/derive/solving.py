@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .algebra import Poly
+from .atoms import Poly
 from .book import Book
 from .lift import Lifted, lift
 from .program import Program

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .algebra import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total, mul, opened
+from .algebra import mul
+from .atoms import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total
+from .sums import opened
 
 __all__ = ["Function", "Node", "Number", "Power", "Product", "Reduced", "Sum", "Sym", "atoms_of", "rebuilt", "tree"]
 
