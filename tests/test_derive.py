@@ -255,12 +255,38 @@ def test_what_cannot_be_assumed(assume):
 
 def test_steps_lead_from_the_rules_to_the_formula():
     derivation = tg.derive(forms.batch_norm, X, GAMMA, BETA)
-    assert [step.title for step in derivation.steps][::2] == ["the rules, with sums taken apart", "xc = sigma * xhat"]
-    assert "xhat.sum(0) is 0" in derivation.steps[1].title
+    assert [step.title for step in derivation.steps] == [
+        "one formula",
+        "sums are linear",
+        "xc.sum(0) is 0; xhat.sum(0) is 0",
+        "xc = sigma * xhat",
+    ]
     assert derivation.steps[-1].source == derivation.source
-    assert len({step.source for step in derivation.steps}) == 3
+    assert len({step.source for step in derivation.steps}) == 4
     assert all(step.deviation <= 1e-12 for step in derivation.steps)
-    assert "xc.mean(0)" in derivation.steps[0].source
+    assert "(gamma / sigma * (xc * (dy * xhat).mean(0) / sigma - dy)).mean(0)" in derivation.steps[0].source
+    assert "xc.mean(0)" in derivation.steps[1].source
+    assert "xc.mean(0)" not in derivation.steps[2].source
+
+
+def test_a_promise_is_a_step():
+    derivation = tg.derive(forms.cross_entropy, X, ONE_HOT, argnums=0, assume="y.sum(1) == 1")
+    assert derivation.steps[-1].title == "p.sum(1) is 1; y.sum(1) == 1, as assumed"
+
+
+@pytest.mark.parametrize(
+    "form", [forms.layer_norm, forms.attention, forms.batch_norm_moments, forms.batch_norm_images, forms.mlp]
+)
+def test_every_step_is_right_and_the_last_is_the_formula(form):
+    arguments = {
+        forms.attention: (X, np.ones((4, D)), np.ones((4, 3))),
+        forms.batch_norm_images: (IMAGES, GAMMA, BETA),
+        forms.mlp: forms.mlp_arguments(),
+    }.get(form, (X, GAMMA, BETA))
+    derivation = tg.derive(form, *arguments)
+    assert derivation.steps[0].title == "one formula"
+    assert derivation.steps[-1].source == derivation.source
+    assert all(step.deviation <= 1e-12 for step in derivation.steps)
 
 
 def test_latex_of_batch_norm():

@@ -25,6 +25,10 @@ class Fact:
     def __init__(self, symbol: Symbol, axes: tuple[int, ...], value: Fraction, proof: str) -> None:
         self.symbol, self.axes, self.value, self.proof = symbol, axes, value, proof
 
+    def within(self, other: Fact) -> bool:
+        """Whether it is about some of the other's axes, so that the other follows."""
+        return set(self.axes) < set(other.axes)
+
     def __str__(self) -> str:
         axes = str(self.axes[0]) if len(self.axes) == 1 else str(self.axes)
         return f"{self.symbol.text}.sum({axes}) is {self.value}"

@@ -59,21 +59,23 @@ def _steps(
     stages: list[Step] = []
     names = problem.wanted_names
 
-    def stage(title: str, facts: bool, count: int) -> None:
-        book, goals, outputs, lifted = solved(names, recorded, inputs, wanted, problem.promises, facts=facts)
+    def stage(title: str, count: int, *, facts: bool = True, linear: bool = True) -> None:
+        book, goals, outputs, lifted = solved(
+            names, recorded, inputs, wanted, problem.promises, facts=facts, linear=linear
+        )
         found, done = search(goals, book, lifted.cotangents, most=count)
         program = programmed(book, found, outputs)
         if not stages or program.source != stages[-1].source:
-            stages.append(
-                Step(done[-1].title if title == "" else title, program.source, problem.deviation(program, draws))
-            )
+            stages.append(Step(title or done[-1].title, program.source, problem.deviation(program, draws)))
 
-    stage("the rules, with sums taken apart", False, 0)
+    stage("one formula", 0, facts=False, linear=False)
+    stage("sums are linear", 0, facts=False)
     book = solved(names, recorded, inputs, wanted, problem.promises)[0]
-    sums = "; ".join(f"{fact}" for fact in book.facts)
-    stage(sums or "what is known of sums", True, 0)
+    known = [str(f) for f in book.facts if not any(o.symbol is f.symbol and o.within(f) for o in book.facts)]
+    promised = [f"{promise}, as assumed" for promise in problem.promises]
+    stage("; ".join([*known, *promised]) or "known sums", 0)
     for count in range(1, len(rewrites) + 1):
-        stage("", True, count)
+        stage("", count)
     if stages[-1].source != last.source:
         stages.append(last)
     return stages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .naming import Naming, array_shape, simple
 from .numpy_text import axes_order
 from .promises import Promise
 from .recording import Recorded
-from .sums import total
+from .sums import total, undivided
 from .tree import tree
 from .values import Code, Symbol, Value, aligned, axes_for, number_of, reference
 
@@ -36,13 +36,23 @@ class Lifted:
 
 
 def lift(
-    recorded: Recorded, book: Book, inputs: dict[int, str], *, facts: bool = True, promises: Sequence[Promise] = ()
+    recorded: Recorded,
+    book: Book,
+    inputs: dict[int, str],
+    *,
+    facts: bool = True,
+    promises: Sequence[Promise] = (),
+    linear: bool = True,
 ) -> Lifted:
     """The formulas of a recorded run; ``inputs`` are the names of the arguments, by the id of the Tensor or array.
 
+    Without ``facts``, known sums are not used; if not ``linear``, sums of several terms stay whole in the backward.
+
     Raises GraphError for a call that has no formula and cannot be kept as it is.
     """
-    return Lifter(recorded, book, inputs, facts, promises).run()
+    lifter = Lifter(recorded, book, inputs, facts, promises)
+    lifter.linear = linear
+    return lifter.run()
 
 
 def _ufunc_method(function: Any) -> tuple[str, str] | None:
@@ -288,6 +298,10 @@ class Lifter(Naming):
             self.book.symbols[-1].kept = True
         return poly
 
+    def total(self, poly: Poly, labels: Iterable[Label]) -> Poly:
+        """The sum over labels, taken apart into its terms as soon as sums are linear."""
+        return total(poly, labels) if self.linear or self.role == "forward" else undivided(poly, labels)
+
     def contracted(self, spec: str, args: tuple[Any, ...]) -> Value:
         """The sum of a product of values, as ``np.einsum`` writes it; an operand that is a sum gets a name first."""
         inputs, _, output = spec.partition("->")
@@ -305,7 +319,7 @@ class Lifter(Naming):
                 axes.append(None if axis is None else labels.setdefault(letter, fresh(axis[1])))
             polys.append(value.at(axes))
         bound = [label for letter, label in labels.items() if letter not in output]
-        value = Value(total(mul(*polys), bound), tuple(labels.get(letter) for letter in output))
+        value = Value(self.total(mul(*polys), bound), tuple(labels.get(letter) for letter in output))
         found = self.book.recognised(value.poly)
         if is_reference(found) is not None or found.number is not None or self.role == "forward":
             return Value(found, value.axes)

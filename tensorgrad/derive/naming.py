@@ -48,6 +48,7 @@ class Naming:
         self.book = book
         self.inputs = inputs
         self.facts = facts
+        self.linear = True  # whether sums are taken apart in the backward
         self.promises = promises
         self.values: dict[Variable, Value] = {}
         self.stale: set[Variable] = set()

@@ -64,7 +64,12 @@ class Derivation:
 
     @property
     def steps(self) -> list[Step]:
-        """How the formula was found; each stage has been executed and compared with the engine's gradient."""
+        """How the formula was found; each stage has been executed and compared with the engine's gradient.
+
+        The first is the rules put into each other (``one formula``). Then sums are taken apart into their terms (``sums
+        are linear``), known sums are put in (``xc.sum(0) is 0``), and one definition after the other is used (``xc =
+        sigma * xhat``). A stage that changes nothing is left out.
+        """
         if self._made is None:
             self._made = self._steps()
         return self._made

@@ -25,13 +25,14 @@ def solved(
     promises: Sequence[Promise] = (),
     *,
     facts: bool = True,
+    linear: bool = True,
 ) -> tuple[Book, list[Goal], list[tuple[str, Any]], Lifted]:
     """The formulas as they come from the rules: the goals, the last of which are the gradients.
 
     ``names`` are those of the wanted leaves, ``inputs`` those of the arguments, by the id of the Tensor or array.
     """
     book = Book(f"d{name}" for name in names)  # the gradients' names
-    lifted = lift(recorded, book, inputs, facts=facts, promises=promises)
+    lifted = lift(recorded, book, inputs, facts=facts, promises=promises, linear=linear)
     goals = [
         Goal(Value(s.definition, s.axes), s)
         for s in book.symbols

@@ -26,7 +26,7 @@ from .atoms import (
     single,
 )
 
-__all__ = ["canonical", "largest", "opened", "rename", "total", "transform"]
+__all__ = ["canonical", "largest", "opened", "rename", "total", "transform", "undivided"]
 
 
 def total(poly: Poly, labels: Iterable[Label]) -> Poly:
@@ -47,6 +47,20 @@ def total(poly: Poly, labels: Iterable[Label]) -> Poly:
             result = mul(result, _total_of(atoms, bound))
         parts.append(result)
     return add(*parts)
+
+
+def undivided(poly: Poly, labels: Iterable[Label]) -> Poly:
+    """The sum over labels as one sum, also where it has several terms, which :func:`total` would take apart."""
+    if len(poly.terms) < 2:
+        return total(poly, labels)
+    wanted = frozenset(labels)
+    for label in wanted - poly.labels:
+        poly = scale(poly, label[1])
+    bound = wanted & poly.labels
+    if not bound:
+        return poly
+    renamed, names, _ = canonical(poly, bound)
+    return of_atom(Total(renamed, names))
 
 
 def _components(pairs: list[tuple[Atom, Exponent]], wanted: frozenset[Label]) -> list[Monomial]:
@@ -71,7 +85,7 @@ def _total_of(mono: Monomial, bound: frozenset[Label]) -> Poly:
         atom, e = mono[0]
         if isinstance(atom, Total) and e == 1:  # a sum of sums is one sum
             inner, labels = opened(atom)
-            return total(inner, (*labels, *bound))
+            return (total if len(inner.terms) == 1 else undivided)(inner, (*labels, *bound))
         if isinstance(atom, Ref) and e == 1:
             known = atom.symbol.sum_along(tuple(i for i, a in enumerate(atom.axes) if a in bound))
             if known is not None:
@@ -188,8 +202,9 @@ def _transformed(atom: Atom, visit: Callable[[Atom], Poly | None]) -> Poly | Non
         inner, labels = opened(atom)
         changed = transform(inner, visit)
         if changed is not inner and changed != inner:
-            new = total(changed, labels) if isinstance(atom, Total) else largest(changed, labels)
-        elif isinstance(atom, Total) and len(single(inner)[0]) == 1:  # type: ignore[index]
+            whole = undivided if len(inner.terms) > 1 else total
+            new = whole(changed, labels) if isinstance(atom, Total) else largest(changed, labels)
+        elif isinstance(atom, Total) and (only := single(inner)) is not None and len(only[0]) == 1:
             again = total(inner, labels)  # a fact may have been proved since
             new = again if again != of_atom(atom) else None
     if new is not None:
