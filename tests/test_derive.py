@@ -300,11 +300,43 @@ def test_latex_of_batch_norm():
     assert derivation._repr_latex_().count("&=") == 8
 
 
-@pytest.mark.parametrize("form", [forms.batch_norm, forms.layer_norm, forms.batch_norm_unnamed])
-def test_mathtext_reads_the_latex(form):
+def test_latex_of_matrix_products():
+    attention = tg.derive(forms.attention, X, np.ones((4, D)), np.ones((4, 3))).latex.splitlines()
+    assert attention[0] == r"s = \dfrac{q \, k^{\top}}{\sqrt{5}}"
+    assert attention[3:] == [
+        r"\mathrm{d}p = \mathrm{d}y \, v^{\top}",
+        r"\mathrm{d}t = \dfrac{p}{\sqrt{5}} \odot \left(\mathrm{d}p - \sum_{1} \mathrm{d}p \odot p\right)",
+        r"\mathrm{d}q = \mathrm{d}t \, k",
+        r"\mathrm{d}k = \mathrm{d}t^{\top} \, q",
+        r"\mathrm{d}v = p^{\top} \, \mathrm{d}y",
+    ]
+    assert tg.derive(lambda a, v: a @ v, np.ones((4, 3)), np.ones(3)).latex.splitlines() == [
+        r"\mathrm{d}a = \mathrm{d}y \, v^{\top}",
+        r"\mathrm{d}v = a^{\top} \, \mathrm{d}y",
+    ]
+
+
+def test_latex_says_over_which_axes_a_mean_is():
+    row = tg.derive(forms.batch_norm_images, IMAGES, GAMMA, BETA).latex.splitlines()[0]
+    assert row.endswith(r"(\mathrm{mean\ over\ axes\ 0,\ 2,\ 3})")
+
+
+@pytest.mark.parametrize(
+    ("form", "arguments"),
+    [
+        (forms.batch_norm, (X, GAMMA, BETA)),
+        (forms.layer_norm, (X, GAMMA, BETA)),
+        (forms.batch_norm_unnamed, (X, GAMMA, BETA)),
+        (forms.batch_norm_images, (IMAGES, GAMMA, BETA)),
+        (forms.attention, (X, np.ones((4, D)), np.ones((4, 3)))),
+        (forms.mlp, forms.mlp_arguments()),
+        (forms.cross_entropy_labels, (X, LABELS)),
+    ],
+)
+def test_mathtext_reads_the_latex(form, arguments):
     mathtext = pytest.importorskip("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")
-    for row in tg.derive(form, X, GAMMA, BETA).latex.splitlines():
+    for row in tg.derive(form, *arguments).latex.splitlines():
         parser.parse(f"${row}$")
 
 

@@ -1,5 +1,7 @@
 """The referee: mistakes that public projects made, planted ones, correct backwards, and its reports."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,21 @@ def test_the_report():
     assert repr(report) == "<Report on the backward of batch_norm: dx wrong>"
     assert report._repr_html_().count("<tr>") == 4
     assert not report.ok
+
+
+def test_the_table_of_a_notebook_is_well_formed_and_escaped():
+    from xml.etree import ElementTree
+
+    def forward(x):
+        return (x * (x > 0.1)).sum()
+
+    report = tg.referee(forward, lambda x: x < 0.1, forms.X)
+    report.findings[0] = dataclasses.replace(report.findings[0], message="x < 0 & <b>bold</b>")
+    table = ElementTree.fromstring(report._repr_html_())
+    assert [cell.text for cell in table[0]] == ["gradient", "shape", "deviation", "differences", "verdict"]
+    assert table[1][0].text == "dx"
+    assert "".join(table[1][4].itertext()) == "✗ x < 0 & <b>bold</b>"
+    assert str(report).splitlines()[1].endswith("x < 0 & <b>bold</b>")
 
 
 def test_what_is_not_found_is_said_with_the_worst_element():
