@@ -154,6 +154,16 @@ def test_names_come_from_the_function():
     assert "scores" not in source  # not needed
 
 
+def test_a_name_that_is_assigned_within_an_expression():
+    def f(x):
+        if (inner := tg.tanh(x)).ndim:
+            both = also = inner * inner * inner
+        return (also * both).sum()
+
+    source = tg.derive(f, X).source
+    assert "inner = np.tanh(x)" in source
+
+
 def test_a_name_that_is_assigned_twice():
     def f(x):
         h = tg.tanh(x)
