@@ -118,6 +118,16 @@ def test_what_is_refused():
         part_backward(operations(z), [z.node])
 
 
+def test_what_cannot_be_checked_after_backward_is_refused():
+    x = leaf((3, 4), "x")
+    y = tg.max(x, axis=1)
+    assert part_backward([y.node], [y.node]).startswith("def backward(x, y, dy):")
+    nodes = operations(y)
+    y.sum().backward()
+    with pytest.raises(tg.GraphError, match=r"deviates by .* has freed the values"):
+        part_backward(nodes, [y.node])
+
+
 def test_a_formula_that_deviates_is_not_shown(monkeypatch):
     import sys
 

@@ -24,7 +24,7 @@ from .cost import needed
 from .problem import apart
 from .program import Program
 from .recording import Made, Recorded, Recording, Watched
-from .rules import local_rule, named_nodes, own_name
+from .rules import FAILURES, local_rule, named_nodes, own_name
 from .search import search
 from .solving import programmed, solved
 
@@ -52,7 +52,7 @@ def part_backward(nodes: Iterable[Node], results: Sequence[Node], *, path: str =
     part = _Part(sorted(nodes, key=lambda n: n.birth), results[0], path, whole)
     try:
         return part.source()
-    except (ArithmeticError, ValueError, TypeError, IndexError) as error:
+    except FAILURES as error:
         raise GraphError(f"it cannot be worked out for these values ({error})") from error
 
 
@@ -162,7 +162,7 @@ class _Part:
         """What an operation with this rule computes, if the rule sends each element of the gradient to a place."""
         try:
             rule = local_rule(node, 0, self.names)
-        except (GraphError, ArithmeticError, ValueError):
+        except (GraphError, *FAILURES):
             return None
         term = single(rule.value.poly)
         if term is None or len(term[0]) != 1 or term[0][0][1] != 1:
@@ -270,4 +270,6 @@ class _Part:
         made = made if isinstance(made, tuple) else (made,)
         deviation = max(apart(got, g) for got, g in zip(made, expected, strict=True))
         if not deviation <= _TOLERANCE:
-            raise GraphError(f"the formula found deviates by {deviation:.3g} from the rules, so it is not shown")
+            freed = any(isinstance(node.saved, Freed) for node in self.nodes)
+            advice = " (backward() has freed the values, so others stand in for them; draw before it)" if freed else ""
+            raise GraphError(f"the formula found deviates by {deviation:.3g} from the rules, so it is not shown{advice}")

@@ -17,6 +17,7 @@ from ..engine.graph import Freed, Given, Node, sources
 from ..errors import GraphError
 from .atoms import Poly, Ref
 from .book import Book
+from .calls import Unliftable
 from .lift import Lifter
 from .numpy_text import ATOM, Expr, Printer
 from .recording import Recorded, Recording, Watched, name_after
@@ -24,7 +25,10 @@ from .sums import total, transform
 from .tree import tree
 from .values import Symbol, Value, reference
 
-__all__ = ["Local", "identifier", "local_rule", "named_nodes", "own_name", "rule_text", "saved_values"]
+__all__ = ["FAILURES", "Local", "identifier", "local_rule", "named_nodes", "own_name", "rule_text", "saved_values"]
+
+# What working out a formula may raise, beside GraphError, for values or arrays that it does not fit.
+FAILURES = (ArithmeticError, ValueError, TypeError, IndexError, AttributeError, Unliftable)
 
 
 @dataclass
@@ -99,7 +103,7 @@ def saved_values(node: Node, position: int) -> tuple[Any, ...] | None:
 def local_rule(node: Node, position: int, names: Mapping[Any, str]) -> Local:
     """What the rule of one input computes, in terms of the gradient, the inputs and the result.
 
-    Raises GraphError if it has no formula, ArithmeticError or ValueError if it cannot be worked out for such values.
+    Raises GraphError if it has no formula, one of FAILURES if it cannot be worked out for such values.
     """
     rule = node.rules[position]
     assert rule is not None
@@ -146,7 +150,7 @@ def rule_text(node: Node, position: int, names: Mapping[Any, str]) -> str | None
     """The formula of one rule as NumPy; None if it has none."""
     try:
         local = local_rule(node, position, names)
-    except (GraphError, ArithmeticError, ValueError):
+    except (GraphError, *FAILURES):
         return None
     printer = Printer(lambda sym, target: Expr(sym.symbol.text, ATOM, sym.axes))
     return printer.expr(tree(local.value.poly), local.value.axes).text

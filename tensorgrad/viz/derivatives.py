@@ -52,7 +52,7 @@ class Derivatives:
         place, line = where(node.code, node.lasti)
         head = f"{names[node]} = {node.op}(…)" + (f"  at {place}" if place else "") + (f": {line}" if line else "")
         if not self.rules or not self._affordable([node]):
-            return f"{head}\n\nnot written out: this page is too large; t.explain(loss) says it in a program"
+            return f"{head}\n\nnot written out: this page is too large; t.explain(loss) prints the rules one by one"
         self.rules -= 1
         rows = []
         for position, (parent, rule) in enumerate(zip(node.inputs, node.rules, strict=True)):
