@@ -271,5 +271,5 @@ class _Part:
         deviation = max(apart(got, g) for got, g in zip(made, expected, strict=True))
         if not deviation <= _TOLERANCE:
             freed = any(isinstance(node.saved, Freed) for node in self.nodes)
-            advice = " (backward() has freed the values, so others stand in for them; draw before it)" if freed else ""
-            raise GraphError(f"the formula found deviates by {deviation:.3g} from the rules, so it is not shown{advice}")
+            why = " (backward() has freed the values, so others stand in for them; draw before it)" if freed else ""
+            raise GraphError(f"the formula found deviates by {deviation:.3g} from the rules, so it is not shown{why}")
