@@ -105,6 +105,23 @@ def test_an_operation_of_the_users_is_not_known_by_its_name():
         part_backward(operations(out), [out.node])
 
 
+@pytest.mark.parametrize("label", ["x y", "²", "lambda", "np", "3", "", "a.b", 'q"]; import os #'])
+def test_any_label_gives_a_name(label):
+    x = leaf((3,), label)
+    y = tg.exp(x * 2.0)
+    assert "def backward(" in part_backward(operations(y), [y.node])
+    assert x.explain(y).startswith("d")
+
+
+def test_a_name_that_is_assigned_again_gets_a_number():
+    h = leaf((3,), "x")
+    for _ in range(3):
+        h = tg.tanh(h)
+    source = part_backward(operations(h), [h.node])
+    assert "h2 = np.tanh(h)" in source
+    assert "h3 = np.tanh(h2)" in source
+
+
 def test_what_is_refused():
     x = leaf((3,), "x")
     a, b = tg.exp(x), tg.sin(x)
@@ -131,7 +148,7 @@ def test_what_cannot_be_checked_after_backward_is_refused():
 def test_a_formula_that_deviates_is_not_shown(monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["tensorgrad.derive.parts"], "_TOLERANCE", -1.0)
+    monkeypatch.setattr(sys.modules["tensorgrad.derive.parts"], "TOLERANCE", -1.0)
     x = leaf((3,), "x")
     y = tg.exp(x)
     with pytest.raises(tg.GraphError, match=r"deviates by .* so it is not shown"):

@@ -7,15 +7,13 @@ from typing import Any
 
 from ..errors import GraphError
 from .latex import latex
-from .problem import Problem
+from .problem import TOLERANCE, Problem
 from .recording import Recorded
 from .results import Derivation, Step
 from .search import Rewrite, search
 from .solving import programmed, solved
 
 __all__ = ["derived"]
-
-_TOLERANCE = 1e-12
 
 
 def derived(f: Callable[..., Any], args: Sequence[Any], argnums: Any, assume: Any) -> Derivation:
@@ -28,7 +26,7 @@ def derived(f: Callable[..., Any], args: Sequence[Any], argnums: Any, assume: An
     program = programmed(book, found, outputs)
     draws = problem.draws(recorded.out.value.shape)
     deviation = problem.deviation(program, draws)
-    if not deviation <= _TOLERANCE:
+    if not deviation <= TOLERANCE:
         raise GraphError(
             f"derive: the formula found for {problem.name} deviates by {deviation:.3g} from the engine's gradient, so "
             f"it is not shown; derive a part of the function, and please report this"

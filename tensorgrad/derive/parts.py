@@ -21,7 +21,7 @@ from ..engine.shapes import sum_to_shape
 from ..errors import GraphError
 from .atoms import Ref, Total, single
 from .cost import needed
-from .problem import apart
+from .problem import TOLERANCE, apart
 from .program import Program
 from .recording import Made, Recorded, Recording, Watched
 from .rules import FAILURES, local_rule, named_nodes, own_name
@@ -30,7 +30,6 @@ from .solving import programmed, solved
 
 __all__ = ["part_backward"]
 
-_TOLERANCE = 1e-12
 # Operations of NumPy that keep elements or add them up, so that the rule says what they do.
 _LINEAR = {
     *("sum", "mean", "transpose", "matrix_transpose", "permute_dims", "swapaxes", "moveaxis", "reshape", "squeeze"),
@@ -75,7 +74,7 @@ class _Part:
         entering = [node for node in self.outside if not isinstance(node, Leaf)]
         given = {out: "out"} | ({entering[0]: "x"} if len(entering) == 1 else {})
         self.names = named_nodes([*self.outside, *nodes], given, path)
-        self.own = {node for node in nodes if self.names[node] == own_name(node, path)}
+        self.own = {node for node in nodes if _is_numbered(self.names[node], own_name(node, path))}
         self.x = "c" if entering else "x"  # what an array that is not a Tensor is called
         self._look_up()
 
@@ -247,6 +246,8 @@ class _Part:
         recorded = Recorded(self.trace, count, made, names, out, None if self.whole else seed.variable)
         recorded.cotangents = {g.variable: variables[n] for n, g in found.items() if n in variables}
         wanted = [n for n in self.outside if n in found and not isinstance(n, Constant)]
+        if not wanted:
+            raise GraphError("no gradient leaves it")
         recorded.gradients = {id(n): found[n].variable for n in wanted}
         book, goals, outputs, lifted = solved([self.names[n] for n in wanted], recorded, self.inputs, wanted)
         program = programmed(book, search(goals, book, lifted.cotangents)[0], outputs)
@@ -269,7 +270,12 @@ class _Part:
             made = program.function()(*arguments)
         made = made if isinstance(made, tuple) else (made,)
         deviation = max(apart(got, g) for got, g in zip(made, expected, strict=True))
-        if not deviation <= _TOLERANCE:
+        if not deviation <= TOLERANCE:
             freed = any(isinstance(node.saved, Freed) for node in self.nodes)
             why = " (backward() has freed the values, so others stand in for them; draw before it)" if freed else ""
             raise GraphError(f"the formula found deviates by {deviation:.3g} from the rules, so it is not shown{why}")
+
+
+def _is_numbered(name: str, own: str | None) -> bool:
+    """Whether a name is another one, or that with a number because it was taken."""
+    return own is not None and name.startswith(own) and (name == own or name[len(own) :].isdigit())

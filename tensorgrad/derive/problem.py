@@ -17,8 +17,9 @@ from .promises import parsed
 from .recording import Recorded, record_run
 from .values import Symbol
 
-__all__ = ["Problem", "apart"]
+__all__ = ["TOLERANCE", "Problem", "apart"]
 
+TOLERANCE = 1e-12  # how far what is printed may be from the engine's gradient
 _DRAWS = 2
 
 

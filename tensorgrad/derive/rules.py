@@ -48,7 +48,8 @@ def identifier(text: str) -> str:
     parts = re.sub(r"\W", ".", text).split(".")
     if parts[0][:1].isdigit() and len(parts) > 1:
         parts = [parts[-1], *parts[:-1]]
-    return "_".join(parts)
+    joined = "_".join(parts)
+    return joined if f"d{joined}".isidentifier() else "v"
 
 
 def own_name(node: Any, path: str = "") -> str | None:
