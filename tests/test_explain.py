@@ -47,6 +47,19 @@ def test_numbers_stand_in_the_formula():
     assert formulas(x.explain((x * 3.0).sum()))[-1] == "dx = 3 * dmultiply"
 
 
+def test_a_call_that_is_kept_is_written_out():
+    w = tg.Tensor(np.ones((3, 2)), requires_grad=True, name="w")
+    row = w.explain(w[np.array([0, 2, 2])].sum()).splitlines()[-1]
+    assert row.startswith("dw = np.zeros((3, 2)); np.add.at(dw, ")
+    assert "; dw" not in row.split("np.add.at")[1]
+
+
+def test_names_of_operations_become_names():
+    a = tg.Tensor([2.0, 3.0], requires_grad=True, name="a")
+    (a**3).sum().backward(create_graph=True)
+    assert "dderivative_of_power = " in a.explain(a.grad.sum())
+
+
 def test_labels_become_names():
     w = tg.Tensor(np.ones((5, 3)), requires_grad=True, name="0.W")
     assert formulas(w.explain((np.ones((2, 5)) @ w).sum()))[-1] == "dW_0 = c.T @ dmatmul"

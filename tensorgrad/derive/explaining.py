@@ -33,9 +33,8 @@ def explained(t: Tensor, result: Tensor | None) -> str:
             continue
         for position, parent in enumerate(node.inputs):
             if parent in nodes and node.rules[position] is not None:
-                formula = rule_text(node, position, names) or f"the rule of {node.op}, which has no formula"
-                where = place(node.code, node.lasti)
-                lines.append((f"d{names[parent]} = {formula}", str(parent.shape), node.op, where))
+                formula = rule_text(node, position, names)
+                lines.append((formula, str(parent.shape), node.op, place(node.code, node.lasti)))
     if not lines:
         return f"d{names[start]} is what backward() starts with"
     widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:3]]

@@ -18,14 +18,16 @@ from ..errors import GraphError
 from .atoms import Poly, Ref
 from .book import Book
 from .calls import Unliftable
+from .cost import needed
 from .lift import Lifter
 from .numpy_text import ATOM, Expr, Printer
+from .program import Program
 from .recording import Recorded, Recording, Watched, name_after
 from .sums import total, transform
 from .tree import tree
-from .values import Symbol, Value, reference
+from .values import Code, Symbol, Value, reference
 
-__all__ = ["FAILURES", "Local", "identifier", "local_rule", "named_nodes", "own_name", "rule_text", "saved_values"]
+__all__ = ["FAILURES", "Local", "identifier", "local_rule", "named_nodes", "own_name", "rule_text"]
 
 # What working out a formula may raise, beside GraphError, for values or arrays that it does not fit.
 FAILURES = (ArithmeticError, ValueError, TypeError, IndexError, AttributeError, Unliftable)
@@ -75,7 +77,7 @@ def named_nodes(nodes: Iterable[Node], given: Mapping[Node, str] | None = None, 
         composed = len({node.op for node in run}) > 1
         for node in run:
             own = node.label is not None or not composed or node is run[-1]
-            text = (own_name(node, path) if own else None) or (given or {}).get(node) or node.op
+            text = (own_name(node, path) if own else None) or (given or {}).get(node) or identifier(node.op)
             tried, k = text, 2
             while tried in taken:
                 tried, k = f"{text}{k}", k + 1
@@ -84,7 +86,7 @@ def named_nodes(nodes: Iterable[Node], given: Mapping[Node, str] | None = None, 
     return names
 
 
-def saved_values(node: Node, position: int) -> tuple[Any, ...] | None:
+def _saved(node: Node, position: int) -> tuple[Any, ...] | None:
     """What the rule of one input is given; ones of the same shape if it was freed. None if nothing is known of it."""
     rule, saved = node.rules[position], node.saved
     assert rule is not None
@@ -108,7 +110,7 @@ def local_rule(node: Node, position: int, names: Mapping[Any, str]) -> Local:
     """
     rule = node.rules[position]
     assert rule is not None
-    saved = saved_values(node, position)
+    saved = _saved(node, position)
     if saved is None:
         raise GraphError(f"backward() has freed what {node.op} saved")
     trace = Recording()
@@ -147,14 +149,21 @@ def local_rule(node: Node, position: int, names: Mapping[Any, str]) -> Local:
     return Local(Value(_opened(_unbroadcast(value, parent.shape)), axes), upstream)
 
 
-def rule_text(node: Node, position: int, names: Mapping[Any, str]) -> str | None:
-    """The formula of one rule as NumPy; None if it has none."""
+def rule_text(node: Node, position: int, names: Mapping[Any, str]) -> str:
+    """What the rule of one input assigns, as NumPy: ``dx = dz * y``. If it has no formula, the text says so."""
+    parent = node.inputs[position]
+    target = f"d{names[parent]}"
     try:
         local = local_rule(node, position, names)
+        poly = local.value.poly
+        if any(isinstance(symbol.definition, Code) for symbol in needed([poly])):
+            program = Program([], [(target, local.value, parent.shape)])  # with a line for each call that is kept
+            lines = [line.code for line in (*program.forward, *program.backward)]
+            return "; ".join(lines).replace("\n", "; ")
+        printer = Printer(lambda sym, axes: Expr(sym.symbol.text, ATOM, sym.axes))
+        return f"{target} = {printer.expr(tree(poly), local.value.axes).text}"
     except (GraphError, *FAILURES):
-        return None
-    printer = Printer(lambda sym, target: Expr(sym.symbol.text, ATOM, sym.axes))
-    return printer.expr(tree(local.value.poly), local.value.axes).text
+        return f"{target} = the rule of {node.op}, which has no formula"
 
 
 def _unbroadcast(value: Value, shape: tuple[int, ...]) -> Poly:

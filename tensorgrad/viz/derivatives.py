@@ -57,8 +57,7 @@ class Derivatives:
         rows = []
         for position, (parent, rule) in enumerate(zip(node.inputs, node.rules, strict=True)):
             if rule is not None:
-                formula = rule_text(node, position, names) or f"the rule of {node.op}, which has no formula"
-                rows.append((f"d{names[parent]} = {formula}", str(parent.shape)))
+                rows.append((rule_text(node, position, names), str(parent.shape)))
         width = max(len(formula) for formula, _ in rows)
         lines = [f"{formula:<{width}}  # {shape}" for formula, shape in rows]
         if len(set(parents)) < len(parents):
