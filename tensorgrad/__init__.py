@@ -12,8 +12,9 @@ becomes a node), ``engine/walk`` (backward: how the nodes are followed back), ``
 looks like; all other families follow the same pattern), ``tensor`` (the class that users work with),
 ``engine/readings`` and ``namespaces`` (one rule, evaluated on arrays or on Tensors), ``functional/`` (grad, jacobian,
 vmap: functions of functions), ``batching/`` (many arrays as one), ``compiler/`` (a step as one program), ``export/``
-(a program as a graph of ONNX), ``viz/`` (drawings), and then ``nn``, which uses the public names below and nothing
-else. Imports go one way: engine, ops, tensor, functional, compiler, export, nn.
+(a program as a graph of ONNX), ``derive/`` (a backward as a formula), ``viz/`` (drawings), and then ``nn``, which uses
+the public names below and nothing else. Imports go one way: engine, ops, tensor, functional, compiler, export, derive,
+viz, nn.
 """
 
 import sys
@@ -71,7 +72,6 @@ from .creation import ones_like as ones_like
 from .creation import zeros as zeros
 from .debugging import debug as debug
 from .derive import derive as derive
-from .derive import explain as explain
 from .derive import referee as referee
 from .engine.frames import hide_frames as hide_frames
 from .engine.interrupts import uninterrupted as uninterrupted

@@ -29,11 +29,18 @@ from .ops import arithmetic, axes, complexes, joining, rounding, shaping
 from .ops.methods import Methods
 from .words import METHODS, ForeignWord, escaped
 
-__all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data"]
+__all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data", "set_explainer"]
 
 _hook_keys = count()
 _grad_lock = threading.Lock()
 _set_grad: Any = Handle.__dict__["_grad"].__set__
+_explained: Callable[[Tensor, Tensor | None], str]
+
+
+def set_explainer(explain: Callable[[Tensor, Tensor | None], str]) -> None:
+    """Set what :meth:`Tensor.explain` calls: the formulas of rules are worked out by ``derive``, a layer above."""
+    global _explained
+    _explained = explain
 
 
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
@@ -396,6 +403,36 @@ class Tensor(Methods):
                     sums.append(owner._with(g))
             # All or nothing: this loop runs in C, where Ctrl-C cannot interrupt it.
             deque(map(_set_grad, owners, sums), maxlen=0)
+        if current().tracer is None:
+            walk.set_latest_root(node)
+
+    def explain(self, result: Tensor | None = None) -> str:
+        """Say how the gradient of this Tensor comes from ``result``: the chain of rules, the last operation first.
+
+        Each line has the formula of one rule, with ``dz`` for the gradient of ``result`` with respect to z, the shape,
+        the operation and the line that called it. Where a value is used more than once, its lines add up. Values that
+        have no name are called after their operation.
+
+        Args:
+            result: the Tensor that backward() starts from; by default, the one that the last ``backward()`` started
+                from. A graph that ``backward()`` has freed can be explained until a later one frees another.
+
+        Raises:
+            GraphError: ``result`` does not depend on this Tensor, or the links between the two are gone; or there is
+                no ``result``, and no ``backward()`` has been called whose Tensor still exists.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> y = tg.tanh(x)
+        >>> loss = (y * y).sum()
+        >>> loss.backward()
+        >>> print(x.explain())  # doctest: +ELLIPSIS
+        dmultiply = dloss...
+        dy = dmultiply * y...
+        dy = dmultiply * y...
+        dx = dy / np.cosh(x) ** 2...
+        """
+        return _explained(self, result)
 
     def _differentiable_node(self) -> Node:
         if self.node is None or not self.node.requires_grad:

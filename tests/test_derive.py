@@ -154,6 +154,16 @@ def test_names_come_from_the_function():
     assert "scores" not in source  # not needed
 
 
+def test_a_name_that_is_assigned_within_an_expression():
+    def f(x):
+        if (inner := tg.tanh(x)).ndim:
+            both = also = inner * inner * inner
+        return (also * both).sum()
+
+    source = tg.derive(f, X).source
+    assert "inner = np.tanh(x)" in source
+
+
 def test_a_name_that_is_assigned_twice():
     def f(x):
         h = tg.tanh(x)
@@ -255,12 +265,38 @@ def test_what_cannot_be_assumed(assume):
 
 def test_steps_lead_from_the_rules_to_the_formula():
     derivation = tg.derive(forms.batch_norm, X, GAMMA, BETA)
-    assert [step.title for step in derivation.steps][::2] == ["the rules, with sums taken apart", "xc = sigma * xhat"]
-    assert "xhat.sum(0) is 0" in derivation.steps[1].title
+    assert [step.title for step in derivation.steps] == [
+        "one formula",
+        "sums are linear",
+        "xc.sum(0) is 0; xhat.sum(0) is 0",
+        "xc = sigma * xhat",
+    ]
     assert derivation.steps[-1].source == derivation.source
-    assert len({step.source for step in derivation.steps}) == 3
+    assert len({step.source for step in derivation.steps}) == 4
     assert all(step.deviation <= 1e-12 for step in derivation.steps)
-    assert "xc.mean(0)" in derivation.steps[0].source
+    assert "(gamma / sigma * (xc * (dy * xhat).mean(0) / sigma - dy)).mean(0)" in derivation.steps[0].source
+    assert "xc.mean(0)" in derivation.steps[1].source
+    assert "xc.mean(0)" not in derivation.steps[2].source
+
+
+def test_a_promise_is_a_step():
+    derivation = tg.derive(forms.cross_entropy, X, ONE_HOT, argnums=0, assume="y.sum(1) == 1")
+    assert derivation.steps[-1].title == "p.sum(1) is 1; y.sum(1) == 1, as assumed"
+
+
+@pytest.mark.parametrize(
+    "form", [forms.layer_norm, forms.attention, forms.batch_norm_moments, forms.batch_norm_images, forms.mlp]
+)
+def test_every_step_is_right_and_the_last_is_the_formula(form):
+    arguments = {
+        forms.attention: (X, np.ones((4, D)), np.ones((4, 3))),
+        forms.batch_norm_images: (IMAGES, GAMMA, BETA),
+        forms.mlp: forms.mlp_arguments(),
+    }.get(form, (X, GAMMA, BETA))
+    derivation = tg.derive(form, *arguments)
+    assert derivation.steps[0].title == "one formula"
+    assert derivation.steps[-1].source == derivation.source
+    assert all(step.deviation <= 1e-12 for step in derivation.steps)
 
 
 def test_latex_of_batch_norm():
@@ -274,11 +310,43 @@ def test_latex_of_batch_norm():
     assert derivation._repr_latex_().count("&=") == 8
 
 
-@pytest.mark.parametrize("form", [forms.batch_norm, forms.layer_norm, forms.batch_norm_unnamed])
-def test_mathtext_reads_the_latex(form):
+def test_latex_of_matrix_products():
+    attention = tg.derive(forms.attention, X, np.ones((4, D)), np.ones((4, 3))).latex.splitlines()
+    assert attention[0] == r"s = \dfrac{q \, k^{\top}}{\sqrt{5}}"
+    assert attention[3:] == [
+        r"\mathrm{d}p = \mathrm{d}y \, v^{\top}",
+        r"\mathrm{d}t = \dfrac{p}{\sqrt{5}} \odot \left(\mathrm{d}p - \sum_{1} \mathrm{d}p \odot p\right)",
+        r"\mathrm{d}q = \mathrm{d}t \, k",
+        r"\mathrm{d}k = \mathrm{d}t^{\top} \, q",
+        r"\mathrm{d}v = p^{\top} \, \mathrm{d}y",
+    ]
+    assert tg.derive(lambda a, v: a @ v, np.ones((4, 3)), np.ones(3)).latex.splitlines() == [
+        r"\mathrm{d}a = \mathrm{d}y \, v^{\top}",
+        r"\mathrm{d}v = a^{\top} \, \mathrm{d}y",
+    ]
+
+
+def test_latex_says_over_which_axes_a_mean_is():
+    row = tg.derive(forms.batch_norm_images, IMAGES, GAMMA, BETA).latex.splitlines()[0]
+    assert row.endswith(r"(\mathrm{mean\ over\ axes\ 0,\ 2,\ 3})")
+
+
+@pytest.mark.parametrize(
+    ("form", "arguments"),
+    [
+        (forms.batch_norm, (X, GAMMA, BETA)),
+        (forms.layer_norm, (X, GAMMA, BETA)),
+        (forms.batch_norm_unnamed, (X, GAMMA, BETA)),
+        (forms.batch_norm_images, (IMAGES, GAMMA, BETA)),
+        (forms.attention, (X, np.ones((4, D)), np.ones((4, 3)))),
+        (forms.mlp, forms.mlp_arguments()),
+        (forms.cross_entropy_labels, (X, LABELS)),
+    ],
+)
+def test_mathtext_reads_the_latex(form, arguments):
     mathtext = pytest.importorskip("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")
-    for row in tg.derive(form, X, GAMMA, BETA).latex.splitlines():
+    for row in tg.derive(form, *arguments).latex.splitlines():
         parser.parse(f"${row}$")
 
 
@@ -297,7 +365,7 @@ def test_the_printed_function_runs_on_its_own():
 def test_a_wrong_formula_is_not_shown(monkeypatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["tensorgrad.derive.derivation"], "_TOLERANCE", -1.0)
+    monkeypatch.setattr(sys.modules["tensorgrad.derive.derivation"], "TOLERANCE", -1.0)
     with pytest.raises(tg.GraphError, match=r"deviates by .* so it is not shown"):
         tg.derive(forms.tanh, X)
 

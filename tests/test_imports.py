@@ -24,10 +24,10 @@ LAYERS = [
     {"tensor"},
     {"creation", "functional", "reasons"},
     {"optimize", "testing"},
-    {"viz"},
     {"compiler"},
     {"export"},
     {"derive"},
+    {"viz"},
 ]
 NN_LAYERS = [
     {"_tables", "_words"},

@@ -1,12 +1,14 @@
 """The referee: mistakes that public projects made, planted ones, correct backwards, and its reports."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import tensorgrad as tg
 
 from . import derive_forms as forms
-from .referee.planted import AFTERWARDS, ARGNUMS, ARGUMENTS, PLANTED, by_hand
+from .referee.planted import AFTERWARDS, ARGNUMS, ARGUMENTS, LATER, PLANTED, by_hand
 from .referee.slips import ROWS, batch_norm_by_hand
 
 SLIPS = [pytest.param(slip, id=f"{kind}-{slip.name}") for kind, slips in ROWS.items() for slip in slips]
@@ -42,8 +44,24 @@ def test_planted_slips_are_named(form, old, new, says):
     assert any(f.message and word in f.message for f in wrong(report) for word in says), str(report)
 
 
+@pytest.mark.parametrize(
+    ("form", "old", "new", "says"),
+    [
+        (forms.batch_norm, "dy - dy.mean(0) -", "dy - dy.mean() -", "dy.mean(0) is taken over all axes"),
+        (forms.batch_norm, "mean(0))  #", "mean(0) / sigma)  #", "is divided by sigma once too often"),
+        (forms.batch_norm, "dy - dy.mean(0)", "dy - xhat * dy.mean(0)", "has a factor xhat too many"),
+        (forms.batch_norm, "dy - dy.mean(0)", "dy - dy.mean(0) / gamma", "gamma is missing in the term dy.mean(0)"),
+        (forms.batch_norm_images, "dy.mean((0, 2, 3)", "dy.mean((1, 2)", "is taken over the wrong axes"),
+        (forms.mlp, "(z1 > 0)", "(z1 < 0)", "z1 > 0 is the wrong way round"),
+    ],
+)
+def test_axes_and_factors_of_one_term_are_named(form, old, new, says):
+    report = tg.referee(form, by_hand(form, old, new), *ARGUMENTS[form], argnums=ARGNUMS.get(form))
+    assert any(says in f.message for f in wrong(report)), str(report)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("cases", [PLANTED, AFTERWARDS])
+@pytest.mark.parametrize("cases", [PLANTED, AFTERWARDS, LATER])
 def test_nine_of_ten_planted_slips_are_named(cases):
     named = 0
     for form, old, new, says in cases:
@@ -114,6 +132,21 @@ def test_the_report():
     assert repr(report) == "<Report on the backward of batch_norm: dx wrong>"
     assert report._repr_html_().count("<tr>") == 4
     assert not report.ok
+
+
+def test_the_table_of_a_notebook_is_well_formed_and_escaped():
+    from xml.etree import ElementTree
+
+    def forward(x):
+        return (x * (x > 0.1)).sum()
+
+    report = tg.referee(forward, lambda x: x < 0.1, forms.X)
+    report.findings[0] = dataclasses.replace(report.findings[0], message="x < 0 & <b>bold</b>")
+    table = ElementTree.fromstring(report._repr_html_())
+    assert [cell.text for cell in table[0]] == ["gradient", "shape", "deviation", "differences", "verdict"]
+    assert table[1][0].text == "dx"
+    assert "".join(table[1][4].itertext()) == "✗ x < 0 & <b>bold</b>"
+    assert str(report).splitlines()[1].endswith("x < 0 & <b>bold</b>")
 
 
 def test_what_is_not_found_is_said_with_the_worst_element():

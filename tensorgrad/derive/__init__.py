@@ -1,8 +1,9 @@
 """Deriving a backward that a person can read, and judging those that were written by hand.
 
-Importing this loads little; the work is in the modules beside it. ``algebra`` has the formulas, ``recording`` and
-``lift`` get them from a run, ``search`` shortens them, ``tree``, ``numpy_text`` and ``latex`` print them, and
-``derivation`` puts it all together and verifies the result.
+Importing this loads little; the work is in the modules beside it. ``atoms``, ``algebra`` and ``sums`` have the
+formulas, ``recording`` and ``lift`` get them from a run, ``search`` shortens them, ``tree``, ``numpy_text`` and
+``latex`` print them, and ``derivation`` puts it all together and verifies the result. ``rules`` and ``parts`` do so for
+nodes of a graph that was recorded before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..engine.record import Tensor
+from ..tensor import Tensor, set_explainer
 from .results import Derivation as Derivation
 from .results import Report as Report
 
@@ -98,25 +99,10 @@ def referee(
     return refereed(f, by_hand, args, argnums)
 
 
-def explain(t: Tensor, result: Tensor) -> str:
-    """Say how the gradient of ``t`` comes from ``result``: the chain of rules between them, the last operation first.
-
-    Each line has the formula of one rule, with ``dz`` for the gradient of ``result`` with respect to z, the shape, the
-    operation and the line that called it. Where a value is used more than once, its lines add up.
-
-    Raises:
-        GraphError: ``result`` does not depend on ``t``, or ``backward()`` has freed the graph.
-
-    >>> import tensorgrad as tg
-    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
-    >>> y = tg.tanh(x)
-    >>> loss = (y * y).sum()
-    >>> print(tg.explain(x, loss))  # doctest: +ELLIPSIS
-    dmultiply = dloss...
-    dy = dmultiply * y...
-    dy = dmultiply * y...
-    dx = dy / np.cosh(x) ** 2...
-    """
+def _explain(t: Tensor, result: Tensor | None) -> str:
     from .explaining import explained
 
     return explained(t, result)
+
+
+set_explainer(_explain)

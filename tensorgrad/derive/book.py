@@ -8,24 +8,9 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from .algebra import (
-    Atom,
-    Call,
-    Label,
-    Largest,
-    Poly,
-    Ref,
-    Total,
-    add,
-    canonical,
-    mul,
-    of_atom,
-    power,
-    scale,
-    single,
-    total,
-    transform,
-)
+from .algebra import mul, power
+from .atoms import Atom, Call, Label, Largest, Poly, Ref, Total, add, of_atom, scale, single
+from .sums import canonical, total, transform
 from .values import Code, Symbol, Value, axes_for, reference
 
 __all__ = ["Book", "Fact", "is_reference", "shape_of"]
@@ -39,6 +24,10 @@ class Fact:
 
     def __init__(self, symbol: Symbol, axes: tuple[int, ...], value: Fraction, proof: str) -> None:
         self.symbol, self.axes, self.value, self.proof = symbol, axes, value, proof
+
+    def within(self, other: Fact) -> bool:
+        """Whether it is about some of the other's axes, so that the other follows."""
+        return set(self.axes) < set(other.axes)
 
     def __str__(self) -> str:
         axes = str(self.axes[0]) if len(self.axes) == 1 else str(self.axes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .algebra import Call, Group, Largest, Poly, Ref, Total
+from .atoms import Call, Group, Largest, Poly, Ref, Total
 from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym
 from .values import Symbol
 

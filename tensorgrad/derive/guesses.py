@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .algebra import Atom, Call, Group, Poly, Ref, Total, single
+from .atoms import Atom, Call, Group, Poly, Ref, Total, single
 from .book import is_reference
 
 __all__ = ["guess"]
@@ -20,8 +20,7 @@ def guess(poly: Poly) -> str:
         atom, e = mono[0]
         if isinstance(atom, Total) and e == 1 and c * _count_of(atom) == 1:
             inner = single(atom.inner)
-            assert inner is not None
-            if len(inner[0]) == 1 and isinstance(inner[0][0][0], Ref):
+            if inner is not None and len(inner[0]) == 1 and isinstance(inner[0][0][0], Ref):
                 symbol, exponent = inner[0][0][0].symbol, inner[0][0][1]
                 if exponent == 1:
                     return "mu" if symbol.role == "input" else f"mean_{symbol.text}"

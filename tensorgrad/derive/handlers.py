@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..compiler.variables import Instruction, Variable
-from .algebra import ONE, ZERO, Call, Label, Poly, add, inverse_of, largest, mul, power, scale, single, total
+from .algebra import inverse_of, mul, power
+from .atoms import ONE, ZERO, Call, Label, Poly, add, scale, single
 from .calls import SCATTER
+from .sums import largest
 from .values import Value, aligned, axes_for
 
 __all__ = ["HANDLERS", "RULES", "is_hot"]
@@ -27,6 +29,9 @@ class Reader(Protocol):
 
     def contracted(self, spec: str, args: tuple[Any, ...]) -> Value:
         """The sum of a product, as ``np.einsum`` writes it."""
+
+    def total(self, poly: Poly, labels: Iterable[Label]) -> Poly:
+        """The sum over labels."""
 
     def elementwise(self, name: str, args: tuple[Any, ...], variable: Variable) -> Value:
         """A ufunc."""
@@ -117,7 +122,7 @@ def _sum(lifter: Reader, i: Instruction, shape: tuple[int, ...]) -> Value | None
     if found is None:
         return None
     bound, axes = _reduced(value, *found)
-    return Value(total(value.poly, bound), axes)
+    return Value(lifter.total(value.poly, bound), axes)
 
 
 def _max(lifter: Reader, i: Instruction, shape: tuple[int, ...]) -> Value | None:

@@ -45,9 +45,10 @@ def agree(got: Any, right: Any, tolerance: float = SAME) -> bool:
     got, right = np.asarray(got, dtype=np.float64), np.asarray(right)
     if got.shape != right.shape:
         return False
+    if not (np.all(np.isfinite(got)) and np.all(np.isfinite(right))):
+        return False
     scale = float(np.max(np.abs(right), initial=0.0))
-    apart = np.abs(got - right)
-    return bool(np.all(np.isfinite(got))) and float(np.max(apart, initial=0.0)) <= tolerance * max(scale, 1e-300)
+    return float(np.max(np.abs(got - right), initial=0.0)) <= tolerance * max(scale, 1e-300)
 
 
 def all_agree(got: Sequence[Any], right: Sequence[Any]) -> bool:
@@ -346,7 +347,10 @@ def sizes(arrays: Mapping[str, Any], shape: tuple[int, ...]) -> dict[int, str]:
     return found
 
 
-_RANKS = ("missing", "twice", "sign", "outside", "not taken", "divide", "is transposed", "exponent", "stands where")
+_RANKS = (
+    *("missing", "twice", "sign", "outside", "not taken", "is taken over", "divide", "too many", "is transposed"),
+    *("exponent", "stands where"),
+)
 
 
 def _rank(text: str) -> int:

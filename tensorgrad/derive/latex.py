@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .algebra import Label
+from .atoms import Label
 from .numpy_text import axes_order
 from .program import Line, Program
 from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym
@@ -62,17 +62,21 @@ def _index(text: str) -> str:
 
 
 def latex(program: Program) -> str:
-    """The lines of a program, one formula a line."""
-    return "\n".join(_line(line, program) for line in (*program.forward, *program.backward))
+    """The lines of a program, one formula a line; beside products of matrices, others are written with a circle."""
+    lines = (*program.forward, *program.backward)
+    writers = [_Writer(program, line) for line in lines]
+    text = "\n".join(map(_line, lines, writers))
+    if not any(writer.matrices for writer in writers):
+        return text
+    return "\n".join(_line(line, _Writer(program, line, r" \odot ")) for line in lines)
 
 
-def _line(line: Line, program: Program) -> str:
+def _line(line: Line, writer: _Writer) -> str:
     derivative = line.symbol is None or line.symbol.role == "backward"
     left = symbol_latex(line.text, derivative)
     if line.node is None:
         code = line.code.split("\n")[-1].partition(" = ")[2] or line.code
         return rf"{left} = \mathrm{{{_escaped(code)}}}"
-    writer = _Writer(program, line)
     right = writer.write(line.node)[0]
     note = writer.note()
     return f"{left} = {right}" + (rf"\quad ({note})" if note else "")
@@ -85,8 +89,10 @@ def _escaped(code: str) -> str:
 class _Writer:
     """Writes one formula; a mean is an overline, whose axis is said once, at the end."""
 
-    def __init__(self, program: Program, line: Line) -> None:
+    def __init__(self, program: Program, line: Line, times: str = r" \, ") -> None:
         self.program = program
+        self.times = times
+        self.matrices = False  # whether there is a product of matrices
         self.axes = [a for a in line.axes if a is not None]
         self.means: list[tuple[int, ...]] = []
 
@@ -95,8 +101,9 @@ class _Writer:
         known = sorted({p for p in self.means if p})
         if not known:
             return ""
-        axes = ", ".join(str(p[0]) if len(p) == 1 else str(p) for p in known)
-        return rf"\mathrm{{mean\ over\ axis\ {axes}}}"
+        axes = r",\ ".join(str(a) for p in known for a in p) if len(known) == 1 else ", ".join(map(str, known))
+        word = "axis" if known == [known[0][:1]] else "axes"
+        return rf"\mathrm{{mean\ over\ {word}\ {axes}}}"
 
     def wrapped(self, node: Node, binds: int) -> str:
         """An expression, in parentheses where it binds less tightly."""
@@ -138,11 +145,16 @@ class _Writer:
         if not node.below or not above:
             above, after = ([], list(node.above)) if not node.below else (list(node.above), [])
         number = "" if c == 1 else _number(c)
-        top = r" \, ".join(self.wrapped(n, MULTIPLY) if len(above) > 1 else self.write(n)[0] for n in above)
-        rest = r" \, ".join(self.wrapped(n, MULTIPLY) for n in after)
+        outer = self._outer(node)
+        if outer is not None:
+            self.matrices = True
+            return sign + " ".join(part for part in (number, outer) if part)
+        top = self.times.join(self.wrapped(n, MULTIPLY) if len(above) > 1 else self.write(n)[0] for n in above)
+        rest = self.times.join(self.wrapped(n, MULTIPLY) for n in after)
         if node.below:
             shown = rf"\dfrac{{{top or '1'}}}{{{below}}}"
-            return sign + " ".join(part for part in (number, shown, rest) if part)
+            whole = (self.times if self.times.strip() != r"\," else " ").join(part for part in (shown, rest) if part)
+            return sign + " ".join(part for part in (number, whole) if part)
         return sign + " ".join(part for part in (number, rest) if part)
 
     def _function(self, node: Function) -> tuple[str, int]:
@@ -154,12 +166,18 @@ class _Writer:
             left, right = (self.write(a)[0] for a in node.args)
             return rf"[{left} {_COMPARED[node.name]} {right}]", ATOM
         inside = ", ".join(self.write(a)[0] for a in node.args)
+        if node.name in ("maximum", "minimum"):
+            return rf"\{node.name[:3]}\left({inside}\right)", ATOM
         if node.name == "absolute":
             return rf"\left|{inside}\right|", ATOM
         name = rf"\{node.name}" if node.name in _FUNCTIONS else rf"\mathrm{{{_escaped(node.name)}}}"
         return rf"{name}\left({inside}\right)", ATOM
 
     def _reduced(self, node: Reduced) -> tuple[str, int]:
+        product = self._matrix_product(node)
+        if product is not None:
+            self.matrices = True
+            return product, MULTIPLY
         inside = self.write(node.inner)[0]
         places = self._places(node)
         if node.kind == "mean":
@@ -169,6 +187,49 @@ class _Writer:
         if node.kind == "max":
             return rf"\max{at} {self.wrapped(node.inner, MULTIPLY)}", MULTIPLY
         return rf"\sum{at} {self.wrapped(node.inner, MULTIPLY)}", MULTIPLY
+
+    def _matrix_product(self, node: Reduced) -> str | None:
+        """The product of two matrices (or of stacks of them, or vectors), each transposed where it has to be."""
+        inner = node.inner
+        if node.kind != "sum" or len(node.bound) != 1 or not isinstance(inner, Product):
+            return None
+        if inner.below or inner.number != 1 or len(inner.above) != 2:
+            return None
+        (k,) = node.bound
+        one, other = inner.above
+        if not (isinstance(one, Sym) and isinstance(other, Sym) and k in one.labels and k in other.labels):
+            return None
+        shared = (one.labels & other.labels) - {k}
+        rows, columns = one.labels - shared - {k}, other.labels - shared - {k}
+        if len(rows) > 1 or len(columns) > 1 or not (rows or columns) or (shared and not (rows and columns)):
+            return None
+        order = {a: i for i, a in enumerate(self.axes)}
+        if not rows or (columns and order.get(min(rows), 0) > order.get(min(columns), 0)):
+            one, other = other, one
+        left, right = self._factor(one, last=k), self._factor(other, first=k)
+        return None if left is None or right is None else rf"{left} \, {right}"
+
+    def _outer(self, node: Product) -> str | None:
+        """The product of two vectors along different axes, which is a matrix."""
+        if node.below or len(node.above) != 2:
+            return None
+        one, other = node.above
+        if not (isinstance(one, Sym) and isinstance(other, Sym) and len(one.labels) == len(other.labels) == 1):
+            return None
+        if one.labels == other.labels or not {*one.labels, *other.labels} <= set(self.axes):
+            return None
+        (i,), (j,) = one.labels, other.labels
+        if self.axes.index(i) > self.axes.index(j):
+            one, other = other, one
+        return rf"{self.wrapped(one, POWER)} \, {self.wrapped(other, POWER)}^{{\top}}"
+
+    def _factor(self, node: Sym, first: Label | None = None, last: Label | None = None) -> str | None:
+        """A factor of a matrix product, whose summed axis has to be the first or the last of its matrix."""
+        axes = [a for a in node.axes if a is not None][-2:]
+        text = self.wrapped(node, POWER)
+        if axes[-1 if last else 0] == (last or first):
+            return text
+        return rf"{text}^{{\top}}" if len(axes) == 2 and (last or first) in axes else None
 
     def _places(self, node: Reduced) -> tuple[int, ...]:
         """The positions of the axes in the largest symbol inside."""

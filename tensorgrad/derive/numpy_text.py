@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .algebra import Label
+from .atoms import Label
 from .tree import Function, Node, Number, Power, Product, Reduced, Sum, Sym, atoms_of
 
 __all__ = ["Expr", "Printer", "axes_order", "hot", "number_text"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .algebra import Label, Poly
+from .atoms import Label, Poly
 from .book import Fact, is_reference
 from .cost import needed
 from .numpy_text import ATOM, Expr, Printer, hot
@@ -100,7 +100,7 @@ class Program:
         if isinstance(symbol.definition, Code):
             args = []
             for value in symbol.definition.args:
-                shape = tuple(1 if a is None else a[1] for a in value.axes)
+                shape = value.shape
                 args.append(self.printer.exact(tree(value.poly), value.axes, shape))
             owners = {f"p{k}": a if a.isidentifier() else f"({a})" for k, a in enumerate(args)}
             text = self.renamed.get(symbol, symbol.text)

@@ -31,10 +31,13 @@ def name_after(code: CodeType, lasti: int) -> str | None:
     """
     for instruction in dis.get_instructions(code):
         if instruction.offset > lasti:
+            if instruction.opname == "COPY":
+                continue  # y := f(x), or y = z = f(x)
             if not instruction.opname.startswith("STORE_") or instruction.opname in ("STORE_ATTR", "STORE_SUBSCR"):
                 return None
             name = instruction.argval
-            return str(name[0] if isinstance(name, tuple) else name)
+            text = str(name[0] if isinstance(name, tuple) else name)
+            return text if text.isidentifier() else None  # pytest rewrites assertions with names such as @py_assert1
     return None
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,38 +11,19 @@ from ..engine.graph import ancestors
 from ..engine.readings import ARRAYS
 from ..engine.walk import backward
 from ..errors import GraphError
-from .derivation import Problem, programmed, solved
-from .edits import edits
+from .candidates import Candidates, Draw
 from .judging import RIGHT, Evidence, all_agree, explained, separable, sizes, verdict
 from .measuring import called, is_index, relative, takes, uses, without, worst
-from .program import Program
+from .problem import Problem
 from .recording import Observer, Watched, names_of
 from .results import Finding, Report
-from .search import Goal, search
 from .siblings import siblings
-from .slips import FACTOR, coded, confusable, evaluated, expanded, kept_slips, likely
 
 __all__ = ["refereed"]
 
 _EDITS = 6000
 _MANY_PATHS = 24
 _STEP = 1e-6
-
-
-@dataclass
-class _Draw:
-    """One set of arguments, and everything the engine and the hand say about it."""
-
-    values: list[Any]
-    upstream: Any
-    forward: dict[str, Any]
-    right: list[Any]
-    cotangents: dict[str, Any]
-    edges: list[list[Any]]
-    paths: list[dict[str, Any]]
-    got: list[Any]
-    locals: dict[str, Any]
-    hand_locals: dict[str, Any]
 
 
 def refereed(f: Callable[..., Any], by_hand: Callable[..., Any], args: Sequence[Any], argnums: Any) -> Report:
@@ -63,8 +43,7 @@ class _Judge:
         self.shape = shape
         self.fixed = [k for k in range(len(problem.values)) if k not in problem.wanted]
         self.draws = [self.draw(values, upstream) for values, upstream in self.arguments()]
-        self._formulas: tuple[Any, ...] | None = None
-        self.refused = ""
+        self.candidates = Candidates(problem, self.draws, shape)
 
     def arguments(self) -> list[tuple[list[Any], Any]]:
         """The arguments, and others in place of those that a gradient is wanted for."""
@@ -78,11 +57,11 @@ class _Judge:
 
     # --- the two sides ----------------------------------------------------------------------------------
 
-    def draw(self, values: list[Any], upstream: Any) -> _Draw:
+    def draw(self, values: list[Any], upstream: Any) -> Draw:
         """What the engine and the hand find for one set of arguments."""
         forward, right, cotangents, edges, paths = self.measured(values, upstream)
         got, names, factor = self.hand(values, upstream)
-        return _Draw(
+        return Draw(
             values,
             upstream,
             forward,
@@ -195,17 +174,16 @@ class _Judge:
         if upstream:
             return upstream
         found = self.broadcast() or verdict(evidence)
-        formulas = self.formulas()
-        program = formulas[0] if formulas else None
+        program = self.candidates.program
         if found is not None:
             if program is not None and found.startswith("the term through") and found.endswith("missing"):
-                more = explained(evidence, self.terms(program, f"d{name}"), _EDITS)
+                more = explained(evidence, self.candidates.terms(program, f"d{name}"), _EDITS)
                 if more is not None and more[1]:
                     return f"{found}: {more[0].removeprefix('the term ').removesuffix(' is missing')}"
             return found
         same = evidence.got[0].shape == evidence.right[0].shape
         if program is not None and same:
-            slip = explained(evidence, self.candidates(program, f"d{name}"), _EDITS)
+            slip = explained(evidence, self.candidates.of(program, f"d{name}"), _EDITS)
             if slip is not None:
                 return slip[0]
         sibling = self.sibling(k, evidence)
@@ -217,8 +195,11 @@ class _Judge:
         local = self.local(evidence)
         if local is not None:
             return local
-        twice = self.twice_edited(program, name, evidence) if program is not None and same else None
-        return twice or self.other_forward()
+        if program is not None and same:
+            twice = explained(evidence, self.candidates.pairs(program, f"d{name}"), _EDITS)
+            if twice is not None and twice[1]:
+                return twice[0]
+        return self.other_forward()
 
     def broadcast(self) -> str | None:
         """An intermediate of by_hand that has more elements than the forward's."""
@@ -263,9 +244,11 @@ class _Judge:
                 inner = Evidence(local, got, right, [], {}, evidence.lengths, evidence.indices)
                 found = verdict(inner)
                 if found is None and got[0].shape == right[0].shape:
-                    program = self.program_for(text)
+                    program = self.candidates.program_for(text)
                     slip = (
-                        explained(inner, self.candidates(program, f"d{text}"), _EDITS) if program is not None else None
+                        explained(inner, self.candidates.of(program, f"d{text}"), _EDITS)
+                        if program is not None
+                        else None
                     )
                     found = slip[0] if slip else None
                 return f"{local} is the first that deviates" + (f": {found}" if found else "")
@@ -277,111 +260,6 @@ class _Judge:
             if all_agree(evidence.got, value):
                 return f"forward and backward disagree: it is the gradient {text}"
         return None
-
-    # --- formulas ---------------------------------------------------------------------------------------
-
-    def formulas(self) -> tuple[Any, ...] | None:
-        """The derived program, and what programs for intermediates are made from; None if there are no formulas."""
-        if self._formulas is None and not self.refused:
-            try:
-                recorded, inputs, wanted = self.problem.recorded()
-                book, goals, outputs, lifted = solved(self.problem, recorded, inputs, wanted)
-                found, _ = search(goals, book, lifted.cotangents)
-                self._formulas = (programmed(book, found, outputs), book, lifted)
-            except (GraphError, ArithmeticError) as error:
-                self.refused = str(error)
-        return self._formulas
-
-    def program_for(self, text: str) -> Program | None:
-        """A program for the gradient of an intermediate."""
-        formulas = self.formulas()
-        if formulas is None:
-            return None
-        _, book, lifted = formulas
-        for symbol, value in lifted.cotangents.items():
-            if symbol.text == text:
-                goals, _ = search([Goal(value)], book, {})
-                inputs = [s for s in book.symbols if s.role in ("input", "upstream")]
-                shape = tuple(1 if a is None else a[1] for a in value.axes)
-                return Program(inputs, [(f"d{text}", goals[0].value, shape)])
-        return None
-
-    def environments(self, program: Program) -> list[dict[str, Any]]:
-        """The variables of the printed function, in each draw."""
-        spaces = []
-        for draw in self.draws:
-            by_name = dict(zip(self.problem.names, draw.values, strict=True))
-            space: dict[str, Any] = {"np": np, FACTOR: 1.0 if self.shape else float(draw.upstream)}
-            if "special." in program.source:
-                from scipy import special
-
-                space["special"] = special
-            for symbol in (*program.inputs, *program.extra):
-                space[symbol.text] = self.problem.argument(symbol, by_name, draw.upstream)
-            with np.errstate(all="ignore"):
-                for line in (*program.forward, *program.backward):
-                    exec(line.code, space)
-            spaces.append(space)
-        return spaces
-
-    def terms(self, program: Program, target: str) -> Iterator[tuple[str, Callable[[int], Any]]]:
-        """The target's formula without one of its terms."""
-        for text, value in self.candidates(program, target, only=target):
-            if text.startswith("the term") and text.endswith("is missing"):
-                yield text, value
-
-    def candidates(
-        self, program: Program, target: str, only: str | None = None
-    ) -> Iterator[tuple[str, Callable[[int], Any]]]:
-        """The value of a gradient after each slip that may have been made in the printed function."""
-        lines = [*program.forward, *program.backward]
-        end = next((i for i, line in enumerate(lines) if line.text == target), None)
-        if end is None:
-            return
-        spaces = self.environments(program)
-        others = confusable(program)
-        order = [end, *(i for i in range(end - 1, -1, -1))]
-        for place in order:
-            line = lines[place]
-            if line.node is None or (only is not None and line.text != only):
-                continue
-            if place > len(program.forward) and line.symbol is None and place != end:
-                continue  # another gradient
-            for text, edited in edits(expanded(line.node, program), line.axes, others):
-                code = coded(program, line, edited)
-                if code is None:
-                    continue
-                where = "" if place == end else f"in {line.text}: "
-                yield where + text, evaluated(spaces, code, lines[place + 1 : end + 1], target)
-            if place != end:
-                continue
-            for word, code in kept_slips(line):
-                yield word, evaluated(spaces, code, [], target)
-        for place in order[1:]:
-            for word, code in kept_slips(lines[place]):
-                yield word, evaluated(spaces, code, lines[place + 1 : end + 1], target)
-
-    def twice_edited(self, program: Program, name: str, evidence: Evidence) -> str | None:
-        """Two slips in the line of a gradient."""
-        lines = [*program.forward, *program.backward]
-        line = next((x for x in lines if x.text == f"d{name}"), None)
-        if line is None or line.node is None:
-            return None
-        spaces = self.environments(program)
-
-        def pairs() -> Iterator[tuple[str, Callable[[int], Any]]]:
-            assert line is not None
-            assert line.node is not None
-            for first, once in edits(expanded(line.node, program), line.axes):
-                for second, twice in edits(once, line.axes) if likely(first) else ():
-                    if not likely(second):
-                        continue
-                    code = coded(program, line, twice)
-                    if code is not None:
-                        yield f"{first}, and {second}", evaluated(spaces, code, [], line.text)
-
-        found = explained(evidence, pairs(), _EDITS)
-        return found[0] if found is not None and found[1] else None
 
     # --- central differences ----------------------------------------------------------------------------
 

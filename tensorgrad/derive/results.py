@@ -64,7 +64,12 @@ class Derivation:
 
     @property
     def steps(self) -> list[Step]:
-        """How the formula was found; each stage has been executed and compared with the engine's gradient."""
+        """How the formula was found; each stage has been executed and compared with the engine's gradient.
+
+        The first is the rules put into each other (``one formula``). Then sums are taken apart into their terms (``sums
+        are linear``), known sums are put in (``xc.sum(0) is 0``), and one definition after the other is used (``xc =
+        sigma * xhat``). A stage that changes nothing is left out.
+        """
         if self._made is None:
             self._made = self._steps()
         return self._made
@@ -77,7 +82,7 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         rows = [row.replace(" = ", " &= ", 1) for row in self.latex.splitlines()]
-        inside = " \\\\\n".join(rows)
+        inside = " \\\\[4pt]\n".join(rows)
         return f"$$\n\\begin{{aligned}}\n{inside}\n\\end{{aligned}}\n$$"
 
 
@@ -157,10 +162,10 @@ class Report:
 
     def _repr_html_(self) -> str:
         head, *rows = self._rows()
-        cells = "".join(f"<th style='text-align:left'>{escape(c)}</th>" for c in head)
-        body = ""
+        style = "style='text-align:left;padding:2px 8px'"
+        body = "".join(f"<th {style}>{escape(c)}</th>" for c in head)
         for row, finding in zip(rows, self.findings, strict=True):
-            mark = "#1a7f37" if finding.ok else "#cf222e"
-            inside = "".join(f"<td style='text-align:left'>{escape(c)}</td>" for c in row[:4])
-            body += f"<tr>{inside}<td style='text-align:left;color:{mark}'>{escape(row[4])}</td></tr>"
-        return f"<table><tr>{cells}</tr>{body}</table>"
+            sign, colour = ("✓", "#2a9d47") if finding.ok else ("✗", "#e5484d")  # readable on white and on black
+            cells = [*map(escape, row[:4]), f"<span style='color:{colour}'>{sign}</span> {escape(row[4])}"]
+            body += "</tr><tr>" + "".join(f"<td {style}>{cell}</td>" for cell in cells)
+        return f"<table><tr>{body}</tr></table>"

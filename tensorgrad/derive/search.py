@@ -11,32 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .algebra import (
-    Atom,
-    Call,
-    Exponent,
-    Group,
-    Label,
-    Largest,
-    Monomial,
-    Poly,
-    Ref,
-    Total,
-    add,
-    mul,
-    of_atom,
-    opened,
-    power,
-    scale,
-    single,
-    total,
-    transform,
-)
+from .algebra import mul, power
+from .atoms import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total, add, of_atom, scale, single
 from .book import Book
 from .cost import cost, needed, symbols_in
 from .guesses import guess
 from .numpy_text import axes_order
 from .plain import plain
+from .sums import opened, total, transform
 from .tree import tree
 from .values import Symbol, Value, reference
 
@@ -157,7 +139,7 @@ class _Search:
             value = Value(of_atom(atom), axes_order(tree(of_atom(atom)), ()))
             role = "backward" if any(s.role in ("backward", "upstream") for s in symbols_in(value.poly)) else "forward"
             text = guess(value.poly)
-            self.book.let(value, tuple(1 if a is None else a[1] for a in value.axes), text, role)
+            self.book.let(value, value.shape, text, role)
             self.book.by_definition[chosen][0].kept = True
             polys = [self.recognised(p, goal) for p, goal in zip(polys, self.goals, strict=True)]
             for s in forward:
@@ -265,9 +247,7 @@ class _Search:
         text = f"d{symbol.text}"
         if text in self.book.texts or self.book.found(value.poly) is not None:
             return None
-        new = Symbol(
-            text, tuple(1 if a is None else a[1] for a in value.axes), value.axes, "backward", value.poly, True
-        )
+        new = Symbol(text, value.shape, value.axes, "backward", value.poly, True)
         pattern = list(term[0])
         title = f"{text} = {_shown(value.poly)}"
         return Rewrite(title, lambda poly: _matched(poly, pattern, term[1], new, value.axes), new)

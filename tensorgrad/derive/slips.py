@@ -49,6 +49,8 @@ def coded(program: Program, line: Line, node: Tree) -> str | None:
 
 def likely(slip: str) -> bool:
     """Whether a slip is plain enough to be looked for together with another."""
+    if slip.endswith((" too many", " once too often")):
+        return False
     return slip.startswith(("the term", "the sign")) or "is divided by" in slip or "where it should be a" in slip
 
 

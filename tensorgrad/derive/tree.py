@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .algebra import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total, mul, opened
+from .algebra import mul
+from .atoms import Atom, Call, Exponent, Group, Label, Largest, Monomial, Poly, Ref, Total, single
+from .sums import opened
 
 __all__ = ["Function", "Node", "Number", "Power", "Product", "Reduced", "Sum", "Sym", "atoms_of", "rebuilt", "tree"]
 
@@ -247,7 +249,10 @@ def _reduced(kind: str, atom: Total | Largest) -> Reduced:
 
 def _is_contraction(atom: Total) -> bool:
     """Whether a sum has factors that vary along different axes, so that it is a matrix product."""
-    (mono,) = atom.inner.terms
+    term = single(atom.inner)
+    if term is None:
+        return False
+    mono = term[0]
     return len(mono) > 1 and all(a.labels != atom.inner.labels for a, _ in mono)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .algebra import ONE, ZERO, Exponent, Label, Poly, Ref, constant, fresh, of_atom, power, rename, scale
+from .algebra import power
+from .atoms import ONE, ZERO, Exponent, Label, Poly, Ref, constant, fresh, of_atom, scale
+from .sums import rename
 
 __all__ = ["Code", "Symbol", "Value", "aligned", "axes_for", "number_of", "reference"]
 
@@ -35,6 +37,11 @@ class Value:
         """The same with labels of its own."""
         axes = tuple(None if a is None else fresh(a[1]) for a in self.axes)
         return Value(self.at(axes), axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return tuple(1 if a is None else a[1] for a in self.axes)
 
     @property
     def key(self) -> str:

@@ -23,7 +23,7 @@ from .graph import ArraySummary, Freed, Leaf, Node, Rule, elementwise, saved_for
 from .mode import current
 from .shapes import sum_to_shape
 
-__all__ = ["Outside", "Reading", "backward", "in_use"]
+__all__ = ["Outside", "Reading", "backward", "in_use", "latest_root", "set_latest_root"]
 
 
 class Outside(Exception):
@@ -190,6 +190,7 @@ class _Links(threading.local):
     def __init__(self) -> None:
         self.root: weakref.ref[Node] | None = None
         self.freed: Freed | None = None
+        self.latest: weakref.ref[Node] | None = None  # where the last backward() started, released or not
 
     def released(self, root: Node | None, freed: Freed) -> None:
         """Drop the links of the graph that was released before, except between scalars; None keeps the new one's."""
@@ -209,6 +210,16 @@ class _Links(threading.local):
 
 
 _links = _Links()
+
+
+def set_latest_root(root: Node) -> None:
+    """Note where a ``backward()`` of this thread started."""
+    _links.latest = weakref.ref(root)
+
+
+def latest_root() -> Node | None:
+    """Where the last ``backward()`` of this thread started; None if there was none, or its Tensor is gone."""
+    return None if _links.latest is None else _links.latest()
 
 
 _ENOUGH = 8 << 20  # bytes of gradients between two checks of the front

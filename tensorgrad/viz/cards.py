@@ -82,6 +82,7 @@ class Reader(LeafReader):
                 operands.append(_operand(node, position, number(value, 6)))
         card = self.card("op", node.op, name=short(node.label or "", 24), shape=node.shape, path=path, count=1)
         self.of_unit.append(card)
+        self.operations[card.id] = node
         card.lines, card.operands = lines, ", ".join(operands)
         card.root = node in graph.roots
         card.faded = node in graph.faded

@@ -1,4 +1,4 @@
-"""A drawing as a page: pan, zoom, open modules by a click, follow a gradient on hover."""
+"""A drawing as a page: pan, zoom, open modules and read derivatives by a click, follow a gradient on hover."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ section[hidden]{display:none}
 .dim .node,.dim .edge{opacity:.25}
 .dim .node.lit,.dim .edge.lit{opacity:1}
 .opens{cursor:pointer}
+aside{position:fixed;z-index:2;right:8px;bottom:8px;max-width:calc(100% - 16px);max-height:50%;box-sizing:border-box;
+display:flex;flex-direction:column;background:#fff;border:1px solid #717d8c;border-radius:6px;padding:8px 10px}
+aside[hidden]{display:none}
+aside>div{display:flex;gap:12px;align-items:center;justify-content:space-between;margin-bottom:6px}
+aside pre{margin:0;overflow:auto;font:12px Menlo,Consolas,Liberation Mono,monospace;line-height:1.45}
+.dark aside{background:#1b2026}
 </style>"""
 
 _SCRIPT = """<script>
@@ -32,6 +38,8 @@ _SCRIPT = """<script>
   const views = JSON.parse(document.getElementById("views").textContent);
   const main = document.querySelector("main"), trail = document.getElementById("trail");
   const sections = [...document.querySelectorAll("section")];
+  const rule = document.getElementById("rule"), text = rule.querySelector("pre");
+  const say = words => { rule.hidden = !words; text.textContent = words || ""; text.scrollTop = text.scrollLeft = 0; };
   let path = [0], x = 0, y = 0, scale = 1, drag = null, moved = false;
   const place = () => sections.forEach(s => s.style.transform = `translate(${x}px,${y}px) scale(${scale})`);
   const fit = () => {
@@ -48,7 +56,7 @@ _SCRIPT = """<script>
     trail.replaceChildren(...path.map((view, i) => {
       const button = document.createElement("button");
       button.textContent = (i ? "\\u203a " : "") + views[view].title;
-      button.onclick = () => { path = path.slice(0, i + 1); show(); };
+      button.onclick = () => { path = path.slice(0, i + 1); say(); show(); };
       return button;
     }));
     fit();
@@ -78,11 +86,15 @@ _SCRIPT = """<script>
       card.tabIndex = 0;
       card.onpointerenter = card.onfocus = () => { dark(); section.classList.add("dim"); light(name, forward); };
       card.onpointerleave = card.onblur = dark;
-      const target = view.opens[name];
-      if (target === undefined) return;
+      const target = view.opens[name], words = view.rules[name];
+      if (target === undefined && !words) return;
       card.classList.add("opens");
       card.setAttribute("role", "button");
-      const open = () => { if (!moved) { dark(); path.push(target); show(); } };
+      const open = () => {
+        if (moved) return;
+        say(words);
+        if (target !== undefined) { dark(); path.push(target); show(); }
+      };
       card.onclick = open;
       card.onkeydown = event => {
         if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); }
@@ -104,9 +116,11 @@ _SCRIPT = """<script>
   window.onkeydown = event => {
     if (event.key === "+") zoom(1.25, main.clientWidth / 2, main.clientHeight / 2);
     if (event.key === "-") zoom(.8, main.clientWidth / 2, main.clientHeight / 2);
-    if (event.key === "Escape" && path.length > 1) { path.pop(); show(); }
+    if (event.key !== "Escape") return;
+    if (!rule.hidden) say(); else if (path.length > 1) { path.pop(); show(); }
   };
   document.getElementById("fit").onclick = fit;
+  document.getElementById("close").onclick = () => say();
   document.getElementById("page").onclick = () => document.body.classList.toggle("dark");
   if (matchMedia("(prefers-color-scheme: dark)").matches) document.body.classList.add("dark");
   show();
@@ -134,13 +148,14 @@ class Sheet(NamedTuple):
     title: str
     drawing: Shown
     opens: dict[str, int]  # the number of the picture that a card opens
+    rules: dict[str, str]  # what a click on a card says about its derivative
 
 
 def interactive_page(sheets: Sequence[Sheet]) -> Page:
     """The page of a drawing and of the insides of its closed modules."""
     views: list[dict[str, Any]] = []
     sections = ""
-    for title, each, targets in sheets:
+    for title, each, targets, rules in sheets:
         svg = each.svg or f"<pre>{escape(str(each))}</pre>"
         prefix = f"v{len(views)}-{each.prefix}"  # two modules may look the same
         sections += f"<section hidden>{svg.replace(each.prefix, prefix)}</section>\n"
@@ -151,12 +166,18 @@ def interactive_page(sheets: Sequence[Sheet]) -> Page:
                 "cards": [card.id for card in each.picture.cards],
                 "edges": [(edge.tail, edge.head) for edge in each.picture.edges],
                 "opens": targets,
+                "rules": rules,
             }
         )
     data = json.dumps(views, ensure_ascii=True).replace("<", "\\u003c")
     buttons = '<button id="fit">fit</button> <button id="page">light / dark</button>'
+    panel = (
+        '<aside id="rule" aria-label="derivative" aria-live="polite" hidden><div><b>derivative</b> '
+        '<button id="close" aria-label="close">×</button></div><pre tabindex="0"></pre></aside>'
+    )
     body = (
-        f'<header><nav id="trail" aria-label="open modules"></nav> {buttons}</header>\n<main>\n{sections}</main>\n'
+        f'<header><nav id="trail" aria-label="open modules"></nav> {buttons}</header>\n'
+        f"<main>\n{sections}</main>\n{panel}\n"
         f'<script type="application/json" id="views">{data}</script>\n{_SCRIPT}\n'
     )
     return Page("computation graph", _STYLE, body, str(sheets[0].drawing))

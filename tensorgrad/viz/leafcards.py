@@ -30,6 +30,7 @@ class LeafReader:
         self.graph = graph
         self.partial = view.page.kind != "page"  # the inside of a module
         self.groups: dict[str, Group] = {}  # the closed groups, by the id of their card
+        self.operations: dict[str, Node] = {}  # the operations, by the id of their card
         self.place = graph.plan.place
         self.cards: list[Card] = []
         self.edges: list[Edge] = []

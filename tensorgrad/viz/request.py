@@ -109,7 +109,15 @@ def draw(
         picture = reader.picture()
     if direction is None:
         direction = "TB" if reader.graph.plan.has_modules else direction_of(picture)
-    return Drawing(picture, direction, renderer, color=color, graph=reader.graph, groups=reader.groups)
+    return Drawing(
+        picture,
+        direction,
+        renderer,
+        color=color,
+        graph=reader.graph,
+        groups=reader.groups,
+        operations=reader.operations,
+    )
 
 
 def _check(name: str, value: Any, known: tuple[Any, ...]) -> None:

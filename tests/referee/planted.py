@@ -1,6 +1,6 @@
 """Slips planted in the derived source of a form: (form, what stands there, what is written instead, what is said).
 
-``AFTERWARDS`` was thought of after the referee was finished.
+``AFTERWARDS`` was thought of after the referee was finished, ``LATER`` after it had been mended for those.
 """
 
 from __future__ import annotations
@@ -92,6 +92,29 @@ AFTERWARDS: list[tuple[Any, str, str, tuple[str, ...]]] = [
     (forms.sigmoid, "dy * out * (1 - out)", "dy * out", ("1 - out",)),
     (forms.sigmoid, "out * (1 - out)", "(1 - out)", ("factor out is missing",)),
     (forms.tanh, "(1 - out ** 2)", "(1 + out ** 2)", ("sign",)),
+]
+
+LATER: list[tuple[Any, str, str, tuple[str, ...]]] = [
+    (BN, "(xc ** 2).mean(0)", "(xc ** 2).sum(0) / 5", ("in var", "var")),
+    (BN, "dgamma = (dy * xhat)", "dgamma = (dy * x)", ("x stands where xhat belongs",)),
+    (BN, "dy - dy.mean(0)", "dy - dy.mean(1, keepdims=True)", ("wrong axis",)),
+    (BN, "gamma / sigma *", "gamma / var *", ("var stands where sigma belongs",)),
+    (BN, "dy - dy.mean(0)", "dy - dy.mean(0) / gamma", ("gamma is missing in the term dy.mean(0)",)),
+    (BN, "(dy * xhat).mean(0))", "(dy * xhat).mean())", ("all axes",)),
+    (BN, "dy - dy.mean(0)", "dy - sigma * dy.mean(0)", ("sigma is missing in the term dy.mean(0)",)),
+    (LN, "(dxhat * xhat).mean(1", "dxhat.mean(1", ("factor xhat is missing",)),
+    (LN, "- dxhat.mean(1, keepdims=True)", "- dxhat.mean(1, keepdims=True) * gamma", ("factor gamma too many",)),
+    (LN, "dbeta = dy.sum(0)", "dbeta = dy.mean(0)", ("6 = x.shape[0]",)),
+    (BN4, "(dy * xhat).mean((0, 2, 3), k", "(dy * xhat).mean(0, k", ("not taken over all its axes",)),
+    (BN4, "dy.mean((0, 2, 3), keepdims=True)", "dy.mean((1, 2, 3), keepdims=True)", ("wrong axes",)),
+    (ATT, "(dp * p).sum(1, keepdims=True)", "(dp * p).sum(0)", ("wrong axis",)),
+    (ATT, "(dp - (dp * p).sum(1, keepdims=True))", "dp * (1 - p)", ("not taken over its axis",)),
+    (ATT, "p / np.sqrt(5)", "p / 5", ("sqrt(5)",)),
+    (ATT, "dk = dt.T @ q", "dk = dt.T @ q * 6", ("6 = q.shape[0]",)),
+    (forms.linear, "db = dy.sum(0)", "db = dy.sum(0, keepdims=True)", ("it has shape (1, 3), expected (3,)",)),
+    (forms.mlp, "dw2 = h.T @ dz2", "dw2 = z1.T @ dz2", ("z1 stands where h belongs",)),
+    (forms.cross_entropy, "p * y.sum(1, keepdims=True) - y", "p * y - y", ("not taken over its axis",)),
+    (forms.binary_cross_entropy, "/ 30", "/ 6", ("divided by 6", "30 is meant")),
 ]
 
 

@@ -1,8 +1,11 @@
 """The SVG in programs that draw it: Chromium, CairoSVG and resvg, each skipped where it is not installed."""
 
 import io
+import json
+import re
 import subprocess
 from functools import cache
+from html import unescape
 from shutil import which
 
 import numpy as np
@@ -61,21 +64,58 @@ addEventListener("load", () => {
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
 @pytest.mark.parametrize("font", ["", "DejaVu Sans", "Liberation Sans"])
 def test_texts_are_inside_their_cells(tmp_path, font):
-    import json
-    import re
-    from html import unescape
-
     svgs = "".join(drawing.svg for drawing in pictures().values())
     style = f"<style>svg,text{{font-family:'{font}',sans-serif !important}}</style>" if font else ""
     page = tmp_path / "page.html"
     page.write_text(f"<!DOCTYPE html><meta charset=utf-8>{style}{svgs}{MEASURE}", encoding="utf-8")
+    texts, outside = titled(tmp_path, page)
+    assert texts > 200
+    assert outside == []
+
+
+# Clicks the card of a closed layer, then one inside, then Escape; each time, what the panel says.
+CLICKS = """
+<script>
+addEventListener("load", () => {
+  const views = JSON.parse(document.getElementById("views").textContent), panel = document.getElementById("rule");
+  const click = (view, card) => document.getElementById(view.prefix + card).dispatchEvent(new MouseEvent("click"));
+  const says = () => panel.hidden ? null : panel.querySelector("pre").textContent;
+  const found = [says()], [card, inside] = Object.entries(views[0].opens)[0];
+  click(views[0], card);
+  found.push(says());
+  click(views[inside], Object.keys(views[inside].rules)[0]);
+  found.push(says());
+  dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+  found.push(says(), document.querySelectorAll("aside b script").length);
+  document.title = JSON.stringify(found);
+});
+</script>
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
+def test_a_click_opens_the_derivative_of_a_card(tmp_path):
+    x = tg.Tensor(np.ones((2, 3)), requires_grad=True, name="<b>x</b><script>1</script>")
+    with tg.scope("net", "<b>Layer</b>"):
+        y = tg.tanh(x)
+    page = tg.draw(y.sum(), depth=0).interactive()
+    file = tmp_path / "page.html"
+    file.write_text(page.html.replace("</body>", f"{CLICKS}</body>"), encoding="utf-8")
+    before, layer, operation, after, markup = titled(tmp_path, file)
+    assert before is None
+    assert layer.startswith("net <b>Layer</b>\n\ndef backward(")
+    assert "np.cosh(" in operation
+    assert after is None
+    assert markup == 0
+
+
+def titled(tmp_path, page):
+    """The JSON that a page's script has made its title."""
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, check=True, timeout=120)
-    title = re.search(r"<title>(.*?)</title>", done.stdout.decode(), re.DOTALL)[1]
-    texts, outside = json.loads(unescape(title))
-    assert texts > 200
-    assert outside == []
+    return json.loads(unescape(re.search(r"<title>(.*?)</title>", done.stdout.decode(), re.DOTALL)[1]))
 
 
 def ink(png):

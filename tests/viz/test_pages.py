@@ -69,6 +69,7 @@ def test_names_cannot_end_the_data():
     x = leaf(np.ones((2, 2)), name)
     with tg.scope(f"net.{name}", name):
         y = (tg.exp(x) @ x).sum()
+    assert "<script>alert" not in tg.draw(y).interactive().html
     scripts = []
     for page in (tg.draw(y, depth=0).interactive(), tg.draw(y).steps()):
         parser = HTMLParser()
@@ -88,6 +89,111 @@ def test_pages_are_saved_and_shown_in_a_frame(tmp_path):
     with pytest.raises(ValueError, match=r"a page is saved as .html, got 'g.svg'"):
         drawing.interactive().save(tmp_path / "g.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["g.html"]
+
+
+# --- derivatives ----------------------------------------------------------------------------------------
+
+
+def said(page, title, view="graph"):
+    """What a click on the card of an operation or module says, without the first line."""
+    (found,) = [each for each in data(page, "views") if each["title"] == view]
+    texts = [text for text in found["rules"].values() if text.startswith(title)]
+    assert len(texts) == 1, texts
+    return texts[0].split("\n")[2:]
+
+
+def normalized():
+    """A network whose closed layers have textbook backwards, and its loss."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(5, 4, rng=0), nn.BatchNorm(4), nn.ReLU(), nn.Linear(4, 3, rng=1))
+    return nn.functional.cross_entropy(model(rng.normal(size=(6, 5)).astype(np.float32)), np.arange(6) % 3)
+
+
+@pytest.mark.parametrize("freed", [False, True])
+def test_a_click_on_a_layer_shows_its_backward(freed):
+    loss = normalized()
+    if freed:
+        loss.backward()
+    page = tg.draw(loss).interactive()
+    assert said(page, "3 Linear") == [
+        "def backward(x, W, dy):",
+        "    dx = dy @ W.T   # (6, 4)",
+        "    dW = x.T @ dy   # (4, 3)",
+        "    db = dy.sum(0)  # (3,)",
+        "    return dx, dW, db",
+    ]
+    lines = [line.partition("  #")[0].strip() for line in said(page, "1 BatchNorm")]
+    assert "dx = gamma / sigma * (dy - dy.mean(0) - xhat * (dy * xhat).mean(0))" in lines
+    assert any(line.strip().startswith("dx = ") for line in said(page, "cross_entropy"))
+
+
+def test_a_click_on_an_operation_shows_its_rules():
+    page = tg.draw(normalized()).interactive()
+    assert said(page, "out = matmul", "3 Linear 4→3") == [
+        "drelu = dout @ W.T  # (6, 4)",
+        "dW = relu.T @ dout  # (4, 3)",
+    ]
+
+
+def test_what_has_no_derived_backward_is_named():
+    x = leaf(np.array([3.0, 1.0, 2.0]), "x")
+
+    @tg.scope(None, "ranked")
+    def ranked(x):
+        return tg.sort(x) * 2.0
+
+    page = tg.draw(ranked(x).sum(), depth=0).interactive()
+    (reason,) = said(page, "ranked")
+    assert reason.startswith("no derived backward: derive has no formula for backward of sort")
+    assert said(page, "out = sort", "ranked") == ["dx = the rule of sort, which has no formula  # (3,)"]
+
+
+def test_a_part_with_two_results_and_a_long_one_are_refused():
+    x = leaf(np.ones(3), "x")
+    with tg.scope("net", "Two"):
+        a, b = tg.exp(x), tg.sin(x)
+    with tg.scope("long", "Long"):
+        y = a * b
+        for _ in range(50):
+            y = tg.tanh(y)
+    page = tg.draw(y.sum(), depth=0, fold=False).interactive()
+    assert said(page, "net Two") == [
+        "no derived backward: 2 results are used outside of it, so it has no single upstream gradient"
+    ]
+    assert said(page, "long Long")[0].startswith("no derived backward: it has 51 operations")
+
+
+def test_equal_inputs_add_up():
+    x = leaf(3.0, "x")
+    assert said(tg.draw(x * x).interactive(), "out = multiply") == [
+        "dx = dout * x  # ()",
+        "dx = dout * x  # ()",
+        "(an input that is given twice: its lines add up)",
+    ]
+
+
+def test_there_is_an_end_to_what_is_written_out(monkeypatch):
+    from tensorgrad.viz import derivatives
+
+    monkeypatch.setattr(derivatives, "MOST_RULES", 2)
+    x = leaf(np.ones(3), "x")
+    page = tg.draw(tg.exp(tg.sin(tg.cos(x))).sum()).interactive()
+    texts = list(data(page, "views")[0]["rules"].values())
+    assert sum("not written out: this page is too large" in text for text in texts) == 2
+    assert len(texts) == 4
+
+
+def test_drawing_derives_nothing(monkeypatch):
+    from tensorgrad.viz import derivatives
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("derived too early")
+
+    monkeypatch.setattr(derivatives, "part_backward", refuse)
+    monkeypatch.setattr(derivatives, "rule_text", refuse)
+    drawing = tg.draw(normalized(), backward=True)
+    assert drawing.svg
+    assert str(drawing)
 
 
 # --- the reverse pass -----------------------------------------------------------------------------------
