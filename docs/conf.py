@@ -1,0 +1,70 @@
+"""The site's configuration for Sphinx. ``make docs`` builds it, without the network and without running a notebook."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sphinx.errors import ConfigError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import sources  # noqa: E402
+
+import tensorgrad as tg  # noqa: E402
+
+# MathJax 3 in one file, so that formulas are shown without the network. `make docs` brings it.
+MATHJAX = Path(os.environ.get("MATHJAX", ROOT / "build" / "mathjax" / "tex-svg.js")).resolve()
+if not MATHJAX.is_file():
+    raise ConfigError(
+        f"{MATHJAX} is missing: write `make docs`, which takes it from the npm package mathjax 3, or set MATHJAX to "
+        "the path of its file es5/tex-svg.js"
+    )
+
+sources.write(HERE, ROOT)
+
+project = "tensorgrad"
+author = "tensorgrad developers"
+copyright = author
+version = release = tg.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "myst_nb",
+]
+exclude_patterns = ["house/parts.txt"]
+
+# Pages are Markdown, in MyST's dialect. Headings are link targets.
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+# Notebooks are shown with the outputs that were committed, which tests/test_notebooks.py compares with a fresh run.
+nb_execution_mode = "off"
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # the default would load scripts from the network
+
+# Docstrings are Google's dialect of reStructuredText.
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes in the class, as its docstring lists them; members are described once
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+autodoc_typehints = "signature"
+autodoc_type_aliases = {"TensorLike": "TensorLike"}
+autosummary_generate = False
+python_use_unqualified_type_names = True
+python_display_short_literal_types = True
+maximum_signature_line_length = 88
+add_module_names = False
+
+html_theme = "furo"
+html_title = "tensorgrad"
+html_static_path = ["_static", str(MATHJAX)]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+mathjax_path = MATHJAX.name
