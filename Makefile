@@ -76,7 +76,9 @@ pictures: $(VENV)/.installed-demo
 # The wheel is installed in an empty environment, where it must draw, train and derive.
 dist: $(VENV)/.installed-dist
 	rm -rf dist build/lib build/bdist.* build/wheel-venv
-	$(PY) -m build --outdir dist .
+	@mkdir -p build
+	@$(PY) -m build --outdir dist . > build/dist.log 2>&1 || { cat build/dist.log; exit 1; }
+	@ls -sh dist
 	$(PY) -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip --disable-pip-version-check -qq install dist/*.whl
 	cd build && wheel-venv/bin/python -I ../tests/try_wheel.py
