@@ -58,7 +58,7 @@ demo: $(VENV)/.installed-demo
 
 # Warnings are errors. Notebooks are not run: the site shows the outputs that were committed.
 docs: $(VENV)/.installed-docs $(MATHJAX)
-	MATHJAX=$(MATHJAX) $(PY) -m sphinx -W -q -b html docs build/site
+	MATHJAX="$(abspath $(MATHJAX))" $(PY) -m sphinx -W -q -b html docs build/site
 	@echo "open build/site/index.html"
 
 build/mathjax/tex-svg.js:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
+from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 from sphinx.errors import ConfigError
 
 HERE = Path(__file__).parent
@@ -54,7 +58,7 @@ napoleon_use_ivar = True  # attributes in the class, as its docstring lists them
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints = "signature"
-autodoc_type_aliases = {"TensorLike": "TensorLike"}
+autodoc_type_aliases = {"TensorLike": "TensorLike", "DTypeLike": "DTypeLike"}
 autosummary_generate = False
 python_use_unqualified_type_names = True
 python_display_short_literal_types = True
@@ -68,3 +72,18 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 mathjax_path = MATHJAX.name
+
+
+def _aliases_by_name(*event: Any) -> tuple[str, str | None]:
+    """The signature of a function with ``DTypeLike | None`` for what Sphinx makes of an alias in a union."""
+    signature, result = event[-2:]
+    alias = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+    return alias.sub(r"\1", signature or ""), result and alias.sub(r"\1", result)
+
+
+def setup(app: Sphinx) -> None:
+    """Adjust two things that have no setting."""
+    app.connect("autodoc-process-signature", _aliases_by_name)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"

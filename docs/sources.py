@@ -193,7 +193,8 @@ def write(here: Path, root: Path) -> None:
         for name, title in WHOLE[module.__name__].items():
             part = getattr(module, name)
             entry = f"{module.__name__}.{name}"
-            files[f"api/{entry}.rst"] = api_page(title, "", part, public(part))
+            heading = f"{title}: {'tg' if module is tg else 'nn'}.{name}"
+            files[f"api/{entry}.rst"] = api_page(heading, "", part, public(part))
             entries.append(entry)
         contents.append((module, entries))
     files["api/index.rst"] = api_index(contents)
@@ -251,7 +252,11 @@ def api_index(contents: list[tuple[ModuleType, list[str]]]) -> str:
 
 def _others(module: ModuleType) -> list[str]:
     aliases = [(n, getattr(module, n).__name__) for n in public(module) if _alias(module, n)]
-    dtypes = [n for n in dir(module) if inspect.isclass(value := getattr(module, n)) and value.__module__ == "numpy"]
+    dtypes = [
+        n
+        for n in dir(module)
+        if n[0] != "_" and inspect.isclass(value := getattr(module, n)) and value.__module__ == "numpy"
+    ]
     return [
         "The names of NumPy and of the array API standard: dtypes and inspection are NumPy's own ("
         + ", ".join(f"``{name}``" for name in dtypes)
