@@ -74,11 +74,13 @@ html_show_sphinx = False
 mathjax_path = MATHJAX.name
 
 
-def _aliases_by_name(*event: Any) -> tuple[str, str | None]:
+def _aliases_by_name(*event: Any) -> tuple[str, str | None] | None:
     """The signature of a function with ``DTypeLike | None`` for what Sphinx makes of an alias in a union."""
     signature, result = event[-2:]
+    if signature is None:
+        return None
     alias = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
-    return alias.sub(r"\1", signature or ""), result and alias.sub(r"\1", result)
+    return alias.sub(r"\1", signature), result and alias.sub(r"\1", result)
 
 
 def setup(app: Sphinx) -> None:
