@@ -61,7 +61,7 @@ class Line(nn.Callback):
         """The line, after as many epochs as are done."""
         seconds = time.perf_counter() - self.begun
         return (
-            f"  {self.title:30}{fit.epoch:3} epochs {seconds:5.1f} s   loss {fit.row['loss']:.4f}"
+            f"  {self.title:28}epoch {fit.epoch:2}/{fit.epochs} {seconds:5.1f} s   loss {fit.row['loss']:.4f}"
             f"   test accuracy {fit.row['val_accuracy']:.4f}"
         )
 

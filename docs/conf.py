@@ -49,6 +49,8 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # Notebooks are shown with the outputs that were committed, which tests/test_notebooks.py compares with a fresh run.
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show an answer"  # the cells that are collapsed are answers to exercises
+nb_code_prompt_hide = "Hide the answer"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # the default would load scripts from the network
 
 # Docstrings are Google's dialect of reStructuredText.

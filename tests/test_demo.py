@@ -22,7 +22,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     printed = capsys.readouterr().out
     assert "\r" not in printed  # only a terminal has a line that is rewritten
     runs = re.findall(
-        r"^  (.+?) +\d+ epochs +[\d.]+ s   loss [\d.]+   test accuracy (\d\.\d{4})$", printed, re.MULTILINE
+        r"^  (.+?) +epoch +(?:40/40|20/20) +[\d.]+ s   loss [\d.]+   test accuracy (\d\.\d{4})$", printed, re.MULTILINE
     )
     accuracies = {title: float(accuracy) for title, accuracy in runs}
     healthy, sick, cured, *others = accuracies.values()
