@@ -56,7 +56,7 @@ TENSORGRAD = [
         "staging",
         "For authors of layers and training loops",
         "What code outside the engine says to it, and to a compiled step.",
-        ("tensorgrad.engine.staging", "tensorgrad.engine.record"),
+        ("tensorgrad.engine",),
     ),
     Page(
         "elementwise",
