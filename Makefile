@@ -73,7 +73,7 @@ build/mathjax/tex-svg.js:
 pictures: $(VENV)/.installed-demo
 	$(ONE_THREAD) $(PY) docs/pictures.py
 
-# The wheel is installed in an empty environment, where it must draw, train and derive.
+# The wheel is installed in an empty environment, where it must draw, train and derive, without a PATH.
 dist: $(VENV)/.installed-dist
 	rm -rf dist build/lib build/bdist.* build/wheel-venv
 	@mkdir -p build
@@ -81,7 +81,7 @@ dist: $(VENV)/.installed-dist
 	@ls -sh dist
 	$(PY) -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip --disable-pip-version-check -qq install dist/*.whl
-	cd build && wheel-venv/bin/python -I ../tests/try_wheel.py
+	cd build && env -i wheel-venv/bin/python -I ../tests/try_wheel.py
 
 test: lint $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)

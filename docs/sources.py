@@ -96,7 +96,7 @@ NN = [
     Page("losses", "Losses", "", ("nn._losses",)),
     Page(
         "optimizers",
-        "Optimizers",
+        "Optimisers",
         "",
         _of("nn._optim.", "optimizer sgd adam nadam adaptive lion lbfgs averaging clipping grouping"),
     ),
@@ -120,13 +120,14 @@ WHOLE = {
 }
 # Classes that public functions return and that have no public name of their own.
 RETURNED = {
+    "compile": ("tensorgrad.compiler.step", "CompiledStep"),
     "derive": ("tensorgrad.derive.results", "Derivation Step Report Finding"),
 }
 
 TUTORIAL = """# Tutorial
 
 Notebooks on real data, each one question after another. They are shown with the outputs that were committed; to run
-them, `pip install 'tensorgrad-np[notebook,sklearn]'` and open them from the folder `notebooks/`.
+them, write `pip install '.[notebook,sklearn]'` in a clone and open them from its folder `notebooks/`.
 
 ```{toctree}
 :maxdepth: 1
