@@ -56,9 +56,10 @@ help:
 demo: $(VENV)/.installed-demo
 	$(PY) -m demo
 
-# Warnings are errors. Notebooks are not run: the site shows the outputs that were committed.
+# Warnings are errors, and each build is a fresh one, so that no page keeps an old title in its menu. Notebooks are not
+# run: the site shows the outputs that were committed.
 docs: $(VENV)/.installed-docs $(MATHJAX)
-	MATHJAX="$(abspath $(MATHJAX))" $(PY) -m sphinx -W -q -b html docs build/site
+	MATHJAX="$(abspath $(MATHJAX))" $(PY) -m sphinx -E -W -q -b html docs build/site
 	@echo "open build/site/index.html"
 
 build/mathjax/tex-svg.js:
