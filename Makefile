@@ -28,12 +28,19 @@ SEED  ?= 1
 # How many files fuzz-files forges.
 N     ?= 1000
 
-.PHONY: help demo test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
+# The site's formulas: MathJax in one file.
+MATHJAX_VERSION := 3.2.2
+MATHJAX         ?= build/mathjax/tex-svg.js
+
+.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         train and draw the digits classifier; pictures go to demo/"
+	@echo "make docs         build the site in build/site, without the network once MathJax is there"
+	@echo "make pictures     draw the pictures of the README and the site anew"
+	@echo "make dist         build sdist and wheel in dist/, and try the wheel in an empty environment"
 	@echo "make test         run the linters, the type checker and the whole test suite"
 	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
 	@echo "make array-api    run the array API standard's tests, of which AAT=/path is a checkout"
@@ -48,6 +55,34 @@ help:
 
 demo: $(VENV)/.installed-demo
 	$(PY) -m demo
+
+# Warnings are errors, and each build is a fresh one, so that no page keeps an old title in its menu. Notebooks are not
+# run: the site shows the outputs that were committed.
+docs: $(VENV)/.installed-docs $(MATHJAX)
+	MATHJAX="$(abspath $(MATHJAX))" $(PY) -m sphinx -E -W -q -b html docs build/site
+	@echo "open build/site/index.html"
+
+build/mathjax/tex-svg.js:
+	@command -v npm > /dev/null || { echo "MathJax comes from the npm package mathjax: install Node.js, or write \
+	make docs MATHJAX=/path/to/es5/tex-svg.js of mathjax $(MATHJAX_VERSION)"; exit 2; }
+	@mkdir -p build/mathjax
+	cd build/mathjax && npm pack --silent mathjax@$(MATHJAX_VERSION)
+	cd build/mathjax && tar -xzf mathjax-$(MATHJAX_VERSION).tgz --strip-components=2 package/es5/tex-svg.js
+	@rm build/mathjax/mathjax-$(MATHJAX_VERSION).tgz
+	@touch $@
+
+pictures: $(VENV)/.installed-demo
+	$(ONE_THREAD) $(PY) docs/pictures.py
+
+# The wheel is installed in an empty environment, where it must draw, train and derive, without a PATH.
+dist: $(VENV)/.installed-dist
+	rm -rf dist build/lib build/bdist.* build/wheel-venv
+	@mkdir -p build
+	@$(PY) -m build --outdir dist . > build/dist.log 2>&1 || { cat build/dist.log; exit 1; }
+	@ls -sh dist
+	$(PY) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip --disable-pip-version-check -qq install dist/*.whl
+	cd build && env -i wheel-venv/bin/python -I ../tests/try_wheel.py
 
 test: lint $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
@@ -94,7 +129,8 @@ test-lowest: $(SOURCES)
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis htmlcov
 	rm -f .coverage .coverage.* demo/*.png demo/*.svg
-	find tensorgrad nn tests demo benchmarks examples notebooks -type d \
+	rm -rf docs/api docs/house docs/tutorial
+	find tensorgrad nn tests demo docs benchmarks examples notebooks -type d \
 	    \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The environment, and a stamp for each thing installed into it; changing setup.cfg reinstalls.
@@ -113,6 +149,15 @@ $(VENV)/.installed-demo: $(SOURCES) | $(VENV)/.environment
 $(VENV)/.installed-test: $(SOURCES) | $(VENV)/.environment
 	@echo "Installing tensorgrad and what the tests need into $(VENV) (a minute or two, the first time)"
 	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(SOURCES) | $(VENV)/.environment
+	@echo "Installing tensorgrad and what the site needs into $(VENV) (a minute or two, the first time)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-dist: $(SOURCES) | $(VENV)/.environment
+	@$(PIP) install 'build>=1.2'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-torch

@@ -1,1 +1,1 @@
-"""``make demo``: networks with healthy and with vanishing gradients, trained side by side on real digits."""
+"""``make demo``: networks trained on real digits, judged, derived and drawn."""

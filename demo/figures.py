@@ -1,51 +1,60 @@
-"""The demo's two plots."""
+"""The demo's pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from .training import Run
+import nn
+import tensorgrad as tg
+
+from .training import Data, Run
 
 COLOURS = ("#2f6fb3", "#d1495b", "#3a8f5c")
 
 
-def learning_curves(runs: Sequence[Run], path: Path) -> None:
-    """Loss and accuracy by epoch: training dashed, test solid."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+def learning_curves(runs: Sequence[Run]) -> Any:
+    """Loss and accuracy by epoch: training dashed, test solid. The legend is below the curves."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for run, colour in zip(runs, COLOURS, strict=True):
-        epochs = range(1, len(run.train_loss) + 1)
-        left.plot(epochs, run.train_loss, "--", color=colour, label=f"{run.title}, training")
-        left.plot(epochs, run.test_loss, color=colour, label=f"{run.title}, test")
-        last = f"{run.title}: {run.test_accuracy[-1]:.3f} at the end"
-        right.plot(epochs, run.train_accuracy, "--", color=colour)
-        right.plot(epochs, run.test_accuracy, color=colour, label=last)
-    left.set(title="Cross-entropy", xlabel="epoch", ylabel="loss", yscale="log")
-    right.set(title="Accuracy (solid: test)", xlabel="epoch", ylabel="share of images recognised", ylim=(0, 1.02))
+        rows = run.history
+        epochs = range(1, len(rows) + 1)
+        left.plot(epochs, rows["loss"], "--", color=colour)
+        left.plot(epochs, rows["val_loss"], color=colour)
+        right.plot(epochs, rows["accuracy"], "--", color=colour)
+        right.plot(epochs, rows["val_accuracy"], color=colour, label=f"{run.title}: {rows['val_accuracy'][-1]:.3f}")
+    left.set(title="cross-entropy", xlabel="epoch", yscale="log")
+    right.set(title="accuracy", xlabel="epoch", ylim=(0, 1.02))
     for axes in (left, right):
-        axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    handles, labels = right.get_legend_handles_labels()
+    solid, dashed = (plt.Line2D([], [], color="#666666", linestyle=style) for style in ("-", "--"))
+    figure.legend([*handles, solid, dashed], [*labels, "test", "training"], loc="outside lower center", ncols=3)
+    return figure
 
 
-def gradient_flow(runs: Sequence[Run], path: Path) -> None:
-    """The RMS gradient of each layer's weights, at the first and at the last step."""
-    figure, panels = plt.subplots(1, len(runs), figsize=(14, 4.2), sharey=True, layout="constrained")
-    for axes, run, colour in zip(panels, runs, COLOURS, strict=True):
-        layers = range(1, len(run.layers) + 1)
-        axes.plot(layers, run.first_gradients, "o-", color=colour, label="first step")
-        axes.plot(layers, run.last_gradients, "s--", color=colour, alpha=0.55, label="last step")
-        axes.set(title=run.title, xlabel="layer, from the input to the output", yscale="log")
-        axes.set_xticks(list(layers))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    panels[0].set_ylabel("RMS gradient of the weights")
-    figure.suptitle("Where the gradient vanishes")
-    figure.savefig(path, dpi=130)
+def views(run: Run) -> Any:
+    """The monitor's six views of a run."""
+    figure = run.monitor.plot()
+    figure.suptitle(f"{run.title}; {figure.get_suptitle()}", fontweight="bold")
+    return figure
+
+
+def graph(network: nn.Module, data: Data) -> tg.Drawing:
+    """The computation graph of one training step, folded to a card a layer."""
+    X = tg.Tensor(data.X_train[:64], name="X")
+    labels = tg.Tensor(data.y_train[:64], name="labels")
+    loss = nn.functional.cross_entropy(network(X), labels)
+    loss.name = "loss"
+    return tg.draw(loss, backward=True)
+
+
+def save(figure: Any, path: Any, dpi: int = 110) -> None:
+    """Write a figure of matplotlib, and free it."""
+    figure.savefig(path, dpi=dpi)
     plt.close(figure)

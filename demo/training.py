@@ -1,20 +1,16 @@
-"""The data, and a training loop written out in full."""
+"""The data, and a training run that prints one line."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from tqdm import tqdm
 
 import nn
-import tensorgrad as tg
-
-BATCH = 64
 
 
 class Data(NamedTuple):
@@ -37,66 +33,52 @@ def digits(seed: int = 0) -> Data:
     return Data(*scaled, y_train, y_test)
 
 
-@dataclass
-class Run:
-    """The record of one training run: a value per epoch, and the RMS gradient of each layer's weights."""
+class Run(NamedTuple):
+    """A training run: its name, what was trained, its history, and the monitor that watched it."""
 
     title: str
-    layers: list[str] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    test_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    test_accuracy: list[float] = field(default_factory=list)
-    first_gradients: list[float] = field(default_factory=list)
-    last_gradients: list[float] = field(default_factory=list)
+    model: nn.Model
+    history: nn.History
+    monitor: nn.GradientMonitor
 
 
-def train(title: str, model: nn.Module, data: Data, *, epochs: int, seed: int, verbose: bool = False) -> Run:
-    """Train with AdamW and cross-entropy; print a line per epoch if ``verbose``."""
-    # Weights decay; biases and the parameters of norms do not.
-    decaying = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": decaying, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}]
-    optimizer = nn.AdamW(groups, lr=2e-3)
-    rng = np.random.default_rng(seed)
-    weights = [(name.removesuffix(".W"), p) for name, p in model.named_parameters() if name.endswith("W")]
-    run = Run(title, layers=[name for name, _ in weights])
+class Line(nn.Callback):
+    """One line for the whole run, rewritten after each epoch in a terminal."""
 
-    @tg.compile
-    def step(X: Any, y: Any) -> tg.Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(X), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.begun = time.perf_counter()
+        self.terminal = sys.stdout.isatty()
 
-    def gradients() -> list[float]:
-        return [float(np.sqrt(np.mean(np.square(p.grad)))) for _, p in weights]
+    def on_epoch_end(self, fit: nn.Fit) -> None:
+        if self.terminal:
+            print("\r" + self.text(fit), end="", flush=True)
 
-    bar = tqdm(range(epochs), desc=title, unit="epoch", file=sys.stdout, disable=None if verbose else True)
-    for epoch in bar:
-        model.train()
-        order = rng.permutation(len(data.X_train))
-        # The few images that do not fill a batch are left for another epoch: one shape, one compiled program.
-        for start in range(0, len(order) - BATCH + 1, BATCH):
-            batch = order[start : start + BATCH]
-            step(data.X_train[batch], data.y_train[batch])
-            if not run.first_gradients:
-                run.first_gradients = gradients()
-        model.eval()
-        for X, y, losses, accuracies in (
-            (data.X_train, data.y_train, run.train_loss, run.train_accuracy),
-            (data.X_test, data.y_test, run.test_loss, run.test_accuracy),
-        ):
-            with tg.no_grad():
-                scores = model(X)
-                losses.append(nn.functional.cross_entropy(scores, y).item())
-            accuracies.append(float(np.mean(scores.data.argmax(axis=1) == y)))
-        if verbose:
-            bar.write(
-                f"{title}  epoch {epoch + 1:2}  train loss {run.train_loss[-1]:.4f} accuracy "
-                f"{run.train_accuracy[-1]:.4f}   test loss {run.test_loss[-1]:.4f} accuracy "
-                f"{run.test_accuracy[-1]:.4f}"
-            )
-    run.last_gradients = gradients()
-    return run
+    def on_fit_end(self, fit: nn.Fit) -> None:
+        print(("\r" if self.terminal else "") + self.text(fit))
+
+    def text(self, fit: nn.Fit) -> str:
+        """The line, after as many epochs as are done."""
+        seconds = time.perf_counter() - self.begun
+        return (
+            f"  {self.title:28}epoch {fit.epoch:2}/{fit.epochs} {seconds:5.1f} s   loss {fit.row['loss']:.4f}"
+            f"   test accuracy {fit.row['val_accuracy']:.4f}"
+        )
+
+
+def train(title: str, network: nn.Module, data: Data, *, epochs: int, seed: int = 0) -> Run:
+    """Train with AdamW and cross-entropy, watched by a monitor."""
+    optimizer = nn.AdamW(nn.no_decay(network), lr=2e-3, weight_decay=1e-2)
+    model = nn.Model(network, optimizer=optimizer, metrics=["accuracy"], rng=seed)
+    monitor = nn.GradientMonitor(model, verbose=False)
+    history = model.fit(
+        data.X_train,
+        data.y_train,
+        epochs=epochs,
+        batch_size=64,
+        validation_data=(data.X_test, data.y_test),
+        callbacks=[monitor, Line(title)],
+        progress=False,
+        compile=True,
+    )
+    return Run(title, model, history, monitor)

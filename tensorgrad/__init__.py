@@ -395,6 +395,7 @@ from .ops.writing import put_along_axis as put_along_axis
 from .ops.writing import scatter_add as scatter_add
 from .optimize import minimize as minimize
 from .reasons import why_no_grad as why_no_grad
+from .report import report as report
 from .tensor import Tensor as Tensor
 from .tensor import from_dlpack as from_dlpack
 from .tensor import from_numpy as from_numpy

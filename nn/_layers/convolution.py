@@ -225,7 +225,7 @@ class ConvTranspose2d(_ConvTranspose):
         dilation: step from one element of the kernel to the next.
         l1: weight of ``sum(abs(W))`` in :func:`penalty`.
         l2: weight of ``sum(W²)`` there.
-        init: as in :class:`Linear`; called for the shape (out_channels, in_channels / groups, *kernel_size).
+        init: as in :class:`Linear`; called for the shape ``(out_channels, in_channels / groups, *kernel_size)``.
         dtype: of the parameters.
         rng: generator or seed for W; None draws a fresh seed.
 

@@ -108,7 +108,7 @@ class BatchNorm(Module):
 class LayerNorm(Module):
     """Give each sample mean 0 and variance 1 over its last axes, then scale by gamma and add beta (Ba et al., 2016).
 
-    Shapes: x (..., *normalized_shape), gamma and beta normalized_shape, result like x.
+    Shapes: x ``(..., *normalized_shape)``, gamma and beta normalized_shape, result like x.
 
     Args:
         normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
@@ -154,7 +154,7 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Give each sample a mean square of 1 over its last axes, then scale by gamma (Zhang and Sennrich, 2019).
 
-    Shapes: x (..., *normalized_shape), gamma normalized_shape, result like x.
+    Shapes: x ``(..., *normalized_shape)``, gamma normalized_shape, result like x.
 
     Args:
         normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.

@@ -172,7 +172,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     ``AdaptiveAvgPool2d(1)`` is the mean of each channel. Window i of n along an axis goes from
     ``floor(i * length / n)`` to ``ceil((i + 1) * length / n)``.
 
-    Shapes: x (N, C, height, width), result (N, C, *output_size); one sample has no axis N.
+    Shapes: x (N, C, height, width), result ``(N, C, *output_size)``; one sample has no axis N.
 
     Args:
         output_size: height and width of the result: an integer or one for each axis; None keeps that of x.

@@ -22,7 +22,7 @@ def embedding(indices: Any, weight: tg.TensorLike, padding_idx: int | None = Non
         padding_idx: a row that gets no gradient (negative: counted from the end); None for no such row.
 
     Returns:
-        Shape (*indices, features).
+        Shape ``(*indices, features)``.
 
     Raises:
         DTypeError: indices are not integers.

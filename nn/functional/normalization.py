@@ -32,7 +32,7 @@ def layer_norm(
     """``(x - mean) / sqrt(var + eps) * weight + bias``, over the last axes of each sample (Ba et al., 2016).
 
     Args:
-        x: shape (..., *normalized_shape).
+        x: shape ``(..., *normalized_shape)``.
         normalized_shape: lengths of the last axes of x, over which mean and variance are taken.
         weight: shape normalized_shape; None for 1.
         bias: shape normalized_shape; None for 0.
@@ -60,7 +60,7 @@ def rms_norm(
     """``x / sqrt(mean(x²) + eps) * weight``, over the last axes of each sample (Zhang and Sennrich, 2019).
 
     Args:
-        x: shape (..., *normalized_shape).
+        x: shape ``(..., *normalized_shape)``.
         normalized_shape: lengths of the last axes of x, over which the mean is taken.
         weight: shape normalized_shape; None for 1.
         eps: added to the mean; None for the machine epsilon of x's dtype (of float32 if x is float16).
