@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,9 @@ def test_it_ends_with_something_to_break(path: Path) -> None:
     assert titles[-1] == "Break it"
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_somewhere_and_from_each_notebook_to_the_next() -> None:
+    for path, following in pairwise(NOTEBOOKS):
+        assert f"]({following.name})" in nbformat.read(path, 4).cells[-1].source
     for path in NOTEBOOKS:
         for target in re.findall(r"\]\((\w+\.ipynb)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name} links to {target}, which does not exist"
