@@ -24,6 +24,16 @@ _WITH_PRODUCT = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}
 _WITH_HESSIAN = {"dogleg", "trust-exact"}
 _NO_WAY_BACK = {"l-bfgs-b", "tnc"}  # from a loss that is not finite: they stop there, and may report success
 
+_DERIVED = "the derivatives that a method needs are computed, so leave it out"
+_NOT_TAKEN = {  # arguments of SciPy's function
+    "options": "write SciPy's options as keywords, such as maxiter=100",
+    "jac": _DERIVED,
+    "hess": _DERIVED,
+    "hessp": _DERIVED,
+    "args": "write a loss of one argument, such as lambda x: loss(x, data)",
+    "constraints": "use bounds=, or write the variables so that every value is allowed, such as tg.exp(x) > 0",
+}
+
 
 def minimize(
     loss: Callable[[Any], Tensor],
@@ -68,6 +78,7 @@ def minimize(
         NonFiniteError: the loss is not finite at ``start``, or at a later point with a method that cannot recover
             from that (L-BFGS-B, TNC); nothing was written. Other methods treat the loss there as infinite.
         DTypeError: an argument does not have a floating-point dtype.
+        TypeError: an argument of SciPy's function that this one does not have, such as ``options={...}``.
 
     >>> import numpy as np, tensorgrad as tg
     >>> def rosenbrock(p):
@@ -80,6 +91,9 @@ def minimize(
         from scipy import optimize
     except ImportError as error:
         raise ImportError('minimize needs SciPy: pip install "tensorgrad-np[special]"') from error
+    for name, advice in _NOT_TAKEN.items():
+        if name in options:
+            raise TypeError(f"minimize has no argument {name}=; {advice}")
     kind = method.lower() if isinstance(method, str) else ""
     problem = _Problem(loss, start, method if kind in _NO_WAY_BACK else None)
     asked: dict[str, Any] = {}

@@ -105,6 +105,22 @@ def barrier(x):
     return (x - tg.log(x)).sum()
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "advice"),
+    [
+        ("options", {"maxiter": 3}, "maxiter=100"),
+        ("jac", True, "leave it out"),
+        ("hess", None, "leave it out"),
+        ("hessp", None, "leave it out"),
+        ("args", (1.0,), "lambda x"),
+        ("constraints", (), "bounds="),
+    ],
+)
+def test_arguments_that_only_scipy_takes_are_refused(name, given, advice):
+    with pytest.raises(TypeError, match=rf"minimize has no argument {name}=; .*{advice}"):
+        tg.minimize(lambda x: (x * x).sum(), np.ones(2), **{name: given})
+
+
 def test_a_loss_that_is_not_finite():
     x = tg.Tensor([30.0, 0.01])
     with pytest.raises(NonFiniteError, match=r"the loss is nan at call \d+, and L-BFGS-B cannot recover.*bounds"):

@@ -39,7 +39,11 @@ class Page:
         self._alternative = alternative
 
     def __repr__(self) -> str:
-        return f'<Page {self._title!r} of {len(self.html):,} characters; .save("page.html") writes it>'
+        return f"<Page {self._title!r} of {len(self.html):,} characters; print() shows it as text, .save() writes it>"
+
+    def __str__(self) -> str:
+        """The page's content as text: what a notebook shows that cannot show the page."""
+        return self._alternative
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
         """In a frame of its own, so that neither its names nor its style meet those of the notebook."""

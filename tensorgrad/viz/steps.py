@@ -101,9 +101,7 @@ def steps_page(graph: Graph, draw: Callable[[Picture], Shown]) -> Page:
         card.gradient = None
         card.lines = [line._replace(gradient=None) for line in card.lines]
     open_ = draw(picture)
-    uses = {
-        node: sum(each is node for user in users for each in user.inputs) for node, users in plain.consumers.items()
-    }
+    uses = {node: len(users) for node, users in plain.consumers.items()}  # one entry for each use
     edges: dict[tuple[str, str], list[int]] = {}
     for place, edge in enumerate(picture.edges):
         edges.setdefault((edge.tail, edge.head), []).append(place)

@@ -85,7 +85,7 @@ def test_pages_are_saved_and_shown_in_a_frame(tmp_path):
     assert drawing.interactive().html.startswith("<!DOCTYPE html>")
     bundle = drawing.interactive()._repr_mimebundle_()
     assert bundle["text/html"].startswith("<iframe ")
-    assert bundle["text/plain"] == str(drawing)
+    assert bundle["text/plain"] == str(drawing.interactive()) == str(drawing)
     with pytest.raises(ValueError, match=r"a page is saved as .html, got 'g.svg'"):
         drawing.interactive().save(tmp_path / "g.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["g.html"]
@@ -229,6 +229,10 @@ def test_two_arrivals_from_one_operation_light_two_edges():
     page = tg.draw(x * x).steps()
     frames = data(page, "frames")["frames"]
     assert [frame["edges"] for frame in frames] == [[0], [1]]
+    assert [frame["text"].split("\n")[2] for frame in frames] == [
+        "  arrival 1 of 2: the sum is 3",
+        "  arrival 2 of 2: the sum is 6",
+    ]
     assert x.grad is None
 
 
