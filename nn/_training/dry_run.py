@@ -116,7 +116,7 @@ def _check_output(model: Model, output: Any, sample: _Sample) -> None:
 def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
     """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
     casts = Casts(model.network)
-    with generators_kept(model), _buffers_kept(model), evaluating(model.network), np.errstate(all="ignore"):
+    with generators_kept(model), _buffers_kept(model), evaluating(model.network), tg.silenced():
         output = called(model.network, casts.inputs(batch.X))
         array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
         if isinstance(output, tg.Tensor):
@@ -191,32 +191,33 @@ def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
     for measure in measures(model.metrics, model.loss).values():
         # A batch may lack classes, or be one row, where an epoch's do not.
         if sample.complete or (measure.is_ours and len(chosen) > 1):
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # Twice: if Ctrl-C breaks into the end of one, the other puts the filters back.
+            with warnings.catch_warnings(), warnings.catch_warnings(), tg.silenced():
                 warnings.simplefilter("ignore")
                 measure(model.loss, *given)
 
 
-@contextmanager
-def generators_kept(model: Module) -> Iterator[None]:
+def generators_kept(model: Module) -> tg.restoring:
     """At the end, the generators of the model are as they were."""
     generators = [g for module in model.modules() for _, g in named(vars(module), np.random.Generator, ())]
     states = [generator.bit_generator.state for generator in generators]
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for generator, state in zip(generators, states, strict=True):
             generator.bit_generator.state = state
 
+    return tg.restoring(put_back)
 
-@contextmanager
-def _buffers_kept(model: Module) -> Iterator[None]:
+
+def _buffers_kept(model: Module) -> tg.restoring:
     buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for buffer, value in buffers:
             if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
                 tg.writes_to(buffer, by="fit")[...] = value
+
+    return tg.restoring(put_back)
 
 
 @contextmanager

@@ -219,5 +219,5 @@ def _step_schedule(schedule: Any, row: dict[str, float]) -> None:
 
 
 def _norms(parameters: list[tuple[str, Any]]) -> dict[str, float]:
-    with np.errstate(all="ignore"):
+    with tg.silenced():
         return {name: float(np.linalg.norm(tg.array_of(p.grad))) for name, p in parameters if p.grad is not None}

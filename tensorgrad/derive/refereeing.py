@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.graph import ancestors
+from ..engine.mode import silenced
 from ..engine.readings import ARRAYS
 from ..engine.walk import backward
 from ..errors import GraphError
@@ -318,7 +319,7 @@ class _Judge:
                 space["special"] = special
             for symbol in (*program.inputs, *program.extra):
                 space[symbol.text] = self.problem.argument(symbol, by_name, draw.upstream)
-            with np.errstate(all="ignore"):
+            with silenced():
                 for line in (*program.forward, *program.backward):
                     exec(line.code, space)
             spaces.append(space)

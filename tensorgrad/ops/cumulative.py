@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.mode import silenced
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -200,7 +201,7 @@ def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
     source, axis = _along("logcumsumexp", x, axis, True)
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             return narrow(np.logaddexp.accumulate(wide(a), axis=axis), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..engine.mode import silenced
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of, indivisible
@@ -267,7 +268,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 
     def forward(a: Any) -> Any:
         w = wide(a)
-        with np.errstate(all="ignore"):
+        with silenced():
             top = np.maximum.reduce(w, axis=facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
             result = log_total(w - top, facts.axis) + top

@@ -1,0 +1,132 @@
+"""``with`` blocks that end, whatever arrives at whatever instruction.
+
+Ctrl-C, and the exception of any other signal's handler, may arrive between two instructions. An ordinary context
+manager then stays half entered: what ``__enter__`` has set, or ``__exit__`` was about to put back, stays for good. To
+hold back every signal would take microseconds, and a handler may also be called by a tracer, at any line.
+
+Here the interpreter ends the block. A ``with`` statement looks up ``__exit__`` before it calls ``__enter__``, and keeps
+what it finds on the stack of values of its frame. Here that is a new object at each look-up, to which nothing else
+refers: a traceback keeps frames with their variables, but not their stack, and the object is called from C, so that it
+is no variable of a frame. However the statement is left, the object goes, and its ``__del__`` undoes what is not undone
+yet. That works where objects die with their last reference, as they do in CPython.
+
+So a block is undone by a function without arguments, which must give the same result when it is called again after an
+exception in the middle of it: it sets what was there before. Only an exception that arrives while a first one is being
+handled, within microseconds, can still break in.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
+
+__all__ = ["Block", "restoring"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Undo = Callable[[], object]
+
+_blank: Any = object.__new__
+
+
+def _end(opened: list[Undo], depth: int, *exc_info: object) -> None:
+    """Undo everything since the list had this length; the last thing, if ``__exit__`` was looked up after it."""
+    depth = min(depth, len(opened) - 1)
+    while len(opened) > depth:
+        opened[-1]()
+        opened.pop()
+
+
+class _Exit(functools.partial[None]):
+    """The bound ``__exit__`` of one ``with`` statement: ends the block when it is called, or else when it goes."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        opened, depth = self.args
+        if len(opened) > depth:
+            _end(opened, depth)
+
+
+class _ExitOf:
+    """The ``__exit__`` of a block."""
+
+    @overload
+    def __get__(self, block: None, owner: type) -> Callable[..., None]: ...
+
+    @overload
+    def __get__(self, block: Block, owner: type) -> _Exit: ...
+
+    def __get__(self, block: Block | None, owner: type) -> Callable[..., None]:
+        if block is None:
+            return _exit  # for contextlib.ExitStack
+        return _Exit(_end, block._open, len(block._open))
+
+
+def _exit(block: Block, *exc_info: object) -> None:
+    _end(block._open, len(block._open))
+
+
+class Block:
+    """Base class of context managers that are left as they must be, whatever arrives.
+
+    A subclass defines ``__enter__``, which appends a function to ``self._open`` before it changes anything: the one
+    that undoes the change. It may do so several times. A block is also a decorator. An instance may be entered
+    repeatedly, but by one thread or task at a time: create a new one for each ``with``.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[Undo] = []  # what ends the blocks that it was entered for
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    __exit__ = _ExitOf()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function so that it runs inside the block."""
+        asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        if inspect.isgeneratorfunction(function) or asynchronous:
+            kind = "coroutine" if asynchronous else "generator"
+            raise TypeError(
+                f"@{type(self).__name__}() cannot decorate the {kind} function {function.__name__!r}, because its "
+                f"body runs after the call has returned; write `with {type(self).__name__}():` inside it"
+            )
+
+        block_type, settings = type(self), self.__dict__
+
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            block = _blank(block_type)  # one for each call: calls may be nested or concurrent
+            block.__dict__.update(settings, _open=[])
+            with block:
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class restoring(Block):
+    """Call a function at the end of a block, and again if an exception arrives in the middle of that call.
+
+    Args:
+        undo: takes no arguments, and sets what was there before; it may be called without ``begin`` having been.
+        begin: called on entry; what it returns is what ``as`` gives.
+
+    >>> import tensorgrad as tg
+    >>> settings = {"verbose": False}
+    >>> with tg.restoring(lambda: settings.update(verbose=False)):
+    ...     settings["verbose"] = True
+    >>> settings
+    {'verbose': False}
+    """
+
+    def __init__(self, undo: Callable[[], object], begin: Callable[[], Any] | None = None) -> None:
+        super().__init__()
+        self._undo = undo
+        self._begin = begin
+
+    def __enter__(self) -> Any:
+        self._open.append(self._undo)
+        return None if self._begin is None else self._begin()
