@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.interrupts import uninterrupted
+from ..engine.mode import silenced
 from ..engine.record import Handle
 from ..engine.writes import written
 from ..errors import NeedsEager
@@ -70,7 +71,7 @@ class Replay:
         with uninterrupted():  # after Ctrl-C, the state is that before this run, or that after it
             before = self._state(leaves) if self._breakable else ()
             try:
-                with np.errstate(all="ignore"):
+                with silenced():
                     values = self.code.run(*leaves)
             except NeedsEager:
                 for put_back in before:
