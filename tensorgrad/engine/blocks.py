@@ -32,8 +32,9 @@ _blank: Any = object.__new__
 
 
 def _end(opened: list[Undo], depth: int, *exc_info: object) -> None:
-    """Undo everything since the list had this length; the last thing, if ``__exit__`` was looked up after it."""
-    depth = min(depth, len(opened) - 1)
+    """Undo the last thing, and everything else since the list had this length."""
+    opened[-1]()
+    opened.pop()
     while len(opened) > depth:
         opened[-1]()
         opened.pop()
@@ -100,9 +101,18 @@ class Block:
         @functools.wraps(function)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
             block = _blank(block_type)  # one for each call: calls may be nested or concurrent
-            block.__dict__.update(settings, _open=[])
-            with block:
-                return function(*args, **kwargs)
+            block.__dict__.update(settings)
+            opened = block._open = []
+            try:  # two of them, one of which is not broken into: faster than a with statement, and as good
+                try:
+                    block.__enter__()
+                    return function(*args, **kwargs)
+                finally:
+                    if opened:
+                        _end(opened, 0)
+            finally:
+                if opened:
+                    _end(opened, 0)
 
         return wrapped
 

@@ -10,8 +10,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, ContextVar
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from functools import partial, wraps
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,10 @@ __all__ = [
     "silenced",
     "tracing",
 ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Tracer(Protocol):
@@ -211,7 +215,7 @@ class scope(Switch):
         outer = old.scope
         path = outer.path if self._path is None else self._path
         inputs = self._inputs or outer.inputs
-        entered = Scope(path, self._title, outer, self._path is None, inputs)
+        entered: Scope = tuple.__new__(Scope, (path, self._title, outer, self._path is None, inputs))  # twice as fast
         return old.but(scope=entered) if self._owner is None else old.but(scope=entered, owner=self._owner)
 
     @staticmethod
@@ -309,3 +313,20 @@ class silenced(Block):
     def __enter__(self) -> None:
         self._open.append(partial(_numpy_errors.set, _numpy_errors.get()))
         _numpy_errors.set(_IGNORED)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function; for little ones, without a block: what ends it is a single call."""
+
+        @wraps(function)
+        def quiet(*args: P.args, **kwargs: P.kwargs) -> R:
+            before = _numpy_errors.get()
+            try:
+                try:
+                    _numpy_errors.set(_IGNORED)
+                    return function(*args, **kwargs)
+                finally:
+                    _numpy_errors.set(before)
+            finally:
+                _numpy_errors.set(before)
+
+        return quiet
