@@ -51,9 +51,54 @@ def train(
     on_interrupt: str,
 ) -> History:
     """Run :meth:`nn.Model.fit`, with its arguments already checked."""
-    step = stepper(model, compile)
-    _check_schedule(model, held is not None or split > 0)
-    check_monitors(model, held is not None or split > 0, callbacks)
+    # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
+    fit = Fit(
+        model,
+        sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
+        epochs,
+        settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
+    )
+    divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
+    arrived: list[bool] = []
+
+    def interrupt() -> None:
+        arrived.append(True)
+        fit.interrupt()
+
+    ended = False
+    try:
+        with first_interrupt(interrupt):
+            step = stepper(model, compile)
+            data, held = _prepared(fit, data, held, split=split, stratify=stratify, class_weight=class_weight)
+            shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
+            _begin(fit, [part for part in (held, data) if isinstance(part, Stream)])
+            running = _Running(
+                fit, step, Casts(model.network), list(model.network.named_parameters()), held, shown, arrived
+            )
+            with _displayed(running), _own_weights(model):
+                while fit.epoch < fit.epochs and not (fit.stopped or arrived):
+                    drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
+                    _run_epoch(running, grouped(drawn, model.loss))
+                _end(running)
+            ended = True
+    except KeyboardInterrupt:
+        if arrived or not ended:
+            raise  # a second Ctrl-C, or one of someone's own
+        arrived.append(True)  # it came when all was done
+    if arrived:
+        model.history.stopped = fit.history.stopped = fit.stopped = INTERRUPTED
+    if fit.stopped == INTERRUPTED and on_interrupt == "raise":
+        raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
+    return fit.history
+
+
+def _prepared(
+    fit: Fit, data: Rows | Stream, held: Rows | Stream | None, *, split: float, stratify: bool, class_weight: Any
+) -> tuple[Rows | Stream, Rows | Stream | None]:
+    """The data to train and to validate on, after all has been checked that can be before the first step."""
+    model, validated = fit.model, held is not None or split > 0
+    _check_schedule(model, validated)
+    check_monitors(model, validated, fit.callbacks)
     casts = Casts(model.network)
     for rows in (data, held):
         if isinstance(rows, Rows):
@@ -64,15 +109,12 @@ def train(
         if class_weight is not None:
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
-    divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
-    shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
-    # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
-    fit = Fit(
-        model,
-        sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
-        epochs,
-        settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
-    )
+    return data, held
+
+
+def _begin(fit: Fit, streams: list[Stream]) -> None:
+    """Tell the callbacks, and resume what a checkpoint has kept."""
+    model = fit.model
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
@@ -83,21 +125,19 @@ def train(
         model.schedule.restart()
     if fit.epoch < fit.epochs and not fit.stopped:
         # Not before: a stream may draw from a generator that was restored.
-        dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
-    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown)
-    with _displayed(fit, shown), _own_weights(model):
-        with first_interrupt(fit.interrupt):
-            while fit.epoch < fit.epochs and not fit.stopped:
-                drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
-                _run_epoch(running, grouped(drawn, model.loss))
-        model.history.stopped = fit.history.stopped = fit.stopped
-        if model.ema is not None:
-            model.ema.apply()
-        for callback in fit.callbacks:
-            callback.on_fit_end(fit)
-    if fit.stopped == INTERRUPTED and on_interrupt == "raise":
-        raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
-    return fit.history
+        dry_run(model, streams)
+
+
+def _end(running: _Running) -> None:
+    """Keep why the run ended, and tell the callbacks."""
+    fit, model = running.fit, running.fit.model
+    if running.arrived:
+        fit.stopped = INTERRUPTED  # a callback may have named another reason since
+    model.history.stopped = fit.history.stopped = fit.stopped
+    if model.ema is not None:
+        model.ema.apply()
+    for callback in fit.callbacks:
+        callback.on_fit_end(fit)
 
 
 class _Running(NamedTuple):
@@ -109,11 +149,13 @@ class _Running(NamedTuple):
     parameters: list[tuple[str, Any]]
     held: Rows | Stream | None
     shown: Progress
+    arrived: list[bool]  # whether Ctrl-C has come
 
 
 @contextmanager
-def _displayed(fit: Fit, shown: Progress) -> Iterator[None]:
+def _displayed(running: _Running) -> Iterator[None]:
     """Show a training run, and how it ends."""
+    fit, shown = running.fit, running.shown
     shown.begin(fit.epoch, fit.history, fit.note)
     end = ""
     try:
@@ -134,18 +176,16 @@ def _ending(fit: Fit) -> str:
     return f"stopped after epoch {fit.epoch} of {fit.epochs}{reason}"
 
 
-@contextmanager
-def _own_weights(model: Model) -> Iterator[None]:
+def _own_weights(model: Model) -> tg.restoring:
     """Train on the network's own weights; outside a training run, it has the averaged ones if the model averages."""
-    if model.ema is not None:
-        model.ema.restore()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         if model.ema is not None:
             model.ema.apply()
         model.optimizer.zero_grad()
         model.eval()
+
+    return tg.restoring(end, None if model.ema is None else model.ema.restore)
 
 
 def _averaged(model: Model) -> AbstractContextManager[Any]:
@@ -163,8 +203,9 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
             scores = evaluated(model, running.held)
             fit.row |= {f"val_{name}": value for name, value in scores.items()}
         fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
-        for history in (model.history, fit.history):
-            history.append(fit.row, norms)
+        with tg.uninterrupted():  # also of a second Ctrl-C
+            for history in (model.history, fit.history):
+                history.append(fit.row, norms)
         if model.schedule is not None and model.schedule_every == "epoch":
             _step_schedule(model.schedule, fit.row)
         fit.epoch += 1
