@@ -34,8 +34,7 @@ __all__ = ["train"]
 
 def train(
     model: Model,
-    data: Rows | Stream,
-    held: Rows | Stream | None,
+    sources: Callable[[], tuple[Rows | Stream, Rows | Stream | None]],
     *,
     split: float,
     stratify: bool,
@@ -50,14 +49,9 @@ def train(
     compile: bool,
     on_interrupt: str,
 ) -> History:
-    """Run :meth:`nn.Model.fit`, with its arguments already checked."""
+    """Run :meth:`nn.Model.fit`, with its options already checked; ``sources`` makes the data of the arguments."""
     # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
-    fit = Fit(
-        model,
-        sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
-        epochs,
-        settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
-    )
+    fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs)
     divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
     arrived: list[bool] = []
 
@@ -68,8 +62,10 @@ def train(
     ended = False
     try:
         with first_interrupt(interrupt):
+            options = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": shuffle, "drop_last": drop_last}
+            fit.settings = settings_of(model, **options)
             step = stepper(model, compile)
-            data, held = _prepared(fit, data, held, split=split, stratify=stratify, class_weight=class_weight)
+            data, held = _prepared(fit, *sources(), split=split, stratify=stratify, class_weight=class_weight)
             shown = progress_for(progress, epochs=epochs, steps=data.updates(batch_size, **divided))
             _begin(fit, [part for part in (held, data) if isinstance(part, Stream)])
             running = _Running(

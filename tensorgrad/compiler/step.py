@@ -12,6 +12,7 @@ from types import MethodType
 from typing import Any, overload
 
 from ..engine.frames import LIBRARY
+from ..engine.interrupts import uninterrupted
 from ..engine.mode import current, repeating
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
@@ -170,7 +171,8 @@ class CompiledStep:
         except Broken as broken:
             error, hosted = broken.error, broken.hosted
         else:
-            self._keep(key, run)
+            with uninterrupted():
+                self._keep(key, run)
             return result
         if isinstance(error, NeedsEager):
             reason = "" if isinstance(error, Observed) else f"a call of a compiled step: {error}"

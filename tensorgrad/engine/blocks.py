@@ -5,10 +5,11 @@ manager then stays half entered: what ``__enter__`` has set, or ``__exit__`` was
 hold back every signal would take microseconds, and a handler may also be called by a tracer, at any line.
 
 Here the interpreter ends the block. A ``with`` statement looks up ``__exit__`` before it calls ``__enter__``, and keeps
-what it finds on the stack of values of its frame. Here that is a new object at each look-up, to which nothing else
-refers: a traceback keeps frames with their variables, but not their stack, and the object is called from C, so that it
-is no variable of a frame. However the statement is left, the object goes, and its ``__del__`` undoes what is not undone
-yet. That works where objects die with their last reference, as they do in CPython.
+what it finds on the stack of values of its frame. Here that is a new object, to which nothing else refers but a weak
+reference: a traceback keeps frames with their variables, but not their stack, and the object is called from C, so that
+it is no variable of a frame. If the statement is left before that object has done its work, the object goes, and the
+callback of the weak reference undoes what is not undone yet. That works where objects die with their last reference, as
+they do in CPython. (A ``__del__`` would also run after blocks that ended well, and swallow a Ctrl-C that came then.)
 
 So a block is undone by a function without arguments, which must give the same result when it is called again after an
 exception in the middle of it: it sets what was there before. Only an exception that arrives while a first one is being
@@ -21,53 +22,56 @@ import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
+from weakref import ref
 
 __all__ = ["Block", "restoring"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Undo = Callable[[], object]
-
 _blank: Any = object.__new__
 
 
-def _end(opened: list[Undo], depth: int, *exc_info: object) -> None:
-    """Undo the last thing, and everything else since the list had this length."""
-    opened[-1]()
+def _end(opened: list[Any], *exc_info: object) -> None:
+    """The ``__exit__`` of a block that was entered."""
+    if type(opened[-1]) is ref:  # somebody called __enter__, and looks up __exit__ only now
+        opened.pop()
+        opened[-1]()
+        opened.pop()
+        return
+    while type(opened[-1]) is not ref:
+        opened[-1]()
+        opened.pop()
     opened.pop()
-    while len(opened) > depth:
+
+
+def _end_last(block: Block, *exc_info: object) -> None:
+    """The same, looked up in the class, as contextlib.ExitStack does."""
+    block._open[-1]()
+    block._open.pop()
+
+
+def _end_all(opened: list[Any]) -> None:
+    while opened:
         opened[-1]()
         opened.pop()
 
 
-class _Exit(functools.partial[None]):
-    """The bound ``__exit__`` of one ``with`` statement: ends the block when it is called, or else when it goes."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        opened, depth = self.args
-        if len(opened) > depth:
-            _end(opened, depth)
-
-
-class _ExitOf:
-    """The ``__exit__`` of a block."""
+class _Exit:
+    """The ``__exit__`` of a block: bound anew, and watched, in each ``with`` statement."""
 
     @overload
     def __get__(self, block: None, owner: type) -> Callable[..., None]: ...
 
     @overload
-    def __get__(self, block: Block, owner: type) -> _Exit: ...
+    def __get__(self, block: Block, owner: type) -> functools.partial[None]: ...
 
     def __get__(self, block: Block | None, owner: type) -> Callable[..., None]:
         if block is None:
-            return _exit  # for contextlib.ExitStack
-        return _Exit(_end, block._open, len(block._open))
-
-
-def _exit(block: Block, *exc_info: object) -> None:
-    _end(block._open, len(block._open))
+            return _end_last
+        opened = block._open
+        bound = functools.partial(_end, opened)
+        opened.append(ref(bound, block._left))
+        return bound
 
 
 class Block:
@@ -79,12 +83,26 @@ class Block:
     """
 
     def __init__(self) -> None:
-        self._open: list[Undo] = []  # what ends the blocks that it was entered for
+        # For each with statement a reference to its __exit__, then the functions that undo the block, in order.
+        self._open: list[Any] = []
 
     def __enter__(self) -> Any:
         raise NotImplementedError
 
-    __exit__ = _ExitOf()
+    __exit__ = _Exit()
+
+    def _left(self, watch: ref[Any]) -> None:
+        """End what a ``with`` statement has left open."""
+        opened = self._open
+        first = next((i + 1 for i, item in enumerate(opened) if item is watch), None)
+        if first is None:
+            return
+        last = first
+        while last < len(opened) and type(opened[last]) is not ref:
+            last += 1
+        for undo in reversed(opened[first:last]):
+            undo()
+        del opened[first - 1 : last]
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function so that it runs inside the block."""
@@ -108,11 +126,9 @@ class Block:
                     block.__enter__()
                     return function(*args, **kwargs)
                 finally:
-                    if opened:
-                        _end(opened, 0)
+                    _end_all(opened)
             finally:
-                if opened:
-                    _end(opened, 0)
+                _end_all(opened)
 
         return wrapped
 
