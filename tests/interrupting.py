@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dis
+import faulthandler
 import gc
 import io
+import linecache
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -35,6 +38,8 @@ import tensorgrad as tg
 from nn._files import atomic
 from tensorgrad.engine import mode
 
+# Where a lock's with statement ends, Python looks for no signal, but a tracer can raise, and the lock stays locked.
+_LOCK = re.compile(r"\bwith [\w.]*_lock\b")
 LIBRARY = tuple(os.path.join(os.path.dirname(package.__file__), "") for package in (nn, tg))
 
 
@@ -224,7 +229,39 @@ def _loaded(folder: Path) -> Any:
     return World(), path
 
 
+def _blocks(made: Any) -> None:
+    """Every block, as a user writes them."""
+    with tg.no_grad(), tg.record_graph(), tg.debug(), tg.scope("net", "Net"), tg.uninterrupted(), tg.silenced():
+        pass
+    _decorated()
+
+
+@tg.no_grad()
+@tg.scope(None, "decorated")
+@tg.silenced()
+def _decorated() -> None:
+    pass
+
+
+def _generator(made: Any) -> None:
+    """A generator that is closed inside a block, by its caller and by its end."""
+
+    def numbers() -> Iterator[int]:
+        with tg.no_grad():
+            yield 1
+            yield 2
+
+    running = numbers()
+    next(running)
+    running.close()
+    list(numbers())
+
+
+OWN = {_blocks.__code__, _decorated.__wrapped__.__wrapped__.__wrapped__.__code__}  # type: ignore[attr-defined]
+
 CASES: dict[str, Case] = {
+    "blocks": Case(lambda folder: None, _blocks, lambda made: "nothing"),
+    "generator": Case(lambda folder: None, _generator, lambda made: "nothing"),
     "eager step": Case(trained(""), lambda w: w.step(), World.state),
     "backward": Case(_leaves, _backward, lambda leaves: repr([x.grad is None for x in leaves])),
     "trace": Case(trained("numpy", traced=False), lambda w: w.step(), World.state),
@@ -256,7 +293,8 @@ def _tracer(at: Callable[[Any], None], wanted: Callable[[Any], bool]) -> Callabl
         return local
 
     def calls(frame: Any, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename.startswith(LIBRARY) and wanted(frame.f_code):
+        own = frame.f_code in OWN or frame.f_code.co_qualname.startswith("_generator")
+        if (own or frame.f_code.co_filename.startswith(LIBRARY)) and wanted(frame.f_code):
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
             return local
         return None
@@ -289,6 +327,9 @@ def sites(case: Case, folder: Path, *, instructions: bool = False) -> tuple[list
     offsets: dict[Any, set[int]] = {}
 
     def count(frame: Any) -> None:
+        line = frame.f_lineno  # None where a comprehension or an exit has none of its own
+        if line is None or _LOCK.search(linecache.getline(frame.f_code.co_filename, line)):
+            return
         if not instructions:
             if frame.f_code not in offsets:
                 offsets[frame.f_code] = _after_calls_and_before_lines(frame.f_code)
@@ -449,6 +490,7 @@ def main() -> int:
             return [found[i] for i in np.sort(rng.choice(len(found), given.sites, replace=False))]
 
         began = time.perf_counter()
+        faulthandler.dump_traceback_later(3600, exit=True, file=sys.__stdout__)  # a lock was left locked
         with contextlib.redirect_stderr(io.StringIO()):
             outcomes, wrong = interrupt_all(name, chosen, instructions=given.instructions)
         gc.collect()
