@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ from typing import Any, overload
 
 from ..engine.frames import LIBRARY
 from ..engine.interrupts import uninterrupted
+from ..engine.locks import reentrant_lock
 from ..engine.mode import current, repeating
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
@@ -116,7 +116,7 @@ class CompiledStep:
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
         self._latest: Replay | None = None
-        self._lock = threading.RLock()  # only one call at a time can use the buffers of a program
+        self._lock = reentrant_lock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
     @property
