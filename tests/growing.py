@@ -46,7 +46,8 @@ class Size(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.resident / 1e6:+.1f} MB resident, {self.allocated / 1e3:+.1f} kB allocated, "
-            f"{self.blocks:+,} blocks, {self.objects:+,} objects, {self.descriptors:+} descriptors, {self.tables:+} entries in tables"
+            f"{self.blocks:+,} blocks, {self.objects:+,} objects, {self.descriptors:+} descriptors, "
+            f"{self.tables:+} entries in tables"
         )
 
 

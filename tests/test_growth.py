@@ -10,9 +10,9 @@ def test_nothing_grows(name):
     if name == "native":
         pytest.importorskip("llvmlite")
     found = grown(name, 100, traced=True)
-    if name != "shapes":  # the shapes that are kept may be larger or smaller
-        assert found.allocated < 20_000, str(found)
-    assert abs(found.objects) <= 20, str(found)
-    assert found.blocks < 300, str(found)
+    same = name != "shapes"  # the programs that are kept may be of larger or smaller shapes
+    assert found.allocated < (20_000 if same else 2_000_000), str(found)
+    assert abs(found.objects) <= (20 if same else 300), str(found)
+    assert found.blocks < (300 if same else 3_000), str(found)
     assert found.descriptors == 0, str(found)
     assert found.tables <= 0, str(found)
