@@ -44,8 +44,9 @@ class Size(NamedTuple):
         return Size(*(a - b for a, b in zip(self, other, strict=True)))
 
     def __str__(self) -> str:
+        allocated = f"{self.allocated / 1e3:+.1f} kB allocated, " if self.allocated else ""
         return (
-            f"{self.resident / 1e6:+.1f} MB resident, {self.allocated / 1e3:+.1f} kB allocated, "
+            f"{self.resident / 1e6:+.1f} MB resident, {allocated}"
             f"{self.blocks:+,} blocks, {self.objects:+,} objects, {self.descriptors:+} descriptors, "
             f"{self.tables:+} entries in tables"
         )
