@@ -25,6 +25,10 @@ NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap
     tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
 SEED  ?= 1
 
+# How many places of each entry point interrupts tries: all, or SITES=200. How much of growth's 100,000 steps is run.
+SITES ?=
+SHARE ?= 1
+
 # How many files fuzz-files forges.
 N     ?= 1000
 
@@ -32,7 +36,7 @@ N     ?= 1000
 MATHJAX_VERSION := 3.2.2
 MATHJAX         ?= build/mathjax/tex-svg.js
 
-.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
+.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files interrupts growth lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -45,6 +49,8 @@ help:
 	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
 	@echo "make array-api    run the array API standard's tests, of which AAT=/path is a checkout"
 	@echo "make fuzz-files   forge N=1000 files that nn.load must refuse or load, and time the most costly ones"
+	@echo "make interrupts   interrupt each entry point after each call and line: hours, or SITES=100 of each"
+	@echo "make growth       repeat steps and failures 100,000 times and show what grows (SHARE=0.1: a tenth)"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -99,6 +105,12 @@ array-api: $(VENV)/.installed-test
 
 fuzz-files: $(VENV)/.installed-test
 	$(ONE_THREAD) $(PY) -m tests.nn.forging --count $(N) $(ARGS)
+
+interrupts: $(VENV)/.installed-test
+	$(ONE_THREAD) $(PY) -m tests.interrupting $(if $(SITES),--sites $(SITES)) $(ARGS)
+
+growth: $(VENV)/.installed-test
+	$(ONE_THREAD) $(PY) -m tests.growing --share $(SHARE) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

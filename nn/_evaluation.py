@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import tensorgrad as tg
@@ -14,14 +12,20 @@ if TYPE_CHECKING:
 __all__ = ["evaluating"]
 
 
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
+class evaluating(tg.no_grad):
     """Put a model into evaluation mode, without a graph; at the end, restore the mode of each module."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with tg.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+
+    def __init__(self, model: Module) -> None:
+        super().__init__()
+        self._model = model
+
+    def __enter__(self) -> None:
+        modes = [(module, module.training) for module in self._model.modules()]
+
+        def put_back() -> None:
+            for module, mode in modes:
+                module.training = mode
+
+        self._open.append(put_back)
+        self._model.eval()
+        super().__enter__()

@@ -75,16 +75,14 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        run = running.run.get()
-        place = None if run is None else run.places.get(id(self))
-        if run is not None and place is not None:
-            return self._called(run, place, args, kwargs)
-        run = running.OuterCall(self._known_places(), (self,)) if run is None else self._extended(run)
-        token = running.run.set(run)
-        try:
-            return self._called(run, run.places[id(self)], args, kwargs)
-        finally:
-            running.run.reset(token)
+        call = tg.scope.owner()
+        run = None if type(call) is not running.Call else call.run
+        if run is None:
+            run = running.OuterCall(self._known_places(), (self,))
+            return self._called(run, run.places[id(self)], True, args, kwargs)
+        if id(self) not in run.places:
+            run = self._extended(run)
+        return self._called(run, run.places[id(self)], False, args, kwargs)
 
     def _extended(self, run: running.OuterCall) -> running.OuterCall:
         """Return the run with this module, which the running modules did not list when they were called."""
@@ -98,9 +96,6 @@ class Module:
         known = {id(parameter) for root in run.roots for parameter in root.parameters()}
         unknown = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         if run.roots and unknown and (unknown[0] + 0).requires_grad:
-            if not running.is_called(run.roots[0], Module.__call__.__code__):  # Ctrl-C came as an earlier call ended
-                running.run.set(None)
-                return running.OuterCall(self._known_places(), (self,))
             raise TypeError(
                 f"{self.brief()} is called in {type(run.roots[-1]).__name__}, but no attribute there holds it: "
                 f"{len(unknown)} of its parameters would not be learned; assign it to an attribute, or to a list or "
@@ -109,34 +104,34 @@ class Module:
         return running.OuterCall({**run.places, **self._known_places()}, (*run.roots, self))
 
     def _called(
-        self, run: running.OuterCall, place: tuple[str, str], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        run: running.OuterCall,
+        place: tuple[str, str],
+        outermost: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        outermost = not running.path.get() and len(run.roots) == 1 and run.roots[0] is self
-        token = running.path.set(place[0])
+        call = running.Call(run, place[0])
         try:
-            with tg.scope(*place, (*args, *kwargs.values()) if outermost else ()):
+            with tg.scope(*place, (*args, *kwargs.values()) if outermost else (), call):
                 out = self.forward(*args, **kwargs)
         except Exception as error:
             running.add_location(error, place[0], self, args)
             raise
-        finally:
-            running.path.reset(token)
         first = out[0] if type(out) is tuple and out else out
         if getattr(first, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
             self._warn_of_wide(run.roots[0] if run.roots else self, place[0])
         hooks = tg.watch(self, "_hooks")
-        return out if not hooks else self._after_hooks(hooks, place, args, out)
+        return out if not hooks else self._after_hooks(hooks, call, place, args, out)
 
-    def _after_hooks(self, hooks: tuple[Hook, ...], place: tuple[str, str], args: tuple[Any, ...], out: Any) -> Any:
+    def _after_hooks(
+        self, hooks: tuple[Hook, ...], call: running.Call, place: tuple[str, str], args: tuple[Any, ...], out: Any
+    ) -> Any:
         tg.observe()
-        token = running.path.set(place[0])
-        try:
-            with tg.scope(*place):
-                for hook in hooks:
-                    replaced = hook.function(self, args, out)
-                    out = out if replaced is None else replaced
-        finally:
-            running.path.reset(token)
+        with tg.scope(*place, (), call):
+            for hook in hooks:
+                replaced = hook.function(self, args, out)
+                out = out if replaced is None else replaced
         return out
 
     def _warn_of_wide(self, root: Module, path: str) -> None:

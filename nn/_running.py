@@ -9,22 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from contextvars import ContextVar
-from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import tensorgrad as tg
 
 __all__ = [
+    "Call",
     "OuterCall",
     "Places",
     "add_location",
     "folded",
-    "is_called",
     "members",
     "members_changed",
-    "path",
-    "run",
     "running_path",
     "users_stacklevel",
 ]
@@ -46,8 +42,11 @@ class OuterCall(NamedTuple):
     roots: tuple[Any, ...]  # the outermost module, and those called in it that are not its members
 
 
-run: ContextVar[OuterCall | None] = ContextVar("nn_run", default=None)
-path: ContextVar[str] = ContextVar("nn_path", default="")
+class Call(NamedTuple):
+    """The call of a module that is running: the owner of its scope."""
+
+    run: OuterCall
+    path: str
 
 
 class _Members:
@@ -72,17 +71,8 @@ def running_path() -> str:
     >>> _ = nn.Sequential(nn.ReLU(), Where())([1.0])
     1
     """
-    return path.get()
-
-
-def is_called(module: Any, code: CodeType) -> bool:
-    """Whether a call of the module, which runs this code, is among the frames that led here."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is code and frame.f_locals.get("self") is module:
-            return True
-        frame = frame.f_back
-    return False
+    call = tg.scope.owner()
+    return call.path if type(call) is Call else ""
 
 
 def users_stacklevel() -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,9 @@ class Shard:
         """How many rows this process has."""
         return len(range(self.rank, self.rows, self.size))
 
-    @contextmanager
-    def used(self) -> Iterator[None]:
+    def used(self) -> tg.restoring:
         """Let layers in a block draw for this shard."""
-        token = _shard.set(self)
-        try:
-            yield
-        finally:
-            _shard.reset(token)
+        return tg.restoring(partial(_shard.set, _shard.get()), partial(_shard.set, self))
 
 
 class _Running:

@@ -100,5 +100,5 @@ def _dry_run(model: Module, input: Any, shapes: dict[str, str]) -> None:
     with ExitStack() as hooks:
         for module in model.modules():
             hooks.enter_context(module.register_forward_hook(note))
-        hooks.enter_context(evaluating(model))
-        model(input)
+        with evaluating(model):
+            model(input)

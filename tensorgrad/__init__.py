@@ -73,12 +73,14 @@ from .creation import zeros as zeros
 from .debugging import debug as debug
 from .derive import derive as derive
 from .derive import referee as referee
+from .engine.blocks import restoring as restoring
 from .engine.frames import hide_frames as hide_frames
 from .engine.interrupts import uninterrupted as uninterrupted
 from .engine.mode import enable_grad as enable_grad
 from .engine.mode import no_grad as no_grad
 from .engine.mode import record_graph as record_graph
 from .engine.mode import scope as scope
+from .engine.mode import silenced as silenced
 from .engine.record import TensorLike as TensorLike
 from .engine.staging import array_of as array_of
 from .engine.staging import host as host

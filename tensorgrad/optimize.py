@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .engine.mode import no_grad
+from .engine.blocks import restoring
+from .engine.mode import no_grad, silenced
 from .engine.record import tensor_of
 from .engine.staging import writes_to
 from .errors import NonFiniteError, ShapeError
@@ -197,20 +197,22 @@ class _Problem:
         matched(put, self.tree, _completed(self.tree, given), "start", "the bound")
         return vector
 
-    @contextmanager
-    def at(self, x: Any) -> Iterator[Any]:
+    def at(self, x: Any) -> restoring:
         """The argument for the loss at a point; inside the block, module parameters have the values of that point."""
         parts = self.parts(x)
         plain = iter([part for i, part in enumerate(parts) if i not in self.parameters])
         before = [(parameter, parameter._data) for parameter in self.parameters.values()]
-        try:
+
+        def begin() -> Any:
             for i, parameter in self.parameters.items():
                 parameter._data = parts[i]
-            with no_grad(), np.errstate(all="ignore"):
-                yield mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
-        finally:
+            return mapped(lambda *_: tensor_of(next(plain), None), self.given, "", same)
+
+        def put_back() -> None:
             for parameter, data in before:
                 parameter._data = data
+
+        return restoring(put_back, begin)
 
     def written(self, x: Any) -> Any:
         """Write the solution to Tensors and parameters, and return it in the form of the start."""
@@ -232,13 +234,13 @@ class _Problem:
 
     def value(self, x: Any) -> float:
         """The loss at a point."""
-        with self.at(x) as argument:
+        with no_grad(), silenced(), self.at(x) as argument:
             out = self.loss(argument)
             return self._checked(out.item() if isinstance(out, Tensor) else float(out))
 
     def value_and_gradient(self, x: Any) -> tuple[float, Any]:
         """The loss and its gradient at a point."""
-        with self.at(x) as argument:
+        with no_grad(), silenced(), self.at(x) as argument:
             out, gradients = value_and_grad(self.loss, allow_unused=True)(argument)
             value, vector = self._checked(out.item()), self.flat(gradients)
         if not math.isfinite(value):
@@ -258,7 +260,7 @@ class _Problem:
 
     def product(self, x: Any, vector: Any) -> Any:
         """The Hessian at a point times a vector."""
-        with self.at(x) as argument:
+        with no_grad(), silenced(), self.at(x) as argument:
             if self._curved is None or not np.array_equal(self._curved[0], x):
                 self._curved = (np.array(x), curvature(self.loss, argument))
             tangents = self.parts(vector)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cmath
 import sys
-import threading
 import warnings
 import weakref
 from collections import deque
@@ -19,6 +18,7 @@ from . import interop
 from .engine import walk
 from .engine.frames import place
 from .engine.graph import Constant, Cut, Freed, Leaf, Node, extra, no_owner
+from .engine.locks import lock
 from .engine.mode import current, enable_grad
 from .engine.readings import ARRAYS
 from .engine.record import Handle, TensorLike, as_array, checked, operand, set_result_class, tensor_of
@@ -32,7 +32,7 @@ from .words import METHODS, ForeignWord, escaped
 __all__ = ["Tensor", "from_dlpack", "from_numpy", "replace_data", "set_explainer"]
 
 _hook_keys = count()
-_grad_lock = threading.Lock()
+_grad_lock = lock()
 _set_grad: Any = Handle.__dict__["_grad"].__set__
 _explained: Callable[[Tensor, Tensor | None], str]
 

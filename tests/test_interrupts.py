@@ -2,13 +2,75 @@
 
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
 
 import nn
 import tensorgrad as tg
+from tensorgrad.engine import mode
+
+from .interrupting import CASES, interrupt_all
+
+
+@pytest.mark.promise("J4")
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_stays_switched(name):
+    """Ctrl-C, and an alarm, at places drawn from all there are; `python -m tests.interrupting` tries them all."""
+    rng = np.random.default_rng(sorted(CASES).index(name))
+    some = 40 if name == "blocks" else 8
+    outcomes, wrong = interrupt_all(
+        name, lambda found: [found[i] for i in rng.choice(len(found), min(some, len(found)), replace=False)]
+    )
+    assert not wrong, "\n".join(wrong)
+    assert outcomes["raised"] + outcomes["returned"] >= some
+
+
+@pytest.mark.parametrize("enter", [tg.no_grad, lambda: tg.scope("a"), tg.uninterrupted, tg.silenced])
+def test_blocks_can_be_entered_in_other_ways(enter):
+    def switches():
+        return mode.current().grad, mode.current().scope, signal.getsignal(signal.SIGINT), np.geterr()
+
+    before = switches()
+    with ExitStack() as stack:
+        stack.enter_context(enter())
+        block = stack.enter_context(enter())
+        assert switches() != before
+    block = enter()
+    block.__enter__()
+    block.__enter__()
+    assert switches() != before
+    block.__exit__(None, None, None)
+    assert switches() != before
+    block.__exit__(None, None, None)
+    assert switches() == before
+    assert not block._open
+    assert hasattr(block, "__exit__")
+    assert not block._open
+
+
+def test_what_a_block_restores_is_restored_again_when_that_is_interrupted():
+    done = []
+
+    def undo():
+        done.append("begun")
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append("ended")
+
+    with pytest.raises(KeyboardInterrupt), tg.restoring(undo):
+        pass
+    assert done == ["begun", "begun", "ended"]
+
+
+def test_a_block_leaves_no_reference_cycle(no_collector):
+    for _ in range(3):
+        with tg.no_grad(), tg.uninterrupted(), tg.silenced(), tg.scope("a"):
+            pass
+        with suppress(KeyError), tg.no_grad():
+            raise KeyError
+        tg.no_grad()(int)()
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block():

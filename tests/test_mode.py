@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad.engine import mode
 
 
 def recorded():
@@ -151,6 +152,74 @@ def test_a_generator_that_holds_a_block_open_ends_it_on_leaving_the_block():
 
     assert list(numbers()) == [False, True]
     assert recorded()
+
+
+def held_open():
+    with tg.no_grad():
+        yield
+    yield
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)])
+def test_generators_that_end_in_any_order_leave_nothing_switched(order):
+    generators = [held_open() for _ in range(3)]
+    for generator in generators:
+        next(generator)
+    assert not recorded()
+    for i in order[:2]:
+        generators[i].close()
+        assert not recorded()  # one is still in its block
+    next(generators[order[2]])
+    assert recorded()
+    with tg.no_grad():
+        assert not recorded()
+    assert recorded()
+
+
+def test_a_block_that_ends_in_another_thread_leaves_nothing_switched():
+    generator = held_open()
+    next(generator)
+    thread = threading.Thread(target=generator.close)
+    thread.start()
+    thread.join()
+    assert recorded()
+
+
+def test_a_block_may_end_inside_a_later_one():
+    generator = held_open()
+    next(generator)
+    with tg.enable_grad():
+        generator.close()
+        assert recorded()
+        with tg.no_grad():
+            assert not recorded()
+    assert recorded()
+
+
+def test_pairs_of_generators_leave_nothing_behind():
+    for _ in range(50):
+        first, second = held_open(), held_open()
+        next(first), next(second)
+        first.close()
+        second.close()
+    assert recorded()
+    assert depth(mode.current()) <= 1
+
+
+def depth(setting):
+    """How many settings one keeps alive."""
+    return 1 + depth(setting.outer) if hasattr(setting, "outer") else 0
+
+
+def test_the_owner_of_a_scope_holds_in_the_scopes_inside():
+    assert tg.scope.owner() is None
+    with tg.scope("net", owner="me"):
+        with tg.scope(None, "function"):
+            assert tg.scope.owner() == "me"
+        with tg.scope("net.0", owner="other"):
+            assert tg.scope.owner() == "other"
+        assert tg.scope.owner() == "me"
+    assert tg.scope.owner() is None
 
 
 @pytest.mark.promise("J3")

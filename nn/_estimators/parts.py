@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
+import tensorgrad as tg
 
 from .._training.callbacks import Callback, Fit
 from .._training.model import Model
@@ -33,5 +33,5 @@ class ValidationScores(Callback):
         self.scores: list[float] = []
 
     def on_epoch_end(self, fit: Fit) -> None:
-        with np.errstate(all="ignore"):  # of a diverging model
+        with tg.silenced():  # of a diverging model
             self.scores.append(self._score(fit.model, self._held))

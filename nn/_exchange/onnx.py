@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,19 +109,19 @@ def _arguments(model: Module, count: int) -> list[str] | None:
     return found[:count] if len(found) >= count else None
 
 
-@contextmanager
-def _unchanged(model: Module) -> Iterator[None]:
+def _unchanged(model: Module) -> tg.restoring:
     """At the end, give every module the attributes that it had: a forward may store what it computes."""
     before = [(module, dict(vars(module))) for module in model.modules()]
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for module, attributes in before:
             for name in vars(module).keys() - attributes.keys():
                 delattr(module, name)
             for name, value in attributes.items():
                 if vars(module).get(name) is not value:
                     setattr(module, name, value)
+
+    return tg.restoring(put_back)
 
 
 def _dtype(model: Module) -> np.dtype[Any]:

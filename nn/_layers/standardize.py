@@ -82,7 +82,7 @@ class Standardize(Module):
         self._check(shape)
         if not prod((shape[0], *shape[2:])):
             raise tg.ShapeError(f"Standardize: fit needs at least one row, got shape {shape}")
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        with tg.silenced():
             mean, scale = (np.asarray(value, self.mean.dtype) for value in _statistics(X, shape))
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and scale.all()):
             raise ValueError(

@@ -113,14 +113,14 @@ class Observed:
     def _gradient(self, g: Any) -> None:
         if math.isnan(self.grad_rms):
             array = g.data if isinstance(g, tg.Tensor) else g
-            with np.errstate(all="ignore"):
+            with tg.silenced():
                 self.grad_rms = rms(array)
                 self.gradients = sample(array)
                 self.finite = self.finite and math.isfinite(self.grad_rms)
 
     def _weight_gradient(self, g: Any) -> None:
         self._release()
-        with np.errstate(all="ignore"):
+        with tg.silenced():
             self.weight_grad_rms = rms(g.data if isinstance(g, tg.Tensor) else g)
             self.finite = self.finite and math.isfinite(self.weight_grad_rms)
 
@@ -132,7 +132,7 @@ class Observed:
     def close(self) -> Figures:
         """Stop observing, after the update."""
         self._release()
-        with np.errstate(all="ignore"):
+        with tg.silenced():
             now = self.weight.data
             update = rms(now - self.before) if now.shape == self.before.shape else math.nan
         del self.before
@@ -189,7 +189,7 @@ class Probe:
         if not isinstance(out, tg.Tensor) or not out.requires_grad or not inputs:
             return
         part, given = self._parts[id(module)], inputs[0]
-        with np.errstate(all="ignore"):
+        with tg.silenced():
             if part.weight is not None:
                 self._weighted(part, given, out)
             else:
@@ -227,7 +227,7 @@ class Probe:
             return  # a pass without a graph
         result = output[0] if isinstance(output, tuple) and output else output
         bare = {id(layer): self._latest(layer) for layer in self.layers if not layer.activation}
-        with np.errstate(all="ignore"):
+        with tg.silenced():
             graph = isinstance(result, tg.Tensor) and result.node is not None
             if graph and (self._moments or any(out is not result for out in bare.values())):
                 nodes = nodes_of(result)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -145,21 +144,24 @@ class ExponentialMovingAverage:
             self._write({name: known[name] for name in same}, self.own)
             self.own = None
 
-    @contextmanager
-    def applied(self) -> Iterator[Module]:
+    def applied(self) -> tg.restoring:
         """Give the model the averaged weights in a ``with`` block, and its own ones back after it.
 
         Raises GraphError if parameters were added, removed or cast since the average was made.
         """
         known, already = self._known(self.model), self.own is not None
-        self.apply()
-        try:
-            yield self.model
-        finally:
+
+        def begin() -> Module:
+            self.apply()
+            return self.model
+
+        def put_back() -> None:
             if not already and self.own is not None:
                 with tg.uninterrupted():
                     self._write(known, self.own)
                     self.own = None
+
+        return tg.restoring(put_back, begin)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the averages, their decay and the number of updates."""

@@ -59,7 +59,7 @@ def clip_grad_norm_(
     names = tuple(p.name or f"parameter {i}" for i, p in enumerate(owners))
     known = names if error_if_nonfinite else None
     norm, scale = _norm_and_scale(*gradients, order=float(order), max_norm=float(max_norm), names=known)
-    with np.errstate(invalid="ignore"):
+    with tg.silenced():
         for gradient in gradients:
             np.multiply(gradient, scale, out=gradient)
     return norm
@@ -107,7 +107,7 @@ def _with_gradient(op: str, parameters: Iterable[tg.Tensor] | tg.Tensor) -> list
 def _norm_and_scale(
     *gradients: Any, order: float, max_norm: float, names: tuple[str, ...] | None
 ) -> tuple[float, float]:
-    with np.errstate(all="ignore"):
+    with tg.silenced():
         norm = _norm(gradients, order)
     if math.isfinite(norm):
         return norm, min(1.0, max_norm / (norm + 1e-6))

@@ -58,7 +58,7 @@ class Casts:
         if X.dtype.kind not in ("biufcO" if self.dtype.kind == "c" else "biufO"):
             raise tg.DTypeError(f"Model: X has dtype {X.dtype}, expected real numbers; encode other values as numbers")
         try:
-            with np.errstate(over="raise"):
+            with tg.silenced(), np.errstate(over="raise"):  # the first one ends, whatever arrives
                 return X.astype(self.dtype)
         except FloatingPointError:
             values = X.data if is_sparse(X) else X

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -31,7 +30,15 @@ from .weighing import loss_of, rows_kept
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["buffers_kept", "check_monitors", "columns_of", "dry_run", "generators_kept", "restored_on_error"]
+__all__ = [
+    "buffers_put_back",
+    "check_monitors",
+    "columns_of",
+    "dry_run",
+    "generators_kept",
+    "generators_put_back",
+    "restored_on_error",
+]
 
 _ROWS = 8  # through the network
 _NUMBERS = 1 << 20  # predictions for the metrics, or what is kept of them, at most
@@ -117,7 +124,7 @@ def _check_output(model: Model, output: Any, sample: _Sample) -> None:
 def _output(model: Model, sample: _Sample, batch: Batch) -> Any:
     """The network's output for a few rows, as an array if it is a Tensor, after the loss has been tried on it."""
     casts = Casts(model.network)
-    with generators_kept(model), buffers_kept(model), evaluating(model.network), np.errstate(all="ignore"):
+    with generators_kept(model), tg.restoring(buffers_put_back(model)), evaluating(model.network), tg.silenced():
         output = called(model.network, casts.inputs(batch.X))
         array = np.array(tg.array_of(output)) if isinstance(output, tg.Tensor) else output
         if isinstance(output, tg.Tensor):
@@ -191,48 +198,39 @@ def _check_metrics(model: Model, output: Any, sample: _Sample) -> None:
     for measure in measures(model.metrics, model.loss).values():
         # A batch may lack classes, or be one row, where an epoch's do not.
         if sample.complete or (measure.is_ours and len(chosen) > 1):
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # Twice: if Ctrl-C breaks into the end of one, the other puts the filters back.
+            with warnings.catch_warnings(), warnings.catch_warnings(), tg.silenced():
                 warnings.simplefilter("ignore")
                 measure(model.loss, *given)
 
 
-@contextmanager
-def generators_kept(model: Module, only_on: type[BaseException] | None = None) -> Iterator[None]:
-    """At the end, the generators of the model are as they were; with ``only_on``, if this error was raised."""
+def generators_kept(model: Module) -> tg.restoring:
+    """At the end, the generators of the model are as they were."""
+    return tg.restoring(generators_put_back(model))
+
+
+def generators_put_back(model: Module) -> Callable[[], None]:
+    """A function that gives the generators of the model the state that they have now."""
     generators = [g for module in model.modules() for _, g in named(vars(module), np.random.Generator, ())]
     states = [generator.bit_generator.state for generator in generators]
-    with _then(only_on) as end:
-        end += [partial(setattr, g.bit_generator, "state", state) for g, state in zip(generators, states, strict=True)]
-        yield
+
+    def put_back() -> None:
+        for generator, state in zip(generators, states, strict=True):
+            generator.bit_generator.state = state
+
+    return put_back
 
 
-@contextmanager
-def buffers_kept(model: Module, only_on: type[BaseException] | None = None) -> Iterator[None]:
+def buffers_put_back(model: Module) -> Callable[[], None]:
     """The same for its buffers."""
+    buffers = [(buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
 
-    def put_back(buffer: Any, value: Any) -> None:
-        if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
-            tg.writes_to(buffer, by="fit")[...] = value
+    def put_back() -> None:
+        for buffer, value in buffers:
+            if not np.array_equal(tg.array_of(buffer), value, equal_nan=True):
+                tg.writes_to(buffer, by="fit")[...] = value
 
-    with _then(only_on) as end:
-        end += [partial(put_back, buffer, tg.array_of(buffer).copy()) for buffer in model.buffers()]
-        yield
-
-
-@contextmanager
-def _then(only_on: type[BaseException] | None) -> Iterator[list[Callable[[], None]]]:
-    """Call functions at the end of a block; with ``only_on``, if this error ends it."""
-    functions: list[Callable[[], None]] = []
-    call = only_on is None
-    try:
-        yield functions
-    except BaseException as error:
-        call = call or isinstance(error, only_on or BaseException)
-        raise
-    finally:
-        if call:
-            for function in functions:
-                function()
+    return put_back
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,8 +37,7 @@ __all__ = ["train"]
 
 def train(
     model: Model,
-    data: Rows | Stream,
-    held: Rows | Stream | None,
+    sources: Callable[[], tuple[Rows | Stream, Rows | Stream | None]],
     *,
     split: float,
     stratify: bool,
@@ -54,62 +53,107 @@ def train(
     on_interrupt: str,
     comm: Communicator | None,
 ) -> History:
-    """Run :meth:`nn.Model.fit`, with its arguments already checked, on several processes if there is a ``comm``."""
-    step = stepper(model, compile, accumulate, comm)
-    _check_schedule(model, held is not None or split > 0)
-    check_monitors(model, held is not None or split > 0, callbacks)
+    """Run :meth:`nn.Model.fit`, with its options already checked, on several processes if there is a ``comm``.
+
+    ``sources`` makes the data of the arguments.
+    """
+    # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
+    fit = Fit(model, sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)), epochs, comm=comm)
+    divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
+    arrived: list[bool] = []
+
+    def interrupt() -> None:
+        arrived.append(True)
+        fit.interrupt()
+
+    ended = False
+    try:
+        with first_interrupt(interrupt):
+            options = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": shuffle, "drop_last": drop_last}
+            fit.settings = settings_of(model, **options)
+            step = stepper(model, compile, accumulate, comm)
+            data, held = _prepared(fit, *sources(), split=split, stratify=stratify, class_weight=class_weight)
+            steps = data.updates(batch_size, **divided)
+            shown = progress_for(progress if fit.main else False, epochs=epochs, steps=steps)
+            ends = _begin(fit, [part for part in (held, data) if isinstance(part, Stream)])
+            running = _Running(
+                fit,
+                step,
+                Casts(model.network),
+                list(model.network.named_parameters()),
+                held,
+                shown,
+                accumulate,
+                arrived,
+            )
+            with _displayed(running), _own_weights(model):
+                while fit.epoch < fit.epochs and not ends:
+                    drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
+                    ends = _run_epoch(running, agreed(drawn, model.loss, fit, accumulate, comm))
+                _end(running)
+            ended = True
+    except KeyboardInterrupt:
+        if arrived or not ended:
+            raise  # a second Ctrl-C, or one of someone's own
+        arrived.append(True)  # it came when all was done
+    if arrived:
+        model.history.stopped = fit.history.stopped = fit.stopped = INTERRUPTED
+    if fit.stopped == INTERRUPTED and on_interrupt == "raise":
+        raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
+    return fit.history
+
+
+def _prepared(
+    fit: Fit, data: Rows | Stream, held: Rows | Stream | None, *, split: float, stratify: bool, class_weight: Any
+) -> tuple[Rows | Stream, Rows | Stream | None]:
+    """The data to train and to validate on, after all has been checked that can be before the first step."""
+    model, validated = fit.model, held is not None or split > 0
+    _check_schedule(model, validated)
+    check_monitors(model, validated, fit.callbacks)
     casts = Casts(model.network)
     for rows in (data, held):
         if isinstance(rows, Rows):
             rows.converted(casts.inputs)
-            rows.comm = comm
-    if comm is not None:
-        share_model(model, comm)
+            rows.comm = fit.comm
+    if fit.comm is not None:
+        share_model(model, fit.comm)
     with restored_on_error(model):
         if split and isinstance(data, Rows):
             data, held = data.split(split, np.random.default_rng(model.split_seed()), stratify=stratify)
         if class_weight is not None:
             data.weigh_classes(class_weight, model.loss)
         dry_run(model, [part for part in (held, data) if isinstance(part, Rows)])
-    divided: dict[str, Any] = {"drop_last": drop_last, "together": accumulate}
-    shown = progress_for(
-        progress if comm is None or comm.rank == 0 else False, epochs=epochs, steps=data.updates(batch_size, **divided)
-    )
-    # Checkpoints come last, so that what they save of the other callbacks is of the same epoch.
-    fit = Fit(
-        model,
-        sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint)),
-        epochs,
-        settings_of(model, batch_size=batch_size, accumulate=accumulate, shuffle=shuffle, drop_last=drop_last),
-        comm=comm,
-    )
+    return data, held
+
+
+def _begin(fit: Fit, streams: list[Stream]) -> bool:
+    """Tell the callbacks, and resume what a checkpoint has kept. Returns whether that run has ended."""
+    model = fit.model
     model.history.stopped = ""
     for callback in fit.callbacks:
         callback.on_fit_begin(fit)
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint) and fit.main:
             callback.restore(fit)
-    if comm is not None:
-        share_run(fit, comm)
+    ended = bool(fit.stopped) if fit.comm is None else share_run(fit, fit.comm)
     if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
         model.schedule.restart()
-    if fit.epoch < fit.epochs and not fit.stopped:
+    if fit.epoch < fit.epochs and not ended:
         # Not before: a stream may draw from a generator that was restored.
-        dry_run(model, [part for part in (held, data) if isinstance(part, Stream)])
-    running = _Running(fit, step, casts, list(model.network.named_parameters()), held, shown, accumulate, comm)
-    with _displayed(fit, shown), _own_weights(model):
-        with first_interrupt(fit.interrupt):
-            while fit.epoch < fit.epochs and not fit.stopped:
-                drawn = data.groups(batch_size, rng=model.rng if shuffle else None, **divided)
-                _run_epoch(running, agreed(drawn, model.loss, fit, accumulate, comm))
-        model.history.stopped = fit.history.stopped = fit.stopped
-        if model.ema is not None:
-            model.ema.apply()
-        for callback in fit.callbacks:
-            callback.on_fit_end(fit)
-    if fit.stopped == INTERRUPTED and on_interrupt == "raise":
-        raise KeyboardInterrupt(f"fit: {_ending(fit)}; the model keeps its weights and its history")
-    return fit.history
+        dry_run(model, streams)
+    return ended
+
+
+def _end(running: _Running) -> None:
+    """Keep why the run ended, and tell the callbacks."""
+    fit, model = running.fit, running.fit.model
+    if running.arrived:
+        fit.stopped = INTERRUPTED  # a callback may have named another reason since
+    model.history.stopped = fit.history.stopped = fit.stopped
+    if model.ema is not None:
+        model.ema.apply()
+    for callback in fit.callbacks:
+        callback.on_fit_end(fit)
 
 
 class _Running(NamedTuple):
@@ -122,12 +166,13 @@ class _Running(NamedTuple):
     held: Rows | Stream | None
     shown: Progress
     accumulate: int
-    comm: Communicator | None
+    arrived: list[bool]  # whether Ctrl-C has come
 
 
 @contextmanager
-def _displayed(fit: Fit, shown: Progress) -> Iterator[None]:
+def _displayed(running: _Running) -> Iterator[None]:
     """Show a training run, and how it ends."""
+    fit, shown = running.fit, running.shown
     shown.begin(fit.epoch, fit.history, fit.note)
     end = ""
     try:
@@ -148,29 +193,28 @@ def _ending(fit: Fit) -> str:
     return f"stopped after epoch {fit.epoch} of {fit.epochs}{reason}"
 
 
-@contextmanager
-def _own_weights(model: Model) -> Iterator[None]:
+def _own_weights(model: Model) -> tg.restoring:
     """Train on the network's own weights; outside a training run, it has the averaged ones if the model averages."""
-    if model.ema is not None:
-        model.ema.restore()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         if model.ema is not None:
             model.ema.apply()
         model.optimizer.zero_grad()
         model.eval()
+
+    return tg.restoring(end, None if model.ema is None else model.ema.restore)
 
 
 def _averaged(model: Model) -> AbstractContextManager[Any]:
     return nullcontext() if model.ema is None else model.ema.applied()
 
 
-def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
+def _run_epoch(running: _Running, groups: Iterable[Group]) -> bool:
+    """Train for an epoch, and add it to the history. Returns whether the run ends."""
     fit, model, began = running.fit, running.fit.model, time.perf_counter()
     rate = model.optimizer.param_groups[0].get("lr", math.nan)  # L-BFGS has none
     model.train()
-    comm, scores = running.comm, Scores(model, "fit", running.comm)
+    comm, scores = fit.comm, Scores(model, "fit", fit.comm)
     _run_steps(running, groups, scores)
     fit.row = scores.means() if comm is None else comm.surviving(scores.means)
     if comm is not None:
@@ -183,21 +227,21 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> None:
             measured = measure() if comm is None else comm.surviving(measure)
             fit.row |= {f"val_{name}": value for name, value in measured.items()}
         fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
-        for history in (model.history, fit.history):
-            history.append(fit.row, norms)
+        with tg.uninterrupted():  # also of a second Ctrl-C
+            for history in (model.history, fit.history):
+                history.append(fit.row, norms)
         if model.schedule is not None and model.schedule_every == "epoch":
             _step_schedule(model.schedule, fit.row)
         fit.epoch += 1
         for callback in fit.callbacks:
             callback.on_epoch_end(fit)
-        if comm is not None:
-            comm.surviving(lambda: agree_on_end(fit, comm))
     running.shown.epoch(fit.history)
+    return bool(fit.stopped or running.arrived) if comm is None else comm.surviving(lambda: agree_on_end(fit, comm))
 
 
 def _run_steps(running: _Running, groups: Iterable[Group], scores: Scores) -> None:
     """Run a step on each group of batches, and collect its losses and predictions."""
-    fit, model, comm = running.fit, running.fit.model, running.comm
+    fit, model, comm = running.fit, running.fit.model, running.fit.comm
     watching = [c for c in fit.callbacks if getattr(c.on_step_end, "__func__", None) is not Callback.on_step_end]
     per_step = model.schedule is not None and model.schedule_every == "step"
     for group in groups:
@@ -242,5 +286,5 @@ def _step_schedule(schedule: Any, row: dict[str, float]) -> None:
 
 
 def _norms(parameters: list[tuple[str, Any]]) -> dict[str, float]:
-    with np.errstate(all="ignore"):
+    with tg.silenced():
         return {name: float(np.linalg.norm(tg.array_of(p.grad))) for name, p in parameters if p.grad is not None}

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+import tensorgrad as tg
+
 from .._losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, NLLLoss
 from ..metrics import METRICS
 
@@ -184,7 +186,7 @@ class _Classes:
 
     def __init__(self, scores: Any, task: str) -> None:
         self._by_class, self._several = task == "classes", scores.ndim > 1
-        with np.errstate(divide="ignore"):
+        with tg.silenced():
             self._scores = np.log(scores) - np.log1p(-scores) if task == "probabilities" else scores
         self._no = -1 if task == "margins" else 0
         classes = scores.shape[1] if self._several else 2

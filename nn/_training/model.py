@@ -270,7 +270,13 @@ class Model(Module):
             raise ValueError("fit: give validation_data or validation_split, not both")
         if stratify and not validation_split:
             raise ValueError("fit: stratify=True is for validation_split, which is 0")
-        with folded():
+        callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+                raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
+
+        def sources() -> tuple[Rows | Stream, Rows | Stream | None]:
             data = source(X, y, sample_weight, by="fit", per_epoch=steps_per_epoch)
             if validation_split and not isinstance(data, Rows):
                 raise TypeError("fit: batches cannot be split; give validation_data")
@@ -279,33 +285,29 @@ class Model(Module):
                     f"fit: in the second of {epochs} epochs the stream of batches is empty; a generator runs only "
                     "once, so give the function that makes it, or steps_per_epoch, the number of batches in an epoch"
                 )
-            callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-            for callback in callbacks:
-                if not isinstance(callback, Callback):
-                    hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
-                    raise TypeError(f"fit: callbacks must be nn.Callback objects, got {callback!r}{hint}")
-            comm = surrounding() if parallel is None else parallel
-            if comm is not None and comm.size == 1:
-                comm = None
-            with nullcontext() if comm is None else comm:
-                return train(
-                    self,
-                    data,
-                    None if validation_data is None else validation_source(validation_data, epochs),
-                    split=validation_split,
-                    stratify=stratify,
-                    class_weight=class_weight,
-                    epochs=epochs,
-                    batch_size=batch_size,
-                    accumulate=accumulate,
-                    shuffle=shuffle,
-                    drop_last=drop_last,
-                    callbacks=callbacks,
-                    progress=progress,
-                    compile=compile,
-                    on_interrupt=on_interrupt,
-                    comm=comm,
-                )
+            return data, None if validation_data is None else validation_source(validation_data, epochs)
+
+        comm = surrounding() if parallel is None else parallel
+        if comm is not None and comm.size == 1:
+            comm = None
+        with folded(), nullcontext() if comm is None else comm:
+            return train(
+                self,
+                sources,
+                split=validation_split,
+                stratify=stratify,
+                class_weight=class_weight,
+                epochs=epochs,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                callbacks=callbacks,
+                progress=progress,
+                compile=compile,
+                on_interrupt=on_interrupt,
+                comm=comm,
+            )
 
     def lr_find(
         self,

@@ -17,7 +17,7 @@ from ..parallel.communicator import Communicator, RanksLost
 from ..parallel.sync import SyncBatchNorm
 from .callbacks import Fit
 from .data import Batch, Casts
-from .dry_run import buffers_kept, generators_kept
+from .dry_run import buffers_put_back, generators_put_back
 from .inputs import mapped
 from .stepping import Group, Step, grouped
 from .weighing import counted, is_void
@@ -44,17 +44,19 @@ def share_model(model: Model, comm: Communicator) -> None:
             load(path, model=model)
 
 
-def share_run(fit: Fit, comm: Communicator) -> None:
-    """Give every process the run that rank 0 has resumed, if it has."""
-    epoch, fit.stopped, fit.note = comm.broadcast((fit.epoch, fit.stopped, fit.note))
+def share_run(fit: Fit, comm: Communicator) -> bool:
+    """Give every process the run that rank 0 has resumed, if it has. Returns whether that run has ended."""
+    epoch, stopped, fit.note = comm.broadcast((fit.epoch, fit.stopped if fit.epoch else "", fit.note))
     if not epoch:
-        return
+        return False
+    fit.stopped = fit.stopped or stopped
     share_model(fit.model, comm)
     states = comm.broadcast([callback.state_dict() for callback in fit.callbacks])
     fit.epoch, fit.history = epoch, fit.model.history.last(epoch)
     if comm.rank:
         for callback, state in zip(fit.callbacks, states, strict=True):
             callback.load_state_dict(state)
+    return bool(stopped)
 
 
 def agreed(
@@ -120,10 +122,12 @@ def updated(
         return group, step(group, casts)
     model = fit.model
     while True:
+        put_back = (generators_put_back(model), buffers_put_back(model))
         try:
-            with generators_kept(model, only_on=RanksLost), buffers_kept(model, only_on=RanksLost):
-                return group, step(group, casts)
+            return group, step(group, casts)
         except RanksLost:
+            for function in put_back:
+                function()
             drawn = tuple(map(_dealt_again, group.drawn))
             again = _dealt(drawn, drawn[0], model.loss, fit, together, comm)
             if again is None:
@@ -147,9 +151,12 @@ def _without_rows(batch: Batch) -> Batch:
     return Batch(mapped(lambda a: a[none], batch.X), batch.y[none], weight, batch.whole)
 
 
-def agree_on_end(fit: Fit, comm: Communicator) -> None:
-    """Let the run end in every process, for the same reason, if it ends in one of them."""
-    fit.stopped = next(filter(None, comm.gather(fit.stopped)), "")
+def agree_on_end(fit: Fit, comm: Communicator) -> bool:
+    """Let the run end in every process, for the same reason, if it ends in one of them. Returns whether it does."""
+    reasons = comm.gather(fit.stopped)
+    stopped = next(filter(None, reasons), "")
+    fit.stopped = stopped or fit.stopped  # Ctrl-C may have come since
+    return bool(stopped)
 
 
 def average_statistics(model: Model, comm: Communicator) -> None:

@@ -284,7 +284,7 @@ def _blended_form(*arrays: Any, momentum: float | None, factor: float, path: str
 @tg.straight_line(_blended_form)
 def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
     old_mean, old_var, *counted, mean, var = arrays
-    with np.errstate(all="ignore"):
+    with tg.silenced():
         if np.isfinite(np.vdot(var, var)) or np.isfinite(var).all():  # var is not finite where mean is not
             counted = [count + 1 for count in counted]
             keep = 1 - 1 / int(counted[0]) if momentum is None else momentum

@@ -74,7 +74,7 @@ def _mean(measure: Callable[..., float], prediction: Any, target: Any, weight: A
     elif scores.ndim == 1:
         columns = [(scores, labels == 1)]
     elif given.classes == 2:
-        with np.errstate(invalid="ignore"):
+        with tg.silenced():
             columns = [(scores[:, 1] - scores[:, 0], labels == 1)]
     else:
         logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)

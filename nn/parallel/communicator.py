@@ -9,7 +9,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -53,7 +54,7 @@ class RanksLost(Exception):
     """Processes ended, and the others have come together without them: the step is to be done again."""
 
 
-class Communicator:
+class Communicator(tg.restoring):
     """The processes of a training run; made by :func:`nn.parallel.init`.
 
     In a ``with`` block, :meth:`nn.Model.fit` and the estimators train on all of them together.
@@ -75,9 +76,9 @@ class Communicator:
     __comes_from_outside__ = True  # a sum over processes is not a function of its arguments
 
     def __init__(self, world: Any, timeout: float, elastic: bool = False) -> None:
+        super().__init__(lambda: None)
         self.timeout = timeout
         self.elastic = elastic and world is not None
-        self._tokens: list[Token[Communicator | None]] = []
         self._adopt(world)
 
     def _adopt(self, world: Any) -> None:
@@ -86,11 +87,9 @@ class Communicator:
         self.size: int = 1 if world is None else world.Get_size()
 
     def __enter__(self) -> Communicator:
-        self._tokens.append(_surrounding.set(self))
+        self._open.append(partial(_surrounding.set, _surrounding.get()))
+        _surrounding.set(self)
         return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        _surrounding.reset(self._tokens.pop())
 
     def __repr__(self) -> str:
         return f"Communicator(rank={self.rank}, size={self.size}, timeout={self.timeout:g})"

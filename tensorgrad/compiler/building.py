@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.interrupts import uninterrupted
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
 from ..engine.trees import mapped
@@ -59,7 +60,7 @@ def traced(
             )
         return tensor_of(traced, None)
 
-    run = None
+    run = failed = None
     try:
         inner_args, inner_kwargs = mapped(enter, (args, kwargs))
         with tracing(trace), FunctionsMet(function) as met:
@@ -116,13 +117,18 @@ def traced(
         run.log()
         return run, run.result(first)
     except Exception as error:
+        failed = error
         raise Broken(error, trace.hosted) from error
     finally:
-        _put_back(trace, failed=run is None)
+        with uninterrupted():
+            _put_back(trace, failed=failed is not None, broken=run is None)
 
 
-def _put_back(trace: Trace, failed: bool) -> None:
-    """End a trace: put real arrays back where traced ones were, and everything as it was if the trace failed."""
+def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
+    """End a trace: put real arrays back where traced ones were, and everything as it was if the trace failed.
+
+    If it was broken off by Ctrl-C, what the step has done stays, as it does when a step runs uncompiled.
+    """
     trace.active = False
     for known in trace.gradients.values():
         g = getattr(known.owner, "_grad", None)
@@ -135,10 +141,11 @@ def _put_back(trace: Trace, failed: bool) -> None:
         known.before = None
     if failed:
         trace.undo()
+    if broken:
         for variable in trace.captured.values():
             source = variable.source
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
-                source._data = variable.value
+                source._data = variable.value if failed else source.data.value
             written(variable.value, "a compiled step")
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from inspect import signature
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
+from ..engine.blocks import Block
 from ..engine.duck import DuckArray
 from ..engine.frames import LIBRARY
 from ..engine.record import Handle
@@ -87,7 +89,7 @@ def memory_layout(array: Any) -> Any:
 _FOLDERS = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("site-packages")))
 
 
-class FunctionsMet:
+class FunctionsMet(Block):
     """The user's functions that a step calls while it is traced, to notice that one was edited since.
 
     A function is looked up again by its name, from its module: a cell that was run again, or a reloaded module, has
@@ -95,18 +97,19 @@ class FunctionsMet:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
         self._function = function
         self._code = getattr(function, "__code__", None)
         self._met: dict[CodeType, dict[str, Any]] = {}
         self._places: list[tuple[dict[str, Any], list[str], CodeType]] = []
 
     def __enter__(self) -> FunctionsMet:
-        self._before = sys.getprofile()
+        self._open.append(partial(self._leave, sys.getprofile()))
         sys.setprofile(self._called)
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        sys.setprofile(self._before)
+    def _leave(self, before: Any) -> None:
+        sys.setprofile(before)
         for code, names in self._met.items():
             path = code.co_qualname.split(".")
             if _found(names, path) is code:

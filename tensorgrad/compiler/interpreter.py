@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.trees import mapped
 from .printed import as_traced
 from .program import Program
@@ -35,7 +36,7 @@ def interpret(program: Program, arguments: list[Any], captured: list[Any]) -> In
     def value_of(leaf: Any) -> Any:
         return values[leaf] if type(leaf) is Variable else leaf
 
-    with np.errstate(all="ignore"):
+    with silenced():
         for instruction in program.instructions:
             args, kwargs = mapped(value_of, (instruction.args, instruction.kwargs))
             got = instruction.function(*args, **kwargs)

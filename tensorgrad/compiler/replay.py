@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.interrupts import uninterrupted
+from ..engine.interrupts import undisturbed
 from ..engine.record import Handle
 from ..engine.writes import written
 from ..errors import NeedsEager
@@ -67,11 +67,10 @@ class Replay:
         """Run. Raises NeedsEager, with the state as it was before, if only the uncompiled step can do this."""
         leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
         self.code.hosted.clear()
-        with uninterrupted():  # after Ctrl-C, the state is that before this run, or that after it
+        with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
             before = self._state(leaves) if self._breakable else ()
             try:
-                with np.errstate(all="ignore"):
-                    values = self.code.run(*leaves)
+                values = self.code.run(*leaves)
             except NeedsEager:
                 for put_back in before:
                     put_back()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -12,6 +11,8 @@ from types import MethodType
 from typing import Any, overload
 
 from ..engine.frames import LIBRARY
+from ..engine.interrupts import uninterrupted
+from ..engine.locks import reentrant_lock
 from ..engine.mode import current, repeating
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
@@ -115,7 +116,7 @@ class CompiledStep:
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
         self._latest: Replay | None = None
-        self._lock = threading.RLock()  # only one call at a time can use the buffers of a program
+        self._lock = reentrant_lock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
     @property
@@ -170,7 +171,8 @@ class CompiledStep:
         except Broken as broken:
             error, hosted = broken.error, broken.hosted
         else:
-            self._keep(key, run)
+            with uninterrupted():
+                self._keep(key, run)
             return result
         if isinstance(error, NeedsEager):
             reason = "" if isinstance(error, Observed) else f"a call of a compiled step: {error}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..errors import GraphError
 from .book import Book
 from .edits import edits
@@ -88,7 +89,7 @@ class Candidates:
                 space["special"] = special
             for symbol in (*program.inputs, *program.extra):
                 space[symbol.text] = self.problem.argument(symbol, by_name, draw.upstream)
-            with np.errstate(all="ignore"):
+            with silenced():
                 for line in (*program.forward, *program.backward):
                     exec(line.code, space)
             spaces.append(space)

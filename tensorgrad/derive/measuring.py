@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from ..engine.arrays import array_functions
+from ..engine.blocks import restoring
 from ..engine.graph import Node, extra
+from ..engine.mode import silenced
 from ..engine.readings import ARRAYS
 from ..engine.walk import backward, unbroadcast
 
@@ -21,7 +24,7 @@ __all__ = ["called", "is_index", "relative", "takes", "uses", "without", "worst"
 def uses(leaf: Node, nodes: list[Node], found: dict[Node, Any]) -> list[Any]:
     """What each use of an argument contributes to its gradient, in the order of the uses."""
     parts = []
-    with np.errstate(all="ignore"):
+    with silenced():
         for node in sorted(nodes, key=lambda n: n.birth):
             for position, parent in enumerate(node.inputs):
                 rule = node.rules[position] if node.rules else None
@@ -68,12 +71,8 @@ def called(function: Callable[..., Any], args: list[Any]) -> tuple[Any, dict[str
         if event == "return" and frame.f_code is code:
             names.update({n: v for n, v in frame.f_locals.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"})
 
-    sys.setprofile(watch)
-    try:
-        with np.errstate(all="ignore"):
-            result = function(*args)
-    finally:
-        sys.setprofile(before)
+    with restoring(partial(sys.setprofile, before), partial(sys.setprofile, watch)), silenced():
+        result = function(*args)
     return result, names
 
 

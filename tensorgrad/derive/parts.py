@@ -17,6 +17,7 @@ import numpy as np
 from ..compiler.array import TracedArray
 from ..engine.arrays import array_functions
 from ..engine.graph import Constant, Freed, Given, Leaf, Node, sources
+from ..engine.mode import silenced
 from ..engine.shapes import sum_to_shape
 from ..errors import GraphError
 from .atoms import Ref, Total, single
@@ -232,7 +233,7 @@ class _Part:
 
     def source(self) -> str:
         """Run, lift, search, print, verify."""
-        with Watched(self.trace, None), np.errstate(all="ignore"):
+        with Watched(self.trace, None), silenced():
             self.run_forward()
             count = len(self.trace.instructions)
             ones = np.ones(()) if self.whole else self.rng.normal(size=self.out.shape)
@@ -266,7 +267,7 @@ class _Part:
         for symbol in (*program.inputs, *program.extra):
             by_name = self.arrays[symbol.origin] if symbol.source is None and symbol.role != "upstream" else None
             arguments.append(upstream if symbol.role == "upstream" else symbol.source if by_name is None else by_name)
-        with np.errstate(all="ignore"):
+        with silenced():
             made = program.function()(*arguments)
         made = made if isinstance(made, tuple) else (made,)
         deviation = max(apart(got, g) for got, g in zip(made, expected, strict=True))

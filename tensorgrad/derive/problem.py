@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.record import Handle
 from ..errors import DTypeError, GraphError, NonFiniteError
 from ..tensor import Tensor
@@ -101,7 +102,7 @@ class Problem:
                     if draw and _is_float(value) and not any(p.argument == self.names[k] for p in self.promises):
                         values[k] = np.asarray(value * rng.uniform(low, 1.0, value.shape))
                 upstream = rng.normal(size=shape)
-                with np.errstate(all="ignore"):
+                with silenced():
                     try:
                         gradients = self.gradients(values, upstream)
                     except (ArithmeticError, ValueError, np.linalg.LinAlgError):
@@ -120,7 +121,7 @@ class Problem:
         for values, upstream in draws:
             by_name = dict(zip(self.names, values, strict=True))
             arguments = [self.argument(s, by_name, upstream) for s in (*program.inputs, *program.extra)]
-            with np.errstate(all="ignore"):
+            with silenced():
                 try:
                     made = function(*arguments)
                 except (TypeError, ValueError, IndexError, ArithmeticError) as error:

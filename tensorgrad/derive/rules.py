@@ -14,6 +14,7 @@ from ..compiler.array import TracedArray
 from ..compiler.variables import Variable
 from ..engine.arrays import array_functions
 from ..engine.graph import Freed, Given, Node, sources
+from ..engine.mode import silenced
 from ..errors import GraphError
 from .atoms import Poly, Ref
 from .book import Book
@@ -134,7 +135,7 @@ def local_rule(node: Node, position: int, names: Mapping[Any, str]) -> Local:
             continue
         text = names.get(source) or own_name(source) or ("c" if k == 0 else f"c{k + 1}")
         args.append(traced(value, text, "input")[0])
-    with Watched(trace, None), np.errstate(all="ignore"):
+    with Watched(trace, None), silenced():
         result = rule(array_functions, g, *args)
     if not isinstance(result, TracedArray):
         raise GraphError(f"the rule of {node.op} does not depend on its gradient")

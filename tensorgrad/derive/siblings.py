@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
+
 __all__ = ["siblings"]
 
 
@@ -64,5 +66,5 @@ def siblings(problem: Any, draws: list[tuple[list[Any], Any]], k: int) -> Iterat
     ups = [upstream for _, upstream in draws]
     if all(np.shape(u) == x.shape for u, x in zip(ups, xs, strict=True)):
         for text, slope in _SLOPES.items():
-            with np.errstate(all="ignore"):
+            with silenced():
                 yield text, [u * slope(x) for u, x in zip(ups, xs, strict=True)]

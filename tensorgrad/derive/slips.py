@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
+from ..engine.mode import silenced
 from .program import Line, Program
 from .tree import Node as Tree
 from .tree import Sym, rebuilt
@@ -87,7 +86,7 @@ def evaluated(spaces: list[dict[str, Any]], code: str, after: Sequence[Line], ta
 
     def value(k: int) -> Any:
         space = dict(spaces[k])
-        with np.errstate(all="ignore"):
+        with silenced():
             exec(text, space)
         return space[target] * space[FACTOR]
 

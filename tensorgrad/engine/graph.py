@@ -36,7 +36,7 @@ import numpy as np
 
 from ..errors import GraphError
 from .frames import place, user_frame
-from .mode import Scope, current
+from .mode import Scope, current, silenced
 from .writes import tick
 
 __all__ = [
@@ -161,7 +161,7 @@ class ArraySummary(NamedTuple):
         sizes = np.abs(getattr(array, "whole", array)).astype(np.float64)  # all elements of a batch of arrays
         finite = np.isfinite(sizes)
         nan, count = int(np.count_nonzero(np.isnan(sizes))), int(np.count_nonzero(finite))
-        with np.errstate(all="ignore"):
+        with silenced():
             squares = np.square(np.where(finite, sizes, 0.0))
             rms = math.sqrt(float(np.sum(squares)) / count) if count else 0.0
         return cls(rms, nan, int(sizes.size) - count - nan, int(sizes.size))

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from ..errors import DTypeError, GraphError, ShapeError
 from .frames import LIBRARY
 from .graph import ArraySummary, Constant, Cut, Given, Node, Rule, elementwise, getter
-from .mode import Mode, current
+from .mode import Mode, current, silenced
 from .shapes import broadcast_error
 from .writes import tick
 
@@ -231,7 +231,7 @@ def quiet(forward: Callable[..., Any]) -> Callable[..., Any]:
     >>> quiet(np.log)(np.zeros(1)).tolist()
     [-inf]
     """
-    silent: Any = np.errstate(all="ignore")(forward)
+    silent: Any = silenced()(forward)
     silent.loud = forward  # for callers that have a faster way to silence it
     return silent
 

@@ -20,7 +20,7 @@ from ..errors import DTypeError, GraphError, InplaceError, ShapeError
 from . import writes
 from .frames import place, user_frame
 from .graph import ArraySummary, Freed, Leaf, Node, Rule, elementwise, saved_for_backward, sources
-from .mode import current
+from .mode import current, silenced
 from .shapes import sum_to_shape
 
 __all__ = ["Outside", "Reading", "backward", "in_use", "latest_root", "set_latest_root"]
@@ -168,7 +168,7 @@ def backward(
     if live is not None and root not in live:
         return {}
     frees = _Freeing(user_frame(sys._getframe(1))) if release else None
-    with np.errstate(all="ignore"):
+    with silenced():
         careful = current().debug is not None  # debug mode checks each gradient as it is computed
         result = _walk(_Front(root, seed), reading, live, stops, frees, careful, through, only)
         if not careful and not reading.finite(result.values()):

@@ -19,7 +19,7 @@ from ..compiler.array import TracedArray, TracedNumber
 from ..compiler.trace import Trace
 from ..compiler.variables import Instruction, Variable
 from ..engine.frames import place, user_frame
-from ..engine.mode import tracing
+from ..engine.mode import silenced, tracing
 from ..engine.record import Handle, tensor_of
 from ..engine.trees import alike, leaves, mapped, parts_of
 from ..engine.writes import written
@@ -92,7 +92,7 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], whole: Conta
         return tensor_of(traced, None)
 
     try:
-        with tracing(trace), np.errstate(all="ignore"):
+        with tracing(trace), silenced():
             returned = function(*mapped(enter, tuple(examples)))
             found = list(_named("output", returned))
             outputs = [_variable(trace, leaf) for _, leaf in found]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
 from ..engine import walk
+from ..engine.blocks import restoring
 from ..engine.graph import Leaf, Node
 from ..engine.mode import current, enable_grad
 from ..engine.readings import ARRAYS
@@ -116,18 +117,19 @@ class Call:
 
     def substituted(self) -> AbstractContextManager[None]:
         """Give the parameters of modules the data and nodes of the fresh Tensors inside the block."""
-        return self._substituted() if self.parameters else _NOTHING
-
-    @contextmanager
-    def _substituted(self) -> Iterator[None]:
+        if not self.parameters:
+            return _NOTHING
         before = [(parameter, parameter._data, parameter.node) for parameter, _ in self.parameters.values()]
-        try:
+
+        def substitute() -> None:
             for parameter, x in self.parameters.values():
                 parameter._data, parameter.node = x._data, x.node
-            yield
-        finally:
+
+        def put_back() -> None:
             for parameter, data, node in before:
                 parameter._data, parameter.node = data, node
+
+        return restoring(put_back, substitute)
 
     def _substitute(self, path: str, leaf: Any) -> Any:
         """The fresh Tensor of a module's parameter; anything else unchanged."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..engine.blocks import restoring
 from ..engine.graph import Leaf, Node
-from ..engine.mode import current, enable_grad
+from ..engine.mode import current, enable_grad, silenced
 from ..engine.record import Handle, record, tensor_of
 from ..engine.writes import tick
 from ..errors import GraphError
@@ -212,17 +213,15 @@ def _generators(given: Any) -> list[np.random.Generator]:
     return list({id(leaf): leaf for leaf in known if isinstance(leaf, np.random.Generator)}.values())
 
 
-@contextmanager
-def _restored(states: list[tuple[np.random.Generator, Any]]) -> Iterator[None]:
+def _restored(states: list[tuple[np.random.Generator, Any]]) -> restoring:
     """Reset generators to earlier states inside the block."""
     now = [(rng, rng.bit_generator.state) for rng, _ in states]
-    try:
-        for rng, state in states:
-            rng.bit_generator.state = state
-        yield
-    finally:
-        for rng, state in now:
-            rng.bit_generator.state = state
+    return restoring(partial(_set_states, now), partial(_set_states, states))
+
+
+def _set_states(states: list[tuple[np.random.Generator, Any]]) -> None:
+    for rng, state in states:
+        rng.bit_generator.state = state
 
 
 def _fingerprint(array: Any) -> tuple[Any, float] | None:
@@ -233,7 +232,7 @@ def _fingerprint(array: Any) -> tuple[Any, float] | None:
     if type(array) is not np.ndarray or array.dtype.kind != "f" or not array.size:
         return None
     edges = np.linspace(0, array.size, min(array.size, 16), endpoint=False).astype(np.intp)
-    with np.errstate(all="ignore"):
+    with silenced():
         sums = np.add.reduceat(np.ravel(array), edges, dtype=np.float64)
         largest = max(float(np.max(array)), -float(np.min(array)))
         return sums, 100 * float(np.finfo(array.dtype).eps) * largest * (array.size // len(edges) + 1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.graph import Leaf, Node
-from ..engine.mode import current, enable_grad
+from ..engine.mode import current, enable_grad, silenced
 from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..ops import arithmetic, reductions
@@ -210,7 +210,7 @@ def _pulled(
         if len(pairs) == 1:
             ((out, seed),) = pairs
             return pulled_back(out, seed, nodes, recorded)
-        with enable_grad(), np.errstate(all="ignore"):
+        with enable_grad(), silenced():
             total = reduce(arithmetic.add, (reductions.sum(arithmetic.multiply(out, seed)) for out, seed in pairs))
         return pulled_back(total, tensor_of(np.ones_like(total.data), None), nodes, recorded)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.staging import indivisible
 from ..errors import ShapeError
@@ -144,7 +145,7 @@ _REACH = 5.371920351148152
 
 
 @indivisible
-@np.errstate(all="ignore")  # overflow gives inf, as everywhere
+@silenced()  # overflow gives inf, as everywhere
 def _expm(a: Any) -> Any:
     """Scaling by powers of 2, the Padé approximant, and squaring."""
     if 0 in a.shape:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.staging import indivisible
 from .matrices import diagonal, triangle
 
@@ -248,12 +249,12 @@ def log_determinant(lu: Any) -> Any:
     on = np.diagonal(lu, 0, -2, -1)
     swaps = np.sum(lu[..., -1, :] != np.arange(n), axis=-1) % 2
     size = np.abs(on)
-    with np.errstate(all="ignore"):
+    with silenced():
         return np.prod(np.sign(on), axis=-1) * (1 - 2 * swaps).astype(size.dtype), np.sum(np.log(size), axis=-1)
 
 
 @indivisible
-@np.errstate(all="ignore")  # overflow gives inf, as everywhere
+@silenced()  # overflow gives inf, as everywhere
 def determinant(lu: Any) -> Any:
     """The determinants of a, of which ``lu`` is a result of :func:`factored`.
 

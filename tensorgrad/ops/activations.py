@@ -10,6 +10,7 @@ import numpy as np
 from ..engine import arrays
 from ..engine.arrays import reduced
 from ..engine.graph import elementwise
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
 from ..engine.staging import indivisible, straight_line
@@ -173,7 +174,7 @@ def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "softmax")
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             w = wide(a)
             powers = np.exp(w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf))
             return narrow(powers / np.add.reduce(powers, axis=axis, keepdims=True), a)
@@ -197,7 +198,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "log_softmax")
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             w = wide(a)
             shifted = w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf)
             return narrow(shifted - log_total(shifted, axis), a)
@@ -263,7 +264,7 @@ def silu(x: TensorLike, /) -> Tensor:
 
 
 def _mish(a: Any) -> Any:
-    with np.errstate(all="ignore"):
+    with silenced():
         w = wide(a)
         power = np.exp(np.minimum(w, _FAR))
         even = power * (power + 2)
@@ -335,7 +336,7 @@ def gelu(x: TensorLike, /, approximate: str = "none") -> Tensor:
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
     def near(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             w = wide(a)
             return narrow(w * arrays.sigmoid(2 * _ROOT_2_PI * w * (1 + _CUBIC * (w * w))), a)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, operand, record
 from ..engine.shapes import broadcast_error
 from ..errors import DTypeError
@@ -139,7 +140,7 @@ def piecewise(
     def values(function: Any) -> Any:
         if not callable(function) or isinstance(function, Handle):
             return function
-        with np.errstate(all="ignore"):  # no warnings about points that are discarded
+        with silenced():  # no warnings about points that are discarded
             return function(source, *args, **kwargs)
 
     result = values(funclist[count] if len(funclist) > count else 0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..engine.arrays import accumulated
+from ..engine.mode import silenced
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -201,7 +202,7 @@ def logcumsumexp(x: TensorLike, /, axis: int | None = None) -> Tensor:
     source, axis = _along("logcumsumexp", x, axis, True)
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             return narrow(accumulated(np.logaddexp, wide(a), axis), a)
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

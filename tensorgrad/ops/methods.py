@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.frames import place, user_frame
 from ..engine.graph import Leaf
-from ..engine.mode import current
+from ..engine.mode import current, silenced
 from ..engine.record import Handle, Tensor, TensorLike, operand
 from ..engine.shapes import broadcast_error
 from ..engine.staging import array_of, writes_to
@@ -73,7 +73,7 @@ def _augmented(symbol: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Any
         value: Any = array_of(other) if isinstance(other, Handle) else array_of(operand(other, symbol))
         target = writes_to(self, by=by)
         try:
-            with np.errstate(all="ignore"):
+            with silenced():
                 ufunc(target, value, out=target, casting="same_kind")
         except (TypeError, ValueError) as error:
             raise _inplace_error(error, symbol, self, value, ufunc) from error

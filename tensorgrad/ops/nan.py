@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..engine.arrays import reduced
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of
@@ -175,7 +176,7 @@ def nanmean(
     def forward(a: Any) -> Any:
         w = wide(a)
         hole, count = _counted(w, facts)
-        with np.errstate(all="ignore"):
+        with silenced():
             return narrow(facts.shaped(_sum(np.where(hole, 0, w), axis=facts.axis, keepdims=True) / count), a)
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
@@ -194,7 +195,7 @@ def _deviations(xp: Any, x: Any, facts: Reduced) -> tuple[Any, Any]:
 
 
 def _spread(a: Any, facts: Reduced, ddof: float) -> Any:
-    with np.errstate(all="ignore"):
+    with silenced():
         centred, count = _deviations(np, wide(a), facts)
         freedom = count - ddof
         squares = _sum(np.square(centred), axis=facts.axis, keepdims=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..errors import DTypeError
@@ -144,7 +145,7 @@ def _quantile(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, method
     def forward(s: Any) -> Any:
         w = s if discrete or s.dtype.kind == "f" else s.astype(np.float64)
         results = []
-        with np.errstate(all="ignore"):
+        with silenced():
             for low, high, weight in pairs:
                 alone = high if low is None else low if high is None else None
                 if alone is None and weight in (0.0, 1.0):
@@ -195,7 +196,7 @@ def _nan_quantile(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, me
 
     def forward(s: Any, w: Any) -> Any:
         low, high = s[0::2], s[1::2]
-        with np.errstate(all="ignore"):
+        with silenced():
             mixed = np.where(w < 0.5, low + (high - low) * w, high - (high - low) * (1 - w))
             mixed = np.where(w == 0, low, np.where(w == 1, high, mixed))
         return np.reshape(mixed.astype(s.dtype, copy=False), shape)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.graph import elementwise
+from ..engine.mode import silenced
 from ..engine.record import Tensor, TensorLike, operand, record, unary
 from ..engine.shapes import normalised_axis
 from ..errors import ShapeError
@@ -42,7 +43,7 @@ def _exponential(op: str, x: TensorLike, above: float, height: float, rate: floa
     """``above * x`` above 0 and ``height * (exp(rate * x) - 1)`` elsewhere."""
 
     def forward(a: Any) -> Any:
-        with np.errstate(all="ignore"):
+        with silenced():
             return np.where(a > 0, above * a, height * np.expm1(rate * np.minimum(a, 0)))
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..engine.arrays import reduced
+from ..engine.mode import silenced
 from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of, indivisible
@@ -268,7 +269,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 
     def forward(a: Any) -> Any:
         w = wide(a)
-        with np.errstate(all="ignore"):
+        with silenced():
             top = reduced(np.maximum, w, facts.axis, keepdims=True)
             top = np.where(np.isfinite(top), top, 0)
             result = log_total(w - top, facts.axis) + top

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.graph import elementwise
+from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, record, unary
 from ._scipy import scipy
 
@@ -64,7 +65,7 @@ def _falling_of(x: Any, order: int) -> Any:
     if not order:
         return first
     near = x < _APART
-    with np.errstate(all="ignore"):
+    with silenced():
         # E[n] = (E[n - 2] - 2 x E[n - 1]) / 2n, with E[-1] = 2 / sqrt(pi)
         low = np.where(near, x, 0)
         before: Any = _TWO_OVER_ROOT_PI

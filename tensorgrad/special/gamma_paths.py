@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.record import Handle, record
 from ..engine.staging import indivisible
 from ..errors import GraphError
@@ -75,7 +76,7 @@ def _moment(a: Any, z: Any, order: int) -> Any:
     log = np.log(z) - _digamma(1 + a)
     trigamma = _zeta(2.0, 1 + a)
     small = z <= 1
-    with np.errstate(all="ignore"):  # infinite numbers and NaN give NaN
+    with silenced():  # infinite numbers and NaN give NaN
         near = _series(order, a, np.where(small, z, 1.0), log, trigamma)
         far = _integral(order, a, np.where(small, 2.0, z), log, trigamma)
     return np.asarray(np.where(some, np.where(small, near, far), 0.0)).astype(dtype)

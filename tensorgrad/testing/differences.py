@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..engine.mode import no_grad
+from ..engine.mode import no_grad, silenced
 from ..engine.record import tensor_of
 from ..tensor import Tensor
 
@@ -105,7 +105,8 @@ def _sizes_nearby(f: Callable[..., Any], points: list[Any], middle: list[Any]) -
     sizes = [np.abs(out) for out in middle]
     for sign in (1, -1):
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # Twice: if Ctrl-C breaks into the end of one, the other puts the filters back.
+            with warnings.catch_warnings(), warnings.catch_warnings(), silenced():
                 warnings.simplefilter("ignore")
                 there = evaluated(f, [point + sign * shift for point, shift in zip(points, shifts, strict=True)])
         except Exception:
@@ -259,7 +260,7 @@ def complex_or_none(
 ) -> Numeric | None:
     """The complex step, if f accepts complex numbers and is analytic, judging by a rough central difference."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), warnings.catch_warnings():  # twice, as above
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             found = complex_step(f, points, weights, size)
     except Exception:

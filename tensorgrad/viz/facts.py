@@ -11,6 +11,7 @@ import numpy as np
 
 from ..engine.frames import place, source_line
 from ..engine.graph import ArraySummary
+from ..engine.mode import silenced
 from ..engine.record import Handle
 from .picture import Gradient
 from .style import HATCHED, heat, heat_ink, mark, number
@@ -82,7 +83,7 @@ def statistics(array: Any) -> str:
     finite = array[np.isfinite(array)]
     line = ""
     if finite.size:
-        with np.errstate(all="ignore"):
+        with silenced():
             mean, std = float(finite.mean()), float(finite.std())
         low, high = float(finite.min()), float(finite.max())
         line = f"values: mean {mean:.3g}, std {std:.3g}, min {low:.3g}, max {high:.3g}"

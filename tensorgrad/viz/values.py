@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.graph import ArraySummary, Freed, Leaf, Node, elementwise, sources
+from ..engine.mode import silenced
 from ..engine.readings import ARRAYS
 from ..engine.walk import unbroadcast
 from ..errors import GraphError
@@ -85,7 +86,7 @@ def reverse_pass(root: Node, seed: Any, nodes: Sequence[Node]) -> list[Arrival]:
     """
     sums: dict[Node, Any] = {root: seed}
     steps = []
-    with np.errstate(all="ignore"):
+    with silenced():
         for node in reversed(nodes):
             g = sums.get(node)
             if g is None or isinstance(node, Leaf):

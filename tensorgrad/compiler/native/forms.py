@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.mode import silenced
 from ...engine.staging import only_if_not_finite
 from ...engine.trees import mapped
 from ...errors import NeedsEager
@@ -61,7 +62,7 @@ def _expanded(form: Any, instruction: Instruction) -> tuple[list[Instruction], l
         args, kwargs = mapped(enter, (instruction.args, instruction.kwargs))
     except _Backwards:
         return None
-    with np.errstate(all="ignore"):
+    with silenced():
         made = form(*args, **kwargs)
         if made is None:
             return None

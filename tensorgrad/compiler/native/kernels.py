@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.mode import silenced
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
 
 __all__ = ["COMPARISONS", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
@@ -362,7 +363,7 @@ class _Nest:
             return "true" if value else "false"
         if dtype.kind != "f":
             return str(int(value))
-        with np.errstate(all="ignore"):
+        with silenced():
             exact = np.float64(dtype.type(value))
         return f"0x{exact.view(np.uint64).item():016X}"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...engine.locks import lock
+
 __all__ = ["Library", "gemm_address", "require_llvm"]
 
-_lock = threading.Lock()
+_lock = lock()
 
 
 def require_llvm() -> None:
