@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .functions import FUNCTIONS, constant, declarations, intrinsic, name_of, text_of
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
 
-__all__ = ["COMPARISONS", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
+__all__ = ["COMPARISONS", "LOGICAL", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
 
 _TYPES = {"f4": "float", "f8": "double", "b1": "i1", "i4": "i32", "i8": "i64"}
 _IN_MEMORY = {**_TYPES, "b1": "i8"}
@@ -22,10 +23,18 @@ COMPARISONS = {
     np.equal: ("oeq", "eq"),
     np.not_equal: ("une", "ne"),
 }
+LOGICAL = {
+    **{np.logical_and: "and", np.bitwise_and: "and", np.logical_or: "or", np.bitwise_or: "or"},
+    **{np.logical_xor: "xor", np.bitwise_xor: "xor", np.logical_not: "not", np.invert: "not"},
+}
+_INTRINSICS = {
+    **{np.sqrt: "sqrt", np.absolute: "fabs", np.fabs: "fabs", np.copysign: "copysign"},
+    **{np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint"},
+}
 OPERATIONS = {
-    *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.absolute, np.square, np.sqrt),
-    *(np.maximum, np.minimum, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan),
-    *COMPARISONS,
+    *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square, np.reciprocal, np.sign),
+    *(np.maximum, np.minimum, np.isfinite, np.isnan, np.isinf),
+    *(*COMPARISONS, *LOGICAL, *_INTRINSICS, *FUNCTIONS),
 }
 REDUCTIONS = {np.add: 0.0, np.maximum: float("-inf"), np.minimum: float("inf"), np.multiply: 1.0}
 
@@ -93,12 +102,12 @@ class Module:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
+        self._used: dict[tuple[np.ufunc, str], None] = {}  # of exponentials and the like
         self._count = 0
 
     def __str__(self) -> str:
-        kinds = [("f32", "float"), ("f64", "double")]
-        declared = [f"declare {t} @llvm.{f}.{s}({t})" for f in ("sqrt", "fabs") for s, t in kinds]
-        return "\n".join([*declared, *self._functions])
+        used = [text_of(ufunc, kind) for ufunc, kind in self._used]
+        return "\n".join([*declarations(), *used, *self._functions])
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
         """Add a function that makes these calls."""
@@ -110,6 +119,7 @@ class Module:
         self._count += 1
         nest = _Nest(f"nest{self._count}", roots)
         self._functions.append(nest.text())
+        self._used.update(dict.fromkeys(nest.used))
         slots = nest.slots
         lines = [f"%n{self._count}s{slot} = getelementptr ptr, ptr %pointers, i64 {slot}" for slot in slots]
         lines += [f"%n{self._count}p{slot} = load ptr, ptr %n{self._count}s{slot}" for slot in slots]
@@ -165,6 +175,7 @@ class _Nest:
         self.reads = [root.reads() for root in roots]
         used = [access.node.place for reads in self.reads for access in reads] + [root.place for root in roots]
         self.slots = sorted({place.slot for place in used if place is not None})
+        self.used: set[tuple[np.ufunc, str]] = set()
         self.registers: list[str] = []
         self.lines: list[str] = []
         self.serial = 0
@@ -321,28 +332,41 @@ class _Nest:
             return self._assign(f"{prefix.format('mul')} {x[0]}, {x[0]}")
         if ufunc is np.divide:
             return self._assign(f"fdiv {kind} {x[0]}, {x[1]}")
+        if ufunc is np.reciprocal:
+            return self._assign(f"fdiv {kind} {constant(1.0, kind)}, {x[0]}")
         if ufunc is np.negative:
             return self._assign(f"fneg {kind} {x[0]}")
         if ufunc is np.positive:
             return x[0]
-        if ufunc in (np.sqrt, np.absolute):
-            name = f"llvm.{'sqrt' if ufunc is np.sqrt else 'fabs'}.{'f32' if kind == 'float' else 'f64'}"
-            return self._assign(f"call {kind} @{name}({kind} {x[0]})")
+        if ufunc in _INTRINSICS or ufunc in FUNCTIONS:
+            name = name_of(ufunc, kind)
+            if ufunc in FUNCTIONS:
+                self.used.add((ufunc, kind))
+            else:
+                name = intrinsic(_INTRINSICS[ufunc], kind)
+            return self._assign(f"call {kind} @{name}({', '.join(f'{kind} {each}' for each in x)})")
         if ufunc in (np.maximum, np.minimum):  # a NaN wins
             ordered = self._assign(f"fcmp {'oge' if ufunc is np.maximum else 'ole'} {kind} {x[0]}, {x[1]}")
             missing = self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
             first = self._assign(f"or i1 {ordered}, {missing}")
             return self._assign(f"select i1 {first}, {kind} {x[0]}, {kind} {x[1]}")
+        if ufunc is np.sign:
+            zero, one, less = (constant(number, kind) for number in (0.0, 1.0, -1.0))
+            up, down, missing = (self._assign(f"fcmp {test} {kind} {x[0]}, {zero}") for test in ("ogt", "olt", "uno"))
+            made = self._assign(f"select i1 {down}, {kind} {less}, {kind} {zero}")
+            made = self._assign(f"select i1 {up}, {kind} {one}, {kind} {made}")
+            return self._assign(f"select i1 {missing}, {kind} {x[0]}, {kind} {made}")
         if ufunc is np.isnan:
             return self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
         if ufunc is np.isfinite:
             rest = self._assign(f"fsub {kind} {x[0]}, {x[0]}")
             return self._assign(f"fcmp ord {kind} {rest}, {rest}")
-        names = {np.logical_and: "and", np.logical_or: "or"}
-        if ufunc in names:
-            return self._assign(f"{names[ufunc]} i1 {x[0]}, {x[1]}")
-        assert ufunc is np.logical_not
-        return self._assign(f"xor i1 {x[0]}, true")
+        if ufunc is np.isinf:
+            size = self._assign(f"call {kind} @{intrinsic('fabs', kind)}({kind} {x[0]})")
+            return self._assign(f"fcmp oeq {kind} {size}, {constant(np.inf, kind)}")
+        if LOGICAL[ufunc] == "not":
+            return self._assign(f"xor i1 {x[0]}, true")
+        return self._assign(f"{LOGICAL[ufunc]} i1 {x[0]}, {x[1]}")
 
     def _cast(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         if old == new:
@@ -362,9 +386,7 @@ class _Nest:
             return "true" if value else "false"
         if dtype.kind != "f":
             return str(int(value))
-        with np.errstate(all="ignore"):
-            exact = np.float64(dtype.type(value))
-        return f"0x{exact.view(np.uint64).item():016X}"
+        return constant(value, _TYPES[code_of(dtype)])
 
     # --- memory -----------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..variables import Instruction, Variable
-from .kernels import COMPARISONS, OPERATIONS, REDUCTIONS, code_of
+from .kernels import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
 from .segments import Segment, Unfit, crosses
@@ -91,7 +91,7 @@ def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...
         return None
     if kinds <= set(_FLOATS):
         return loop
-    logical = function in (np.logical_and, np.logical_or, np.logical_not)
+    logical = function in LOGICAL
     if kinds == {"b1"}:
         return loop if logical else None
     return loop if function in _WHOLE and "b1" not in kinds and not kinds & set(_FLOATS) else None

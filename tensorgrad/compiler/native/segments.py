@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .functions import FUNCTIONS
 from .kernels import Module, Root
 from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
@@ -15,7 +16,7 @@ from .nodes import Node, Place, Unresolved, c_strides
 __all__ = ["Segment", "Unfit", "crosses"]
 
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
-_LONG = 24  # operations; more are not computed twice, nor in one piece
+_LONG = 40  # operations; more are not computed twice, nor in one piece
 _WIDE = 8  # results of one nest
 
 
@@ -289,7 +290,7 @@ def _base(node: Node) -> Node:
 def _cost(node: Node) -> int:
     if node.op not in ("apply", "cast"):
         return 0
-    return 4 if node.attribute in (np.divide, np.sqrt) else 1
+    return 10 if node.attribute in FUNCTIONS else 4 if node.attribute in (np.divide, np.reciprocal, np.sqrt) else 1
 
 
 def _cuts(node: Node, own: bool = False) -> list[int]:

@@ -1,0 +1,354 @@
+"""Exponentials and logarithms as LLVM functions without branches, so that loops over them become vector code.
+
+Arguments are reduced by multiples of ln 2 in two parts (Cody and Waite, Software Manual for the Elementary Functions,
+1980); a logarithm is ``2 atanh(s)`` with ``s = f / (2 + f)``, its first terms taken out as ``f - f**2 / 2`` so that they
+round once. The polynomials are minimax: tests find them again, and bound the error of each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["FUNCTIONS", "Value", "constant", "declarations", "intrinsic", "name_of", "text_of"]
+
+
+NEAR = 0.55  # up to here, the hyperbolic tangent is a polynomial
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of floating-point numbers, and what the functions need to know of it.
+
+    Attributes:
+        digits: bits of the mantissa that are stored.
+        ln2: in two parts, the first with so few bits that its product with an exponent is exact.
+        exponential: ``(exp(r) - 1 - r) / r**2`` in r, up to ``ln(2) / 2``; the lowest power first.
+        logarithm: ``2 * (atanh(s) / s - 1) / z`` in ``z = s**2``, for ``1 + f`` from ``sqrt(1/2)`` to ``sqrt(2)``.
+        tangent: ``(tanh(x) / x - 1) / z`` in ``z = x**2``, for x up to ``NEAR``.
+        top: an exponential of more is infinite.
+        bottom: an exponential of less is 0.
+        small: up to this size, ``expm1(x)``, ``log1p(x)`` and ``tanh(x)`` are x.
+        large: from this size on, ``expm1(-x)`` is -1 and ``tanh(x)`` is 1.
+    """
+
+    real: str
+    whole: str
+    digits: int
+    bias: int
+    ln2: tuple[float, float]
+    exponential: tuple[float, ...]
+    logarithm: tuple[float, ...]
+    tangent: tuple[float, ...]
+    top: float
+    bottom: float
+    small: float
+    large: float
+
+
+SINGLE = Format(
+    *("float", "i32", 23, 127, (0.693359375, -2.12194440e-4)),
+    exponential=(
+        *(0.5, 0.1666666716337204, 0.04166646674275398),
+        *(0.00833328627049923, 0.0013933653244748712, 0.00019907548266928643),
+    ),
+    logarithm=(0.6666666865348816, 0.4000012278556824, 0.2855073809623718, 0.2333238273859024),
+    tangent=(
+        *(-0.3333333134651184, 0.13333120942115784, -0.05391069874167442),
+        *(0.02131609059870243, -0.006621286738663912),
+    ),
+    top=89.0,
+    bottom=-104.0,
+    small=2.0**-26,
+    large=20.0,
+)
+DOUBLE = Format(
+    *("double", "i64", 52, 1023, (6.93147180369123816490e-01, 1.90821492927058770002e-10)),
+    exponential=(
+        *(0.5, 0.1666666666666667, 0.041666666666666685, 0.008333333333326134, 0.0013888888888874394),
+        *(0.00019841269874822207, 2.4801587347343323e-05, 2.755725539854808e-06, 2.7557252912941005e-07),
+        *(2.5105217609736546e-08, 2.092158794838977e-09),
+    ),
+    logarithm=(
+        *(0.666666666666667, 0.3999999999989845, 0.2857142862639796, 0.2222221107291914),
+        *(0.18182893216844614, 0.15331596971557543, 0.14617872793029674),
+    ),
+    tangent=(
+        *(-0.3333333333333333, 0.13333333333332742, -0.05396825396746473, 0.02186948849496409),
+        *(-0.008863234425643705, 0.0035921107216876206, -0.0014556644040876067, 0.0005889480084494089),
+        *(-0.00023466830692920227, 8.51653111199636e-05, -2.063723515661821e-05),
+    ),
+    top=710.0,
+    bottom=-746.0,
+    small=2.0**-55,
+    large=40.0,
+)
+FORMATS = {"float": SINGLE, "double": DOUBLE}
+
+
+@dataclass
+class _Body:
+    """The lines of a function."""
+
+    format: Format
+    lines: list[str] = field(default_factory=list)
+
+    def value(self, kind: str, expression: str) -> Value:
+        name = f"%v{len(self.lines)}"
+        self.lines.append(f"  {name} = {expression}")
+        return Value(self, kind, name)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A floating-point number, an integer of the same size or a truth value, in the body of a function."""
+
+    body: _Body
+    kind: str
+    name: str
+
+    @property
+    def format(self) -> Format:
+        """The format of the function's numbers."""
+        return self.body.format
+
+    def _text(self, other: Value | float) -> str:
+        if isinstance(other, Value):
+            return other.name
+        return constant(other, self.kind) if self.kind in FORMATS else str(int(other))
+
+    def _binary(self, other: Value | float, name: str, left: bool = True) -> Value:
+        sides = [self.name, self._text(other)]
+        return self.body.value(self.kind, f"{name} {self.kind} {', '.join(sides if left else sides[::-1])}")
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._binary(other, "fadd" if self.kind in FORMATS else "add")
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._binary(other, "fsub" if self.kind in FORMATS else "sub")
+
+    def __rsub__(self, other: float) -> Value:
+        return self._binary(other, "fsub" if self.kind in FORMATS else "sub", left=False)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._binary(other, "fmul")
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._binary(other, "fdiv")
+
+    def __and__(self, other: Value | int) -> Value:
+        return self._binary(other, "and")
+
+    def __or__(self, other: Value | int) -> Value:
+        return self._binary(other, "or")
+
+    def __lshift__(self, other: int) -> Value:
+        return self._binary(other, "shl")
+
+    def __rshift__(self, other: int) -> Value:
+        return self._binary(other, "lshr")
+
+    def __abs__(self) -> Value:
+        return self._call("fabs")
+
+    def _call(self, name: str, *others: Value | float) -> Value:
+        given = ", ".join(f"{self.kind} {text}" for text in (self.name, *map(self._text, others)))
+        return self.body.value(self.kind, f"call {self.kind} @{intrinsic(name, self.kind)}({given})")
+
+    def fma(self, factor: Value | float, term: Value | float) -> Value:
+        """``self * factor + term``, rounded once where the processor can."""
+        return self._call("fmuladd", factor, term)
+
+    def with_sign_of(self, other: Value) -> Value:
+        """This size with that sign."""
+        return self._call("copysign", other)
+
+    def compare(self, test: str, other: Value | float) -> Value:
+        """Whether an LLVM comparison such as ``ogt`` holds."""
+        kind = "fcmp" if self.kind in FORMATS else "icmp"
+        return self.body.value("i1", f"{kind} {test} {self.kind} {self.name}, {self._text(other)}")
+
+    def choose(self, yes: Value | float, no: Value | float, kind: str) -> Value:
+        """One of two values, by this truth value."""
+        like = Value(self.body, kind, "")
+        sides = f"{kind} {like._text(yes)}, {kind} {like._text(no)}"
+        return self.body.value(kind, f"select i1 {self.name}, {sides}")
+
+    def bits(self) -> Value:
+        """The bits of a floating-point number, as an integer."""
+        whole = self.format.whole
+        return self.body.value(whole, f"bitcast {self.kind} {self.name} to {whole}")
+
+    def number(self) -> Value:
+        """The floating-point number with these bits."""
+        real = self.format.real
+        return self.body.value(real, f"bitcast {self.kind} {self.name} to {real}")
+
+
+def constant(number: float, kind: str) -> str:
+    """A floating-point constant in LLVM's notation."""
+    with np.errstate(all="ignore"):
+        rounded = np.float64(np.float32(number)) if kind == "float" else np.float64(number)
+    return f"0x{rounded.view(np.uint64).item():016X}"
+
+
+def intrinsic(name: str, kind: str) -> str:
+    """The name of an LLVM intrinsic for floats or doubles."""
+    return f"llvm.{name}.{'f32' if kind == 'float' else 'f64'}"
+
+
+def declarations() -> list[str]:
+    """The intrinsics that functions and nests may call."""
+    counts = {1: ("sqrt", "fabs", "floor", "ceil", "trunc", "rint"), 2: ("copysign",), 3: ("fmuladd",)}
+    return [
+        f"declare {kind} @{intrinsic(name, kind)}({', '.join([kind] * count)})"
+        for kind in FORMATS
+        for count, names in counts.items()
+        for name in names
+    ]
+
+
+def _polynomial(x: Value, coefficients: Sequence[float]) -> Value:
+    """By Horner's rule."""
+    total = Value(x.body, x.kind, constant(coefficients[-1], x.kind))
+    for coefficient in coefficients[-2::-1]:
+        total = total.fma(x, coefficient)
+    return total
+
+
+def _reduced(x: Value) -> tuple[Value, Value, Value]:
+    """``x = n * ln(2) + r + rest``: the exponent n as the low bits of an integer, r up to ``ln(2) / 2``, and the rest."""
+    f = x.format
+    shift = 1.5 * 2.0**f.digits  # added and taken away again, it rounds to a whole number
+    shifted = x.fma(1 / np.log(2), shift)
+    n = shifted - shift
+    near = n.fma(-f.ln2[0], x)
+    r = n.fma(-f.ln2[1], near)
+    return shifted.bits(), r, n.fma(-f.ln2[1], near - r)
+
+
+def _power(exponent: Value) -> Value:
+    """2 to a power that has the exponent's bias added."""
+    return (exponent << exponent.format.digits).number()
+
+
+def _limited(x: Value, low: float, high: float) -> Value:
+    x = x.compare("ogt", high).choose(high, x, x.kind)
+    return x.compare("olt", low).choose(low, x, x.kind)
+
+
+def _bits_of_shift(f: Format) -> int:
+    """The bits of what rounds to a whole number."""
+    return ((f.bias + f.digits) << f.digits) | (1 << (f.digits - 1))
+
+
+def exp(x: Value) -> Value:
+    """``exp(x)``."""
+    f = x.format
+    bits, r, _ = _reduced(_limited(x, f.bottom, f.top))
+    power = (r * r).fma(_polynomial(r, f.exponential), r) + 1.0
+    # 2**n is a product of two powers, so that subnormal results round once, and the largest does not overflow.
+    twice = bits - (_bits_of_shift(f) - 2 * f.bias)
+    half = twice >> 1
+    return power * _power(half) * _power(twice - half)
+
+
+def expm1(x: Value) -> Value:
+    """``exp(x) - 1``, to all digits near 0."""
+    f = x.format
+    bits, r, rest = _reduced(_limited(x, -f.large, f.top))
+    power = (r * r).fma(_polynomial(r, f.exponential), rest) + r
+    half = _power(bits - (_bits_of_shift(f) - f.bias + 1))  # the largest power would overflow
+    result = half.fma(power, half - 0.5) * 2.0
+    return abs(x).compare("olt", f.small).choose(x, result, x.kind)
+
+
+def tanh(x: Value) -> Value:
+    """``tanh(x)``, to all digits near 0."""
+    f = x.format
+    size = abs(x)
+    power = expm1(_limited(size * 2.0, 0.0, f.large))
+    z = x * x
+    near = (x * z).fma(_polynomial(z, f.tangent), x)
+    near = size.compare("olt", f.small).choose(x, near, x.kind)
+    return size.compare("olt", NEAR).choose(near, (power / (power + 2.0)).with_sign_of(x), x.kind)
+
+
+def _split(x: Value) -> tuple[Value, Value]:
+    """The exponent of a positive number, and its mantissa between ``sqrt(1/2)`` and ``sqrt(2)``."""
+    f = x.format
+    low = np.array(0.5**0.5, np.float32 if f is SINGLE else np.float64).view(f"i{4 if f is SINGLE else 8}").item()
+    moved = x.bits() + ((f.bias << f.digits) - low)
+    exponent = ((moved >> f.digits) | ((f.bias + f.digits) << f.digits)).number() - (2.0**f.digits + f.bias)
+    return exponent, ((moved & ((1 << f.digits) - 1)) + low).number()
+
+
+def _logarithm(exponent: Value, part: Value, rest: Value | float, x: Value) -> Value:
+    """``exponent * ln(2) + log(1 + part) + rest``, or what the logarithm of x is if that is not positive and finite."""
+    f = x.format
+    half = part * part * 0.5
+    s = part / (part + 2.0)
+    z = s * s
+    tail = s * (z.fma(_polynomial(z, f.logarithm), half))
+    tail = tail + exponent.fma(f.ln2[1], rest)
+    result = exponent.fma(f.ln2[0], part - (half - tail))
+    result = x.compare("oeq", np.inf).choose(np.inf, result, x.kind)
+    other = x.compare("oeq", 0.0).choose(-np.inf, np.nan, x.kind)
+    return x.compare("ogt", 0.0).choose(result, other, x.kind)
+
+
+def log(x: Value) -> Value:
+    """``log(x)``."""
+    f = x.format
+    subnormal = x.compare("olt", 2.0 ** (1 - f.bias))
+    exponent, mantissa = _split(subnormal.choose(x * 2.0**f.digits, x, x.kind))
+    exponent = exponent - subnormal.choose(float(f.digits), 0.0, x.kind)
+    return _logarithm(exponent, mantissa - 1.0, 0.0, x)
+
+
+def log1p(x: Value) -> Value:
+    """``log(1 + x)``, to all digits near 0."""
+    f = x.format
+    total = x + 1.0
+    exponent, mantissa = _split(total)
+    lost = x.compare("ogt", 1.0).choose(1.0 - (total - x), x - (total - 1.0), x.kind)
+    whole = exponent.compare("oeq", 0.0)
+    part = whole.choose(x, mantissa - 1.0, x.kind)
+    result = _logarithm(exponent, part, whole.choose(0.0, lost / total, x.kind), total)
+    return abs(x).compare("olt", f.small).choose(x, result, x.kind)
+
+
+def logaddexp(x: Value, y: Value) -> Value:
+    """``log(exp(x) + exp(y))``."""
+    distance = abs(x - y)
+    larger = x.compare("ogt", y).choose(x, y, x.kind)
+    rest = log1p(exp(0.0 - distance))
+    return x.compare("oeq", y).choose(x + float(np.log(2)), larger + rest, x.kind)
+
+
+FUNCTIONS: dict[Any, Callable[..., Value]] = {
+    np.exp: exp,
+    np.expm1: expm1,
+    np.tanh: tanh,
+    np.log: log,
+    np.log1p: log1p,
+    np.logaddexp: logaddexp,
+}
+
+
+def name_of(ufunc: np.ufunc, kind: str) -> str:
+    """The name of the function for floats or doubles."""
+    return f"{ufunc.__name__}.{kind}"
+
+
+def text_of(ufunc: np.ufunc, kind: str) -> str:
+    """The definition of the function for floats or doubles."""
+    body = _Body(FORMATS[kind])
+    arguments = [Value(body, kind, f"%x{number}") for number in range(ufunc.nin)]
+    result = FUNCTIONS[ufunc](*arguments)
+    given = ", ".join(f"{kind} {argument.name}" for argument in arguments)
+    lines = "\n".join(body.lines)
+    return f"define internal {kind} @{name_of(ufunc, kind)}({given}) alwaysinline {{\n{lines}\n  ret {kind} {result.name}\n}}"
