@@ -1,8 +1,8 @@
 """Exponentials and logarithms as LLVM functions without branches, so that loops over them become vector code.
 
 Arguments are reduced by multiples of ln 2 in two parts (Cody and Waite, Software Manual for the Elementary Functions,
-1980); a logarithm is ``2 atanh(s)`` with ``s = f / (2 + f)``, its first terms taken out as ``f - f**2 / 2`` so that they
-round once. The polynomials are minimax: tests find them again, and bound the error of each function.
+1980); a logarithm is ``2 atanh(s)`` with ``s = f / (2 + f)``, its first terms taken out as ``f - f**2 / 2`` so that
+they round once. The polynomials are minimax: tests find them again, and bound the error of each function.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _polynomial(x: Value, coefficients: Sequence[float]) -> Value:
 
 
 def _reduced(x: Value) -> tuple[Value, Value, Value]:
-    """``x = n * ln(2) + r + rest``: the exponent n as the low bits of an integer, r up to ``ln(2) / 2``, and the rest."""
+    """``x = n * ln(2) + r + rest``: n in the low bits of an integer, r up to ``ln(2) / 2``, and the rest."""
     f = x.format
     shift = 1.5 * 2.0**f.digits  # added and taken away again, it rounds to a whole number
     shifted = x.fma(1 / np.log(2), shift)
@@ -351,4 +351,5 @@ def text_of(ufunc: np.ufunc, kind: str) -> str:
     result = FUNCTIONS[ufunc](*arguments)
     given = ", ".join(f"{kind} {argument.name}" for argument in arguments)
     lines = "\n".join(body.lines)
-    return f"define internal {kind} @{name_of(ufunc, kind)}({given}) alwaysinline {{\n{lines}\n  ret {kind} {result.name}\n}}"
+    head = f"define internal {kind} @{name_of(ufunc, kind)}({given}) alwaysinline"
+    return f"{head} {{\n{lines}\n  ret {kind} {result.name}\n}}"
