@@ -28,6 +28,7 @@ __all__ = [
     "indivisible",
     "observe",
     "only_if_not_finite",
+    "scratch",
     "watch",
     "writes_to",
 ]
@@ -50,6 +51,20 @@ def array_of(source: Any) -> Any:
     if tracer is not None:
         return tracer.lift(source)
     return source._data if isinstance(source, Handle) else source
+
+
+def scratch(array: Any) -> Any:
+    """The array, to compute in: what is left in it after a step is not used.
+
+    A compiler need not write to it at all. Every step must write to it before reading from it.
+
+    >>> import numpy as np
+    >>> memory = np.empty(3)
+    >>> scratch(memory) is memory
+    True
+    """
+    tracer = current().tracer
+    return array if tracer is None else tracer.scratch(array)
 
 
 def host(function: Callable[[], R]) -> R:

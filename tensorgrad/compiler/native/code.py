@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -13,7 +14,7 @@ from ...engine.writes import memory
 from ...errors import NeedsEager
 from ..passes import takes_out, written_early
 from ..printed import NumpyCode, array_of
-from ..variables import Instruction, Variable
+from ..variables import Instruction, Region, Variable
 from .forms import with_forms
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
@@ -67,6 +68,7 @@ class NativeCode(NumpyCode):
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
+            self._joined = {i.results[0]: i for i in self._native if self._is_joined(i)}
             self._items = self._scheduled(cuts)
             self._find_wanted()
             failed = self._lower()
@@ -107,7 +109,7 @@ class NativeCode(NumpyCode):
             made.clear()
 
         for instruction in self.program.instructions:
-            if instruction in self._viewing:
+            if instruction in self._viewing or self._joined.keys() & set(instruction.results):
                 continue
             if instruction in self._native:
                 stores = instruction.writes is not None and instruction.writes.owner not in made
@@ -126,6 +128,31 @@ class NativeCode(NumpyCode):
         flush()
         return items
 
+    def _is_joined(self, instruction: Instruction) -> bool:
+        """Whether it is a concatenation that segments can make where they read it: its pieces stay as they are."""
+        if instruction.function is not np.concatenate or instruction.writes is not None:
+            return False
+        (result,) = instruction.results
+        regions = {v.region for v in (result, *instruction.reads)}
+        instructions = self.program.instructions
+        later = instructions[instructions.index(instruction) :]
+        return (
+            result not in self.program.kept
+            and not any(region is None or region.outside for region in regions)
+            and not any(i.writes is not None and i.writes.region in regions for i in later)
+            and all(
+                i in self._native or i in self._viewing for i in later if result.region in {v.region for v in i.reads}
+            )
+        )
+
+    def _read_by(self, instruction: Instruction) -> Iterator[Variable]:
+        """What an instruction reads, or the pieces that it is made of."""
+        for variable in instruction.reads:
+            if variable.owner in self._joined:
+                yield from self._read_by(self._joined[variable.owner])
+            else:
+                yield variable
+
     def _find_wanted(self) -> None:
         """Which memory is needed outside of the segment that makes it."""
         maker = {owner: item for item in self._items for owner in item.made()}
@@ -134,7 +161,7 @@ class NativeCode(NumpyCode):
         self._shared: set[Variable] = set()  # owners that segments read and NumPy calls make
         for item in self._items:
             for instruction in item.instructions:
-                for variable in instruction.reads:
+                for variable in self._read_by(instruction):
                     owner = variable.owner
                     if maker.get(owner) is not item:
                         self._wanted.add(owner)
@@ -170,7 +197,8 @@ class NativeCode(NumpyCode):
 
     def _lower_segment(self, item: _Item) -> list[Instruction] | None:
         segment = Segment(self._new_place)
-        lowering = Lowering(segment, self._place_of, self._number_of, self._views)
+        segment.scratch = {self._slot(region) for region in self._scratch_of(item)}
+        lowering = Lowering(segment, self._place_of, self._number_of, self._views, self._joined)
         for instruction in item.instructions:
             try:
                 lowering.add(instruction)
@@ -198,6 +226,13 @@ class NativeCode(NumpyCode):
             return [*item.instructions, *item.instructions[:1]]
         self._segments[item] = (name, checks)
         return None
+
+    def _scratch_of(self, item: _Item) -> set[Region]:
+        """Memory from outside in which anything may be left, and that nothing but this segment uses."""
+        used = {v.region for i in item.instructions for v in (*i.reads, i.writes) if v is not None and v.region}
+        others = (each for each in self._items if each is not item)
+        elsewhere = {v.region for each in others for i in each.instructions for v in i.reads}
+        return {region for region in used - elsewhere if region.scratch}
 
     # --- memory -----------------------------------------------------------------------------------------
 

@@ -23,13 +23,25 @@ COMPARISONS = {
     np.equal: ("oeq", "eq"),
     np.not_equal: ("une", "ne"),
 }
-LOGICAL = {
-    **{np.logical_and: "and", np.bitwise_and: "and", np.logical_or: "or", np.bitwise_or: "or"},
-    **{np.logical_xor: "xor", np.bitwise_xor: "xor", np.logical_not: "not", np.invert: "not"},
+LOGICAL: dict[Any, str] = {
+    np.logical_and: "and",
+    np.logical_or: "or",
+    np.logical_xor: "xor",
+    np.logical_not: "not",
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+    np.invert: "not",
 }
-_INTRINSICS = {
-    **{np.sqrt: "sqrt", np.absolute: "fabs", np.fabs: "fabs", np.copysign: "copysign"},
-    **{np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint"},
+_INTRINSICS: dict[Any, str] = {
+    np.sqrt: "sqrt",
+    np.absolute: "fabs",
+    np.fabs: "fabs",
+    np.copysign: "copysign",
+    np.floor: "floor",
+    np.ceil: "ceil",
+    np.trunc: "trunc",
+    np.rint: "rint",
 }
 OPERATIONS = {
     *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square, np.reciprocal, np.sign),

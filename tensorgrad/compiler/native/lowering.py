@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,7 @@ class Lowering:
         number_of: the position of a number in the table.
         owned_place: a new place for a variable's memory, with its strides.
         views: the instruction of each view.
+        joined: the instruction of each concatenation that is made where it is read.
     """
 
     def __init__(
@@ -114,14 +115,17 @@ class Lowering:
         place_of: Callable[[Variable], Place | None],
         number_of: Callable[[Variable], int],
         views: dict[Variable, Instruction],
+        joined: dict[Variable, Instruction],
     ) -> None:
         self.segment = segment
         self._place_of = place_of
         self._number_of = number_of
         self._views = views
+        self._joined = joined
         self.made: dict[Variable, Node] = {}  # owners that the segment makes
         self._viewed: dict[Variable, Node] = {}
         self._read: dict[Any, Node] = {}
+        self._scratch: dict[Place, Node] = {}  # what was written to memory that need not be; the latest at the end
         self.checks: list[Node] = []
 
     def add(self, instruction: Instruction) -> None:
@@ -132,7 +136,7 @@ class Lowering:
             pieces = dict.fromkeys(piece for v in instruction.reads if v.region for piece in _pieces(self.read(v)))
             for piece in pieces:
                 known = ("finite", piece)
-                if known not in self._read and piece.size:
+                if piece.size and not any(("finite", each) in self._read for each in _within(piece)):
                     zero = node("constant", piece.dtype, (), (), 0.0)
                     product = node("apply", piece.dtype, piece.shape, (piece, zero), np.multiply)
                     axes = tuple(range(len(piece.shape)))
@@ -216,6 +220,8 @@ class Lowering:
     def read(self, variable: Variable) -> Node:
         """The node of a variable's value now. Raises Unfit."""
         owner = variable.owner
+        if owner in self._joined and owner not in self.made:
+            self.made[owner] = self._computed(self._joined[owner], owner)
         if owner in self.made:
             if variable is owner:
                 return self.made[owner]
@@ -225,7 +231,7 @@ class Lowering:
         place = self._place_of(variable)
         if place is None:
             raise Unfit("a value is not in memory")
-        for written, node in self.segment.stores.items():
+        for written, node in (*reversed(self._scratch.items()), *self.segment.stores.items()):
             if written == place:
                 return node
             if crosses(written, place):
@@ -289,6 +295,10 @@ class Lowering:
         place = self._place_of(target)
         if place is None:
             raise Unfit("what it writes to is not in memory")
+        if place.slot in self.segment.scratch:
+            self._scratch.pop(place, None)
+            self._scratch[place] = made
+            return
         for written in self.segment.stores:
             if written != place and crosses(written, place):
                 raise Unfit("two writes overlap")
@@ -303,6 +313,15 @@ def _pieces(node: Node) -> list[Node]:
     if node.place is None and node.op in ("reshape", "transpose"):
         return _pieces(node.inputs[0])
     return [node]
+
+
+def _within(node: Node) -> Iterator[Node]:
+    """A node, and what it is a part of."""
+    while True:
+        yield node
+        if node.op not in ("slice", "reshape", "transpose"):
+            return
+        (node,) = node.inputs
 
 
 def _steps(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, int | None], ...] | None:

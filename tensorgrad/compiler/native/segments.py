@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = ["Segment", "Unfit", "crosses"]
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
 _LONG = 40  # operations; more are not computed twice, nor in one piece
 _WIDE = 8  # results of one nest
+_SHORT = 512  # elements; loops over so few cost no more than their beginning
 
 
 class Unfit(Exception):
@@ -49,6 +52,7 @@ class Segment:
         nodes: in an order in which they can be computed.
         wanted: nodes whose values are needed outside of the segment.
         stores: what is written to memory that exists before: where, and which node.
+        scratch: the slots of memory that need not be written to.
     """
 
     def __init__(self, place: Callable[[Node], Place]) -> None:
@@ -56,6 +60,7 @@ class Segment:
         self.nodes: list[Node] = []
         self.wanted: set[Node] = set()
         self.stores: dict[Place, Node] = {}
+        self.scratch: set[int] = set()
         self._temporary: set[Place] = set()
 
     def node(self, *args: Any, **kwargs: Any) -> Node:
@@ -100,12 +105,16 @@ class Segment:
                 uses.setdefault(source, []).append(node)
         work: dict[Node, int] = {}
 
-        def consumers(node: Node) -> Iterable[Node]:
+        def consumers(node: Node, part: tuple[int, int] | None = None) -> Iterable[tuple[Node, tuple[int, int] | None]]:
+            """What uses a node, and which part of it if it is one-dimensional."""
             for user in uses[node]:
-                if user.op in _VIEWS:
-                    yield from consumers(user)
+                if user.op not in _VIEWS:
+                    yield user, part
+                elif part is None and user.op == "slice" and len(node.shape) == 1 and user.attribute[0][1] == 1:
+                    start = user.attribute[0][0]
+                    yield from consumers(user, (start, start + user.size))
                 else:
-                    yield user
+                    yield from consumers(user, part)
 
         for node in self.nodes:
             if node.op == "product":
@@ -119,11 +128,12 @@ class Segment:
             if node.op in ("reduce", "product") or node in self.wanted:
                 self._put(node)
             elif node.op in ("apply", "cast") and work[node]:
-                users = list(consumers(node))
+                found = list(consumers(node))
+                users = [user for user, _ in found]
                 wider = any(
                     user.size > node.size or (user.op == "reduce" and user.inputs[0].size > node.size) for user in users
                 )
-                heavy = work[node] >= 6 and len(users) > 1
+                heavy = work[node] >= 6 and _again([part for _, part in found])
                 if (wider and work[node] > 1) or heavy or work[node] > _LONG:
                     self._put(node)
             if node.place is not None:
@@ -232,7 +242,7 @@ class Segment:
             chosen = None
             for number in range(min(last, len(steps) - 1), first - 1, -1):
                 step = steps[number]
-                if step.admits(item) and _together(step.roots, item):
+                if step.admits(item) and _related(step.roots, item) and _together(step.roots, item):
                     chosen = number
                     break
             if chosen is None:
@@ -279,6 +289,14 @@ class _Conflict(Exception):
 
     def __init__(self, place: Place) -> None:
         self.place = place
+
+
+def _again(parts: list[tuple[int, int] | None]) -> bool:
+    """Whether some elements are used more than once, given the parts that are used; None is all of it."""
+    known = sorted(part for part in parts if part is not None)
+    if len(known) < len(parts):
+        return len(parts) > 1
+    return any(stop > start for (_, stop), (start, _) in pairwise(known))
 
 
 def _base(node: Node) -> Node:
@@ -330,6 +348,14 @@ def _together(roots: list[Root], item: Root) -> bool:
                 if access.offset != writer.target() or writer.ufunc is not None:
                     return False
     return True
+
+
+def _related(roots: list[Root], item: Root) -> bool:
+    """Whether it pays that a root shares the loops of others: they are short, or use the same memory."""
+    if prod(item.domain) <= _SHORT:
+        return True
+    used = {(a.node.place, a.offset) for root in roots for a in root.reads()} | {(r.place, r.target()) for r in roots}
+    return (item.place, item.target()) in used or any((a.node.place, a.offset) in used for a in item.reads())
 
 
 def _overlaps(reader: Root, writer: Root) -> bool:
