@@ -68,6 +68,7 @@ class Root:
     initial: float | None = None
     flat: bool = False  # one loop over the positions in C order
     marks: Node | None = None  # the node whose value lies there afterwards
+    after: Root | None = None  # what writes to the same memory before
     _known: tuple[Any, list[Access]] | None = None
 
     @property

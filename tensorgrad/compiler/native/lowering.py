@@ -18,6 +18,14 @@ __all__ = ["Lowering", "finite_check", "is_native"]
 
 _FLOATS = ("f4", "f8")
 _KNOWN = (*_FLOATS, "b1", "i4", "i8")
+FILLED: dict[Any, float | None] = {np.ones_like: 1.0, np.zeros_like: 0.0, np.full_like: None}
+POWERS: dict[float, list[np.ufunc]] = {
+    -1: [np.reciprocal],
+    1: [np.positive],
+    2: [np.square],
+    3: [np.square, np.multiply],
+    4: [np.square, np.square],
+}
 _WHOLE = {np.add, np.subtract, np.multiply, np.positive, *COMPARISONS}  # for integers
 
 
@@ -54,19 +62,29 @@ def is_native(instruction: Instruction) -> bool:
     result = results[0]
     if result.region is None or (instruction.writes is not None and result.owner.kind == "argument"):
         return False  # another argument may share its memory
-    if function is np.concatenate:
+    if function in (np.concatenate, np.stack):
         parts = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
-        flat = kwargs.get("axis", 0) is None or all(len(part.shape) == 1 for part in parts if type(part) is Variable)
         same = all(type(part) is Variable and part.dtype == result.dtype for part in parts)
-        return bool(parts) and flat and same and kwargs.keys() <= {"axis"}
+        # Along the first axis, elements stay in C order.
+        return bool(parts) and same and kwargs.keys() <= {"axis"} and kwargs.get("axis", 0) in (0, None)
     if function is operator.setitem:
-        return args[1] is Ellipsis and _readable(args[2]) and instruction.writes is args[0]
+        return _full(args[1], args[0].shape) is not None and _readable(args[2]) and instruction.writes is args[0]
+    if function is operator.getitem:
+        return type(args[0]) is Variable and _full(args[1], args[0].shape) is not None
+    if function in FILLED:
+        return kwargs.keys() <= {"shape"} and all(map(_readable, args[1:]))
+    if function is np.clip:
+        return (
+            len(args) == 3 and not kwargs and all(type(a) in (int, float) for a in args[1:]) and _same(args[0], result)
+        )
+    if _power_of(instruction) is not None:
+        return _same(args[0], result)
     if not all(map(_readable, args)) and not (function is np.ndarray.astype and _readable(args[0])):
         return False
     if function is np.matmul:
         two = all(type(a) is Variable and len(a.shape) == 2 and a.dtype == result.dtype for a in args)
         return two and not kwargs and code_of(result.dtype) in _FLOATS and gemm_address(result.dtype) is not None
-    if function in (np.copy, np.ndarray.astype):
+    if function in (np.copy, np.asarray, np.ndarray.astype):
         return not kwargs
     if function is np.where:
         return len(args) == 3 and args[0].dtype == np.bool_ if type(args[0]) is Variable else False
@@ -77,6 +95,24 @@ def is_native(instruction: Instruction) -> bool:
         plain = kwargs.keys() <= {"axis", "keepdims", "initial"} and type(kwargs.get("initial", 0.0)) in (int, float)
         return plain and len(args) == 1 and args[0].dtype == result.dtype and result.dtype.kind == "f"
     return False
+
+
+def _same(operand: Any, result: Variable) -> bool:
+    """Whether an operand has the dtype of the result, and it is one for numbers."""
+    return type(operand) is Variable and operand.dtype == result.dtype and code_of(result.dtype) in _FLOATS
+
+
+def _power_of(instruction: Instruction) -> list[np.ufunc] | None:
+    """What to do with a number, and with each result, to raise it to a small constant power; None if it is not one.
+
+    ``np.multiply`` stands for a product with the number itself.
+    """
+    function, args = instruction.function, instruction.args
+    if function not in (np.power, operator.pow) or instruction.kwargs or type(args[1]) not in (int, float):
+        return None
+    if function is operator.pow and args[1] == 0.5:  # of infinity and zero below zero, np.power has others
+        return [np.sqrt]
+    return POWERS.get(args[1])
 
 
 def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...] | None:
@@ -144,7 +180,7 @@ class Lowering:
                     self.checks.append(self._read[known])
             return
         if function is operator.setitem:
-            self._write(args[0], self._broadcast(self._operand(args[2], args[0].dtype), args[0]))
+            self._assign(args[0], args[1], self._operand(args[2], args[0].dtype))
             return
         target = instruction.writes or instruction.results[0]
         made = self._computed(instruction, target)
@@ -159,12 +195,31 @@ class Lowering:
     def _computed(self, instruction: Instruction, target: Variable) -> Node:
         function, args, kwargs = instruction.function, instruction.args, instruction.kwargs
         node = self.segment.node
-        if function is np.concatenate:
+        if function in (np.concatenate, np.stack):
             pieces = tuple(self._flat(self.read(part)) for part in args[0])
-            return node("concatenate", target.dtype, target.shape, pieces)
+            joined = node("concatenate", target.dtype, (sum(piece.size for piece in pieces),), pieces)
+            return joined if len(target.shape) == 1 else node("reshape", target.dtype, target.shape, (joined,))
+        if function is operator.getitem:
+            made = self._part_of(self.read(args[0]), args[1], target.shape)
+            return node("apply", target.dtype, target.shape, (made,), np.positive)
+        if function in FILLED:
+            value = args[1] if FILLED[function] is None else FILLED[function]
+            made = self._broadcast(self._operand(value, target.dtype), target)
+            return node("apply", target.dtype, target.shape, (made,), np.positive)
+        if function is np.clip:
+            low, high = (self._operand(bound, target.dtype) for bound in args[1:])
+            made = node("apply", target.dtype, target.shape, (self.read(args[0]), low), np.maximum)
+            return node("apply", target.dtype, target.shape, (made, high), np.minimum)
+        powers = _power_of(instruction)
+        if powers is not None:
+            source = made = self.read(args[0])
+            for ufunc in powers:
+                inputs = (made, source) if ufunc is np.multiply else (made,)
+                made = node("apply", target.dtype, target.shape, inputs, ufunc)
+            return made
         if function is np.matmul:
             return node("product", target.dtype, target.shape, (self.read(args[0]), self.read(args[1])))
-        if function in (np.copy, np.ndarray.astype):
+        if function in (np.copy, np.asarray, np.ndarray.astype):
             source = self._operand(args[0], target.dtype)
             return node("apply", target.dtype, target.shape, (source,), np.positive)
         if function is np.where:
@@ -270,16 +325,46 @@ class Lowering:
             order = range(rank)[::-1] if given is None else [a % rank for a in given]
             return node("transpose", source.dtype, result.shape, (source,), tuple(order))
         if function is operator.getitem:
-            steps = _steps(args[1], source.shape)
-            if steps is not None:
-                kept = tuple(
-                    n for n, (_, step) in zip(_lengths(args[1], source.shape), steps, strict=True) if step is not None
-                )
-                sliced = node("slice", source.dtype, kept, (source,), steps)
-                if kept == result.shape:
-                    return sliced
-                return node("reshape", source.dtype, result.shape, (sliced,))
+            return self._part_of(source, args[1], result.shape)
         raise Unfit("an unknown view")
+
+    def _part_of(self, source: Node, index: Any, shape: tuple[int, ...]) -> Node:
+        """The part that a basic index selects."""
+        steps = _steps(index, source.shape)
+        if steps is None:
+            raise Unfit("an index that is not basic")
+        kept = _kept(index, source.shape)
+        sliced = self.segment.node("slice", source.dtype, kept, (source,), steps)
+        return sliced if kept == shape else self.segment.node("reshape", source.dtype, shape, (sliced,))
+
+    def _assign(self, target: Variable, index: Any, value: Node) -> None:
+        """Let a part of a variable's memory have a new value."""
+        if index is Ellipsis:
+            self._write(target, self._broadcast(value, target))
+            return
+        steps, kept = _steps(index, target.shape), _kept(index, target.shape)
+        assert steps is not None
+        shape = value.shape
+        while len(shape) > len(kept) and shape[0] == 1:
+            shape = shape[1:]
+        if None in (index if isinstance(index, tuple) else ()) or 0 in kept:
+            raise Unfit("a part with new axes, or without elements")
+        if shape != value.shape:
+            value = self.segment.node("reshape", value.dtype, shape, (value,))
+        if shape != kept:
+            value = self.segment.node("broadcast", value.dtype, kept, (value,))
+        owner = target.owner
+        if owner not in self.made:
+            place = self._place_of(target)
+            if place is None:
+                raise Unfit("what it writes to is not in memory")
+            self._store(place.part(steps, kept), value)
+            return
+        if target is not owner:
+            raise Unfit("it writes to a part of a view")
+        made = self.segment.node("write", target.dtype, target.shape, (self.made[owner], value), (steps, kept))
+        made.strides = target.strides
+        self._replace(owner, made)
 
     def _write(self, target: Variable, made: Node) -> None:
         """Let a variable's memory have a new value."""
@@ -289,12 +374,20 @@ class Lowering:
                 raise Unfit("it writes to a part of what it has made")
             made = self.segment.node("apply", made.dtype, made.shape, (made,), np.positive)
             made.strides = target.strides
-            self.made[owner] = made
-            self._viewed = {v: node for v, node in self._viewed.items() if v.owner is not owner}
+            self._replace(owner, made)
             return
         place = self._place_of(target)
         if place is None:
             raise Unfit("what it writes to is not in memory")
+        self._store(place, made)
+
+    def _replace(self, owner: Variable, made: Node) -> None:
+        """Let memory that the segment makes have another value from here on."""
+        self.made[owner] = made
+        self._viewed = {v: node for v, node in self._viewed.items() if v.owner is not owner}
+
+    def _store(self, place: Place, made: Node) -> None:
+        """Write to memory that exists before."""
         if place.slot in self.segment.scratch:
             self._scratch.pop(place, None)
             self._scratch[place] = made
@@ -339,12 +432,12 @@ def _steps(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, int | None], 
     return tuple(steps)
 
 
-def _lengths(index: Any, shape: tuple[int, ...]) -> list[int]:
+def _kept(index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a basic index selects, new axes left out."""
     parts = _full(index, shape)
     assert parts is not None
-    return [
-        len(range(*part.indices(n))) if isinstance(part, slice) else 1 for part, n in zip(parts, shape, strict=True)
-    ]
+    pairs = zip(parts, shape, strict=True)
+    return tuple(len(range(*part.indices(n))) for part, n in pairs if isinstance(part, slice))
 
 
 def _full(index: Any, shape: tuple[int, ...]) -> list[Any] | None:

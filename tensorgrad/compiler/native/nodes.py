@@ -101,6 +101,12 @@ class Place:
         low, high = sum(min(e, 0) for e in ends), sum(max(e, 0) for e in ends)
         return self.offset + low, self.offset + high + self.itemsize
 
+    def part(self, steps: Sequence[tuple[int, int | None]], shape: tuple[int, ...]) -> Place:
+        """Where the part lies that begins at these elements, with these steps; an axis with step None goes."""
+        offset = self.offset + sum(start * stride for (start, _), stride in zip(steps, self.strides, strict=True))
+        strides = [stride * step for (_, step), stride in zip(steps, self.strides, strict=True) if step is not None]
+        return Place(self.slot, offset, shape, tuple(strides), self.itemsize)
+
     def at(self, index: Index) -> Affine | None:
         """The offset of an element in bytes; None if a position in C order does not determine it."""
         if isinstance(index, Flat):
@@ -116,7 +122,8 @@ class Node:
     """A value of a segment.
 
     ``op`` is "memory" (at ``place``), "constant", "number" (``attribute``: its position in the table), "apply" (a ufunc
-    or np.where), "cast", "reduce", "product", "concatenate", or a view: "transpose", "broadcast", "slice", "reshape".
+    or np.where), "cast", "reduce", "product", "concatenate", "write" (the first input, with the second one in a part of
+    it; ``attribute``: the part's steps and shape), or a view: "transpose", "broadcast", "slice", "reshape".
     """
 
     op: str
@@ -215,7 +222,7 @@ def accesses(node: Node, index: Index, lengths: Sequence[int], own: bool = False
             yield Access(node, index, element(node, index, lengths))
         elif node.op == "concatenate":
             stack.append(piece_of(node, index, lengths))
-        elif node.op in ("reduce", "product"):
+        elif node.op in ("reduce", "product", "write"):
             raise Unresolved(node)
         else:
             stack += [(source, inner_index(node, k, index, lengths)) for k, source in enumerate(node.inputs)]

@@ -125,7 +125,7 @@ class Segment:
                 work[node] = 0
                 continue
             work[node] = sum(work[source] for source in node.inputs) + _cost(node)
-            if node.op in ("reduce", "product") or node in self.wanted:
+            if node.op in ("reduce", "product", "write") or node in self.wanted:
                 self._put(node)
             elif node.op in ("apply", "cast") and work[node]:
                 found = list(consumers(node))
@@ -177,6 +177,13 @@ class Segment:
                 ufunc, axes, keepdims, initial = node.attribute
                 source = node.inputs[0]
                 roots.append(Root(source, node.place, ufunc, axes, keepdims, initial, marks=node))
+            elif node.op == "write":
+                before, value = node.inputs
+                whole = Root(before, node.place, marks=node)
+                parts = self._split(value, node.place.part(*node.attribute), None)
+                for part in parts:
+                    part.marks, part.after = node, whole
+                roots += [whole, *parts]
             else:
                 roots += self._split(node, node.place, node)
         copies: list[Root] = []
@@ -232,6 +239,7 @@ class Segment:
         """Let roots share loops, as far as what they read and write allows. Raises _Conflict."""
         steps: list[Step] = []
         made: dict[int, int] = {}  # slot: the last step that writes to it for the first time
+        chosen_for: dict[Root, int] = {}
         for item in roots:
             if isinstance(item, Node):
                 steps.append(Step(product=item))
@@ -239,6 +247,8 @@ class Segment:
                 made[item.place.slot] = len(steps) - 1
                 continue
             first, last = self._range(item, steps, made)
+            if item.after is not None:
+                first = max(first, chosen_for[item.after] + 1)
             chosen = None
             for number in range(min(last, len(steps) - 1), first - 1, -1):
                 step = steps[number]
@@ -246,12 +256,15 @@ class Segment:
                     chosen = number
                     break
             if chosen is None:
+                if item.marks is None and not _together([], item):  # it reads what it has overwritten
+                    raise _Conflict(self._written(item, [Step([item])]))
                 if last < len(steps):
                     raise _Conflict(self._written(item, steps[last:]))
                 steps.append(Step([item]))
                 chosen = len(steps) - 1
             else:
                 steps[chosen].roots.append(item)
+            chosen_for[item] = chosen
             if item.marks is not None:
                 made[item.place.slot] = max(chosen, made.get(item.place.slot, 0))
         return steps
