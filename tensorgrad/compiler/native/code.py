@@ -68,14 +68,14 @@ class NativeCode(NumpyCode):
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
-            self._joined = {i.results[0]: i for i in self._native if self._is_joined(i)}
+            self._joined = self._find_joined()
             self._items = self._scheduled(cuts)
             self._find_wanted()
             failed = self._lower()
-            if failed is None:
+            if not failed:
                 break
-            for instruction in failed:
-                if len(failed) == 1 and instruction not in cuts:
+            for instruction, late in failed:
+                if late and instruction not in cuts:
                     cuts.add(instruction)
                 else:
                     self._native.discard(instruction)
@@ -128,22 +128,25 @@ class NativeCode(NumpyCode):
         flush()
         return items
 
-    def _is_joined(self, instruction: Instruction) -> bool:
-        """Whether it is a concatenation that segments can make where they read it: its pieces stay as they are."""
-        if instruction.function is not np.concatenate or instruction.writes is not None:
-            return False
-        (result,) = instruction.results
-        regions = {v.region for v in (result, *instruction.reads)}
-        instructions = self.program.instructions
-        later = instructions[instructions.index(instruction) :]
-        return (
-            result not in self.program.kept
-            and not any(region is None or region.outside for region in regions)
-            and not any(i.writes is not None and i.writes.region in regions for i in later)
-            and all(
-                i in self._native or i in self._viewing for i in later if result.region in {v.region for v in i.reads}
-            )
-        )
+    def _find_joined(self) -> dict[Variable, Instruction]:
+        """The concatenations that segments can make where they read them: their pieces stay as they are."""
+        written: dict[Any, int] = {}
+        called: set[Any] = set()
+        for number, instruction in enumerate(self.program.instructions):
+            if instruction.writes is not None:
+                written[instruction.writes.region] = number
+            if instruction not in self._native and instruction not in self._viewing:
+                called.update(v.region for v in instruction.reads)
+        joined = {}
+        for number, instruction in enumerate(self.program.instructions):
+            if instruction.function is not np.concatenate or instruction not in self._native:
+                continue
+            (result,) = instruction.results
+            regions = {v.region for v in (result, *instruction.reads)}
+            stay = all(r is not None and not r.outside and written.get(r, -1) < number for r in regions)
+            if stay and result not in self.program.kept and result.region not in called:
+                joined[result] = instruction
+        return joined
 
     def _read_by(self, instruction: Instruction) -> Iterator[Variable]:
         """What an instruction reads, or the pieces that it is made of."""
@@ -155,6 +158,11 @@ class NativeCode(NumpyCode):
 
     def _find_wanted(self) -> None:
         """Which memory is needed outside of the segment that makes it."""
+        self._scratch: dict[Region, set[_Item]] = {}  # memory in which anything may be left, and what uses it
+        for item in self._items:
+            for region in {v.region for i in item.instructions for v in i.reads}:
+                if region is not None and region.scratch:
+                    self._scratch.setdefault(region, set()).add(item)
         maker = {owner: item for item in self._items for owner in item.made()}
         self._wanted = {v.owner for v in self.program.outputs}
         self._called: set[Variable] = set(self.program.outputs)  # variables that NumPy calls use
@@ -173,13 +181,12 @@ class NativeCode(NumpyCode):
             if view in self._called:
                 self._called.update(instruction.reads)
 
-    def _lower(self) -> list[Instruction] | None:
-        """Compile the segments. Returns instructions that do not fit, or None."""
+    def _lower(self) -> list[tuple[Instruction, bool]]:
+        """Compile the segments. Returns instructions that do not fit, and whether they may fit in another segment."""
+        failed: list[tuple[Instruction, bool]] = []
         for item in self._items:
             if item.native:
-                failed = self._lower_segment(item)
-                if failed is not None:
-                    return failed
+                failed += self._lower_segment(item)
                 continue
             (instruction,) = item.instructions
             for result in instruction.results:
@@ -191,19 +198,20 @@ class NativeCode(NumpyCode):
                 elif result in self._shared:
                     if result in self._targets or not result.compact:
                         readers = [i for i in self._native if any(v.owner is result for v in i.reads)]
-                        return readers + readers[:1]
+                        failed += [(reader, False) for reader in readers]
+                        continue
                     self._copies[result] = self._buffer(result, named=False)
-        return None
+        return failed
 
-    def _lower_segment(self, item: _Item) -> list[Instruction] | None:
+    def _lower_segment(self, item: _Item) -> list[tuple[Instruction, bool]]:
         segment = Segment(self._new_place)
-        segment.scratch = {self._slot(region) for region in self._scratch_of(item)}
+        segment.scratch = {self._slot(region) for region, users in self._scratch.items() if users == {item}}
         lowering = Lowering(segment, self._place_of, self._number_of, self._views, self._joined)
         for instruction in item.instructions:
             try:
                 lowering.add(instruction)
             except Unfit:
-                return [instruction]
+                return [(instruction, True)]
         for owner, node in lowering.made.items():
             if owner in self._wanted:
                 if node.place is not None:  # the same node as another owner's
@@ -222,17 +230,12 @@ class NativeCode(NumpyCode):
         name = f"segment{len(self._segments)}"
         try:
             segment.compile(self._module, name)
-        except Unfit:
-            return [*item.instructions, *item.instructions[:1]]
+        except Unfit as unfit:
+            owners = [owner for owner, node in lowering.made.items() if node is unfit.node]
+            failed = [i for i in item.instructions if not owners or owners[0] in i.results]
+            return [(instruction, False) for instruction in failed or item.instructions]
         self._segments[item] = (name, checks)
-        return None
-
-    def _scratch_of(self, item: _Item) -> set[Region]:
-        """Memory from outside in which anything may be left, and that nothing but this segment uses."""
-        used = {v.region for i in item.instructions for v in (*i.reads, i.writes) if v is not None and v.region}
-        others = (each for each in self._items if each is not item)
-        elsewhere = {v.region for each in others for i in each.instructions for v in i.reads}
-        return {region for region in used - elsewhere if region.scratch}
+        return []
 
     # --- memory -----------------------------------------------------------------------------------------
 

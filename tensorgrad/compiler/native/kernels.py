@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ OPERATIONS = {
 REDUCTIONS = {np.add: 0.0, np.maximum: float("-inf"), np.minimum: float("inf"), np.multiply: 1.0}
 
 
+@cache
 def code_of(dtype: Any) -> str:
     """The kind and size of a dtype, as in ``f4``."""
     return np.dtype(dtype).str[1:]
@@ -81,6 +83,11 @@ class Root:
         """The index of the element that the loops are at."""
         parts = tuple(Affine(0, ((k, 1),)) if n > 1 else Affine(0) for k, n in enumerate(self.domain))
         return Flat(parts[0]) if self.flat and len(self.node.shape) != 1 else parts
+
+    @property
+    def loops(self) -> Any:
+        """Equal for roots that could share loops."""
+        return self.domain, self.ufunc is None, self.axes
 
     def target(self) -> Affine:
         """The offset of the result."""
@@ -115,12 +122,14 @@ class Module:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
+        self._nests: dict[str, str] = {}  # the names of nests, by their text
         self._used: dict[tuple[np.ufunc, str], None] = {}  # of exponentials and the like
         self._count = 0
 
     def __str__(self) -> str:
         used = [text_of(ufunc, kind) for ufunc, kind in self._used]
-        return "\n".join([*declarations(), *used, *self._functions])
+        nests = [f"define internal void @{name}{text}" for text, name in self._nests.items()]
+        return "\n".join([*declarations(), *used, *nests, *self._functions])
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
         """Add a function that makes these calls."""
@@ -128,16 +137,22 @@ class Module:
         self._functions.append(f"define void @{name}(ptr %pointers, ptr %numbers) {{\nentry:\n{body}\n  ret void\n}}")
 
     def nest(self, roots: Sequence[Root]) -> list[str]:
-        """Add a function for a nest, and return the lines that call it."""
+        """The lines that call the function of a nest; one with the same text serves several nests."""
         self._count += 1
-        nest = _Nest(f"nest{self._count}", roots)
-        self._functions.append(nest.text())
+        nest = _Nest(roots)
+        text = nest.text()
+        name = self._nests.setdefault(text, f"nest{len(self._nests)}")
         self._used.update(dict.fromkeys(nest.used))
-        slots = nest.slots
-        lines = [f"%n{self._count}s{slot} = getelementptr ptr, ptr %pointers, i64 {slot}" for slot in slots]
-        lines += [f"%n{self._count}p{slot} = load ptr, ptr %n{self._count}s{slot}" for slot in slots]
-        given = ", ".join([*(f"ptr %n{self._count}p{slot}" for slot in slots), "ptr %numbers"])
-        return [*lines, f"call void @{nest.name}({given})"]
+        lines, given = [], []
+        for number, (slot, start) in enumerate(nest.places.items()):
+            pointer = f"%n{self._count}x{number}"
+            lines += [
+                f"{pointer}s = getelementptr ptr, ptr %pointers, i64 {slot}",
+                f"{pointer}b = load ptr, ptr {pointer}s",
+                f"{pointer} = getelementptr i8, ptr {pointer}b, i64 {start}",
+            ]
+            given.append(f"ptr {pointer}")
+        return [*lines, f"call void @{name}({', '.join([*given, 'ptr %numbers'])})"]
 
     def product(self, address: int, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
         """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
@@ -179,15 +194,21 @@ def _leading(place: Place) -> tuple[bool, int]:
 
 
 class _Nest:
-    """The function for one nest: loops over the domain of its roots, the innermost along memory."""
+    """The function for one nest: loops over the domain of its roots, the innermost along memory.
 
-    def __init__(self, name: str, roots: Sequence[Root]) -> None:
-        self.name = name
+    Attributes:
+        places: for each of its pointers, the slot, and where in its memory the pointer points to.
+    """
+
+    def __init__(self, roots: Sequence[Root]) -> None:
         self.roots = roots
         self.lengths = roots[0].domain
         self.reads = [root.reads() for root in roots]
-        used = [access.node.place for reads in self.reads for access in reads] + [root.place for root in roots]
-        self.slots = sorted({place.slot for place in used if place is not None})
+        used = [(a.node.place, a.offset) for reads in self.reads for a in reads if a.node.place is not None]
+        self.places: dict[int, int] = {}
+        for place, offset in [*used, *((root.place, root.target()) for root in roots)]:
+            self.places[place.slot] = min(offset.const, self.places.get(place.slot, offset.const))
+        self.numbers = {slot: number for number, slot in enumerate(self.places)}
         self.used: set[tuple[np.ufunc, str]] = set()
         self.registers: list[str] = []
         self.lines: list[str] = []
@@ -213,9 +234,9 @@ class _Nest:
             self._loops(order[:inner], 0, lambda: self._reduce(order[inner:], through_memory))
         else:
             self._loops(order, 0, self._store_all)
-        given = ", ".join([*(f"ptr noalias %p{slot}" for slot in self.slots), "ptr noalias %numbers"])
+        given = ", ".join([*(f"ptr noalias %p{k}" for k in range(len(self.places))), "ptr noalias %numbers"])
         body = "\n".join([*self.registers, *self.lines])
-        return f"define internal void @{self.name}({given}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
+        return f"({given}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
 
     def _order(self) -> list[int]:
         """The loops, from the one that steps farthest through memory."""
@@ -404,13 +425,13 @@ class _Nest:
     # --- memory -----------------------------------------------------------------------------------------
 
     def _pointer(self, slot: int, offset: Affine) -> str:
-        total = str(offset.const)
+        total = str(offset.const - self.places[slot])
         for loop, factor in offset.terms:
             step = self.loops[loop]
             if factor != 1:
                 step = self._assign(f"mul nsw i64 {step}, {factor}")
             total = self._assign(f"add nsw i64 {total}, {step}")
-        return self._assign(f"getelementptr i8, ptr %p{slot}, i64 {total}")
+        return self._assign(f"getelementptr i8, ptr %p{self.numbers[slot]}, i64 {total}")
 
     def _load(self, slot: int, offset: Affine, dtype: np.dtype[Any]) -> str:
         kind = _IN_MEMORY[code_of(dtype)]

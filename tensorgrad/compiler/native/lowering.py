@@ -214,8 +214,8 @@ class Lowering:
         if powers is not None:
             source = made = self.read(args[0])
             for ufunc in powers:
-                inputs = (made, source) if ufunc is np.multiply else (made,)
-                made = node("apply", target.dtype, target.shape, inputs, ufunc)
+                both: tuple[Node, ...] = (made, source) if ufunc is np.multiply else (made,)
+                made = node("apply", target.dtype, target.shape, both, ufunc)
             return made
         if function is np.matmul:
             return node("product", target.dtype, target.shape, (self.read(args[0]), self.read(args[1])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,11 +21,20 @@ __all__ = ["Segment", "Unfit", "crosses"]
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
 _LONG = 40  # operations; more are not computed twice, nor in one piece
 _WIDE = 8  # results of one nest
+_TRIED = 16  # steps whose loops a root might share
 _SHORT = 512  # elements; loops over so few cost no more than their beginning
 
 
 class Unfit(Exception):
-    """These instructions cannot be compiled; they run as NumPy calls."""
+    """These instructions cannot be compiled; they run as NumPy calls.
+
+    Attributes:
+        node: what cannot be computed, if that is known.
+    """
+
+    def __init__(self, message: str, node: Node | None = None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 @dataclass(eq=False)
@@ -33,13 +43,6 @@ class Step:
 
     roots: list[Root] = field(default_factory=list)
     product: Node | None = None
-
-    def admits(self, root: Root) -> bool:
-        """Whether a root has the same loops, and there is room for it."""
-        if not 0 < len(self.roots) < _WIDE:
-            return False
-        first = self.roots[0]
-        return (first.domain, first.ufunc is None, first.axes) == (root.domain, root.ufunc is None, root.axes)
 
 
 class Segment:
@@ -74,12 +77,15 @@ class Segment:
         """Add the segment to a module. Raises Unfit."""
         self._choose()
         while True:
+            roots = self._roots()
+            unresolved = {node for root in roots if isinstance(root, Root) for node in self._flatten(root)}
+            for node in unresolved:
+                self._force(node)
+            if unresolved:
+                continue
             try:
-                roots = self._roots()
                 steps = self._steps(roots)
                 break
-            except Unresolved as unresolved:
-                self._force(unresolved.node)
             except _Conflict as conflict:
                 self._temporary.add(conflict.place)
         lines: list[str] = []
@@ -87,14 +93,14 @@ class Segment:
             if step.product is None:
                 lines += module.nest(step.roots)
                 continue
-            a, b = (self._matrix(source) for source in step.product.inputs)
             address = gemm_address(step.product.dtype)
             assert address is not None
             assert step.product.place is not None
+            a, b = self._operands(step.product)
             try:
                 lines += module.product(address, step.product.dtype, a, b, step.product.place)
             except ValueError as error:
-                raise Unfit(str(error)) from error
+                raise Unfit(str(error), step.product) from error
         module.segment(name, lines)
 
     def _choose(self) -> None:
@@ -149,6 +155,13 @@ class Segment:
             raise Unfit(f"an index does not go through {node.op}")
         self._put(node)
 
+    def _operands(self, product: Node) -> list[Place]:
+        """The places of the operands of a product."""
+        try:
+            return [self._matrix(source) for source in product.inputs]
+        except Unfit as unfit:
+            raise Unfit(str(unfit), product) from unfit
+
     def _matrix(self, node: Node) -> Place:
         """The place of an operand of a product, through its views."""
         if node.place is not None:
@@ -166,7 +179,7 @@ class Segment:
     # --- roots ------------------------------------------------------------------------------------------
 
     def _roots(self) -> list[Root | Node]:
-        """What is written to memory, in order; products are nodes. Raises Unresolved."""
+        """What is written to memory, in order; products are nodes."""
         roots: list[Root | Node] = []
         for node in self.nodes:
             if node.place is None or node.op == "memory":
@@ -195,9 +208,6 @@ class Segment:
                 copies += self._split(node, place, None)
             else:
                 roots += self._split(node, place, None)
-        for root in (*roots, *copies):
-            if isinstance(root, Root):
-                self._flatten(root)
         return [*roots, *copies]
 
     def _place_of(self, node: Node) -> Place:
@@ -222,70 +232,43 @@ class Segment:
             roots.append(Root(piece, part, marks=node if marks is not None else None))
         return roots
 
-    def _flatten(self, root: Root) -> None:
-        """Use one loop where the positions in C order are enough; check that the indices can be resolved."""
-        if root.ufunc is None and len(root.node.shape) > 1 and root.place.contiguous:
-            root.flat = True
-            try:
-                root.reads()
-            except Unresolved:
-                root.flat = False
-        root.reads()
-        root.target()
+    def _flatten(self, root: Root) -> list[Node]:
+        """Use one loop where the positions in C order are enough. Returns what has to be in memory for any loops."""
+        try:
+            if root.ufunc is None and len(root.node.shape) > 1 and root.place.contiguous:
+                root.flat = True
+                try:
+                    root.reads()
+                except Unresolved:
+                    root.flat = False
+            root.reads()
+            root.target()
+        except Unresolved as unresolved:
+            return [unresolved.node]
+        return []
 
     # --- order ------------------------------------------------------------------------------------------
 
     def _steps(self, roots: list[Root | Node]) -> list[Step]:
         """Let roots share loops, as far as what they read and write allows. Raises _Conflict."""
-        steps: list[Step] = []
-        made: dict[int, int] = {}  # slot: the last step that writes to it for the first time
-        chosen_for: dict[Root, int] = {}
+        order = _Order()
         for item in roots:
             if isinstance(item, Node):
-                steps.append(Step(product=item))
+                order.append(Step(product=item), self._operands(item))
                 assert item.place is not None
-                made[item.place.slot] = len(steps) - 1
+                order.made[item.place.slot] = len(order.steps) - 1
                 continue
-            first, last = self._range(item, steps, made)
-            if item.after is not None:
-                first = max(first, chosen_for[item.after] + 1)
-            chosen = None
-            for number in range(min(last, len(steps) - 1), first - 1, -1):
-                step = steps[number]
-                if step.admits(item) and _related(step.roots, item) and _together(step.roots, item):
-                    chosen = number
-                    break
+            first, last = order.range(item)
+            chosen = order.shared(item, first, last)
             if chosen is None:
                 if item.marks is None and not _together([], item):  # it reads what it has overwritten
                     raise _Conflict(self._written(item, [Step([item])]))
-                if last < len(steps):
-                    raise _Conflict(self._written(item, steps[last:]))
-                steps.append(Step([item]))
-                chosen = len(steps) - 1
-            else:
-                steps[chosen].roots.append(item)
-            chosen_for[item] = chosen
-            if item.marks is not None:
-                made[item.place.slot] = max(chosen, made.get(item.place.slot, 0))
-        return steps
-
-    def _range(self, item: Root, steps: list[Step], made: dict[int, int]) -> tuple[int, int]:
-        """The first and the last step that a root may be part of; the last may be after all others."""
-        first, last = 0, len(steps)
-        for access in item.reads():
-            assert access.node.place is not None
-            first = max(first, made.get(access.node.place.slot, -1))  # may join it only where _together says so
-        for number, step in enumerate(steps):
-            for other in step.roots:
-                if other.marks is None and _overlaps(item, other):
-                    last = min(last, number)  # reads what is overwritten there
-                if item.marks is None and _overlaps(other, item):
-                    first = max(first, number)
-            if item.marks is None and step.product is not None:
-                for source in step.product.inputs:
-                    if crosses(item.place, self._matrix(source)):
-                        first = max(first, number + 1)
-        return first, last
+                if last < len(order.steps):
+                    raise _Conflict(self._written(item, order.steps[last:]))
+                order.append(Step(), [])
+                chosen = len(order.steps) - 1
+            order.add(item, chosen)
+        return order.steps
 
     def _written(self, item: Root, steps: list[Step]) -> Place:
         for step in steps:
@@ -295,6 +278,70 @@ class Segment:
                     if whole:
                         return whole[0]
         raise Unfit("writes that depend on one another")
+
+
+class _Order:
+    """Steps in the order in which they run, and who uses which memory.
+
+    Attributes:
+        made: for each slot, the last step that gives it a value.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.made: dict[int, int] = {}
+        self._step_of: dict[Root, int] = {}
+        self._alike: dict[Any, list[int]] = defaultdict(list)  # steps by their loops
+        self._readers: dict[int, list[Root]] = defaultdict(list)  # by slot
+        self._writers: dict[int, list[Root]] = defaultdict(list)  # to memory that had a value before, by slot
+        self._factors: dict[int, list[tuple[int, Place]]] = defaultdict(list)  # steps and operands of products, by slot
+
+    def append(self, step: Step, operands: list[Place]) -> None:
+        """Add a step, and the operands of its product."""
+        for place in operands:
+            self._factors[place.slot].append((len(self.steps), place))
+        self.steps.append(step)
+
+    def add(self, item: Root, number: int) -> None:
+        """Let a root be part of a step."""
+        if not self.steps[number].roots:
+            self._alike[item.loops].append(number)
+        self.steps[number].roots.append(item)
+        self._step_of[item] = number
+        for slot in {access.node.place.slot for access in item.reads() if access.node.place is not None}:
+            self._readers[slot].append(item)
+        if item.marks is None:
+            self._writers[item.place.slot].append(item)
+        else:
+            self.made[item.place.slot] = max(number, self.made.get(item.place.slot, 0))
+
+    def range(self, item: Root) -> tuple[int, int]:
+        """The first and the last step that a root may be part of; the last may be after all others."""
+        first, last = 0, len(self.steps)
+        for slot in {access.node.place.slot for access in item.reads() if access.node.place is not None}:
+            first = max(first, self.made.get(slot, -1))  # may join it only where _together says so
+            for other in self._writers[slot]:
+                if _overlaps(item, other):
+                    last = min(last, self._step_of[other])  # reads what is overwritten there
+        if item.marks is None:
+            for other in self._readers[item.place.slot]:
+                if _overlaps(other, item):
+                    first = max(first, self._step_of[other])
+            for number, place in self._factors[item.place.slot]:
+                if crosses(item.place, place):
+                    first = max(first, number + 1)
+        if item.after is not None:
+            first = max(first, self._step_of[item.after] + 1)
+        return first, last
+
+    def shared(self, item: Root, first: int, last: int) -> int | None:
+        """The last step in a range whose loops a root can share."""
+        for number in self._alike[item.loops][: -_TRIED - 1 : -1]:
+            step = self.steps[number]
+            room = first <= number <= last and len(step.roots) < _WIDE
+            if room and _related(step.roots, item) and _together(step.roots, item):
+                return number
+        return None
 
 
 class _Conflict(Exception):
