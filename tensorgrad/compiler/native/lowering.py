@@ -20,6 +20,7 @@ _FLOATS = ("f4", "f8")
 _KNOWN = (*_FLOATS, "b1", "i4", "i8")
 FILLED: dict[Any, float | None] = {np.ones_like: 1.0, np.zeros_like: 0.0, np.full_like: None}
 POWERS: dict[float, list[np.ufunc]] = {
+    0: [],
     -1: [np.reciprocal],
     1: [np.positive],
     2: [np.square],
@@ -204,8 +205,7 @@ class Lowering:
             return node("apply", target.dtype, target.shape, (made,), np.positive)
         if function in FILLED:
             value = args[1] if FILLED[function] is None else FILLED[function]
-            made = self._broadcast(self._operand(value, target.dtype), target)
-            return node("apply", target.dtype, target.shape, (made,), np.positive)
+            return self._filled(value, target)
         if function is np.clip:
             low, high = (self._operand(bound, target.dtype) for bound in args[1:])
             made = node("apply", target.dtype, target.shape, (self.read(args[0]), low), np.maximum)
@@ -213,6 +213,8 @@ class Lowering:
         powers = _power_of(instruction)
         if powers is not None:
             source = made = self.read(args[0])
+            if not powers:
+                made = self._filled(1.0, target)
             for ufunc in powers:
                 both: tuple[Node, ...] = (made, source) if ufunc is np.multiply else (made,)
                 made = node("apply", target.dtype, target.shape, both, ufunc)
@@ -252,6 +254,11 @@ class Lowering:
         if source.dtype == dtype:
             return source
         return self.segment.node("cast", dtype, source.shape, (source,))
+
+    def _filled(self, value: Any, like: Variable) -> Node:
+        """An array of one value."""
+        made = self._broadcast(self._operand(value, like.dtype), like)
+        return self.segment.node("apply", like.dtype, like.shape, (made,), np.positive)
 
     def _broadcast(self, node: Node, like: Variable) -> Node:
         if node.shape == like.shape:

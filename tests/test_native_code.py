@@ -1,0 +1,358 @@
+"""What native code computes: functions to the last digits, and what is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+from .minimax import minimax
+
+pytest.importorskip("llvmlite")
+mpmath = pytest.importorskip("mpmath")
+
+from tensorgrad.compiler.native.functions import DOUBLE, NEAR, SINGLE  # noqa: E402
+
+WORST = {  # units in the last place
+    np.exp: 1.2,
+    np.expm1: 1.8,
+    np.log: 1.2,
+    np.log1p: 1.2,
+    np.tanh: 1.8,
+    np.logaddexp: 2.0,
+}
+EXACT: dict[Any, Callable[..., Any]] = {
+    np.exp: mpmath.exp,
+    np.expm1: mpmath.expm1,
+    np.log: mpmath.log,
+    np.log1p: mpmath.log1p,
+    np.tanh: mpmath.tanh,
+}
+
+
+@cache
+def compiled(ufunc: np.ufunc) -> Any:
+    """The function in native code; numbers go into a vector loop, and the rest of a loop."""
+    step = tg.compile(lambda *x: ufunc(*x), backend="native")
+
+    def run(*arrays: Any) -> Any:
+        with np.errstate(all="ignore"):  # the first run is NumPy's
+            step(*arrays)
+        got = step(*arrays)
+        assert "segment0()" in step.source
+        assert f"np.{ufunc.__name__}" not in step.source
+        return np.asarray(got)
+
+    return run
+
+
+def special(dtype: Any) -> Any:
+    """Numbers at the ends of a format."""
+    limits = np.finfo(dtype)
+    ends = [0.0, limits.smallest_subnormal, limits.tiny, limits.tiny / 2, 1.0, limits.eps, limits.max, np.inf]
+    ends += [np.nextafter(dtype(1), dtype(0)), np.nextafter(dtype(1), dtype(2)), 0.5, 2.0, 1e-3, NEAR]
+    ends += [88.0, 89.0, 103.0, 104.0, 709.0, 710.0, 745.0, 746.0, 1e4, np.log(limits.max), -np.log(limits.tiny)]
+    ends = np.array(ends, dtype)
+    return np.concatenate([ends, -ends, [np.nan]]).astype(dtype)
+
+
+def samples(dtype: Any) -> Any:
+    """Numbers of every exponent and both signs, and more where the functions bend."""
+    rng = np.random.default_rng(0)
+    low, high = np.finfo(dtype).minexp, np.finfo(dtype).maxexp
+    step = 1 if dtype is np.float32 else 8
+    exponents = np.repeat(np.arange(low - 20, high, step), 4)
+    with np.errstate(all="ignore"):
+        every = np.ldexp(rng.uniform(1, 2, len(exponents)), exponents).astype(dtype)
+    every = np.concatenate([every, -every])
+    near = [rng.normal(size=500), rng.uniform(-1, 1, 300) * 100, rng.normal(size=300) * 0.05, rng.uniform(0.5, 2, 300)]
+    return np.concatenate([every, *near]).astype(dtype)
+
+
+def error(got: Any, exact: Any, dtype: Any) -> float:
+    """In units in the last place of the exact result."""
+    with mpmath.workdps(40):
+        rounded = dtype(float(exact)) if dtype is np.float32 else float(exact)
+        with np.errstate(all="ignore"):
+            unit = np.spacing(np.abs(dtype(rounded)))
+        return float(abs(mpmath.mpf(float(got)) - exact) / mpmath.mpf(float(unit)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ufunc", list(EXACT))
+def test_functions_are_accurate(ufunc: Any, dtype: Any) -> None:
+    x = samples(dtype)
+    with np.errstate(all="ignore"):
+        reference = ufunc(x.astype(np.longdouble)).astype(dtype)
+    got = compiled(ufunc)(x)
+    assert got.dtype == dtype
+    finite = np.isfinite(reference)
+    np.testing.assert_array_equal(np.isfinite(got), finite)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(reference))
+    with mpmath.workdps(40):
+        worst = max(
+            (error(y, EXACT[ufunc](mpmath.mpf(float(a))), dtype), float(a))
+            for a, y in zip(x[finite], got[finite], strict=True)
+        )
+    assert worst[0] <= WORST[ufunc]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logaddexp_is_accurate(dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 500)).astype(dtype) * 5
+    got = compiled(np.logaddexp)(x, y)
+    with mpmath.workdps(40):
+        pairs = zip(x.tolist(), y.tolist(), strict=True)
+        exact = [mpmath.log(mpmath.exp(mpmath.mpf(a)) + mpmath.exp(mpmath.mpf(b))) for a, b in pairs]
+    size = np.maximum(np.abs(x), np.abs(y))  # where they cancel, the error is one of these
+    for a, b, scale in zip(got, exact, size, strict=True):
+        assert abs(mpmath.mpf(float(a)) - b) <= WORST[np.logaddexp] * np.spacing(max(scale, abs(a)))
+    ends = special(dtype)
+    one, other = (part.ravel() for part in np.meshgrid(ends, ends))
+    with np.errstate(all="ignore"):
+        expected = np.logaddexp(one, other)
+    np.testing.assert_allclose(compiled(np.logaddexp)(one, other), expected, rtol=4 * np.finfo(dtype).eps, atol=1e-30)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ufunc", list(EXACT))
+def test_functions_at_the_ends(ufunc: Any, dtype: Any) -> None:
+    """Infinities, zeros with their sign, NaN, the smallest and the largest numbers; in pieces of any length."""
+    x = special(dtype)
+    with np.errstate(all="ignore"):
+        expected = ufunc(x.astype(np.longdouble)).astype(dtype)
+    for length in (len(x), 1, 3, 17):
+        got = compiled(ufunc)(np.ascontiguousarray(x[-length:]))
+        np.testing.assert_array_almost_equal_nulp(
+            np.where(np.isfinite(got), got, 0), np.where(np.isfinite(got), expected[-length:], 0), 3
+        )
+        same = np.isnan(got) & np.isnan(expected[-length:]) | (np.isfinite(got) == np.isfinite(expected[-length:]))
+        assert same.all()
+        known = ~np.isnan(got)
+        np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(expected[-length:][known]))
+        np.testing.assert_array_equal(np.isinf(got), np.isinf(expected[-length:]))
+
+
+def test_polynomials_are_minimax() -> None:
+    """The coefficients in the functions are those that the exchange finds, and their error does not show."""
+    half = float(mpmath.log(2) / 2) * 1.0001
+    edge = float(((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2) * 1.0001
+
+    def exponential(r: Any) -> Any:
+        return (mpmath.expm1(r) - r) / r**2 if abs(r) > 1e-12 else mpmath.mpf(1) / 2 + r / 6
+
+    def logarithm(z: Any) -> Any:
+        s = mpmath.sqrt(z)
+        return 2 * (mpmath.atanh(s) / s - 1) / z if z > 1e-20 else mpmath.mpf(2) / 3 + 2 * z / 5
+
+    def tangent(z: Any) -> Any:
+        x = mpmath.sqrt(z)
+        return (mpmath.tanh(x) / x - 1) / z if z > 1e-20 else -mpmath.mpf(1) / 3 + 2 * z / 15
+
+    for form, epsilon in (SINGLE, 2.0**-24), (DOUBLE, 2.0**-53):
+        for function, low, high, given, weight in (
+            (exponential, -half, half, form.exponential, half**2),
+            (logarithm, 0, edge, form.logarithm, edge),
+            (tangent, 0, NEAR**2, form.tangent, NEAR**2),
+        ):
+            found, worst = minimax(function, low, high, len(given) - 1)
+            assert worst * weight < 0.1 * epsilon
+            np.testing.assert_allclose(given, found, rtol=1e-5, atol=1e-9)
+
+
+# --- forms of functions that look at values ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "function",
+    [tg.sigmoid, tg.tanh, tg.softplus, tg.silu, tg.log_softmax, tg.log_sigmoid, tg.logsumexp, tg.arcsinh, tg.softmax],
+)
+def test_gradients_keep_their_digits_at_both_ends(function: Any, dtype: Any) -> None:
+    """Slopes far out, where a formula with 1 - y would lose them, of many numbers at once."""
+    x = np.concatenate([np.linspace(-30, 30, 4999), [100.0, -100.0, 0.0, 5000.0]]).astype(dtype)
+    step = tg.compile(lambda x: tg.grad(lambda x: (function(x) * 2.0).sum())(x), backend="native")
+    step(x)
+    got, expected = np.asarray(step(x)), np.asarray(step.function(x))
+    np.testing.assert_allclose(got, expected, rtol=3e-5 if dtype is np.float32 else 1e-12, atol=1e-37)
+
+
+# --- what becomes native ------------------------------------------------------------------------------------
+
+
+def calls(step: Any) -> list[str]:
+    """The lines of a program that are NumPy calls."""
+    body = step.source.partition("def step")[2].splitlines()[1:]
+    return [line.strip() for line in body if "np." in line or "call" in line]
+
+
+@pytest.mark.parametrize("exponent", [-1, 0, 1, 2, 3, 4, 2.0, 3.0, 0.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_powers(exponent: float, dtype: Any) -> None:
+    x = special(dtype)
+    step = tg.compile(lambda x: np.add(tg.array_of(x) ** exponent, 0.0), backend="native")
+    with np.errstate(all="ignore"):
+        expected = x**exponent + 0.0
+        step(x)
+    got = np.asarray(step(x))
+    np.testing.assert_allclose(got, expected, rtol=4 * np.finfo(dtype).eps, atol=1e-38)
+    assert calls(step) == []
+
+
+def test_parts_that_are_written_to() -> None:
+    """In place, in memory of its own and from outside; overlapping itself; with steps, integers and broadcasting."""
+    state, initial = np.arange(12.0).reshape(3, 4), np.arange(12.0).reshape(3, 4)
+
+    def step(x: Any) -> Any:
+        memory = tg.array_of(state)
+        y = np.multiply(x, 2.0)
+        y[1:] = y[:-1]
+        y[:, ::2] = 7.0
+        y[0] = x[2]
+        y[2, 1] = 5.0
+        z = np.square(y)
+        y[..., -1] = z[..., 0]
+        memory[1, ::-1] = x[0]
+        memory[0] = np.add(memory[2], y[1])
+        return np.add(y, z), y
+
+    compiled_step = tg.compile(step, backend="native")
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    for k in range(3):
+        state[...] = initial
+        expected = [np.array(a) for a in step(x + k)], state.copy()
+        state[...] = initial
+        got = compiled_step(x + k)
+        for one, other in zip(got, expected[0], strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(state, expected[1])
+
+
+def test_what_overlaps_itself_is_read_before_it_is_written() -> None:
+    state = np.arange(8.0)
+
+    def step(x: Any) -> Any:
+        memory = tg.array_of(state)
+        memory[1:] = memory[:-1]
+        np.add(memory[::-1], x, out=memory)
+        return np.multiply(x, 2.0)
+
+    compiled_step = tg.compile(step, backend="native")
+    for _ in range(3):
+        state[...] = np.arange(8.0)
+        step(np.ones(8))
+        expected = state.copy()
+        state[...] = np.arange(8.0)
+        compiled_step(np.ones(8))
+        np.testing.assert_array_equal(state, expected)
+
+
+def test_slices_and_stacks_of_a_system_of_equations() -> None:
+    def step(y: Any) -> Any:
+        for _ in range(3):
+            a, b, c = y[0], y[1], y[2]
+            y = y + 0.01 * tg.stack([10.0 * (b - a), a * (28.0 - c) - b, a * b - 8 / 3 * c])
+        return y, tg.concatenate([y[None], y[None] * 2.0]), tg.clip(y, -1.0, 1.0)
+
+    compiled_step = tg.compile(step, backend="native")
+    y = np.array([1.0, 2.0, 3.0])
+    for k in range(3):
+        for one, other in zip(compiled_step(y + k), step(y + k), strict=True):
+            np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-14)
+    assert calls(compiled_step) == []
+
+
+def test_a_hessian_is_one_piece_of_native_code() -> None:
+    def rosenbrock(x: Any) -> Any:
+        return ((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2).sum()
+
+    x = np.linspace(0.5, 1.5, 6)
+    for transform in (tg.grad, tg.hessian):
+        step = tg.compile(transform(rosenbrock), backend="native")
+        for k in range(2):
+            np.testing.assert_allclose(np.asarray(step(x + k)), np.asarray(transform(rosenbrock)(x + k)), rtol=1e-12)
+        assert [line for line in calls(step) if "np.reshape" not in line] == []  # that of a result
+
+
+# --- scratch memory -----------------------------------------------------------------------------------------
+
+
+def test_scratch_memory_is_not_written_to_and_the_rest_is() -> None:
+    memory, kept = np.full(600, -1.0), np.full(600, -1.0)
+
+    def step(x: Any) -> Any:
+        w, v = tg.scratch(memory), tg.array_of(kept)
+        np.multiply(x, 3.0, out=w)
+        np.add(w, 1.0, out=w)
+        np.multiply(w, 2.0, out=v)
+        return np.add(w[:100], v[100:200])
+
+    compiled_step = tg.compile(step, backend="native")
+    compiled_step(np.ones(600))
+    memory[...] = kept[...] = -1.0
+    got = compiled_step(np.ones(600))
+    np.testing.assert_array_equal(got, np.full(100, 12.0))
+    np.testing.assert_array_equal(kept, np.full(600, 8.0))
+    np.testing.assert_array_equal(memory, np.full(600, -1.0))
+    assert tg.scratch(memory) is memory
+
+
+def test_scratch_memory_that_numpy_reads_is_written_to() -> None:
+    memory = np.zeros(4)
+
+    def step(x: Any) -> Any:
+        w = tg.scratch(memory)
+        np.multiply(x, 3.0, out=w)
+        order = np.argsort(w)  # not native
+        return np.add(np.take(w, order), 1.0)
+
+    compiled_step = tg.compile(step, backend="native")
+    for k in range(3):
+        x = np.array([3.0, 1.0, 2.0, 0.5]) + k
+        np.testing.assert_array_equal(compiled_step(x), np.sort(x) * 3 + 1)
+
+
+def test_an_update_reads_each_parameter_once() -> None:
+    """Gradients that are concatenated for the update stay where they are."""
+    model = nn.MLP((8, 16, 16, 3), norm="batch", rng=0)
+    optimizer = nn.AdamW(model.parameters(), lr=1e-3)
+    X, y = np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), np.arange(32) % 3
+
+    def train(X: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.CrossEntropyLoss()(model(X), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled_step = tg.compile(train, backend="native")
+    losses = [compiled_step(X, y).item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert calls(compiled_step) == [line for line in calls(compiled_step) if "call" in line]  # numbers of the schedule
+    scratch = [v for v in compiled_step.program.captured if v.scratch]
+    assert scratch
+
+
+# --- compiling ----------------------------------------------------------------------------------------------
+
+
+def test_equal_nests_are_compiled_once() -> None:
+    def step(x: Any) -> Any:
+        for _ in range(30):
+            x = tg.tanh(x @ w) * 2.0
+        return x
+
+    w = np.random.default_rng(0).normal(size=(8, 8)) * 0.3
+    compiled_step = tg.compile(step, backend="native")
+    x = np.random.default_rng(1).normal(size=(5, 8))
+    compiled_step(x)
+    np.testing.assert_allclose(np.asarray(compiled_step(x)), np.asarray(step(x)), rtol=1e-10)
+    text = str(compiled_step._latest.code._module)  # type: ignore[union-attr]
+    assert text.count("define internal void @nest") <= 3
