@@ -150,10 +150,8 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
     if axes is not None:
         shape = (*shape[:-axes], *(1,) * axes)
 
-    def mask() -> Any:
-        return np.multiply(generator.random(shape, np.float32) >= p, scale, dtype=dtype)
-
-    return given * tg.host(mask)
+    drawn = tg.host(lambda: generator.random(shape, np.float32))
+    return given * np.where(np.greater_equal(drawn, p), dtype.type(scale), dtype.type(0))
 
 
 @tg.scope(None, "batch_norm")

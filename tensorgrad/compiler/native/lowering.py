@@ -36,7 +36,7 @@ def finite_check(instruction: Instruction) -> bool:
 
 
 def _readable(leaf: Any) -> bool:
-    if isinstance(leaf, np.ndarray):
+    if isinstance(leaf, np.ndarray | np.generic):
         return leaf.shape == () and code_of(leaf.dtype) in _KNOWN
     if type(leaf) is not Variable:
         return type(leaf) in (bool, int, float)
@@ -118,7 +118,7 @@ def _power_of(instruction: Instruction) -> list[np.ufunc] | None:
 
 def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...] | None:
     """The dtypes that a ufunc computes with; None if there is no native operation for them."""
-    dtypes = [a.dtype if isinstance(a, Variable | np.ndarray) else type(a) for a in args]
+    dtypes = [a.dtype if isinstance(a, Variable | np.ndarray | np.generic) else type(a) for a in args]
     try:
         loop = function.resolve_dtypes((*dtypes, *[None] * function.nout))
     except TypeError:
@@ -244,7 +244,7 @@ class Lowering:
     # --- operands ---------------------------------------------------------------------------------------
 
     def _operand(self, value: Any, dtype: np.dtype[Any]) -> Node:
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | np.generic):
             value = value.item()
         if type(value) is not Variable:
             return self.segment.node("constant", dtype, (), (), value)
