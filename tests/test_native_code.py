@@ -13,6 +13,7 @@ import nn
 import tensorgrad as tg
 
 from .minimax import minimax
+from .programs import RandomStep
 
 pytest.importorskip("llvmlite")
 mpmath = pytest.importorskip("mpmath")
@@ -356,3 +357,77 @@ def test_equal_nests_are_compiled_once() -> None:
     np.testing.assert_allclose(np.asarray(compiled_step(x)), np.asarray(step(x)), rtol=1e-10)
     text = str(compiled_step._latest.code._module)  # type: ignore[union-attr]
     assert text.count("define internal void @nest") <= 3
+
+
+# --- random programs ----------------------------------------------------------------------------------------
+
+
+class WideStep(RandomStep):
+    """Random instructions of more kinds: functions, parts, joins, products, casts, checks that hold."""
+
+    def instruction(self, rng: np.random.Generator, pool: list[Any], own: list[Any], state: list[Any]) -> Any:
+        if rng.random() < 0.4:
+            return super().instruction(rng, pool, own, state)
+        a = pool[rng.integers(len(pool))]
+        kind = rng.choice(
+            ["function", "function", "power", "part", "assign", "join", "clip", "cast", "filled", "product"]
+        )
+        made: Any = None
+        if kind == "function":
+            functions = [np.exp, np.expm1, np.tanh, np.reciprocal, np.sign, np.rint, np.floor, np.isfinite]
+            made = functions[rng.integers(len(functions))](np.clip(a, -20.0, 20.0))
+            made = np.where(made, a, 0.25) if made.dtype == bool else made
+        elif kind == "power":
+            made = np.clip(a, -5.0, 5.0) ** [0, 1, 2, 3, 4][rng.integers(5)]
+        elif kind == "part" and a.ndim:
+            made = a[int(rng.integers(a.shape[0]))] if rng.random() < 0.5 else a[..., :: int(rng.integers(1, 3))]
+        elif kind == "assign":
+            target = own[rng.integers(len(own))] if own and rng.random() < 0.5 else state[rng.integers(3)]
+            if target.ndim:
+                last = target.shape[-1]
+                index = [np.s_[0], np.s_[..., last - 1], np.s_[..., ::2], np.s_[..., ::-1], np.s_[1:]][rng.integers(5)]
+                part = target[index]
+                target[index] = part[..., ::-1] * 1.0 if part.ndim and rng.random() < 0.5 else 0.75
+            return None
+        elif kind == "join":
+            joined = np.concatenate([np.reshape(a, (-1,)), np.reshape(pool[0], (-1,))])
+            made = joined if rng.random() < 0.5 else np.stack([a, np.multiply(a, 0.5)])
+            if made.size > 200:
+                return None
+        elif kind == "clip":
+            made = np.clip(a, -1.0, 0.5)
+        elif kind == "cast":
+            other = np.float64 if self.dtype == np.float32 else np.float32
+            made = np.clip(a, -1e3, 1e3).astype(other).astype(self.dtype)
+        elif kind == "filled":
+            made = [np.ones_like, np.zeros_like, lambda x: np.full_like(x, 0.3)][rng.integers(3)](a)
+        elif a.ndim == 2:
+            made = np.matmul(np.clip(a, -10.0, 10.0), np.clip(np.transpose(a), -10.0, 10.0))
+        if made is not None and getattr(made, "shape", ()):
+            own.append(made)
+        return made
+
+
+def agree(got: Any, expected: Any) -> None:
+    """Equal up to rounding; what cancels to nothing may leave something of the size of rounding."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
+    size = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
+    rtol = 1e-4 if got.dtype == np.float32 else 1e-10
+    np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol * min(size, 1e30) * 1e-2)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs(seed: int) -> None:
+    step = WideStep(1000 + seed, length=4 + seed % 20)
+    compiled_step = tg.compile(step, backend="native")
+    for _ in range(2):
+        arguments = step.arguments()
+        for _ in range(2):
+            step.reset()
+            expected = [np.array(a) for a in step(*[a.copy() for a in arguments])]
+            after = [a.copy() for a in step.state]
+            step.reset()
+            got = compiled_step(*[a.copy() for a in arguments])
+            for one, other in zip([*got, *step.state], [*expected, *after], strict=True):
+                agree(one, other)

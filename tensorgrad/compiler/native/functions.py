@@ -202,7 +202,11 @@ def intrinsic(name: str, kind: str) -> str:
 
 def declarations() -> list[str]:
     """The intrinsics that functions and nests may call."""
-    counts = {1: ("sqrt", "fabs", "floor", "ceil", "trunc", "rint"), 2: ("copysign",), 3: ("fmuladd",)}
+    counts = {
+        1: ("sqrt", "fabs", "floor", "ceil", "trunc", "rint"),
+        2: ("copysign", "maximum", "minimum"),
+        3: ("fmuladd",),
+    }
     return [
         f"declare {kind} @{intrinsic(name, kind)}({', '.join([kind] * count)})"
         for kind in FORMATS

@@ -379,11 +379,9 @@ class _Nest:
             else:
                 name = intrinsic(_INTRINSICS[ufunc], kind)
             return self._assign(f"call {kind} @{name}({', '.join(f'{kind} {each}' for each in x)})")
-        if ufunc in (np.maximum, np.minimum):  # a NaN wins
-            ordered = self._assign(f"fcmp {'oge' if ufunc is np.maximum else 'ole'} {kind} {x[0]}, {x[1]}")
-            missing = self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
-            first = self._assign(f"or i1 {ordered}, {missing}")
-            return self._assign(f"select i1 {first}, {kind} {x[0]}, {kind} {x[1]}")
+        if ufunc in (np.maximum, np.minimum):  # a NaN wins; the sign of zero is open, as in NumPy
+            name = intrinsic("maximum" if ufunc is np.maximum else "minimum", kind)
+            return self._assign(f"call nsz {kind} @{name}({kind} {x[0]}, {kind} {x[1]})")
         if ufunc is np.sign:
             zero, one, less = (constant(number, kind) for number in (0.0, 1.0, -1.0))
             up, down, missing = (self._assign(f"fcmp {test} {kind} {x[0]}, {zero}") for test in ("ogt", "olt", "uno"))

@@ -181,6 +181,9 @@ class Segment:
     def _roots(self) -> list[Root | Node]:
         """What is written to memory, in order; products are nodes."""
         roots: list[Root | Node] = []
+        for place, node in self.stores.items():
+            if place in self._temporary:
+                self._put(node)
         for node in self.nodes:
             if node.place is None or node.op == "memory":
                 continue
@@ -202,17 +205,10 @@ class Segment:
         copies: list[Root] = []
         for place, node in self.stores.items():
             if place in self._temporary:
-                if node.place is None:
-                    self._put(node)
-                    roots += self._split(node, self._place_of(node), node)
                 copies += self._split(node, place, None)
             else:
                 roots += self._split(node, place, None)
         return [*roots, *copies]
-
-    def _place_of(self, node: Node) -> Place:
-        assert node.place is not None
-        return node.place
 
     def _split(self, node: Node, place: Place, marks: Node | None) -> list[Root]:
         """A root for each part that comes from other pieces of a concatenation."""
