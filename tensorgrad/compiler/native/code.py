@@ -89,6 +89,7 @@ class NativeCode(NumpyCode):
         self._numbers: dict[Variable, int] = {}
         self._segments: dict[_Item, tuple[str, list[Node]]] = {}
         self._spare: list[tuple[int, Place, Any]] = []  # memory of values that only segments use: slot, place, dtype
+        self._singles: dict[Any, int] = {}  # how many single numbers of a dtype only segments use
         self._copies: dict[Variable, str] = {}  # buffers for results of NumPy calls that segments read
         self.buffers.clear()
         self._place.clear()
@@ -225,8 +226,9 @@ class NativeCode(NumpyCode):
             for check in checks[1:]:
                 doubles = [segment.node("cast", np.dtype(float), (), (each,)) for each in (total, check)]
                 total = segment.node("apply", np.dtype(float), (), tuple(doubles), np.add)
-            segment.wanted.add(total)
             checks = [total]
+        for check in checks:
+            check.place = self._spare_place(check)
         name = f"segment{len(self._segments)}"
         try:
             segment.compile(self._module, name)
@@ -261,6 +263,14 @@ class NativeCode(NumpyCode):
         return Place(self._slot(key), variable.offset, variable.shape, variable.strides, variable.dtype.itemsize)
 
     def _new_place(self, node: Node) -> Place:
+        """Memory for a value that only segments use; single numbers share an array."""
+        if node.size > 1:
+            return self._spare_place(node)
+        slot, size = self._slot(node.dtype), node.dtype.itemsize
+        count = self._singles[node.dtype] = self._singles.get(node.dtype, 0) + 1
+        return Place(slot, (count - 1) * size, node.shape, c_strides(node.shape, size), size)
+
+    def _spare_place(self, node: Node) -> Place:
         strides = node.strides or c_strides(node.shape, node.dtype.itemsize)
         place = Place(self._slot(node), 0, node.shape, strides, node.dtype.itemsize)
         self._spare.append((place.slot, place, node.dtype))
@@ -339,6 +349,7 @@ class NativeCode(NumpyCode):
             self._pointers = np.zeros(len(self._slots) + 1, np.uintp)
             self._table = np.zeros(len(self._numbers) + 1)
             self._spares = {slot: _empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
+            self._spares |= {self._slots[dtype]: np.empty(count, dtype) for dtype, count in self._singles.items()}
             names = [name for name, _ in self._segments.values()]
             functions = {name: self._library.function(name, self._pointers, self._table) for name in names}
             self.constants |= {"numbers": self._table, "spare": self._spares, "check": _check, **functions}

@@ -21,6 +21,7 @@ __all__ = ["Segment", "Unfit", "crosses"]
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
 _LONG = 40  # operations; more are not computed twice, nor in one piece
 _WIDE = 8  # results of one nest
+_WIDE_OF_ONE = 64  # without loops
 _TRIED = 16  # steps whose loops a root might share
 _SHORT = 512  # elements; loops over so few cost no more than their beginning
 
@@ -251,8 +252,7 @@ class Segment:
         for item in roots:
             if isinstance(item, Node):
                 order.append(Step(product=item), self._operands(item))
-                assert item.place is not None
-                order.made[item.place.slot] = len(order.steps) - 1
+                order.made_in(item, len(order.steps) - 1)
                 continue
             first, last = order.range(item)
             chosen = order.shared(item, first, last)
@@ -280,12 +280,12 @@ class _Order:
     """Steps in the order in which they run, and who uses which memory.
 
     Attributes:
-        made: for each slot, the last step that gives it a value.
+        made: where values begin, by slot and offset: the last step that makes them.
     """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.made: dict[int, int] = {}
+        self.made: dict[tuple[int, int], int] = {}
         self._step_of: dict[Root, int] = {}
         self._alike: dict[Any, list[int]] = defaultdict(list)  # steps by their loops
         self._readers: dict[int, list[Root]] = defaultdict(list)  # by slot
@@ -309,13 +309,21 @@ class _Order:
         if item.marks is None:
             self._writers[item.place.slot].append(item)
         else:
-            self.made[item.place.slot] = max(number, self.made.get(item.place.slot, 0))
+            self.made_in(item.marks, number)
+
+    def made_in(self, node: Node, number: int) -> None:
+        """Note that a step makes a node."""
+        assert node.place is not None
+        key = node.place.slot, node.place.offset
+        self.made[key] = max(number, self.made.get(key, 0))
 
     def range(self, item: Root) -> tuple[int, int]:
         """The first and the last step that a root may be part of; the last may be after all others."""
         first, last = 0, len(self.steps)
-        for slot in {access.node.place.slot for access in item.reads() if access.node.place is not None}:
-            first = max(first, self.made.get(slot, -1))  # may join it only where _together says so
+        places = {access.node.place for access in item.reads() if access.node.place is not None}
+        for place in places:  # it may join the step that makes it only where _together says so
+            first = max(first, self.made.get((place.slot, place.offset), -1))
+        for slot in {place.slot for place in places}:
             for other in self._writers[slot]:
                 if _overlaps(item, other):
                     last = min(last, self._step_of[other])  # reads what is overwritten there
@@ -334,7 +342,7 @@ class _Order:
         """The last step in a range whose loops a root can share."""
         for number in self._alike[item.loops][: -_TRIED - 1 : -1]:
             step = self.steps[number]
-            room = first <= number <= last and len(step.roots) < _WIDE
+            room = first <= number <= last and len(step.roots) < (_WIDE if item.domain else _WIDE_OF_ONE)
             if room and _related(step.roots, item) and _together(step.roots, item):
                 return number
         return None
@@ -381,28 +389,29 @@ def _cuts(node: Node, own: bool = False) -> list[int]:
 
 def _together(roots: list[Root], item: Root) -> bool:
     """Whether a root may share the loops of others: what one writes, another reads only at the same element."""
-    everyone = [*roots, item]
-    for reader in everyone:
-        for access in reader.reads():
-            for writer in everyone:
-                place = access.node.place
-                assert place is not None
-                if writer is reader and writer.marks is not None:
-                    continue
-                if place.slot != writer.place.slot:
-                    continue
-                if writer.marks is not None:
-                    # Its value is at hand if it is that of the same element, and not that of a reduction.
-                    same = writer.marks is access.node and writer.own and access.where == writer.index
-                    if same and everyone.index(writer) < everyone.index(reader):
-                        continue
-                    return False
-                low, high = access.offset.bounds(reader.domain)
-                start, end = writer.place.span
-                if high + place.itemsize <= start or low >= end:
-                    continue
-                if access.offset != writer.target() or writer.ufunc is not None:
-                    return False
+    pairs = [(reader, item) for reader in roots] + [(item, writer) for writer in (*roots, item)]
+    return all(_harmless(reader, writer, item) for reader, writer in pairs)
+
+
+def _harmless(reader: Root, writer: Root, last: Root) -> bool:
+    """Whether one root may read while another writes, in the same loops; ``last`` is computed after all others."""
+    if writer is reader and writer.marks is not None:
+        return True
+    slot, (start, end) = writer.place.slot, writer.place.span
+    for access in reader.reads():
+        place = access.node.place
+        if place is None or place.slot != slot:
+            continue
+        if writer.marks is access.node:
+            # Its value is at hand if it is that of the same element, and not that of a reduction.
+            if writer is last or not writer.own or access.where != writer.index:
+                return False
+            continue
+        low, high = access.offset.bounds(reader.domain)
+        if high + place.itemsize <= start or low >= end:
+            continue
+        if writer.marks is not None or access.offset != writer.target() or writer.ufunc is not None:
+            return False
     return True
 
 
