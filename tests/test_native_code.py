@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,10 @@ from .programs import RandomStep
 pytest.importorskip("llvmlite")
 mpmath = pytest.importorskip("mpmath")
 
+from tensorgrad.compiler import passes, replay  # noqa: E402
+from tensorgrad.compiler.native import code, segments  # noqa: E402
 from tensorgrad.compiler.native.functions import DOUBLE, NEAR, SINGLE  # noqa: E402
+from tensorgrad.compiler.program import Program  # noqa: E402
 
 WORST = {  # units in the last place
     np.exp: 1.2,
@@ -431,3 +435,280 @@ def test_random_programs(seed: int) -> None:
             got = compiled_step(*[a.copy() for a in arguments])
             for one, other in zip([*got, *step.state], [*expected, *after], strict=True):
                 agree(one, other)
+
+
+# --- legality: each rule, and what happens without it -------------------------------------------------------
+
+
+def runs_as_eager(function: Callable[..., Any], *states: Any, shape: tuple[int, ...] = (600,)) -> None:
+    """Compare a step with its compiled form: what it returns, and the arrays that it writes to."""
+    initial = [s.copy() for s in states]
+    step = tg.compile(function, backend="native")
+    x = np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
+    step(x)
+    for k in range(2):
+        for s, before in zip(states, initial, strict=True):
+            s[...] = before
+        expected = [np.array(a) for a in function(x + k)], [s.copy() for s in states]
+        for s, before in zip(states, initial, strict=True):
+            s[...] = before
+        got = step(x + k)
+        for one, other in zip([*got, *states], [*expected[0], *expected[1]], strict=True):
+            np.testing.assert_allclose(np.asarray(one), other, rtol=1e-12, atol=1e-12)
+
+
+def memory_is_read_before_it_is_overwritten() -> None:
+    state = np.arange(600.0)
+
+    def step(x: Any) -> Any:
+        s = tg.array_of(state)
+        product, total = np.multiply(x, s), np.sum(np.square(s))
+        np.add(s, x, out=s)
+        return product, total, np.add(s, 1.0)
+
+    runs_as_eager(step, state)
+
+
+def a_reversed_array_is_read_before_it_is_overwritten() -> None:
+    state = np.arange(600.0)
+
+    def step(x: Any) -> Any:
+        s = tg.array_of(state)
+        turned = np.multiply(s[::-1], x)
+        s[...] = turned
+        return turned, np.add(s, 1.0)
+
+    runs_as_eager(step, state)
+
+
+def a_mean_is_known_before_it_is_subtracted() -> None:
+    def step(x: Any) -> Any:
+        centred = np.subtract(x, np.mean(x, axis=0))
+        return centred, np.multiply(centred, np.sum(np.square(centred), axis=0))
+
+    runs_as_eager(step, shape=(30, 20))
+
+
+def what_was_computed_stays_after_a_write_to_its_operand() -> None:
+    state = np.arange(600.0)
+
+    def step(x: Any) -> Any:
+        s = tg.array_of(state)
+        first = np.multiply(x, s)
+        np.add(s, 1.0, out=s)
+        again = np.multiply(x, s)
+        return np.subtract(again, first), np.multiply(first, 1.5)
+
+    runs_as_eager(step, state)
+
+
+def a_product_is_computed_before_its_factor_is_overwritten() -> None:
+    state = np.linspace(0, 1, 600).reshape(20, 30)
+
+    def step(x: Any) -> Any:
+        s = tg.array_of(state)
+        tripled = np.multiply(s, 3.0)
+        made = np.matmul(s, x)
+        np.multiply(s, 2.0, out=s)
+        return tripled, made, np.matmul(s, x)
+
+    runs_as_eager(step, state, shape=(30, 20))
+
+
+def a_part_is_written_after_the_whole() -> None:
+    def step(x: Any) -> Any:
+        before = np.multiply(x[:-1], 3.0)
+        y = np.multiply(x, 2.0)
+        y[1:] = x[:-1]
+        return before, y, np.square(y)
+
+    runs_as_eager(step)
+
+
+def a_concatenation_stays_after_a_write_to_its_piece() -> None:
+    def step(x: Any) -> Any:
+        a, b = np.multiply(x, 2.0), np.multiply(x, 3.0)
+        joined = np.concatenate([a, b])
+        np.add(a, 100.0, out=a)
+        return np.add(joined, 1.0), a
+
+    runs_as_eager(step)
+
+
+def an_operand_that_is_written_to_later_is_not_taken_for_its_product_with_one() -> None:
+    def step(x: Any) -> Any:
+        z = np.square(x)
+        before = np.multiply(z, 1.0)
+        np.add(z, 10.0, out=z)
+        return np.add(before, 1.0), z
+
+    runs_as_eager(step)
+
+
+def scratch_memory_that_two_segments_use_is_written_to() -> None:
+    memory = np.zeros(600)
+
+    def step(x: Any) -> Any:
+        w = tg.scratch(memory)
+        np.multiply(x, -3.0, out=w)
+        order = np.argsort(w)
+        return np.add(w, 1.0), np.multiply(np.take(x, order), 2.0)
+
+    runs_as_eager(step, memory)
+
+
+SCENARIOS = (
+    memory_is_read_before_it_is_overwritten,
+    a_reversed_array_is_read_before_it_is_overwritten,
+    a_mean_is_known_before_it_is_subtracted,
+    what_was_computed_stays_after_a_write_to_its_operand,
+    a_product_is_computed_before_its_factor_is_overwritten,
+    a_part_is_written_after_the_whole,
+    a_concatenation_stays_after_a_write_to_its_piece,
+    an_operand_that_is_written_to_later_is_not_taken_for_its_product_with_one,
+    scratch_memory_that_two_segments_use_is_written_to,
+)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_memory_has_what_it_has_uncompiled(scenario: Callable[[], None]) -> None:
+    scenario()
+
+
+def without_overlaps(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segments, "_overlaps", lambda reader, writer: False)
+
+
+def everything_together(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segments, "_harmless", lambda reader, writer, last: True)
+
+
+def factors_may_be_overwritten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segments, "crosses", lambda one, other: False)
+
+
+def nothing_is_made(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segments._Order, "made_in", lambda self, node, number: None)
+
+
+def parts_in_any_order(patch: pytest.MonkeyPatch) -> None:
+    plain = segments._Order.range
+
+    def changed(self: Any, item: Any) -> Any:
+        item.after = None
+        return plain(self, item)
+
+    patch.setattr(segments._Order, "range", changed)
+
+
+def pieces_may_change(patch: pytest.MonkeyPatch) -> None:
+    def changed(self: Any) -> Any:
+        return {i.results[0]: i for i in self._native if i.function is np.concatenate}
+
+    patch.setattr(code.NativeCode, "_find_joined", changed)
+
+
+def versions_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    plain = Program.count_versions
+
+    def changed(self: Any) -> None:
+        plain(self)
+        for instruction in self.instructions:
+            instruction.versions = {}
+
+    patch.setattr(Program, "count_versions", changed)
+
+
+def writes_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(passes, "bisect_right", lambda numbers, number: -1)
+
+
+def scratch_is_private(patch: pytest.MonkeyPatch) -> None:
+    plain = code.NativeCode._find_wanted
+
+    def changed(self: Any) -> None:
+        plain(self)
+        first = next(item for item in self._items if item.native)
+        self._scratch = {region: {first} for region in self._scratch}
+
+    patch.setattr(code.NativeCode, "_find_wanted", changed)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        without_overlaps,
+        everything_together,
+        factors_may_be_overwritten,
+        nothing_is_made,
+        parts_in_any_order,
+        pieces_may_change,
+        versions_do_not_count,
+        writes_do_not_count,
+        scratch_is_private,
+    ],
+)
+def test_each_rule_of_legality_is_needed(mutation: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, some program computes something else."""
+    mutation(monkeypatch)
+    monkeypatch.setattr(replay.warnings, "warn", lambda *args, **kwargs: None)  # of native code that fails
+    caught = 0
+    for scenario in SCENARIOS:
+        try:
+            scenario()
+        except (AssertionError, tg.GraphError):
+            caught += 1
+    assert caught
+
+
+# --- checks ---------------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves(monkeypatch: Any) -> None:
+    """Wherever a run is broken off, the uncompiled step begins with the state, and the random numbers, of before."""
+
+    def made() -> tuple[Any, Any]:
+        model = nn.MLP((6, 8, 8, 3), norm="batch", dropout=0.2, rng=0)
+        one, two = nn.AdamW(list(model.parameters())[:3], lr=0.01), nn.SGD(list(model.parameters())[3:], lr=0.01)
+
+        def train(X: Any, y: Any) -> Any:
+            one.zero_grad()
+            two.zero_grad()
+            loss = nn.CrossEntropyLoss()(model(X), y)
+            loss.backward()
+            one.step()
+            two.step()
+            return loss
+
+        return model, train
+
+    calls = [0, -1]
+    plain = code._check
+
+    def check(total: Any) -> None:
+        calls[0] += 1
+        plain(np.nan if calls[0] == calls[1] else total)
+
+    monkeypatch.setattr(code, "_check", check)
+    (eager_model, eager), (model, train) = made(), made()
+    step = tg.compile(train, backend="native")
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(16, 6)).astype(np.float32), rng.integers(0, 3, 16)
+    eager(X, y), step(X, y)
+    calls[:] = [0, -1]
+    eager(X, y), step(X, y)
+    count = calls[0]
+    assert count >= 2
+    for broken in range(1, count + 1):
+        for name, value in model.state_dict().items():
+            eager_model.state_dict()[name][...] = value
+        calls[:] = [0, broken]
+        before = {name: np.array(value) for name, value in model.state_dict().items()}
+        with pytest.warns(RuntimeWarning, match="not finite") if broken == 1 else nullcontext():
+            got = step(X, y).item()
+        assert calls[0] == broken
+        after = {name: np.array(value) for name, value in model.state_dict().items()}
+        eager_model.load_state_dict(before)
+        assert eager(X, y).item() == pytest.approx(got, rel=1e-6)
+        for name, value in eager_model.state_dict().items():
+            np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-7, err_msg=name)

@@ -397,7 +397,7 @@ def _harmless(reader: Root, writer: Root, last: Root) -> bool:
     """Whether one root may read while another writes, in the same loops; ``last`` is computed after all others."""
     if writer is reader and writer.marks is not None:
         return True
-    slot, (start, end) = writer.place.slot, writer.place.span
+    slot = writer.place.slot
     for access in reader.reads():
         place = access.node.place
         if place is None or place.slot != slot:
@@ -408,6 +408,7 @@ def _harmless(reader: Root, writer: Root, last: Root) -> bool:
                 return False
             continue
         low, high = access.offset.bounds(reader.domain)
+        start, end = writer.place.span
         if high + place.itemsize <= start or low >= end:
             continue
         if writer.marks is not None or access.offset != writer.target() or writer.ufunc is not None:
