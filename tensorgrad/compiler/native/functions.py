@@ -7,16 +7,18 @@ they round once. The polynomials are minimax: tests find them again, and bound t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "Value", "constant", "declarations", "intrinsic", "name_of", "text_of"]
+__all__ = ["FUNCTIONS", "Value", "constant", "declarations", "function_of", "intrinsic", "name_of", "text_of"]
 
 
 NEAR = 0.55  # up to here, the hyperbolic tangent is a polynomial
+MIDDLE = 0.5  # and here the normal distribution
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Format:
         exponential: ``(exp(r) - 1 - r) / r**2`` in r, up to ``ln(2) / 2``; the lowest power first.
         logarithm: ``2 * (atanh(s) / s - 1) / z`` in ``z = s**2``, for ``1 + f`` from ``sqrt(1/2)`` to ``sqrt(2)``.
         tangent: ``(tanh(x) / x - 1) / z`` in ``z = x**2``, for x up to ``NEAR``.
+        tail: ``exp(t**2 / 2) * (t + knee) * (1 - ndtr(t))`` in ``(t - knee) / (t + knee)``, for t up to ``far``.
+        middle: ``(ndtr(x) - 0.5) / x`` in ``x**2``, for x up to ``MIDDLE``.
+        far: beyond it, ``ndtr(-t)`` is 0.
         top: an exponential of more is infinite.
         bottom: an exponential of less is 0.
         small: up to this size, ``expm1(x)``, ``log1p(x)`` and ``tanh(x)`` are x.
@@ -43,6 +48,10 @@ class Format:
     exponential: tuple[float, ...]
     logarithm: tuple[float, ...]
     tangent: tuple[float, ...]
+    tail: tuple[float, ...]
+    middle: tuple[float, ...]
+    knee: float
+    far: float
     top: float
     bottom: float
     small: float
@@ -60,6 +69,17 @@ SINGLE = Format(
         *(-0.3333333134651184, 0.13333120942115784, -0.05391069874167442),
         *(0.02131609059870243, -0.006621286738663912),
     ),
+    tail=(
+        *(0.7290837168693542, -0.509332001209259, 0.230017751455307, -0.04726281762123108),
+        *(-0.010463269427418709, 0.006970230024307966, 0.0010292509105056524, -0.0010341956513002515),
+        *(-0.00025606254348531365, 0.000129181076772511, 6.474415567936376e-05, 5.686972144758329e-06),
+    ),
+    middle=(
+        *(0.3989422917366028, -0.06649037450551987, 0.00997344683855772, -0.001186087029054761),
+        *(0.00010970233415719122,),
+    ),
+    knee=3.0,
+    far=14.5,
     top=89.0,
     bottom=-104.0,
     small=2.0**-26,
@@ -81,6 +101,21 @@ DOUBLE = Format(
         *(-0.008863234425643705, 0.0035921107216876206, -0.0014556644040876067, 0.0005889480084494089),
         *(-0.00023466830692920227, 8.51653111199636e-05, -2.063723515661821e-05),
     ),
+    tail=(
+        *(0.769193049750063, -0.6653825028900567, 0.49530561596997646, -0.31353315667130355),
+        *(0.16502036617038254, -0.06911863870633872, 0.020795066799923847, -0.002993376770123941),
+        *(-0.0007978693988332783, 0.0005448990618814792, -5.93757262508775e-05, -4.976280099755332e-05),
+        *(1.6681209364547687e-05, 3.980863405413719e-06, -2.7692633110288143e-06, -3.365429614810571e-07),
+        *(4.331481475064973e-07, 4.219106198530055e-08, -6.596435443581994e-08, -9.25855636074582e-09),
+        *(7.68525147693777e-09, 1.7374687846695838e-09, -1.6688039913221795e-10),
+    ),
+    middle=(
+        *(0.3989422804014327, -0.06649038006690544, 0.009973557010035602, -0.001187328215471595),
+        *(0.00011543468743358875, -9.444654145049761e-06, 6.659549525066678e-07, -4.1169413575246934e-08),
+        *(2.1501266507715003e-09,),
+    ),
+    knee=5.0,
+    far=39.0,
     top=710.0,
     bottom=-746.0,
     small=2.0**-55,
@@ -150,6 +185,10 @@ class Value:
 
     def __rshift__(self, other: int) -> Value:
         return self._binary(other, "lshr")
+
+    def reciprocal(self) -> Value:
+        """``1 / self``."""
+        return self._binary(1.0, "fdiv", left=False)
 
     def __abs__(self) -> Value:
         return self._call("fabs")
@@ -251,9 +290,16 @@ def _bits_of_shift(f: Format) -> int:
 
 def exp(x: Value) -> Value:
     """``exp(x)``."""
+    return _exponential(x)
+
+
+def _exponential(x: Value, rest: Value | None = None, factor: Value | None = None) -> Value:
+    """``factor * exp(x + rest)``, for a rest that is small."""
     f = x.format
     bits, r, _ = _reduced(_limited(x, f.bottom, f.top))
+    r = r if rest is None else r + rest
     power = (r * r).fma(_polynomial(r, f.exponential), r) + 1.0
+    power = power if factor is None else power * factor
     # 2**n is a product of two powers, so that subnormal results round once, and the largest does not overflow.
     twice = bits - (_bits_of_shift(f) - 2 * f.bias)
     half = twice >> 1
@@ -333,6 +379,18 @@ def logaddexp(x: Value, y: Value) -> Value:
     return x.compare("oeq", y).choose(x + float(np.log(2)), larger + rest, x.kind)
 
 
+def ndtr(x: Value) -> Value:
+    """The probability that a standard normal variable is below x, to all digits on the left as well."""
+    f = x.format
+    t = _limited(abs(x), 0.0, f.far)
+    coarse = (t.bits() & -(1 << (f.digits // 2 + 1))).number()  # its square is exact
+    scale = (t + f.knee).reciprocal()
+    factor = _polynomial((t - f.knee) * scale, f.tail) * scale
+    tail = _exponential(coarse * coarse * -0.5, (t - coarse) * (t + coarse) * -0.5, factor)
+    side = x.compare("olt", 0.0).choose(tail, 1.0 - tail, x.kind)
+    return t.compare("olt", MIDDLE).choose(x.fma(_polynomial(x * x, f.middle), 0.5), side, x.kind)
+
+
 FUNCTIONS: dict[Any, Callable[..., Value]] = {
     np.exp: exp,
     np.expm1: expm1,
@@ -341,6 +399,12 @@ FUNCTIONS: dict[Any, Callable[..., Value]] = {
     np.log1p: log1p,
     np.logaddexp: logaddexp,
 }
+
+
+def function_of(ufunc: Any) -> Callable[..., Value] | None:
+    """What computes a ufunc of NumPy or SciPy; None if nothing here does."""
+    special = sys.modules.get("scipy.special")  # whoever has one of its functions has loaded it
+    return ndtr if special is not None and ufunc is special.ndtr else FUNCTIONS.get(ufunc)
 
 
 def name_of(ufunc: np.ufunc, kind: str) -> str:
@@ -352,7 +416,9 @@ def text_of(ufunc: np.ufunc, kind: str) -> str:
     """The definition of the function for floats or doubles."""
     body = _Body(FORMATS[kind])
     arguments = [Value(body, kind, f"%x{number}") for number in range(ufunc.nin)]
-    result = FUNCTIONS[ufunc](*arguments)
+    function = function_of(ufunc)
+    assert function is not None
+    result = function(*arguments)
     given = ", ".join(f"{kind} {argument.name}" for argument in arguments)
     lines = "\n".join(body.lines)
     head = f"define internal {kind} @{name_of(ufunc, kind)}({given}) alwaysinline"

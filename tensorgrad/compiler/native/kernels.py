@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .functions import FUNCTIONS, constant, declarations, intrinsic, name_of, text_of
+from .functions import constant, declarations, function_of, intrinsic, name_of, text_of
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
 
 __all__ = ["COMPARISONS", "LOGICAL", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
@@ -47,7 +47,7 @@ _INTRINSICS: dict[Any, str] = {
 OPERATIONS = {
     *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square, np.reciprocal, np.sign),
     *(np.maximum, np.minimum, np.isfinite, np.isnan, np.isinf),
-    *(*COMPARISONS, *LOGICAL, *_INTRINSICS, *FUNCTIONS),
+    *(*COMPARISONS, *LOGICAL, *_INTRINSICS),
 }
 REDUCTIONS = {np.add: 0.0, np.maximum: float("-inf"), np.minimum: float("inf"), np.multiply: 1.0}
 
@@ -372,9 +372,9 @@ class _Nest:
             return self._assign(f"fneg {kind} {x[0]}")
         if ufunc is np.positive:
             return x[0]
-        if ufunc in _INTRINSICS or ufunc in FUNCTIONS:
+        if ufunc in _INTRINSICS or function_of(ufunc) is not None:
             name = name_of(ufunc, kind)
-            if ufunc in FUNCTIONS:
+            if ufunc not in _INTRINSICS:
                 self.used.add((ufunc, kind))
             else:
                 name = intrinsic(_INTRINSICS[ufunc], kind)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..variables import Instruction, Variable
+from .functions import function_of
 from .kernels import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
@@ -90,12 +91,16 @@ def is_native(instruction: Instruction) -> bool:
     if function is np.where:
         return len(args) == 3 and args[0].dtype == np.bool_ if type(args[0]) is Variable else False
     if isinstance(function, np.ufunc):
-        return kwargs.keys() <= {"out"} and function in OPERATIONS and _loop(function, args) is not None
+        return kwargs.keys() <= {"out"} and _is_operation(function) and _loop(function, args) is not None
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc) and function.__name__ == "reduce" and owner in REDUCTIONS:
         plain = kwargs.keys() <= {"axis", "keepdims", "initial"} and type(kwargs.get("initial", 0.0)) in (int, float)
         return plain and len(args) == 1 and args[0].dtype == result.dtype and result.dtype.kind == "f"
     return False
+
+
+def _is_operation(function: np.ufunc) -> bool:
+    return function in OPERATIONS or function_of(function) is not None
 
 
 def _same(operand: Any, result: Variable) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .functions import FUNCTIONS
+from .functions import function_of
 from .kernels import Module, Root
 from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
@@ -372,7 +372,7 @@ def _base(node: Node) -> Node:
 def _cost(node: Node) -> int:
     if node.op not in ("apply", "cast"):
         return 0
-    return 10 if node.attribute in FUNCTIONS else 4 if node.attribute in (np.divide, np.reciprocal, np.sqrt) else 1
+    return 10 if function_of(node.attribute) else 4 if node.attribute in (np.divide, np.reciprocal, np.sqrt) else 1
 
 
 def _cuts(node: Node, own: bool = False) -> list[int]:
