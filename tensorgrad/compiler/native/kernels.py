@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .functions import constant, declarations, function_of, intrinsic, name_of, text_of
+from .functions import function_of, name_of, text_of
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
+from .values import constant, declarations, intrinsic
 
 __all__ = ["COMPARISONS", "LOGICAL", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from ..variables import Instruction, Variable
 from .functions import function_of
+from .indices import full_index, kept_by, steps_of
 from .kernels import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
-from .segments import Segment, Unfit, crosses
+from .order import crosses
+from .segments import Segment, Unfit
 
 __all__ = ["Lowering", "finite_check", "is_native"]
 
@@ -70,9 +72,9 @@ def is_native(instruction: Instruction) -> bool:
         # Along the first axis, elements stay in C order.
         return bool(parts) and same and kwargs.keys() <= {"axis"} and kwargs.get("axis", 0) in (0, None)
     if function is operator.setitem:
-        return _full(args[1], args[0].shape) is not None and _readable(args[2]) and instruction.writes is args[0]
+        return full_index(args[1], args[0].shape) is not None and _readable(args[2]) and instruction.writes is args[0]
     if function is operator.getitem:
-        return type(args[0]) is Variable and _full(args[1], args[0].shape) is not None
+        return type(args[0]) is Variable and full_index(args[1], args[0].shape) is not None
     if function in FILLED:
         return kwargs.keys() <= {"shape"} and all(map(_readable, args[1:]))
     if function is np.clip:
@@ -342,10 +344,10 @@ class Lowering:
 
     def _part_of(self, source: Node, index: Any, shape: tuple[int, ...]) -> Node:
         """The part that a basic index selects."""
-        steps = _steps(index, source.shape)
+        steps = steps_of(index, source.shape)
         if steps is None:
             raise Unfit("an index that is not basic")
-        kept = _kept(index, source.shape)
+        kept = kept_by(index, source.shape)
         sliced = self.segment.node("slice", source.dtype, kept, (source,), steps)
         return sliced if kept == shape else self.segment.node("reshape", source.dtype, shape, (sliced,))
 
@@ -354,7 +356,7 @@ class Lowering:
         if index is Ellipsis:
             self._write(target, self._broadcast(value, target))
             return
-        steps, kept = _steps(index, target.shape), _kept(index, target.shape)
+        steps, kept = steps_of(index, target.shape), kept_by(index, target.shape)
         assert steps is not None
         shape = value.shape
         while len(shape) > len(kept) and shape[0] == 1:
@@ -427,41 +429,3 @@ def _within(node: Node) -> Iterator[Node]:
         if node.op not in ("slice", "reshape", "transpose"):
             return
         (node,) = node.inputs
-
-
-def _steps(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, int | None], ...] | None:
-    """The start on each axis, and the step or None if the axis goes; None if it is not a basic index."""
-    parts = _full(index, shape)
-    if parts is None:
-        return None
-    steps: list[tuple[int, int | None]] = []
-    for part, length in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            start, _, step = part.indices(length)
-            steps.append((start, step))
-        else:
-            steps.append((part % length, None))
-    return tuple(steps)
-
-
-def _kept(index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of what a basic index selects, new axes left out."""
-    parts = _full(index, shape)
-    assert parts is not None
-    pairs = zip(parts, shape, strict=True)
-    return tuple(len(range(*part.indices(n))) for part, n in pairs if isinstance(part, slice))
-
-
-def _full(index: Any, shape: tuple[int, ...]) -> list[Any] | None:
-    """A part for each axis, new axes left out."""
-    parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not None]
-    if not all(part is Ellipsis or type(part) in (int, slice) for part in parts):
-        return None
-    if any(
-        type(x) is Variable for part in parts if isinstance(part, slice) for x in (part.start, part.stop, part.step)
-    ):
-        return None
-    if Ellipsis in parts:
-        k = parts.index(Ellipsis)
-        parts[k : k + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    return parts + [slice(None)] * (len(shape) - len(parts))
