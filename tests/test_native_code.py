@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -224,6 +227,40 @@ def test_equal_nests_are_compiled_once() -> None:
     np.testing.assert_allclose(np.asarray(compiled_step(x)), np.asarray(step(x)), rtol=1e-10)
     text = str(compiled_step._latest.code._module)  # type: ignore[union-attr]
     assert text.count("define internal void @nest") <= 3
+
+
+def test_the_text_is_the_same_in_every_process() -> None:
+    """Compiled code is kept on disk by its text, so nothing may depend on addresses or on the order of a set."""
+    script = (
+        "import hashlib, numpy as np, tensorgrad as tg\n"
+        "def f(x):\n"
+        "    y = tg.tanh(x) + tg.exp(-x) * tg.log(1 + x * x)\n"
+        "    return (y / (1 + y.sum(axis=0)) + tg.concatenate([x[1:], x[:1] * 2.0])).mean(axis=1)\n"
+        "step = tg.compile(lambda x: tg.grad(lambda x: (f(x) ** 2).sum())(x), backend='native')\n"
+        "step(np.ones((30, 40)))\n"
+        "print(hashlib.sha256(str(step._latest.code._module).encode()).hexdigest())\n"
+    )
+    made = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env).stdout
+        for env in ({**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2"))
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) > 60
+
+
+def test_functions_of_other_kinds_of_numbers() -> None:
+    """Logic on floats, filled integers: what has no native form is still right."""
+
+    def step(x: Any) -> Any:
+        both = np.logical_and(x, np.greater(x, -0.5))
+        count = np.full_like(np.greater(x, 0.0).astype(np.int64), 2.7)
+        return np.where(both, x, 0.0), np.logical_not(x), np.add(count, 1), np.where(np.isinf(x), 1.0, np.sign(x))
+
+    compiled_step = tg.compile(step, backend="native")
+    x = np.array([0.0, -0.0, 1.0, -1.0, -0.25, np.nan, np.inf])
+    for _ in range(3):
+        for one, other in zip(compiled_step(x), step(x), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 # --- random programs ----------------------------------------------------------------------------------------

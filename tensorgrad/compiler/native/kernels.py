@@ -124,11 +124,11 @@ class Module:
     def __init__(self) -> None:
         self._functions: list[str] = []
         self._nests: dict[str, str] = {}  # the names of nests, by their text
-        self._used: dict[tuple[np.ufunc, str], None] = {}  # of exponentials and the like
+        self._used: set[tuple[np.ufunc, str]] = set()  # exponentials and the like
         self._count = 0
 
     def __str__(self) -> str:
-        used = [text_of(ufunc, kind) for ufunc, kind in self._used]
+        used = sorted(text_of(ufunc, kind) for ufunc, kind in self._used)
         nests = [f"define internal void @{name}{text}" for text, name in self._nests.items()]
         return "\n".join([*declarations(), *used, *nests, *self._functions])
 
@@ -143,7 +143,7 @@ class Module:
         nest = _Nest(roots)
         text = nest.text()
         name = self._nests.setdefault(text, f"nest{len(self._nests)}")
-        self._used.update(dict.fromkeys(nest.used))
+        self._used |= nest.used
         lines, given = [], []
         for number, (slot, start) in enumerate(nest.places.items()):
             pointer = f"%n{self._count}x{number}"

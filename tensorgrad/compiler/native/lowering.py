@@ -76,7 +76,8 @@ def is_native(instruction: Instruction) -> bool:
     if function is operator.getitem:
         return type(args[0]) is Variable and full_index(args[1], args[0].shape) is not None
     if function in FILLED:
-        return kwargs.keys() <= {"shape"} and all(map(_readable, args[1:]))
+        whole = result.dtype.kind != "f" and any(type(value) is float for value in args[1:])
+        return kwargs.keys() <= {"shape"} and all(map(_readable, args[1:])) and not whole
     if function is np.clip:
         return (
             len(args) == 3 and not kwargs and all(type(a) in (int, float) for a in args[1:]) and _same(args[0], result)
@@ -133,11 +134,10 @@ def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...
     kinds = {code_of(d) for d in loop[: len(args)]}
     if not kinds <= set(_KNOWN):
         return None
+    if function in LOGICAL or kinds == {"b1"}:
+        return loop if function in LOGICAL and kinds == {"b1"} else None
     if kinds <= set(_FLOATS):
         return loop
-    logical = function in LOGICAL
-    if kinds == {"b1"}:
-        return loop if logical else None
     return loop if function in _WHOLE and "b1" not in kinds and not kinds & set(_FLOATS) else None
 
 

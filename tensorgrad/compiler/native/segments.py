@@ -65,7 +65,7 @@ class Segment:
         self._choose()
         while True:
             roots = self._roots()
-            unresolved = {node for root in roots if isinstance(root, Root) for node in self._flatten(root)}
+            unresolved = dict.fromkeys(n for root in roots if isinstance(root, Root) for n in self._flatten(root))
             for node in unresolved:
                 self._force(node)
             if unresolved:
