@@ -87,7 +87,7 @@ from .engine.staging import host as host
 from .engine.staging import indivisible as indivisible
 from .engine.staging import observe as observe
 from .engine.staging import only_if_not_finite as only_if_not_finite
-from .engine.staging import straight_line as straight_line
+from .engine.staging import scratch as scratch
 from .engine.staging import watch as watch
 from .engine.staging import writes_to as writes_to
 from .errors import CheckpointError as CheckpointError

@@ -63,10 +63,10 @@ class Part:
         The first array is for the amount to subtract from the parameters, and each view has that of one member.
         """
         scratch, state, updates = self._scratch, self._state, self._updates
-        if tg.array_of(scratch[0]) is scratch[0]:
+        if tg.scratch(scratch[0]) is scratch[0]:
             return scratch, state, updates
-        lift = tg.array_of  # a compiler is tracing
-        return [lift(a) for a in scratch], {k: lift(a) for k, a in state.items()}, [lift(a) for a in updates]
+        lift, lend = tg.array_of, tg.scratch  # a compiler is tracing
+        return [lend(a) for a in scratch], {k: lift(a) for k, a in state.items()}, [lend(a) for a in updates]
 
 
 class Run:

@@ -297,8 +297,7 @@ def _hot_form(labels: Any, *, classes: int, op: str, after: int = 0, ignored: in
     return hot, np.logical_and(labels >= 0, labels < classes)
 
 
-@tg.indivisible(formula=_is_label)
-@tg.straight_line(_hot_form)
+@tg.indivisible(formula=_is_label, straight_line=_hot_form)
 def _hot(labels: Any, *, classes: int, op: str, after: int = 0, ignored: int | None = None) -> Any:
     """Return where the class is the label, along a new axis followed by ``after`` axes."""
     numbers = np.arange(classes, like=labels)

@@ -280,8 +280,7 @@ def _blended_form(*arrays: Any, momentum: float | None, factor: float, path: str
     return (*new, *(count + 1 for count in counted)), np.isfinite(var)
 
 
-@tg.indivisible
-@tg.straight_line(_blended_form)
+@tg.indivisible(straight_line=_blended_form)
 def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
     old_mean, old_var, *counted, mean, var = arrays
     with tg.silenced():

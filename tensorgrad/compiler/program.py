@@ -83,6 +83,9 @@ class Program:
                 variable.region = shared[key]
                 variable.offset = _offset(variable)
         self._regions = len(shared)
+        for region in shared.values():
+            known = [v.scratch for v in self.captured if v.region is region]
+            region.scratch = bool(known) and all(known)
 
     def adopt(self, variables: Sequence[Variable]) -> None:
         """Give regions to new variables, which share no memory with those that are known."""

@@ -75,6 +75,13 @@ class Trace:
             self.captured[id(source)] = variable
         return TracedArray(self, variable)
 
+    def scratch(self, array: Any) -> Any:
+        """The traced array for an ndarray in which a run may leave anything."""
+        lifted = self.lift(array)
+        if lifted is not array:
+            lifted.variable.scratch = True
+        return lifted
+
     def host(self, function: Callable[[], Any]) -> Any:
         """Call an outside function, now and in every run."""
         return self.call(function, (), {}, effect=True, fixed=True, comes_from_outside=True)

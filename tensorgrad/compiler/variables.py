@@ -23,6 +23,7 @@ class Region:
     number: int
     outside: bool  # does it outlive the run?
     version: int = 0
+    scratch: bool = False  # may a run leave anything in it?
 
 
 @dataclass(eq=False)
@@ -34,6 +35,7 @@ class Variable:
     value: Any  # its value while tracing, for the shape, dtype and memory layout
     root: Variable | None = None  # the variable whose memory this one is a view of
     source: Any = None  # the Tensor or ndarray, if captured
+    scratch: bool = False  # if captured: may a run leave anything in it?
     name: str = ""
     region: Region | None = None  # set by the program; None for a number
     labels: tuple[int, ...] = ()  # set by the program; one for each axis, 0 for an axis of length 1

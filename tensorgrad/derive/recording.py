@@ -18,6 +18,7 @@ from ..engine.frames import LIBRARY
 from ..engine.graph import Leaf, ancestors
 from ..engine.mode import Switch
 from ..engine.readings import ARRAYS
+from ..engine.staging import forms_of
 from ..engine.walk import backward
 from ..errors import GraphError
 
@@ -113,7 +114,7 @@ class Recording(Trace):
         comes_from_outside: bool = False,
     ) -> Any:
         """Record a call, or what its formula calls."""
-        formula = getattr(function, "__formula__", None)
+        formula = forms_of(function).formula
         if formula is not None:
             result = formula(*args, **kwargs)
             axis = formula.one_hot_axis(*args, **kwargs) if hasattr(formula, "one_hot_axis") else None

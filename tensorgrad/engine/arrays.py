@@ -45,7 +45,15 @@ def finite(array: Any) -> bool:
     return (few and math.isfinite(np.vdot(array, array).real)) or bool(np.isfinite(array).all())
 
 
-@indivisible
+def _scatter_form(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    if not basic(index):
+        return None
+    result = np.zeros_like(values, shape=shape)
+    result[index] = values
+    return result, None
+
+
+@indivisible(straight_line=_scatter_form)
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of ``shape`` with ``values`` added at ``index``; repeated indices accumulate (float16 in float32).
 

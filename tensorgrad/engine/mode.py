@@ -47,6 +47,9 @@ class Tracer(Protocol):
     def lift(self, source: Any) -> Any:
         """The traced array that stands for a Tensor's data or for an ndarray."""
 
+    def scratch(self, array: Any) -> Any:
+        """The traced array for an ndarray in which a run may leave anything."""
+
     def host(self, function: Callable[[], Any]) -> Any:
         """The traced value of a Python function that is called again in every run."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from .trees import leaves
 from .writes import written
 
 __all__ = [
+    "Forms",
     "array_of",
     "draws",
+    "forms_of",
     "host",
     "indivisible",
     "observe",
     "only_if_not_finite",
-    "straight_line",
+    "scratch",
     "watch",
     "writes_to",
 ]
@@ -49,6 +51,20 @@ def array_of(source: Any) -> Any:
     if tracer is not None:
         return tracer.lift(source)
     return source._data if isinstance(source, Handle) else source
+
+
+def scratch(array: Any) -> Any:
+    """The array, to compute in: what is left in it after a step is not used.
+
+    A compiler need not write to it at all. Every step must write to it before reading from it.
+
+    >>> import numpy as np
+    >>> memory = np.empty(3)
+    >>> scratch(memory) is memory
+    True
+    """
+    tracer = current().tracer
+    return array if tracer is None else tracer.scratch(array)
 
 
 def host(function: Callable[[], R]) -> R:
@@ -114,33 +130,61 @@ def _with(protocol: str, arguments: Any) -> Any:
     return next((leaf for leaf in leaves(arguments) if hasattr(leaf, protocol)), None)
 
 
+class Forms(NamedTuple):
+    """What a function that looks at values computes, written without looking; see :func:`indivisible`."""
+
+    formula: Callable[..., Any] | None = None
+    straight_line: Callable[..., Any] | None = None
+
+
+def forms_of(function: Any) -> Forms:
+    """The forms that were given to :func:`indivisible` for a function.
+
+    >>> forms_of(np.sort)
+    Forms(formula=None, straight_line=None)
+    """
+    return getattr(function, "__forms__", Forms())
+
+
 @overload
-def indivisible(function: Callable[P, R], *, formula: Callable[..., Any] | None = None) -> Callable[P, R]: ...
+def indivisible(function: Callable[P, R]) -> Callable[P, R]: ...
 @overload
-def indivisible(*, formula: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
-def indivisible(function: Any = None, *, formula: Callable[..., Any] | None = None) -> Any:
+def indivisible(
+    *, formula: Callable[..., Any] | None = None, straight_line: Callable[..., Any] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def indivisible(
+    function: Any = None,
+    *,
+    formula: Callable[..., Any] | None = None,
+    straight_line: Callable[..., Any] | None = None,
+) -> Any:
     """Mark a function of arrays that looks at their values: a compiler calls it as a whole, in every run.
 
-    For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position.
+    For a batch of arrays it is called once per array if it has to be. The function takes its arrays by position. Its
+    forms get the same arguments, and use NumPy's functions alone, without looking at values.
 
     Args:
         function: the function.
-        formula: what it computes, without looking at values and without care for rounding or for mistakes in the
-            arguments: :func:`tensorgrad.derive` reads that instead. It gets the same arguments.
+        formula: what it computes, without care for rounding or for mistakes in the arguments:
+            :func:`tensorgrad.derive` reads that instead.
+        straight_line: what it computes, to all digits: native code and :func:`tensorgrad.onnx_model` use that instead.
+            It returns the results and a boolean array that says whether they hold; where one is False, the function is
+            called. None in its place says that they always hold; None in place of both, that there is no such form for
+            these arguments.
 
     >>> import numpy as np
-    >>> @indivisible
-    ... def check_positive(x):
-    ...     if (x <= 0).any():
-    ...         raise ValueError("expected positive numbers")
-    ...     return x
-    >>> check_positive(np.ones(2)).tolist()
-    [1.0, 1.0]
+    >>> @indivisible(straight_line=lambda x: (np.sqrt(x), x >= 0))
+    ... def root(x):
+    ...     if (x < 0).any():
+    ...         raise ValueError("expected numbers that are not negative")
+    ...     return np.sqrt(x)
+    >>> root(np.array([4.0]))
+    array([2.])
     """
     if function is None:
-        return partial(indivisible, formula=formula)
-    if formula is not None:
-        function.__formula__ = formula
+        return partial(indivisible, formula=formula, straight_line=straight_line)
+    if formula is not None or straight_line is not None:
+        function.__forms__ = Forms(formula, straight_line)
 
     @wraps(function)
     def whole(*args: Any, **kwargs: Any) -> Any:
@@ -181,31 +225,6 @@ def only_if_not_finite(returns: Any) -> Callable[[Callable[P, R]], Callable[P, R
         return function
 
     return marked
-
-
-def straight_line(form: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Give a function that looks at values another form, of NumPy functions alone, that does not.
-
-    The form takes the same arguments. It returns the results and a boolean array that says whether they hold; where one
-    is False, a compiler calls the function. None in its place says that they always hold; None in place of both, that
-    there is no such form for these arguments.
-
-    >>> import numpy as np
-    >>> @indivisible
-    ... @straight_line(lambda x: (np.sqrt(x), x >= 0))
-    ... def root(x):
-    ...     if (x < 0).any():
-    ...         raise ValueError("expected numbers that are not negative")
-    ...     return np.sqrt(x)
-    >>> root(np.array([4.0]))
-    array([2.])
-    """
-
-    def formed(function: Callable[P, R]) -> Callable[P, R]:
-        function.form = form  # type: ignore[attr-defined]
-        return function
-
-    return formed
 
 
 def writes_to(source: Any, by: str) -> Any:

@@ -21,23 +21,14 @@ from ..compiler.variables import Instruction, Variable
 from ..engine.frames import place, user_frame
 from ..engine.mode import silenced, tracing
 from ..engine.record import Handle, tensor_of
+from ..engine.staging import forms_of
 from ..engine.trees import alike, leaves, mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
-from ..ops import tails
 
 __all__ = ["Comparison", "Run", "Step", "Varying", "recorded"]
 
 Line = tuple[CodeType, int]
-
-# Functions that look at values to save time, and what computes the same without looking.
-_WITHOUT_LOOKING: dict[Any, Callable[..., Any]] = {
-    tails.root_of_many.__wrapped__: lambda x: np.hypot(x, 1.0),  # type: ignore[attr-defined]
-    tails.log_if_close.__wrapped__: tails.log_of,  # type: ignore[attr-defined]
-    tails.scaled_if_needed.__wrapped__: lambda w, plain, axes, keepdims, degree: tails.scaled(  # type: ignore[attr-defined]
-        plain, w, axes, keepdims
-    ),
-}
 
 
 class _Recording(Trace):
@@ -53,9 +44,10 @@ class _Recording(Trace):
         self.whole = whole
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any) -> Any:
-        plain = _WITHOUT_LOOKING.get(function) if hasattr(function, "__code__") else None
-        if plain is not None:
-            return plain(*args, **kwargs)
+        form = forms_of(function).straight_line
+        made = None if form is None or function in self.whole else form(*args, **kwargs)
+        if made is not None and made[1] is None:  # a form that always holds
+            return made[0]
         if how.get("effect") and args and function not in self.whole:
             before = len(self.instructions)
             try:

@@ -13,7 +13,7 @@ from ..engine.graph import elementwise
 from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
 from ..engine.shapes import normalised_axis
-from ..engine.staging import indivisible, straight_line
+from ..engine.staging import indivisible
 from ..errors import ShapeError
 from .arithmetic import divide, multiply, negative
 from .compare import greater
@@ -220,8 +220,7 @@ def _spared_form(g: Any, out: Any, total: Any) -> Any:
     return np.where(out > -0.03, g - total - total * np.expm1(out), g - np.exp(out) * total), None
 
 
-@indivisible(formula=lambda g, out, total: g - np.exp(out) * total)
-@straight_line(_spared_form)
+@indivisible(formula=lambda g, out, total: g - np.exp(out) * total, straight_line=_spared_form)
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
     result = g - np.exp(out) * total

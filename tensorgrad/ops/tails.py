@@ -15,7 +15,7 @@ import numpy as np
 from ..engine.arrays import reduced
 from ..engine.mode import silenced
 from ..engine.record import Handle
-from ..engine.staging import indivisible, straight_line
+from ..engine.staging import indivisible
 
 __all__ = [
     "MANY",
@@ -41,7 +41,12 @@ def _with_tail(slope: Any, tail: Any, exact: Callable[[Any], Any], x: Any) -> An
     return slope
 
 
-@indivisible
+def _slope_of_tanh(x: Any, out: Any) -> Any:
+    power = np.exp(-2 * np.abs(x))
+    return 4 * power / np.square(1 + power), None
+
+
+@indivisible(straight_line=_slope_of_tanh)
 def slope_of_tanh(x: Any, out: Any) -> Any:
     """``1 / cosh(x)**2`` of many real numbers x whose hyperbolic tangent is ``out``.
 
@@ -54,7 +59,11 @@ def slope_of_tanh(x: Any, out: Any) -> Any:
     return slope
 
 
-@indivisible
+def _slope_of_sigmoid(x: Any, out: Any) -> Any:
+    return _slope_on_the_right(np.abs(x)), None
+
+
+@indivisible(straight_line=_slope_of_sigmoid)
 def slope_of_sigmoid(x: Any, out: Any) -> Any:
     """``sigmoid(x) * sigmoid(-x)`` of many real numbers x whose sigmoid is ``out``.
 
@@ -72,7 +81,12 @@ def _slope_on_the_right(x: Any) -> Any:
     return power / np.square(1 + power)
 
 
-@indivisible
+def _root_of_many(x: Any) -> Any:
+    size = np.abs(x)
+    return np.where(size < 2 / np.finfo(x.dtype).eps ** 0.5, np.sqrt(1 + x * x), size), None
+
+
+@indivisible(straight_line=_root_of_many)
 def root_of_many(x: Any) -> Any:
     """``sqrt(1 + x * x)`` of many real numbers: by hypot, which takes longer, where a square overflows.
 
@@ -117,7 +131,10 @@ def in_range(plain: Callable[[Any], Any], w: Any, axes: Any, keepdims: bool, deg
         return scaled_if_needed(w, plain, axes, keepdims, degree)
 
 
-@indivisible(formula=lambda w, plain, axes, keepdims, degree: plain(w))
+@indivisible(
+    formula=lambda w, plain, axes, keepdims, degree: plain(w),
+    straight_line=lambda w, plain, axes, keepdims, degree: (scaled(plain, w, axes, keepdims), None),
+)
 def scaled_if_needed(w: Any, plain: Any, axes: Any, keepdims: bool, degree: float) -> Any:
     """:func:`scaled`, or ``plain(w)`` where nothing overflows or underflows."""
     result = plain(w)
@@ -155,8 +172,10 @@ def log_of(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     return np.where((total >= 1) & (total < _WON), np.log1p(rest), np.log(total))
 
 
-@indivisible(formula=lambda total, shifted, powers, axis: np.log(total))
-@straight_line(lambda *arguments: (log_of(*arguments), None))
+@indivisible(
+    formula=lambda total, shifted, powers, axis: np.log(total),
+    straight_line=lambda *arguments: (log_of(*arguments), None),
+)
 def log_if_close(total: Any, shifted: Any, powers: Any, axis: Any) -> Any:
     """:func:`log_of`, or simply the logarithm where no total is close to 1."""
     least = total.item() if total.size == 1 else reduced(np.minimum, total, None, initial=np.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -13,7 +14,7 @@ from ...engine.writes import memory
 from ...errors import NeedsEager
 from ..passes import takes_out, written_early
 from ..printed import NumpyCode, array_of
-from ..variables import Instruction, Variable
+from ..variables import Instruction, Region, Variable
 from .forms import with_forms
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
@@ -67,13 +68,14 @@ class NativeCode(NumpyCode):
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
+            self._joined = self._find_joined()
             self._items = self._scheduled(cuts)
             self._find_wanted()
             failed = self._lower()
-            if failed is None:
+            if not failed:
                 break
-            for instruction in failed:
-                if len(failed) == 1 and instruction not in cuts:
+            for instruction, late in failed:
+                if late and instruction not in cuts:
                     cuts.add(instruction)
                 else:
                     self._native.discard(instruction)
@@ -87,6 +89,7 @@ class NativeCode(NumpyCode):
         self._numbers: dict[Variable, int] = {}
         self._segments: dict[_Item, tuple[str, list[Node]]] = {}
         self._spare: list[tuple[int, Place, Any]] = []  # memory of values that only segments use: slot, place, dtype
+        self._singles: dict[Any, int] = {}  # how many single numbers of a dtype only segments use
         self._copies: dict[Variable, str] = {}  # buffers for results of NumPy calls that segments read
         self.buffers.clear()
         self._place.clear()
@@ -107,7 +110,7 @@ class NativeCode(NumpyCode):
             made.clear()
 
         for instruction in self.program.instructions:
-            if instruction in self._viewing:
+            if instruction in self._viewing or self._joined.keys() & set(instruction.results):
                 continue
             if instruction in self._native:
                 stores = instruction.writes is not None and instruction.writes.owner not in made
@@ -126,15 +129,48 @@ class NativeCode(NumpyCode):
         flush()
         return items
 
+    def _find_joined(self) -> dict[Variable, Instruction]:
+        """The concatenations that segments can make where they read them: their pieces stay as they are."""
+        written: dict[Any, int] = {}
+        called: set[Any] = set()
+        for number, instruction in enumerate(self.program.instructions):
+            if instruction.writes is not None:
+                written[instruction.writes.region] = number
+            if instruction not in self._native and instruction not in self._viewing:
+                called.update(v.region for v in instruction.reads)
+        joined = {}
+        for number, instruction in enumerate(self.program.instructions):
+            if instruction.function is not np.concatenate or instruction not in self._native:
+                continue
+            (result,) = instruction.results
+            regions = {v.region for v in (result, *instruction.reads)}
+            stay = all(r is not None and not r.outside and written.get(r, -1) < number for r in regions)
+            if stay and result not in self.program.kept and result.region not in called:
+                joined[result] = instruction
+        return joined
+
+    def _read_by(self, instruction: Instruction) -> Iterator[Variable]:
+        """What an instruction reads, or the pieces that it is made of."""
+        for variable in instruction.reads:
+            if variable.owner in self._joined:
+                yield from self._read_by(self._joined[variable.owner])
+            else:
+                yield variable
+
     def _find_wanted(self) -> None:
         """Which memory is needed outside of the segment that makes it."""
+        self._scratch: dict[Region, set[_Item]] = {}  # memory in which anything may be left, and what uses it
+        for item in self._items:
+            for region in {v.region for i in item.instructions for v in i.reads}:
+                if region is not None and region.scratch:
+                    self._scratch.setdefault(region, set()).add(item)
         maker = {owner: item for item in self._items for owner in item.made()}
         self._wanted = {v.owner for v in self.program.outputs}
         self._called: set[Variable] = set(self.program.outputs)  # variables that NumPy calls use
         self._shared: set[Variable] = set()  # owners that segments read and NumPy calls make
         for item in self._items:
             for instruction in item.instructions:
-                for variable in instruction.reads:
+                for variable in self._read_by(instruction):
                     owner = variable.owner
                     if maker.get(owner) is not item:
                         self._wanted.add(owner)
@@ -146,13 +182,12 @@ class NativeCode(NumpyCode):
             if view in self._called:
                 self._called.update(instruction.reads)
 
-    def _lower(self) -> list[Instruction] | None:
-        """Compile the segments. Returns instructions that do not fit, or None."""
+    def _lower(self) -> list[tuple[Instruction, bool]]:
+        """Compile the segments. Returns instructions that do not fit, and whether they may fit in another segment."""
+        failed: list[tuple[Instruction, bool]] = []
         for item in self._items:
             if item.native:
-                failed = self._lower_segment(item)
-                if failed is not None:
-                    return failed
+                failed += self._lower_segment(item)
                 continue
             (instruction,) = item.instructions
             for result in instruction.results:
@@ -164,18 +199,20 @@ class NativeCode(NumpyCode):
                 elif result in self._shared:
                     if result in self._targets or not result.compact:
                         readers = [i for i in self._native if any(v.owner is result for v in i.reads)]
-                        return readers + readers[:1]
+                        failed += [(reader, False) for reader in readers]
+                        continue
                     self._copies[result] = self._buffer(result, named=False)
-        return None
+        return failed
 
-    def _lower_segment(self, item: _Item) -> list[Instruction] | None:
+    def _lower_segment(self, item: _Item) -> list[tuple[Instruction, bool]]:
         segment = Segment(self._new_place)
-        lowering = Lowering(segment, self._place_of, self._number_of, self._views)
+        segment.scratch = {self._slot(region) for region, users in self._scratch.items() if users == {item}}
+        lowering = Lowering(segment, self._place_of, self._number_of, self._views, self._joined)
         for instruction in item.instructions:
             try:
                 lowering.add(instruction)
             except Unfit:
-                return [instruction]
+                return [(instruction, True)]
         for owner, node in lowering.made.items():
             if owner in self._wanted:
                 if node.place is not None:  # the same node as another owner's
@@ -189,15 +226,18 @@ class NativeCode(NumpyCode):
             for check in checks[1:]:
                 doubles = [segment.node("cast", np.dtype(float), (), (each,)) for each in (total, check)]
                 total = segment.node("apply", np.dtype(float), (), tuple(doubles), np.add)
-            segment.wanted.add(total)
             checks = [total]
+        for check in checks:
+            check.place = self._spare_place(check)
         name = f"segment{len(self._segments)}"
         try:
             segment.compile(self._module, name)
-        except Unfit:
-            return [*item.instructions, *item.instructions[:1]]
+        except Unfit as unfit:
+            owners = [owner for owner, node in lowering.made.items() if node is unfit.node]
+            failed = [i for i in item.instructions if not owners or owners[0] in i.results]
+            return [(instruction, False) for instruction in failed or item.instructions]
         self._segments[item] = (name, checks)
-        return None
+        return []
 
     # --- memory -----------------------------------------------------------------------------------------
 
@@ -223,6 +263,14 @@ class NativeCode(NumpyCode):
         return Place(self._slot(key), variable.offset, variable.shape, variable.strides, variable.dtype.itemsize)
 
     def _new_place(self, node: Node) -> Place:
+        """Memory for a value that only segments use; single numbers share an array."""
+        if node.size > 1:
+            return self._spare_place(node)
+        slot, size = self._slot(node.dtype), node.dtype.itemsize
+        count = self._singles[node.dtype] = self._singles.get(node.dtype, 0) + 1
+        return Place(slot, (count - 1) * size, node.shape, c_strides(node.shape, size), size)
+
+    def _spare_place(self, node: Node) -> Place:
         strides = node.strides or c_strides(node.shape, node.dtype.itemsize)
         place = Place(self._slot(node), 0, node.shape, strides, node.dtype.itemsize)
         self._spare.append((place.slot, place, node.dtype))
@@ -301,6 +349,7 @@ class NativeCode(NumpyCode):
             self._pointers = np.zeros(len(self._slots) + 1, np.uintp)
             self._table = np.zeros(len(self._numbers) + 1)
             self._spares = {slot: _empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
+            self._spares |= {self._slots[dtype]: np.empty(count, dtype) for dtype, count in self._singles.items()}
             names = [name for name, _ in self._segments.values()]
             functions = {name: self._library.function(name, self._pointers, self._table) for name in names}
             self.constants |= {"numbers": self._table, "spare": self._spares, "check": _check, **functions}

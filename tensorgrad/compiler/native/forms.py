@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.mode import silenced
-from ...engine.staging import only_if_not_finite
+from ...engine.staging import forms_of, only_if_not_finite
 from ...engine.trees import mapped
 from ...errors import NeedsEager
 from ..array import TracedArray
@@ -25,7 +25,7 @@ def with_forms(program: Program) -> Program:
     changed.instructions = []
     changed.captured = list(program.captured)
     for instruction in program.instructions:
-        form = getattr(instruction.function, "form", None)
+        form = forms_of(instruction.function).straight_line
         made = None if form is None else _expanded(form, instruction)
         if made is None:
             changed.instructions.append(instruction)

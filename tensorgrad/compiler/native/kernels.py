@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ...engine.mode import silenced
+from .functions import function_of, name_of, text_of
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
+from .values import constant, declarations, intrinsic
 
-__all__ = ["COMPARISONS", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
+__all__ = ["COMPARISONS", "LOGICAL", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
 
 _TYPES = {"f4": "float", "f8": "double", "b1": "i1", "i4": "i32", "i8": "i64"}
 _IN_MEMORY = {**_TYPES, "b1": "i8"}
@@ -23,14 +25,35 @@ COMPARISONS = {
     np.equal: ("oeq", "eq"),
     np.not_equal: ("une", "ne"),
 }
+LOGICAL: dict[Any, str] = {
+    np.logical_and: "and",
+    np.logical_or: "or",
+    np.logical_xor: "xor",
+    np.logical_not: "not",
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+    np.invert: "not",
+}
+_INTRINSICS: dict[Any, str] = {
+    np.sqrt: "sqrt",
+    np.absolute: "fabs",
+    np.fabs: "fabs",
+    np.copysign: "copysign",
+    np.floor: "floor",
+    np.ceil: "ceil",
+    np.trunc: "trunc",
+    np.rint: "rint",
+}
 OPERATIONS = {
-    *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.absolute, np.square, np.sqrt),
-    *(np.maximum, np.minimum, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan),
-    *COMPARISONS,
+    *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square, np.reciprocal, np.sign),
+    *(np.maximum, np.minimum, np.isfinite, np.isnan, np.isinf),
+    *(*COMPARISONS, *LOGICAL, *_INTRINSICS),
 }
 REDUCTIONS = {np.add: 0.0, np.maximum: float("-inf"), np.minimum: float("inf"), np.multiply: 1.0}
 
 
+@cache
 def code_of(dtype: Any) -> str:
     """The kind and size of a dtype, as in ``f4``."""
     return np.dtype(dtype).str[1:]
@@ -48,6 +71,7 @@ class Root:
     initial: float | None = None
     flat: bool = False  # one loop over the positions in C order
     marks: Node | None = None  # the node whose value lies there afterwards
+    after: Root | None = None  # what writes to the same memory before
     _known: tuple[Any, list[Access]] | None = None
 
     @property
@@ -60,6 +84,11 @@ class Root:
         """The index of the element that the loops are at."""
         parts = tuple(Affine(0, ((k, 1),)) if n > 1 else Affine(0) for k, n in enumerate(self.domain))
         return Flat(parts[0]) if self.flat and len(self.node.shape) != 1 else parts
+
+    @property
+    def loops(self) -> Any:
+        """Equal for roots that could share loops."""
+        return self.domain, self.ufunc is None, self.axes
 
     def target(self) -> Affine:
         """The offset of the result."""
@@ -94,12 +123,14 @@ class Module:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
+        self._nests: dict[str, str] = {}  # the names of nests, by their text
+        self._used: set[tuple[np.ufunc, str]] = set()  # exponentials and the like
         self._count = 0
 
     def __str__(self) -> str:
-        kinds = [("f32", "float"), ("f64", "double")]
-        declared = [f"declare {t} @llvm.{f}.{s}({t})" for f in ("sqrt", "fabs") for s, t in kinds]
-        return "\n".join([*declared, *self._functions])
+        used = sorted(text_of(ufunc, kind) for ufunc, kind in self._used)
+        nests = [f"define internal void @{name}{text}" for text, name in self._nests.items()]
+        return "\n".join([*declarations(), *used, *nests, *self._functions])
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
         """Add a function that makes these calls."""
@@ -107,15 +138,22 @@ class Module:
         self._functions.append(f"define void @{name}(ptr %pointers, ptr %numbers) {{\nentry:\n{body}\n  ret void\n}}")
 
     def nest(self, roots: Sequence[Root]) -> list[str]:
-        """Add a function for a nest, and return the lines that call it."""
+        """The lines that call the function of a nest; one with the same text serves several nests."""
         self._count += 1
-        nest = _Nest(f"nest{self._count}", roots)
-        self._functions.append(nest.text())
-        slots = nest.slots
-        lines = [f"%n{self._count}s{slot} = getelementptr ptr, ptr %pointers, i64 {slot}" for slot in slots]
-        lines += [f"%n{self._count}p{slot} = load ptr, ptr %n{self._count}s{slot}" for slot in slots]
-        given = ", ".join([*(f"ptr %n{self._count}p{slot}" for slot in slots), "ptr %numbers"])
-        return [*lines, f"call void @{nest.name}({given})"]
+        nest = _Nest(roots)
+        text = nest.text()
+        name = self._nests.setdefault(text, f"nest{len(self._nests)}")
+        self._used |= nest.used
+        lines, given = [], []
+        for number, (slot, start) in enumerate(nest.places.items()):
+            pointer = f"%n{self._count}x{number}"
+            lines += [
+                f"{pointer}s = getelementptr ptr, ptr %pointers, i64 {slot}",
+                f"{pointer}b = load ptr, ptr {pointer}s",
+                f"{pointer} = getelementptr i8, ptr {pointer}b, i64 {start}",
+            ]
+            given.append(f"ptr {pointer}")
+        return [*lines, f"call void @{name}({', '.join([*given, 'ptr %numbers'])})"]
 
     def product(self, address: int, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
         """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
@@ -157,15 +195,22 @@ def _leading(place: Place) -> tuple[bool, int]:
 
 
 class _Nest:
-    """The function for one nest: loops over the domain of its roots, the innermost along memory."""
+    """The function for one nest: loops over the domain of its roots, the innermost along memory.
 
-    def __init__(self, name: str, roots: Sequence[Root]) -> None:
-        self.name = name
+    Attributes:
+        places: for each of its pointers, the slot, and where in its memory the pointer points to.
+    """
+
+    def __init__(self, roots: Sequence[Root]) -> None:
         self.roots = roots
         self.lengths = roots[0].domain
         self.reads = [root.reads() for root in roots]
-        used = [access.node.place for reads in self.reads for access in reads] + [root.place for root in roots]
-        self.slots = sorted({place.slot for place in used if place is not None})
+        used = [(a.node.place, a.offset) for reads in self.reads for a in reads if a.node.place is not None]
+        self.places: dict[int, int] = {}
+        for place, offset in [*used, *((root.place, root.target()) for root in roots)]:
+            self.places[place.slot] = min(offset.const, self.places.get(place.slot, offset.const))
+        self.numbers = {slot: number for number, slot in enumerate(self.places)}
+        self.used: set[tuple[np.ufunc, str]] = set()
         self.registers: list[str] = []
         self.lines: list[str] = []
         self.serial = 0
@@ -190,9 +235,9 @@ class _Nest:
             self._loops(order[:inner], 0, lambda: self._reduce(order[inner:], through_memory))
         else:
             self._loops(order, 0, self._store_all)
-        given = ", ".join([*(f"ptr noalias %p{slot}" for slot in self.slots), "ptr noalias %numbers"])
+        given = ", ".join([*(f"ptr noalias %p{k}" for k in range(len(self.places))), "ptr noalias %numbers"])
         body = "\n".join([*self.registers, *self.lines])
-        return f"define internal void @{self.name}({given}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
+        return f"({given}) noinline nounwind {{\nentry:\n{body}\n  ret void\n}}"
 
     def _order(self) -> list[int]:
         """The loops, from the one that steps farthest through memory."""
@@ -322,28 +367,39 @@ class _Nest:
             return self._assign(f"{prefix.format('mul')} {x[0]}, {x[0]}")
         if ufunc is np.divide:
             return self._assign(f"fdiv {kind} {x[0]}, {x[1]}")
+        if ufunc is np.reciprocal:
+            return self._assign(f"fdiv {kind} {constant(1.0, kind)}, {x[0]}")
         if ufunc is np.negative:
             return self._assign(f"fneg {kind} {x[0]}")
         if ufunc is np.positive:
             return x[0]
-        if ufunc in (np.sqrt, np.absolute):
-            name = f"llvm.{'sqrt' if ufunc is np.sqrt else 'fabs'}.{'f32' if kind == 'float' else 'f64'}"
-            return self._assign(f"call {kind} @{name}({kind} {x[0]})")
-        if ufunc in (np.maximum, np.minimum):  # a NaN wins
-            ordered = self._assign(f"fcmp {'oge' if ufunc is np.maximum else 'ole'} {kind} {x[0]}, {x[1]}")
-            missing = self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
-            first = self._assign(f"or i1 {ordered}, {missing}")
-            return self._assign(f"select i1 {first}, {kind} {x[0]}, {kind} {x[1]}")
+        if ufunc in _INTRINSICS or function_of(ufunc) is not None:
+            name = name_of(ufunc, kind)
+            if ufunc not in _INTRINSICS:
+                self.used.add((ufunc, kind))
+            else:
+                name = intrinsic(_INTRINSICS[ufunc], kind)
+            return self._assign(f"call {kind} @{name}({', '.join(f'{kind} {each}' for each in x)})")
+        if ufunc in (np.maximum, np.minimum):  # a NaN wins; the sign of zero is open, as in NumPy
+            name = intrinsic("maximum" if ufunc is np.maximum else "minimum", kind)
+            return self._assign(f"call nsz {kind} @{name}({kind} {x[0]}, {kind} {x[1]})")
+        if ufunc is np.sign:
+            zero, one, less = (constant(number, kind) for number in (0.0, 1.0, -1.0))
+            up, down, missing = (self._assign(f"fcmp {test} {kind} {x[0]}, {zero}") for test in ("ogt", "olt", "uno"))
+            made = self._assign(f"select i1 {down}, {kind} {less}, {kind} {zero}")
+            made = self._assign(f"select i1 {up}, {kind} {one}, {kind} {made}")
+            return self._assign(f"select i1 {missing}, {kind} {x[0]}, {kind} {made}")
         if ufunc is np.isnan:
             return self._assign(f"fcmp uno {kind} {x[0]}, {x[0]}")
         if ufunc is np.isfinite:
             rest = self._assign(f"fsub {kind} {x[0]}, {x[0]}")
             return self._assign(f"fcmp ord {kind} {rest}, {rest}")
-        names = {np.logical_and: "and", np.logical_or: "or"}
-        if ufunc in names:
-            return self._assign(f"{names[ufunc]} i1 {x[0]}, {x[1]}")
-        assert ufunc is np.logical_not
-        return self._assign(f"xor i1 {x[0]}, true")
+        if ufunc is np.isinf:
+            size = self._assign(f"call {kind} @{intrinsic('fabs', kind)}({kind} {x[0]})")
+            return self._assign(f"fcmp oeq {kind} {size}, {constant(np.inf, kind)}")
+        if LOGICAL[ufunc] == "not":
+            return self._assign(f"xor i1 {x[0]}, true")
+        return self._assign(f"{LOGICAL[ufunc]} i1 {x[0]}, {x[1]}")
 
     def _cast(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         if old == new:
@@ -363,20 +419,18 @@ class _Nest:
             return "true" if value else "false"
         if dtype.kind != "f":
             return str(int(value))
-        with silenced():
-            exact = np.float64(dtype.type(value))
-        return f"0x{exact.view(np.uint64).item():016X}"
+        return constant(value, _TYPES[code_of(dtype)])
 
     # --- memory -----------------------------------------------------------------------------------------
 
     def _pointer(self, slot: int, offset: Affine) -> str:
-        total = str(offset.const)
+        total = str(offset.const - self.places[slot])
         for loop, factor in offset.terms:
             step = self.loops[loop]
             if factor != 1:
                 step = self._assign(f"mul nsw i64 {step}, {factor}")
             total = self._assign(f"add nsw i64 {total}, {step}")
-        return self._assign(f"getelementptr i8, ptr %p{slot}, i64 {total}")
+        return self._assign(f"getelementptr i8, ptr %p{self.numbers[slot]}, i64 {total}")
 
     def _load(self, slot: int, offset: Affine, dtype: np.dtype[Any]) -> str:
         kind = _IN_MEMORY[code_of(dtype)]

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..variables import Instruction, Variable
-from .kernels import COMPARISONS, OPERATIONS, REDUCTIONS, code_of
+from .functions import function_of
+from .indices import full_index, kept_by, steps_of
+from .kernels import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
-from .segments import Segment, Unfit, crosses
+from .order import crosses
+from .segments import Segment, Unfit
 
 __all__ = ["Lowering", "finite_check", "is_native"]
 
 _FLOATS = ("f4", "f8")
 _KNOWN = (*_FLOATS, "b1", "i4", "i8")
+FILLED: dict[Any, float | None] = {np.ones_like: 1.0, np.zeros_like: 0.0, np.full_like: None}
+POWERS: dict[float, list[np.ufunc]] = {
+    0: [],
+    -1: [np.reciprocal],
+    1: [np.positive],
+    2: [np.square],
+    3: [np.square, np.multiply],
+    4: [np.square, np.square],
+}
 _WHOLE = {np.add, np.subtract, np.multiply, np.positive, *COMPARISONS}  # for integers
 
 
@@ -27,7 +39,7 @@ def finite_check(instruction: Instruction) -> bool:
 
 
 def _readable(leaf: Any) -> bool:
-    if isinstance(leaf, np.ndarray):
+    if isinstance(leaf, np.ndarray | np.generic):
         return leaf.shape == () and code_of(leaf.dtype) in _KNOWN
     if type(leaf) is not Variable:
         return type(leaf) in (bool, int, float)
@@ -54,24 +66,35 @@ def is_native(instruction: Instruction) -> bool:
     result = results[0]
     if result.region is None or (instruction.writes is not None and result.owner.kind == "argument"):
         return False  # another argument may share its memory
-    if function is np.concatenate:
+    if function in (np.concatenate, np.stack):
         parts = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else ()
-        flat = kwargs.get("axis", 0) is None or all(len(part.shape) == 1 for part in parts if type(part) is Variable)
         same = all(type(part) is Variable and part.dtype == result.dtype for part in parts)
-        return bool(parts) and flat and same and kwargs.keys() <= {"axis"}
+        # Along the first axis, elements stay in C order.
+        return bool(parts) and same and kwargs.keys() <= {"axis"} and kwargs.get("axis", 0) in (0, None)
     if function is operator.setitem:
-        return args[1] is Ellipsis and _readable(args[2]) and instruction.writes is args[0]
+        return full_index(args[1], args[0].shape) is not None and _readable(args[2]) and instruction.writes is args[0]
+    if function is operator.getitem:
+        return type(args[0]) is Variable and full_index(args[1], args[0].shape) is not None
+    if function in FILLED:
+        whole = result.dtype.kind != "f" and any(type(value) is float for value in args[1:])
+        return kwargs.keys() <= {"shape"} and all(map(_readable, args[1:])) and not whole
+    if function is np.clip:
+        return (
+            len(args) == 3 and not kwargs and all(type(a) in (int, float) for a in args[1:]) and _same(args[0], result)
+        )
+    if _power_of(instruction) is not None:
+        return _same(args[0], result)
     if not all(map(_readable, args)) and not (function is np.ndarray.astype and _readable(args[0])):
         return False
     if function is np.matmul:
         two = all(type(a) is Variable and len(a.shape) == 2 and a.dtype == result.dtype for a in args)
         return two and not kwargs and code_of(result.dtype) in _FLOATS and gemm_address(result.dtype) is not None
-    if function in (np.copy, np.ndarray.astype):
+    if function in (np.copy, np.asarray, np.ndarray.astype):
         return not kwargs
     if function is np.where:
         return len(args) == 3 and args[0].dtype == np.bool_ if type(args[0]) is Variable else False
     if isinstance(function, np.ufunc):
-        return kwargs.keys() <= {"out"} and function in OPERATIONS and _loop(function, args) is not None
+        return kwargs.keys() <= {"out"} and _is_operation(function) and _loop(function, args) is not None
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc) and function.__name__ == "reduce" and owner in REDUCTIONS:
         plain = kwargs.keys() <= {"axis", "keepdims", "initial"} and type(kwargs.get("initial", 0.0)) in (int, float)
@@ -79,9 +102,31 @@ def is_native(instruction: Instruction) -> bool:
     return False
 
 
+def _is_operation(function: np.ufunc) -> bool:
+    return function in OPERATIONS or function_of(function) is not None
+
+
+def _same(operand: Any, result: Variable) -> bool:
+    """Whether an operand has the dtype of the result, and it is one for numbers."""
+    return type(operand) is Variable and operand.dtype == result.dtype and code_of(result.dtype) in _FLOATS
+
+
+def _power_of(instruction: Instruction) -> list[np.ufunc] | None:
+    """What to do with a number, and with each result, to raise it to a small constant power; None if it is not one.
+
+    ``np.multiply`` stands for a product with the number itself.
+    """
+    function, args = instruction.function, instruction.args
+    if function not in (np.power, operator.pow) or instruction.kwargs or type(args[1]) not in (int, float):
+        return None
+    if function is operator.pow and args[1] == 0.5:  # of infinity and zero below zero, np.power has others
+        return [np.sqrt]
+    return POWERS.get(args[1])
+
+
 def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...] | None:
     """The dtypes that a ufunc computes with; None if there is no native operation for them."""
-    dtypes = [a.dtype if isinstance(a, Variable | np.ndarray) else type(a) for a in args]
+    dtypes = [a.dtype if isinstance(a, Variable | np.ndarray | np.generic) else type(a) for a in args]
     try:
         loop = function.resolve_dtypes((*dtypes, *[None] * function.nout))
     except TypeError:
@@ -89,11 +134,10 @@ def _loop(function: np.ufunc, args: tuple[Any, ...]) -> tuple[np.dtype[Any], ...
     kinds = {code_of(d) for d in loop[: len(args)]}
     if not kinds <= set(_KNOWN):
         return None
+    if function in LOGICAL or kinds == {"b1"}:
+        return loop if function in LOGICAL and kinds == {"b1"} else None
     if kinds <= set(_FLOATS):
         return loop
-    logical = function in (np.logical_and, np.logical_or, np.logical_not)
-    if kinds == {"b1"}:
-        return loop if logical else None
     return loop if function in _WHOLE and "b1" not in kinds and not kinds & set(_FLOATS) else None
 
 
@@ -106,6 +150,7 @@ class Lowering:
         number_of: the position of a number in the table.
         owned_place: a new place for a variable's memory, with its strides.
         views: the instruction of each view.
+        joined: the instruction of each concatenation that is made where it is read.
     """
 
     def __init__(
@@ -114,14 +159,17 @@ class Lowering:
         place_of: Callable[[Variable], Place | None],
         number_of: Callable[[Variable], int],
         views: dict[Variable, Instruction],
+        joined: dict[Variable, Instruction],
     ) -> None:
         self.segment = segment
         self._place_of = place_of
         self._number_of = number_of
         self._views = views
+        self._joined = joined
         self.made: dict[Variable, Node] = {}  # owners that the segment makes
         self._viewed: dict[Variable, Node] = {}
         self._read: dict[Any, Node] = {}
+        self._scratch: dict[Place, Node] = {}  # what was written to memory that need not be; the latest at the end
         self.checks: list[Node] = []
 
     def add(self, instruction: Instruction) -> None:
@@ -132,7 +180,7 @@ class Lowering:
             pieces = dict.fromkeys(piece for v in instruction.reads if v.region for piece in _pieces(self.read(v)))
             for piece in pieces:
                 known = ("finite", piece)
-                if known not in self._read and piece.size:
+                if piece.size and not any(("finite", each) in self._read for each in _within(piece)):
                     zero = node("constant", piece.dtype, (), (), 0.0)
                     product = node("apply", piece.dtype, piece.shape, (piece, zero), np.multiply)
                     axes = tuple(range(len(piece.shape)))
@@ -140,7 +188,7 @@ class Lowering:
                     self.checks.append(self._read[known])
             return
         if function is operator.setitem:
-            self._write(args[0], self._broadcast(self._operand(args[2], args[0].dtype), args[0]))
+            self._assign(args[0], args[1], self._operand(args[2], args[0].dtype))
             return
         target = instruction.writes or instruction.results[0]
         made = self._computed(instruction, target)
@@ -155,12 +203,32 @@ class Lowering:
     def _computed(self, instruction: Instruction, target: Variable) -> Node:
         function, args, kwargs = instruction.function, instruction.args, instruction.kwargs
         node = self.segment.node
-        if function is np.concatenate:
+        if function in (np.concatenate, np.stack):
             pieces = tuple(self._flat(self.read(part)) for part in args[0])
-            return node("concatenate", target.dtype, target.shape, pieces)
+            joined = node("concatenate", target.dtype, (sum(piece.size for piece in pieces),), pieces)
+            return joined if len(target.shape) == 1 else node("reshape", target.dtype, target.shape, (joined,))
+        if function is operator.getitem:
+            made = self._part_of(self.read(args[0]), args[1], target.shape)
+            return node("apply", target.dtype, target.shape, (made,), np.positive)
+        if function in FILLED:
+            value = args[1] if FILLED[function] is None else FILLED[function]
+            return self._filled(value, target)
+        if function is np.clip:
+            low, high = (self._operand(bound, target.dtype) for bound in args[1:])
+            made = node("apply", target.dtype, target.shape, (self.read(args[0]), low), np.maximum)
+            return node("apply", target.dtype, target.shape, (made, high), np.minimum)
+        powers = _power_of(instruction)
+        if powers is not None:
+            source = made = self.read(args[0])
+            if not powers:
+                made = self._filled(1.0, target)
+            for ufunc in powers:
+                both: tuple[Node, ...] = (made, source) if ufunc is np.multiply else (made,)
+                made = node("apply", target.dtype, target.shape, both, ufunc)
+            return made
         if function is np.matmul:
             return node("product", target.dtype, target.shape, (self.read(args[0]), self.read(args[1])))
-        if function in (np.copy, np.ndarray.astype):
+        if function in (np.copy, np.asarray, np.ndarray.astype):
             source = self._operand(args[0], target.dtype)
             return node("apply", target.dtype, target.shape, (source,), np.positive)
         if function is np.where:
@@ -183,7 +251,7 @@ class Lowering:
     # --- operands ---------------------------------------------------------------------------------------
 
     def _operand(self, value: Any, dtype: np.dtype[Any]) -> Node:
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | np.generic):
             value = value.item()
         if type(value) is not Variable:
             return self.segment.node("constant", dtype, (), (), value)
@@ -193,6 +261,11 @@ class Lowering:
         if source.dtype == dtype:
             return source
         return self.segment.node("cast", dtype, source.shape, (source,))
+
+    def _filled(self, value: Any, like: Variable) -> Node:
+        """An array of one value."""
+        made = self._broadcast(self._operand(value, like.dtype), like)
+        return self.segment.node("apply", like.dtype, like.shape, (made,), np.positive)
 
     def _broadcast(self, node: Node, like: Variable) -> Node:
         if node.shape == like.shape:
@@ -216,6 +289,8 @@ class Lowering:
     def read(self, variable: Variable) -> Node:
         """The node of a variable's value now. Raises Unfit."""
         owner = variable.owner
+        if owner in self._joined and owner not in self.made:
+            self.made[owner] = self._computed(self._joined[owner], owner)
         if owner in self.made:
             if variable is owner:
                 return self.made[owner]
@@ -225,7 +300,7 @@ class Lowering:
         place = self._place_of(variable)
         if place is None:
             raise Unfit("a value is not in memory")
-        for written, node in self.segment.stores.items():
+        for written, node in (*reversed(self._scratch.items()), *self.segment.stores.items()):
             if written == place:
                 return node
             if crosses(written, place):
@@ -264,16 +339,46 @@ class Lowering:
             order = range(rank)[::-1] if given is None else [a % rank for a in given]
             return node("transpose", source.dtype, result.shape, (source,), tuple(order))
         if function is operator.getitem:
-            steps = _steps(args[1], source.shape)
-            if steps is not None:
-                kept = tuple(
-                    n for n, (_, step) in zip(_lengths(args[1], source.shape), steps, strict=True) if step is not None
-                )
-                sliced = node("slice", source.dtype, kept, (source,), steps)
-                if kept == result.shape:
-                    return sliced
-                return node("reshape", source.dtype, result.shape, (sliced,))
+            return self._part_of(source, args[1], result.shape)
         raise Unfit("an unknown view")
+
+    def _part_of(self, source: Node, index: Any, shape: tuple[int, ...]) -> Node:
+        """The part that a basic index selects."""
+        steps = steps_of(index, source.shape)
+        if steps is None:
+            raise Unfit("an index that is not basic")
+        kept = kept_by(index, source.shape)
+        sliced = self.segment.node("slice", source.dtype, kept, (source,), steps)
+        return sliced if kept == shape else self.segment.node("reshape", source.dtype, shape, (sliced,))
+
+    def _assign(self, target: Variable, index: Any, value: Node) -> None:
+        """Let a part of a variable's memory have a new value."""
+        if index is Ellipsis:
+            self._write(target, self._broadcast(value, target))
+            return
+        steps, kept = steps_of(index, target.shape), kept_by(index, target.shape)
+        assert steps is not None
+        shape = value.shape
+        while len(shape) > len(kept) and shape[0] == 1:
+            shape = shape[1:]
+        if None in (index if isinstance(index, tuple) else ()) or 0 in kept:
+            raise Unfit("a part with new axes, or without elements")
+        if shape != value.shape:
+            value = self.segment.node("reshape", value.dtype, shape, (value,))
+        if shape != kept:
+            value = self.segment.node("broadcast", value.dtype, kept, (value,))
+        owner = target.owner
+        if owner not in self.made:
+            place = self._place_of(target)
+            if place is None:
+                raise Unfit("what it writes to is not in memory")
+            self._store(place.part(steps, kept), value)
+            return
+        if target is not owner:
+            raise Unfit("it writes to a part of a view")
+        made = self.segment.node("write", target.dtype, target.shape, (self.made[owner], value), (steps, kept))
+        made.strides = target.strides
+        self._replace(owner, made)
 
     def _write(self, target: Variable, made: Node) -> None:
         """Let a variable's memory have a new value."""
@@ -283,12 +388,24 @@ class Lowering:
                 raise Unfit("it writes to a part of what it has made")
             made = self.segment.node("apply", made.dtype, made.shape, (made,), np.positive)
             made.strides = target.strides
-            self.made[owner] = made
-            self._viewed = {v: node for v, node in self._viewed.items() if v.owner is not owner}
+            self._replace(owner, made)
             return
         place = self._place_of(target)
         if place is None:
             raise Unfit("what it writes to is not in memory")
+        self._store(place, made)
+
+    def _replace(self, owner: Variable, made: Node) -> None:
+        """Let memory that the segment makes have another value from here on."""
+        self.made[owner] = made
+        self._viewed = {v: node for v, node in self._viewed.items() if v.owner is not owner}
+
+    def _store(self, place: Place, made: Node) -> None:
+        """Write to memory that exists before."""
+        if place.slot in self.segment.scratch:
+            self._scratch.pop(place, None)
+            self._scratch[place] = made
+            return
         for written in self.segment.stores:
             if written != place and crosses(written, place):
                 raise Unfit("two writes overlap")
@@ -305,39 +422,10 @@ def _pieces(node: Node) -> list[Node]:
     return [node]
 
 
-def _steps(index: Any, shape: tuple[int, ...]) -> tuple[tuple[int, int | None], ...] | None:
-    """The start on each axis, and the step or None if the axis goes; None if it is not a basic index."""
-    parts = _full(index, shape)
-    if parts is None:
-        return None
-    steps: list[tuple[int, int | None]] = []
-    for part, length in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            start, _, step = part.indices(length)
-            steps.append((start, step))
-        else:
-            steps.append((part % length, None))
-    return tuple(steps)
-
-
-def _lengths(index: Any, shape: tuple[int, ...]) -> list[int]:
-    parts = _full(index, shape)
-    assert parts is not None
-    return [
-        len(range(*part.indices(n))) if isinstance(part, slice) else 1 for part, n in zip(parts, shape, strict=True)
-    ]
-
-
-def _full(index: Any, shape: tuple[int, ...]) -> list[Any] | None:
-    """A part for each axis, new axes left out."""
-    parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not None]
-    if not all(part is Ellipsis or type(part) in (int, slice) for part in parts):
-        return None
-    if any(
-        type(x) is Variable for part in parts if isinstance(part, slice) for x in (part.start, part.stop, part.step)
-    ):
-        return None
-    if Ellipsis in parts:
-        k = parts.index(Ellipsis)
-        parts[k : k + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    return parts + [slice(None)] * (len(shape) - len(parts))
+def _within(node: Node) -> Iterator[Node]:
+    """A node, and what it is a part of."""
+    while True:
+        yield node
+        if node.op not in ("slice", "reshape", "transpose"):
+            return
+        (node,) = node.inputs

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
@@ -84,7 +85,7 @@ class Place:
     strides: tuple[int, ...]
     itemsize: int
 
-    @property
+    @cached_property
     def contiguous(self) -> bool:
         """Is it in C order without gaps?"""
         return all(n == 1 or s == c for n, s, c in zip(self.shape, self.strides, self.c_strides, strict=True))
@@ -94,12 +95,18 @@ class Place:
         """What the strides would be in C order."""
         return c_strides(self.shape, self.itemsize)
 
-    @property
+    @cached_property
     def span(self) -> tuple[int, int]:
         """The first byte, and the one after the last."""
         ends = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
         low, high = sum(min(e, 0) for e in ends), sum(max(e, 0) for e in ends)
         return self.offset + low, self.offset + high + self.itemsize
+
+    def part(self, steps: Sequence[tuple[int, int | None]], shape: tuple[int, ...]) -> Place:
+        """Where the part lies that begins at these elements, with these steps; an axis with step None goes."""
+        offset = self.offset + sum(start * stride for (start, _), stride in zip(steps, self.strides, strict=True))
+        strides = [stride * step for (_, step), stride in zip(steps, self.strides, strict=True) if step is not None]
+        return Place(self.slot, offset, shape, tuple(strides), self.itemsize)
 
     def at(self, index: Index) -> Affine | None:
         """The offset of an element in bytes; None if a position in C order does not determine it."""
@@ -116,7 +123,8 @@ class Node:
     """A value of a segment.
 
     ``op`` is "memory" (at ``place``), "constant", "number" (``attribute``: its position in the table), "apply" (a ufunc
-    or np.where), "cast", "reduce", "product", "concatenate", or a view: "transpose", "broadcast", "slice", "reshape".
+    or np.where), "cast", "reduce", "product", "concatenate", "write" (the first input, with the second one in a part of
+    it; ``attribute``: the part's steps and shape), or a view: "transpose", "broadcast", "slice", "reshape".
     """
 
     op: str
@@ -215,7 +223,7 @@ def accesses(node: Node, index: Index, lengths: Sequence[int], own: bool = False
             yield Access(node, index, element(node, index, lengths))
         elif node.op == "concatenate":
             stack.append(piece_of(node, index, lengths))
-        elif node.op in ("reduce", "product"):
+        elif node.op in ("reduce", "product", "write"):
             raise Unresolved(node)
         else:
             stack += [(source, inner_index(node, k, index, lengths)) for k, source in enumerate(node.inputs)]

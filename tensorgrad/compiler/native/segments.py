@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from .functions import function_of
 from .kernels import Module, Root
 from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
+from .order import Order, Step, crosses, overlaps, together
 
-__all__ = ["Segment", "Unfit", "crosses"]
+__all__ = ["Segment", "Unfit"]
 
 _VIEWS = ("transpose", "broadcast", "slice", "reshape")
-_LONG = 24  # operations; more are not computed twice, nor in one piece
-_WIDE = 8  # results of one nest
+_LONG = 40  # operations; more are not computed twice, nor in one piece
 
 
 class Unfit(Exception):
-    """These instructions cannot be compiled; they run as NumPy calls."""
+    """These instructions cannot be compiled; they run as NumPy calls.
 
+    Attributes:
+        node: what cannot be computed, if that is known.
+    """
 
-@dataclass(eq=False)
-class Step:
-    """Roots with common loops, or one matrix product."""
-
-    roots: list[Root] = field(default_factory=list)
-    product: Node | None = None
-
-    def admits(self, root: Root) -> bool:
-        """Whether a root has the same loops, and there is room for it."""
-        if not 0 < len(self.roots) < _WIDE:
-            return False
-        first = self.roots[0]
-        return (first.domain, first.ufunc is None, first.axes) == (root.domain, root.ufunc is None, root.axes)
+    def __init__(self, message: str, node: Node | None = None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class Segment:
@@ -48,6 +42,7 @@ class Segment:
         nodes: in an order in which they can be computed.
         wanted: nodes whose values are needed outside of the segment.
         stores: what is written to memory that exists before: where, and which node.
+        scratch: the slots of memory that need not be written to.
     """
 
     def __init__(self, place: Callable[[Node], Place]) -> None:
@@ -55,6 +50,7 @@ class Segment:
         self.nodes: list[Node] = []
         self.wanted: set[Node] = set()
         self.stores: dict[Place, Node] = {}
+        self.scratch: set[int] = set()
         self._temporary: set[Place] = set()
 
     def node(self, *args: Any, **kwargs: Any) -> Node:
@@ -68,12 +64,15 @@ class Segment:
         """Add the segment to a module. Raises Unfit."""
         self._choose()
         while True:
+            roots = self._roots()
+            unresolved = dict.fromkeys(n for root in roots if isinstance(root, Root) for n in self._flatten(root))
+            for node in unresolved:
+                self._force(node)
+            if unresolved:
+                continue
             try:
-                roots = self._roots()
                 steps = self._steps(roots)
                 break
-            except Unresolved as unresolved:
-                self._force(unresolved.node)
             except _Conflict as conflict:
                 self._temporary.add(conflict.place)
         lines: list[str] = []
@@ -81,14 +80,14 @@ class Segment:
             if step.product is None:
                 lines += module.nest(step.roots)
                 continue
-            a, b = (self._matrix(source) for source in step.product.inputs)
             address = gemm_address(step.product.dtype)
             assert address is not None
             assert step.product.place is not None
+            a, b = self._operands(step.product)
             try:
                 lines += module.product(address, step.product.dtype, a, b, step.product.place)
             except ValueError as error:
-                raise Unfit(str(error)) from error
+                raise Unfit(str(error), step.product) from error
         module.segment(name, lines)
 
     def _choose(self) -> None:
@@ -99,12 +98,16 @@ class Segment:
                 uses.setdefault(source, []).append(node)
         work: dict[Node, int] = {}
 
-        def consumers(node: Node) -> Iterable[Node]:
+        def consumers(node: Node, part: tuple[int, int] | None = None) -> Iterable[tuple[Node, tuple[int, int] | None]]:
+            """What uses a node, and which part of it if it is one-dimensional."""
             for user in uses[node]:
-                if user.op in _VIEWS:
-                    yield from consumers(user)
+                if user.op not in _VIEWS:
+                    yield user, part
+                elif part is None and user.op == "slice" and len(node.shape) == 1 and user.attribute[0][1] == 1:
+                    start = user.attribute[0][0]
+                    yield from consumers(user, (start, start + user.size))
                 else:
-                    yield user
+                    yield from consumers(user, part)
 
         for node in self.nodes:
             if node.op == "product":
@@ -115,14 +118,15 @@ class Segment:
                 work[node] = 0
                 continue
             work[node] = sum(work[source] for source in node.inputs) + _cost(node)
-            if node.op in ("reduce", "product") or node in self.wanted:
+            if node.op in ("reduce", "product", "write") or node in self.wanted:
                 self._put(node)
             elif node.op in ("apply", "cast") and work[node]:
-                users = list(consumers(node))
+                found = list(consumers(node))
+                users = [user for user, _ in found]
                 wider = any(
                     user.size > node.size or (user.op == "reduce" and user.inputs[0].size > node.size) for user in users
                 )
-                heavy = work[node] >= 6 and len(users) > 1
+                heavy = work[node] >= 6 and _again([part for _, part in found])
                 if (wider and work[node] > 1) or heavy or work[node] > _LONG:
                     self._put(node)
             if node.place is not None:
@@ -137,6 +141,13 @@ class Segment:
         if node.place is not None or node.op in ("constant", "number"):
             raise Unfit(f"an index does not go through {node.op}")
         self._put(node)
+
+    def _operands(self, product: Node) -> list[Place]:
+        """The places of the operands of a product."""
+        try:
+            return [self._matrix(source) for source in product.inputs]
+        except Unfit as unfit:
+            raise Unfit(str(unfit), product) from unfit
 
     def _matrix(self, node: Node) -> Place:
         """The place of an operand of a product, through its views."""
@@ -155,8 +166,11 @@ class Segment:
     # --- roots ------------------------------------------------------------------------------------------
 
     def _roots(self) -> list[Root | Node]:
-        """What is written to memory, in order; products are nodes. Raises Unresolved."""
+        """What is written to memory, in order; products are nodes."""
         roots: list[Root | Node] = []
+        for place, node in self.stores.items():
+            if place in self._temporary:
+                self._put(node)
         for node in self.nodes:
             if node.place is None or node.op == "memory":
                 continue
@@ -166,25 +180,22 @@ class Segment:
                 ufunc, axes, keepdims, initial = node.attribute
                 source = node.inputs[0]
                 roots.append(Root(source, node.place, ufunc, axes, keepdims, initial, marks=node))
+            elif node.op == "write":
+                before, value = node.inputs
+                whole = Root(before, node.place, marks=node)
+                parts = self._split(value, node.place.part(*node.attribute), None)
+                for part in parts:
+                    part.marks, part.after = node, whole
+                roots += [whole, *parts]
             else:
                 roots += self._split(node, node.place, node)
         copies: list[Root] = []
         for place, node in self.stores.items():
             if place in self._temporary:
-                if node.place is None:
-                    self._put(node)
-                    roots += self._split(node, self._place_of(node), node)
                 copies += self._split(node, place, None)
             else:
                 roots += self._split(node, place, None)
-        for root in (*roots, *copies):
-            if isinstance(root, Root):
-                self._flatten(root)
         return [*roots, *copies]
-
-    def _place_of(self, node: Node) -> Place:
-        assert node.place is not None
-        return node.place
 
     def _split(self, node: Node, place: Place, marks: Node | None) -> list[Root]:
         """A root for each part that comes from other pieces of a concatenation."""
@@ -204,69 +215,47 @@ class Segment:
             roots.append(Root(piece, part, marks=node if marks is not None else None))
         return roots
 
-    def _flatten(self, root: Root) -> None:
-        """Use one loop where the positions in C order are enough; check that the indices can be resolved."""
-        if root.ufunc is None and len(root.node.shape) > 1 and root.place.contiguous:
-            root.flat = True
-            try:
-                root.reads()
-            except Unresolved:
-                root.flat = False
-        root.reads()
-        root.target()
+    def _flatten(self, root: Root) -> list[Node]:
+        """Use one loop where the positions in C order are enough. Returns what has to be in memory for any loops."""
+        try:
+            if root.ufunc is None and len(root.node.shape) > 1 and root.place.contiguous:
+                root.flat = True
+                try:
+                    root.reads()
+                except Unresolved:
+                    root.flat = False
+            root.reads()
+            root.target()
+        except Unresolved as unresolved:
+            return [unresolved.node]
+        return []
 
     # --- order ------------------------------------------------------------------------------------------
 
     def _steps(self, roots: list[Root | Node]) -> list[Step]:
         """Let roots share loops, as far as what they read and write allows. Raises _Conflict."""
-        steps: list[Step] = []
-        made: dict[int, int] = {}  # slot: the last step that writes to it for the first time
+        order = Order()
         for item in roots:
             if isinstance(item, Node):
-                steps.append(Step(product=item))
-                assert item.place is not None
-                made[item.place.slot] = len(steps) - 1
+                order.append(Step(product=item), self._operands(item))
+                order.made_in(item, len(order.steps) - 1)
                 continue
-            first, last = self._range(item, steps, made)
-            chosen = None
-            for number in range(min(last, len(steps) - 1), first - 1, -1):
-                step = steps[number]
-                if step.admits(item) and _together(step.roots, item):
-                    chosen = number
-                    break
+            first, last = order.range(item)
+            chosen = order.shared(item, first, last)
             if chosen is None:
-                if last < len(steps):
-                    raise _Conflict(self._written(item, steps[last:]))
-                steps.append(Step([item]))
-                chosen = len(steps) - 1
-            else:
-                steps[chosen].roots.append(item)
-            if item.marks is not None:
-                made[item.place.slot] = max(chosen, made.get(item.place.slot, 0))
-        return steps
-
-    def _range(self, item: Root, steps: list[Step], made: dict[int, int]) -> tuple[int, int]:
-        """The first and the last step that a root may be part of; the last may be after all others."""
-        first, last = 0, len(steps)
-        for access in item.reads():
-            assert access.node.place is not None
-            first = max(first, made.get(access.node.place.slot, -1))  # may join it only where _together says so
-        for number, step in enumerate(steps):
-            for other in step.roots:
-                if other.marks is None and _overlaps(item, other):
-                    last = min(last, number)  # reads what is overwritten there
-                if item.marks is None and _overlaps(other, item):
-                    first = max(first, number)
-            if item.marks is None and step.product is not None:
-                for source in step.product.inputs:
-                    if crosses(item.place, self._matrix(source)):
-                        first = max(first, number + 1)
-        return first, last
+                if item.marks is None and not together([], item):  # it reads what it has overwritten
+                    raise _Conflict(self._written(item, [Step([item])]))
+                if last < len(order.steps):
+                    raise _Conflict(self._written(item, order.steps[last:]))
+                order.append(Step(), [])
+                chosen = len(order.steps) - 1
+            order.add(item, chosen)
+        return order.steps
 
     def _written(self, item: Root, steps: list[Step]) -> Place:
         for step in steps:
             for other in step.roots:
-                if other.marks is None and _overlaps(item, other):
+                if other.marks is None and overlaps(item, other):
                     whole = [p for p in self.stores if crosses(p, other.place) and p not in self._temporary]
                     if whole:
                         return whole[0]
@@ -280,6 +269,14 @@ class _Conflict(Exception):
         self.place = place
 
 
+def _again(parts: list[tuple[int, int] | None]) -> bool:
+    """Whether some elements are used more than once, given the parts that are used; None is all of it."""
+    known = sorted(part for part in parts if part is not None)
+    if len(known) < len(parts):
+        return len(parts) > 1
+    return any(stop > start for (_, stop), (start, _) in pairwise(known))
+
+
 def _base(node: Node) -> Node:
     while node.op in _VIEWS and node.place is None:
         node = node.inputs[0]
@@ -289,7 +286,7 @@ def _base(node: Node) -> Node:
 def _cost(node: Node) -> int:
     if node.op not in ("apply", "cast"):
         return 0
-    return 4 if node.attribute in (np.divide, np.sqrt) else 1
+    return 10 if function_of(node.attribute) else 4 if node.attribute in (np.divide, np.reciprocal, np.sqrt) else 1
 
 
 def _cuts(node: Node, own: bool = False) -> list[int]:
@@ -302,49 +299,3 @@ def _cuts(node: Node, own: bool = False) -> list[int]:
     if node.op in ("apply", "cast"):
         return sorted({cut for source in node.inputs if source.shape == node.shape for cut in _cuts(source)})
     return []
-
-
-def _together(roots: list[Root], item: Root) -> bool:
-    """Whether a root may share the loops of others: what one writes, another reads only at the same element."""
-    everyone = [*roots, item]
-    for reader in everyone:
-        for access in reader.reads():
-            for writer in everyone:
-                place = access.node.place
-                assert place is not None
-                if writer is reader and writer.marks is not None:
-                    continue
-                if place.slot != writer.place.slot:
-                    continue
-                if writer.marks is not None:
-                    # Its value is at hand if it is that of the same element, and not that of a reduction.
-                    same = writer.marks is access.node and writer.own and access.where == writer.index
-                    if same and everyone.index(writer) < everyone.index(reader):
-                        continue
-                    return False
-                low, high = access.offset.bounds(reader.domain)
-                start, end = writer.place.span
-                if high + place.itemsize <= start or low >= end:
-                    continue
-                if access.offset != writer.target() or writer.ufunc is not None:
-                    return False
-    return True
-
-
-def _overlaps(reader: Root, writer: Root) -> bool:
-    """Whether a root reads memory that another one writes to."""
-    start, end = writer.place.span
-    for access in reader.reads():
-        place = access.node.place
-        assert place is not None
-        if place.slot == writer.place.slot:
-            low, high = access.offset.bounds(reader.domain)
-            if low < end and high + place.itemsize > start:
-                return True
-    return False
-
-
-def crosses(one: Place, other: Place) -> bool:
-    """Whether two places may share memory."""
-    (a, b), (c, d) = one.span, other.span
-    return one.slot == other.slot and a < d and c < b
