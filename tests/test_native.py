@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ pytest.importorskip("llvmlite")
 
 def segments(compiled: Any) -> list[str]:
     """The calls of native code in a program."""
-    return [line.strip() for line in compiled.source.splitlines() if line.strip().startswith("segment")]
+    return re.findall(r"run_segment\d+", compiled.source)
 
 
 def close(one: Any, other: Any) -> None:

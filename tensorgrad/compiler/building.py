@@ -113,7 +113,7 @@ def traced(
         program = Program(trace, arguments, outputs)
         optimise(program)
         run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan), backend)
-        run.log()
+        run.code.writer.wrote()
         return run, run.result(first)
     except Exception as error:
         raise Broken(error, trace.hosted) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import keyword
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
 from ..engine.record import Handle
+from ..engine.writes import Writer
 from ..errors import NeedsEager
 from .passes import Plan
 from .program import Program
@@ -31,7 +32,14 @@ class NumpyCode:
 
     Views of buffers, parameters and state are made once. What the step returns, and the gradients it leaves, are fresh
     arrays in every run.
+
+    Attributes:
+        computes: whether Python calls NumPy functions in a run, whose warnings nobody wants to see.
+        put_back_by_itself: variables that :meth:`put_back` knows of.
     """
+
+    computes = True
+    put_back_by_itself: Collection[Variable] = ()
 
     def __init__(self, program: Program, hosted: list[Any] | None = None) -> None:
         self.program = program
@@ -63,11 +71,15 @@ class NumpyCode:
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured, and make its views."""
         self.bound = [array_of(variable.source) for variable in self.captured]
-        self.written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
+        written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
+        self.writer = Writer("a compiled step", written, self)
         names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
         self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
+
+    def put_back(self) -> None:
+        """Put back what a run that was broken off has written, as far as it kept that itself."""
 
     def current(self) -> bool:
         """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
@@ -157,8 +169,8 @@ class NumpyCode:
             expression = f"{name}({', '.join(parts)})"
         if not instruction.results:
             return expression
-        if instruction.fixed:
-            facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
+        facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
+        if instruction.fixed and any(facts):
             expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"

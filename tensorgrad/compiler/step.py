@@ -15,7 +15,7 @@ from ..engine.frames import LIBRARY
 from ..engine.mode import current, repeating
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
-from .guards import changing, key_of
+from .guards import arguments_like, changing, key_of
 from .native.machine import require_llvm
 from .program import Program
 from .replay import Replay
@@ -115,6 +115,8 @@ class CompiledStep:
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
         self._latest: Replay | None = None
+        # The latest, whether gradients are recorded, and what finds its leaves in the arguments of a call like it.
+        self._quick: tuple[bool, Replay, Callable[..., list[Any] | None]] | None = None
         self._lock = threading.RLock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
@@ -135,11 +137,20 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
-        if current().tracer is not None:
+        mode = current()
+        if mode.tracer is not None:
             return self.function(*args, **kwargs)  # inside another compiled step
+        quick = self._quick
+        if quick is not None and quick[0] is mode.grad:
+            _, run, arguments_of = quick
+            known = arguments_of(args, kwargs)
+            if known is not None:
+                with self._lock:
+                    if run.fits():
+                        return self._run(run, known, args, kwargs)
         leaves: list[Any] = []
         try:
-            key = (current().grad, key_of((args, kwargs), leaves))
+            key = (mode.grad, key_of((args, kwargs), leaves))
         except Unbatchable:
             return self.function(*args, **kwargs)  # inside vmap
         with self._lock:
@@ -156,12 +167,18 @@ class CompiledStep:
             if run.fits():
                 self._runs.move_to_end(key)
                 self._latest = run
-                try:
-                    return run(leaves)
-                except NeedsEager as reason:
-                    broken_off = str(reason)
-                return self._eager(args, kwargs, run.code.hosted, f"a call of a compiled step: {broken_off}")
+                if run.arguments_of is None:
+                    run.arguments_of = arguments_like(args, kwargs)
+                self._quick = (key[0], run, run.arguments_of)
+                return self._run(run, leaves, args, kwargs)
         return self._first(key, args, kwargs)
+
+    def _run(self, run: Replay, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return run(leaves)
+        except NeedsEager as reason:
+            broken_off = str(reason)
+        return self._eager(args, kwargs, run.code.hosted, f"a call of a compiled step: {broken_off}")
 
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
@@ -186,6 +203,7 @@ class CompiledStep:
         self._runs.setdefault(key, []).append(run)
         self._runs.move_to_end(key)
         self._latest = run
+        self._quick = None
         self.traces += 1
         if sum(map(len, self._runs.values())) > MANY_PROGRAMS:
             oldest, runs = next(iter(self._runs.items()))

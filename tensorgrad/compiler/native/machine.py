@@ -1,18 +1,23 @@
-"""LLVM and NumPy's BLAS: from the text of a module to addresses of functions."""
+"""LLVM and NumPy's BLAS: from the text of a module to functions that Python calls."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Library", "gemm_address", "require_llvm"]
+from . import cache
+from .driver import PYTHON, data_offset
+
+__all__ = ["Library", "gemm_address", "reads_arrays", "require_llvm"]
 
 _lock = threading.Lock()
+_FORMAT = "1"  # changes with what Python and the functions agree on
 
 
 def require_llvm() -> None:
@@ -40,40 +45,103 @@ def gemm_address(dtype: np.dtype[Any]) -> int | None:
     return None
 
 
-def _target() -> Any:
-    """This processor; a compiled module takes it over."""
+@functools.cache
+def reads_arrays() -> bool:
+    """Whether native code finds the memory of an array where it looks for it."""
+    arrays: list[np.ndarray[Any, Any]] = [np.zeros(3), np.zeros((2, 2), np.float32)[1:]]
+    return all(ctypes.c_size_t.from_address(id(a) + data_offset()).value == a.ctypes.data for a in arrays)
+
+
+@functools.cache
+def _processor() -> tuple[str, str, str]:
+    """The target, the processor's name and its features."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+    for name in PYTHON:
+        llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        address = gemm_address(dtype)
+        if address is not None:
+            llvm.add_symbol(f"gemm_{dtype.str[1:]}", address)
+    return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def _machine() -> Any:
+    """What compiles for this processor; an engine takes it over."""
+    import llvmlite.binding as llvm
+
+    triple, name, features = _processor()
+    return llvm.Target.from_triple(triple).create_target_machine(cpu=name, features=features, opt=3, jit=True)
+
+
+def _versions() -> str:
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    return "\n".join((_FORMAT, llvmlite.__version__, str(llvm.llvm_version_info), *_processor()))
+
+
+def _object_code(text: str) -> bytes:
+    """Compile a module, or find it in the cache."""
+    key = hashlib.sha256(f"{_versions()}\n{text}".encode()).hexdigest()
+    code = cache.load(key)
+    if code is None:
+        code = _compiled(text)
+        cache.save(key, code)
+    return code
+
+
+def _compiled(text: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+class _Method(ctypes.Structure):
+    """``PyMethodDef``."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("text", ctypes.c_char_p),
+    )
+
+
+_FASTCALL = 0x80
+_new_function = ctypes.pythonapi.PyCFunction_NewEx
+_new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+_new_function.restype = ctypes.py_object
 
 
 class Library:
-    """Compiled functions ``void f(void **pointers, double *numbers)``; they live as long as this object."""
+    """Compiled functions, as those of a C extension: ``PyObject *f(PyObject *self, PyObject **arguments, n)``."""
 
     def __init__(self, text: str) -> None:
         import llvmlite.binding as llvm
 
         with _lock:
-            machine = _target()
-            module = llvm.parse_assembly(text)
-            module.verify()
-            module.triple = machine.triple
-            module.data_layout = str(machine.target_data)
-            options = llvm.create_pipeline_tuning_options(speed_level=3)
-            options.loop_vectorization = True
-            options.loop_unrolling = True
-            builder = llvm.create_pass_builder(machine, options)
-            builder.getModulePassManager().run(module, builder)
-            self._engine = llvm.create_mcjit_compiler(module, machine)
+            code = _object_code(text)
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
+        self._methods: list[_Method] = []
 
-    def function(self, name: str, pointers: Any, numbers: Any) -> Any:
-        """A function of no arguments that calls a compiled one with these two tables."""
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-        compiled = prototype(self._engine.get_function_address(name))
-        arguments = (ctypes.c_void_p(pointers.ctypes.data), ctypes.c_void_p(numbers.ctypes.data))
-        return functools.partial(compiled, *arguments)
+    def function(self, name: str) -> Any:
+        """A function of Python. It keeps the library alive."""
+        method = _Method(name.encode(), self._engine.get_function_address(name), _FASTCALL, None)
+        self._methods.append(method)
+        return _new_function(ctypes.addressof(method), self, None)

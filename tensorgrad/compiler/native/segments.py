@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .kernels import Module, Root
-from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
 
 __all__ = ["Segment", "Unfit", "crosses"]
@@ -82,11 +81,9 @@ class Segment:
                 lines += module.nest(step.roots)
                 continue
             a, b = (self._matrix(source) for source in step.product.inputs)
-            address = gemm_address(step.product.dtype)
-            assert address is not None
             assert step.product.place is not None
             try:
-                lines += module.product(address, step.product.dtype, a, b, step.product.place)
+                lines += module.product(step.product.dtype, a, b, step.product.place)
             except ValueError as error:
                 raise Unfit(str(error)) from error
         module.segment(name, lines)

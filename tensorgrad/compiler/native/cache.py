@@ -1,0 +1,115 @@
+"""Compiled code on disk, in a folder that only the user can write to.
+
+It is machine code, which runs with the rights of the user: what others could have written is not loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["folder", "load", "save"]
+
+_MARK = b"tensorgrad kernel 1\n"
+_MOST = 64 * 2**20  # bytes in the folder; the entries used longest ago go
+_LARGEST = 16 * 2**20  # bytes of one entry
+
+
+def folder() -> Path | None:
+    """Where compiled code is kept: ``TENSORGRAD_CACHE``, or the platform's cache folder; None if that is switched off.
+
+    ``TENSORGRAD_CACHE=`` (empty) switches it off.
+    """
+    given = os.environ.get("TENSORGRAD_CACHE")
+    if given is not None:
+        return Path(given) / "kernels" if given else None
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "tensorgrad" / "kernels"
+
+
+def load(key: str) -> bytes | None:
+    """The code with this key; None if there is none that can be trusted."""
+    place = folder()
+    if place is None:
+        return None
+    try:
+        if not _is_own(os.lstat(place)):
+            return None
+        path = place / key
+        with open(path, "rb", opener=_opened) as file:
+            facts = os.fstat(file.fileno())
+            if not (stat.S_ISREG(facts.st_mode) and _is_own(facts) and facts.st_size <= _LARGEST):
+                return None
+            content = file.read(_LARGEST)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # it was used
+    except OSError:
+        return None
+    head, code = content[: len(_MARK) + 32], content[len(_MARK) + 32 :]
+    return code if head == _MARK + _checksum(key, code) else None
+
+
+def save(key: str, code: bytes) -> None:
+    """Keep code under a key, if that is possible."""
+    place = folder()
+    if place is None or len(code) + len(_MARK) + 32 > _LARGEST:
+        return
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(os.lstat(place)):
+            return
+        handle, temporary = tempfile.mkstemp(prefix=".", dir=place)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MARK + _checksum(key, code) + code)
+            os.replace(temporary, place / key)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _evict(place)
+    except OSError:
+        return
+
+
+def _checksum(key: str, code: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + code).digest()
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _is_own(facts: os.stat_result) -> bool:
+    """Whether something belongs to the user, and nobody else can write to it."""
+    if not hasattr(os, "getuid"):
+        return True  # the user's profile on Windows
+    return facts.st_uid == os.getuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _evict(place: Path) -> None:
+    """Remove the entries used longest ago, and what was left half-written, once there is too much."""
+    entries = []
+    for entry in os.scandir(place):
+        facts = entry.stat(follow_symlinks=False)
+        entries.append((facts.st_mtime, facts.st_size, entry.path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= _MOST:
+            break
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            total -= size
