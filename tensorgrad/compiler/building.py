@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
-from ..engine.trees import mapped
+from ..engine.trees import mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
@@ -112,7 +112,9 @@ def traced(
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
         optimise(program)
-        run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan), backend)
+        single = parts_of(plan) is None
+        result = plan if single else lambda values: mapped(lambda leaf: leaf(values), plan)
+        run = Replay(trace, program, met, result, backend)
         run.code.writer.wrote()
         return run, run.result(first)
     except Exception as error:

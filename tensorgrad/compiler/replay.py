@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,9 @@ class Replay:
         """That nothing is another object than it is now; what :meth:`fits` compares in any case."""
         conditions = Conditions()
         for owner, attribute, value in self.watched:
-            conditions.equal(f"getattr({conditions.name(owner)}, {attribute!r})", value)
+            name = conditions.name(owner)
+            plain = attribute.isidentifier() and not iskeyword(attribute)
+            conditions.equal(f"{name}.{attribute}" if plain else f"getattr({name}, {attribute!r})", value)
         for owner, *facts in self.leaves:
             node = f"(node := {conditions.name(owner)}.node)"
             if facts == [False, ()]:
