@@ -1,23 +1,64 @@
-"""Compiled code on disk, in a folder that only the user can write to.
+"""Compiled programs in memory, and on disk, in a folder that only the user can write to.
 
-It is machine code, which runs with the rights of the user: what others could have written is not loaded.
+They are machine code, which runs with the rights of the user: what others could have written is not loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 import sys
 import tempfile
+import threading
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["folder", "load", "save"]
+__all__ = ["Entry", "find", "folder", "keep", "load"]
+
+
+class Entry(NamedTuple):
+    """A compiled program: how it is divided, and its object code."""
+
+    plan: dict[str, Any]
+    code: bytes
+
 
 _MARK = b"tensorgrad kernel 1\n"
 _MOST = 64 * 2**20  # bytes in the folder; the entries used longest ago go
 _LARGEST = 16 * 2**20  # bytes of one entry
+_MANY = 64  # entries in memory
+
+_entries: OrderedDict[str, Entry] = OrderedDict()
+_lock = threading.Lock()
+
+
+def find(key: str) -> Entry | None:
+    """The entry with this key, from memory or from disk."""
+    with _lock:
+        if key in _entries:
+            _entries.move_to_end(key)
+            return _entries[key]
+    entry = load(key)
+    if entry is not None:
+        _remember(key, entry)
+    return entry
+
+
+def keep(key: str, entry: Entry) -> None:
+    """Keep an entry, in memory and, if possible, on disk."""
+    _remember(key, entry)
+    _save(key, entry)
+
+
+def _remember(key: str, entry: Entry) -> None:
+    with _lock:
+        _entries[key] = entry
+        while len(_entries) > _MANY:
+            _entries.popitem(last=False)
 
 
 def folder() -> Path | None:
@@ -41,8 +82,8 @@ def folder() -> Path | None:
     return base / "tensorgrad" / "kernels"
 
 
-def load(key: str) -> bytes | None:
-    """The code with this key; None if there is none that can be trusted."""
+def load(key: str) -> Entry | None:
+    """The entry on disk with this key; None if there is none that can be trusted."""
     place = folder()
     if place is None:
         return None
@@ -59,14 +100,17 @@ def load(key: str) -> bytes | None:
             os.utime(path)  # it was used
     except OSError:
         return None
-    head, code = content[: len(_MARK) + 32], content[len(_MARK) + 32 :]
-    return code if head == _MARK + _checksum(key, code) else None
+    head, rest = content[: len(_MARK) + 32], content[len(_MARK) + 32 :]
+    if head != _MARK + _checksum(key, rest):
+        return None
+    plan, _, code = rest.partition(b"\n")
+    return Entry(json.loads(plan), code)
 
 
-def save(key: str, code: bytes) -> None:
-    """Keep code under a key, if that is possible."""
+def _save(key: str, entry: Entry) -> None:
     place = folder()
-    if place is None or len(code) + len(_MARK) + 32 > _LARGEST:
+    content = json.dumps(entry.plan).encode() + b"\n" + entry.code
+    if place is None or len(content) + len(_MARK) + 32 > _LARGEST:
         return
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +119,7 @@ def save(key: str, code: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=".", dir=place)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(_MARK + _checksum(key, code) + code)
+                file.write(_MARK + _checksum(key, content) + content)
             os.replace(temporary, place / key)
         except BaseException:
             os.unlink(temporary)

@@ -11,13 +11,14 @@ from ...engine.writes import memory
 from ...errors import NeedsEager
 from ..passes import takes_out, work_of, written_early
 from ..printed import NumpyCode, array_of
-from ..variables import Instruction, Variable
-from . import driver
+from ..variables import Instruction, Region, Variable
+from . import cache, driver
 from .forms import with_forms
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
-from .machine import Library, reads_arrays
+from .machine import Library, compiled, key_of, reads_arrays
 from .nodes import Node, Place, c_strides
+from .plan import Known, digest, packed, unpacked
 from .segments import Segment, Unfit
 from .tables import Tables, address_of, empty
 
@@ -67,10 +68,27 @@ class NativeCode(NumpyCode):
             for i in self.program.instructions
             if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
         }
+        self._known = Known(self.program)
+        self.key = key_of(digest(self.program, self._known, self._early))
+        self._object: bytes | None = None
+        entry = cache.find(self.key)
+        if entry is not None:
+            self._reset()
+            self._object = entry.code
+            self._restore(entry.plan)
+        else:
+            self._schedule()
+            self._saved_plan = self._plan()
+        if not any(item.native for item in self._items):
+            raise Unfit("nothing of it can be compiled")
+        self.computes = any(not item.native and not item.instructions[0].comes_from_outside for item in self._items)
+        self._save()
+
+    def _schedule(self) -> None:
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
-            self._items = self._scheduled(cuts)
+            self._items += self._scheduled(cuts)
             self._find_wanted()
             failed = self._lower()
             if failed is None:
@@ -82,17 +100,15 @@ class NativeCode(NumpyCode):
                     self._native.discard(instruction)
         else:
             raise Unfit("too much of it has to be computed by NumPy calls")
-        if not any(item.native for item in self._items):
-            raise Unfit("nothing of it can be compiled")
-        self.computes = any(not item.native and not item.instructions[0].comes_from_outside for item in self._items)
-        self._save()
 
     def _reset(self) -> None:
+        self._items: list[_Item] = []
         self._slots: dict[Any, int] = {}  # a region, owner or node, or the id of a constant
         self._numbers: dict[Variable, int] = {}
         self._segments: dict[_Item, tuple[str, tuple[Place, Any] | None]] = {}  # the name, and what has to be 0
         self._spare: list[tuple[int, Place, Any]] = []  # memory of values that only segments use: slot, place, dtype
         self._copies: dict[Variable, str] = {}  # buffers for results of NumPy calls that segments read
+        self._made: list[tuple[Variable, bool]] = []  # the buffers, in order
         self.buffers.clear()
         self._place.clear()
         self._module = Module()
@@ -218,12 +234,53 @@ class NativeCode(NumpyCode):
         self.put_back_by_itself = {variable for variable, _, _ in self._saved}
         self._written_to = [v for v in self.captured if v in self._targets and v.region in self._slots]
 
+    def _plan(self) -> dict[str, Any]:
+        """What :meth:`_restore` needs: without the program, which an equal one replaces."""
+        numbers, regions = self._known.numbers, self._known.region_numbers
+        places = {i: k for k, i in enumerate(self.program.instructions)}
+
+        def slot(key: Any) -> tuple[str, int]:
+            if type(key) is Variable:
+                return ("variable", numbers[key])
+            return ("region", regions[key]) if type(key) is Region else ("", 0)
+
+        return {
+            "items": [[item.native, [places[i] for i in item.instructions]] for item in self._items],
+            "slots": [slot(key) for key in self._slots],
+            "numbers": [numbers[v] for v in self._numbers],
+            "checks": [check and [packed(check[0]), np.dtype(check[1]).str] for _, check in self._segments.values()],
+            "spare": [[slot, packed(place), np.dtype(dtype).str] for slot, place, dtype in self._spare],
+            "buffers": [[numbers[owner], named] for owner, named in self._made],
+            "copies": [numbers[owner] for owner in self._copies],
+        }
+
+    def _restore(self, plan: dict[str, Any]) -> None:
+        """Take over the schedule and the slots of an equal program."""
+        variables = self._known.variables
+        owners: dict[str, Any] = {"variable": variables, "region": self._known.regions}
+        for native, members in plan["items"]:
+            self._items.append(_Item([self.program.instructions[k] for k in members], native))
+        for kind, number in plan["slots"]:
+            self._slot(owners[kind][number] if kind else object())
+        self._numbers = {variables[v]: k for k, v in enumerate(plan["numbers"])}
+        checks = [check and (unpacked(check[0]), np.dtype(check[1])) for check in plan["checks"]]
+        for item in self._items:
+            if item.native:
+                self._segments[item] = (f"segment{len(self._segments)}", checks[len(self._segments)])
+        self._spare = [(slot, unpacked(place), np.dtype(dtype)) for slot, place, dtype in plan["spare"]]
+        for owner, named in plan["buffers"]:
+            name = self._buffer(variables[owner], named)
+            if not named and owner in plan["copies"]:
+                self._copies[variables[owner]] = name
+        self._find_wanted()
+
     def _slot(self, key: Any) -> int:
         return self._slots.setdefault(key, len(self._slots))
 
     def _buffer(self, owner: Variable, named: bool = True) -> str:
         """Memory for an owner that lives as long as the code; that of an output is new in every run."""
         self._slot(owner)
+        self._made.append((owner, named))
         if named and owner in self.program.kept:
             return owner.name
         name = self._named("b", len(self.buffers))
@@ -321,7 +378,10 @@ class NativeCode(NumpyCode):
         """Bind the program to the memory of everything it captured."""
         self._plain_fits = False
         if not hasattr(self, "_library"):
-            self._library = Library("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
+            if self._object is None:
+                self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
+                cache.keep(self.key, cache.Entry(self._saved_plan, self._object))
+            self._library = Library(self._object)
             names = ["begin", *(f"run_{name}" for name, _ in self._segments.values())]
             self._spares = {slot: empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
             self._tables = Tables([(v, self._slots[v]) for v in self._fresh], len(self._slots), len(self._numbers))

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from . import cache
 from .driver import PYTHON, data_offset
 
-__all__ = ["Library", "gemm_address", "reads_arrays", "require_llvm"]
+__all__ = ["Library", "compiled", "gemm_address", "key_of", "reads_arrays", "require_llvm"]
 
 _lock = threading.Lock()
-_FORMAT = "1"  # changes with what Python and the functions agree on
 
 
 def require_llvm() -> None:
@@ -76,37 +74,31 @@ def _machine() -> Any:
     return llvm.Target.from_triple(triple).create_target_machine(cpu=name, features=features, opt=3, jit=True)
 
 
-def _versions() -> str:
+def key_of(digest: str) -> str:
+    """The key of compiled code for a program with this digest: its versions and this processor are part of it."""
     import llvmlite
     import llvmlite.binding as llvm
 
-    return "\n".join((_FORMAT, llvmlite.__version__, str(llvm.llvm_version_info), *_processor()))
+    facts = (digest, llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def _object_code(text: str) -> bytes:
-    """Compile a module, or find it in the cache."""
-    key = hashlib.sha256(f"{_versions()}\n{text}".encode()).hexdigest()
-    code = cache.load(key)
-    if code is None:
-        code = _compiled(text)
-        cache.save(key, code)
-    return code
-
-
-def _compiled(text: str) -> bytes:
+def compiled(text: str) -> bytes:
+    """The object code of a module."""
     import llvmlite.binding as llvm
 
-    machine = _machine()
-    module = llvm.parse_assembly(text)
-    module.verify()
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.loop_unrolling = True
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    code: bytes = machine.emit_object(module)
+    with _lock:
+        machine = _machine()
+        module = llvm.parse_assembly(text)
+        module.verify()
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = True
+        options.loop_unrolling = True
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        code: bytes = machine.emit_object(module)
     return code
 
 
@@ -128,13 +120,12 @@ _new_function.restype = ctypes.py_object
 
 
 class Library:
-    """Compiled functions, as those of a C extension: ``PyObject *f(PyObject *self, PyObject **arguments, n)``."""
+    """Object code in memory: functions like those of a C extension."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, code: bytes) -> None:
         import llvmlite.binding as llvm
 
         with _lock:
-            code = _object_code(text)
             self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
