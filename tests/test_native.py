@@ -308,7 +308,7 @@ def test_elementwise_operations_have_the_bits_of_numpy() -> None:
 
 
 def test_the_backend_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="backend must be one of 'numpy', 'native', got 'fast'"):
+    with pytest.raises(ValueError, match="backend must be one of 'auto', 'numpy', 'native', got 'fast'"):
         tg.compile(np.sin, backend="fast")
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     with pytest.raises(ImportError, match=r"pip install 'tensorgrad-np\[native\]'"):

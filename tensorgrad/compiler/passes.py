@@ -266,7 +266,7 @@ def takes_out(instruction: Instruction) -> bool:
 
 
 def work_of(instructions: Iterable[Instruction]) -> int:
-    """Roughly how much work instructions are, in elements that are computed: half a nanosecond each.
+    """Roughly how much work instructions are, in elements that are computed: a quarter of a nanosecond each.
 
     It depends on nothing but the program, so that it is the same in every process.
     """

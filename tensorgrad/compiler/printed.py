@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import operator
 from collections.abc import Callable, Collection
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .passes import Plan
 from .program import Program
 from .variables import Instruction, Variable
 
-__all__ = ["NumpyCode", "array_of"]
+__all__ = ["NumpyCode", "array_of", "empty"]
 
 _SYMBOLS = {
     operator.add: "+",
@@ -34,10 +35,12 @@ class NumpyCode:
     arrays in every run.
 
     Attributes:
+        native: whether loops were compiled.
         computes: whether Python calls NumPy functions in a run, whose warnings nobody wants to see.
         put_back_by_itself: variables that :meth:`put_back` knows of.
     """
 
+    native = False
     computes = True
     put_back_by_itself: Collection[Variable] = ()
 
@@ -56,6 +59,7 @@ class NumpyCode:
         self._allocate()
         self.source = self._write()
         self._namespace: dict[str, Any] = {}
+        self._released: dict[str, Any] = {}  # the layouts of buffers that were freed
         self.bound: list[Any] = []
         self.bind()
 
@@ -68,8 +72,18 @@ class NumpyCode:
 
     # --- running ----------------------------------------------------------------------------------------
 
+    def release(self) -> None:
+        """Free the buffers. The code must be bound before it runs again."""
+        self._released = {name: (array.shape, array.dtype, array.strides) for name, array in self.buffers.items()}
+        self.buffers.clear()
+        self._namespace.clear()
+        del self.run
+
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured, and make its views."""
+        for name, layout in self._released.items():
+            self.buffers[name] = empty(*layout)
+        self._released = {}
         self.bound = [array_of(variable.source) for variable in self.captured]
         written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
         self.writer = Writer("a compiled step", written, self)
@@ -248,6 +262,11 @@ def _noting(function: Callable[..., Any], hosted: list[Any]) -> Callable[..., An
         return hosted[-1]
 
     return call
+
+
+def empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A new array with this memory layout, which has no gaps."""
+    return np.ndarray(shape, dtype, np.empty(max(prod(shape), 1), dtype), 0, strides)
 
 
 def array_of(source: Any) -> Any:

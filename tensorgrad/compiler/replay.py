@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from keyword import iskeyword
@@ -18,6 +17,7 @@ from .guards import Conditions, FunctionsMet, facts_of, memory_layout
 from .passes import written_early
 from .printed import NumpyCode
 from .program import Program
+from .tiers import tier_of, warn_of
 from .trace import LeafGradient, Trace
 
 __all__ = ["Replay"]
@@ -35,9 +35,6 @@ class Replay:
         backend: str,
     ) -> None:
         self.program = program
-        self.code = NumpyCode(program)
-        if backend == "native":
-            self.code = _native(self.code)
         self.result = result
         self.met = met
         self.watched = trace.watched
@@ -47,15 +44,22 @@ class Replay:
         self._read = [known.owner for known in self.gradients if known.variable is not None]
         places = [(known.owner, _place_of(known, program)) for known in self.gradients]
         self._leave = _leaving([(owner, place) for owner, place in places if place is not None])
-        early = written_early(program, backend == "native")
-        outside = [*program.arguments, *program.captured]
-        self._early = [
-            place
-            for place, variable in enumerate(outside)
-            if variable in (early or ()) and variable not in self.code.put_back_by_itself
-        ]
+        plain = NumpyCode(program)
+        self._tier = tier_of(plain) if backend == "auto" else None
+        code = _native(plain) if backend == "native" else plain
+        if code is not plain:
+            plain.release()
+        self._use(code)
         self.arguments_of: Callable[..., list[Any] | None] | None = None  # for calls like one of these; see guards
+
+    def _use(self, code: NumpyCode) -> None:
+        """Run this code from now on."""
+        early = written_early(self.program, code.native) or ()
+        outside = [*self.program.arguments, *self.program.captured]
+        own = code.put_back_by_itself
+        self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
         self._quickly: Callable[[], bool] = _never
+        self.code = code
 
     def fits(self) -> bool:
         """Whether the program is valid for the current state."""
@@ -103,6 +107,13 @@ class Replay:
 
     def __call__(self, leaves: list[Any]) -> Any:
         """Run. Raises NeedsEager, with the state as it was before, if only the uncompiled step can do this."""
+        if self._tier is not None:
+            chosen = self._tier.next()
+            if chosen is not None:
+                self._tier = None
+                if chosen is not self.code and chosen.current():
+                    self.code.release()
+                    self._use(chosen)
         code = self.code
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
@@ -147,18 +158,15 @@ def _leaving(places: list[tuple[Any, int]]) -> Callable[[tuple[Any, ...]], None]
 def _native(code: NumpyCode) -> NumpyCode:
     """The same program as native code, or as it is if nothing of it can be compiled."""
     from .native.code import NativeCode
+    from .native.plan import Candidate
     from .native.segments import Unfit
 
     try:
-        return NativeCode(code)
+        return NativeCode(Candidate(code))
     except Unfit:
         return code
     except Exception as error:
-        warnings.warn(
-            f"compile: the step runs as NumPy code, because native code failed with {type(error).__name__}: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn_of(error)
         return code
 
 

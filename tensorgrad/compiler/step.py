@@ -22,7 +22,7 @@ from .replay import Replay
 
 __all__ = ["CompiledStep", "compile"]
 
-BACKENDS = ("numpy", "native")
+BACKENDS = ("auto", "numpy", "native")
 MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
@@ -34,12 +34,11 @@ def compile(function: Callable[..., Any], *, backend: str = ...) -> CompiledStep
 def compile(function: None = ..., *, backend: str = ...) -> Callable[[Callable[..., Any]], CompiledStep]: ...
 
 
-def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
+def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto") -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
-    and dtypes replay that program, with the results in buffers that are allocated once. Losses and parameters equal
-    those of the uncompiled step bit for bit.
+    and dtypes replay that program, with the results in buffers that are allocated once.
 
     These may change from run to run: array and float arguments; the memory of Tensors from outside, their gradients
     and hooks; what :func:`tensorgrad.host` returns (which includes learning rates and random masks in ``nn``). A
@@ -62,7 +61,13 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy
             may use and update parameters, optimisers and modules from outside; it must not store a Tensor that it
             computes anywhere except in its return value.
         backend: "numpy" has the bits of the uncompiled step. "native" compiles loops for this processor, with the extra
-            ``native``: losses and parameters differ by rounding, since sums are added up in another order.
+            ``native``: losses and parameters differ from those by rounding, since sums are added up in another order.
+            "auto" is "numpy" first, and "native" once that pays, if the extra is there. When it does is a matter of
+            counting, not of time, so that two runs of a script give the same numbers: a program whose native code is on
+            disk takes it from the second call on; for any other, native code is made in the background after about
+            half a second of work, takes over after a second more, and is kept on disk: in a folder
+            ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with ``TENSORGRAD_CACHE=`` it is
+            not kept. So the run that puts it there may differ by rounding from those that find it.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
@@ -105,7 +110,7 @@ class CompiledStep:
             that were used last are kept, 32 at most.
     """
 
-    def __init__(self, function: Callable[..., Any], backend: str = "numpy") -> None:
+    def __init__(self, function: Callable[..., Any], backend: str = "auto") -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function

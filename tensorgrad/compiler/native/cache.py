@@ -12,12 +12,10 @@ import os
 import stat
 import sys
 import tempfile
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Entry", "find", "folder", "keep", "load"]
+__all__ = ["Entry", "find", "folder", "keep", "load", "may_hold"]
 
 
 class Entry(NamedTuple):
@@ -32,17 +30,12 @@ _MOST = 64 * 2**20  # bytes in the folder; the entries used longest ago go
 _LARGEST = 16 * 2**20  # bytes of one entry
 _MANY = 64  # entries in memory
 
-_entries: OrderedDict[str, Entry] = OrderedDict()
-_lock = threading.Lock()
+_entries: dict[str, Entry] = {}  # the one used last at the end
 
 
 def find(key: str) -> Entry | None:
     """The entry with this key, from memory or from disk."""
-    with _lock:
-        if key in _entries:
-            _entries.move_to_end(key)
-            return _entries[key]
-    entry = load(key)
+    entry = _entries.get(key) or load(key)
     if entry is not None:
         _remember(key, entry)
     return entry
@@ -55,10 +48,11 @@ def keep(key: str, entry: Entry) -> None:
 
 
 def _remember(key: str, entry: Entry) -> None:
-    with _lock:
-        _entries[key] = entry
-        while len(_entries) > _MANY:
-            _entries.popitem(last=False)
+    # No lock, which a thread might hold while another one forks.
+    _entries.pop(key, None)
+    _entries[key] = entry
+    for old in list(_entries)[:-_MANY]:
+        _entries.pop(old, None)
 
 
 def folder() -> Path | None:
@@ -80,6 +74,15 @@ def folder() -> Path | None:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return base / "tensorgrad" / "kernels"
+
+
+def may_hold(start: str) -> bool:
+    """Whether a key on disk begins like this."""
+    place = folder()
+    try:
+        return place is not None and any(name.startswith(start) for name in os.listdir(place))
+    except OSError:
+        return False
 
 
 def load(key: str) -> Entry | None:
@@ -147,9 +150,10 @@ def _is_own(facts: os.stat_result) -> bool:
 def _evict(place: Path) -> None:
     """Remove the entries used longest ago, and what was left half-written, once there is too much."""
     entries = []
-    for entry in os.scandir(place):
-        facts = entry.stat(follow_symlinks=False)
-        entries.append((facts.st_mtime, facts.st_size, entry.path))
+    for path in place.iterdir():
+        with contextlib.suppress(OSError):  # another process has removed it
+            facts = path.lstat()
+            entries.append((facts.st_mtime, facts.st_size, path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= _MOST:

@@ -9,18 +9,17 @@ import numpy as np
 
 from ...engine.writes import memory
 from ...errors import NeedsEager
-from ..passes import takes_out, work_of, written_early
-from ..printed import NumpyCode, array_of
+from ..passes import takes_out, work_of
+from ..printed import NumpyCode, array_of, empty
 from ..variables import Instruction, Region, Variable
 from . import cache, driver
-from .forms import with_forms
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
-from .machine import Library, compiled, key_of, reads_arrays
+from .machine import Library, compiled
 from .nodes import Node, Place, c_strides
-from .plan import Known, digest, packed, unpacked
+from .plan import Candidate, packed, unpacked
 from .segments import Segment, Unfit
-from .tables import Tables, address_of, empty
+from .tables import Tables, address_of
 
 __all__ = ["NativeCode"]
 
@@ -43,23 +42,23 @@ class _Item:
 class NativeCode(NumpyCode):
     """A program as native code.
 
-    Args:
-        plain: the same program as NumPy code, which runs if an argument shares memory with something written to.
+    If an argument shares memory with something written to, the candidate's NumPy code runs.
 
     Raises:
         Unfit: nothing of the program can be compiled.
     """
 
-    def __init__(self, plain: NumpyCode) -> None:
-        if not reads_arrays():
-            raise Unfit("this Python has other arrays")
-        self._plain = plain
-        super().__init__(with_forms(plain.program), plain.hosted)
+    native = True
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+        self._plain = candidate.plain
+        super().__init__(candidate.program, self._plain.hosted)
 
     # --- schedule ---------------------------------------------------------------------------------------
 
     def _allocate(self) -> None:
-        self._early = written_early(self._plain.program, native=True) or set()
+        self._early = self._candidate.early
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
         self._viewing = set(self._views.values())
         used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
@@ -68,10 +67,8 @@ class NativeCode(NumpyCode):
             for i in self.program.instructions
             if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
         }
-        self._known = Known(self.program)
-        self.key = key_of(digest(self.program, self._known, self._early))
         self._object: bytes | None = None
-        entry = cache.find(self.key)
+        entry = cache.find(self._candidate.key)
         if entry is not None:
             self._reset()
             self._object = entry.code
@@ -236,7 +233,7 @@ class NativeCode(NumpyCode):
 
     def _plan(self) -> dict[str, Any]:
         """What :meth:`_restore` needs: without the program, which an equal one replaces."""
-        numbers, regions = self._known.numbers, self._known.region_numbers
+        numbers, regions = self._candidate.known.numbers, self._candidate.known.region_numbers
         places = {i: k for k, i in enumerate(self.program.instructions)}
 
         def slot(key: Any) -> tuple[str, int]:
@@ -256,8 +253,8 @@ class NativeCode(NumpyCode):
 
     def _restore(self, plan: dict[str, Any]) -> None:
         """Take over the schedule and the slots of an equal program."""
-        variables = self._known.variables
-        owners: dict[str, Any] = {"variable": variables, "region": self._known.regions}
+        variables = self._candidate.known.variables
+        owners: dict[str, Any] = {"variable": variables, "region": self._candidate.known.regions}
         for native, members in plan["items"]:
             self._items.append(_Item([self.program.instructions[k] for k in members], native))
         for kind, number in plan["slots"]:
@@ -376,11 +373,10 @@ class NativeCode(NumpyCode):
 
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured."""
-        self._plain_fits = False
         if not hasattr(self, "_library"):
             if self._object is None:
                 self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
-                cache.keep(self.key, cache.Entry(self._saved_plan, self._object))
+                cache.keep(self._candidate.key, cache.Entry(self._saved_plan, self._object))
             self._library = Library(self._object)
             names = ["begin", *(f"run_{name}" for name, _ in self._segments.values())]
             self._spares = {slot: empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
@@ -401,11 +397,12 @@ class NativeCode(NumpyCode):
         self._fits = self._laid_out()
 
     def _run_plain(self, *arguments: Any) -> tuple[Any, ...]:
-        if not self._plain_fits:
-            self._plain.bind()
-            self._plain_fits = True
-        with np.errstate(all="ignore"):
-            return self._plain.run(*arguments)
+        self._plain.bind()
+        try:
+            with np.errstate(all="ignore"):
+                return self._plain.run(*arguments)
+        finally:
+            self._plain.release()
 
     def put_back(self) -> None:
         """Put back what a run that was broken off has written, as far as it kept that itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from .driver import PYTHON, data_offset
 __all__ = ["Library", "compiled", "gemm_address", "key_of", "reads_arrays", "require_llvm"]
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child process finds LLVM at rest
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def require_llvm() -> None:
@@ -75,12 +78,12 @@ def _machine() -> Any:
 
 
 def key_of(digest: str) -> str:
-    """The key of compiled code for a program with this digest: its versions and this processor are part of it."""
+    """The key of compiled code for a program with this digest: that, then a hash of versions and this processor."""
     import llvmlite
     import llvmlite.binding as llvm
 
-    facts = (digest, llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+    facts = (llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
+    return f"{digest}-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:16]}"
 
 
 def compiled(text: str) -> bytes:

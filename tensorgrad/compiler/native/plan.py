@@ -13,12 +13,15 @@ import numpy as np
 
 from ...engine.trees import parts_of
 from .. import passes
+from ..printed import NumpyCode
 from ..program import Program
 from ..variables import Instruction, Region, Variable
-from .machine import gemm_address
+from .forms import with_forms
+from .machine import gemm_address, key_of, reads_arrays
 from .nodes import Place
+from .segments import Unfit
 
-__all__ = ["Known", "digest", "packed", "unpacked"]
+__all__ = ["Candidate", "Known", "packed", "unpacked"]
 
 
 def packed(place: Place) -> list[Any]:
@@ -54,7 +57,36 @@ class Known:
             self.regions.append(region)
 
 
-def digest(program: Program, known: Known, early: Collection[Variable]) -> str:
+class Candidate:
+    """A program that could be compiled.
+
+    Attributes:
+        plain: the same as NumPy code.
+        program: with straight-line forms.
+        early: the owners of memory that may have been written to when a run is broken off.
+        known: its variables by number.
+        digest: a hash of all that decides how it is compiled, apart from the processor and the versions.
+
+    Raises:
+        Unfit: native code cannot work in this Python.
+    """
+
+    def __init__(self, plain: NumpyCode) -> None:
+        if not reads_arrays():
+            raise Unfit("this Python has other arrays")
+        self.plain = plain
+        self.program = with_forms(plain.program)
+        self.early = passes.written_early(plain.program, native=True) or set()
+        self.known = Known(self.program)
+        self.digest = _digest(self.program, self.known, self.early)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The key of its compiled code. This loads LLVM."""
+        return key_of(self.digest)
+
+
+def _digest(program: Program, known: Known, early: Collection[Variable]) -> str:
     """A hash of all that decides how a program is compiled; ``early`` may be written to before a check."""
     facts = [
         _sources(),
@@ -66,7 +98,7 @@ def digest(program: Program, known: Known, early: Collection[Variable]) -> str:
         sorted(known.numbers[v] for v in early if v in known.numbers),
         [_instruction(i, known) for i in program.instructions],
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
 
 
 @functools.cache

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..printed import empty
 from ..variables import Variable
 
-__all__ = ["Tables", "address_of", "empty"]
+__all__ = ["Tables", "address_of"]
 
 _SETS = 3  # of results: those of one run are in use during the next one
 
@@ -20,11 +20,6 @@ def address_of(array: Any) -> int:
     """Where an array begins in memory."""
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-def empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """A new array with this memory layout."""
-    return np.ndarray(shape, dtype, np.empty(max(prod(shape), 1), dtype), 0, strides)
 
 
 class Tables:
