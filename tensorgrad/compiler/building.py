@@ -39,7 +39,8 @@ def traced(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
 ) -> tuple[Replay, Any]:
     """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
-    trace = Trace()
+    met = FunctionsMet(function)
+    trace = Trace(met)
     arguments: list[Variable] = []
 
     def enter(leaf: Any) -> Any:
@@ -62,7 +63,7 @@ def traced(
     run = None
     try:
         inner_args, inner_kwargs = mapped(enter, (args, kwargs))
-        with tracing(trace), FunctionsMet(function) as met:
+        with tracing(trace), met:
             returned = [function(*inner_args, **inner_kwargs)]
         own = trace.begin_anew(returned)
         for variable in trace.captured.values():

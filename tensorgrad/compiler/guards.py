@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from inspect import signature
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -183,33 +183,54 @@ class FunctionsMet:
     """The user's functions that a step calls while it is traced, to notice that one was edited since.
 
     A function is looked up again by its name, from its module: a cell that was run again, or a reloaded module, has
-    another code object there. Entering the block collects, leaving ends it.
+    another code object there. Entering the block collects, leaving ends it. Nothing is collected while a profiler runs,
+    whose place it would take.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any] | None) -> None:
         self._function = function
         self._code = getattr(function, "__code__", None)
         self._met: dict[CodeType, dict[str, Any]] = {}
         self._places: list[tuple[dict[str, Any], list[str], CodeType]] = []
+        self._on = False
 
     def __enter__(self) -> FunctionsMet:
-        self._before = sys.getprofile()
-        sys.setprofile(self._called)
+        self._on = sys.getprofile() is None
+        self.go_on()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        sys.setprofile(self._before)
+        self.pause()
+        self._on = False
         for code, names in self._met.items():
             path = code.co_qualname.split(".")
             if _found(names, path) is code:
                 self._places.append((names, path, code))
         self._met.clear()
 
+    def pause(self) -> None:
+        """Do not look at calls: they take twice as long otherwise."""
+        if self._on:
+            sys.setprofile(None)
+
+    def go_on(self) -> None:
+        """Look at calls again."""
+        if self._on:
+            sys.setprofile(self._called)
+
     def _called(self, frame: FrameType, event: str, arg: Any) -> None:
-        code = frame.f_code
-        known = event != "call" or code in self._met or LIBRARY[code.co_filename]
+        if event == "call":
+            self._meet(frame.f_code, frame.f_globals)
+
+    def meet(self, function: Any) -> None:
+        """Note a function that is called while nobody looks."""
+        if isinstance(function, FunctionType):
+            self._meet(function.__code__, function.__globals__)
+
+    def _meet(self, code: CodeType, names: dict[str, Any]) -> None:
+        known = code in self._met or LIBRARY[code.co_filename]
         if not known and not code.co_filename.startswith(_FOLDERS):
-            self._met[code] = frame.f_globals
+            self._met[code] = names
 
     def unchanged(self) -> bool:
         """Whether all these functions are what they were."""

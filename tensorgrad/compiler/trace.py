@@ -17,6 +17,7 @@ from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
 from ..words import escaped
 from .array import TracedArray, TracedNumber, value_of, variable_of
+from .guards import FunctionsMet
 from .variables import Instruction, Variable
 
 __all__ = ["LeafGradient", "Trace", "memory"]
@@ -35,7 +36,8 @@ class LeafGradient:
 class Trace:
     """The instructions of one run, and what they use from outside; the ``tracer`` of the engine's mode."""
 
-    def __init__(self) -> None:
+    def __init__(self, met: FunctionsMet | None = None) -> None:
+        self._met = FunctionsMet(None) if met is None else met
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
@@ -158,6 +160,23 @@ class Trace:
                 "an array of a compiled step was used after the step was traced; only the return value of a compiled "
                 "step may be kept: do not store its Tensors in attributes or globals"
             )
+        self._met.pause()
+        try:
+            self._met.meet(function)
+            return self._call(function, args, kwargs, effect, writes, fixed, comes_from_outside)
+        finally:
+            self._met.go_on()
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        effect: bool,
+        writes: TracedArray | None,
+        fixed: bool,
+        comes_from_outside: bool,
+    ) -> Any:
         args, kwargs = mapped(self._checked, (args, kwargs))
         if writes is not None:
             owner = writes.variable.owner
