@@ -40,7 +40,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def at_once(monkeypatch: pytest.MonkeyPatch, begin: float = 2.5, switch: float = 4.5) -> None:
     """Count runs instead of estimated seconds."""
-    monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)
+    monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)  # more than _NOTICE
     monkeypatch.setattr(tiers, "START", begin)
     monkeypatch.setattr(tiers, "SWITCH", switch)
 

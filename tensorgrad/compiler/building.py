@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
-from ..engine.trees import mapped, parts_of
+from ..engine.trees import alike, mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
@@ -113,15 +113,36 @@ def traced(
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
         optimise(program)
-        single = parts_of(plan) is None
-        result = plan if single else lambda values: mapped(lambda leaf: leaf(values), plan)
-        run = Replay(trace, program, met, result, backend)
+        run = Replay(trace, program, met, _building(plan), backend)
         run.code.writer.wrote()
         return run, run.result(first)
     except Exception as error:
         raise Broken(error, trace.hosted) from error
     finally:
         _put_back(trace, failed=run is None)
+
+
+def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
+    """A function of the program's results that builds what the step returns, without a walk through the tree."""
+    names: dict[str, Any] = {"alike": alike}
+
+    def shown(tree: Any) -> str:
+        name = f"x{len(names)}"
+        parts = parts_of(tree)
+        if parts is None:
+            names[name] = tree
+            return f"{name}(values)"
+        inner = ", ".join(map(shown, parts))
+        if type(tree) is list:
+            return f"[{inner}]"
+        if type(tree) is tuple:
+            return f"({inner}{',' if len(parts) == 1 else ''})"
+        name = f"x{len(names)}"
+        names[name] = tree
+        return f"alike({name}, [{inner}])"
+
+    build: Callable[[tuple[Any, ...]], Any] = eval(f"lambda values: {shown(plan)}", names)
+    return build
 
 
 def _put_back(trace: Trace, failed: bool) -> None:

@@ -20,6 +20,7 @@ import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .native import cache
 from .passes import work_of
 from .printed import NumpyCode
 from .program import Program
@@ -31,6 +32,7 @@ __all__ = ["Tier", "tier_of", "warn_of"]
 
 START = 0.5  # estimated seconds of NumPy code after which compilation begins
 SWITCH = 1.5  # and after which native code takes over
+_NOTICE = 0.02  # and before which only a program on disk is looked for: that imports the native compiler
 _CALL = 1.5e-6  # estimated seconds of a NumPy call
 _ELEMENT = 0.25e-9  # and of a unit of work
 
@@ -56,11 +58,15 @@ class Tier:
     def __init__(self, code: NumpyCode) -> None:
         self._code = code
         self._seconds = seconds_of(code.program)
+        self._spent = 0.0  # not yet counted by the kernel
         self._kernel: _Kernel | None = None
         self._candidate: Candidate
 
     def next(self) -> NumpyCode | None:
         """Count a run, and return the code for it and those after it: None for as before; the same code for ever."""
+        self._spent += self._seconds
+        if self._kernel is None and self._spent < _NOTICE and not cache.is_used():
+            return None
         from .native.code import NativeCode
         from .native.plan import Candidate
         from .native.segments import Unfit
@@ -70,7 +76,8 @@ class Tier:
                 self._candidate = Candidate(self._code)
                 self._kernel = _kernel_of(self._candidate)
             kernel = self._kernel
-            kernel.spent += self._seconds
+            kernel.spent += self._spent
+            self._spent = 0.0
             if not (kernel.stored or kernel.settled):
                 if kernel.spent < START:
                     return None
@@ -114,8 +121,6 @@ _lock = threading.Lock()
 
 
 def _kernel_of(candidate: Candidate) -> _Kernel:
-    from .native import cache
-
     with _lock:
         kernel = _kernels.get(candidate.digest)
         if kernel is None:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Entry", "find", "folder", "keep", "load", "may_hold"]
+__all__ = ["Entry", "find", "folder", "is_used", "keep", "load", "may_hold"]
 
 
 class Entry(NamedTuple):
@@ -74,6 +74,12 @@ def folder() -> Path | None:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return base / "tensorgrad" / "kernels"
+
+
+def is_used() -> bool:
+    """Whether there is a folder on disk, which some process has made."""
+    place = folder()
+    return place is not None and place.is_dir()
 
 
 def may_hold(start: str) -> bool:
