@@ -96,7 +96,7 @@ def compiled(text: str) -> bytes:
         module.verify()
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = True
         options.loop_unrolling = True
         builder = llvm.create_pass_builder(machine, options)
