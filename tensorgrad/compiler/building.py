@@ -40,7 +40,7 @@ def traced(
 ) -> tuple[Replay, Any]:
     """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
     met = FunctionsMet(function)
-    trace = Trace(met)
+    trace = Trace(met, keep=False)
     arguments: list[Variable] = []
 
     def enter(leaf: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..engine.readings import require_finite
 from .program import Program
-from .variables import Instruction, Variable
+from .variables import FILLED, Instruction, Variable
 
 __all__ = [
     "Plan",
@@ -40,7 +40,6 @@ _PURE = {
     *(np.ones_like, np.zeros_like, np.full_like, np.astype, np.ndarray.astype, np.copy, np.flip, np.cumsum, np.argmax),
     *(operator.getitem, operator.pow, operator.add, operator.sub, operator.mul, operator.truediv, operator.neg),
 }
-_FILLED = {np.ones_like, np.zeros_like}  # these look at the shape and dtype only
 
 # These may overwrite an operand, because they are exactly rounded: all kernels return the same bits. For the others
 # (exp, power, tanh), NumPy may choose a different kernel if memory overlaps.
@@ -82,13 +81,21 @@ def fold_constants(program: Program) -> None:
     constants: dict[Variable, Any] = {}
     for instruction in program.instructions:
         instruction.replace(constants)
-        constant = instruction.function in _FILLED or (not instruction.reads and _is_pure(instruction))
+        constant = instruction.function in FILLED or (not instruction.reads and _is_pure(instruction))
         if not constant or instruction.effect or instruction.fixed or len(instruction.results) != 1:
             continue
         (result,) = instruction.results
         if result.root is None and result.region not in written and result.owner not in program.kept:
-            constants[result] = result.value
+            constants[result] = _constant(instruction, result)
     program.settle(constants)
+
+
+def _constant(instruction: Instruction, result: Variable) -> Any:
+    if result.value is not None:
+        return result.value
+    with np.errstate(all="ignore"):
+        value = instruction.function(*instruction.args, **instruction.kwargs)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def merge_common(program: Program) -> None:
@@ -241,7 +248,7 @@ class Plan:
                         places[result] = free[key].pop()
                     else:
                         places[result] = len(plan.buffers)
-                        plan.buffers.append(np.empty_like(result.value))
+                        plan.buffers.append(result.empty_like())
                     if last[result] == number:
                         dying.add(result)
             for variable in sorted(dying, key=lambda v: v.number):
@@ -251,8 +258,7 @@ class Plan:
 
 def layout_of(variable: Variable) -> Any:
     """What two buffers must have in common to be interchangeable; None if a buffer would have a different layout."""
-    like = np.empty_like(variable.value)
-    same = like.strides == variable.strides
+    same = variable.empty_like().strides == variable.strides
     return (variable.shape, variable.dtype, variable.strides) if same else None
 
 
