@@ -97,7 +97,9 @@ def traced(
             # The next run writes to the memory of arrays that the step makes, so the result is a copy.
             taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
             of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
-            return lambda values: of(taken(values[place] if place >= 0 else array))
+            if place < 0:
+                return lambda values: of(taken(array))
+            return lambda values: of(taken(values[place]))
 
         (plan,) = mapped(leave, returned)
         for known in trace.gradients.values():
@@ -164,6 +166,7 @@ def _put_back(trace: Trace, failed: bool) -> None:
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
                 source._data = variable.value
             written(variable.value, "a compiled step")
+    trace.before.clear()
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":
             variable.value = None
