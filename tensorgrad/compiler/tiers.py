@@ -18,15 +18,12 @@ import os
 import threading
 import warnings
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .native import cache
 from .passes import work_of
 from .printed import NumpyCode
 from .program import Program
-
-if TYPE_CHECKING:
-    from .native.plan import Candidate
 
 __all__ = ["Tier", "tier_of", "warn_of"]
 
@@ -60,7 +57,7 @@ class Tier:
         self._seconds = seconds_of(code.program)
         self._spent = 0.0  # not yet counted by the kernel
         self._kernel: _Kernel | None = None
-        self._candidate: Candidate
+        self._candidate: Any  # of the native compiler, which is imported late
 
     def next(self) -> NumpyCode | None:
         """Count a run, and return the code for it and those after it: None for as before; the same code for ever."""
@@ -120,7 +117,7 @@ _kernels: dict[str, _Kernel] = {}
 _lock = threading.Lock()
 
 
-def _kernel_of(candidate: Candidate) -> _Kernel:
+def _kernel_of(candidate: Any) -> _Kernel:
     with _lock:
         kernel = _kernels.get(candidate.digest)
         if kernel is None:
@@ -136,12 +133,12 @@ class _Compiler:
     """At most one thread, which compiles one program after the other."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[_Kernel, Candidate]] = deque()
+        self._waiting: deque[tuple[_Kernel, Any]] = deque()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._ending = False
 
-    def begin(self, kernel: _Kernel, candidate: Candidate) -> None:
+    def begin(self, kernel: _Kernel, candidate: Any) -> None:
         """Compile a program in the background, unless that has been asked for."""
         with self._lock:
             if kernel.begun or self._ending:

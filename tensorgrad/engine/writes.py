@@ -37,14 +37,15 @@ class _Writes:
         return self.count + sum(writer.count for writer in self.writers), sorted(recent)
 
     def add(self, writer: Writer) -> None:
-        """Let another one write here."""
-        ended = [known for known in self.writers if known.owner() is None]
-        if ended:
-            going = [known for known in self.writers if known.owner() is not None]
-            self.writers = ended
-            self.count, recent = self.everything()
-            self.recent.extend(recent)
-            self.writers = going
+        """Let another one write here. Threads may do this at the same time."""
+        for known in tuple(self.writers):
+            if known.owner() is None:
+                try:
+                    self.writers.remove(known)
+                except ValueError:  # another thread was faster
+                    continue
+                self.count += known.count
+                self.recent.extend((stamp, known.by) for stamp in known.recent)
         self.writers.append(writer)
 
 
