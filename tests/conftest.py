@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import gc
+import os
 import signal
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import nn  # noqa: F401  # before a file of it is collected for its doctests: pytest would import that one a second time
 
 from .noise import blas_noise
+
+os.environ["TENSORGRAD_CACHE"] = ""  # what other runs left on disk would decide when steps change to native code
 
 # The noise refuses NumPy 2.0.0, whose ufuncs share their loops, and so would its doctest.
 collect_ignore = ["noise.py"] if np.__version__ == "2.0.0" else []

@@ -22,7 +22,7 @@ class ParamGroup(dict[str, Any]):
     @property
     def branches(self) -> tuple[bool, ...]:
         """Whether each of the options that decide what is computed is in use."""
-        return tuple(bool(self.get(name)) for name in _SWITCHES)
+        return tuple(map(bool, map(self.get, _SWITCHES)))  # a compiled step asks this in every run
 
 
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:

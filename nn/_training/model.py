@@ -235,8 +235,10 @@ class Model(Module):
                 it is endless.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
-            compile: trace a step once (for each shape of a batch) and run it as a straight-line program, with the same
-                bits: :func:`tensorgrad.compile`. A network whose own code branches on values runs uncompiled.
+            compile: trace a step once (for each shape of a batch) and run it as a straight-line program:
+                :func:`tensorgrad.compile` with ``backend="auto"``. The numbers are those of uncompiled steps, bit for
+                bit, until native code takes over; from then on they differ by rounding. A network whose own code
+                branches on values runs uncompiled.
             on_interrupt: what Ctrl-C leads to: "raise" KeyboardInterrupt, or "return" as if the run had ended by
                 itself, with ``stopped == "Ctrl-C"`` in the history.
             parallel: the processes that train together, from :func:`nn.parallel.init`; None for those of the

@@ -135,13 +135,14 @@ def _ufunc(trace: Recorder, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...
 class TracedArray(DuckArray):
     """An array whose operations are recorded; everything but its shape and dtype changes from run to run."""
 
-    __slots__ = ("base", "trace", "variable")
+    __slots__ = ("base", "held", "trace", "variable")
     kind = "a traced array"
 
     def __init__(self, trace: Recorder, variable: Variable) -> None:
         self.trace = trace
         self.variable = variable
         self.base: TracedArray | None = None
+        self.held: Any = None  # the value, if the variable has let it go
 
     # --- known while tracing ----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.interrupts import uninterrupted
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
-from ..engine.trees import mapped
+from ..engine.trees import alike, mapped, parts_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
@@ -40,7 +40,8 @@ def traced(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
 ) -> tuple[Replay, Any]:
     """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
-    trace = Trace()
+    met = FunctionsMet(function)
+    trace = Trace(met, keep=False)
     arguments: list[Variable] = []
 
     def enter(leaf: Any) -> Any:
@@ -63,7 +64,7 @@ def traced(
     run = failed = None
     try:
         inner_args, inner_kwargs = mapped(enter, (args, kwargs))
-        with tracing(trace), FunctionsMet(function) as met:
+        with tracing(trace), met:
             returned = [function(*inner_args, **inner_kwargs)]
         own = trace.begin_anew(returned)
         for variable in trace.captured.values():
@@ -97,7 +98,9 @@ def traced(
             # The next run writes to the memory of arrays that the step makes, so the result is a copy.
             taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
             of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
-            return lambda values: of(taken(values[place] if place >= 0 else array))
+            if place < 0:
+                return lambda values: of(taken(array))
+            return lambda values: of(taken(values[place]))
 
         (plan,) = mapped(leave, returned)
         for known in trace.gradients.values():
@@ -113,8 +116,8 @@ def traced(
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
         program = Program(trace, arguments, outputs)
         optimise(program)
-        run = Replay(trace, program, met, lambda values: mapped(lambda leaf: leaf(values), plan), backend)
-        run.log()
+        run = Replay(trace, program, met, _building(plan), backend)
+        run.code.writer.wrote()
         return run, run.result(first)
     except Exception as error:
         failed = error
@@ -122,6 +125,29 @@ def traced(
     finally:
         with uninterrupted():
             _put_back(trace, failed=failed is not None, broken=run is None)
+
+
+def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
+    """A function of the program's results that builds what the step returns, without a walk through the tree."""
+    names: dict[str, Any] = {"alike": alike}
+
+    def shown(tree: Any) -> str:
+        name = f"x{len(names)}"
+        parts = parts_of(tree)
+        if parts is None:
+            names[name] = tree
+            return f"{name}(values)"
+        inner = ", ".join(map(shown, parts))
+        if type(tree) is list:
+            return f"[{inner}]"
+        if type(tree) is tuple:
+            return f"({inner}{',' if len(parts) == 1 else ''})"
+        name = f"x{len(names)}"
+        names[name] = tree
+        return f"alike({name}, [{inner}])"
+
+    build: Callable[[tuple[Any, ...]], Any] = eval(f"lambda values: {shown(plan)}", names)
+    return build
 
 
 def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
@@ -147,6 +173,7 @@ def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
                 source._data = variable.value if failed else source.data.value
             written(variable.value, "a compiled step")
+    trace.before.clear()
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":
             variable.value = None

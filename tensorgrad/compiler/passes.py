@@ -8,14 +8,17 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..engine.mode import silenced
 from ..engine.readings import require_finite
 from .program import Program
-from .variables import Instruction, Variable
+from .variables import FILLED, Instruction, Variable
 
 __all__ = [
     "Plan",
@@ -27,6 +30,7 @@ __all__ = [
     "optimise",
     "remove_dead",
     "takes_out",
+    "work_of",
     "written_early",
 ]
 
@@ -37,7 +41,6 @@ _PURE = {
     *(np.ones_like, np.zeros_like, np.full_like, np.astype, np.ndarray.astype, np.copy, np.flip, np.cumsum, np.argmax),
     *(operator.getitem, operator.pow, operator.add, operator.sub, operator.mul, operator.truediv, operator.neg),
 }
-_FILLED = {np.ones_like, np.zeros_like}  # these look at the shape and dtype only
 
 # These may overwrite an operand, because they are exactly rounded: all kernels return the same bits. For the others
 # (exp, power, tanh), NumPy may choose a different kernel if memory overlaps.
@@ -79,13 +82,21 @@ def fold_constants(program: Program) -> None:
     constants: dict[Variable, Any] = {}
     for instruction in program.instructions:
         instruction.replace(constants)
-        constant = instruction.function in _FILLED or (not instruction.reads and _is_pure(instruction))
+        constant = instruction.function in FILLED or (not instruction.reads and _is_pure(instruction))
         if not constant or instruction.effect or instruction.fixed or len(instruction.results) != 1:
             continue
         (result,) = instruction.results
         if result.root is None and result.region not in written and result.owner not in program.kept:
-            constants[result] = result.value
+            constants[result] = _constant(instruction, result)
     program.settle(constants)
+
+
+def _constant(instruction: Instruction, result: Variable) -> Any:
+    if result.value is not None:
+        return result.value
+    with silenced():
+        value = instruction.function(*instruction.args, **instruction.kwargs)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def merge_common(program: Program) -> None:
@@ -238,7 +249,7 @@ class Plan:
                         places[result] = free[key].pop()
                     else:
                         places[result] = len(plan.buffers)
-                        plan.buffers.append(np.empty_like(result.value))
+                        plan.buffers.append(result.empty_like())
                     if last[result] == number:
                         dying.add(result)
             for variable in sorted(dying, key=lambda v: v.number):
@@ -248,8 +259,7 @@ class Plan:
 
 def layout_of(variable: Variable) -> Any:
     """What two buffers must have in common to be interchangeable; None if a buffer would have a different layout."""
-    like = np.empty_like(variable.value)
-    same = like.strides == variable.strides
+    same = variable.empty_like().strides == variable.strides
     return (variable.shape, variable.dtype, variable.strides) if same else None
 
 
@@ -260,6 +270,23 @@ def takes_out(instruction: Instruction) -> bool:
         return function.nout == 1 and instruction.writes is None
     owner = getattr(function, "__self__", None)
     return isinstance(owner, np.ufunc) and function.__name__ in ("reduce", "accumulate") and instruction.writes is None
+
+
+def work_of(instructions: Iterable[Instruction]) -> int:
+    """Roughly how much work instructions are, in elements that are computed: a quarter of a nanosecond each.
+
+    It depends on nothing but the program, so that it is the same in every process.
+    """
+    work = 0
+    for instruction in instructions:
+        sizes = [prod(v.shape) for v in (*instruction.results, *instruction.reads)]
+        if instruction.kind == "view" or not sizes:
+            continue
+        shapes = [v.shape for v in instruction.reads if v.shape]
+        if instruction.function in (np.matmul, np.dot) and len(shapes) == 2:
+            work += prod(instruction.results[0].shape or (1,)) * shapes[0][-1] // 16
+        work += max(sizes)
+    return work
 
 
 def written_early(program: Program, native: bool) -> set[Variable] | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import keyword
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..engine.record import Handle
+from ..engine.writes import Writer
 from ..errors import NeedsEager
 from .passes import Plan
 from .program import Program
 from .variables import Instruction, Variable
 
-__all__ = ["NumpyCode", "array_of"]
+__all__ = ["NumpyCode", "array_of", "empty"]
 
 _SYMBOLS = {
     operator.add: "+",
@@ -31,7 +33,14 @@ class NumpyCode:
 
     Views of buffers, parameters and state are made once. What the step returns, and the gradients it leaves, are fresh
     arrays in every run.
+
+    Attributes:
+        native: whether loops were compiled.
+        put_back_by_itself: variables that :meth:`put_back` knows of.
     """
+
+    native = False
+    put_back_by_itself: Collection[Variable] = ()
 
     def __init__(self, program: Program, hosted: list[Any] | None = None) -> None:
         self.program = program
@@ -48,6 +57,7 @@ class NumpyCode:
         self._allocate()
         self.source = self._write()
         self._namespace: dict[str, Any] = {}
+        self._released: dict[str, Any] = {}  # the layouts of buffers that were freed
         self.bound: list[Any] = []
         self.bind()
 
@@ -60,14 +70,28 @@ class NumpyCode:
 
     # --- running ----------------------------------------------------------------------------------------
 
+    def release(self) -> None:
+        """Free the buffers. The code must be bound before it runs again."""
+        self._released = {name: (array.shape, array.dtype, array.strides) for name, array in self.buffers.items()}
+        self.buffers.clear()
+        self._namespace.clear()
+        del self.run
+
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured, and make its views."""
+        for name, layout in self._released.items():
+            self.buffers[name] = empty(*layout)
+        self._released = {}
         self.bound = [array_of(variable.source) for variable in self.captured]
-        self.written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
+        written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
+        self.writer = Writer("a compiled step", written, self)
         names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
         self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
+
+    def put_back(self) -> None:
+        """Put back what a run that was broken off has written, as far as it kept that itself."""
 
     def current(self) -> bool:
         """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
@@ -157,8 +181,8 @@ class NumpyCode:
             expression = f"{name}({', '.join(parts)})"
         if not instruction.results:
             return expression
-        if instruction.fixed:
-            facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
+        facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
+        if instruction.fixed and any(facts):
             expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"
@@ -236,6 +260,11 @@ def _noting(function: Callable[..., Any], hosted: list[Any]) -> Callable[..., An
         return hosted[-1]
 
     return call
+
+
+def empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A new array with this memory layout, which has no gaps."""
+    return np.ndarray(shape, dtype, np.empty(max(prod(shape), 1), dtype), 0, strides)
 
 
 def array_of(source: Any) -> Any:

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..engine.trees import leaves
 from ..engine.writes import memory
-from .trace import Trace
+from .trace import Trace, offset_in
 from .variables import Instruction, Region, Variable
 
-__all__ = ["Program", "offset_in"]
+__all__ = ["Program"]
 
 Axis = tuple[Variable, int]
 
@@ -75,9 +75,10 @@ class Program:
     def _find_regions(self) -> None:
         shared: dict[int, Region] = {}
         for variable in self.values():
-            if isinstance(variable.value, np.ndarray):
+            if variable.is_array:
                 # Two arrays from outside may be views of the same memory.
-                key = id(memory(variable.value)) if variable.owner.kind == "captured" else id(variable.owner)
+                owner = variable.owner
+                key = id(memory(owner.value)) if owner.kind == "captured" else id(owner)
                 if key not in shared:
                     shared[key] = Region(len(shared), variable.kind in ("captured", "argument"))
                 variable.region = shared[key]
@@ -91,7 +92,7 @@ class Program:
         """Give regions to new variables, which share no memory with those that are known."""
         new = set(variables)
         for variable in variables:
-            if variable.region is None and isinstance(variable.value, np.ndarray):
+            if variable.region is None and variable.is_array:
                 variable.region = variable.owner.region
                 if variable.owner in new:  # otherwise it is known where a view begins
                     variable.offset = _offset(variable)
@@ -186,16 +187,9 @@ def _from_the_right(one: Variable, other: Variable) -> Iterator[tuple[Axis, Axis
 
 def _offset(variable: Variable) -> int:
     """Where a variable begins in its memory, in bytes."""
-    owner = variable.owner
-    if variable is owner and owner.kind != "captured":
-        return 0
-    return offset_in(variable.value, memory(owner.value) if owner.kind == "captured" else owner.value)
-
-
-def offset_in(array: Any, whole: Any) -> int:
-    """Where an array begins in another one's memory, in bytes."""
-    begin, start = (each.__array_interface__["data"][0] for each in (array, whole))
-    return int(begin - start)
+    *views, owner = variable.chain()
+    start = offset_in(owner.value, memory(owner.value)) if owner.kind == "captured" else 0
+    return start + sum(view.shift for view in views)
 
 
 def _name(variable: Variable) -> str:

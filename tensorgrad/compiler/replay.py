@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from keyword import iskeyword
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..engine.interrupts import undisturbed
 from ..engine.record import Handle
-from ..engine.writes import written
 from ..errors import NeedsEager
 from .array import TracedArray
-from .guards import FunctionsMet, facts_of, memory_layout
+from .guards import Conditions, FunctionsMet, facts_of, memory_layout
 from .passes import written_early
 from .printed import NumpyCode
 from .program import Program
+from .tiers import tier_of, warn_of
 from .trace import LeafGradient, Trace
 
 __all__ = ["Replay"]
+
+
+_LARGE = 1 << 20  # bytes of gradients that a run replaces: less may exist twice for a while
 
 
 class Replay:
@@ -35,23 +39,40 @@ class Replay:
         backend: str,
     ) -> None:
         self.program = program
-        self.code = NumpyCode(program)
-        if backend == "native":
-            self.code = _native(self.code)
         self.result = result
         self.met = met
         self.watched = trace.watched
         self.leaves = [(v.source, *facts_of(v.source)) for v in program.captured if isinstance(v.source, Handle)]
         self.gradients = list(trace.gradients.values())
         self.before = [memory_layout(known.before) for known in self.gradients]
-        self.places = [_place_of(known, program) for known in self.gradients]
-        early = written_early(program, backend == "native")
-        self._breakable = early is not None
-        outside = [*program.arguments, *program.captured]
-        self._early = [place for place, variable in enumerate(outside) if variable in (early or ())]
+        self._read = [known.owner for known in self.gradients if known.variable is not None]
+        places = [(known.owner, _place_of(known, program)) for known in self.gradients]
+        new = [k for k, (_, place) in zip(self.gradients, places, strict=True) if place is not None and not k.needed]
+        gradients = [known.owner._grad for known in new if known.owner._grad is not None]
+        size = sum(prod(g.shape) * g.dtype.itemsize for g in gradients)
+        self._replaced = [known.owner for known in new] if size > _LARGE else []
+        self._leave = _leaving([(owner, place) for owner, place in places if place is not None])
+        plain = NumpyCode(program)
+        self._tier = tier_of(plain) if backend == "auto" else None
+        code = _native(plain) if backend == "native" else plain
+        if code is not plain:
+            plain.release()
+        self._use(code)
+        self.arguments_of: Callable[..., list[Any] | None] | None = None  # for calls like one of these; see guards
+
+    def _use(self, code: NumpyCode) -> None:
+        """Run this code from now on."""
+        early = written_early(self.program, code.native) or ()
+        outside = [*self.program.arguments, *self.program.captured]
+        own = code.put_back_by_itself
+        self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
+        self._quickly: Callable[[], bool] = _never
+        self.code = code
 
     def fits(self) -> bool:
         """Whether the program is valid for the current state."""
+        if self._quickly():
+            return True
         for owner, attribute, value in self.watched:
             if getattr(owner, attribute) != value:
                 return False
@@ -61,25 +82,64 @@ class Replay:
         for known, before in zip(self.gradients, self.before, strict=True):
             if known.needed and memory_layout(getattr(known.owner, "_grad", None)) != before:
                 return False
-        return self.met.unchanged() and self.code.current()
+        if not (self.met.unchanged() and self.code.current()):
+            return False
+        self._quickly = self._conditions().function()
+        return True
+
+    def _conditions(self) -> Conditions:
+        """That nothing is another object than it is now; what :meth:`fits` compares in any case."""
+        conditions = Conditions()
+        for owner, attribute, value in self.watched:
+            name = conditions.name(owner)
+            plain = attribute.isidentifier() and not iskeyword(attribute)
+            conditions.equal(f"{name}.{attribute}" if plain else f"getattr({name}, {attribute!r})", value)
+        for owner, *facts in self.leaves:
+            node = f"(node := {conditions.name(owner)}.node)"
+            if facts == [False, ()]:
+                conditions.add(f"({node} is None or not node.requires_grad)")
+            elif owner.node.extra is None:
+                conditions.add(f"{node} is not None and node.requires_grad and node.extra is None")
+            else:  # it has or had hooks
+                conditions.equal(f"{conditions.name(facts_of)}({conditions.name(owner)})", tuple(facts))
+        for known, before in zip(self.gradients, self.before, strict=True):
+            if known.needed:
+                conditions.equal(
+                    f"{conditions.name(memory_layout)}(getattr({conditions.name(known.owner)}, '_grad', None))", before
+                )
+        for variable, array in zip(self.code.captured, self.code.bound, strict=True):
+            if isinstance(variable.source, Handle):
+                conditions.add(f"{conditions.name(variable.source)}._data is {conditions.name(array)}")
+        self.met.restrict(conditions)
+        return conditions
 
     def __call__(self, leaves: list[Any]) -> Any:
         """Run. Raises NeedsEager, with the state as it was before, if only the uncompiled step can do this."""
-        leaves += [known.owner._grad for known in self.gradients if known.variable is not None]
-        self.code.hosted.clear()
+        if self._tier is not None:
+            chosen = self._tier.next()
+            if chosen is not None:
+                self._tier = None
+                if chosen is not self.code and chosen.current():
+                    self.code.release()
+                    self._use(chosen)
+        code = self.code
+        if self._read:
+            leaves = [*leaves, *(owner._grad for owner in self._read)]
+        code.hosted.clear()
         with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
-            before = self._state(leaves) if self._breakable else ()
+            before = self._state(leaves) if self._early else ()
+            for owner in self._replaced:  # a run that is broken off is repeated, and replaces them, too
+                owner._grad = None
             try:
-                values = self.code.run(*leaves)
+                values = code.run(*leaves)
             except NeedsEager:
+                code.put_back()
                 for put_back in before:
                     put_back()
                 raise
             finally:
-                self.log()
-            for known, place in zip(self.gradients, self.places, strict=True):
-                if place is not None:
-                    known.owner._grad = values[place] if place >= 0 else None
+                code.writer.wrote()
+            self._leave(values)
         return self.result(values)
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
@@ -87,27 +147,32 @@ class Replay:
         arrays = [*leaves, *self.code.bound]
         return [partial(np.copyto, arrays[place], arrays[place].copy("K")) for place in self._early]
 
-    def log(self) -> None:
-        """Log what was written to, for graphs that were recorded before."""
-        for array in self.code.written:
-            written(array, "a compiled step")
+
+def _never() -> bool:
+    return False
+
+
+def _leaving(places: list[tuple[Any, int]]) -> Callable[[tuple[Any, ...]], None]:
+    """A function that gives leaves their gradients: the result at a place, or None for -1."""
+    names: dict[str, Any] = {f"leaf{k}": owner for k, (owner, _) in enumerate(places)}
+    lines = [f"    leaf{k}._grad = {f'values[{place}]' if place >= 0 else None}" for k, (_, place) in enumerate(places)]
+    exec("\n".join(["def leave(values):", *lines, "    return"]), names)
+    leave: Callable[[tuple[Any, ...]], None] = names["leave"]
+    return leave
 
 
 def _native(code: NumpyCode) -> NumpyCode:
     """The same program as native code, or as it is if nothing of it can be compiled."""
     from .native.code import NativeCode
+    from .native.plan import Candidate
     from .native.segments import Unfit
 
     try:
-        return NativeCode(code)
+        return NativeCode(Candidate(code))
     except Unfit:
         return code
     except Exception as error:
-        warnings.warn(
-            f"compile: the step runs as NumPy code, because native code failed with {type(error).__name__}: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn_of(error)
         return code
 
 

@@ -16,14 +16,14 @@ from ..engine.locks import reentrant_lock
 from ..engine.mode import current, repeating
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
-from .guards import changing, key_of
+from .guards import arguments_like, changing, key_of
 from .native.machine import require_llvm
 from .program import Program
 from .replay import Replay
 
 __all__ = ["CompiledStep", "compile"]
 
-BACKENDS = ("numpy", "native")
+BACKENDS = ("auto", "numpy", "native")
 MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
@@ -35,12 +35,11 @@ def compile(function: Callable[..., Any], *, backend: str = ...) -> CompiledStep
 def compile(function: None = ..., *, backend: str = ...) -> Callable[[Callable[..., Any]], CompiledStep]: ...
 
 
-def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
+def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto") -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
-    and dtypes replay that program, with the results in buffers that are allocated once. Losses and parameters equal
-    those of the uncompiled step bit for bit.
+    and dtypes replay that program, with the results in buffers that are allocated once.
 
     These may change from run to run: array and float arguments; the memory of Tensors from outside, their gradients
     and hooks; what :func:`tensorgrad.host` returns (which includes learning rates and random masks in ``nn``). A
@@ -63,7 +62,13 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "numpy
             may use and update parameters, optimisers and modules from outside; it must not store a Tensor that it
             computes anywhere except in its return value.
         backend: "numpy" has the bits of the uncompiled step. "native" compiles loops for this processor, with the extra
-            ``native``: losses and parameters differ by rounding, since sums are added up in another order.
+            ``native``: losses and parameters differ from those by rounding, since sums are added up in another order.
+            "auto" is "numpy" first, and "native" once that pays, if the extra is there. When it does is a matter of
+            counting, not of time, so that two runs of a script give the same numbers: a program whose native code is on
+            disk takes it from the second call on; for any other, native code is made in the background after about
+            half a second of work, takes over after a second more, and is kept on disk: in a folder
+            ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with ``TENSORGRAD_CACHE=`` it is
+            not kept. So the run that puts it there may differ by rounding from those that find it.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
@@ -106,7 +111,7 @@ class CompiledStep:
             that were used last are kept, 32 at most.
     """
 
-    def __init__(self, function: Callable[..., Any], backend: str = "numpy") -> None:
+    def __init__(self, function: Callable[..., Any], backend: str = "auto") -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
@@ -116,6 +121,8 @@ class CompiledStep:
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
         self._latest: Replay | None = None
+        # The latest, whether gradients are recorded, and what finds its leaves in the arguments of a call like it.
+        self._quick: tuple[bool, Replay, Callable[..., list[Any] | None]] | None = None
         self._lock = reentrant_lock()  # only one call at a time can use the buffers of a program
         functools.update_wrapper(self, function)
 
@@ -136,11 +143,20 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
-        if current().tracer is not None:
+        mode = current()
+        if mode.tracer is not None:
             return self.function(*args, **kwargs)  # inside another compiled step
+        quick = self._quick
+        if quick is not None and quick[0] is mode.grad:
+            _, run, arguments_of = quick
+            known = arguments_of(args, kwargs)
+            if known is not None:
+                with self._lock:
+                    if run.fits():
+                        return self._run(run, known, args, kwargs)
         leaves: list[Any] = []
         try:
-            key = (current().grad, key_of((args, kwargs), leaves))
+            key = (mode.grad, key_of((args, kwargs), leaves))
         except Unbatchable:
             return self.function(*args, **kwargs)  # inside vmap
         with self._lock:
@@ -157,12 +173,18 @@ class CompiledStep:
             if run.fits():
                 self._runs.move_to_end(key)
                 self._latest = run
-                try:
-                    return run(leaves)
-                except NeedsEager as reason:
-                    broken_off = str(reason)
-                return self._eager(args, kwargs, run.code.hosted, f"a call of a compiled step: {broken_off}")
+                if run.arguments_of is None:
+                    run.arguments_of = arguments_like(args, kwargs)
+                self._quick = (key[0], run, run.arguments_of)
+                return self._run(run, leaves, args, kwargs)
         return self._first(key, args, kwargs)
+
+    def _run(self, run: Replay, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return run(leaves)
+        except NeedsEager as reason:
+            broken_off = str(reason)
+        return self._eager(args, kwargs, run.code.hosted, f"a call of a compiled step: {broken_off}")
 
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
@@ -188,6 +210,7 @@ class CompiledStep:
         self._runs.setdefault(key, []).append(run)
         self._runs.move_to_end(key)
         self._latest = run
+        self._quick = None
         self.traces += 1
         if sum(map(len, self._runs.values())) > MANY_PROGRAMS:
             oldest, runs = next(iter(self._runs.items()))

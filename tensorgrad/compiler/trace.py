@@ -17,9 +17,10 @@ from ..engine.trees import alike, leaves, mapped
 from ..errors import GraphError
 from ..words import escaped
 from .array import TracedArray, TracedNumber, value_of, variable_of
-from .variables import Instruction, Variable
+from .guards import FunctionsMet
+from .variables import FILLED, Instruction, Variable
 
-__all__ = ["LeafGradient", "Trace", "memory"]
+__all__ = ["LeafGradient", "Trace", "memory", "offset_in"]
 
 
 @dataclass(eq=False)
@@ -33,9 +34,16 @@ class LeafGradient:
 
 
 class Trace:
-    """The instructions of one run, and what they use from outside; the ``tracer`` of the engine's mode."""
+    """The instructions of one run, and what they use from outside; the ``tracer`` of the engine's mode.
 
-    def __init__(self) -> None:
+    Args:
+        met: collects the functions that are called.
+        keep: keep all values. Otherwise those of results live as long as in an uncompiled run, and so does its memory.
+    """
+
+    def __init__(self, met: FunctionsMet | None = None, *, keep: bool = True) -> None:
+        self._met = FunctionsMet(None) if met is None else met
+        self._keep = keep
         self.instructions: list[Instruction] = []
         self.variables: list[Variable] = []
         self.captured: dict[int, Variable] = {}
@@ -165,6 +173,23 @@ class Trace:
                 "an array of a compiled step was used after the step was traced; only the return value of a compiled "
                 "step may be kept: do not store its Tensors in attributes or globals"
             )
+        self._met.pause()
+        try:
+            self._met.meet(function)
+            return self._call(function, args, kwargs, effect, writes, fixed, comes_from_outside)
+        finally:
+            self._met.go_on()
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        effect: bool,
+        writes: TracedArray | None,
+        fixed: bool,
+        comes_from_outside: bool,
+    ) -> Any:
         args, kwargs = mapped(self._checked, (args, kwargs))
         if writes is not None:
             owner = writes.variable.owner
@@ -188,8 +213,12 @@ class Trace:
                         out.value.base is not None and np.may_share_memory(out.value, read.value)
                     ):
                         out.variable.root = read.variable
+                        out.variable.shift = offset_in(out.value, read.value)
                         out.base = read
                         break
+                constant = not reads or function in FILLED  # the passes want to know it
+                if not (self._keep or constant or any(out.value is read.value for read in reads)):
+                    out.held = out.variable.let_go()
         self.instructions.append(
             Instruction(
                 function,
@@ -211,6 +240,12 @@ class Trace:
 
     def _checked(self, leaf: Any) -> Any:
         return self.lift(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def offset_in(array: Any, whole: Any) -> int:
+    """Where an array begins in another one's memory, in bytes."""
+    begin, start = (each.__array_interface__["data"][0] for each in (array, whole))
+    return int(begin - start)
 
 
 def memory(array: Any) -> set[int]:

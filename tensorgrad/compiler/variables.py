@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +11,9 @@ import numpy as np
 
 from ..engine.trees import leaves, mapped
 
-__all__ = ["Instruction", "Recorder", "Region", "Variable"]
+__all__ = ["FILLED", "Instruction", "Recorder", "Region", "Variable"]
+
+FILLED = {np.ones_like, np.zeros_like}  # these look at the shape and dtype only
 
 
 @dataclass(eq=False)
@@ -32,7 +35,7 @@ class Variable:
 
     number: int
     kind: str  # "argument", "captured", "number" or "array"
-    value: Any  # its value while tracing, for the shape, dtype and memory layout
+    held: Any  # its value while tracing, or a weak reference to it
     root: Variable | None = None  # the variable whose memory this one is a view of
     source: Any = None  # the Tensor or ndarray, if captured
     scratch: bool = False  # if captured: may a run leave anything in it?
@@ -42,10 +45,34 @@ class Variable:
 
     def __post_init__(self) -> None:
         array = isinstance(self.value, np.ndarray)
+        self.is_array = array
         self.dtype: Any = self.value.dtype if array else type(self.value)
         self.shape: tuple[int, ...] = self.value.shape if array else ()
         self.strides: tuple[int, ...] = self.value.strides if array else ()
         self.offset = 0  # set by the program: in bytes, from the beginning of the memory
+        self.shift = 0  # from where its root begins
+
+    @property
+    def value(self) -> Any:
+        """Its value while tracing; None once nothing computes with it any more."""
+        return self.held() if type(self.held) is weakref.ref else self.held
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.held = value
+
+    def let_go(self) -> Any:
+        """Return the value, which lives as long as someone else keeps it."""
+        value = self.held
+        self.held = weakref.ref(value)
+        return value
+
+    def empty_like(self) -> np.ndarray[Any, Any]:
+        """A new array with the layout that NumPy gives to results like this one."""
+        value = self.value
+        if value is None:
+            value = np.lib.stride_tricks.as_strided(np.empty(1, self.dtype), self.shape, self.strides)
+        return np.empty_like(value, subok=False)
 
     def chain(self) -> list[Variable]:
         """This variable, the one it is a view of, and so on, up to the owner of the memory."""

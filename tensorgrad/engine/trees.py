@@ -14,7 +14,8 @@ def parts_of(tree: Any) -> Sequence[Any] | None:
     >>> parts_of({"w": 1, "b": 2}), parts_of(slice(3)), parts_of(4.0)
     ([1, 2], (None, 3, None), None)
     """
-    if isinstance(tree, tuple | list):
+    kind = type(tree)
+    if kind is tuple or kind is list or isinstance(tree, (tuple, list)):
         return tree
     if isinstance(tree, dict):
         return list(tree.values())

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-__all__ = ["Later", "later_writes", "latest", "memory", "tick", "written"]
+__all__ = ["Later", "Writer", "later_writes", "latest", "memory", "tick", "written"]
 
 tick: Callable[[], int] = count().__next__  # the clock of nodes and writes
 
@@ -23,12 +23,57 @@ tick: Callable[[], int] = count().__next__  # the clock of nodes and writes
 class _Writes:
     """The writes to one array's memory: how many, and the last few."""
 
-    __slots__ = ("count", "recent", "ref")
+    __slots__ = ("count", "recent", "ref", "writers")
 
     def __init__(self, ref: weakref.ref[Any]) -> None:
         self.ref = ref
         self.count = 0
         self.recent: deque[tuple[int, str]] = deque(maxlen=16)
+        self.writers: list[Writer] = []  # their writes are not in the other two
+
+    def everything(self) -> tuple[int, list[tuple[int, str]]]:
+        """How many writes there were, and the last few: the time of each, and who it was."""
+        recent = [*self.recent, *((stamp, writer.by) for writer in self.writers for stamp in writer.recent)]
+        return self.count + sum(writer.count for writer in self.writers), sorted(recent)
+
+    def add(self, writer: Writer) -> None:
+        """Let another one write here. Threads may do this at the same time."""
+        for known in tuple(self.writers):
+            if known.owner() is None:
+                try:
+                    self.writers.remove(known)
+                except ValueError:  # another thread was faster
+                    continue
+                self.count += known.count
+                self.recent.extend((stamp, known.by) for stamp in known.recent)
+        self.writers.append(writer)
+
+
+class Writer:
+    """Someone who writes to the same arrays again and again, and logs it once for all of them.
+
+    Args:
+        by: who writes.
+        arrays: what is written to.
+        owner: the object that writes; once it is gone, there are no more writes.
+    """
+
+    __slots__ = ("by", "count", "owner", "recent")
+
+    def __init__(self, by: str, arrays: Iterable[Any], owner: object) -> None:
+        self.by = by
+        self.count = 0
+        self.recent: deque[int] = deque(maxlen=16)
+        self.owner: Callable[[], Any] = weakref.ref(owner)
+        for log in {id(log): log for log in map(_log_of, arrays)}.values():
+            log.add(self)
+
+    def wrote(self) -> None:
+        """Log a write to all the arrays."""
+        global latest
+        self.count += 1
+        latest = stamp = tick()
+        self.recent.append(stamp)
 
 
 _writes: dict[int, _Writes] = {}
@@ -46,15 +91,21 @@ def memory(array: Any) -> Any:
     return array
 
 
-def written(array: Any, by: str) -> None:
-    """Log an in-place write to an array: a backward that needs the saved values then refuses to run."""
-    global latest
+def _log_of(array: Any) -> _Writes:
+    """The log of the array that owns an array's memory."""
     owner = memory(array)
     key = id(owner)
     log = _writes.get(key)
     if log is None or log.ref() is not owner:
         # No Python code runs in the callback, where Ctrl-C would be lost.
         log = _writes[key] = _Writes(weakref.ref(owner, partial(_writes.pop, key)))
+    return log
+
+
+def written(array: Any, by: str) -> None:
+    """Log an in-place write to an array: a backward that needs the saved values then refuses to run."""
+    global latest
+    log = _log_of(array)
     log.count += 1
     latest = stamp = tick()
     log.recent.append((stamp, by))
@@ -74,5 +125,6 @@ def later_writes(array: Any, since: int) -> Later | None:
     log = _writes.get(id(owner))
     if log is None or log.ref() is not owner:
         return None
-    later = [by for stamp, by in log.recent if stamp > since]
-    return Later(later[0], log.count, log.count - len(later)) if later else None
+    count, recent = log.everything()
+    later = [by for stamp, by in recent if stamp > since]
+    return Later(later[0], count, count - len(later)) if later else None

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
 
+from ...engine.mode import silenced
 from ...engine.writes import memory
 from ...errors import NeedsEager
-from ..passes import takes_out, written_early
-from ..printed import NumpyCode, array_of
+from ..passes import takes_out, work_of
+from ..printed import NumpyCode, array_of, empty
 from ..variables import Instruction, Region, Variable
-from .forms import with_forms
+from . import cache, driver
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
-from .machine import Library
+from .machine import Library, compiled
 from .nodes import Node, Place, c_strides
+from .plan import Candidate, packed, unpacked
 from .segments import Segment, Unfit
+from .tables import Tables, address_of
 
 __all__ = ["NativeCode"]
 
 _TRIES = 64
+_LONG = 100_000  # of work: a segment with more lets other threads run meanwhile
 
 
 @dataclass(eq=False)
@@ -42,21 +44,23 @@ class _Item:
 class NativeCode(NumpyCode):
     """A program as native code.
 
-    Args:
-        plain: the same program as NumPy code, which runs if an argument shares memory with something written to.
+    If an argument shares memory with something written to, the candidate's NumPy code runs.
 
     Raises:
         Unfit: nothing of the program can be compiled.
     """
 
-    def __init__(self, plain: NumpyCode) -> None:
-        self._plain = plain
-        super().__init__(with_forms(plain.program), plain.hosted)
+    native = True
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+        self._plain = candidate.plain
+        super().__init__(candidate.program, self._plain.hosted)
 
     # --- schedule ---------------------------------------------------------------------------------------
 
     def _allocate(self) -> None:
-        self._early = written_early(self._plain.program, native=True) or set()
+        self._early = self._candidate.early
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
         self._viewing = set(self._views.values())
         used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
@@ -65,11 +69,28 @@ class NativeCode(NumpyCode):
             for i in self.program.instructions
             if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
         }
+        self._object: bytes | None = None
+        entry = cache.find(self._candidate.key)
+        if entry is not None:
+            self._reset()
+            self._object = entry.code
+            self._restore(entry.plan)
+        else:
+            self._schedule()
+            for dtype, count in self._singles.items():
+                slot, size = self._slots[dtype], dtype.itemsize
+                self._spare.append((slot, Place(slot, 0, (count,), (size,), size), dtype))
+            self._saved_plan = self._plan()
+        if not any(item.native for item in self._items):
+            raise Unfit("nothing of it can be compiled")
+        self._save()
+
+    def _schedule(self) -> None:
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
             self._joined = self._find_joined()
-            self._items = self._scheduled(cuts)
+            self._items += self._scheduled(cuts)
             self._find_wanted()
             failed = self._lower()
             if not failed:
@@ -81,16 +102,16 @@ class NativeCode(NumpyCode):
                     self._native.discard(instruction)
         else:
             raise Unfit("too much of it has to be computed by NumPy calls")
-        if not any(item.native for item in self._items):
-            raise Unfit("nothing of it can be compiled")
 
     def _reset(self) -> None:
+        self._items: list[_Item] = []
         self._slots: dict[Any, int] = {}  # a region, owner or node, or the id of a constant
         self._numbers: dict[Variable, int] = {}
-        self._segments: dict[_Item, tuple[str, list[Node]]] = {}
+        self._segments: dict[_Item, tuple[str, tuple[Place, Any] | None]] = {}  # the name, and what has to be 0
         self._spare: list[tuple[int, Place, Any]] = []  # memory of values that only segments use: slot, place, dtype
         self._singles: dict[Any, int] = {}  # how many single numbers of a dtype only segments use
         self._copies: dict[Variable, str] = {}  # buffers for results of NumPy calls that segments read
+        self._made: list[tuple[Variable, bool]] = []  # the buffers, in order
         self.buffers.clear()
         self._place.clear()
         self._module = Module()
@@ -236,10 +257,65 @@ class NativeCode(NumpyCode):
             owners = [owner for owner, node in lowering.made.items() if node is unfit.node]
             failed = [i for i in item.instructions if not owners or owners[0] in i.results]
             return [(instruction, False) for instruction in failed or item.instructions]
-        self._segments[item] = (name, checks)
+        self._segments[item] = (name, (checks[0].place, checks[0].dtype) if checks and checks[0].place else None)
         return []
 
     # --- memory -----------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Find out what native code keeps, so that it can be put back, and what is written to."""
+        self._saved: list[tuple[Variable, Place, Place]] = []  # where it is, and where the copy is
+        for variable in self.captured:
+            place = self._place_of(variable)
+            if variable in self._early and place is not None and place.contiguous:
+                copy = Place(self._slot(("copy", variable)), 0, place.shape, place.c_strides, place.itemsize)
+                self._spare.append((copy.slot, copy, variable.dtype))
+                self._saved.append((variable, place, copy))
+        self.put_back_by_itself = {variable for variable, _, _ in self._saved}
+        self._written_to = [v for v in self.captured if v in self._targets and v.region in self._slots]
+
+    def _plan(self) -> dict[str, Any]:
+        """What :meth:`_restore` needs: without the program, which an equal one replaces."""
+        numbers, regions = self._candidate.known.numbers, self._candidate.known.region_numbers
+        places = {i: k for k, i in enumerate(self.program.instructions)}
+
+        def slot(key: Any) -> tuple[str, int]:
+            if type(key) is Variable:
+                return ("variable", numbers[key])
+            return ("region", regions[key]) if type(key) is Region else ("", 0)
+
+        return {
+            "items": [[item.native, [places[i] for i in item.instructions]] for item in self._items],
+            "slots": [slot(key) for key in self._slots],
+            "numbers": [numbers[v] for v in self._numbers],
+            "checks": [check and [packed(check[0]), np.dtype(check[1]).str] for _, check in self._segments.values()],
+            "spare": [[slot, packed(place), np.dtype(dtype).str] for slot, place, dtype in self._spare],
+            "buffers": [[numbers[owner], named] for owner, named in self._made],
+            "copies": [numbers[owner] for owner in self._copies],
+            "joined": [places[i] for i in self._joined.values()],
+        }
+
+    def _restore(self, plan: dict[str, Any]) -> None:
+        """Take over the schedule and the slots of an equal program."""
+        variables = self._candidate.known.variables
+        owners: dict[str, Any] = {"variable": variables, "region": self._candidate.known.regions}
+        for native, members in plan["items"]:
+            self._items.append(_Item([self.program.instructions[k] for k in members], native))
+        for kind, number in plan["slots"]:
+            self._slot(owners[kind][number] if kind else object())
+        self._numbers = {variables[v]: k for k, v in enumerate(plan["numbers"])}
+        checks = [check and (unpacked(check[0]), np.dtype(check[1])) for check in plan["checks"]]
+        for item in self._items:
+            if item.native:
+                self._segments[item] = (f"segment{len(self._segments)}", checks[len(self._segments)])
+        self._spare = [(slot, unpacked(place), np.dtype(dtype)) for slot, place, dtype in plan["spare"]]
+        for owner, named in plan["buffers"]:
+            name = self._buffer(variables[owner], named)
+            if not named and owner in plan["copies"]:
+                self._copies[variables[owner]] = name
+        joined = [self.program.instructions[k] for k in plan["joined"]]
+        self._joined = {i.results[0]: i for i in joined}
+        self._find_wanted()
 
     def _slot(self, key: Any) -> int:
         return self._slots.setdefault(key, len(self._slots))
@@ -247,10 +323,11 @@ class NativeCode(NumpyCode):
     def _buffer(self, owner: Variable, named: bool = True) -> str:
         """Memory for an owner that lives as long as the code; that of an output is new in every run."""
         self._slot(owner)
+        self._made.append((owner, named))
         if named and owner in self.program.kept:
             return owner.name
         name = self._named("b", len(self.buffers))
-        self.buffers[name] = _empty(owner.shape, owner.dtype, owner.strides)
+        self.buffers[name] = empty(owner.shape, owner.dtype, owner.strides)
         if named:
             self._place[owner] = name
         return name
@@ -286,11 +363,17 @@ class NativeCode(NumpyCode):
             owner.name = name
         fixed = {*self.captured, *self._place}
         once: list[str] = []
-        lines = [f"numbers[{self._numbers[v]}] = {v.name}" for v in self.program.arguments if v in self._numbers]
+        lines: list[str] = []
         outputs = [owner for owner in self.program.kept if owner.kind == "array"]
         self._fresh = [owner for owner in outputs if owner in self._slots and owner not in self._copies]
-        if self._fresh:
-            lines.append(f"({', '.join(v.name for v in self._fresh)},) = outputs()")
+        fresh = f"({', '.join(v.name for v in self._fresh)},)" if self._fresh else "_"
+        lines.append(f"{fresh}, table = outputs()")
+        arguments = ", ".join(v.name for v in self.program.arguments)
+        taken = [v for v in self.program.arguments if (v in self._numbers or v in self._slots)]
+        saved = [(place, copy.slot) for _, place, copy in self._saved]
+        given = [self._argument(v) for v in taken]
+        self._functions = [driver.begin(given, saved, len(self._slots), len(self._written_to))]
+        lines.append(f"if begin(table{''.join(f', {v.name}' for v in taken)}):\n        return plain({arguments})")
         ready: set[Variable] = {*self.captured, *self.program.arguments, *self._place, *self._fresh}
         views = list(self._views.items())
 
@@ -308,12 +391,17 @@ class NativeCode(NumpyCode):
                 ready.add(view)
             views[:] = left
 
+        numbers: list[Variable] = []
         for item in self._items:
             show_views()
             if item.native:
-                name, checks = self._segments[item]
-                lines.append(f"{name}()")
-                lines += [f"check({self._check_name(node)})" for node in checks]
+                name, check = self._segments[item]
+                places = [self._numbers[v] for v in numbers]
+                self._functions.append(
+                    driver.run(f"run_{name}", name, places, check, len(self._slots), work_of(item.instructions) > _LONG)
+                )
+                lines.append(f"if run_{name}(table{''.join(f', {v.name}' for v in numbers)}):\n        broken_off()")
+                numbers = []
                 continue
             (instruction,) = item.instructions
             lines.append(self._statement(instruction))
@@ -322,55 +410,58 @@ class NativeCode(NumpyCode):
                 if result in self._copies:
                     lines.append(f"{self._copies[result]}[...] = {result.name}")
                 if result in self._numbers:
-                    lines.append(f"numbers[{self._numbers[result]}] = {result.name}")
+                    numbers.append(result)
         show_views()
         names = ", ".join(v.name for v in self.program.outputs)
         lines.append(f"return ({names}{',' if len(self.program.outputs) == 1 else ''})")
-        arguments = ", ".join(v.name for v in self.program.arguments)
-        arrays = [v for v in self.program.arguments if v.region is not None and v in self._slots]
-        self._given = arrays
-        if arrays:
-            lines.insert(0, f"if not ready({', '.join(v.name for v in arrays)}):\n        return plain({arguments})")
         body = "\n".join(f"    {line}" for line in lines)
         head = ["# views, made once", *once] if once else []
         return "\n".join([*head, "", f"def step({arguments}):", body, ""])
 
-    def _check_name(self, node: Node) -> str:
-        assert node.place is not None
-        return f"spare[{node.place.slot}]"
+    def _argument(self, variable: Variable) -> driver.Argument | int:
+        if variable in self._numbers:
+            return self._numbers[variable]
+        return driver.Argument(self._slots[variable], variable.dtype.itemsize, *_reach(variable))
 
     # --- running ----------------------------------------------------------------------------------------
 
     def bind(self) -> None:
         """Bind the program to the memory of everything it captured."""
-        self._plain.bind()
         if not hasattr(self, "_library"):
-            self._library = Library(str(self._module))
-            self._pointers = np.zeros(len(self._slots) + 1, np.uintp)
-            self._table = np.zeros(len(self._numbers) + 1)
-            self._spares = {slot: _empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
-            self._spares |= {self._slots[dtype]: np.empty(count, dtype) for dtype, count in self._singles.items()}
-            names = [name for name, _ in self._segments.values()]
-            functions = {name: self._library.function(name, self._pointers, self._table) for name in names}
-            self.constants |= {"numbers": self._table, "spare": self._spares, "check": _check, **functions}
-            self.constants["outputs"] = _Outputs(self._fresh, self._slots, self._pointers)
-        for slot, array in self._spares.items():
-            self._pointers[slot] = _address(array)
+            if self._object is None:
+                self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
+                cache.keep(self._candidate.key, cache.Entry(self._saved_plan, self._object))
+            self._library = Library(self._object)
+            names = ["begin", *(f"run_{name}" for name, _ in self._segments.values())]
+            self._spares = {slot: empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
+            self._tables = Tables([(v, self._slots[v]) for v in self._fresh], len(self._slots), len(self._numbers))
+            self.constants |= {name: self._library.function(name) for name in names}
+            self.constants |= {"outputs": self._tables, "broken_off": _broken_off, "plain": self._run_plain}
+        addresses = {slot: address_of(array) for slot, array in self._spares.items()}
         for owner in (*self._place, *self._copies):
             name = self._copies.get(owner) or self._place[owner]
             if owner in self._slots:
-                self._pointers[self._slots[owner]] = _address(self.buffers[name])
-        written = []
+                addresses[self._slots[owner]] = address_of(self.buffers[name])
         for variable in self.captured:
             if variable.region in self._slots:
-                array = array_of(variable.source)
-                self._pointers[self._slots[variable.region]] = _address(memory(array))
-                if variable in self._targets:
-                    written.append(np.lib.array_utils.byte_bounds(array))
-        self.constants["ready"] = _Ready(self._given, self._slots, self._pointers, written)
-        self.constants["plain"] = self._plain.run
+                addresses[self._slots[variable.region]] = address_of(memory(array_of(variable.source)))
+        written = [np.lib.array_utils.byte_bounds(array_of(variable.source)) for variable in self._written_to]
+        self._tables.put(addresses, written)
         super().bind()
         self._fits = self._laid_out()
+
+    def _run_plain(self, *arguments: Any) -> tuple[Any, ...]:
+        self._plain.bind()
+        try:
+            with silenced():
+                return self._plain.run(*arguments)
+        finally:
+            self._plain.release()
+
+    def put_back(self) -> None:
+        """Put back what a run that was broken off has written, as far as it kept that itself."""
+        for variable, _, copy in self._saved:
+            np.copyto(array_of(variable.source), self._spares[copy.slot])
 
     def current(self) -> bool:
         """Whether the program fits the captured arrays; binds again if any of them has been replaced."""
@@ -383,72 +474,13 @@ class NativeCode(NumpyCode):
             whole = memory(array)
             if owners.setdefault(variable.region, whole) is not whole:
                 return False
-            if _address(array) - _address(whole) != variable.offset:
+            if address_of(array) - address_of(whole) != variable.offset:
                 return False
         return len({id(whole) for whole in owners.values()}) == len(owners)
 
 
-def _check(total: Any) -> None:
-    if total != 0.0:
-        raise NeedsEager("a number was not finite or not in range")
-
-
-def _address(array: Any) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    return np.ndarray(shape, dtype, np.empty(max(prod(shape), 1), dtype), 0, strides)
-
-
-class _Outputs:
-    """The arrays that a run returns: those of an earlier run, if nobody holds any of them, or new ones."""
-
-    def __init__(self, owners: list[Variable], slots: dict[Any, int], pointers: Any) -> None:
-        self._owners = owners
-        self._slots = np.array([slots[owner] for owner in owners], np.intp)
-        self._pointers = pointers
-        self._sets: list[tuple[list[Any], Any]] = []
-
-    def __call__(self) -> list[Any]:
-        """Arrays to write to; their addresses go to the table."""
-        count = sys.getrefcount
-        for arrays, addresses in self._sets:
-            for array in arrays:
-                if count(array) > 3:  # the list, the name here, and the argument
-                    break
-            else:
-                self._pointers[self._slots] = addresses
-                return arrays
-        arrays = [np.empty_like(_empty(v.shape, v.dtype, v.strides)) for v in self._owners]
-        addresses = np.array([_address(array) for array in arrays], np.uintp)
-        self._sets = [*self._sets[-2:], (arrays, addresses)]
-        self._pointers[self._slots] = addresses
-        return arrays
-
-
-class _Ready:
-    """Puts the addresses of arguments into the table, unless one is not aligned or shares memory that is written to."""
-
-    def __init__(
-        self, arguments: list[Variable], slots: dict[Any, int], pointers: Any, written: list[tuple[int, int]]
-    ) -> None:
-        self._places = [(slots[v], v.dtype.itemsize, *_reach(v)) for v in arguments]
-        self._pointers = pointers
-        self._written = written
-
-    def __call__(self, *arrays: Any) -> bool:
-        """Whether the native code can read these arguments."""
-        for array, (slot, size, low, high) in zip(arrays, self._places):
-            address = array.__array_interface__["data"][0]
-            if address % size:
-                return False
-            for begin, end in self._written:
-                if address + low < end and address + high > begin:
-                    return False
-            self._pointers[slot] = address
-        return True
+def _broken_off() -> None:
+    raise NeedsEager("a number was not finite or not in range")
 
 
 def _reach(variable: Variable) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from ...engine.staging import forms_of, only_if_not_finite
 from ...engine.trees import mapped
 from ...errors import NeedsEager
 from ..array import TracedArray
-from ..program import Program, offset_in
-from ..trace import Trace
+from ..program import Program
+from ..trace import Trace, offset_in
 from ..variables import Instruction, Variable
 
 __all__ = ["with_forms"]

@@ -130,7 +130,11 @@ class Module:
     def __str__(self) -> str:
         used = sorted(text_of(ufunc, kind) for ufunc, kind in self._used)
         nests = [f"define internal void @{name}{text}" for text, name in self._nests.items()]
-        return "\n".join([*declarations(), *used, *nests, *self._functions])
+        products = [
+            f"declare void @gemm_{code}(i32, i32, i32, i64, i64, i64, {t}, ptr, i64, ptr, i64, {t}, ptr, i64)"
+            for code, t in (("f4", "float"), ("f8", "double"))
+        ]
+        return "\n".join([*declarations(), *products, *used, *nests, *self._functions])
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
         """Add a function that makes these calls."""
@@ -155,7 +159,7 @@ class Module:
             given.append(f"ptr {pointer}")
         return [*lines, f"call void @{name}({', '.join([*given, 'ptr %numbers'])})"]
 
-    def product(self, address: int, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
+    def product(self, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
         """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
         self._count += 1
         kind = _TYPES[code_of(dtype)]
@@ -174,9 +178,8 @@ class Module:
             ]
             pointers.append(name)
         trans = [112 if flip else 111 for flip in (flip_a, flip_b)]
-        lines.append(f"%g{self._count} = inttoptr i64 {address} to ptr")
         lines.append(
-            f"call void %g{self._count}(i32 101, i32 {trans[0]}, i32 {trans[1]}, i64 {m}, i64 {n}, i64 {k}, "
+            f"call void @gemm_{code_of(dtype)}(i32 101, i32 {trans[0]}, i32 {trans[1]}, i64 {m}, i64 {n}, i64 {k}, "
             f"{kind} 1.0, ptr {pointers[0]}, i64 {lead_a}, ptr {pointers[1]}, i64 {lead_b}, "
             f"{kind} 0.0, ptr {pointers[2]}, i64 {lead})"
         )

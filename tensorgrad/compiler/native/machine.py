@@ -1,19 +1,24 @@
-"""LLVM and NumPy's BLAS: from the text of a module to addresses of functions."""
+"""LLVM and NumPy's BLAS: from the text of a module to functions that Python calls."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...engine.locks import lock
+from .driver import PYTHON, data_offset
 
-__all__ = ["Library", "gemm_address", "require_llvm"]
+__all__ = ["Library", "compiled", "gemm_address", "key_of", "reads_arrays", "require_llvm"]
 
-_lock = lock()
+_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child process finds LLVM at rest
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def require_llvm() -> None:
@@ -41,40 +46,96 @@ def gemm_address(dtype: np.dtype[Any]) -> int | None:
     return None
 
 
-def _target() -> Any:
-    """This processor; a compiled module takes it over."""
+@functools.cache
+def reads_arrays() -> bool:
+    """Whether native code finds the memory of an array where it looks for it."""
+    arrays: list[np.ndarray[Any, Any]] = [np.zeros(3), np.zeros((2, 2), np.float32)[1:]]
+    return all(ctypes.c_size_t.from_address(id(a) + data_offset()).value == a.ctypes.data for a in arrays)
+
+
+@functools.cache
+def _processor() -> tuple[str, str, str]:
+    """The target, the processor's name and its features."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+    for name in PYTHON:
+        llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        address = gemm_address(dtype)
+        if address is not None:
+            llvm.add_symbol(f"gemm_{dtype.str[1:]}", address)
+    return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def _machine() -> Any:
+    """What compiles for this processor; an engine takes it over."""
+    import llvmlite.binding as llvm
+
+    triple, name, features = _processor()
+    return llvm.Target.from_triple(triple).create_target_machine(cpu=name, features=features, opt=3, jit=True)
+
+
+def key_of(digest: str) -> str:
+    """The key of compiled code for a program with this digest: that, then a hash of versions and this processor."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    facts = (llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
+    return f"{digest}-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:16]}"
+
+
+def compiled(text: str) -> bytes:
+    """The object code of a module."""
+    import llvmlite.binding as llvm
+
+    with _lock:
+        machine = _machine()
+        module = llvm.parse_assembly(text)
+        module.verify()
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = True
+        options.loop_unrolling = True
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        code: bytes = machine.emit_object(module)
+    return code
+
+
+class _Method(ctypes.Structure):
+    """``PyMethodDef``."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("text", ctypes.c_char_p),
+    )
+
+
+_FASTCALL = 0x80
+_new_function = ctypes.pythonapi.PyCFunction_NewEx
+_new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+_new_function.restype = ctypes.py_object
 
 
 class Library:
-    """Compiled functions ``void f(void **pointers, double *numbers)``; they live as long as this object."""
+    """Object code in memory: functions like those of a C extension."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, code: bytes) -> None:
         import llvmlite.binding as llvm
 
         with _lock:
-            machine = _target()
-            module = llvm.parse_assembly(text)
-            module.verify()
-            module.triple = machine.triple
-            module.data_layout = str(machine.target_data)
-            options = llvm.create_pipeline_tuning_options(speed_level=3)
-            options.loop_vectorization = True
-            options.loop_unrolling = True
-            builder = llvm.create_pass_builder(machine, options)
-            builder.getModulePassManager().run(module, builder)
-            self._engine = llvm.create_mcjit_compiler(module, machine)
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
+        self._methods: list[_Method] = []
 
-    def function(self, name: str, pointers: Any, numbers: Any) -> Any:
-        """A function of no arguments that calls a compiled one with these two tables."""
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-        compiled = prototype(self._engine.get_function_address(name))
-        arguments = (ctypes.c_void_p(pointers.ctypes.data), ctypes.c_void_p(numbers.ctypes.data))
-        return functools.partial(compiled, *arguments)
+    def function(self, name: str) -> Any:
+        """A function of Python. It keeps the library alive."""
+        method = _Method(name.encode(), self._engine.get_function_address(name), _FASTCALL, None)
+        self._methods.append(method)
+        return _new_function(ctypes.addressof(method), self, None)

@@ -10,7 +10,6 @@ import numpy as np
 
 from .functions import function_of
 from .kernels import Module, Root
-from .machine import gemm_address
 from .nodes import Node, Place, Unresolved, c_strides
 from .order import Order, Step, crosses, overlaps, together
 
@@ -80,12 +79,10 @@ class Segment:
             if step.product is None:
                 lines += module.nest(step.roots)
                 continue
-            address = gemm_address(step.product.dtype)
-            assert address is not None
             assert step.product.place is not None
             a, b = self._operands(step.product)
             try:
-                lines += module.product(address, step.product.dtype, a, b, step.product.place)
+                lines += module.product(step.product.dtype, a, b, step.product.place)
             except ValueError as error:
                 raise Unfit(str(error), step.product) from error
         module.segment(name, lines)

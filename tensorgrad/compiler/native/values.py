@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...engine.mode import silenced
+
 __all__ = ["Body", "Format", "Value", "constant", "declarations", "intrinsic"]
 
 REALS = ("float", "double")
