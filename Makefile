@@ -25,10 +25,14 @@ NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap
     tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
 SEED  ?= 1
 
+# How many processes of each kind bench-report starts.
+ROUNDS ?= 2
+QUICK  ?=
+
 # How many files fuzz-files forges.
 N     ?= 1000
 
-.PHONY: help demo test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
+.PHONY: help demo test test-noise array-api fuzz-files lint format coverage words bench bench-report test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -43,6 +47,7 @@ help:
 	@echo "make coverage     run the tests and report the lines they miss"
 	@echo "make words        collect every message that the tests provoke in build/words.md"
 	@echo "make bench        install the peers and run benchmarks/*.py"
+	@echo "make bench-report measure training steps against the peers, and write docs/performance.md (ROUNDS=2)"
 	@echo "make test-lowest  run the tests on the oldest versions that setup.cfg allows"
 	@echo "make clean        remove build products, caches and the demo's pictures"
 
@@ -82,6 +87,12 @@ words: $(VENV)/.installed-torch
 
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+# About ten minutes on a quiet machine; QUICK=--quick is shorter. Raw results stay in build/bench.
+bench-report: $(VENV)/.installed-bench
+	@set -e; for script in train_step sweep estimator compile_time memory; do \
+	    echo "== $$script"; $(PY) benchmarks/$$script.py --rounds $(ROUNDS) $(QUICK); done
+	$(PY) benchmarks/_report.py
 
 # pip cannot resolve to the oldest versions, so each `name>=version` in setup.cfg becomes a constraint.
 # Old releases call functions that newer ones deprecate, so here such warnings are only shown.
