@@ -88,7 +88,8 @@ words: $(VENV)/.installed-torch
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
-# About ten minutes on a quiet machine; QUICK=--quick is shorter. Raw results stay in build/bench.
+# Half an hour on a quiet machine; with QUICK=--quick, about twelve minutes. Raw results stay in build/bench, from
+# which `python benchmarks/_report.py` writes the page again.
 bench-report: $(VENV)/.installed-bench
 	@set -e; for script in train_step sweep estimator compile_time memory; do \
 	    echo "== $$script"; $(PY) benchmarks/$$script.py --rounds $(ROUNDS) $(QUICK); done
