@@ -28,6 +28,9 @@ SEED  ?= 1
 # How many places of each entry point interrupts tries: all, or SITES=200. How much of growth's 100,000 steps is run.
 SITES ?=
 SHARE ?= 1
+# How many processes of each kind bench-report starts.
+ROUNDS ?= 2
+QUICK  ?=
 
 # How many files fuzz-files forges.
 N     ?= 1000
@@ -36,7 +39,7 @@ N     ?= 1000
 MATHJAX_VERSION := 3.2.2
 MATHJAX         ?= build/mathjax/tex-svg.js
 
-.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files interrupts growth lint format coverage words bench test-lowest clean
+.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files interrupts growth lint format coverage words bench bench-report test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -56,6 +59,7 @@ help:
 	@echo "make coverage     run the tests and report the lines they miss"
 	@echo "make words        collect every message that the tests provoke in build/words.md"
 	@echo "make bench        install the peers and run benchmarks/*.py"
+	@echo "make bench-report measure training steps against the peers, and write docs/performance.md (ROUNDS=2)"
 	@echo "make test-lowest  run the tests on the oldest versions that setup.cfg allows"
 	@echo "make clean        remove build products, caches and the demo's pictures"
 
@@ -129,6 +133,13 @@ words: $(VENV)/.installed-torch
 
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+# Half an hour on a quiet machine; with QUICK=--quick, about twelve minutes. Raw results stay in build/bench, from
+# which `python benchmarks/_report.py` writes the page again.
+bench-report: $(VENV)/.installed-bench
+	@set -e; for script in train_step sweep estimator compile_time memory; do \
+	    echo "== $$script"; $(PY) benchmarks/$$script.py --rounds $(ROUNDS) $(QUICK); done
+	$(PY) benchmarks/_report.py
 
 # pip cannot resolve to the oldest versions, so each `name>=version` in setup.cfg becomes a constraint.
 # Old releases call functions that newer ones deprecate, so here such warnings are only shown.

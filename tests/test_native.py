@@ -154,6 +154,21 @@ def test_an_argument_that_is_written_to_and_shares_memory_with_another() -> None
         np.testing.assert_array_equal(compiled(x, x[:]), expected)
 
 
+def test_a_call_reads_what_a_segment_of_its_own_has_written() -> None:
+    """The sum does not fit into the segment that made x, because of the view; the call must wait for the next one."""
+
+    def step(x: Any) -> Any:
+        x, y = np.multiply(x, 1.5), np.multiply(x, x)
+        np.add(x, np.swapaxes(y, 0, 1), out=x)
+        return tg.indivisible(np.copy)(x)
+
+    compiled = tg.compile(step, backend="native")
+    for k in range(3):
+        x = np.arange(9.0).reshape(3, 3) + k
+        np.testing.assert_array_equal(compiled(x), 1.5 * x + (x * x).T)
+    assert len(segments(compiled)) == 2
+
+
 def test_arguments_that_native_code_cannot_read() -> None:
     state = np.ones(8)
 

@@ -14,10 +14,12 @@ from ..engine.frames import LIBRARY
 from ..engine.interrupts import uninterrupted
 from ..engine.locks import reentrant_lock
 from ..engine.mode import current, repeating
+from ..engine.trees import leaves as leaves_of
 from ..errors import GraphError, NeedsEager, Observed, Unbatchable
 from .building import Broken, traced
 from .guards import arguments_like, changing, key_of
 from .native.machine import require_llvm
+from .part import Composed, Part, wants_gradient
 from .program import Program
 from .replay import Replay
 
@@ -56,6 +58,11 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
     (``if loss < 1``; see :func:`tensorgrad.where` and :func:`tensorgrad.indivisible`); in a single call, one in which a
     gradient has to be repaired (zero times an infinite derivative) or an array gets another shape (``x[x > 0]``). What
     the call had done until then is undone first, except for what your own Python code did.
+
+    Called with Tensors that require a gradient, a function without effects is one operation: from its second call on
+    its forward and its backward are compiled programs, and its operations are recorded only for higher derivatives,
+    drawings and checks. Random draws, writes, and Tensors from outside that require a gradient are effects; a function
+    that has any is recorded as usual.
 
     Args:
         function: a function of Tensors, arrays and numbers that returns any of these, in tuples, lists or dicts. It
@@ -124,6 +131,7 @@ class CompiledStep:
         # The latest, whether gradients are recorded, and what finds its leaves in the arguments of a call like it.
         self._quick: tuple[bool, Replay, Callable[..., list[Any] | None]] | None = None
         self._lock = reentrant_lock()  # only one call at a time can use the buffers of a program
+        self._part: Part | None = None
         functools.update_wrapper(self, function)
 
     @property
@@ -154,6 +162,8 @@ class CompiledStep:
                 with self._lock:
                     if run.fits():
                         return self._run(run, known, args, kwargs)
+        if any(map(wants_gradient, leaves_of((args, kwargs)))):
+            return self._as_part(args, kwargs)
         leaves: list[Any] = []
         try:
             key = (mode.grad, key_of((args, kwargs), leaves))
@@ -161,6 +171,20 @@ class CompiledStep:
             return self.function(*args, **kwargs)  # inside vmap
         with self._lock:
             return self._called(key, leaves, args, kwargs)
+
+    def _as_part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function with arguments that require a gradient: one operation, if it has no effects."""
+        if not current().plain:
+            return self.function(*args, **kwargs)  # a drawing or a check wants to see its operations
+        if self._part is None:
+            self._part = Part(self.function, functools.partial(_Piece, backend=self._backend))
+        try:
+            return self._part(args, kwargs)
+        except Unbatchable:
+            return self.function(*args, **kwargs)  # inside vmap
+        except Composed as error:
+            composed = error
+        return self._eager(args, kwargs, composed.hosted, composed.reason)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Bind like a function, so that methods can be compiled."""
@@ -237,6 +261,13 @@ class CompiledStep:
         if text not in self._warned and len(self._warned) < MANY_PROGRAMS:
             self._warned.add(text)
             warnings.warn(text, RuntimeWarning, stacklevel=_outside())
+
+
+class _Piece(CompiledStep):
+    """The forward or the backward of a :class:`Part`."""
+
+    def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any], hosted: Iterable[Any], reason: str) -> Any:
+        raise Composed(reason, hosted, always=reason.startswith("a step"))
 
 
 def _outside() -> int:

@@ -134,11 +134,13 @@ class NativeCode(NumpyCode):
             if instruction in self._viewing or self._joined.keys() & set(instruction.results):
                 continue
             if instruction in self._native:
+                if instruction in cuts:
+                    flush()
                 stores = instruction.writes is not None and instruction.writes.owner not in made
                 # What a run that is broken off puts back may be written to before a check is known to have passed.
                 late = stores and instruction.writes is not None and instruction.writes.owner not in self._early
                 checked = late and any(map(finite_check, pending.instructions))
-                if instruction in cuts or checked:
+                if checked:
                     flush()
                 pending.instructions.append(instruction)
                 made.update(v.owner for v in instruction.results)
