@@ -68,7 +68,7 @@ class Case(NamedTuple):
         make: makes fresh objects, always the same.
         act: what is interrupted.
         state: what must be of before or of after the act; anything that compares with ==.
-        said: what the message of KeyboardInterrupt contains; unless it is ``untouched``: it came before anything began.
+        said: what the message of KeyboardInterrupt contains, unless it came ``outside``: before or after all is done.
         returns: whether Ctrl-C makes it return early instead of raising.
         late: whether the switches are as before only when the traceback is gone.
     """
@@ -77,7 +77,7 @@ class Case(NamedTuple):
     act: Callable[[Any], object]
     state: Callable[[Any], Any]
     said: str = ""
-    untouched: Callable[[Any], bool] | None = None
+    outside: Callable[[Any], bool] | None = None
     returns: bool = False
     late: bool = False
 
@@ -205,8 +205,10 @@ def _fit_state(made: Trained) -> Any:
     return "whole"
 
 
-def _not_begun(made: Trained) -> bool:
-    return made.model.training and not made.model.history
+def _not_running(made: Trained) -> bool:
+    """Whether the run has not begun, or is over and complete."""
+    history = made.model.history
+    return (made.model.training and not history) or (not made.model.training and len(history) == 2)
 
 
 def _saved(folder: Path) -> Any:
@@ -275,7 +277,7 @@ CASES: dict[str, Case] = {
         lambda m: tg.grad(lambda n: n(m[1]).sum())(m[0]),
         lambda m: repr(m[0].state_dict()),
     ),
-    "fit": Case(_fitted, lambda made: _fit(made, "raise"), _fit_state, "stopped after epoch", _not_begun),
+    "fit": Case(_fitted, lambda made: _fit(made, "raise"), _fit_state, "stopped after epoch", _not_running),
     "fit, returning": Case(_fitted, lambda made: _fit(made, "return"), _fit_state, "", None, returns=True),
     "save": Case(_saved, lambda made: nn.save(made[1], made[0].network, made[0].optimizer), _saved_state),
     "load": Case(_loaded, lambda made: nn.load(made[1], made[0].network, made[0].optimizer), lambda m: m[0].state()),
@@ -421,7 +423,7 @@ def try_site(case: Case, states: list[Any], site: Site, number: int, folder: Pat
                 what = "raised"
                 after = _switches()  # while the traceback is there
                 silent = type(error) is KeyboardInterrupt and case.said not in str(error)
-                if silent and not (case.untouched is not None and case.untouched(made)):
+                if silent and not (case.outside is not None and case.outside(made)):
                     wrong.append(f"KeyboardInterrupt does not say {case.said!r}")
             if what == "returned" or case.late:
                 after = _switches()

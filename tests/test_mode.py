@@ -176,6 +176,23 @@ def test_generators_that_end_in_any_order_leave_nothing_switched(order):
     assert recorded()
 
 
+def test_generators_that_share_one_block():
+    off = tg.no_grad()
+
+    def numbers():
+        with off:
+            yield
+
+    generators = [numbers(), numbers()]
+    for generator in generators:
+        next(generator)
+    assert not recorded()
+    for generator in generators:
+        generator.close()
+    assert recorded()
+    assert not off._open
+
+
 def test_a_block_that_ends_in_another_thread_leaves_nothing_switched():
     generator = held_open()
     next(generator)

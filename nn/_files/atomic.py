@@ -43,12 +43,14 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     mode = _mode(target)
     _remove_strays(target)
     temporary = os.path.join(os.path.dirname(target), f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    files: list[BinaryIO] = []
     try:
-        with contextlib.ExitStack() as stack:
+        with tg.restoring(lambda: [file.close() for file in files]):
             with tg.uninterrupted():  # Ctrl-C finds no file, or one that is closed on the way out
                 _writing.add(temporary)
                 opener = partial(os.open, mode=0o666 if mode is None else mode & 0o600)
-                file = stack.enter_context(open(temporary, "xb", opener=opener))
+                files.append(open(temporary, "xb", opener=opener))  # noqa: SIM115
+            (file,) = files
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), mode)
             write(file)
@@ -112,7 +114,10 @@ def _runs(process: int) -> bool:
 def _sync_folder(folder: str) -> None:
     if os.name == "nt":
         return
-    with contextlib.suppress(OSError):  # some file systems cannot do this; the file itself is on the disk
+    with (
+        tg.uninterrupted(),
+        contextlib.suppress(OSError),
+    ):  # some file systems cannot do this; the file itself is on the disk
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -230,8 +230,11 @@ def extra_of(path: AnyPath) -> Any:
 
 def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
     """Read a file: itself, its header (None if another program wrote it) and its arrays."""
-    with open(name, "rb", opener=_opened) as file:
-        source = Source(file, name)
+    files: list[BinaryIO] = []
+    with tg.restoring(lambda: [file.close() for file in files]):
+        with tg.uninterrupted():  # Ctrl-C finds no file, or one that is closed on the way out
+            files.append(open(name, "rb", opener=_opened))  # noqa: SIM115
+        source = Source(files[0], name)
         with source.blamed("was not written by nn.save"):
             return source, *file_format.read(source)
 

@@ -33,6 +33,8 @@ _blank: Any = object.__new__
 
 def _end(opened: list[Any], *exc_info: object) -> None:
     """The ``__exit__`` of a block that was entered."""
+    if not opened:  # two generators share one object, and the other has ended both of its blocks
+        return
     if type(opened[-1]) is ref:  # somebody called __enter__, and looks up __exit__ only now
         opened.pop()
         opened[-1]()

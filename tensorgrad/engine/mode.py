@@ -158,8 +158,8 @@ class Switch(Block):
     """A context manager and decorator that changes one switch.
 
     An instance may be entered repeatedly, but only by one thread or task: create a new one for each ``with``. A
-    generator that is suspended inside the block changes the switch of its caller too. If blocks end in another order
-    than the reverse of that in which they began, as those of generators may, each ends where it ends.
+    generator that is suspended inside the block changes the switch of its caller too. Blocks may end in any order, as
+    those of generators do: when all have ended, the switch is as before.
     """
 
     def _changed(self, old: Mode) -> Mode:
