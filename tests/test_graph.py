@@ -14,7 +14,7 @@ import pytest
 import tensorgrad as tg
 from tensorgrad.engine import walk
 from tensorgrad.engine.frames import source_line
-from tensorgrad.engine.graph import Node
+from tensorgrad.engine.graph import ArraySummary, Node
 from tensorgrad.engine.record import record
 
 
@@ -413,3 +413,11 @@ def test_a_complex_number_is_not_mistaken_for_an_equal_real_one():
     x = tg.Tensor([1.0, 2.0])
     assert (x * 3.0).dtype == np.float64
     assert (x * (3 + 0j)).dtype == np.complex128
+
+
+def test_the_summary_of_numbers_that_cannot_be_squared_or_averaged():
+    assert ArraySummary.of(np.array([1e200, -1e200])) == (np.inf, 0, 0, 2)
+    assert ArraySummary.of(np.array([np.nan, np.nan])) == (0.0, 2, 0, 2)
+    assert ArraySummary.of(np.array([np.nan, np.inf, -np.inf])) == (0.0, 1, 2, 3)
+    assert ArraySummary.of(np.zeros(0)) == (0.0, 0, 0, 0)
+    assert ArraySummary.of(np.array([3 - 4j, np.inf])) == (5.0, 0, 1, 2)
