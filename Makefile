@@ -25,10 +25,12 @@ NOISY := tests/ops tests/test_readings.py tests/test_batching.py tests/test_vmap
     tests/nn/test_batchnorm.py tests/nn/test_losses.py tests/nn/test_lbfgs.py
 SEED  ?= 1
 
-# How many files fuzz-files forges.
-N     ?= 1000
+# How many files fuzz-files forges; how many mutations mutants tries, and of which files.
+fuzz-files: N ?= 1000
+mutants: N ?= 50
+FILES ?= tensorgrad/engine tensorgrad/compiler nn/_optim nn/_files nn/_training
 
-.PHONY: help demo test test-noise array-api fuzz-files lint format coverage words bench test-lowest clean
+.PHONY: help demo test test-noise array-api fuzz-files mutants mutants-map lint format coverage words bench test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -38,6 +40,8 @@ help:
 	@echo "make test-noise   run the numeric tests with the rounding of another processor's BLAS (SEED=1)"
 	@echo "make array-api    run the array API standard's tests, of which AAT=/path is a checkout"
 	@echo "make fuzz-files   forge N=1000 files that nn.load must refuse or load, and time the most costly ones"
+	@echo "make mutants      change N=50 small things in FILES, and list the changes that no test notices (SEED=1)"
+	@echo "make mutants-map  run all tests once to learn which test runs which line, for make mutants"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -64,6 +68,13 @@ array-api: $(VENV)/.installed-test
 
 fuzz-files: $(VENV)/.installed-test
 	$(ONE_THREAD) $(PY) -m tests.nn.forging --count $(N) $(ARGS)
+
+mutants: $(VENV)/.installed-torch
+	@test -e build/mutants/seconds.json || $(MAKE) --no-print-directory mutants-map
+	$(ONE_THREAD) $(PY) -m tests.mutants $(FILES) --count $(N) --seed $(SEED) $(ARGS)
+
+mutants-map: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m tests.mutants --map -n $(JOBS) -m "not slow and not notebook" $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
