@@ -329,6 +329,9 @@ def test_members_beyond_four_gigabytes(tmp_path):
             ("zeros", size, offsets[0]),
             ("small", 5, offsets[1]),
         ]
+        # The version of the format that a program must know to read it: 4.5 for sizes of eight bytes, else 2.0.
+        assert {m.extract_version for m in archive.infolist()} == {45}
+        assert [int.from_bytes(m.head()[4:6], "little") for m in members] == [45, 20]
         assert archive.read("small") == b"hello"
         with archive.open("zeros") as zeros:
             assert zeros.read(10) == bytes(10)
