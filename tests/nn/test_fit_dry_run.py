@@ -1,6 +1,7 @@
 """What does not fit is found before the first step, and the model is then as it was."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -208,3 +209,19 @@ def test_a_callback_may_add_the_column_that_another_monitors():
     assert len(history) == 3
     with pytest.raises(KeyError, match="'mine' is not among"):
         made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2, mode="min"), Adds()])
+
+
+def test_a_warning_about_made_up_predictions_is_not_shown():
+    """The dry run hands a metric few rows, and predictions over and over."""
+    calls = []
+
+    def careful(output, target):
+        calls.append(len(target))
+        if len(calls) == 1:
+            warnings.warn("of these rows it means nothing", RuntimeWarning, stacklevel=2)
+        return 0.5
+
+    X, y = data(16)
+    model = nn.Model(nn.MLP([4, 3], rng=0), metrics={"careful": careful}, rng=0)
+    model.fit(X, y, epochs=1)  # warnings are errors here
+    assert len(calls) >= 2

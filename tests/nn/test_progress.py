@@ -267,3 +267,19 @@ def test_the_curve():
     assert svg.count("<polyline") == 2
     assert "nan" not in svg
     assert "<polyline" in curve({"loss": [0.0, 0.0, 0.0]})  # no scale: all alike, and no logarithm
+
+
+def test_the_bar_moves_within_an_epoch_and_a_note_stands_above_it(monkeypatch):
+    monkeypatch.setattr(progress, "_columns", lambda stream: 101)
+    stream = io.StringIO()
+    bar = progress._Bar(stream, 2, 4)
+    bar.INTERVAL = 0.0
+    bar.begin(1, nn.History(), "resumed after epoch 1")
+    filled = []
+    for _ in range(6):  # two steps more than were announced
+        filled.append(stream.getvalue().rpartition("\r")[2].count("█"))
+        bar.step()
+    note, _, _ = stream.getvalue().partition("\n\r")
+    assert note == "resumed after epoch 1"
+    # Of 20 places, half are of the first epoch, and each step of four takes a quarter of the rest.
+    assert filled == [10, 12, 15, 18, 20, 20]
