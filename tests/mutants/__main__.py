@@ -32,6 +32,7 @@ from .cover import ROOT, Cover, record
 from .edits import Edit, changes, edits
 
 MEMORY = 8 << 30  # bytes that one process may allocate
+DEFAULTS = ["tests/test_defaults.py", "tests/nn/test_defaults.py"]  # they read signatures, and run no line
 PASSED, UNKNOWN, NOTHING_RAN = 0, 4, 5
 
 
@@ -208,10 +209,11 @@ def main() -> None:
 def report(copy: Copy, cover: Cover, mutants: list[Mutant], options: argparse.Namespace) -> list[Mutant]:
     """Run the tests of each mutation, print what became of it, and return those that no test found."""
     limit = 3 * options.seconds + 60
-    tests = {
-        mutant: [*options.also, *cover.tests(mutant.file, mutant.edit.reach, options.seconds, options.most)]
-        for mutant in mutants
-    }
+    tests: dict[Mutant, list[str]] = {}
+    for mutant in mutants:
+        tests[mutant] = [*options.also, *cover.tests(mutant.file, mutant.edit.reach, options.seconds, options.most)]
+        if mutant.edit.line not in (mutant.edit.reach or [mutant.edit.line]):  # in the head of a function
+            tests[mutant] += DEFAULTS
     found: dict[Mutant, str] = {}
     survivors: list[Mutant] = []
     unreliable: set[str] = set()

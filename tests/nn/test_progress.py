@@ -272,7 +272,7 @@ def test_the_curve():
 def test_the_bar_moves_within_an_epoch_and_a_note_stands_above_it(monkeypatch):
     monkeypatch.setattr(progress, "_columns", lambda stream: 101)
     stream = io.StringIO()
-    bar = progress._Bar(stream, 2, 4)
+    bar = progress._Bar(stream, 3, 4)
     bar.INTERVAL = 0.0
     bar.begin(1, nn.History(), "resumed after epoch 1")
     filled = []
@@ -281,5 +281,5 @@ def test_the_bar_moves_within_an_epoch_and_a_note_stands_above_it(monkeypatch):
         bar.step()
     note, _, _ = stream.getvalue().partition("\n\r")
     assert note == "resumed after epoch 1"
-    # Of 20 places, half are of the first epoch, and each step of four takes a quarter of the rest.
-    assert filled == [10, 12, 15, 18, 20, 20]
+    # Of 20 places a third is of the first epoch, and each of four steps takes a quarter of the next.
+    assert filled == [round(20 * (1 + step / 4) / 3) for step in (0, 1, 2, 3, 4, 4)]
