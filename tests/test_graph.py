@@ -1,5 +1,6 @@
 """The graph: how large it may be, how long it lives, and what its nodes know."""
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.engine import walk
+from tensorgrad.engine import frames, walk
 from tensorgrad.engine.frames import source_line
 from tensorgrad.engine.graph import ArraySummary, Node
 from tensorgrad.engine.record import record
@@ -421,3 +422,30 @@ def test_the_summary_of_numbers_that_cannot_be_squared_or_averaged():
     assert ArraySummary.of(np.array([np.nan, np.inf, -np.inf])) == (0.0, 1, 2, 3)
     assert ArraySummary.of(np.zeros(0)) == (0.0, 0, 0, 0)
     assert ArraySummary.of(np.array([3 - 4j, np.inf])) == (5.0, 0, 1, 2)
+
+
+@pytest.mark.parametrize("file", ["/somewhere/module.py", "module.py", "__main__.py"])
+def test_only_a_whole_package_can_be_hidden(file):
+    with pytest.raises(ValueError, match="expects the __file__ of a package's __init__, got"):
+        tg.hide_frames(file)
+
+
+def test_a_hidden_package_is_not_a_users_line(tmp_path, monkeypatch):
+    (tmp_path / "hidden_package").mkdir()
+    (tmp_path / "hidden_package" / "__init__.py").write_text("def twice(x):\n    return x * 2.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("hidden_package")
+    monkeypatch.setattr(frames.LIBRARY, "folders", frames.LIBRARY.folders)
+    x = tg.Tensor(1.0, requires_grad=True)
+
+    def shown():
+        return package.twice(x).node.code.co_filename
+
+    assert shown() == package.__file__
+    tg.hide_frames(package.__file__)
+    try:
+        assert shown() == __file__
+    finally:
+        monkeypatch.undo()
+        frames.LIBRARY.clear()
+        del sys.modules["hidden_package"]

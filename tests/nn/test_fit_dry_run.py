@@ -225,3 +225,22 @@ def test_a_warning_about_made_up_predictions_is_not_shown():
     model = nn.Model(nn.MLP([4, 3], rng=0), metrics={"careful": careful}, rng=0)
     model.fit(X, y, epochs=1)  # warnings are errors here
     assert len(calls) >= 2
+
+
+def test_a_metric_meets_some_rows_of_each_class_beforehand(monkeypatch):
+    """Also of a class that comes late, where there are more rows than the dry run keeps predictions for."""
+    monkeypatch.setattr("nn._training.dry_run._NUMBERS", 0)
+    seen = []
+
+    def noted(output, target):
+        seen.append(np.asarray(target))
+        return 0.0
+
+    X, _ = data(64)
+    for y, expected in (
+        (np.arange(64) // 30, [0, 1, 2, 3, 4, 5, 6, 7, 30, 60]),
+        (np.arange(64) % 3, [0, 1, 2, 3, 4, 5, 6, 7]),
+    ):
+        seen.clear()
+        nn.Model(nn.MLP([4, 3], rng=0), metrics={"noted": noted}, rng=0).fit(X, y, epochs=1, batch_size=64)
+        assert seen[0].tolist() == y[expected].tolist()
