@@ -244,3 +244,9 @@ def test_a_metric_meets_some_rows_of_each_class_beforehand(monkeypatch):
         seen.clear()
         nn.Model(nn.MLP([4, 3], rng=0), metrics={"noted": noted}, rng=0).fit(X, y, epochs=1, batch_size=64)
         assert seen[0].tolist() == y[expected].tolist()
+
+
+def test_labels_of_a_loss_of_ones_own_may_be_any_numbers():
+    X, _ = data(16)
+    y = np.arange(16) - 3
+    nn.Model(nn.MLP([4, 3], rng=0), loss=lambda output, target: ((output[:, 0] - target) ** 2).mean(), rng=0).fit(X, y)

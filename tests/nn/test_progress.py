@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -283,3 +284,15 @@ def test_the_bar_moves_within_an_epoch_and_a_note_stands_above_it(monkeypatch):
     assert note == "resumed after epoch 1"
     # Of 20 places a third is of the first epoch, and each of four steps takes a quarter of the next.
     assert filled == [round(20 * (1 + step / 4) / 3) for step in (0, 1, 2, 3, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("shell", "there"), [(None, False), (types.SimpleNamespace(), False), (types.SimpleNamespace(kernel=1), True)]
+)
+def test_a_notebook_is_a_shell_with_a_kernel(monkeypatch, shell, there):
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert progress._in_notebook() is there
+
+
+def test_the_size_of_a_curve():
+    assert curve({"loss": [2.0, 1.0]}).startswith('<svg width="220" height="60" ')
