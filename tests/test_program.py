@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -228,3 +229,25 @@ def test_passes_take_linear_time():
     compiled = compiled_once(step, np.ones(3))
     assert len(compiled.program.instructions) <= 2001
     np.testing.assert_array_equal(compiled(np.zeros(3)), np.full(3, 1000.0))
+
+
+def test_the_text_names_checks_writes_and_axes_of_length_one() -> None:
+    w = tg.Tensor([[1.0, 2.0]], requires_grad=True)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        w.grad = None
+        ((w * x) ** 2).sum().backward()
+        memory = tg.writes_to(w, by="step")
+        memory -= 0.1 * w.grad
+        return w * 1.0
+
+    step(np.ones((1, 2)))
+    assert step._latest is not None
+    lines = str(step._latest.program).splitlines()
+    assert re.fullmatch(r"%0: float64\[1, a=2\] in r0 = argument", lines[0])
+    (check,) = (line for line in lines if line.startswith("check "))
+    assert re.fullmatch(r"check require_finite\(%\d+\)", check)
+    (write,) = (line for line in lines if " store " in line)
+    assert re.fullmatch(r"r1\.1 = store subtract\(%1, %\d+, out=%1\)", write)
+    assert re.search(r"= elementwise multiply\(%1\.1, 1\.0\)$", lines[-2])  # the written one

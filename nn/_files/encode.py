@@ -77,6 +77,7 @@ class Encoder:
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._known: dict[int, tuple[int, Any]] = {}  # position, and object, so that its id is not reused
+        self._nbytes = 0  # of all arrays
         self._budgets = Budgets()
         self._waiting: deque[tuple[int, Any, str]] = deque()
 
@@ -90,7 +91,7 @@ class Encoder:
                 entry["unsaved"] = f"{where or 'the model'}: the class {type(waiting).__qualname__} is not one of nn's"
             self.objects[position] = entry
         with _located(path):
-            self._budgets.require_optimizers(sum(array.nbytes for array in self.arrays.values()))
+            self._budgets.require_optimizers(self._nbytes)
         return result
 
     def _reference(self, value: Any, path: str) -> dict[str, Any]:
@@ -129,6 +130,7 @@ class Encoder:
             count += 1
             name = f"{path}~{count}"
         self.arrays[name] = array
+        self._nbytes += array.nbytes
         return name
 
     def _labels(self, value: np.ndarray[Any, Any], path: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nn
+from nn._training.data import _edges
 
 from .fits import Recorder, data
 
@@ -105,3 +106,23 @@ def test_refusals(accumulate):
     X, y = data(8)
     with pytest.raises(ValueError, match="fit: accumulate must be an integer of at least 1"):
         nn.Model(nn.MLP([4, 3], rng=0)).fit(X, y, accumulate=accumulate)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_where_batches_and_updates_end(size, together):
+    for count in range(1, 40):
+        edges, parts = _edges(count, size, False, together)
+        sizes = np.diff(edges)
+        assert (edges[0], edges[-1]) == (0, count)
+        assert 1 <= parts <= together
+        assert max(sizes) <= size + (size > 1) or parts < together
+        assert min(sizes) >= min(count, 1 + (size > 1))
+        updates = np.diff(edges[::parts])
+        assert len(sizes) % parts == 0
+        assert max(updates) - min(updates) <= 1
+        # As few updates as possible, unless one of them would have a single row.
+        fewest = -(-count // (size * together))
+        assert len(updates) == fewest or (size > 1 and together == 1 and count == size * fewest - size + 1)
+        # And as many batches to each as were asked for, if each can have the rows.
+        assert parts == min(together, max(1, min(updates) // (1 + (size > 1))))

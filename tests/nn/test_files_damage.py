@@ -333,6 +333,7 @@ HEADERS = {
     "another dtype": (b'"<f4"', b'"<i4"', "tensor '0.W': "),
     "another shape": (rb"\[3,2\]", b"[2,3]", "tensor '0.W': "),
     "negative shape": (rb"\[3,2\]", b"[-3,-2]", "tensor '0.W': shape"),
+    "a length of -1": (rb"\[3,2\]", b"[-1,2]", r"tensor '0.W': shape \[-1, 2\] is not a list of .* lengths"),
     "overflowing shape": (
         rb"\[3,2\]",
         b"[3,2,4611686018427387904]",
@@ -347,6 +348,7 @@ HEADERS = {
     "layout": (b'"dtype":', b'"layout":[0,0],"dtype":', "tensor '0.W': layout"),
     "layout of another kind": (b'"dtype":', b'"layout":{},"dtype":', "tensor '0.W': layout"),
     "objects": (b'"objects":', b'"objects":3,"others":', "does not describe a model"),
+    "objects by name": (b'"objects":', b'"objects":{},"others":', "the table of objects is a dict, expected a list"),
     "an object that is not there": (b'"model":{"object":', b'"model":{"object":999', "does not describe a model"),
     "an object from behind": (b'"model":{"object":', b'"model":{"object":-', "does not describe a model"),
     "no object of this kind": (b'"model":{"object":', b'"model":{"file":', "does not describe a model"),

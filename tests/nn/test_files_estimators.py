@@ -149,6 +149,7 @@ FORGED = {
     "another dtype": (rb'"labels":"<U\d+"', b'"labels":"<M8[s]"', "not a dtype of labels"),
     "a narrow dtype": (rb'"labels":"<U\d+"', b'"labels":"<U1"', "does not fit into dtype <U1"),
     "another shape": (rb'"shape":\[2\],"values"', b'"shape":[3],"values"', "2 labels do not have the shape"),
+    "a length of -1": (rb'"shape":\[2\],"values"', b'"shape":[-1],"values"', "not a list of at most 64 lengths"),
     "a negative shape": (rb'"shape":\[2\],"values"', b'"shape":[-2,-1],"values"', "not a list of at most 64 lengths"),
     "lists": (rb'"values":\["a longer no"', b'"values":[["a longer no"]', "not a list of plain values"),
     "numbers": (rb'"values":\["a longer no"', b'"values":[3', "does not fit into dtype"),

@@ -1,6 +1,7 @@
 """What does not fit is found before the first step, and the model is then as it was."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -208,3 +209,44 @@ def test_a_callback_may_add_the_column_that_another_monitors():
     assert len(history) == 3
     with pytest.raises(KeyError, match="'mine' is not among"):
         made().fit(X, y, epochs=9, callbacks=[nn.EarlyStopping("mine", patience=2, mode="min"), Adds()])
+
+
+def test_a_warning_about_made_up_predictions_is_not_shown():
+    """The dry run hands a metric few rows, and predictions over and over."""
+    calls = []
+
+    def careful(output, target):
+        calls.append(len(target))
+        if len(calls) == 1:
+            warnings.warn("of these rows it means nothing", RuntimeWarning, stacklevel=2)
+        return 0.5
+
+    X, y = data(16)
+    model = nn.Model(nn.MLP([4, 3], rng=0), metrics={"careful": careful}, rng=0)
+    model.fit(X, y, epochs=1)  # warnings are errors here
+    assert len(calls) >= 2
+
+
+def test_a_metric_meets_some_rows_of_each_class_beforehand(monkeypatch):
+    """Also of a class that comes late, where there are more rows than the dry run keeps predictions for."""
+    monkeypatch.setattr("nn._training.dry_run._NUMBERS", 0)
+    seen = []
+
+    def noted(output, target):
+        seen.append(np.asarray(target))
+        return 0.0
+
+    X, _ = data(64)
+    for y, expected in (
+        (np.arange(64) // 30, [0, 1, 2, 3, 4, 5, 6, 7, 30, 60]),
+        (np.arange(64) % 3, [0, 1, 2, 3, 4, 5, 6, 7]),
+    ):
+        seen.clear()
+        nn.Model(nn.MLP([4, 3], rng=0), metrics={"noted": noted}, rng=0).fit(X, y, epochs=1, batch_size=64)
+        assert seen[0].tolist() == y[expected].tolist()
+
+
+def test_labels_of_a_loss_of_ones_own_may_be_any_numbers():
+    X, _ = data(16)
+    y = np.arange(16) - 3
+    nn.Model(nn.MLP([4, 3], rng=0), loss=lambda output, target: ((output[:, 0] - target) ** 2).mean(), rng=0).fit(X, y)

@@ -222,3 +222,9 @@ def test_a_model_with_metrics_is_saved_and_loaded(tmp_path):
     loaded = nn.load(tmp_path / "model.npz").model
     assert loaded.metrics == metrics
     assert loaded.evaluate(X, y) == model.evaluate(X, y)
+
+
+def test_a_single_weighted_row_and_a_metric_without_weights():
+    X, y = data(8)
+    model = nn.Model(nn.MLP([4, 3], rng=0), metrics={"mine": lambda output, target: 0.25}, rng=0)
+    assert model.evaluate(X[:1], y[:1], sample_weight=[2.0])["mine"] == 0.25

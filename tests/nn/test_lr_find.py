@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nn
+from nn._training.lr_finder import LRCurve
 
 from .fits import assert_same, data, made
 
@@ -173,3 +174,21 @@ def test_lbfgs_has_no_rate_to_find():
     pytest.importorskip("scipy")
     with pytest.raises(ValueError, match="lr_find: LBFGS has no learning rate"):
         nn.Model(nn.MLP([4, 3], rng=0), optimizer="lbfgs").lr_find(*data(8))
+
+
+def test_three_updates_are_enough_for_a_slope():
+    rates, losses = [0.1, 1.0, 10.0], [3.0, 2.0, 1.5]
+    assert LRCurve(rates, losses, losses, False).suggestion == 1.0
+    assert LRCurve(rates[:2], losses[:2], losses[:2], False).suggestion is None
+
+
+def test_a_loss_of_zero_has_not_diverged():
+    model = nn.Model(nn.MLP([4, 3], rng=0), loss=lambda output, target: (output * 0.0).sum(), rng=0)
+    found = model.lr_find(*data(30), steps=5)
+    assert (len(found.losses), found.diverged) == (5, False)
+
+
+def test_the_rates_must_grow():
+    for start, stop in ((1.0, 1.0), (1.0, 0.1), (0.0, 1.0)):
+        with pytest.raises(ValueError, match="start must be above 0 and below stop"):
+            made().lr_find(*data(8), start=start, stop=stop)

@@ -741,3 +741,16 @@ def test_how_optimisers_show():
         ")",
     ]
     assert repr(nn.LBFGS([w])).startswith("LBFGS(\n  (0): 1 parameter, max_iter=20,")
+
+
+@pytest.mark.parametrize("gradient", [0.1, 0.3, 1 / 3, 0.7])
+def test_a_variance_that_rounds_below_zero_is_zero(gradient):
+    """Of a constant gradient the variance is zero; computed as a difference it may come out negative."""
+    w = nn.Parameter(np.ones(5), dtype=np.float32)
+    optimizer = nn.RMSprop([w], lr=1e-12, alpha=0.5, centered=True)
+    for _ in range(60):
+        w.grad = np.full(5, gradient, np.float32)
+        optimizer.step()
+    assert np.isfinite(w.data).all()
+    state = optimizer.state_dict()["state"][0]
+    assert np.isfinite(state["square_avg"]).all()

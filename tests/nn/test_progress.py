@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -267,3 +268,31 @@ def test_the_curve():
     assert svg.count("<polyline") == 2
     assert "nan" not in svg
     assert "<polyline" in curve({"loss": [0.0, 0.0, 0.0]})  # no scale: all alike, and no logarithm
+
+
+def test_the_bar_moves_within_an_epoch_and_a_note_stands_above_it(monkeypatch):
+    monkeypatch.setattr(progress, "_columns", lambda stream: 101)
+    stream = io.StringIO()
+    bar = progress._Bar(stream, 3, 4)
+    bar.INTERVAL = 0.0
+    bar.begin(1, nn.History(), "resumed after epoch 1")
+    filled = []
+    for _ in range(6):  # two steps more than were announced
+        filled.append(stream.getvalue().rpartition("\r")[2].count("█"))
+        bar.step()
+    note, _, _ = stream.getvalue().partition("\n\r")
+    assert note == "resumed after epoch 1"
+    # Of 20 places a third is of the first epoch, and each of four steps takes a quarter of the next.
+    assert filled == [round(20 * (1 + step / 4) / 3) for step in (0, 1, 2, 3, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("shell", "there"), [(None, False), (types.SimpleNamespace(), False), (types.SimpleNamespace(kernel=1), True)]
+)
+def test_a_notebook_is_a_shell_with_a_kernel(monkeypatch, shell, there):
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert progress._in_notebook() is there
+
+
+def test_the_size_of_a_curve():
+    assert curve({"loss": [2.0, 1.0]}).startswith('<svg width="220" height="60" ')

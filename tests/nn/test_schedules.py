@@ -540,6 +540,12 @@ def test_settings_for_each_group_do_not_fit_a_group_added_later():
         schedule.step()
     assert (schedule.get_last_lr(), schedule.last_epoch) == (before, 0)
     assert schedule.state_dict()["max_lrs"] == [0.3, 0.1]
+    of = optimizer()
+    plateau = nn.ReduceLROnPlateau(of, patience=0, min_lr=[0.01, 0.001])
+    plateau.step(1.0)
+    of.add_param_group({"params": [nn.Parameter([3.0])]})
+    with pytest.raises(ValueError, match=r"min_lrs has 2 different values, and the optimiser now has 3 groups"):
+        plateau.step(2.0)
 
 
 def test_how_schedules_show():

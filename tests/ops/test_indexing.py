@@ -370,3 +370,14 @@ def test_writes_leave_nothing_to_collect(no_collector):
         view = y[1:]
         view.sum().backward()
         del x, y, view
+
+
+@pytest.mark.parametrize("value", [2.0, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_python_number_is_added_at_every_index(value, dtype):
+    x = tg.Tensor(np.arange(6).reshape(3, 2), dtype=dtype, requires_grad=True)
+    added = tg.scatter_add(x, ([0, 0, 2], [1, 1, 0]), value)
+    assert added.dtype == dtype
+    assert added.data.tolist() == [[0, 5], [2, 3], [6, 5]]
+    added.sum().backward()
+    assert x.grad.tolist() == [[1, 1]] * 3

@@ -375,6 +375,12 @@ def test_values_of_many_numbers_of_float16():
     np.testing.assert_allclose(tg.softmax(x).data, 1 / 70_000, rtol=3e-3)
     np.testing.assert_allclose(tg.log_softmax(x).data, -np.log(70_000), rtol=1e-3)
     np.testing.assert_allclose(tg.logsumexp(x).data, np.log(70_000), rtol=1e-3)
+    factors = np.array([300, 300, 0.01, 0.01], dtype=np.float16)  # the product of the first two is over 65504
+    expected = np.prod(factors, dtype=np.float64)
+    # Along the last axis NumPy multiplies in float32 whatever it is told; along the first it does not.
+    for product in (tg.prod(factors), tg.prod(np.stack([factors, factors], axis=1), axis=0)):
+        assert product.dtype == np.float16
+        np.testing.assert_allclose(product.data, expected, rtol=1e-3)
 
 
 # --- activations ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a drawing shows: cards, gradients, edges, modules, freed graphs, the text tree."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -399,3 +400,105 @@ def test_constant_and_single_leaf_are_drawn():
     drawing = tg.draw([tg.Tensor(2.5), leaf(np.ones((2, 3)), "W")])
     assert str(drawing).splitlines() == ["constant  2.5", "W  2×3  [parameter]"]
     assert len(groups(drawing.svg, "node")) == 2
+
+
+def test_numbers_and_constants_are_drawn_alike_whatever_is_recorded():
+    """The short way of an operation and the long one keep the same of an input that needs no gradient."""
+
+    def drawn():
+        x, c = leaf([1.0, 2.0], "x"), tg.Tensor([3.0, 4.0], name="c")
+        return tg.draw(((x * 2.0 + c) * c - 1.5).sum(), params="nodes")
+
+    short = drawn()
+    with tg.record_graph():
+        long = drawn()
+    for drawing in (short, long):
+        assert [(c.kind, c.title, c.operands) for c in drawing.picture.cards] == [
+            ("parameter", "x", ""),
+            ("op", "multiply", "× 2"),
+            ("constant", "c", ""),
+            ("op", "add", ""),
+            ("op", "multiply", ""),
+            ("op", "subtract", "− 1.5"),
+            ("op", "sum", ""),
+        ]
+        assert [edge.tail for edge in drawing.picture.edges].count(card(drawing, "c").id) == 2
+
+
+def visible(drawing):
+    """Each card's rows of cells: the words with their background, and what else marks them, in DOT's own text."""
+    found = []
+    for label in re.findall(r'label=<(<TABLE BORDER="0" CELLBORDER="1".*?</TABLE>)>', drawing.dot):
+        rows = []
+        for row in re.findall(r"<TR>(.*?)</TR>", label):
+            cells = re.findall(r'<TD BGCOLOR="(.*?)".*?><FONT COLOR="(.*?)".*?>(?:<B>)?(.*?)(?:</B>)?</FONT></TD>', row)
+            marks = ["bold" if "<B>" in cell else "" for cell in row.split("</TD>")]
+            rows.append([(text, back, ink, mark) for (back, ink, text), mark in zip(cells, marks)])
+        found.append(rows)
+    return found
+
+
+OPERATION, PARAMETER, RESULT, PAPER = "#3b4d6b", "#f0cf57", "#c2306b", "#ffffff"
+INK, WHITE = "#16191d", "#ffffff"
+
+
+def test_the_visible_text_of_a_drawing():
+    w, x = leaf(2.0, "w"), leaf(np.zeros((3, 2)), "x")
+    h = tg.exp(x)
+    h.name = "h"
+    out = (h * w).sum() + 1.5
+    below = [("no gradient yet", PAPER, INK, "")]
+    assert visible(tg.draw(out)) == [
+        [
+            [("exp", OPERATION, WHITE, "bold"), ("h", PAPER, INK, "bold"), ("3×2", PAPER, INK, "")],
+            [("x", PARAMETER, INK, "bold"), ("3×2", PAPER, INK, "")],
+        ],
+        [
+            [("multiply", OPERATION, WHITE, "bold"), ("3×2", PAPER, INK, "")],
+            [("× w", PARAMETER, INK, "bold"), ("2", PAPER, INK, ""), *below],
+        ],
+        [[("sum", OPERATION, WHITE, "bold"), ("12", PAPER, INK, "")], below],
+        [
+            [
+                ("add", OPERATION, WHITE, "bold"),
+                ("loss", RESULT, WHITE, "bold"),
+                ("+ 1.5", PAPER, INK, ""),
+                ("13.5", PAPER, INK, ""),
+            ],
+            below,
+        ],
+    ]
+    out.name = "L"
+    (legend,), *cards = visible(tg.draw(out, backward=True))
+    large = legend[3][1]  # the legend shows the colours
+    assert [text for text, *_ in legend] == ["grad: rms", "▼ ≤ 1e-6", "1e-3", "▲ ≥ 1", "parameter"]
+    assert legend[2][1] == PAPER
+    assert legend[4][1] == PARAMETER
+    assert len({back for _, back, *_ in legend}) == 5
+    # d out / d h is w = 2 everywhere, d out / d w the sum of h = 1, and the root's own gradient has no colour
+    gradients = [[cell for row in rows for cell in row if "grad" in cell[0]] for rows in cards]
+    assert gradients == [
+        [("▲ grad 2.0e+00", large, INK, ""), ("▲ grad 2.0e+00", large, INK, "")],
+        [("▲ grad 1.0e+00", large, INK, ""), ("▲ grad 6", large, INK, "")],
+        [("▲ grad 1", large, INK, "")],
+        [("grad 1", PAPER, INK, "")],
+    ]
+    assert cards[3][0][1] == ("L", RESULT, WHITE, "bold")
+    # Of an array the gradient is beside the shape; of a parameter with a card of its own it is below.
+    _, x_card, h_card, *_ = visible(tg.draw(out, backward=True, params="nodes"))
+    assert [[text for text, *_ in row] for row in x_card] == [["x", "3×2"], ["▲ grad 2.0e+00"]]
+    assert [[text for text, *_ in row] for row in h_card] == [["exp", "h", "3×2", "▲ grad 2.0e+00"]]
+
+
+def test_the_size_of_a_gradient_is_given_relative_to_the_values():
+    x = leaf(np.full(4, 4.0), "x")
+    with tg.record_graph():
+        h = x * 2.0
+        out = (h * h).sum()
+        out.backward()
+    drawing = tg.draw(out, params="nodes")
+    assert "|grad| / |value| 8.0e+00" in card(drawing, "x").tip  # 8 x / x
+    (first, _) = cards(drawing, title="multiply")
+    assert "|grad| / |value| 2.0e+00" in first.tip  # 2 h / h
+    out = (leaf(np.zeros(4), "zero") * 2.0).sum()
+    assert not any("|value|" in fact for fact in card(tg.draw(out, backward=True), "multiply").tip)

@@ -215,11 +215,13 @@ CASES: tuple[Case, ...] = (
         S(u(2, 3), u(2, 1), more=(np.array([[2], [0]]),), axis=1),
         S(u(2, 3), u(), more=(np.array([[1], [1]]),), axis=-1),
         S(u(2, 3), u(1, 3), more=(np.array([[1, 0, 1]]),), axis=0),
+        S(u(3, 2), u(3, 1), more=(np.array([[1]]),), axis=1),
         op=on_a_copy(along_ours, tg.positive),
         method="complex",
         refusals=(
             R(lambda: tg.put_along_axis(tg.Tensor(np.ones((2, 3))), [0, 1], 1.0, axis=1), ShapeError, "put_along_axis"),
             R(lambda: tg.put_along_axis(tg.Tensor(np.ones(2)), [True, False], 1.0), DTypeError, "put_along_axis"),
+            R(lambda: tg.put_along_axis(tg.Tensor(np.ones((3, 2))), [[0], [1]], 1.0), ShapeError, "(2, 1)", "(3, 2)"),
         ),
     ),
     C(
@@ -230,6 +232,10 @@ CASES: tuple[Case, ...] = (
         S(u(2, 2, 2), u()),
         op=on_a_copy(tg.fill_diagonal, tg.positive),
         method="complex",
-        refusals=(R(lambda: tg.fill_diagonal(tg.Tensor(np.ones(3)), 0.0), ShapeError, "fill_diagonal", "(3,)"),),
+        refusals=(
+            R(lambda: tg.fill_diagonal(tg.Tensor(np.ones(3)), 0.0), ShapeError, "fill_diagonal", "(3,)"),
+            R(lambda: tg.fill_diagonal(tg.Tensor(np.ones((2, 3, 3))), 0.0), ShapeError, "fill_diagonal", "(2, 3, 3)"),
+            R(lambda: tg.fill_diagonal(tg.Tensor(np.ones((2, 3, 4))), 0.0), ShapeError, "fill_diagonal", "(2, 3, 4)"),
+        ),
     ),
 )
