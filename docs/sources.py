@@ -116,7 +116,7 @@ WHOLE = {
         "random": "Random numbers",
         "testing": "Checking derivatives",
     },
-    "nn": {"functional": "Functions", "init": "Initialisation", "metrics": "Metrics"},
+    "nn": {"functional": "Functions", "init": "Initialisation", "metrics": "Metrics", "parallel": "Several processes"},
 }
 # Classes that public functions return and that have no public name of their own.
 RETURNED = {

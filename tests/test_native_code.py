@@ -19,8 +19,8 @@ from .programs import RandomStep
 
 pytest.importorskip("llvmlite")
 
-from tensorgrad.compiler import passes, replay
-from tensorgrad.compiler.native import code, order
+from tensorgrad.compiler import passes, tiers
+from tensorgrad.compiler.native import cache, code, order
 from tensorgrad.compiler.program import Program
 
 # --- forms of functions that look at values ---------------------------------------------------------------
@@ -551,7 +551,8 @@ def scratch_is_private(patch: pytest.MonkeyPatch) -> None:
 def test_each_rule_of_legality_is_needed(mutation: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, some program computes something else."""
     mutation(monkeypatch)
-    monkeypatch.setattr(replay.warnings, "warn", lambda *args, **kwargs: None)  # of native code that fails
+    monkeypatch.setattr(cache, "_entries", {})  # of code that was compiled without the mutation
+    monkeypatch.setattr(tiers.warnings, "warn", lambda *args, **kwargs: None)  # of native code that fails
     caught = 0
     for scenario in SCENARIOS:
         try:
@@ -583,13 +584,20 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
         return model, train
 
     calls = [0, -1]
-    plain = code._check
+    plain = code.Library.function
 
-    def check(total: Any) -> None:
-        calls[0] += 1
-        plain(np.nan if calls[0] == calls[1] else total)
+    def function(library: Any, name: str) -> Any:
+        made = plain(library, name)
 
-    monkeypatch.setattr(code, "_check", check)
+        def run(*args: Any) -> int:
+            failed = made(*args)
+            checked = [f"run_{segment}" for segment, check in step._last().code._segments.values() if check is not None]
+            calls[0] += name in checked
+            return 1 if name in checked and calls[0] == calls[1] else failed
+
+        return run if name.startswith("run_") else made
+
+    monkeypatch.setattr(code.Library, "function", function)
     (eager_model, eager), (model, train) = made(), made()
     step = tg.compile(train, backend="native")
     rng = np.random.default_rng(3)

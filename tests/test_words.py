@@ -122,7 +122,7 @@ def test_a_device() -> None:
 
 PUBLIC_MODULES = {
     "tensorgrad": ["fft", "linalg", "random", "special", "stats", "testing", "words"],
-    "nn": ["functional", "init", "metrics"],
+    "nn": ["functional", "init", "metrics", "parallel"],
 }
 MODULES = [*PUBLIC_MODULES, *(f"{package}.{name}" for package, names in PUBLIC_MODULES.items() for name in names)]
 

@@ -11,6 +11,8 @@ True
 In a file ``train.py``, this runs on four processes with ``python -m nn.parallel -n 4 train.py``.
 """
 
+import tensorgrad as _tg
+
 from .communicator import Communicator as Communicator
 from .communicator import init as init
 from .gradients import DataParallel as DataParallel
@@ -18,4 +20,4 @@ from .sampler import ShardSampler as ShardSampler
 from .sync import SyncBatchNorm as SyncBatchNorm
 from .sync import convert_sync_batchnorm as convert_sync_batchnorm
 
-__all__ = ["Communicator", "DataParallel", "ShardSampler", "SyncBatchNorm", "convert_sync_batchnorm", "init"]
+__dir__ = _tg.words.public_names(globals())

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.graph import Constant, Given, Leaf, Node, ancestors
+from ..errors import GraphError
 from .leaves import Source, array_given, find_input, source_of
 from .levels import Plan
 from .measures import Measures
 from .values import first_nonfinite
 
 __all__ = ["Graph", "Wanted"]
+
+MOST_NODES = 300_000
 
 
 @dataclass
@@ -35,6 +38,11 @@ class Graph:
         self.roots = roots
         self.wanted = wanted
         live = ancestors(roots)
+        if len(live) > MOST_NODES:  # reading them would take half a minute a million
+            raise GraphError(
+                f"draw: the graph has {len(live):,} nodes, more than the {MOST_NODES:,} that can be drawn; draw a "
+                "Tensor that is computed from fewer, such as the result of one step of a loop"
+            )
         cut = [node.cut for node in live if isinstance(node, Constant) and node.cut is not None]
         origins = [origin for each in cut if (origin := each.origin()) is not None]
         everything = ancestors([*live, *origins]) if origins else live

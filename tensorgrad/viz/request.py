@@ -70,7 +70,8 @@ def draw(
     Raises:
         TypeError: something is not a Tensor.
         ValueError: an option is unknown.
-        GraphError: with ``backward=True`` or ``color="time"``, the result is not a scalar, or requires no gradient.
+        GraphError: with ``backward=True`` or ``color="time"``, the result is not a scalar, or requires no gradient; the
+            graph has more than 300,000 nodes.
 
     >>> import tensorgrad as tg
     >>> a = tg.Tensor(2.0, requires_grad=True, name="a")

@@ -9,7 +9,6 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from nn import _running as running
 from tests.nn.networks import Block, Net
 
 # --- members -------------------------------------------------------------------------------------------
@@ -272,14 +271,3 @@ def test_a_missing_forward_is_named():
 
     with pytest.raises(NotImplementedError, match=r"Lazy has no forward method"):
         Lazy()(np.ones(2))
-
-
-def test_a_call_whose_end_was_cut_short_does_not_disable_other_models():
-    """Ctrl-C may arrive after a call has ended and before it is forgotten."""
-    first, second = nn.Linear(2, 3), nn.MLP([2, 4, 1])
-    token = running.run.set(running.OuterCall(first._known_places(), (first,)))
-    try:
-        assert second(np.ones((1, 2), np.float32)).shape == (1, 1)
-        assert running.run.get() is None
-    finally:
-        running.run.reset(token)

@@ -144,3 +144,14 @@ def test_a_summary_of_many_paths():
             return x
 
     assert "(2, 1)" in str(Doubling().summary((2, 1)))
+
+
+def test_a_graph_that_would_take_minutes_to_read_is_refused_before(monkeypatch):
+    monkeypatch.setattr("tensorgrad.viz.graph.MOST_NODES", 1000)
+    y = leaf(1.0, "x")
+    for _ in range(998):
+        y = tg.sin(y)
+    tg.draw(y)
+    y = tg.sin(tg.sin(y))
+    with pytest.raises(tg.GraphError, match="the graph has 1,001 nodes, more than the 1,000 that can be drawn"):
+        tg.draw(y)
