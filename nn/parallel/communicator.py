@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import sys
@@ -79,6 +80,7 @@ class Communicator(tg.restoring):
         super().__init__(lambda: None)
         self.timeout = timeout
         self.elastic = elastic and world is not None
+        self._lost = False
         self._adopt(world)
 
     def _adopt(self, world: Any) -> None:
@@ -222,6 +224,9 @@ class Communicator(tg.restoring):
         before, old = self.size, self._world
         old.Revoke()
         self._adopt(old.Shrink())
+        if not self._lost:
+            _end_without_waiting()
+        self._lost = True
         raise RanksLost(f"{before - self.size} of {before} processes ended")
 
     def _give_up(self, array: Any) -> None:
@@ -233,6 +238,26 @@ class Communicator(tg.restoring):
             flush=True,
         )
         self._world.Abort(EXIT_CODE)
+
+
+def _end_without_waiting() -> None:
+    """After processes were lost, end this one without leaving MPI, which now and then waits for them for ever."""
+    runner: Any = sys.modules.get("mpi4py.run")  # ``python -m mpi4py``, which knows how the program ends
+    if runner is None:
+        return
+    codes = [0]
+
+    def failed(status: Any) -> None:
+        code = status.code if isinstance(status, SystemExit) else status
+        codes.append(code if isinstance(code, int) else 1 if code else 0)
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[-1])
+
+    runner.set_abort_status = failed
+    atexit.register(end)
 
 
 def init(timeout: float = 60.0) -> Communicator:
