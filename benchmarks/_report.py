@@ -119,7 +119,7 @@ def _plot_steps(results: dict[str, dict[str, list[Result]]]) -> None:
         axes.bar(np.arange(len(results)) + (k - len(shown_kinds) / 2 + 0.5) * width, heights, width, label=kind)
     axes.axhline(1, color="0.3", linewidth=0.8)
     axes.set(yscale="log", ylabel="time / PyTorch eager", xticks=range(len(results)), xticklabels=list(results))
-    axes.legend(fontsize=7, ncol=3)
+    axes.legend(fontsize=7, ncol=6, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.tight_layout()
     figure.savefig(PLOTS["train_step"])
     plt.close(figure)
