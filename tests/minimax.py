@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 __all__ = ["minimax"]
@@ -25,7 +26,7 @@ def minimax(f: Callable[[Any], Any], low: float, high: float, degree: int) -> tu
             coefficients = list(solution)[:-1]
 
             def error(x: Any, coefficients: Any = coefficients) -> Any:
-                return f(x) - mp.polyval(coefficients[::-1], x)
+                return f(x) - reduce(lambda total, c: total * x + c, reversed(coefficients))
 
             grid = [middle - half * mp.cos(mp.pi * i / (40 * count)) for i in range(40 * count + 1)]
             errors = [error(x) for x in grid]
