@@ -16,17 +16,14 @@ __all__ = ["WINDOWS", "convolved", "transposed"]
 
 def convolved(g: Printer, x: Any, w: Any, *bias: str, stride: Any, dilation: Any, padding: Any, groups: int) -> str:
     """A convolution, to which a bias may be added."""
-    kind = g.result.dtype
-    return g.add(
-        "Conv",
-        g.name(x, kind),
-        g.name(w, kind),
-        *bias,
-        strides=stride,
-        dilations=dilation,
-        pads=[before for before, _ in padding] + [after for _, after in padding],
-        group=groups,
-    )
+    settings = _settings(stride, dilation, padding, groups)
+    return g.add("Conv", g.name(x, g.result.dtype), g.name(w, g.result.dtype), *bias, **settings)
+
+
+def _settings(stride: Any, dilation: Any, padding: Any, groups: int) -> dict[str, Any]:
+    """The attributes that both kinds of convolution have."""
+    pads = [before for before, _ in padding] + [after for _, after in padding]
+    return {"strides": stride, "dilations": dilation, "pads": pads, "group": groups}
 
 
 def transposed(
@@ -48,17 +45,8 @@ def transposed(
         length - ((n - 1) * s - sum(pads) + (k - 1) * d + 1)
         for length, n, s, pads, k, d in zip(lengths, counts, stride, padding, window, dilation, strict=True)
     ]
-    return g.add(
-        "ConvTranspose",
-        g.name(x, kind),
-        g.name(w, kind),
-        *bias,
-        strides=stride,
-        dilations=dilation,
-        pads=[before for before, _ in padding] + [after for _, after in padding],
-        output_padding=extra,
-        group=groups,
-    )
+    settings = _settings(stride, dilation, padding, groups)
+    return g.add("ConvTranspose", g.name(x, kind), g.name(w, kind), *bias, output_padding=extra, **settings)
 
 
 def _sliding(
