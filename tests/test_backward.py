@@ -492,7 +492,7 @@ def test_an_error_class_of_ones_own_in_a_forward_comes_out_as_it_is():
 
 @pytest.mark.parametrize("view", [lambda a: a, lambda a: a[1:], lambda a: np.lib.stride_tricks.as_strided(a, (2,))])
 def test_writes_to_memory_that_is_not_numpys_are_seen(view):
-    """The base of such an array is no array; that of a window view is an object with an array as its base."""
+    """Such an array's base is not an array; a window view's base is an object whose own base is an array."""
     array = view(np.frombuffer(bytearray(np.arange(3.0)), np.float64))
     x = tg.from_numpy(array, requires_grad=True)
     y = (x * x).sum()

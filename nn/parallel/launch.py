@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the program")
     given = parser.parse_args(arguments)
     if not os.path.exists(given.program):
-        parser.error(f"there is no file {given.program!r}")
+        parser.error(f"no such file: {given.program!r}")
     cores = _cores()
     if given.n > cores and not given.oversubscribe:
         parser.error(f"-n {given.n} is more than the {cores} cores there are; write --oversubscribe to share them")

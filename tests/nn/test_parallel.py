@@ -122,7 +122,7 @@ def test_the_command_line(monkeypatch, capsys, tmp_path):
     program = tmp_path / "train.py"
     program.touch()
     for arguments, message in [
-        (["-n", "2", "missing.py"], "there is no file 'missing.py'"),
+        (["-n", "2", "missing.py"], "no such file: 'missing.py'"),
         (["-n", "0", str(program)], "invalid"),
         (["-n", "9999", str(program)], "write --oversubscribe to share them"),
     ]:
