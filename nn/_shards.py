@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 import tensorgrad as tg
+
+from ._setting import Setting
 
 __all__ = ["Shard", "drawn", "shard_in_use"]
 
@@ -26,26 +26,15 @@ class Shard:
 
     def used(self) -> tg.restoring:
         """Let layers in a block draw for this shard."""
-        return tg.restoring(partial(_shard.set, _shard.get()), partial(_shard.set, self))
+        return _shard.block(self)
 
 
-class _Running:
-    """The shard in use, as an attribute that a compiled step can watch."""
-
-    @property
-    def shard(self) -> Shard | None:
-        """None outside of all blocks."""
-        return _shard.get()
-
-
-_shard: ContextVar[Shard | None] = ContextVar("nn_shard", default=None)
-_running = _Running()
+_shard: Setting[Shard] = Setting("nn_shard")
 
 
 def shard_in_use() -> Shard | None:
     """The shard of the block that is running, or None."""
-    found: Shard | None = tg.watch(_running, "shard")
-    return found
+    return _shard.watched()
 
 
 def drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, shard: Shard | None) -> Any:

@@ -30,7 +30,7 @@ LAYERS = [
     {"viz"},
 ]
 NN_LAYERS = [
-    {"_tables", "_words"},
+    {"_setting", "_tables", "_words"},
     {"_parameter", "_running", "_checks", "_shards"},
     {"_hooks", "_members", "_evaluation"},
     {"functional", "_display", "_summary"},

@@ -8,10 +8,7 @@ import pickle
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +16,7 @@ import numpy as np
 import tensorgrad as tg
 
 from .._checks import number
+from .._setting import Setting
 
 __all__ = ["Communicator", "RanksLost", "init", "surrounding"]
 
@@ -30,25 +28,12 @@ _SPIN = 1e-3  # seconds for which a process asks for a reduction's result withou
 _PAUSE = 5e-5  # seconds between two questions after that, in which others may have the processor
 _LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
 
-_surrounding: ContextVar[Communicator | None] = ContextVar("nn_parallel", default=None)
-
-
-class _Surrounding:
-    """Where the communicator is whose ``with`` block is running, as an attribute that a compiled step can watch."""
-
-    @property
-    def communicator(self) -> Communicator | None:
-        """None outside of all blocks."""
-        return _surrounding.get()
-
-
-_place = _Surrounding()
+_surrounding: Setting[Communicator] = Setting("nn_parallel")
 
 
 def surrounding() -> Communicator | None:
     """The communicator whose ``with`` block is running, or None."""
-    found: Communicator | None = tg.watch(_place, "communicator")
-    return found
+    return _surrounding.watched()
 
 
 class RanksLost(Exception):
@@ -89,8 +74,8 @@ class Communicator(tg.restoring):
         self.size: int = 1 if world is None else world.Get_size()
 
     def __enter__(self) -> Communicator:
-        self._open.append(partial(_surrounding.set, _surrounding.get()))
-        _surrounding.set(self)
+        self._open.append(_surrounding.put_back())
+        _surrounding.put(self)
         return self
 
     def __repr__(self) -> str:
@@ -152,15 +137,6 @@ class Communicator(tg.restoring):
                 "process do the same updates, and change parameters on all of them alike"
             )
 
-    @contextmanager
-    def in_turn(self) -> Iterator[bool]:
-        """Run a block once, on rank 0, while the others wait: the value says whether to run it."""
-        try:
-            yield self.rank == 0
-        finally:
-            if sys.exc_info()[0] is None:
-                self.barrier()
-
     def _wait(self, sent: Any, total: Any) -> None:
         """Run a reduction, and end the program if the other processes do not come to it in time."""
         request = self._world.Iallreduce(sent, total)
@@ -193,26 +169,15 @@ class Communicator(tg.restoring):
             return result
 
     def _survived(self, sent: Any, total: Any) -> bool:
-        from mpi4py import MPI
-
-        try:
+        def wait() -> bool:
             self._wait(sent, total)
-        except MPI.Exception as error:
-            if error.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED):
-                raise
-            return False
-        return True
+            return True
+
+        return _unless_lost(wait)
 
     def _all_agree(self, well: bool) -> bool:
         """Whether all processes are there, and all are well: the same answer in each of those that are left."""
-        from mpi4py import MPI
-
-        try:
-            return bool(self._world.Agree(int(well)))
-        except MPI.Exception as error:
-            if error.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED):
-                raise
-            return False
+        return _unless_lost(lambda: bool(self._world.Agree(int(well))))
 
     def _gather_again(self) -> None:
         """After a sum that failed: tell the others, who may wait in another one or in :meth:`commit`."""
@@ -238,6 +203,18 @@ class Communicator(tg.restoring):
             flush=True,
         )
         self._world.Abort(EXIT_CODE)
+
+
+def _unless_lost(operation: Callable[[], bool]) -> bool:
+    """What an operation of MPI returns; False if processes are lost."""
+    from mpi4py import MPI
+
+    try:
+        return operation()
+    except MPI.Exception as error:
+        if error.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED):
+            raise
+        return False
 
 
 def _end_without_waiting() -> None:

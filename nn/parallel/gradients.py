@@ -47,12 +47,10 @@ def reduce_gradients(parameters: Iterable[Any], comm: Communicator, *more: Any) 
             kinds.setdefault(p.dtype, []).append(p)
         sums: list[Any] = []
         for dtype, group in kinds.items():
-            parts = [
-                np.zeros(p.size, dtype) if p.grad is None else np.reshape(tg.array_of(p.grad), (-1,)) for p in group
-            ]
-            extras = [np.reshape(tg.array_of(each), (1,)).astype(dtype) for each in more] if not sums else []
+            parts = [np.zeros(p.size, dtype) if p.grad is None else tg.array_of(p.grad) for p in group]
+            extras = [tg.array_of(each).astype(dtype) for each in more] if not sums else []
             ends = list(accumulate((p.size for p in group), initial=0))
-            total = _total(np.concatenate([*parts, *extras]), comm=comm)
+            total = _total(np.concatenate([*parts, *extras], axis=None), comm=comm)
             for p, (start, stop) in zip(group, pairwise(ends), strict=True):
                 p.grad = np.reshape(total[start:stop], p.shape)
             sums = sums or [total[ends[-1] + i] for i in range(len(extras))]
