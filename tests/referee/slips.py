@@ -10,6 +10,8 @@ import numpy as np
 
 import tensorgrad as tg
 
+from ..derive_forms import attention, batch_norm, batch_norm_images, layer_norm
+
 rng = np.random.default_rng(11)
 
 
@@ -45,15 +47,6 @@ IDS = np.array([0, 2, 2, 5])
 # --- batch norm -----------------------------------------------------------------------------------------
 
 
-def batch_norm(x, gamma, beta):
-    mu = x.mean(0)
-    xc = x - mu
-    var = (xc**2).mean(0)
-    sigma = tg.sqrt(var + 1e-5)
-    xhat = xc / sigma
-    return gamma * xhat + beta
-
-
 def batch_norm_by_hand(slip):
     def backward(x, gamma, beta, dy):
         xc = x - x.mean(0)
@@ -85,15 +78,6 @@ def batch_norm_by_hand(slip):
 BN = (X, GAMMA, BETA)
 
 
-def images(x, gamma, beta):
-    mu = x.mean((0, 2, 3), keepdims=True)
-    xc = x - mu
-    var = (xc**2).mean((0, 2, 3), keepdims=True)
-    sigma = tg.sqrt(var + 1e-5)
-    xhat = xc / sigma
-    return gamma[:, None, None] * xhat + beta[:, None, None]
-
-
 def images_by_hand(slip):
     def backward(x, gamma, beta, dy):
         axes = (0, 2, 3)
@@ -110,15 +94,6 @@ def images_by_hand(slip):
 
 
 IMAGES = (rng.normal(size=(3, 4, 2, 5)), rng.normal(size=4), rng.normal(size=4))
-
-
-def layer_norm(x, gamma, beta):
-    mu = x.mean(1, keepdims=True)
-    xc = x - mu
-    var = (xc**2).mean(1, keepdims=True)
-    sigma = tg.sqrt(var + 1e-5)
-    xhat = xc / sigma
-    return gamma * xhat + beta
 
 
 def layer_norm_by_hand(slip):
@@ -224,12 +199,6 @@ NET = (X, W, B, rng.normal(size=(H, 3)))
 
 def two_layers(x, w):
     return (x @ w).mean()
-
-
-def attention(q, k, v):
-    s = q @ k.T / np.sqrt(D)
-    p = tg.softmax(s, axis=1)
-    return p @ v
 
 
 def attention_by_hand(slip):
@@ -440,7 +409,7 @@ row(
     "upstream gradient is ignored",
     argnums=0,
 )
-row("a wrong N", "batch", images, images_by_hand("batch"), IMAGES, "3", "30")
+row("a wrong N", "batch", batch_norm_images, images_by_hand("batch"), IMAGES, "3", "30")
 row("a wrong N", "features", batch_norm, batch_norm_by_hand("features"), BN, "5")
 row("a wrong N", "layer norm", layer_norm, layer_norm_by_hand("batch"), BN, "7")
 row("a wrong N", "length for size", lambda x: (x**2).mean(), lambda x: 2 * x / len(x), (X,), "5 = x.shape[1]")
@@ -508,7 +477,7 @@ row(
     (np.array([0.1, 0.3, 2.0, 0.5, 0.2, 3.0, 0.4, 0.0]),),
     "overwrites",
 )
-row("an axis not summed", "4-d", images, images_by_hand("axes"), IMAGES, "not summed over axes (1, 2)")
+row("an axis not summed", "4-d", batch_norm_images, images_by_hand("axes"), IMAGES, "not summed over axes (1, 2)")
 row(
     "an axis not summed",
     "over time",
