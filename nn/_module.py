@@ -145,7 +145,7 @@ class Module:
             f"{where}{type(self).__name__}({self.extra_repr()}) computes in float64, two to three times slower: its "
             f"input is float64, its parameters are {own[0]}; write x.astype(np.{own[0]}), or model.to(np.float64)",
             RuntimeWarning,
-            stacklevel=running.users_stacklevel(),
+            stacklevel=tg.users_stacklevel(),
         )
 
     def _known_places(self) -> Mapping[int, tuple[str, str]]:

@@ -7,7 +7,6 @@ once, and remade only after some module has gained or lost a member.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +21,6 @@ __all__ = [
     "members",
     "members_changed",
     "running_path",
-    "users_stacklevel",
 ]
 
 _LIBRARY = tuple(os.path.join(os.path.dirname(file), "") for file in (__file__, str(tg.__file__)))
@@ -73,14 +71,6 @@ def running_path() -> str:
     """
     call = tg.scope.owner()
     return call.path if type(call) is Call else ""
-
-
-def users_stacklevel() -> int:
-    """Return the ``stacklevel`` with which the caller's warning names the nearest line outside of the library."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARY):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 class folded:

@@ -75,6 +75,7 @@ from .derive import derive as derive
 from .derive import referee as referee
 from .engine.blocks import restoring as restoring
 from .engine.frames import hide_frames as hide_frames
+from .engine.frames import users_stacklevel as users_stacklevel
 from .engine.interrupts import uninterrupted as uninterrupted
 from .engine.mode import enable_grad as enable_grad
 from .engine.mode import no_grad as no_grad

@@ -160,8 +160,9 @@ def test_a_failure_while_compiling_is_told_once(folder: Path, monkeypatch: pytes
     run, step = training("auto")
     for _ in range(5):
         run()
-    with pytest.warns(RuntimeWarning, match="runs as NumPy code, because native code failed with RuntimeError: no mem"):
+    with pytest.warns(RuntimeWarning, match="because native code failed with RuntimeError: no memory") as told:
         run()
+    assert told[0].filename == __file__
     run(), run()
     assert not is_native(step)
 

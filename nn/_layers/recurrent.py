@@ -16,7 +16,6 @@ from .. import init as initial
 from .._checks import count, floating, probability
 from .._module import Module
 from .._parameter import Parameter
-from .._running import users_stacklevel
 from ..functional._shared import operand
 from ..functional._spatial import constant
 
@@ -56,7 +55,7 @@ class _Recurrent(Module):
                 f"{op}: dropout={dropout} does nothing, because it is applied between layers, and there is one; write "
                 "num_layers=2, or put nn.Dropout after it",
                 UserWarning,
-                stacklevel=users_stacklevel(),
+                stacklevel=tg.users_stacklevel(),
             )
         dtype = floating(op, dtype)
         self.rng = np.random.default_rng(rng)

@@ -9,7 +9,6 @@ import tensorgrad as tg
 
 from .._checks import AnyPath, count
 from .._files.saving import extra_of, load, named, save
-from .._running import users_stacklevel
 from .callbacks import INTERRUPTED, Callback, Fit, require_folder
 from .settings import differences
 
@@ -81,7 +80,7 @@ class Checkpoint(Callback):
                 f"Checkpoint: the run in {self.path!r} was begun with other settings: {changed}. It goes on with its "
                 "own optimiser and schedule, and with the new values of other settings; remove the file to start over",
                 UserWarning,
-                stacklevel=users_stacklevel(),
+                stacklevel=tg.users_stacklevel(),
             )
 
     def _resumed(self, fit: Fit) -> str:

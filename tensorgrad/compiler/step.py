@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import MethodType
 from typing import Any, overload
 
-from ..engine.frames import LIBRARY
+from ..engine.frames import users_stacklevel
 from ..engine.interrupts import uninterrupted
 from ..engine.locks import reentrant_lock
 from ..engine.mode import current, repeating
@@ -260,7 +259,7 @@ class CompiledStep:
         """Warn, once for each text."""
         if text not in self._warned and len(self._warned) < MANY_PROGRAMS:
             self._warned.add(text)
-            warnings.warn(text, RuntimeWarning, stacklevel=_outside())
+            warnings.warn(text, RuntimeWarning, stacklevel=users_stacklevel())
 
 
 class _Piece(CompiledStep):
@@ -268,11 +267,3 @@ class _Piece(CompiledStep):
 
     def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any], hosted: Iterable[Any], reason: str) -> Any:
         raise Composed(reason, hosted, always=reason.startswith("a step"))
-
-
-def _outside() -> int:
-    """The stack level of the user's call, seen from the function that warns."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and LIBRARY[frame.f_code.co_filename]:
-        frame, level = frame.f_back, level + 1
-    return level

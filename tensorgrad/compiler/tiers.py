@@ -20,6 +20,7 @@ import warnings
 from collections import deque
 from typing import Any
 
+from ..engine.frames import users_stacklevel
 from .native import cache
 from .passes import work_of
 from .printed import NumpyCode
@@ -96,7 +97,7 @@ def warn_of(error: Exception) -> None:
     warnings.warn(
         f"compile: the step runs as NumPy code, because native code failed with {type(error).__name__}: {error}",
         RuntimeWarning,
-        stacklevel=2,
+        stacklevel=users_stacklevel(),
     )
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 from types import CodeType, FrameType
 
-__all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame"]
+__all__ = ["LIBRARY", "hide_frames", "place", "source_line", "user_frame", "users_stacklevel"]
 
 
 class _Library(dict[str, bool]):
@@ -43,6 +43,20 @@ def user_frame(frame: FrameType) -> FrameType:
     while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def users_stacklevel() -> int:
+    """The ``stacklevel`` with which a warning of the caller names the nearest line outside of the library.
+
+    Outside of the folders that :func:`hide_frames` knows, too.
+
+    >>> users_stacklevel()  # this line is outside
+    1
+    """
+    frame, level = sys._getframe(1), 1
+    while LIBRARY[frame.f_code.co_filename] and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def source_line(code: CodeType | None, lasti: int) -> tuple[str, int] | None:
