@@ -18,7 +18,7 @@ from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
-from ..ops import arithmetic
+from ..ops import arithmetic, rounding
 from ..tensor import Tensor, separated
 from .nests import floating, in_kind, leaves, mapped, parameters, same
 
@@ -204,6 +204,10 @@ class Call:
         def of(path: str, x: Tensor) -> Any:
             result = function(path, x)
             assert x.node is not None
+            constant = isinstance(result, Tensor) and not result.requires_grad
+            if constant and self.recording and not isinstance(x.node, Leaf):
+                # f is linear: its derivative depends on an argument with history all the same, with derivative 0.
+                result = arithmetic.subtract(result, rounding.zeros_like(x))  # the sign of -0 stays
             return in_kind(self.kinds[x.node], result) if isinstance(result, Tensor) else result
 
         results = tuple([mapped(of, tree, f"argument {i}") for i, tree in self.trees.items()])
