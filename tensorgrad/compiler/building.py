@@ -37,9 +37,12 @@ class Broken(Exception):
 
 
 def traced(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str, by: str
 ) -> tuple[Replay, Any]:
-    """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
+    """Run a step, which is called ``by``, and trace it.
+
+    Returns the program, ready to run, and what the step returned. Raises Broken.
+    """
     met = FunctionsMet(function)
     trace = Trace(met, keep=False)
     arguments: list[Variable] = []
@@ -114,7 +117,7 @@ def traced(
                 output(g)
         first = tuple(variable.value for variable in outputs)
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
-        program = Program(trace, arguments, outputs)
+        program = Program(trace, arguments, outputs, by)
         optimise(program)
         run = Replay(trace, program, met, _building(plan), backend)
         run.code.writer.wrote()
@@ -124,7 +127,7 @@ def traced(
         raise Broken(error, trace.hosted) from error
     finally:
         with uninterrupted():
-            _put_back(trace, failed=failed is not None, broken=run is None)
+            _put_back(trace, failed=failed is not None, broken=run is None, by=by)
 
 
 def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
@@ -150,7 +153,7 @@ def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
     return build
 
 
-def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
+def _put_back(trace: Trace, *, failed: bool, broken: bool, by: str) -> None:
     """End a trace: put real arrays back where traced ones were, and everything as it was if the trace failed.
 
     If it was broken off by Ctrl-C, what the step has done stays, as it does when a step runs uncompiled.
@@ -172,7 +175,7 @@ def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
             source = variable.source
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
                 source._data = variable.value if failed else source.data.value
-            written(variable.value, "a compiled step")
+            written(variable.value, by)
     trace.before.clear()
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":
