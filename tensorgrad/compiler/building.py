@@ -11,6 +11,7 @@ from ..engine.interrupts import uninterrupted
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
 from ..engine.trees import alike, mapped, parts_of
+from ..engine.trees import leaves as leaves_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
@@ -77,6 +78,9 @@ def traced(
                     "not replace the array"
                 )
         outputs: list[Variable] = []
+        # As with NumPy's functions, a 0-d result is a NumPy scalar; a transform has answered an array in kind.
+        given = leaves_of((args, kwargs))
+        numbers = not any(isinstance(leaf, np.ndarray) and leaf.shape == () for leaf in given)
 
         def output(array: TracedArray) -> int:
             if array.variable not in outputs:
@@ -100,7 +104,11 @@ def traced(
                 return lambda values: leaf
             # The next run writes to the memory of arrays that the step makes, so the result is a copy.
             taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
-            of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
+            of: Callable[[Any], Any] = _itself
+            if isinstance(leaf, Handle):
+                of = _tensor
+            elif numbers and array.shape == ():
+                of = _number
             if place < 0:
                 return lambda values: of(taken(array))
             return lambda values: of(taken(values[place]))
@@ -128,6 +136,18 @@ def traced(
     finally:
         with uninterrupted():
             _put_back(trace, failed=failed is not None, broken=run is None, by=by)
+
+
+def _itself(result: Any) -> Any:
+    return result
+
+
+def _tensor(result: Any) -> Any:
+    return tensor_of(result, None)
+
+
+def _number(result: Any) -> Any:
+    return result[()]
 
 
 def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
