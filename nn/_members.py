@@ -40,7 +40,9 @@ def named(attributes: Mapping[str, Any], kind: type[T], kinds: tuple[type, ...])
 
 
 def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], found: list[tuple[str, T]]) -> None:
-    if isinstance(value, kind):
+    if type(value) in _PLAIN:
+        pass  # most attributes are settings, and a dozen checks of kind cost more than one look-up
+    elif isinstance(value, kind):
         found.append((name, value))
     elif isinstance(value, Unsearched):
         pass
@@ -56,6 +58,8 @@ def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], foun
             "would not be learned; write a list, a dict or nn.Sequential(...)"
         )
 
+
+_PLAIN = frozenset((bool, int, float, str, type(None)))
 
 # Other kinds are not searched, as this could be expensive: some files of arrays, for example, are mappings.
 _SEQUENCES = (list, tuple, set, frozenset, deque, UserList, ValuesView)

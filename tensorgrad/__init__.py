@@ -57,6 +57,7 @@ from . import stats as stats
 from . import testing as testing
 from . import words as words
 from .compiler import compile as compile
+from .compiler import replayed as replayed
 from .creation import arange as arange
 from .creation import asarray as asarray
 from .creation import empty as empty

@@ -140,14 +140,14 @@ def test_a_last_small_batch_compiles_nothing(folder: Path, monkeypatch: pytest.M
 def test_without_llvmlite_auto_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once(monkeypatch, 0.5, 1.5)
     monkeypatch.setitem(sys.modules, "llvmlite", None)
-    tiers._has_llvm.cache_clear()
+    tiers.has_llvm.cache_clear()
     try:
         run, step = training("auto")
         plain, _ = training("numpy")
         assert [run() for _ in range(5)] == [plain() for _ in range(5)]
         assert not is_native(step)
     finally:
-        tiers._has_llvm.cache_clear()
+        tiers.has_llvm.cache_clear()
 
 
 def test_a_failure_while_compiling_is_told_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

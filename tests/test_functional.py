@@ -441,3 +441,33 @@ def test_leaves_made_inside_are_not_in_the_way():
     w.register_hook(lambda g: pytest.fail("no gradient was asked for"))
     with tg.no_grad():
         assert tg.grad(lambda x: x * w)(2.0) == 5
+
+
+@pytest.mark.parametrize("kind", [float, np.asarray, tg.Tensor])
+def test_the_second_derivative_of_a_linear_function_is_zero(kind: type) -> None:
+    x = kind(0.5)
+    assert float(tg.grad(tg.grad(lambda x: 3.0 * x))(x)) == 0.0
+    assert float(tg.grad(tg.grad(tg.grad(lambda x: x * x)))(x)) == 0.0
+    assert float(tg.grad(lambda x: tg.grad(lambda y: 2.0 * y)(x * x) * x)(x)) == 2.0
+    assert float(tg.grad(lambda x: tg.jacobian(lambda y: 2.0 * y)(x) * x)(x)) == 2.0
+    assert type(tg.grad(tg.grad(lambda x: 3.0 * x))(x)) is type(tg.grad(lambda x: x * x)(x))
+
+
+def test_the_mixed_second_derivatives_of_a_product() -> None:
+    def product(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        return x * y
+
+    inner = tg.grad(product, 0)
+    for outer in (lambda x, y: inner(x, y), lambda x, y: product(inner(x, y), 1.0)):
+        both = tg.grad(outer, argnums=(0, 1))
+        assert [float(g) for g in both(2.0, 3.0)] == [0.0, 1.0]
+        assert [float(g) for g in tg.compile(both)(2.0, 3.0)] == [0.0, 1.0]
+    assert [float(g) for g in tg.grad(inner, argnums=(0, 1))(2.0, 3.0)] == [0.0, 1.0]
+    with pytest.raises(GraphError, match="does not depend on argument 1"):
+        tg.grad(lambda x, y: x * x, argnums=(0, 1))(2.0, 3.0)
+
+
+def test_a_result_that_was_cut_from_its_argument_is_still_refused() -> None:
+    for f in (lambda x: x.detach() * 2.0, lambda x: tg.grad(lambda y: y * y)(x.detach())):
+        with pytest.raises(GraphError, match="does not depend on argument 0"):
+            tg.grad(f)(tg.Tensor(0.5))

@@ -185,3 +185,17 @@ def test_pandas_and_matplotlib_take_what_transforms_return() -> None:
     axes.scatter(tg.grad(tg.sin)(0.5), 1.0)
     axes.set_title(f"{tg.grad(tg.sin)(0.5):.3f}")
     plt.close(figure)
+
+
+@pytest.mark.parametrize("x", [0.5, np.float64(0.5), np.asarray(0.5), tg.Tensor(0.5)], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("f", [tg.grad(tg.sin), tg.jacobian(tg.sin), tg.hessian(tg.sin)])
+def test_a_compiled_transform_answers_in_the_same_kind(f: Any, x: Any) -> None:
+    compiled = tg.compile(f)
+    for _ in range(3):
+        assert type(compiled(x)) is type(f(x))
+
+
+def test_a_compiled_transform_of_a_number_has_a_number_as_its_value_too() -> None:
+    compiled = tg.compile(tg.value_and_grad(tg.sin))
+    for _ in range(3):
+        assert [type(part) for part in compiled(0.5)] == [np.float64, np.float64]

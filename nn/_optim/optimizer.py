@@ -56,6 +56,7 @@ class Optimizer:
         skip_nonfinite: bool = False,
     ) -> None:
         self._by = f"{type(self).__name__}.step"
+        self._writes_by = f"optimizer.step() of {type(self).__name__}"
         self.skip_nonfinite = skip_nonfinite
         self.skipped = 0
         self._defaults = dict(defaults)
@@ -63,6 +64,11 @@ class Optimizer:
         self.param_groups: list[ParamGroup] = []
         self._buckets: list[Bucket] = []
         self._add(self._grouped(params))
+
+    _replayed: Callable[[], None] | None = None  # _apply, which is compiled once it has been called often
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_replayed"}
 
     def _add(self, groups: list[ParamGroup]) -> None:
         """Add groups: all, or none if one is refused."""
@@ -173,20 +179,31 @@ class Optimizer:
             ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
+        for bucket in self._buckets:
+            self._check(bucket.group)  # an option may have been changed
+            bucket.require_known(self._by)
+        if self.skip_nonfinite or not type(self).__module__.startswith(__package__):
+            self._apply()  # it branches on values, or may do anything else that cannot be replayed
+        else:
+            if self._replayed is None:
+                self._replayed = tg.replayed(self._apply, by=self._writes_by)
+            self._replayed()
+        return result
+
+    def _apply(self) -> None:
+        """Update every parameter that has a gradient, without checks of options and parameters."""
         jobs = []
         tg.watch(self, "_group_count")
         for bucket in self._buckets:
-            self._check(bucket.group)  # an option may have been changed
-            for run, gradients in bucket.ready(self._slots(bucket.group), self._by):
+            for run, gradients in bucket.ready(self._slots(bucket.group)):
                 gathered = [part.gathered(gradients) for part in run.parts]
                 bad = _nonfinite(gathered, gradients, run=run, by=self._by, skip=self.skip_nonfinite)
                 if self.skip_nonfinite and self._skips(bad):
-                    return result
+                    return
                 jobs.append((bucket.group, run, gathered))
         with tg.uninterrupted():  # Ctrl-C finds all parameters and the state before this step, or after it
             for job in jobs:
                 self._update(*job)
-        return result
 
     def _skips(self, bad: Any) -> bool:
         if not isinstance(bad, bool):
@@ -198,7 +215,7 @@ class Optimizer:
         return bad
 
     def _update(self, group: ParamGroup, run: Run, gathered: list[Any]) -> None:
-        memories = [tg.writes_to(param, by=f"optimizer.step() of {type(self).__name__}") for param in run.params]
+        memories = [tg.writes_to(param, by=self._writes_by) for param in run.params]
         decays, *_ = tg.watch(group, "branches")
         decoupled = decays and self._decoupled(group)
         rule = self._rule(group, run)

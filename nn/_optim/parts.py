@@ -144,9 +144,8 @@ class Bucket:
         histories = list(zip(*self.numbers.values(), strict=True))
         return tuple(i for i in range(1, len(histories)) if histories[i] != histories[i - 1])
 
-    def ready(self, slots: Mapping[str, float], by: str) -> Iterator[tuple[Run, list[Any]]]:
-        """The runs that can be updated, with their gradients. Raises what :meth:`require_known` raises."""
-        self.require_known(by)
+    def ready(self, slots: Mapping[str, float]) -> Iterator[tuple[Run, list[Any]]]:
+        """The runs that can be updated, with their gradients."""
         gradients = [param.grad for param in self.params]
         edges = [0, *tg.watch(self, "breaks"), len(gradients)]
         if missing := [i for i, gradient in enumerate(gradients) if gradient is None]:

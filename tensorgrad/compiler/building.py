@@ -11,6 +11,7 @@ from ..engine.interrupts import uninterrupted
 from ..engine.mode import tracing
 from ..engine.record import Handle, tensor_of
 from ..engine.trees import alike, mapped, parts_of
+from ..engine.trees import leaves as leaves_of
 from ..engine.writes import written
 from ..errors import GraphError
 from .array import TracedArray, TracedNumber
@@ -37,9 +38,12 @@ class Broken(Exception):
 
 
 def traced(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str, by: str
 ) -> tuple[Replay, Any]:
-    """Run a step and trace it. Returns the program, ready to run, and what the step returned. Raises Broken."""
+    """Run a step, which is called ``by``, and trace it.
+
+    Returns the program, ready to run, and what the step returned. Raises Broken.
+    """
     met = FunctionsMet(function)
     trace = Trace(met, keep=False)
     arguments: list[Variable] = []
@@ -74,6 +78,9 @@ def traced(
                     "not replace the array"
                 )
         outputs: list[Variable] = []
+        # As with NumPy's functions, a 0-d result is a NumPy scalar; a transform has answered an array in kind.
+        given = leaves_of((args, kwargs))
+        numbers = not any(isinstance(leaf, np.ndarray) and leaf.shape == () for leaf in given)
 
         def output(array: TracedArray) -> int:
             if array.variable not in outputs:
@@ -97,7 +104,11 @@ def traced(
                 return lambda values: leaf
             # The next run writes to the memory of arrays that the step makes, so the result is a copy.
             taken = np.asarray if own.isdisjoint(memory(made)) else np.copy
-            of = (lambda result: tensor_of(result, None)) if isinstance(leaf, Handle) else (lambda result: result)
+            of: Callable[[Any], Any] = _itself
+            if isinstance(leaf, Handle):
+                of = _tensor
+            elif numbers and array.shape == ():
+                of = _number
             if place < 0:
                 return lambda values: of(taken(array))
             return lambda values: of(taken(values[place]))
@@ -114,7 +125,7 @@ def traced(
                 output(g)
         first = tuple(variable.value for variable in outputs)
         arguments += [known.variable for known in trace.gradients.values() if known.variable is not None]
-        program = Program(trace, arguments, outputs)
+        program = Program(trace, arguments, outputs, by)
         optimise(program)
         run = Replay(trace, program, met, _building(plan), backend)
         run.code.writer.wrote()
@@ -124,7 +135,19 @@ def traced(
         raise Broken(error, trace.hosted) from error
     finally:
         with uninterrupted():
-            _put_back(trace, failed=failed is not None, broken=run is None)
+            _put_back(trace, failed=failed is not None, broken=run is None, by=by)
+
+
+def _itself(result: Any) -> Any:
+    return result
+
+
+def _tensor(result: Any) -> Any:
+    return tensor_of(result, None)
+
+
+def _number(result: Any) -> Any:
+    return result[()]
 
 
 def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
@@ -150,7 +173,7 @@ def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
     return build
 
 
-def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
+def _put_back(trace: Trace, *, failed: bool, broken: bool, by: str) -> None:
     """End a trace: put real arrays back where traced ones were, and everything as it was if the trace failed.
 
     If it was broken off by Ctrl-C, what the step has done stays, as it does when a step runs uncompiled.
@@ -172,7 +195,7 @@ def _put_back(trace: Trace, *, failed: bool, broken: bool) -> None:
             source = variable.source
             if isinstance(source, Handle) and isinstance(source.data, TracedArray):
                 source._data = variable.value if failed else source.data.value
-            written(variable.value, "a compiled step")
+            written(variable.value, by)
     trace.before.clear()
     for variable in trace.variables:  # the values of the traced run are no longer needed
         if variable.kind != "captured":

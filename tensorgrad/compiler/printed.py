@@ -84,7 +84,7 @@ class NumpyCode:
         self._released = {}
         self.bound = [array_of(variable.source) for variable in self.captured]
         written = [array_of(variable.source) for variable in self.captured if variable in self._targets]
-        self.writer = Writer("a compiled step", written, self)
+        self.writer = Writer(self.program.by, written, self)
         names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)

@@ -29,6 +29,7 @@ class Program:
         trace: the trace of the step.
         arguments: the variables of the step's array and float arguments, in order.
         outputs: the variables that must survive the run: return values, and gradients left on leaves.
+        by: who runs it, for messages about what it writes to.
 
     Attributes:
         captured: the arrays from outside.
@@ -36,7 +37,8 @@ class Program:
         kept: the owners of the memory of the outputs.
     """
 
-    def __init__(self, trace: Trace, arguments: list[Variable], outputs: list[Variable]) -> None:
+    def __init__(self, trace: Trace, arguments: list[Variable], outputs: list[Variable], by: str) -> None:
+        self.by = by
         self.arguments = arguments
         self.outputs = outputs
         self.captured = list(trace.captured.values())

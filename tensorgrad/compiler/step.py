@@ -117,6 +117,8 @@ class CompiledStep:
             that were used last are kept, 32 at most.
     """
 
+    _by = "a compiled step"  # in messages about what it writes to
+
     def __init__(self, function: Callable[..., Any], backend: str = "auto") -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
@@ -212,7 +214,7 @@ class CompiledStep:
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
         try:
-            run, result = traced(self.function, args, kwargs, self._backend)
+            run, result = traced(self.function, args, kwargs, self._backend, self._by)
         except Broken as broken:
             error, hosted = broken.error, broken.hosted
         else:

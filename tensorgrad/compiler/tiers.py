@@ -26,7 +26,7 @@ from .passes import work_of
 from .printed import NumpyCode
 from .program import Program
 
-__all__ = ["Tier", "tier_of", "warn_of"]
+__all__ = ["Tier", "has_llvm", "tier_of", "warn_of"]
 
 START = 0.5  # estimated seconds of NumPy code after which compilation begins
 SWITCH = 1.5  # and after which native code takes over
@@ -36,7 +36,8 @@ _ELEMENT = 0.25e-9  # and of a unit of work
 
 
 @functools.cache
-def _has_llvm() -> bool:
+def has_llvm() -> bool:
+    """Whether the extra ``native`` is installed."""
     return importlib.util.find_spec("llvmlite") is not None
 
 
@@ -47,7 +48,7 @@ def seconds_of(program: Program) -> float:
 
 def tier_of(code: NumpyCode) -> Tier | None:
     """What decides when this code is replaced; None if it never is."""
-    return Tier(code) if _has_llvm() else None
+    return Tier(code) if has_llvm() else None
 
 
 class Tier:

@@ -18,7 +18,7 @@ from ..engine.record import tensor_of
 from ..engine.staging import array_of
 from ..errors import DTypeError, ShapeError
 from ..namespaces import TENSORS
-from ..ops import arithmetic
+from ..ops import arithmetic, rounding
 from ..tensor import Tensor, separated
 from .nests import floating, in_kind, leaves, mapped, parameters, same
 
@@ -204,10 +204,30 @@ class Call:
         def of(path: str, x: Tensor) -> Any:
             result = function(path, x)
             assert x.node is not None
+            derivative = isinstance(result, Tensor) and self.recording and not isinstance(x.node, Leaf)
+            if derivative and not _depends(result, x.node):
+                # f is linear in x: its derivative depends on an x with history all the same, with derivative 0.
+                result = arithmetic.subtract(result, rounding.zeros_like(x))  # the sign of -0 stays
             return in_kind(self.kinds[x.node], result) if isinstance(result, Tensor) else result
 
         results = tuple([mapped(of, tree, f"argument {i}") for i, tree in self.trees.items()])
         return results[0] if self.single else results
+
+
+def _depends(result: Tensor, on: Node) -> bool:
+    """Whether a result is recorded, and its graph reaches a node. Stops at the first path, as most are short."""
+    if not result.requires_grad or result.node is None:
+        return False
+    stack: list[Node] = [result.node]
+    seen = {result.node}
+    while stack:
+        for parent in stack.pop().inputs:
+            if parent is on:
+                return True
+            if isinstance(parent, Node) and parent not in seen and parent.requires_grad and parent.birth > on.birth:
+                seen.add(parent)
+                stack.append(parent)
+    return result.node is on
 
 
 def stop_gradient(tree: Any) -> Any:
