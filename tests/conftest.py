@@ -65,10 +65,17 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def pytest_collection_finish():
-    """Hide what the collection made from the cyclic collector: 40,000 tests, which every full collection would walk."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the cyclic collector from what the collection makes: 40,000 tests, which it would walk again and again."""
+    gc.disable()
+    try:
+        result = yield
+        gc.collect()
+        gc.freeze()
+        return result
+    finally:
+        gc.enable()
 
 
 @pytest.fixture
