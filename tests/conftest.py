@@ -1,9 +1,13 @@
 """Fixtures that several test files share."""
 
+import faulthandler
 import gc
+import math
 import os
 import random
 import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ import pytest
 import nn  # noqa: F401  # before a file of it is collected for its doctests: pytest would import that one a second time
 
 from .noise import blas_noise
+
+HANG = 600  # seconds until the stacks of a test that hangs are printed, or up to a minute less
 
 os.environ["TENSORGRAD_CACHE"] = ""  # what other runs left on disk would decide when steps change to native code
 
@@ -44,6 +50,27 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+class Watchdog:
+    """Prints the stacks of a test that hangs. faulthandler_timeout would start a thread for each test."""
+
+    def __init__(self):
+        self.stderr = os.dup(sys.__stderr__.fileno())  # what pytest captures would be lost
+        self.armed = -math.inf  # when the timer was last started
+
+    def pytest_runtest_setup(self):
+        now = time.monotonic()
+        if now - self.armed >= 60:
+            faulthandler.dump_traceback_later(HANG, file=self.stderr)
+            self.armed = now
+
+    def pytest_sessionfinish(self):
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Watchdog())
 
 
 @pytest.fixture(scope="session", autouse=True)
