@@ -10,10 +10,9 @@ save, which leaves a temporary file; and finally, whether the next save removes 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -46,14 +45,15 @@ def loads(path: str) -> bool:
 def killed_once(path: str, rng: random.Random) -> None:
     """Let a process save until a random moment."""
     before = os.stat(path).st_mtime_ns
-    process = subprocess.Popen([sys.executable, __file__, "--save", path])
+    process = multiprocessing.get_context("fork").Process(target=save_forever, args=(path,))
+    process.start()
     while os.stat(path).st_mtime_ns == before:  # it has not saved yet
         time.sleep(0.005)
-        if process.poll() is not None:
-            raise RuntimeError(f"the saving process ended with exit status {process.returncode}")
+        if not process.is_alive():
+            raise RuntimeError(f"the saving process ended with exit status {process.exitcode}")
     time.sleep(rng.uniform(0.0, 0.2))
     process.kill()
-    process.wait()
+    process.join()
 
 
 def main() -> None:
@@ -61,10 +61,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--format", choices=("npz", "safetensors"), default="npz")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.save:
-        save_forever(options.save)
     rng = random.Random(options.seed)
     loaded = amid = 0
     with tempfile.TemporaryDirectory() as folder:

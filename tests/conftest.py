@@ -1,9 +1,13 @@
 """Fixtures that several test files share."""
 
+import faulthandler
 import gc
+import math
 import os
 import random
 import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ import pytest
 import nn  # noqa: F401  # before a file of it is collected for its doctests: pytest would import that one a second time
 
 from .noise import blas_noise
+
+HANG = 600  # seconds until the stacks of a test that hangs are printed, or up to a minute less
 
 os.environ["TENSORGRAD_CACHE"] = ""  # what other runs left on disk would decide when steps change to native code
 
@@ -38,6 +44,35 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: position[item.path])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Let a worker that has run its share take tests from another, so that none is idle at the end."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+class Watchdog:
+    """Prints the stacks of a test that hangs. faulthandler_timeout would start a thread for each test."""
+
+    def __init__(self):
+        self.stderr = os.dup(sys.__stderr__.fileno())  # what pytest captures would be lost
+        self.armed = -math.inf  # when the timer was last started
+
+    def pytest_runtest_setup(self):
+        now = time.monotonic()
+        if now - self.armed >= 60:
+            faulthandler.dump_traceback_later(HANG, file=self.stderr)
+            self.armed = now
+
+    def pytest_sessionfinish(self):
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Watchdog())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def noise_of_another_processor(request):
     """What --blas-noise asks for."""
@@ -57,10 +92,17 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def pytest_collection_finish():
-    """Hide what the collection made from the cyclic collector: 40,000 tests, which every full collection would walk."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the cyclic collector from what the collection makes: 40,000 tests, which it would walk again and again."""
+    gc.disable()
+    try:
+        result = yield
+        gc.collect()
+        gc.freeze()
+        return result
+    finally:
+        gc.enable()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def chain(x, length):
 
 @pytest.mark.promise("A1", "A2")
 @pytest.mark.parametrize("length", [10_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
-def test_long_chains(length):
+def test_long_chains(length, no_collector):
     assert sys.getrecursionlimit() <= 1_000 or length > sys.getrecursionlimit()
     x = tg.Tensor(2.0, requires_grad=True)
     chain(x, length).backward()
@@ -88,7 +88,7 @@ def test_shared_nodes_are_visited_once():
 
 
 @pytest.mark.promise("A3")
-@pytest.mark.parametrize("length", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("length", [30_000, 300_000])
 def test_a_large_graph_is_freed_without_recursion(length):
     program = f"""
 import gc, time, tensorgrad as tg
@@ -104,7 +104,7 @@ for done in (False, True):
         y.backward(retain_graph=True)
     start = time.process_time()
     del y
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 2e-6 * {length}
 assert gc.collect() == 0
 print("alive")
 """

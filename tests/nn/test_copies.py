@@ -60,12 +60,12 @@ def test_a_module_and_its_optimiser(duplicate):
 
 @pytest.mark.slow
 @pytest.mark.promise("L10")
-def test_the_end_of_a_graph_of_a_million_operations(duplicate):
+def test_the_end_of_a_graph_of_100000_operations(duplicate):
     x = tg.Tensor(1.0, requires_grad=True)
     y = x
     gc.disable()
     try:
-        for _ in range(1_000_000):
+        for _ in range(100_000):
             y = y * 1.0
         other, same = duplicate((y, y))
     finally:
