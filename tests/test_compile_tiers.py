@@ -219,6 +219,51 @@ def test_a_child_process_compiles_for_itself(folder: Path) -> None:
     assert parent == child
 
 
+@pytest.mark.parametrize("delay", ["import", "key"])
+def test_a_fork_waits_until_the_thread_can_be_done_without(folder: Path, delay: str) -> None:
+    """The child once waited forever for a lock of the thread, which it does not have: an import's, a property's."""
+    text = f"""
+        import importlib, os, sys, threading, time
+        from tensorgrad.compiler import tiers
+        from tensorgrad.compiler.native import machine, plan
+        from tests.test_compile_tiers import training
+        tiers.seconds_of = lambda program: 1.0
+        tiers.START, tiers.SWITCH = 2.5, 6.5
+        begun = threading.Event()
+
+        def slowly(function):
+            def slow(*args):
+                if threading.current_thread().name == "tensorgrad compiler":
+                    begun.set()
+                    time.sleep(0.2)
+                return function(*args)
+            return slow
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "llvmlite.binding":
+                    slowly(str)()
+
+        if "{delay}" == "import":
+            sys.meta_path.insert(0, Finder())
+        else:
+            plan.key_of = slowly(plan.key_of)
+        run, step = training("auto", 33)
+        losses = [run() for _ in range(4)]
+        assert begun.wait(20)
+        child = os.fork()
+        losses += [run() for _ in range(8)]
+        assert "run_segment" in step.source
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork")
+    done = python(text, "-W", "ignore")  # Python 3.12 warns about a fork beside a thread
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_early_exit_waits_for_the_thread(folder: Path) -> None:
     text = """
         import time

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..engine.locks import computed_once
 from ..engine.mode import silenced
 from ..errors import GraphError
 from .book import Book
@@ -49,7 +49,7 @@ class Candidates:
         self.draws = draws
         self.shape = shape
 
-    @cached_property
+    @computed_once
     def formulas(self) -> tuple[Program, Book, Lifted] | None:
         """The derived program, and what programs for intermediates are made from; None if there are no formulas."""
         try:

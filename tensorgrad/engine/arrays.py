@@ -8,12 +8,12 @@ counterpart for Tensors.
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .convolutions import conv, conv_input, conv_weight
+from .locks import computed_once
 from .record import Handle, scalar_like
 from .staging import indivisible
 from .windows import overlap_add, strided_windows
@@ -192,7 +192,7 @@ class _ArrayFunctions:
     sech = staticmethod(sech)
     csch = staticmethod(csch)
 
-    @cached_property
+    @computed_once
     def special(self) -> Any:
         """SciPy's special functions, for the rules of operations that need SciPy anyway."""
         from scipy import special

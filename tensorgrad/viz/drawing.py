@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..engine.graph import Node
+from ..engine.locks import computed_once
 from ..words import printable
 from .cards import inside_of
 from .comparison import compared
@@ -66,7 +66,7 @@ class Drawing:
         self.groups = groups or {}
         self.operations = operations or {}
 
-    @cached_property
+    @computed_once
     def _identity(self) -> tuple[str, str]:
         """The prefix of all ids, a hash of the drawing's content, and the DOT text."""
         from hashlib import sha256
@@ -94,7 +94,7 @@ class Drawing:
             raise ImportError("Drawing.source needs the package graphviz: pip install graphviz") from error
         return graphviz.Source(self.dot)
 
-    @cached_property
+    @computed_once
     def svg(self) -> str | None:
         """The drawing as SVG, for use in any page; None if no layout program is found.
 
@@ -125,7 +125,7 @@ class Drawing:
             f"draw it folded, with fold=True or depth=1, or print(drawing)"
         )
 
-    @cached_property
+    @computed_once
     def _lines(self) -> list[str]:
         return self.picture.text or tree_lines(self.picture)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,29 @@ from .driver import PYTHON, data_offset
 
 __all__ = ["Library", "compiled", "gemm_address", "key_of", "reads_arrays", "require_llvm"]
 
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child process finds LLVM at rest
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+@contextlib.contextmanager
+def _llvm() -> Iterator[Any]:
+    """Llvmlite's binding, for one thread at a time.
+
+    A process is forked while no thread is in here, so that the child finds LLVM at rest and no import half done: it
+    would wait forever for the thread that imports.
+    """
+    with _lock:
+        import llvmlite.binding
+
+        yield llvmlite.binding
 
 
 def require_llvm() -> None:
     """Raise ImportError unless the extra ``native`` is installed."""
     try:
-        import llvmlite  # noqa: F401
+        with _llvm():
+            pass
     except ImportError as error:
         raise ImportError(
             "compile: backend='native' needs llvmlite: pip install 'tensorgrad-np[native]', or leave backend out"
@@ -56,41 +72,37 @@ def reads_arrays() -> bool:
 @functools.cache
 def _processor() -> tuple[str, str, str]:
     """The target, the processor's name and its features."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    for name in PYTHON:
-        llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
-    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        address = gemm_address(dtype)
-        if address is not None:
-            llvm.add_symbol(f"gemm_{dtype.str[1:]}", address)
-    return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    with _llvm() as llvm:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        for name in PYTHON:
+            llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+        for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+            address = gemm_address(dtype)
+            if address is not None:
+                llvm.add_symbol(f"gemm_{dtype.str[1:]}", address)
+        return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def _machine() -> Any:
     """What compiles for this processor; an engine takes it over."""
-    import llvmlite.binding as llvm
-
     triple, name, features = _processor()
-    return llvm.Target.from_triple(triple).create_target_machine(cpu=name, features=features, opt=3, jit=True)
+    with _llvm() as llvm:
+        return llvm.Target.from_triple(triple).create_target_machine(cpu=name, features=features, opt=3, jit=True)
 
 
 def key_of(digest: str) -> str:
     """The key of compiled code for a program with this digest: that, then a hash of versions and this processor."""
-    import llvmlite
-    import llvmlite.binding as llvm
+    with _llvm() as llvm:
+        import llvmlite
 
-    facts = (llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
+        facts = (llvmlite.__version__, str(llvm.llvm_version_info), np.__version__, *_processor())
     return f"{digest}-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:16]}"
 
 
 def compiled(text: str) -> bytes:
     """The object code of a module."""
-    import llvmlite.binding as llvm
-
-    with _lock:
+    with _llvm() as llvm:
         machine = _machine()
         module = llvm.parse_assembly(text)
         module.verify()
@@ -126,9 +138,7 @@ class Library:
     """Object code in memory: functions like those of a C extension."""
 
     def __init__(self, code: bytes) -> None:
-        import llvmlite.binding as llvm
-
-        with _lock:
+        with _llvm() as llvm:
             self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ...engine.locks import computed_once
 
 __all__ = [
     "Access",
@@ -85,7 +86,7 @@ class Place:
     strides: tuple[int, ...]
     itemsize: int
 
-    @cached_property
+    @computed_once
     def contiguous(self) -> bool:
         """Is it in C order without gaps?"""
         return all(n == 1 or s == c for n, s, c in zip(self.shape, self.strides, self.c_strides, strict=True))
@@ -95,7 +96,7 @@ class Place:
         """What the strides would be in C order."""
         return c_strides(self.shape, self.itemsize)
 
-    @cached_property
+    @computed_once
     def span(self) -> tuple[int, int]:
         """The first byte, and the one after the last."""
         ends = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]

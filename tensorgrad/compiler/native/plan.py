@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.locks import computed_once
 from ...engine.trees import parts_of
 from .. import passes
 from ..printed import NumpyCode
@@ -80,7 +81,7 @@ class Candidate:
         self.known = Known(self.program)
         self.digest = _digest(self.program, self.known, self.early)
 
-    @functools.cached_property
+    @computed_once
     def key(self) -> str:
         """The key of its compiled code. This loads LLVM."""
         return key_of(self.digest)
