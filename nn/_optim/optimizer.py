@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class Optimizer:
     ) -> None:
         self._by = f"{type(self).__name__}.step"
         self._writes_by = f"optimizer.step() of {type(self).__name__}"
+        self._replayed: Callable[[], None] | None = None  # _apply, which is compiled once it has been called often
         self.skip_nonfinite = skip_nonfinite
         self.skipped = 0
         self._defaults = dict(defaults)
@@ -65,10 +67,8 @@ class Optimizer:
         self._buckets: list[Bucket] = []
         self._add(self._grouped(params))
 
-    _replayed: Callable[[], None] | None = None  # _apply, which is compiled once it has been called often
-
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_replayed"}
+        return {**vars(self), "_replayed": None}
 
     def _add(self, groups: list[ParamGroup]) -> None:
         """Add groups: all, or none if one is refused."""
@@ -81,6 +81,7 @@ class Optimizer:
                 buckets.append(Bucket(group, same, self._numbers))
         self.param_groups += groups
         self._buckets += buckets
+        self._replayed = None
 
     def _grouped(self, params: Iterable[Any]) -> list[ParamGroup]:
         me = type(self).__name__
@@ -179,6 +180,7 @@ class Optimizer:
             ValueError: an option is out of range, or a parameter's array is read-only. Nothing was changed.
         """
         result = None if closure is None else closure()
+        tg.watch(self, "_group_count")
         for bucket in self._buckets:
             self._check(bucket.group)  # an option may have been changed
             bucket.require_known(self._by)
@@ -186,14 +188,13 @@ class Optimizer:
             self._apply()  # it branches on values, or may do anything else that cannot be replayed
         else:
             if self._replayed is None:
-                self._replayed = tg.replayed(self._apply, by=self._writes_by)
+                self._replayed = tg.replayed(_weak(self._apply), by=self._writes_by)
             self._replayed()
         return result
 
     def _apply(self) -> None:
         """Update every parameter that has a gradient, without checks of options and parameters."""
         jobs = []
-        tg.watch(self, "_group_count")
         for bucket in self._buckets:
             for run, gradients in bucket.ready(self._slots(bucket.group)):
                 gathered = [part.gathered(gradients) for part in run.parts]
@@ -371,6 +372,17 @@ class Optimizer:
                 if i in entries:
                     wrong += [f"state[{i}]{text}" for text in _misfit(entries[i], param, bucket.numbers, slots)]
         return wrong
+
+
+def _weak(method: Callable[[], None]) -> Callable[[], None]:
+    """A method that does not keep its object alive, which would then wait for the cyclic collector."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if (alive := reference()) is not None:
+            alive()
+
+    return call
 
 
 def _misfit(entry: Mapping[str, Any], param: Any, numbers: Iterable[str], slots: Iterable[str]) -> list[str]:

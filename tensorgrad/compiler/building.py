@@ -153,24 +153,25 @@ def _number(result: Any) -> Any:
 def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
     """A function of the program's results that builds what the step returns, without a walk through the tree."""
     names: dict[str, Any] = {"alike": alike}
-
-    def shown(tree: Any) -> str:
-        name = f"x{len(names)}"
-        parts = parts_of(tree)
-        if parts is None:
-            names[name] = tree
-            return f"{name}(values)"
-        inner = ", ".join(map(shown, parts))
-        if type(tree) is list:
-            return f"[{inner}]"
-        if type(tree) is tuple:
-            return f"({inner}{',' if len(parts) == 1 else ''})"
-        name = f"x{len(names)}"
-        names[name] = tree
-        return f"alike({name}, [{inner}])"
-
-    build: Callable[[tuple[Any, ...]], Any] = eval(f"lambda values: {shown(plan)}", names)
+    build: Callable[[tuple[Any, ...]], Any] = eval(f"lambda values: {_shown(plan, names)}", names)
     return build
+
+
+def _shown(tree: Any, names: dict[str, Any]) -> str:
+    """The expression that builds a tree, whose leaves get names."""
+    name = f"x{len(names)}"
+    parts = parts_of(tree)
+    if parts is None:
+        names[name] = tree
+        return f"{name}(values)"
+    inner = ", ".join(_shown(part, names) for part in parts)
+    if type(tree) is list:
+        return f"[{inner}]"
+    if type(tree) is tuple:
+        return f"({inner}{',' if len(parts) == 1 else ''})"
+    name = f"x{len(names)}"
+    names[name] = tree
+    return f"alike({name}, [{inner}])"
 
 
 def _put_back(trace: Trace, *, failed: bool, broken: bool, by: str) -> None:

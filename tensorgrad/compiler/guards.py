@@ -62,7 +62,7 @@ class Conditions:
         text = f"def holds({arguments}):\n    return {result} if (\n        {test}\n    ) else {otherwise}\n"
         namespace = dict(self._names)
         exec(compile(text, "<conditions of a compiled step>", "exec"), namespace)
-        found: Callable[..., Any] = namespace["holds"]
+        found: Callable[..., Any] = namespace.pop("holds")  # no cycle for the collector
         return found
 
 
@@ -73,43 +73,44 @@ def arguments_like(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..
     """
     conditions = Conditions()
     found: list[str] = []
-
-    def visit(tree: Any, path: str) -> None:
-        kind = type(tree)
-        parts = parts_of(tree)
-        here = conditions.step()
-        conditions.add(f"type({here} := {path}) is {conditions.name(kind)}")
-        if isinstance(tree, slice):
-            conditions.add("False")
-        elif parts is not None:
-            conditions.add(f"len({here}) == {len(parts)}")
-            if isinstance(tree, dict) and tree:
-                conditions.add(f"tuple({here}) == {conditions.name(tuple(tree))}")
-            for key, part in zip(tree if isinstance(tree, dict) else range(len(parts)), parts, strict=True):
-                visit(part, f"{here}[{conditions.name(key) if isinstance(tree, dict) else key}]")
-        elif isinstance(tree, Handle | np.ndarray):
-            array = tree.data if isinstance(tree, Handle) else tree
-            if isinstance(tree, Handle):
-                node, data = conditions.step(), conditions.step()
-                requires_grad = tree.node is not None and tree.node.requires_grad
-                wanted = "" if requires_grad else "not "
-                conditions.add(f"{wanted}(({node} := {here}.node) is not None and {node}.requires_grad)")
-                conditions.add(f"type({data} := {here}._data) is {conditions.name(type(array))}")
-                here = data
-            conditions.add(f"{here}.dtype is {conditions.name(array.dtype)}")
-            conditions.add(f"{here}.shape == {conditions.name(array.shape)}")
-            conditions.add(f"{here}.strides == {conditions.name(array.strides)}")
-            found.append(here)
-        elif kind is float:
-            found.append(here)
-        elif isinstance(tree, np.generic) and type(tree.item()) is float:
-            found.append(f"{here}.item()")
-        else:
-            conditions.equal(here, tree)
-
-    visit(args, "args")
-    visit(kwargs, "kwargs")
+    _add(conditions, found, args, "args")
+    _add(conditions, found, kwargs, "kwargs")
     return conditions.function("args, kwargs", f"[{', '.join(found)}]", "None")
+
+
+def _add(conditions: Conditions, found: list[str], tree: Any, path: str) -> None:
+    """Add the conditions on a part of the arguments; collects the expressions of arrays and floats."""
+    kind = type(tree)
+    parts = parts_of(tree)
+    here = conditions.step()
+    conditions.add(f"type({here} := {path}) is {conditions.name(kind)}")
+    if isinstance(tree, slice):
+        conditions.add("False")
+    elif parts is not None:
+        conditions.add(f"len({here}) == {len(parts)}")
+        if isinstance(tree, dict) and tree:
+            conditions.add(f"tuple({here}) == {conditions.name(tuple(tree))}")
+        for key, part in zip(tree if isinstance(tree, dict) else range(len(parts)), parts, strict=True):
+            _add(conditions, found, part, f"{here}[{conditions.name(key) if isinstance(tree, dict) else key}]")
+    elif isinstance(tree, Handle | np.ndarray):
+        array = tree.data if isinstance(tree, Handle) else tree
+        if isinstance(tree, Handle):
+            node, data = conditions.step(), conditions.step()
+            requires_grad = tree.node is not None and tree.node.requires_grad
+            wanted = "" if requires_grad else "not "
+            conditions.add(f"{wanted}(({node} := {here}.node) is not None and {node}.requires_grad)")
+            conditions.add(f"type({data} := {here}._data) is {conditions.name(type(array))}")
+            here = data
+        conditions.add(f"{here}.dtype is {conditions.name(array.dtype)}")
+        conditions.add(f"{here}.shape == {conditions.name(array.shape)}")
+        conditions.add(f"{here}.strides == {conditions.name(array.strides)}")
+        found.append(here)
+    elif kind is float:
+        found.append(here)
+    elif isinstance(tree, np.generic) and type(tree.item()) is float:
+        found.append(f"{here}.item()")
+    else:
+        conditions.equal(here, tree)
 
 
 def key_of(tree: Any, leaves: list[Any]) -> Any:

@@ -88,7 +88,7 @@ class NumpyCode:
         names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
-        self.run: Callable[..., tuple[Any, ...]] = self._namespace["step"]
+        self.run: Callable[..., tuple[Any, ...]] = self._namespace.pop("step")
 
     def put_back(self) -> None:
         """Put back what a run that was broken off has written, as far as it kept that itself."""

@@ -157,7 +157,7 @@ def _leaving(places: list[tuple[Any, int]]) -> Callable[[tuple[Any, ...]], None]
     names: dict[str, Any] = {f"leaf{k}": owner for k, (owner, _) in enumerate(places)}
     lines = [f"    leaf{k}._grad = {f'values[{place}]' if place >= 0 else None}" for k, (_, place) in enumerate(places)]
     exec("\n".join(["def leave(values):", *lines, "    return"]), names)
-    leave: Callable[[tuple[Any, ...]], None] = names["leave"]
+    leave: Callable[[tuple[Any, ...]], None] = names.pop("leave")
     return leave
 
 

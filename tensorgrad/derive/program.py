@@ -184,5 +184,5 @@ class Program:
 
             space["special"] = special
         exec(compile(self.source, "<derived backward>", "exec"), space)  # the text printed above, and nothing else
-        made: Callable[..., Any] = space["backward"]
+        made: Callable[..., Any] = space.pop("backward")
         return made
