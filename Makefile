@@ -99,10 +99,10 @@ dist: $(VENV)/.installed-dist
 	cd build && env -i wheel-venv/bin/python -I ../tests/try_wheel.py
 
 test: lint $(VENV)/.installed-torch
-	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) $(ARGS)
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-noise: $(VENV)/.installed-torch
-	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --dist worksteal --blas-noise=$(SEED) -m "not slow" $(NOISY) $(ARGS)
 
 # AAT is a checkout of github.com/data-apis/array-api-tests with its submodule.
 array-api: $(VENV)/.installed-test
@@ -125,7 +125,7 @@ mutants: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m tests.mutants $(FILES) --count $(N) --seed $(SEED) $(ARGS)
 
 mutants-map: $(VENV)/.installed-torch
-	$(ONE_THREAD) $(PY) -m tests.mutants --map -n $(JOBS) -m "not slow and not notebook" $(ARGS)
+	$(ONE_THREAD) $(PY) -m tests.mutants --map -n $(JOBS) --dist worksteal -m "not slow and not notebook" $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
@@ -137,7 +137,7 @@ format: $(VENV)/.installed-test
 	$(PY) -m ruff format .
 
 coverage: $(VENV)/.installed-torch
-	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --cov --cov-report=term $(ARGS)
+	$(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 words: $(VENV)/.installed-torch
 	$(ONE_THREAD) $(PY) -m tests.words
@@ -158,7 +158,7 @@ test-lowest: $(SOURCES)
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.environment
 	@sed -n 's/^ *\([A-Za-z0-9_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > .venv-lowest/lowest.txt
 	PIP_CONSTRAINT=.venv-lowest/lowest.txt $(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.installed-torch
-	$(ONE_THREAD) .venv-lowest/bin/python -m pytest -n $(JOBS) -W default::DeprecationWarning $(ARGS)
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -W default::DeprecationWarning $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis htmlcov

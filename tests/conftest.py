@@ -44,14 +44,6 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: position[item.path])
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Let a worker that has run its share take tests from another, so that none is idle at the end."""
-    from xdist.scheduler import WorkStealingScheduling
-
-    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
-
-
 class Watchdog:
     """Prints the stacks of a test that hangs. faulthandler_timeout would start a thread for each test."""
 
