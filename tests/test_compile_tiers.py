@@ -194,15 +194,37 @@ def test_eight_threads_on_one_step(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert is_native(step)
 
 
-def test_a_child_process_compiles_for_itself(folder: Path) -> None:
-    text = """
-        import os, sys
+def forked(text: str) -> str:
+    """What a script with a fork in it prints."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork")
+    done = python(text, "-W", "ignore")  # Python 3.12 warns about a fork beside a thread
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("moment", ["any", "import"])
+def test_a_child_process_compiles_for_itself(folder: Path, moment: str) -> None:
+    """Forked while a thread imports LLVM, it once waited forever for the lock of that import."""
+    text = f"""
+        import os, sys, threading, time
         from tensorgrad.compiler import tiers
         from tests.test_compile_tiers import training
         tiers.seconds_of = lambda program: 1.0
         tiers.START, tiers.SWITCH = 2.5, 6.5
+        importing = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "llvmlite.binding" and threading.current_thread().name == "tensorgrad compiler":
+                    importing.set()
+                    time.sleep(0.2)
+
+        if {moment == "import"}:
+            sys.meta_path.insert(0, Slow())
         run, step = training("auto", 33)
         losses = [run() for _ in range(4)]  # the thread has begun
+        assert {moment == "any"} or importing.wait(20)
         child = os.fork()
         losses += [run() for _ in range(8)]
         assert "run_segment" in step.source
@@ -211,45 +233,8 @@ def test_a_child_process_compiles_for_itself(folder: Path) -> None:
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
     """
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork")
-    done = python(text, "-W", "ignore")  # Python 3.12 warns about a fork beside a thread
-    assert done.returncode == 0, done.stderr
-    parent, child = done.stdout.splitlines()
+    parent, child = forked(text).splitlines()
     assert parent == child
-
-
-def test_a_fork_waits_for_an_import_of_llvm(folder: Path) -> None:
-    """The child once waited forever for an import's lock, which a thread held that it does not have."""
-    text = """
-        import os, sys, threading, time
-        from tensorgrad.compiler import tiers
-        from tests.test_compile_tiers import training
-        tiers.seconds_of = lambda program: 1.0
-        tiers.START, tiers.SWITCH = 2.5, 6.5
-        begun = threading.Event()
-
-        class Slow:
-            def find_spec(self, name, path=None, target=None):
-                if name == "llvmlite.binding" and threading.current_thread().name == "tensorgrad compiler":
-                    begun.set()
-                    time.sleep(0.2)
-
-        sys.meta_path.insert(0, Slow())
-        run, step = training("auto", 33)
-        losses = [run() for _ in range(4)]
-        assert begun.wait(20)
-        child = os.fork()
-        losses += [run() for _ in range(8)]
-        assert "run_segment" in step.source
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-    """
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork")
-    done = python(text, "-W", "ignore")  # Python 3.12 warns about a fork beside a thread
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_child_process_reads_a_property_that_a_thread_was_computing() -> None:
@@ -276,10 +261,7 @@ def test_a_child_process_reads_a_property_that_a_thread_was_computing() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
         thread.join()
     """
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork")
-    done = python(text, "-W", "ignore")
-    assert done.returncode == 0, done.stderr
+    forked(text)
 
 
 def test_an_early_exit_waits_for_the_thread(folder: Path) -> None:
