@@ -11,18 +11,14 @@ Figures are milliseconds of processor time; ratios are ours to PyTorch's. Pin th
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from _gradients import compared  # first: it sets the threads
 
-import numpy as np  # noqa: E402 (after the threads are set)
+# isort: split
+import numpy as np
 
-import tensorgrad as tg  # noqa: E402
+import tensorgrad as tg
 
 ROWS = [
     (64, 1, 16, 8, 3, 1),
@@ -36,15 +32,6 @@ ROWS = [
     (8, 64, 64, 56, 3, 1),
     (8, 256, 256, 14, 3, 1),
 ]
-
-
-def run(convolve: Callable[..., Any], leaf: Callable[..., Any], arrays: tuple[Any, ...]) -> tuple[float, list[Any]]:
-    """Milliseconds, and the gradients."""
-    x, w, g = arrays
-    start = time.process_time()
-    leaves = [leaf(x), leaf(w)]
-    (convolve(*leaves) * g).sum().backward()
-    return (time.process_time() - start) * 1e3, [np.asarray(t.grad) for t in leaves]
 
 
 def main() -> None:
@@ -68,27 +55,16 @@ def main() -> None:
         out = side + 2 * padding - window + 1
         g = rng.normal(size=(batch, outputs, out, out)).astype(np.float32)
 
-        def ours(x: Any, w: Any, padding: int = padding) -> Any:
-            return tg.conv(x, w, padding=padding)
+        def ours(x: Any, w: Any, padding: int = padding, g: Any = g) -> Any:
+            return tg.conv(x, w, padding=padding) * g
 
-        def theirs(x: Any, w: Any, padding: int = padding) -> Any:
-            return torch.nn.functional.conv2d(x, w, padding=padding)
+        def theirs(x: Any, w: Any, padding: int = padding, g: Any = g) -> Any:
+            return torch.nn.functional.conv2d(x, w, padding=padding) * torch.from_numpy(g)
 
-        def our_leaf(a: Any) -> Any:
-            return tg.Tensor(a, requires_grad=True)
-
-        def their_leaf(a: Any) -> Any:
-            return torch.from_numpy(a).requires_grad_()
-
-        sides = ((ours, our_leaf, (x, w, g)), (theirs, their_leaf, (x, w, torch.from_numpy(g))))
-        for a, b in zip(*(run(*side)[1] for side in sides), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
-        took: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            for times, each in zip(took, sides, strict=True):
-                times.append(run(*each)[0])
-        (a, b), (c, d) = ((min(times), statistics.median(times)) for times in took)
-        print(f"{row!s:>30} {a:10.3f} {b:8.3f} {c:10.3f} {d:8.3f} {a / c:7.2f}")
+        (best, middle), (their_best, their_middle) = compared(
+            ours, theirs, (x, w), rounds=rounds, rtol=1e-7, atol=1e-3, torch=torch
+        )
+        print(f"{row!s:>30} {best:10.3f} {middle:8.3f} {their_best:10.3f} {their_middle:8.3f} {best / their_best:7.2f}")
 
 
 if __name__ == "__main__":

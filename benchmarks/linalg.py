@@ -11,21 +11,15 @@ other work to do distorts less than time on the clock; ratios are ours to PyTorc
 from __future__ import annotations
 
 import argparse
-import gc
-import os
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+from _gradients import Function, compared  # first: it sets the threads
 
-import numpy as np  # noqa: E402 (after the threads are set)
+# isort: split
+import numpy as np
 
-import tensorgrad as tg  # noqa: E402
+import tensorgrad as tg
 
-Function = Callable[..., Any]
 Task = tuple[Function, Function, tuple[Any, ...]]  # ours, PyTorch's, and the arrays
 
 
@@ -57,14 +51,6 @@ def tasks(n: int, torch: Any) -> dict[str, Task]:
     }
 
 
-def run(function: Function, leaf: Function, arrays: tuple[Any, ...]) -> tuple[float, list[Any]]:
-    """Milliseconds, and the gradients."""
-    start = time.process_time()
-    leaves = [leaf(array) for array in arrays]
-    function(*leaves).sum().backward()
-    return (time.process_time() - start) * 1e3, [np.asarray(x.grad) for x in leaves]
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,22 +63,12 @@ def main() -> None:
         print("there is nothing to compare with: torch is not installed")
         return
     torch.set_num_threads(1)
-    sides: tuple[Function, Function] = (
-        lambda array: tg.from_numpy(array, requires_grad=True),
-        lambda array: torch.from_numpy(array).requires_grad_(),
-    )
     print(f"milliseconds forward and back, n = {options.n}, {options.rounds} alternating rounds, float64, one thread")
     print(f"{'':20}{'ours: min':>12}{'median':>9}{'torch: min':>13}{'median':>9}{'ratio: min':>13}{'median':>9}")
-    for name, (*functions, arrays) in tasks(options.n, torch).items():
-        expected = [run(function, leaf, arrays)[1] for function, leaf in zip(functions, sides, strict=True)]
-        for ours, theirs in zip(*expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9 * np.abs(theirs).max(), err_msg=name)
-        gc.collect()
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(options.rounds):
-            for own, function, leaf in zip(times, functions, sides, strict=True):
-                own.append(run(function, leaf, arrays)[0])
-        (best, middle), (their_best, their_middle) = ((min(own), statistics.median(own)) for own in times)
+    for name, (ours, theirs, arrays) in tasks(options.n, torch).items():
+        (best, middle), (their_best, their_middle) = compared(
+            ours, theirs, arrays, rounds=options.rounds, rtol=1e-7, atol=1e-9, torch=torch
+        )
         print(
             f"{name:20}{best:12.2f}{middle:9.2f}{their_best:13.2f}{their_middle:9.2f}"
             f"{best / their_best:13.2f}{middle / their_middle:9.2f}"
