@@ -105,7 +105,7 @@ class _ChannelsLast(_Columns):
         return np.reshape(np.moveaxis(w, 1, -1), (1, w.shape[0], self.rows))
 
     def weights(self, kernel: Any) -> Any:
-        return np.moveaxis(np.reshape(kernel, (-1, *self.window, self.inputs)), -1, 1)
+        return np.copy(np.moveaxis(np.reshape(kernel, (-1, *self.window, self.inputs)), -1, 1), order="C")
 
 
 def _columns(batch: int, inputs: int, counts: Shape, window: Shape, groups: int, static: dict[str, Any]) -> _Columns:
@@ -179,8 +179,8 @@ def conv_weight(x: Any, g: Any, window: Shape, *, stride: Shape, dilation: Shape
     static = {"stride": stride, "dilation": dilation, "padding": padding}
     columns = _columns(x.shape[0], inputs, g.shape[2:], window, groups, static)
     shape = (groups, outs // groups, columns.rows)
-    result: Any = np.zeros_like(x, dtype=np.result_type(x.dtype, g.dtype), order="C", shape=shape)
+    result: Any = np.zeros_like(x, dtype=np.result_type(x.dtype, g.dtype), shape=shape)
     for block, part in columns.of(x):
         products = np.matmul(columns.outputs(g[block]), np.swapaxes(part, -1, -2))
         np.add(result, np.sum(products, axis=0), out=result)
-    return np.copy(columns.weights(result), order="C").astype(dtype, copy=False)
+    return columns.weights(result).astype(dtype, copy=False)

@@ -25,7 +25,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def _llvm() -> Iterator[Any]:
-    """Llvmlite's binding, for one thread at a time.
+    """The binding of llvmlite, for one thread at a time.
 
     A process is forked while no thread is in here, so that the child finds LLVM at rest and no import half done: it
     would wait forever for the thread that imports.
