@@ -21,6 +21,7 @@ pytest.importorskip("llvmlite")
 
 from tensorgrad.compiler import passes, tiers
 from tensorgrad.compiler.native import cache, code, order
+from tensorgrad.compiler.printed import empty
 from tensorgrad.compiler.program import Program
 
 # --- forms of functions that look at values ---------------------------------------------------------------
@@ -534,6 +535,13 @@ def scratch_is_private(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(code.NativeCode, "_find_wanted", changed)
 
 
+def of_wrong_numbers(*layout: Any) -> Any:
+    """New memory, which could hold the right numbers by chance: of a run that ended before."""
+    new = empty(*layout)
+    new[...] = 17
+    return new
+
+
 @pytest.mark.parametrize(
     "mutation",
     [
@@ -551,6 +559,7 @@ def scratch_is_private(patch: pytest.MonkeyPatch) -> None:
 def test_each_rule_of_legality_is_needed(mutation: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, some program computes something else."""
     mutation(monkeypatch)
+    monkeypatch.setattr(code, "empty", of_wrong_numbers)
     monkeypatch.setattr(cache, "_entries", {})  # of code that was compiled without the mutation
     monkeypatch.setattr(tiers.warnings, "warn", lambda *args, **kwargs: None)  # of native code that fails
     caught = 0
