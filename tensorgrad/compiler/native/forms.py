@@ -33,7 +33,11 @@ def with_forms(program: Program) -> Program:
         instructions, captured = made
         changed.instructions += instructions
         changed.captured += captured
-        changed.adopt([*captured, *(v for i in instructions for v in i.results)])
+        new = [v for i in instructions for v in i.results]
+        changed.adopt([*captured, *new])
+        for variable in new:
+            if variable.kind == "array":
+                variable.value = None  # of zeros: only its layout was of interest
     return changed
 
 
