@@ -1,7 +1,8 @@
 """The memory of a training step: how far the resident size of a process rises above what it had before the model.
 
 Each kind runs in a process of its own. "first" is the peak over building the model and three steps, tracing and
-compiling included; "later" is the peak over five steps more. Linux only: the peak is reset through /proc.
+compiling included; "later" is the peak over five steps more. A step of a tiny net comes before, so that LLVM is not
+counted; with kernels on disk, only the net that is measured would load it. Linux only: the peak is reset through /proc.
 
     python benchmarks/memory.py [--nets medium large] [--quick]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import ctypes.util
 import gc
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ def resident(field: str) -> int:
 def measure(kind: str, name: str) -> Result:
     """Peaks in bytes above the size before the model was built."""
     net = NETS[name]
+    os.environ["TENSORGRAD_CACHE"] = ""
     KINDS[kind](NETS["tiny"])(*next(batches(NETS["tiny"])))  # what importing and starting up needs is not counted
     prepared = list(islice(batches(net), 4))
     before = resident("VmRSS")

@@ -41,6 +41,7 @@ class NumpyCode:
 
     native = False
     put_back_by_itself: Collection[Variable] = ()
+    _reserved: Collection[str] = ("np", "operator", "step", "float", "slice")  # names that the code itself uses
 
     def __init__(self, program: Program, hosted: list[Any] | None = None) -> None:
         self.program = program
@@ -50,7 +51,7 @@ class NumpyCode:
         self.buffers: dict[str, np.ndarray[Any, Any]] = {}
         self.hosted: list[Any] = [] if hosted is None else hosted  # what host functions have returned in this run
         self._constant_names: dict[int, str] = {}
-        self._taken = {"np", "operator", "step", "float", "slice"}
+        self._taken = {*self._reserved}
         self._name_variables()
         self._captured_names = [variable.name for variable in self.captured]
         self._place: dict[Variable, str] = {}  # the buffer that holds a variable

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from keyword import iskeyword
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,6 @@ from .tiers import tier_of, warn_of
 from .trace import LeafGradient, Trace
 
 __all__ = ["Replay"]
-
-
-_LARGE = 1 << 20  # bytes of gradients that a run replaces: less may exist twice for a while
 
 
 class Replay:
@@ -48,9 +44,7 @@ class Replay:
         self._read = [known.owner for known in self.gradients if known.variable is not None]
         places = [(known.owner, _place_of(known, program)) for known in self.gradients]
         new = [k for k, (_, place) in zip(self.gradients, places, strict=True) if place is not None and not k.needed]
-        gradients = [known.owner._grad for known in new if known.owner._grad is not None]
-        size = sum(prod(g.shape) * g.dtype.itemsize for g in gradients)
-        self._replaced = [known.owner for known in new] if size > _LARGE else []
+        self._drop = _leaving([(known.owner, -1) for known in new])
         self._leave = _leaving([(owner, place) for owner, place in places if place is not None])
         plain = NumpyCode(program)
         self._tier = tier_of(plain) if backend == "auto" else None
@@ -128,8 +122,7 @@ class Replay:
         code.hosted.clear()
         with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
             before = self._state(leaves) if self._early else ()
-            for owner in self._replaced:  # a run that is broken off is repeated, and replaces them, too
-                owner._grad = None
+            self._drop(())  # a run that is broken off is repeated, and replaces them, too
             try:
                 values = code.run(*leaves)
             except NeedsEager:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from ...errors import NeedsEager
 from ..passes import takes_out, work_of
 from ..printed import NumpyCode, array_of, empty
 from ..variables import Instruction, Region, Variable
-from . import cache, driver
+from . import arena, cache, driver
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
 from .machine import Library, compiled
 from .nodes import Node, Place, c_strides
 from .plan import Candidate, packed, unpacked
+from .schedule import Item, Schedule
 from .segments import Segment, Unfit
 from .tables import Tables, address_of
 
@@ -27,18 +27,6 @@ __all__ = ["NativeCode"]
 
 _TRIES = 64
 _LONG = 100_000  # of work: a segment with more lets other threads run meanwhile
-
-
-@dataclass(eq=False)
-class _Item:
-    """A segment, or a single instruction that is a NumPy call."""
-
-    instructions: list[Instruction] = field(default_factory=list)
-    native: bool = True
-
-    def made(self) -> set[Variable]:
-        """The owners of the memory that the instructions make."""
-        return {v.owner for i in self.instructions for v in i.results}
 
 
 class NativeCode(NumpyCode):
@@ -51,6 +39,7 @@ class NativeCode(NumpyCode):
     """
 
     native = True
+    _reserved = (*NumpyCode._reserved, "begin", "broken_off", "plain", "results", "table")
 
     def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
@@ -62,7 +51,6 @@ class NativeCode(NumpyCode):
     def _allocate(self) -> None:
         self._early = self._candidate.early
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
-        self._viewing = set(self._views.values())
         used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
         self._native = {
             i
@@ -71,27 +59,26 @@ class NativeCode(NumpyCode):
         }
         self._object: bytes | None = None
         entry = cache.find(self._candidate.key)
+        self._reset()
         if entry is not None:
-            self._reset()
             self._object = entry.code
             self._restore(entry.plan)
         else:
-            self._schedule()
-            for dtype, count in self._singles.items():
-                slot, size = self._slots[dtype], dtype.itemsize
-                self._spare.append((slot, Place(slot, 0, (count,), (size,), size), dtype))
+            self._divide()
+            self._arrange()
             self._saved_plan = self._plan()
-        if not any(item.native for item in self._items):
+        if not any(item.native for item in self._schedule.items):
             raise Unfit("nothing of it can be compiled")
+        for owner, named in self._buffers.items():
+            (self._place if named else self._copies)[owner] = self._named("b", len(self._place) + len(self._copies))
         self._save()
 
-    def _schedule(self) -> None:
+    def _divide(self) -> None:
+        """Find out what can be compiled, and compile it."""
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
-            self._joined = self._find_joined()
-            self._items += self._scheduled(cuts)
-            self._find_wanted()
+            self._schedule = Schedule.of(self.program, self._views, self._native, self._early, cuts)
             failed = self._lower()
             if not failed:
                 break
@@ -104,111 +91,21 @@ class NativeCode(NumpyCode):
             raise Unfit("too much of it has to be computed by NumPy calls")
 
     def _reset(self) -> None:
-        self._items: list[_Item] = []
         self._slots: dict[Any, int] = {}  # a region, owner or node, or the id of a constant
         self._numbers: dict[Variable, int] = {}
-        self._segments: dict[_Item, tuple[str, tuple[Place, Any] | None]] = {}  # the name, and what has to be 0
-        self._spare: list[tuple[int, Place, Any]] = []  # memory of values that only segments use: slot, place, dtype
+        self._segments: dict[Item, tuple[str, tuple[Place, Any] | None]] = {}  # the name, and what has to be 0
+        self._uses: dict[Item, list[set[int]]] = {}  # the slots that a segment uses at the same time, in order
+        self._pieces: list[arena.Piece] = []  # memory that only a run needs
+        self._homes: dict[int, arena.Home] = {}  # where that is, by slot
         self._singles: dict[Any, int] = {}  # how many single numbers of a dtype only segments use
-        self._copies: dict[Variable, str] = {}  # buffers for results of NumPy calls that segments read
-        self._made: list[tuple[Variable, bool]] = []  # the buffers, in order
-        self.buffers.clear()
-        self._place.clear()
+        self._buffers: dict[Variable, bool] = {}  # owners that NumPy calls use; False for a copy that segments read
+        self._copies: dict[Variable, str] = {}  # names of those copies
         self._module = Module()
-
-    def _scheduled(self, cuts: set[Instruction]) -> list[_Item]:
-        """The items, in order: NumPy calls move ahead of the segment before them if they do not depend on it."""
-        items: list[_Item] = []
-        pending = _Item()
-        made: set[Variable] = set()
-        busy = False  # does the pending segment write to memory or check something?
-
-        def flush() -> None:
-            nonlocal pending, busy
-            if pending.instructions:
-                items.append(pending)
-            pending, busy = _Item(), False
-            made.clear()
-
-        for instruction in self.program.instructions:
-            if instruction in self._viewing or self._joined.keys() & set(instruction.results):
-                continue
-            if instruction in self._native:
-                if instruction in cuts:
-                    flush()
-                stores = instruction.writes is not None and instruction.writes.owner not in made
-                # What a run that is broken off puts back may be written to before a check is known to have passed.
-                late = stores and instruction.writes is not None and instruction.writes.owner not in self._early
-                checked = late and any(map(finite_check, pending.instructions))
-                if checked:
-                    flush()
-                pending.instructions.append(instruction)
-                made.update(v.owner for v in instruction.results)
-                busy = busy or stores or finite_check(instruction)
-                continue
-            if busy or instruction.writes is not None or any(v.owner in made for v in instruction.reads):
-                flush()
-            items.append(_Item([instruction], native=False))
-        flush()
-        return items
-
-    def _find_joined(self) -> dict[Variable, Instruction]:
-        """The concatenations that segments can make where they read them: their pieces stay as they are."""
-        written: dict[Any, int] = {}
-        called: set[Any] = set()
-        for number, instruction in enumerate(self.program.instructions):
-            if instruction.writes is not None:
-                written[instruction.writes.region] = number
-            if instruction not in self._native and instruction not in self._viewing:
-                called.update(v.region for v in instruction.reads)
-        joined = {}
-        for number, instruction in enumerate(self.program.instructions):
-            if instruction.function is not np.concatenate or instruction not in self._native:
-                continue
-            (result,) = instruction.results
-            regions = {v.region for v in (result, *instruction.reads)}
-            stay = all(r is not None and not r.outside and written.get(r, -1) < number for r in regions)
-            if stay and result not in self.program.kept and result.region not in called:
-                joined[result] = instruction
-        return joined
-
-    def _read_by(self, instruction: Instruction) -> Iterator[Variable]:
-        """What an instruction reads, or the pieces that it is made of."""
-        for variable in instruction.reads:
-            if variable.owner in self._joined:
-                yield from self._read_by(self._joined[variable.owner])
-            else:
-                yield variable
-
-    def _find_wanted(self) -> None:
-        """Which memory is needed outside of the segment that makes it."""
-        self._scratch: dict[Region, set[_Item]] = {}  # memory in which anything may be left, and what uses it
-        for item in self._items:
-            for region in {v.region for i in item.instructions for v in i.reads}:
-                if region is not None and region.scratch:
-                    self._scratch.setdefault(region, set()).add(item)
-        maker = {owner: item for item in self._items for owner in item.made()}
-        self._wanted = {v.owner for v in self.program.outputs}
-        self._called: set[Variable] = set(self.program.outputs)  # variables that NumPy calls use
-        self._shared: set[Variable] = set()  # owners that segments read and NumPy calls make
-        for item in self._items:
-            for instruction in item.instructions:
-                for variable in self._read_by(instruction):
-                    owner = variable.owner
-                    if maker.get(owner) is not item:
-                        self._wanted.add(owner)
-                        if item.native and owner in maker and not maker[owner].native:
-                            self._shared.add(owner)
-                    if not item.native:
-                        self._called.add(variable)
-        for view, instruction in reversed(self._views.items()):
-            if view in self._called:
-                self._called.update(instruction.reads)
 
     def _lower(self) -> list[tuple[Instruction, bool]]:
         """Compile the segments. Returns instructions that do not fit, and whether they may fit in another segment."""
         failed: list[tuple[Instruction, bool]] = []
-        for item in self._items:
+        for item in self._schedule.items:
             if item.native:
                 failed += self._lower_segment(item)
                 continue
@@ -216,32 +113,32 @@ class NativeCode(NumpyCode):
             for result in instruction.results:
                 if result.region is None or result.root is not None:
                     continue
-                out = takes_out(instruction) and result not in self.program.kept and result.compact
-                if out:
-                    self._buffer(result)
-                elif result in self._shared:
+                plain = result.compact and not result.dtype.hasobject
+                if takes_out(instruction) and result not in self.program.kept and plain:
+                    self._reserve(result, named=True)
+                elif result in self._schedule.shared:
                     if result in self._targets or not result.compact:
                         readers = [i for i in self._native if any(v.owner is result for v in i.reads)]
                         failed += [(reader, False) for reader in readers]
                         continue
-                    self._copies[result] = self._buffer(result, named=False)
+                    self._reserve(result, named=False, copied=True)
         return failed
 
-    def _lower_segment(self, item: _Item) -> list[tuple[Instruction, bool]]:
+    def _lower_segment(self, item: Item) -> list[tuple[Instruction, bool]]:
         segment = Segment(self._new_place)
-        segment.scratch = {self._slot(region) for region, users in self._scratch.items() if users == {item}}
-        lowering = Lowering(segment, self._place_of, self._number_of, self._views, self._joined)
+        segment.scratch = {self._slot(region) for region, users in self._schedule.scratch.items() if users == {item}}
+        lowering = Lowering(segment, self._place_of, self._number_of, self._views, self._schedule.joined)
         for instruction in item.instructions:
             try:
                 lowering.add(instruction)
             except Unfit:
                 return [(instruction, True)]
         for owner, node in lowering.made.items():
-            if owner in self._wanted:
+            if owner in self._schedule.wanted:
                 if node.place is not None:  # the same node as another owner's
                     node = segment.node("apply", node.dtype, node.shape, (node,), np.positive)
                 segment.wanted.add(node)
-                self._buffer(owner)
+                self._reserve(owner, named=owner in self._schedule.named)
                 node.place = self._place_of(owner)
         checks = lowering.checks
         if len(checks) > 1:
@@ -251,7 +148,7 @@ class NativeCode(NumpyCode):
                 total = segment.node("apply", np.dtype(float), (), tuple(doubles), np.add)
             checks = [total]
         for check in checks:
-            check.place = self._spare_place(check)
+            check.place = self._new_place(check)
         name = f"segment{len(self._segments)}"
         try:
             segment.compile(self._module, name)
@@ -260,6 +157,7 @@ class NativeCode(NumpyCode):
             failed = [i for i in item.instructions if not owners or owners[0] in i.results]
             return [(instruction, False) for instruction in failed or item.instructions]
         self._segments[item] = (name, (checks[0].place, checks[0].dtype) if checks and checks[0].place else None)
+        self._uses[item] = segment.uses
         return []
 
     # --- memory -----------------------------------------------------------------------------------------
@@ -271,7 +169,6 @@ class NativeCode(NumpyCode):
             place = self._place_of(variable)
             if variable in self._early and place is not None and place.contiguous:
                 copy = Place(self._slot(("copy", variable)), 0, place.shape, place.c_strides, place.itemsize)
-                self._spare.append((copy.slot, copy, variable.dtype))
                 self._saved.append((variable, place, copy))
         self.put_back_by_itself = {variable for variable, _, _ in self._saved}
         self._written_to = [v for v in self.captured if v in self._targets and v.region in self._slots]
@@ -287,52 +184,66 @@ class NativeCode(NumpyCode):
             return ("region", regions[key]) if type(key) is Region else ("", 0)
 
         return {
-            "items": [[item.native, [places[i] for i in item.instructions]] for item in self._items],
+            "items": [[item.native, [places[i] for i in item.instructions]] for item in self._schedule.items],
+            "joined": [places[i] for i in self._schedule.joined.values()],
             "slots": [slot(key) for key in self._slots],
             "numbers": [numbers[v] for v in self._numbers],
             "checks": [check and [packed(check[0]), np.dtype(check[1]).str] for _, check in self._segments.values()],
-            "spare": [[slot, packed(place), np.dtype(dtype).str] for slot, place, dtype in self._spare],
-            "buffers": [[numbers[owner], named] for owner, named in self._made],
-            "copies": [numbers[owner] for owner in self._copies],
-            "joined": [places[i] for i in self._joined.values()],
+            "singles": [[self._slots[dtype], dtype.str, count] for dtype, count in self._singles.items()],
+            "buffers": [[numbers[owner], named] for owner, named in self._buffers.items()],
+            "homes": [[slot, *home] for slot, home in self._homes.items()],
+            "arena": self._size,
         }
 
     def _restore(self, plan: dict[str, Any]) -> None:
         """Take over the schedule and the slots of an equal program."""
-        variables = self._candidate.known.variables
+        variables, instructions = self._candidate.known.variables, self.program.instructions
         owners: dict[str, Any] = {"variable": variables, "region": self._candidate.known.regions}
-        for native, members in plan["items"]:
-            self._items.append(_Item([self.program.instructions[k] for k in members], native))
-        for kind, number in plan["slots"]:
-            self._slot(owners[kind][number] if kind else object())
+        items = [Item([instructions[k] for k in members], native) for native, members in plan["items"]]
+        joined = {i.results[0]: i for i in (instructions[k] for k in plan["joined"])}
+        self._schedule = Schedule(self.program, self._views, items, joined)
+        singles = {slot: (np.dtype(dtype), count) for slot, dtype, count in plan["singles"]}
+        for number, (kind, which) in enumerate(plan["slots"]):
+            self._slot(owners[kind][which] if kind else singles[number][0] if number in singles else object())
+        self._singles = dict(singles.values())
         self._numbers = {variables[v]: k for k, v in enumerate(plan["numbers"])}
         checks = [check and (unpacked(check[0]), np.dtype(check[1])) for check in plan["checks"]]
-        for item in self._items:
+        for item in items:
             if item.native:
                 self._segments[item] = (f"segment{len(self._segments)}", checks[len(self._segments)])
-        self._spare = [(slot, unpacked(place), np.dtype(dtype)) for slot, place, dtype in plan["spare"]]
-        for owner, named in plan["buffers"]:
-            name = self._buffer(variables[owner], named)
-            if not named and owner in plan["copies"]:
-                self._copies[variables[owner]] = name
-        joined = [self.program.instructions[k] for k in plan["joined"]]
-        self._joined = {i.results[0]: i for i in joined}
-        self._find_wanted()
+        self._buffers = {variables[owner]: named for owner, named in plan["buffers"]}
+        self._homes = {slot: arena.Home(block, offset) for slot, block, offset in plan["homes"]}
+        self._size = plan["arena"]
+
+    def _arrange(self) -> None:
+        """Find homes for what only a run needs."""
+        uses: list[set[int]] = []
+        for item in self._schedule.items:
+            called = {self._slots[owner] for owner in item.used() if owner in self._slots}
+            uses += self._uses[item] if item.native else [called]
+        results = {self._slots[v]: prod(v.shape) * v.dtype.itemsize for v in self._results()}
+        self._homes = arena.arranged(self._pieces, arena.lives_of(uses), results)
+        self._size = arena.size_of(self._pieces, self._homes)
+
+    def _results(self) -> list[Variable]:
+        """The owners of results whose memory is new in every run; segments write to it."""
+        kept = [owner for owner in self.program.kept if owner.kind == "array"]
+        return [owner for owner in kept if owner in self._slots and owner not in self._buffers]
 
     def _slot(self, key: Any) -> int:
         return self._slots.setdefault(key, len(self._slots))
 
-    def _buffer(self, owner: Variable, named: bool = True) -> str:
-        """Memory for an owner that lives as long as the code; that of an output is new in every run."""
-        self._slot(owner)
-        self._made.append((owner, named))
-        if named and owner in self.program.kept:
-            return owner.name
-        name = self._named("b", len(self.buffers))
-        self.buffers[name] = empty(owner.shape, owner.dtype, owner.strides)
-        if named:
-            self._place[owner] = name
-        return name
+    def _reserve(self, owner: Variable, named: bool, copied: bool = False) -> None:
+        """Memory for an owner that several items use; that of a result is new in every run.
+
+        ``named``: NumPy calls use it. ``copied``: it is for a copy.
+        """
+        slot = self._slot(owner)
+        if owner in self.program.kept and not copied:
+            return
+        if named or copied:
+            self._buffers[owner] = not copied
+        self._pieces.append(arena.Piece(slot, prod(owner.shape) * owner.dtype.itemsize, named or copied))
 
     def _place_of(self, variable: Variable) -> Place | None:
         owner = variable.owner
@@ -342,18 +253,15 @@ class NativeCode(NumpyCode):
         return Place(self._slot(key), variable.offset, variable.shape, variable.strides, variable.dtype.itemsize)
 
     def _new_place(self, node: Node) -> Place:
-        """Memory for a value that only segments use; single numbers share an array."""
+        """Memory for a value that only one segment uses; single numbers share an array."""
+        size = node.dtype.itemsize
         if node.size > 1:
-            return self._spare_place(node)
-        slot, size = self._slot(node.dtype), node.dtype.itemsize
+            slot = self._slot(node)
+            self._pieces.append(arena.Piece(slot, node.size * size, stays=False))
+            return Place(slot, 0, node.shape, node.strides or c_strides(node.shape, size), size)
+        slot = self._slot(node.dtype)
         count = self._singles[node.dtype] = self._singles.get(node.dtype, 0) + 1
         return Place(slot, (count - 1) * size, node.shape, c_strides(node.shape, size), size)
-
-    def _spare_place(self, node: Node) -> Place:
-        strides = node.strides or c_strides(node.shape, node.dtype.itemsize)
-        place = Place(self._slot(node), 0, node.shape, strides, node.dtype.itemsize)
-        self._spare.append((place.slot, place, node.dtype))
-        return place
 
     def _number_of(self, variable: Variable) -> int:
         return self._numbers.setdefault(variable, len(self._numbers))
@@ -366,24 +274,23 @@ class NativeCode(NumpyCode):
         fixed = {*self.captured, *self._place}
         once: list[str] = []
         lines: list[str] = []
-        outputs = [owner for owner in self.program.kept if owner.kind == "array"]
-        self._fresh = [owner for owner in outputs if owner in self._slots and owner not in self._copies]
-        fresh = f"({', '.join(v.name for v in self._fresh)},)" if self._fresh else "_"
-        lines.append(f"{fresh}, table = outputs()")
+        results = self._results()
+        if results:
+            lines.append(f"{', '.join(v.name for v in results)}{',' if len(results) == 1 else ''} = results()")
         arguments = ", ".join(v.name for v in self.program.arguments)
         taken = [v for v in self.program.arguments if (v in self._numbers or v in self._slots)]
         saved = [(place, copy.slot) for _, place, copy in self._saved]
         given = [self._argument(v) for v in taken]
         self._functions = [driver.begin(given, saved, len(self._slots), len(self._written_to))]
         lines.append(f"if begin(table{''.join(f', {v.name}' for v in taken)}):\n        return plain({arguments})")
-        ready: set[Variable] = {*self.captured, *self.program.arguments, *self._place, *self._fresh}
+        ready: set[Variable] = {*self.captured, *self.program.arguments, *self._place, *results}
         views = list(self._views.items())
 
         def show_views() -> None:
             """Write the views that can be made now."""
             left = []
             for view, instruction in views:
-                if view not in self._called:
+                if view not in self._schedule.called:
                     continue
                 if not all(v in ready for v in instruction.reads):
                     left.append((view, instruction))
@@ -394,15 +301,17 @@ class NativeCode(NumpyCode):
             views[:] = left
 
         numbers: list[Variable] = []
-        for item in self._items:
+        self._called = {"begin": "begin"}  # the names of native functions, by those in the text
+        for item in self._schedule.items:
             show_views()
             if item.native:
                 name, check = self._segments[item]
                 places = [self._numbers[v] for v in numbers]
-                self._functions.append(
-                    driver.run(f"run_{name}", name, places, check, len(self._slots), work_of(item.instructions) > _LONG)
-                )
-                lines.append(f"if run_{name}(table{''.join(f', {v.name}' for v in numbers)}):\n        broken_off()")
+                long = work_of(item.instructions) > _LONG
+                self._functions.append(driver.run(f"run_{name}", name, places, check, len(self._slots), long))
+                run = self._named(f"run_{name}")
+                self._called[run] = f"run_{name}"
+                lines.append(f"if {run}(table{''.join(f', {v.name}' for v in numbers)}):\n        broken_off()")
                 numbers = []
                 continue
             (instruction,) = item.instructions
@@ -433,17 +342,11 @@ class NativeCode(NumpyCode):
             if self._object is None:
                 self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
                 cache.keep(self._candidate.key, cache.Entry(self._saved_plan, self._object))
+                del self._module, self._functions, self._saved_plan  # as long as the program itself
             self._library = Library(self._object)
-            names = ["begin", *(f"run_{name}" for name, _ in self._segments.values())]
-            self._spares = {slot: empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
-            self._tables = Tables([(v, self._slots[v]) for v in self._fresh], len(self._slots), len(self._numbers))
-            self.constants |= {name: self._library.function(name) for name in names}
-            self.constants |= {"outputs": self._tables, "broken_off": _broken_off, "plain": self._run_plain}
-        addresses = {slot: address_of(array) for slot, array in self._spares.items()}
-        for owner in (*self._place, *self._copies):
-            name = self._copies.get(owner) or self._place[owner]
-            if owner in self._slots:
-                addresses[self._slots[owner]] = address_of(self.buffers[name])
+            self.constants |= {name: self._library.function(native) for name, native in self._called.items()}
+            self._furnish()
+        addresses = dict(self._addresses)
         for variable in self.captured:
             if variable.region in self._slots:
                 addresses[self._slots[variable.region]] = address_of(memory(array_of(variable.source)))
@@ -451,6 +354,29 @@ class NativeCode(NumpyCode):
         self._tables.put(addresses, written)
         super().bind()
         self._fits = self._laid_out()
+
+    def _furnish(self) -> None:
+        """Allocate the memory that lives as long as the code."""
+        start = empty((self._size + arena.ALIGNED,), np.dtype(np.uint8), (1,))
+        self._arena = start[-address_of(start) % arena.ALIGNED :]
+        inside: dict[int, list[tuple[int, int]]] = {}
+        for slot, (block, offset) in self._homes.items():
+            inside.setdefault(block, []).append((slot, offset))
+        self._addresses = {slot: address_of(self._arena) + offset for slot, offset in inside.pop(arena.ARENA, [])}
+        for owner in self._buffers:
+            home = self._homes[self._slots[owner]]
+            array: Any = np.ndarray(owner.shape, owner.dtype, self._arena, home.offset, owner.strides)
+            self.buffers[self._copies.get(owner) or self._place[owner]] = array
+        self._arrays = {self._slots[dtype]: empty((n,), dtype, (dtype.itemsize,)) for dtype, n in self._singles.items()}
+        for variable, _, copy in self._saved:
+            self._arrays[copy.slot] = empty(copy.shape, variable.dtype, copy.strides)
+        self._addresses |= {slot: address_of(array) for slot, array in self._arrays.items()}
+        slots = {self._slots[v]: v for v in self._results()}
+        self._tables = Tables(
+            [(v, [(slot, 0), *inside.get(slot, [])]) for slot, v in slots.items()], len(self._slots), len(self._numbers)
+        )
+        self.constants |= {"table": self._tables.address, "results": self._tables}
+        self.constants |= {"broken_off": _broken_off, "plain": self._run_plain}
 
     def _run_plain(self, *arguments: Any) -> tuple[Any, ...]:
         self._plain.bind()
@@ -463,7 +389,7 @@ class NativeCode(NumpyCode):
     def put_back(self) -> None:
         """Put back what a run that was broken off has written, as far as it kept that itself."""
         for variable, _, copy in self._saved:
-            np.copyto(array_of(variable.source), self._spares[copy.slot])
+            np.copyto(array_of(variable.source), self._arrays[copy.slot])
 
     def current(self) -> bool:
         """Whether the program fits the captured arrays; binds again if any of them has been replaced."""

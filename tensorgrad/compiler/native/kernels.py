@@ -117,6 +117,10 @@ class Root:
             self._known = (key, list(accesses(self.node, self.index, self.domain, self.own)))
         return self._known[1]
 
+    def slots(self) -> set[int]:
+        """The slots of what is read and of the result. Raises Unresolved."""
+        return {self.place.slot, *(access.node.place.slot for access in self.reads() if access.node.place is not None)}
+
 
 class Module:
     """The text of an LLVM module."""

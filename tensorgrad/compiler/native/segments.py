@@ -42,6 +42,7 @@ class Segment:
         wanted: nodes whose values are needed outside of the segment.
         stores: what is written to memory that exists before: where, and which node.
         scratch: the slots of memory that need not be written to.
+        uses: once it is compiled, the slots that are used at the same time, in order.
     """
 
     def __init__(self, place: Callable[[Node], Place]) -> None:
@@ -50,6 +51,7 @@ class Segment:
         self.wanted: set[Node] = set()
         self.stores: dict[Place, Node] = {}
         self.scratch: set[int] = set()
+        self.uses: list[set[int]] = []
         self._temporary: set[Place] = set()
 
     def node(self, *args: Any, **kwargs: Any) -> Node:
@@ -78,9 +80,11 @@ class Segment:
         for step in steps:
             if step.product is None:
                 lines += module.nest(step.roots)
+                self.uses.append({slot for root in step.roots for slot in root.slots()})
                 continue
             assert step.product.place is not None
             a, b = self._operands(step.product)
+            self.uses.append({a.slot, b.slot, step.product.place.slot})
             try:
                 lines += module.product(step.product.dtype, a, b, step.product.place)
             except ValueError as error:

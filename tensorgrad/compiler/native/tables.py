@@ -1,4 +1,4 @@
-"""The tables of addresses that native code works with, and the arrays that it writes its results to."""
+"""The table of addresses that native code works with, and the arrays that it writes its results to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..variables import Variable
 
 __all__ = ["Tables", "address_of"]
 
-_SETS = 3  # of results: those of one run are in use during the next one
+_MOST = 3  # arrays for one result: those of one run may be in use during the next ones
 
 
 def address_of(array: Any) -> int:
@@ -23,39 +23,59 @@ def address_of(array: Any) -> int:
 
 
 class Tables:
-    """A table for each set of results; calling this finds a set that nobody holds, or makes one.
+    """The table of addresses; calling this gives arrays for the results, which nobody else holds.
 
     Args:
-        results: what a run returns, with the slot of each.
+        results: what a run returns, with the slots in its memory and where each begins, in bytes.
         slots: how many there are; the addresses of the tables of numbers and of ranges come after them.
         numbers: how many numbers there are.
+
+    Attributes:
+        address: where the table is.
     """
 
-    def __init__(self, results: Sequence[tuple[Variable, int]], slots: int, numbers: int) -> None:
+    def __init__(self, results: Sequence[tuple[Variable, Sequence[tuple[int, int]]]], slots: int, numbers: int) -> None:
         self._results = results
         self._base = np.zeros(slots + 2, np.uintp)
         self._numbers = np.zeros(max(numbers, 1))
         self._ranges = np.zeros((0, 2), np.uintp)
-        self._sets: list[tuple[list[Any], int, int, Any]] = []
+        self.address = address_of(self._base)
+        self._arrays = [_new(variable) for variable, _ in results]
+        self._others: list[list[Any]] = [[] for _ in results]  # arrays that were in use before
+        self._references = next(map(sys.getrefcount, [np.zeros(0)]))  # to an array that only a list holds
+        for number in range(len(results)):
+            self._enter(number)
 
     def put(self, addresses: Mapping[int, int], ranges: Sequence[tuple[int, int]]) -> None:
-        """Set the addresses of slots, and the ranges of memory that no argument may share."""
+        """Set the addresses of other slots, and the ranges of memory that no argument may share."""
         self._ranges = np.array(ranges, np.uintp).reshape(-1, 2)
         for slot, address in addresses.items():
             self._base[slot] = address
         self._base[-2:] = address_of(self._numbers), address_of(self._ranges)
-        self._sets.clear()
 
-    def __call__(self) -> tuple[list[Any], int]:
-        """Arrays to write to, and the address of their table."""
-        for arrays, address, held, _ in self._sets:
-            if sum(map(sys.getrefcount, arrays)) == held:
-                return arrays, address
-        arrays = [np.empty_like(empty(v.shape, v.dtype, v.strides)) for v, _ in self._results]
-        table = self._base.copy()
-        for array, (_, slot) in zip(arrays, self._results, strict=True):
-            table[slot] = address_of(array)
-        del self._sets[: -_SETS + 1]
-        array = None
-        self._sets.append((arrays, address_of(table), sum(map(sys.getrefcount, arrays)), table))
-        return arrays, self._sets[-1][1]
+    def __call__(self) -> list[Any]:
+        """Arrays to write to, whose addresses are in the table."""
+        if sum(map(sys.getrefcount, self._arrays)) != self._references * len(self._arrays):
+            self._replace()
+        return self._arrays
+
+    def _replace(self) -> None:
+        """Take other arrays in place of those that are in use."""
+        for number, count in enumerate(map(sys.getrefcount, self._arrays)):
+            if count == self._references:
+                continue
+            others = self._others[number]
+            others.append(self._arrays[number])
+            free = [k for k, other in enumerate(map(sys.getrefcount, others)) if other == self._references]
+            self._arrays[number] = others.pop(free[0]) if free else _new(self._results[number][0])
+            del others[: 1 - _MOST]
+            self._enter(number)
+
+    def _enter(self, number: int) -> None:
+        address = address_of(self._arrays[number])
+        for slot, offset in self._results[number][1]:
+            self._base[slot] = address + offset
+
+
+def _new(variable: Variable) -> Any:
+    return np.empty_like(empty(variable.shape, variable.dtype, variable.strides))
