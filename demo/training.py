@@ -79,6 +79,5 @@ def train(title: str, network: nn.Module, data: Data, *, epochs: int, seed: int 
         validation_data=(data.X_test, data.y_test),
         callbacks=[monitor, Line(title)],
         progress=False,
-        compile=True,
     )
     return Run(title, model, history, monitor)

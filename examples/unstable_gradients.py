@@ -92,7 +92,7 @@ def run(name: str, remedies: dict[str, Any], seed: int, epochs: int) -> Result:
     # The remaining rows would make a batch of three: too few for the statistics of a batch norm.
     data = {"validation_data": (X_test, y_test), "batch_size": BATCH, "drop_last": True}
     try:
-        model.fit(X_train, y_train, epochs=epochs, **data, progress=False, compile=True)
+        model.fit(X_train, y_train, epochs=epochs, **data, progress=False)
     except tg.NonFiniteError:  # the weights grew without bound
         return Result(math.nan, None)
     history = model.history

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import CodeType
 from typing import Any, NamedTuple
 
 import tensorgrad as tg
@@ -18,6 +19,7 @@ __all__ = [
     "Places",
     "add_location",
     "folded",
+    "is_library_code",
     "members",
     "members_changed",
     "running_path",
@@ -94,10 +96,20 @@ def _fold(error: BaseException) -> None:
         seen.add(id(one))
         step = one.__traceback__
         while step is not None and step.tb_next is not None:
-            if step.tb_frame.f_code.co_filename.startswith(_LIBRARY):
+            if _is_library(step.tb_frame.f_code):
                 step.tb_frame.f_locals["__tracebackhide__"] = True
             step = step.tb_next
         waiting += [e for e in (one.__cause__, one.__context__) if e is not None and id(e) not in seen]
+
+
+def _is_library(code: CodeType) -> bool:
+    return code.co_filename.startswith(_LIBRARY)
+
+
+def is_library_code(function: Any) -> bool:
+    """Whether a function or method was defined in the library, and is not a user's in the place of one."""
+    code = getattr(function, "__code__", None)
+    return code is not None and _is_library(code)
 
 
 def members_changed() -> None:

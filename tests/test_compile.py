@@ -788,9 +788,40 @@ def test_array_methods_are_traced() -> None:
         assert tg.compile(lambda a: a.tolist())(np.ones(2)) == [1.0, 1.0]
 
 
-def test_it_may_be_called_under_record_graph() -> None:
-    with tg.record_graph():
-        assert tg.compile(lambda x: x * 2)(tg.Tensor([1.0])).item() == 2.0
+@pytest.mark.parametrize("switch", [tg.debug, tg.record_graph])
+def test_it_runs_uncompiled_where_operations_are_looked_at(switch: Any) -> None:
+    calls: list[int] = []
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        calls.append(1)
+        return tg.log(x) * 2.0
+
+    for _ in range(2):
+        step(np.ones(1))
+    with switch():
+        assert step(np.ones(1)).item() == 0.0
+    step(np.ones(1))
+    assert len(calls) == 2
+    assert step.traces == 1
+
+
+def test_debug_mode_finds_what_a_compiled_step_computes() -> None:
+    step = tg.compile(lambda x: tg.exp(tg.log(x)))
+    step(np.ones(1))
+    assert step(np.zeros(1)).item() == 0.0
+    with tg.debug(), pytest.raises(tg.NonFiniteError, match="log produced 1 infinity"):
+        step(np.zeros(1))
+
+
+def test_warnings_can_be_left_out() -> None:
+    def step(x: Any) -> Any:
+        return x * 2.0 if x.sum() > 0 else x
+
+    with pytest.warns(RuntimeWarning, match="ran uncompiled"):
+        tg.compile(step)(np.ones(2))
+    assert tg.compile(step, warn=False)(np.ones(2)).tolist() == [2.0, 2.0]
+    assert tg.compile(warn=False)(step)(-np.ones(2)).tolist() == [-1.0, -1.0]
 
 
 def test_a_graph_from_outside() -> None:

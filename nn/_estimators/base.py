@@ -253,7 +253,6 @@ class FNN(Arguments):
                 validation_data=None if held is None else tuple(held),
                 callbacks=[*(callback for callback in own if callback is not None), *self._given_callbacks()],
                 progress=bool(self.verbose),
-                compile=epochs > 1 and not model.optimizer.skip_nonfinite,
             )
         except KeyboardInterrupt:
             if len(model.history) > before:

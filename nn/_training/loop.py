@@ -18,6 +18,7 @@ from .._optim.scheduler import LRScheduler
 from ..parallel.communicator import Communicator
 from .callbacks import INTERRUPTED, Callback, Fit
 from .checkpoint import Checkpoint
+from .compiling import Compile
 from .data import Casts, Rows
 from .dry_run import check_monitors, columns_of, dry_run, restored_on_error
 from .history import History
@@ -25,7 +26,7 @@ from .interrupt import first_interrupt
 from .progress import Progress, progress_for
 from .scores import Scores, evaluated
 from .settings import settings_of
-from .stepping import Group, Step, stepper
+from .stepping import Group, Step, check_step, stepper
 from .streams import Stream
 from .together import agree_on_end, agreed, average_statistics, share_model, share_run, updated
 
@@ -49,7 +50,7 @@ def train(
     drop_last: bool,
     callbacks: Sequence[Callback],
     progress: bool | None,
-    compile: bool,
+    compile: Compile,
     on_interrupt: str,
     comm: Communicator | None,
 ) -> History:
@@ -71,9 +72,11 @@ def train(
         with first_interrupt(interrupt):
             options = {"batch_size": batch_size, "accumulate": accumulate, "shuffle": shuffle, "drop_last": drop_last}
             fit.settings = settings_of(model, **options)
-            step = stepper(model, compile, accumulate, comm)
+            check_step(model, compile, comm)
             data, held = _prepared(fit, *sources(), split=split, stratify=stratify, class_weight=class_weight)
             steps = data.updates(batch_size, **divided)
+            expected = epochs * steps if isinstance(data, Rows) and steps is not None else 0
+            step = stepper(model, compile, accumulate, comm, expected)
             shown = progress_for(progress if fit.main else False, epochs=epochs, steps=steps)
             ends = _begin(fit, [part for part in (held, data) if isinstance(part, Stream)])
             running = _Running(

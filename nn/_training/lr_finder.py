@@ -15,7 +15,7 @@ import tensorgrad as tg
 from .data import Casts, Rows
 from .dry_run import dry_run, generators_kept
 from .scores import nothing_counts
-from .stepping import Group, grouped, stepper
+from .stepping import Group, check_step, grouped, stepper
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def range_test(model: Model, data: Rows | Stream, *, start: float, stop: float, 
 
 
 def _tested(trial: Model, data: Rows | Stream, *, start: float, stop: float, steps: int, batch_size: int) -> LRCurve:
+    check_step(trial, False, None)
     step, casts = stepper(trial, False), Casts(trial.network)
     dry_run(trial, [data])
     trial.train()

@@ -26,6 +26,7 @@ from .._optim.scheduler import Scheduler
 from .._running import folded
 from ..parallel.communicator import Communicator, surrounding
 from .callbacks import Callback
+from .compiling import Compile
 from .data import Casts, Rows
 from .history import History
 from .inputs import called
@@ -190,7 +191,7 @@ class Model(Module):
         steps_per_epoch: int | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = None,
-        compile: bool = False,
+        compile: Compile = "auto",
         on_interrupt: Literal["raise", "return"] = "raise",
         parallel: Communicator | None = None,
     ) -> History:
@@ -235,10 +236,15 @@ class Model(Module):
                 it is endless.
             callbacks: such as :class:`nn.EarlyStopping` and :class:`nn.Checkpoint`.
             progress: show the progress; None shows it in a notebook or a terminal.
-            compile: trace a step once (for each shape of a batch) and run it as a straight-line program:
+            compile: whether to trace a step once (for each shape of a batch) and run it as a straight-line program:
                 :func:`tensorgrad.compile` with ``backend="auto"``. The numbers are those of uncompiled steps, bit for
-                bit, until native code takes over; from then on they differ by rounding. A network whose own code
-                branches on values runs uncompiled.
+                bit, until native code takes over; from then on they differ by rounding. "auto" compiles where nothing
+                else can differ and it pays: network, loss, optimiser and average are of nn's own classes, without
+                hooks, and there are enough steps (of a stream, with the shapes of a batch). Python code of your own in
+                ``forward`` or the loss so runs in every step, and so does everything else that "auto" does not compile:
+                LBFGS, ``skip_nonfinite``, several processes, steps under :class:`tensorgrad.debug` or
+                :class:`tensorgrad.record_graph`. True compiles your own code, too, which then runs only while a step is
+                traced; a network whose code branches on values runs uncompiled.
             on_interrupt: what Ctrl-C leads to: "raise" KeyboardInterrupt, or "return" as if the run had ended by
                 itself, with ``stopped == "Ctrl-C"`` in the history.
             parallel: the processes that train together, from :func:`nn.parallel.init`; None for those of the
@@ -258,7 +264,7 @@ class Model(Module):
             DTypeError, IndexError: X does not hold numbers; labels are not class numbers where these are needed, or are
                 out of range.
             NonFiniteError: a gradient is NaN or infinite; the parameters are those of the step before.
-            ValueError, TypeError: an argument is out of range.
+            ValueError, TypeError: an argument is out of range; ``compile=True`` does not go with the optimiser.
         """
         epochs, batch_size = count("fit", "epochs", epochs), count("fit", "batch_size", batch_size)
         accumulate = count("fit", "accumulate", accumulate)

@@ -12,10 +12,10 @@ import tensorgrad as tg
 
 from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
-from .._optim.lbfgs import LBFGS
 from .._shards import Shard
 from ..parallel.communicator import Communicator
 from ..parallel.gradients import reduce_gradients
+from .compiling import Compile, check_compile, compiled
 from .data import Batch, Casts
 from .inputs import called
 from .weighing import counted, is_void, loss_of
@@ -23,7 +23,7 @@ from .weighing import counted, is_void, loss_of
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Group", "Step", "grouped", "stepper"]
+__all__ = ["Group", "Step", "check_step", "grouped", "stepper"]
 
 
 Given = tuple[Any, Any, Any, float | None]  # inputs, targets, weights, and the share, None for 1
@@ -63,27 +63,27 @@ def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
 Step = Callable[[Group, Casts], list[tuple[Any, Any]]]
 
 
-def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator | None = None) -> Step:
-    """A function that does one update, from up to ``together`` batches.
-
-    It returns, for each batch, its loss without the penalty, and the network's output. With ``comm``, gradients are
-    summed over its processes.
-    """
-    network, optimizer = model.network, model.optimizer
-    learned = {id(p) for p in network.parameters() if p.requires_grad}
+def check_step(model: Model, compile: Compile, comm: Communicator | None) -> None:
+    """Raise ValueError if the optimiser, ``compile`` and the processes do not go together."""
+    optimizer = model.optimizer
+    learned = {id(p) for p in model.network.parameters() if p.requires_grad}
     if learned and not learned & {id(p) for group in optimizer.param_groups for p in group["params"]}:
         raise ValueError(
             "fit: the optimiser has none of the network's parameters; write "
             f"nn.{type(optimizer).__name__}(model.network.parameters())"
         )
-    if compiled and (isinstance(optimizer, LBFGS) or optimizer.skip_nonfinite):
-        kind = type(optimizer).__name__
-        raise ValueError(
-            f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
-        )
-    if comm is not None and comm.elastic and (compiled or isinstance(optimizer, LBFGS)):
-        what = "compile=True" if compiled else "LBFGS"
-        raise ValueError(f"fit: {what} cannot be elastic, because its step cannot be done again; leave out --elastic")
+    check_compile(model, compile, comm)
+
+
+def stepper(
+    model: Model, compile: Compile, together: int = 1, comm: Communicator | None = None, expected: int = 0
+) -> Step:
+    """A function that does one update, from up to ``together`` batches.
+
+    It returns, for each batch, its loss without the penalty, and the network's output. With ``comm``, gradients are
+    summed over its processes. ``expected`` is how many updates of a few shapes there will be; 0 if that is not known.
+    """
+    network, optimizer = model.network, model.optimizer
     penalised = penalty(network) is not None
     shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
@@ -97,7 +97,7 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
             for i, (X, y, weight, share) in enumerate(given):
                 with shards[i].used() if shards else nullcontext():
                     output = called(network, X)
-                loss = tg.sum(output) * 0.0 if y is None else loss_of(model.loss, output, y, weight)
+                loss = tg.sum(output) * 0.0 if y is None else loss_of(tg.watch(model, "loss"), output, y, weight)
                 kept.append((loss, output))
                 part = loss if share is None else loss * share
                 extra = penalty(network) if penalised and not parts and (comm is None or comm.rank == 0) else None
@@ -117,11 +117,12 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
             return whole
 
         optimizer.step(closure)
-        if model.ema is not None:
-            model.ema.update()
+        ema = tg.watch(model, "ema")
+        if ema is not None:
+            ema.update()
         return list(kept)
 
-    run = tg.compile(step) if compiled else step
+    run = compiled(step, model, compile, comm, expected)
 
     def update(group: Group, casts: Casts) -> list[tuple[Any, Any]]:
         for shard, batch in zip(shards, group.batches, strict=False):

@@ -29,14 +29,16 @@ MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
 @overload
-def compile(function: Callable[..., Any], *, backend: str = ...) -> CompiledStep: ...
+def compile(function: Callable[..., Any], *, backend: str = ..., warn: bool = ...) -> CompiledStep: ...
 
 
 @overload
-def compile(function: None = ..., *, backend: str = ...) -> Callable[[Callable[..., Any]], CompiledStep]: ...
+def compile(
+    function: None = ..., *, backend: str = ..., warn: bool = ...
+) -> Callable[[Callable[..., Any]], CompiledStep]: ...
 
 
-def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto") -> Any:
+def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto", warn: bool = True) -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
@@ -56,7 +58,8 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
     What cannot be compiled runs uncompiled, with the same results: in every call, a step that branches on values
     (``if loss < 1``; see :func:`tensorgrad.where` and :func:`tensorgrad.indivisible`); in a single call, one in which a
     gradient has to be repaired (zero times an infinite derivative) or an array gets another shape (``x[x > 0]``). What
-    the call had done until then is undone first, except for what your own Python code did.
+    the call had done until then is undone first, except for what your own Python code did. Under :class:`debug` and
+    :class:`record_graph`, which look at every operation, a step runs uncompiled, too.
 
     Called with Tensors that require a gradient, a function without effects is one operation: from its second call on
     its forward and its backward are compiled programs, and its operations are recorded only for higher derivatives,
@@ -75,6 +78,7 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
             half a second of work, takes over after a second more, and is kept on disk: in a folder
             ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with ``TENSORGRAD_CACHE=`` it is
             not kept. So the run that puts it there may differ by rounding from those that find it.
+        warn: whether to warn.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
@@ -104,8 +108,8 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
     if backend == "native":
         require_llvm()
     if function is None:
-        return functools.partial(CompiledStep, backend=backend)
-    return CompiledStep(function, backend)
+        return functools.partial(CompiledStep, backend=backend, warn=warn)
+    return CompiledStep(function, backend, warn)
 
 
 class CompiledStep:
@@ -119,12 +123,13 @@ class CompiledStep:
 
     _by = "a compiled step"  # in messages about what it writes to
 
-    def __init__(self, function: Callable[..., Any], backend: str = "auto") -> None:
+    def __init__(self, function: Callable[..., Any], backend: str = "auto", warn: bool = True) -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
         self.traces = 0
         self._backend = backend
+        self._warns = warn
         self._runs: OrderedDict[Any, list[Replay]] = OrderedDict()  # by key, the one used last at the end
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
@@ -153,8 +158,8 @@ class CompiledStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: it is traced the first time, and replayed after that."""
         mode = current()
-        if mode.tracer is not None:
-            return self.function(*args, **kwargs)  # inside another compiled step
+        if not mode.plain:
+            return self.function(*args, **kwargs)  # inside another compiled step, or every operation is looked at
         quick = self._quick
         if quick is not None and quick[0] is mode.grad:
             _, run, arguments_of = quick
@@ -175,8 +180,6 @@ class CompiledStep:
 
     def _as_part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function with arguments that require a gradient: one operation, if it has no effects."""
-        if not current().plain:
-            return self.function(*args, **kwargs)  # a drawing or a check wants to see its operations
         if self._part is None:
             self._part = Part(self.function, functools.partial(_Piece, backend=self._backend))
         try:
@@ -259,7 +262,7 @@ class CompiledStep:
 
     def _warn(self, text: str) -> None:
         """Warn, once for each text."""
-        if text not in self._warned and len(self._warned) < MANY_PROGRAMS:
+        if self._warns and text not in self._warned and len(self._warned) < MANY_PROGRAMS:
             self._warned.add(text)
             warnings.warn(text, RuntimeWarning, stacklevel=users_stacklevel())
 
