@@ -22,6 +22,7 @@ from .views import shaped
 __all__ = ["Reduced", "counted", "half_dtype", "in_dtype", "masked_to", "narrow", "wide"]
 
 Shape = tuple[int, ...]
+_HALF = np.dtype(np.float16)
 _sum: Any = np.add.reduce  # what np.sum calls, without its overhead
 
 
@@ -67,7 +68,7 @@ class Reduced:
 
     def sum(self, array: Any, keepdims: bool) -> Any:
         """The sum of an array, accumulated in float32 or better."""
-        if array.dtype == np.float16:
+        if array.dtype == _HALF:
             return _sum(array, axis=self.axis, dtype=np.float32, keepdims=keepdims)
         return _sum(array, axis=self.axis, keepdims=keepdims)
 
@@ -80,7 +81,7 @@ def wide(array: Any) -> Any:
     >>> wide(np.ones(2, dtype=np.float16)).dtype, wide(np.ones(2, dtype=int)).dtype
     (dtype('float32'), dtype('float64'))
     """
-    if array.dtype == np.float16:
+    if array.dtype == _HALF:
         return array.astype(np.float32)
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
 
@@ -91,7 +92,7 @@ def narrow(result: Any, like: Any) -> Any:
     >>> narrow(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
     dtype('float16')
     """
-    return result.astype(np.float16) if like.dtype == np.float16 else result
+    return result.astype(np.float16) if like.dtype == _HALF else result
 
 
 def masked_to(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral: TensorLike) -> Any:
@@ -110,7 +111,7 @@ def masked_to(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutr
 
 def half_dtype(x: Any) -> DTypeLike | None:
     """float16 for what was computed in float32 on its behalf."""
-    return np.float16 if x.dtype == np.float16 else None
+    return np.float16 if x.dtype == _HALF else None
 
 
 def in_dtype(result: Any, dtype: DTypeLike | None) -> Tensor:
