@@ -76,13 +76,24 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = tg.scope.owner()
-        run = None if type(call) is not running.Call else call.run
-        if run is None:
+        inputs: tuple[Any, ...] = ()
+        if call.__class__ is not running.Call:
             run = running.OuterCall(self._known_places(), (self,))
-            return self._called(run, run.places[id(self)], True, args, kwargs)
-        if id(self) not in run.places:
-            run = self._extended(run)
-        return self._called(run, run.places[id(self)], False, args, kwargs)
+            inputs = (*args, *kwargs.values())
+        else:
+            run = call.run if id(self) in call.run.places else self._extended(call.run)
+        place = path, title = run.places[id(self)]
+        call = running.Call(run, path)
+        try:
+            out = tg.scope(path, title, inputs, call).run(self.forward, *args, **kwargs)
+        except Exception as error:
+            running.add_location(error, path, self, args)
+            raise
+        first = out[0] if type(out) is tuple and out else out
+        if getattr(first, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
+            self._warn_of_wide(run.roots[0] if run.roots else self, path)
+        hooks = tg.watch(self, "_hooks")
+        return out if not hooks else self._after_hooks(hooks, call, place, args, out)
 
     def _extended(self, run: running.OuterCall) -> running.OuterCall:
         """Return the run with this module, which the running modules did not list when they were called."""
@@ -102,27 +113,6 @@ class Module:
                 f"dict in one, or freeze it with .requires_grad_(False)"
             )
         return running.OuterCall({**run.places, **self._known_places()}, (*run.roots, self))
-
-    def _called(
-        self,
-        run: running.OuterCall,
-        place: tuple[str, str],
-        outermost: bool,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        call = running.Call(run, place[0])
-        try:
-            with tg.scope(*place, (*args, *kwargs.values()) if outermost else (), call):
-                out = self.forward(*args, **kwargs)
-        except Exception as error:
-            running.add_location(error, place[0], self, args)
-            raise
-        first = out[0] if type(out) is tuple and out else out
-        if getattr(first, "dtype", None) is _FLOAT64 and any(_is_wide(x) for x in (*args, *kwargs.values())):
-            self._warn_of_wide(run.roots[0] if run.roots else self, place[0])
-        hooks = tg.watch(self, "_hooks")
-        return out if not hooks else self._after_hooks(hooks, call, place, args, out)
 
     def _after_hooks(
         self, hooks: tuple[Hook, ...], call: running.Call, place: tuple[str, str], args: tuple[Any, ...], out: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -210,7 +210,7 @@ def batch_norm(
         var = tg.mean(centred * centred, axis=axes)
         if running_mean is not None and running_var is not None:
             n = prod((given.shape[0], *given.shape[2:]))
-            mean = tg.array_of(tg.reshape(base, (-1,))) + tg.array_of(offset)
+            mean = np.reshape(base, (-1,)) + tg.array_of(offset)
             correction = n / (n - 1) if unbiased else 1.0
             running = (running_mean, running_var) + ((num_batches_tracked,) if momentum is None else ())
             if running[-1] is None:
@@ -281,18 +281,18 @@ def _blended_form(*arrays: Any, momentum: float | None, factor: float, path: str
 
 
 @tg.indivisible(straight_line=_blended_form)
+@tg.silenced()
 def _blended(*arrays: Any, momentum: float | None, factor: float, path: str) -> tuple[Any, ...]:
     old_mean, old_var, *counted, mean, var = arrays
-    with tg.silenced():
-        if np.isfinite(np.vdot(var, var)) or np.isfinite(var).all():  # var is not finite where mean is not
-            counted = [count + 1 for count in counted]
-            keep = 1 - 1 / int(counted[0]) if momentum is None else momentum
-            weight = 1 - keep
-            return keep * old_mean + weight * mean, keep * old_var + weight * factor * var, *counted
+    if isfinite(np.vdot(var, var)) or np.isfinite(var).all():  # var is not finite where mean is not
+        counted = [count + 1 for count in counted]
+        keep = 1 - 1 / int(counted[0]) if momentum is None else momentum
+        weight = 1 - keep
+        return keep * old_mean + weight * mean, keep * old_var + weight * factor * var, *counted
     where = f"{path}: " if path else ""
     warnings.warn(
         f"{where}batch_norm: the batch contains NaN or infinity; the running statistics were not updated",
         RuntimeWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
     return tuple(array.copy() for array in (old_mean, old_var, *counted))

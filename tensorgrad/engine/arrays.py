@@ -179,9 +179,49 @@ def basic(index: Any) -> bool:
     return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 
 
+# What rules call most. NumPy's own functions take up to ten times as long to call as the methods they come to.
+
+ndarray = np.ndarray
+_sum: Any = np.add.reduce
+
+
+def _reshape(array: Any, shape: Any) -> Any:
+    return array.reshape(shape) if array.__class__ is ndarray else np.reshape(array, shape)
+
+
+def _transpose(array: Any, axes: Any = None) -> Any:
+    return array.transpose(axes) if array.__class__ is ndarray else np.transpose(array, axes)
+
+
+def _swapaxes(array: Any, first: int, second: int) -> Any:
+    return array.swapaxes(first, second) if array.__class__ is ndarray else np.swapaxes(array, first, second)
+
+
+def _total(array: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    if array.__class__ is ndarray:
+        return _sum(array, axis=axis, keepdims=keepdims)
+    return np.sum(array, axis=axis, keepdims=keepdims)
+
+
+def _broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
+    if array.__class__ is not ndarray or math.prod(shape) > _SMALL:
+        return np.broadcast_to(array, shape)
+    copies = np.empty(shape, array.dtype)
+    copies[...] = array
+    return copies
+
+
+_SMALL = 4096  # so many elements are copied faster than a view of them is made
+
+
 class _ArrayFunctions:
     """Attribute access to NumPy's functions, each looked up once, and to the engine's own functions."""
 
+    broadcast_to = staticmethod(_broadcast_to)
+    reshape = staticmethod(_reshape)
+    sum = staticmethod(_total)
+    swapaxes = staticmethod(_swapaxes)
+    transpose = staticmethod(_transpose)
     scatter = staticmethod(scatter)
     conv = staticmethod(conv)
     conv_input = staticmethod(conv_input)

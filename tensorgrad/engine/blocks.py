@@ -106,8 +106,7 @@ class Block:
             undo()
         del opened[first - 1 : last]
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function so that it runs inside the block."""
+    def _require_plain(self, function: Callable[..., Any]) -> None:
         asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if inspect.isgeneratorfunction(function) or asynchronous:
             kind = "coroutine" if asynchronous else "generator"
@@ -116,6 +115,9 @@ class Block:
                 f"body runs after the call has returned; write `with {type(self).__name__}():` inside it"
             )
 
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function so that it runs inside the block."""
+        self._require_plain(function)
         block_type, settings = type(self), self.__dict__
 
         @functools.wraps(function)

@@ -6,18 +6,22 @@ one thread or asyncio task is not seen by any other. NumPy's error state is such
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, ContextVar
 from functools import partial, wraps
+from types import CodeType
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
 from .blocks import Block
+from .frames import LIBRARY
 
 __all__ = [
+    "RUNNING",
     "Debugger",
     "Mode",
     "Scope",
@@ -97,7 +101,7 @@ _blank: Any = object.__new__
 class Mode:
     """One setting of all switches. It does not change while its block lasts."""
 
-    __slots__ = ("debug", "ended", "grad", "hosted", "keep", "outer", "owner", "plain", "scope", "tracer")
+    __slots__ = ("debug", "ended", "grad", "hosted", "keep", "outer", "owner", "plain", "scope", "site", "tracer")
 
     outer: Mode  # the one around its block
 
@@ -120,6 +124,8 @@ class Mode:
         self.owner = owner  # of the scope: not in it, because graphs keep their scopes
         self.plain = tracer is None and not keep and debug is None  # may an operation take the fast path?
         self.ended = False  # has its block ended?
+        # In a function that a scope runs: the line that called it, as a code object and an offset.
+        self.site: tuple[CodeType, int] | None = None
 
     def but(self, **changes: Any) -> Mode:
         """This setting with some switches changed.
@@ -134,6 +140,7 @@ class Mode:
             setattr(mode, name, value)
         mode.plain = mode.tracer is None and not mode.keep and mode.debug is None
         mode.ended = False
+        mode.site = None
         return mode
 
     def end(self) -> None:
@@ -147,9 +154,10 @@ class Mode:
         else:  # a block inside this one is still open, or this is another thread than that which entered it
             for name in _SETTINGS:
                 setattr(self, name, getattr(outer, name))
+            self.site = None
 
 
-_SETTINGS = [name for name in Mode.__slots__ if name not in ("ended", "outer")]
+_SETTINGS = [name for name in Mode.__slots__ if name not in ("ended", "outer", "site")]
 _mode: ContextVar[Mode] = ContextVar("tensorgrad_mode", default=Mode())  # noqa: B039 (a Mode never changes)
 current = _mode.get
 
@@ -212,19 +220,75 @@ class scope(Switch):
         self._path = path
         self._title = title
         self._owner = owner
-        self._inputs = tuple(found for x in inputs if (found := _referred(x)) is not None)
+        self._inputs = tuple([found for x in inputs if (found := _referred(x)) is not None]) if inputs else ()
 
     def _changed(self, old: Mode) -> Mode:
         outer = old.scope
-        path = outer.path if self._path is None else self._path
-        inputs = self._inputs or outer.inputs
-        entered: Scope = tuple.__new__(Scope, (path, self._title, outer, self._path is None, inputs))  # twice as fast
-        return old.but(scope=entered) if self._owner is None else old.but(scope=entered, owner=self._owner)
+        path = self._path
+        function = path is None
+        if function:
+            path = outer.path
+        mode: Mode = _blank(Mode)  # spelled out, because this is done in every call of a module
+        mode.scope = tuple.__new__(Scope, (path, self._title, outer, function, self._inputs or outer.inputs))
+        mode.owner = old.owner if self._owner is None else self._owner
+        mode.grad, mode.keep, mode.tracer, mode.debug = old.grad, old.keep, old.tracer, old.debug
+        mode.hosted, mode.plain = old.hosted, old.plain
+        mode.ended = False
+        mode.site = None
+        return mode
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in the block: as a ``with`` statement does, in half the time.
+
+        >>> import tensorgrad as tg
+        >>> x = tg.Tensor(2.0, requires_grad=True)
+        >>> tg.scope("net.0", "Square").run(tg.square, x).node.scope.path
+        'net.0'
+        """
+        old = current()
+        mode = self._changed(old)
+        mode.outer = old
+        frame = sys._getframe(1)
+        code, lasti = frame.f_code, frame.f_lasti
+        while LIBRARY[code.co_filename] and frame.f_back is not None:
+            if code is RUNNING and old.site is not None:
+                code, lasti = old.site
+                break
+            frame = frame.f_back
+            code, lasti = frame.f_code, frame.f_lasti
+        mode.site = code, lasti
+        del frame  # it refers to this call
+        ended = False
+        try:  # as in Block.__call__
+            try:
+                _mode.set(mode)
+                return function(*args, **kwargs)
+            finally:
+                mode.end()
+                ended = True
+        finally:
+            if not ended:
+                mode.end()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function so that it runs inside the block."""
+        self._require_plain(function)
+
+        @wraps(function)
+        def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
+            return self.run(function, *args, **kwargs)
+
+        return scoped
 
     @staticmethod
     def owner() -> Any:
         """Return what was given as ``owner`` of the innermost scope that is running; None if there is none."""
         return current().owner
+
+
+# Beyond the frame of this code, :func:`tensorgrad.engine.record.record` need not look for the line that called an
+# operation: the innermost one has set the mode, which has it.
+RUNNING = scope.run.__code__
 
 
 class tracing(Switch):

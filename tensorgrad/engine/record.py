@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from ..errors import DTypeError, GraphError, ShapeError
 from .frames import LIBRARY
 from .graph import ArraySummary, Constant, Cut, Given, Node, Rule, elementwise, getter
-from .mode import Mode, current, silenced
+from .mode import RUNNING, Mode, current, silenced
 from .shapes import broadcast_error
 from .writes import tick
 
@@ -99,6 +99,8 @@ def tensor_of(data: Any, node: Node | None) -> Tensor:
     return result
 
 
+NUMBERS = "fbiuc"  # the kinds of dtypes
+
 # --- operands -------------------------------------------------------------------------------------------
 
 
@@ -109,11 +111,13 @@ def operand(value: Any, op: str) -> Any:
     dtypes. Arrays, NumPy's or any that implement its protocols, are returned unchanged. Lists are converted.
     """
     kind = type(value)
+    if kind is ndarray:
+        return value if value.dtype.kind in NUMBERS else checked(value, op)
     if kind is float or kind is int or kind is bool or kind is complex:
         return value
     if isinstance(value, np.generic):
         return checked(value, op).item()
-    if kind is not np.ndarray and not hasattr(value, "__array_function__"):
+    if not hasattr(value, "__array_function__"):
         return value if hasattr(value, "__traced_number__") else as_array(value, op)
     return checked(value, op)
 
@@ -135,7 +139,7 @@ def as_array(value: Any, op: str) -> Any:
 
 def checked(array: Any, op: str) -> Any:
     """The array, if it holds numbers or booleans. Raises DTypeError otherwise."""
-    if array.dtype.kind not in "fbiuc":
+    if array.dtype.kind not in NUMBERS:
         raise DTypeError(
             f"{op}: got {type(array).__name__} of dtype {array.dtype}, expected numbers or booleans; "
             f"convert it first, for example with np.asarray(value, dtype=np.float64)"
@@ -248,9 +252,18 @@ def recorded(
     """A result with its node; only for functions that users, or other parts of the library, call directly."""
     frame = _getframe(2)
     code = frame.f_code
-    while LIBRARY[code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
-        code = frame.f_code
+    if LIBRARY[code.co_filename]:
+        site = mode.site
+        while LIBRARY[code.co_filename] and frame.f_back is not None:
+            if code is RUNNING and site is not None:
+                code, lasti = site
+                break
+            frame = frame.f_back
+            code = frame.f_code
+        else:
+            lasti = frame.f_lasti
+    else:
+        lasti = frame.f_lasti
     # Does what Node(...) does, in half the time.
     node = _new(Node)
     node.op = op
@@ -261,7 +274,7 @@ def recorded(
     node.shape = shape
     node.dtype = out.dtype
     node.code = code
-    node.lasti = frame.f_lasti
+    node.lasti = lasti
     node.scope = mode.scope
     node.value = None if shape else out
     node.gradient = None
@@ -339,7 +352,9 @@ def record(
     values = (*arrays, out)
     needed: list[Any] = []
     saved: list[Any] = []
-    for i, node in enumerate(nodes):
+    i = -1
+    for node in nodes:
+        i += 1
         if node is not None and node.requires_grad:
             rule = rules[i]
             needed.append(rule)
@@ -349,6 +364,8 @@ def record(
             needed.append(None)
             saved.append(())
     result = recorded(out, shape, op, tuple(nodes), tuple(needed), tuple(saved), mode)
+    if mode.plain:
+        return result
     assert result.node is not None
     if mode.keep and shape:
         result.node.value = ArraySummary.of(out)

@@ -12,6 +12,8 @@ from ..errors import AxisError, ShapeError
 
 __all__ = ["broadcast_error", "normalised_axes", "normalised_axis", "sum_to_shape"]
 
+_HALF = np.dtype(np.float16)
+
 Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
 
@@ -55,11 +57,13 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     """
     got = gradient.shape
     extra = len(got) - len(shape)
-    if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
-        raise ShapeError(f"a gradient of shape {got} cannot be summed to shape {shape}")
-    axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
+    axes = tuple(range(extra))
+    if extra <= 0 or got[extra:] != shape:  # not just the axes in front
+        if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
+            raise ShapeError(f"a gradient of shape {got} cannot be summed to shape {shape}")
+        axes += tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
     if axes:
-        if gradient.dtype == np.float16:  # a running sum of ones in float16 would stop at 2048
+        if gradient.dtype == _HALF:  # a running sum of ones in float16 would stop at 2048
             gradient = gradient.astype(np.float32)
         gradient = xp.sum(gradient, axis=axes)
     return xp.reshape(gradient, shape)

@@ -346,7 +346,8 @@ def _walk(
         saved = node.saved
         if saved.__class__ is Freed:
             raise Outside if node.birth < since else _second_time(node)
-        plainly = plain and node.birth > latest
+        birth = node.birth
+        plainly = plain and (birth > latest or (birth >= since and writes.unwritten(saved, birth)))
         try:
             position = -1
             for rule in node.rules:

@@ -15,21 +15,34 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-__all__ = ["Later", "Writer", "later_writes", "latest", "memory", "tick", "written"]
+import numpy as np
 
+__all__ = ["Later", "Writer", "later_writes", "latest", "memory", "tick", "unwritten", "written"]
+
+ndarray = np.ndarray
 tick: Callable[[], int] = count().__next__  # the clock of nodes and writes
 
 
 class _Writes:
     """The writes to one array's memory: how many, and the last few."""
 
-    __slots__ = ("count", "recent", "ref", "writers")
+    __slots__ = ("count", "latest", "recent", "ref", "writers")
 
     def __init__(self, ref: weakref.ref[Any]) -> None:
         self.ref = ref
         self.count = 0
+        self.latest = -1  # the time of the last write of those that are not in ``writers``
         self.recent: deque[tuple[int, str]] = deque(maxlen=16)
         self.writers: list[Writer] = []  # their writes are not in the other two
+
+    def since(self, time: int) -> bool:
+        """Whether there were writes after a given time."""
+        if self.latest > time:
+            return True
+        for writer in self.writers:  # noqa: SIM110 (a generator takes twice as long)
+            if writer.latest > time:
+                return True
+        return False
 
     def everything(self) -> tuple[int, list[tuple[int, str]]]:
         """How many writes there were, and the last few: the time of each, and who it was."""
@@ -45,6 +58,7 @@ class _Writes:
                 except ValueError:  # another thread was faster
                     continue
                 self.count += known.count
+                self.latest = max(self.latest, known.latest)
                 self.recent.extend((stamp, known.by) for stamp in known.recent)
         self.writers.append(writer)
 
@@ -58,11 +72,12 @@ class Writer:
         owner: the object that writes; once it is gone, there are no more writes.
     """
 
-    __slots__ = ("by", "count", "owner", "recent")
+    __slots__ = ("by", "count", "latest", "owner", "recent")
 
     def __init__(self, by: str, arrays: Iterable[Any], owner: object) -> None:
         self.by = by
         self.count = 0
+        self.latest = -1
         self.recent: deque[int] = deque(maxlen=16)
         self.owner: Callable[[], Any] = weakref.ref(owner)
         for log in {id(log): log for log in map(_log_of, arrays)}.values():
@@ -72,7 +87,7 @@ class Writer:
         """Log a write to all the arrays."""
         global latest
         self.count += 1
-        latest = stamp = tick()
+        latest = self.latest = stamp = tick()
         self.recent.append(stamp)
 
 
@@ -107,8 +122,32 @@ def written(array: Any, by: str) -> None:
     global latest
     log = _log_of(array)
     log.count += 1
-    latest = stamp = tick()
+    latest = log.latest = stamp = tick()
     log.recent.append((stamp, by))
+
+
+def unwritten(saved: Iterable[tuple[Any, ...]], since: int) -> bool:
+    """Whether it is certain at a glance that nothing was written to saved arrays after a given time.
+
+    >>> import numpy as np
+    >>> a, now = np.zeros((2, 3)), tick()
+    >>> unwritten([(a.T,)], now), written(a, "f"), unwritten([(a.T,)], now)
+    (True, None, False)
+    """
+    for arrays in saved:
+        for array in arrays:
+            kind = array.__class__
+            if kind is ndarray:
+                while (base := array.base) is not None:
+                    if base.__class__ is not ndarray:
+                        return False
+                    array = base
+                log = _writes.get(id(array))
+                if log is not None and log.since(since):
+                    return False
+            elif kind is not float and kind is not int:
+                return False
+    return True
 
 
 class Later(NamedTuple):
@@ -124,6 +163,8 @@ def later_writes(array: Any, since: int) -> Later | None:
     owner = memory(array)
     log = _writes.get(id(owner))
     if log is None or log.ref() is not owner:
+        return None
+    if not log.since(since):
         return None
     count, recent = log.everything()
     later = [by for stamp, by in recent if stamp > since]

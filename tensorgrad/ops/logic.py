@@ -11,7 +11,7 @@ from ..engine.record import TensorLike
 from ..engine.shapes import Axis, normalised_axes, normalised_axis
 from .compare import array_operand, compared
 from .complexes import refuse_complex
-from .reducing import Reduced
+from .reducing import reduction
 from .views import shaped
 
 __all__ = [
@@ -152,7 +152,7 @@ def _position(op: str, function: Callable[..., Any], x: TensorLike, axis: int | 
     array, _ = _over(op, x, None)
     if axis is not None:
         axis = normalised_axis(axis, np.ndim(array), op)
-    Reduced(op, array, axis, keepdims).nonempty()
+    reduction(op, array, axis, keepdims).nonempty()
     return function(array, axis=axis, keepdims=keepdims)
 
 

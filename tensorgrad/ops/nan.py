@@ -15,7 +15,7 @@ from ..engine.staging import array_of
 from ..errors import DTypeError
 from .arithmetic import add, divide, multiply
 from .logic import isnan
-from .reducing import Reduced, half_dtype, in_dtype, masked_to, narrow, wide
+from .reducing import Reduced, half_dtype, in_dtype, masked_to, narrow, reduction, wide
 from .reductions import bounded, extremum, product_over
 from .selection import fmax, fmin
 from .selection import where as choose
@@ -59,7 +59,7 @@ def nansum(
         total = nansum(masked_to("nansum", x, dtype, where, 0), axis, keepdims=keepdims)
         return in_dtype(total if initial is None else add(total, initial), dtype)
     source = shaped(x, "nansum")
-    facts = Reduced("nansum", source, axis, keepdims)
+    facts = reduction("nansum", source, axis, keepdims)
 
     def forward(a: Any) -> Any:
         return narrow(facts.sum(np.where(a != a, 0, a), keepdims), a)
@@ -170,7 +170,7 @@ def nanmean(
     Tensor(1.5, dtype=float64)
     """
     source = _left("nanmean", x, dtype, where)
-    facts = Reduced("nanmean", source, axis, keepdims)
+    facts = reduction("nanmean", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -232,7 +232,7 @@ def nanvar(
     source, ddof = _left("nanvar", x, dtype, where), correction or ddof
     if mean is not None:
         return _around(source, axis, ddof, keepdims, mean)
-    facts = Reduced("nanvar", source, axis, keepdims)
+    facts = reduction("nanvar", source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any) -> Any:
@@ -267,7 +267,7 @@ def nanstd(
     source, ddof = _left("nanstd", x, dtype, where), correction or ddof
     if mean is not None:
         return root(_around(source, axis, ddof, keepdims, mean))
-    facts = Reduced("nanstd", source, axis, keepdims)
+    facts = reduction("nanstd", source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:

@@ -16,7 +16,7 @@ from ..engine.record import Handle, Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..errors import DTypeError
 from .complexes import refuse_complex
-from .reducing import Reduced, wide
+from .reducing import Reduced, reduction, wide
 from .views import no_gradient, shaped
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -85,7 +85,7 @@ def _facts_of(op: str, x: TensorLike, q: Any, axis: Axis, keepdims: bool, method
     if method not in _ALPHA_BETA and method not in _OTHERS:
         raise ValueError(f"{op}: got method={method!r}, expected one of {', '.join((*_OTHERS, *_ALPHA_BETA))}")
     source = shaped(x, op)
-    facts = Reduced(op, source, axis, keepdims)
+    facts = reduction(op, source, axis, keepdims)
     facts.nonempty()
     return source, facts, numbers
 

@@ -5,6 +5,7 @@ As in NumPy, float16 is accumulated in float32.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod as product
 from typing import Any
 
@@ -19,9 +20,10 @@ from .selection import where as choose
 from .shaping import astype
 from .views import shaped
 
-__all__ = ["Reduced", "counted", "half_dtype", "in_dtype", "masked_to", "narrow", "wide"]
+__all__ = ["Reduced", "counted", "half_dtype", "in_dtype", "masked_to", "narrow", "reduction", "wide"]
 
 Shape = tuple[int, ...]
+_HALF = np.dtype(np.float16)
 _sum: Any = np.add.reduce  # what np.sum calls, without its overhead
 
 
@@ -30,9 +32,9 @@ class Reduced:
 
     __slots__ = ("axes", "axis", "count", "keepdims", "kept", "op", "shape")
 
-    def __init__(self, op: str, x: Any, axis: Axis, keepdims: bool) -> None:
+    def __init__(self, op: str, shape: Shape, axis: Axis, keepdims: bool) -> None:
         self.op = op
-        self.shape = shape = x.shape
+        self.shape = shape
         self.keepdims = keepdims
         if axis is None:
             self.axis: Shape | None = None
@@ -67,9 +69,33 @@ class Reduced:
 
     def sum(self, array: Any, keepdims: bool) -> Any:
         """The sum of an array, accumulated in float32 or better."""
-        if array.dtype == np.float16:
+        if array.dtype == _HALF:
             return _sum(array, axis=self.axis, dtype=np.float32, keepdims=keepdims)
         return _sum(array, axis=self.axis, keepdims=keepdims)
+
+
+_known = lru_cache(maxsize=1024)(Reduced)
+
+
+def reduction(op: str, x: Any, axis: Axis, keepdims: bool) -> Reduced:
+    """The facts of a reduction of ``x``.
+
+    >>> reduction("sum", np.zeros((2, 3)), -1, False).kept
+    (2, 1)
+    """
+    if axis.__class__ is tuple and len(axis) == 1:
+        (axis,) = axis
+    # An axis 1.0 or True equals 1, and would find its facts.
+    if (axis is None or axis.__class__ is int or _integers(axis)) and keepdims.__class__ is bool:
+        return _known(op, x.shape, axis, keepdims)
+    return Reduced(op, x.shape, axis, keepdims)
+
+
+def _integers(axis: Any) -> bool:
+    return axis.__class__ is tuple and _INT.issuperset(map(type, axis))
+
+
+_INT = {int}
 
 
 def wide(array: Any) -> Any:
@@ -80,7 +106,7 @@ def wide(array: Any) -> Any:
     >>> wide(np.ones(2, dtype=np.float16)).dtype, wide(np.ones(2, dtype=int)).dtype
     (dtype('float32'), dtype('float64'))
     """
-    if array.dtype == np.float16:
+    if array.dtype == _HALF:
         return array.astype(np.float32)
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
 
@@ -91,7 +117,7 @@ def narrow(result: Any, like: Any) -> Any:
     >>> narrow(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float16)).dtype
     dtype('float16')
     """
-    return result.astype(np.float16) if like.dtype == np.float16 else result
+    return result.astype(np.float16) if like.dtype == _HALF else result
 
 
 def masked_to(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutral: TensorLike) -> Any:
@@ -110,7 +136,7 @@ def masked_to(op: str, x: TensorLike, dtype: DTypeLike | None, where: Any, neutr
 
 def half_dtype(x: Any) -> DTypeLike | None:
     """float16 for what was computed in float32 on its behalf."""
-    return np.float16 if x.dtype == np.float16 else None
+    return np.float16 if x.dtype == _HALF else None
 
 
 def in_dtype(result: Any, dtype: DTypeLike | None) -> Tensor:
@@ -134,6 +160,6 @@ def _count_of(op: str, mask: Any, facts: Reduced, ddof: float, dtype: Any) -> An
 
 def counted(op: str, x: Any, axis: Axis, keepdims: bool, where: Any, ddof: float) -> Any:
     """How many elements ``where`` leaves of each that becomes one, less ``ddof``, in the dtype of the result."""
-    facts = Reduced(op, x, axis, keepdims)
+    facts = reduction(op, x, axis, keepdims)
     dtype = np.empty(0, x.dtype).real.dtype
     return _count_of(op, array_of(shaped(where, op)), facts, ddof, dtype if dtype.kind == "f" else np.float64)

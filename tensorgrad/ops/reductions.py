@@ -20,7 +20,7 @@ from ..errors import ShapeError
 from .arithmetic import add, divide, multiply, subtract
 from .axes import transpose
 from .complexes import real_only
-from .reducing import Reduced, counted, half_dtype, in_dtype, masked_to, narrow, wide
+from .reducing import counted, half_dtype, in_dtype, masked_to, narrow, reduction, wide
 from .selection import maximum, minimum
 from .shaping import astype, broadcast_to, reshape
 from .tails import log_total
@@ -56,7 +56,7 @@ def sum(
         total = sum(masked_to("sum", x, dtype, where, 0), axis, keepdims=keepdims)
         return in_dtype(total if initial is None else add(total, initial), dtype)
     source = shaped(x, "sum")
-    facts = Reduced("sum", source, axis, keepdims)
+    facts = reduction("sum", source, axis, keepdims)
 
     def forward(a: Any) -> Any:
         return narrow(facts.sum(a, keepdims), a)
@@ -91,7 +91,7 @@ def mean(
     if dtype is not None:
         return in_dtype(mean(astype(shaped(x, "mean"), dtype), axis, keepdims=keepdims), dtype)
     source = shaped(x, "mean")
-    facts = Reduced("mean", source, axis, keepdims)
+    facts = reduction("mean", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -133,7 +133,7 @@ def prod(
 def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     """:func:`prod`, under the name of an operation that is built on it."""
     source = shaped(x, op)
-    facts = Reduced(op, source, axis, keepdims)
+    facts = reduction(op, source, axis, keepdims)
     rest = tuple(i for i in range(len(facts.shape)) if i not in facts.axes)
     order = facts.axes + rest
     moved = tuple(facts.shape[i] for i in order)
@@ -170,7 +170,7 @@ def product_over(op: str, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
 def extremum(op: str, ufunc: np.ufunc, x: TensorLike, axis: Axis, keepdims: bool, ignore_nan: bool = False) -> Tensor:
     """The largest or smallest element along axes; ties split the gradient evenly."""
     source = shaped(x, op)
-    facts = Reduced(op, source, axis, keepdims)
+    facts = reduction(op, source, axis, keepdims)
     facts.nonempty()
 
     def d_x(xp: Any, g: Any, x: Any, out: Any) -> Any:
@@ -200,7 +200,7 @@ def bounded(
     else:
         last = -np.inf if op.endswith("max") else np.inf
     kept = masked_to(op, source, None, where, last)
-    facts = Reduced(op, kept, axis, keepdims)
+    facts = reduction(op, kept, axis, keepdims)
     if facts.count:
         return pair(over(kept, axis, keepdims=keepdims), initial)
     return add(sum(kept, axis, keepdims=keepdims), initial)  # there is nothing else
@@ -264,7 +264,7 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
     Tensor(1000.69314718, dtype=float64)
     """
     source = shaped(x, "logsumexp")
-    facts = Reduced("logsumexp", source, axis, keepdims)
+    facts = reduction("logsumexp", source, axis, keepdims)
     facts.nonempty()
 
     def forward(a: Any) -> Any:
@@ -295,7 +295,7 @@ def ptp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     Tensor([4., 1.], dtype=float64)
     """
     source = shaped(x, "ptp")
-    Reduced("ptp", source, axis, keepdims).nonempty()
+    reduction("ptp", source, axis, keepdims).nonempty()
     return subtract(max(source, axis, keepdims=keepdims), min(source, axis, keepdims=keepdims))
 
 
@@ -324,7 +324,7 @@ def average(
     Tensor(2., dtype=float64)
     """
     source = shaped(x, "average")
-    facts = Reduced("average", source, axis, keepdims)
+    facts = reduction("average", source, axis, keepdims)
     facts.nonempty()
     if weights is None:
         result = mean(source, axis, keepdims=keepdims)

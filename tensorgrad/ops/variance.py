@@ -14,7 +14,7 @@ from ..engine.staging import array_of
 from ..errors import ShapeError
 from .arithmetic import abs as magnitude
 from .arithmetic import divide, sqrt, square, subtract
-from .reducing import Reduced, counted, half_dtype, in_dtype, masked_to, narrow, wide
+from .reducing import Reduced, counted, half_dtype, in_dtype, masked_to, narrow, reduction, wide
 from .reductions import sum
 from .selection import where as choose
 from .tails import in_range
@@ -107,7 +107,7 @@ def var(
     if where is not None or mean is not None:
         ddof = correction or ddof
         return _composed("var", source, axis, ddof, keepdims, where, mean)
-    facts = Reduced("var", source, axis, keepdims)
+    facts = reduction("var", source, axis, keepdims)
     freedom = _freedom(facts, ddof, correction)
 
     def forward(a: Any) -> Any:
@@ -144,7 +144,7 @@ def std(
     if where is not None or mean is not None:
         ddof = correction or ddof
         return root(_composed("std", source, axis, ddof, keepdims, where, mean))
-    facts = Reduced("std", source, axis, keepdims)
+    facts = reduction("std", source, axis, keepdims)
     freedom = _freedom(facts, ddof, correction)
 
     def forward(a: Any) -> Any:
