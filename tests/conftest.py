@@ -8,9 +8,11 @@ import random
 import signal
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from _pytest.runner import runtestprotocol
 
 import nn  # noqa: F401  # before a file of it is collected for its doctests: pytest would import that one a second time
 
@@ -61,27 +63,40 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
 
+class Brief:
+    """Sends one report for most tests from a worker of xdist: three cost half of what an empty test costs.
+
+    Not sent are a setup and a teardown that passed in less time than ``--durations`` lists, and the keywords.
+    """
+
+    def pytest_runtest_protocol(self, item, nextitem):
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed or report.duration > 0.005:
+                report.keywords = {}
+                hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+
 def pytest_configure(config):
     config.pluginmanager.register(Watchdog())
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Brief())
 
 
-@pytest.fixture(scope="session", autouse=True)
-def noise_of_another_processor(request):
-    """What --blas-noise asks for."""
-    seed = request.config.getoption("--blas-noise")
-    if seed is None:
-        yield
-    else:
-        with blas_noise(seed):
-            yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interruptible():
-    """Ctrl-C raises: a shell that starts a command with & has it ignore SIGINT, and Python leaves it at that."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session):
+    """Set up what holds for all tests. A fixture with autouse would be looked up for each of them."""
+    seed = session.config.getoption("--blas-noise")
+    # Ctrl-C raises: a shell that starts a command with & has it ignore SIGINT, and Python leaves it at that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    try:
+        with nullcontext() if seed is None else blas_noise(seed):
+            return (yield)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.hookimpl(wrapper=True)
