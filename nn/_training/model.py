@@ -219,8 +219,8 @@ class Model(Module):
             accumulate: the number of batches whose gradients make up one update, as if they were one batch of
                 ``accumulate * batch_size`` rows: for batches that do not fit into memory at once. None has more than
                 ``batch_size`` rows: with ``batch_size=2, accumulate=3``, seven rows make two updates, from batches of
-                2 + 2 and 2 + 1. Fewer batches make up an update of fewer than ``2 * accumulate`` rows, and the last
-                update of a stream or with ``drop_last``. A batch norm takes the statistics of each batch alone.
+                2 + 2 and 2 + 1. An update of fewer than ``2 * accumulate`` rows may have fewer batches, and so may the
+                last one of a stream or with ``drop_last``. A batch norm takes the statistics of each batch alone.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or batches of them:
                 an iterable that can be run through again, such as a list or a loader, or a function that returns one.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,
