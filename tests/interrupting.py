@@ -124,6 +124,23 @@ def readable(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
+class Near:
+    """The state of a world that runs native code: the step that is traced differs from it by rounding."""
+
+    def __init__(self, world: World) -> None:
+        state = world.optimizer.state_dict()["state"]
+        parts = [p.data for p in world.network.parameters()] + [part for i in state for part in state[i].values()]
+        self.numbers = np.concatenate([np.ravel(part) for part in parts])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Near) or self.numbers.shape != other.numbers.shape:
+            return False
+        return np.allclose(self.numbers, other.numbers, rtol=1e-4, atol=1e-7)
+
+    def __hash__(self) -> int:
+        return len(self.numbers)
+
+
 def trained(compiled: str, *, traced: bool = True) -> Callable[[Path], World]:
     """A world after one step, so that the optimiser has its state."""
 
@@ -233,6 +250,11 @@ def _loaded(folder: Path) -> Any:
     return World(), path
 
 
+def _descriptor(folder: Path) -> None:
+    with atomic.descriptor(str(folder), os.O_RDONLY):
+        pass
+
+
 def _blocks(made: Any) -> None:
     """Every block, as a user writes them."""
     with tg.no_grad(), tg.record_graph(), tg.debug(), tg.scope("net", "Net"), tg.uninterrupted(), tg.silenced():
@@ -269,7 +291,9 @@ CASES: dict[str, Case] = {
     "eager step": Case(trained(""), lambda w: w.step(), World.state),
     "backward": Case(_leaves, _backward, lambda leaves: repr([x.grad is None for x in leaves])),
     "trace": Case(trained("numpy", traced=False), lambda w: w.step(), World.state),
+    "trace, native": Case(trained("native", traced=False), lambda w: w.step(), Near),
     "replay": Case(trained("numpy"), lambda w: w.step(), World.state),
+    "replay, native": Case(trained("native"), lambda w: w.step(), Near),
     "module": Case(_module, lambda made: made[0](made[1]), lambda made: repr(made[0](made[1]).data.tolist())),
     **{f"optimizer {name}": optimizer_case(make) for name, make in OPTIMIZERS.items()},
     "grad": Case(
@@ -281,6 +305,7 @@ CASES: dict[str, Case] = {
     "fit, returning": Case(_fitted, lambda made: _fit(made, "return"), _fit_state, "", None, returns=True),
     "save": Case(_saved, lambda made: nn.save(made[1], made[0].network, made[0].optimizer), _saved_state),
     "load": Case(_loaded, lambda made: nn.load(made[1], made[0].network, made[0].optimizer), lambda m: m[0].state()),
+    "descriptor": Case(lambda folder: folder, _descriptor, lambda folder: "nothing"),
     "draw": Case(
         lambda folder: _module(folder), lambda made: str(tg.draw(made[0](made[1]).sum())), lambda made: "nothing"
     ),

@@ -11,11 +11,11 @@ import stat
 import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import tensorgrad as tg
 
-__all__ = ["replace_file"]
+__all__ = ["descriptor", "replace_file"]
 
 
 _writing: set[str] = set()  # the temporary files of this process
@@ -44,25 +44,29 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     _remove_strays(target)
     temporary = os.path.join(os.path.dirname(target), f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.tmp")
     files: list[BinaryIO] = []
-    try:
-        with tg.restoring(lambda: [file.close() for file in files]):
-            with tg.uninterrupted():  # Ctrl-C finds no file, or one that is closed on the way out
-                _writing.add(temporary)
-                opener = partial(os.open, mode=0o666 if mode is None else mode & 0o600)
-                files.append(open(temporary, "xb", opener=opener))  # noqa: SIM115
-            (file,) = files
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), mode)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+
+    def end() -> None:
+        try:
+            for file in files:
+                file.close()
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # there is none if it was renamed
+            _writing.discard(temporary)
+
+    with tg.restoring(end):
+        _writing.add(temporary)
+        opener = partial(os.open, mode=0o666 if mode is None else mode & 0o600)
+        # One call to C, so that there is no file without its place in the list: see descriptor().
+        files.extend(map(cast(Any, partial(open, mode="xb", opener=opener)), [temporary]))
+        (file,) = files
+        if mode is not None and hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), mode)
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()  # Windows renames no open file
         os.replace(temporary, target)
-    except BaseException:
-        with tg.uninterrupted(), contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    finally:
-        _writing.discard(temporary)
     _sync_folder(os.path.dirname(target))
 
 
@@ -111,15 +115,24 @@ def _runs(process: int) -> bool:
     return True
 
 
+def descriptor(path: str, flags: int) -> tg.restoring:
+    """A block that opens a file, gives its descriptor, and closes it at the end.
+
+    The exception of a signal's handler arrives between two instructions, never within a call to C. So one call opens
+    the file and keeps the descriptor, and one drops it and closes it.
+    """
+    held: list[int] = []
+
+    def begin() -> int:
+        held.extend(map(os.open, [path], [flags]))
+        return held[0]
+
+    return tg.restoring(lambda: any(map(os.close, map(list.pop, [held] * len(held)))), begin)
+
+
 def _sync_folder(folder: str) -> None:
     if os.name == "nt":
         return
-    with (
-        tg.uninterrupted(),
-        contextlib.suppress(OSError),
-    ):  # some file systems cannot do this; the file itself is on the disk
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    # Some file systems cannot do this; the file itself is on the disk.
+    with tg.uninterrupted(), contextlib.suppress(OSError), descriptor(folder, os.O_RDONLY) as handle:
+        os.fsync(handle)

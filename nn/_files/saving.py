@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .._checks import AnyPath, file_name
 from .._module import Module
 from .._optim.optimizer import Optimizer
 from . import npz, safetensor
-from .atomic import replace_file
+from .atomic import descriptor, replace_file
 from .decode import Decoder
 from .encode import Encoder, members
 from .header import DTYPES
@@ -230,17 +230,16 @@ def extra_of(path: AnyPath) -> Any:
 
 def _read(name: str, file_format: Any) -> tuple[Source, Any, Any]:
     """Read a file: itself, its header (None if another program wrote it) and its arrays."""
-    files: list[BinaryIO] = []
-    with tg.restoring(lambda: [file.close() for file in files]):
-        with tg.uninterrupted():  # Ctrl-C finds no file, or one that is closed on the way out
-            files.append(open(name, "rb", opener=_opened))  # noqa: SIM115
-        source = Source(files[0], name)
+    # A pipe without a writer would block for ever.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with descriptor(name, flags) as handle:
+        try:
+            file = open(handle, "rb", closefd=False)  # noqa: SIM115
+        except OSError as error:  # a folder
+            raise OSError(error.errno, error.strerror, name) from None
+        source = Source(file, name)
         with source.blamed("was not written by nn.save"):
             return source, *file_format.read(source)
-
-
-def _opened(name: str, flags: int) -> int:
-    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would block for ever
 
 
 def _rebuilt(source: Source, header: dict[str, Any], decoder: Decoder) -> Loaded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,8 +160,7 @@ class Rows:
 
     def updates(self, size: int, *, drop_last: bool = False, together: int = 1) -> int:
         """The number of updates in an epoch."""
-        edges, together = _edges(len(self), size, drop_last, together)
-        return -(-(len(edges) - 1) // together)
+        return sum(1 for _ in _updates(len(self), size, drop_last, together))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield the rows in batches, as they come."""
@@ -171,17 +170,16 @@ class Rows:
     def groups(
         self, size: int, *, rng: np.random.Generator | None = None, drop_last: bool = False, together: int = 1
     ) -> Iterator[tuple[Batch, ...]]:
-        """Yield the batches of each update, ``together`` of them, in an order drawn from ``rng`` or as they come.
+        """Yield the batches of each update, up to ``together`` of them, in an order drawn from ``rng`` or as they come.
 
         Updates, and the batches of each, differ by at most one row, so that every row counts alike and none is in a
         batch of a few.
         """
         count = len(self)
         order = None if rng is None else rng.permutation(count)
-        edges, together = _edges(count, size, drop_last, together)
-        parts = pairwise(edges)
-        while drawn := list(islice(parts, together)):
-            yield tuple(self.own(slice(*ends) if order is None else order[slice(*ends)]) for ends in drawn)
+        for edges in _updates(count, size, drop_last, together):
+            parts = (slice(*ends) for ends in pairwise(edges))
+            yield tuple(self.own(part if order is None else order[part]) for part in parts)
 
 
 def _named(X: Any, by: str) -> Any:
@@ -237,20 +235,23 @@ def _by_class(labels: Any, held: int) -> Any:
     return np.argsort(rank >= counts[places.reshape(-1)], kind="stable")
 
 
-def _edges(count: int, size: int, drop_last: bool, together: int) -> tuple[list[int], int]:
-    """Where batches begin and end, and how many of them make up one update.
+def _updates(count: int, size: int, drop_last: bool, together: int) -> Iterator[list[int]]:
+    """For each update, where its batches begin and end.
 
-    An update has up to ``size * together`` rows, divided into ``together`` batches. There are as few updates as
-    possible, of nearly equal size as by ``np.array_split``, and so are the batches of each. A batch has one row more
-    than ``size`` if another would have a single row, which has no variance for a batch norm.
+    There are as few updates as possible, each of up to ``size * together`` rows. They are of nearly equal size, as by
+    ``np.array_split``, and so are the batches of each. An update has ``together`` batches, or fewer if one would have a
+    single row, which has no variance for a batch norm. No batch has more than ``size`` rows, with one exception: with
+    ``size`` 2 and ``together`` 1, three rows are one batch.
     """
     if drop_last and count >= size:
-        return list(range(0, count + 1, size)), together
-    updates = _split(count, size * together, size > 1)
-    least = min(stop - start for start, stop in pairwise(updates))
-    together = min(together, max(1, least // 2 if size > 1 else least))
-    inner = (start + edge for start, stop in pairwise(updates) for edge in _divided(stop - start, together)[:-1])
-    return [*inner, count], together
+        count -= count % size
+        for start in range(0, count, size * together):
+            yield list(range(start, min(start + size * together, count) + 1, size))
+        return
+    for start, stop in pairwise(_split(count, size * together, size > 1)):
+        rows = stop - start
+        number = min(together, max(-(-rows // size), rows // 2))
+        yield [start + edge for edge in _divided(rows, number)]
 
 
 def _split(count: int, size: int, pairs: bool) -> list[int]:

@@ -213,8 +213,9 @@ class _Classes:
 def _predictions(loss: Any, prediction: Any, target: Any) -> tuple[_Numbers | _Classes, Any]:
     """Predictions and targets as scikit-learn takes them: a row for each label, and no second axis of one."""
     task = _task(loss, prediction, target)
-    if task == "classes" and prediction.ndim > 2:
-        prediction, target = np.moveaxis(prediction, 1, -1).reshape(-1, prediction.shape[1]), target.reshape(-1)
+    if task == "classes":
+        if prediction.ndim > 2:
+            prediction, target = np.moveaxis(prediction, 1, -1).reshape(-1, prediction.shape[1]), target.reshape(-1)
     elif prediction.ndim == 2 and prediction.shape[1] == 1:
         prediction, target = prediction[:, 0], target.reshape(len(target))
     return _Numbers(prediction) if task == "numbers" else _Classes(prediction, task), target

@@ -216,10 +216,12 @@ class Model(Module):
             epochs: the number of passes over the data.
             batch_size: rows per step, at most: the rows are divided into batches of nearly equal size, so 63 rows into
                 32 and 31, 65 into 22, 22 and 21. There is no batch of one row, unless ``batch_size`` is 1: three rows
-                in twos are one batch.
+                in twos are one batch (not with ``accumulate``).
             accumulate: the number of batches whose gradients make up one update, as if they were one batch of
-                ``accumulate * batch_size`` rows: for batches that do not fit into memory at once. Of a stream, the last
-                update of an epoch may have fewer. A batch norm takes the statistics of each batch alone.
+                ``accumulate * batch_size`` rows: for batches that do not fit into memory at once. None has more than
+                ``batch_size`` rows: with ``batch_size=2, accumulate=3``, seven rows make two updates, from batches of
+                2 + 2 and 2 + 1. An update of fewer than ``2 * accumulate`` rows may have fewer batches, and so may the
+                last one of a stream or with ``drop_last``. A batch norm takes the statistics of each batch alone.
             validation_data: ``(X, y)`` or ``(X, y, sample_weight)``, evaluated after every epoch; or batches of them:
                 an iterable that can be run through again, such as a list or a loader, or a function that returns one.
             validation_split: instead, the share of the rows to hold out, drawn at random; for the same number of rows,

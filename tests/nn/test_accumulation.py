@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn._training.data import _edges
+from nn._training.data import _updates
 
 from .fits import Recorder, data
 
@@ -70,6 +70,14 @@ def test_a_batch_whose_labels_are_all_ignored_does_not_count():
     np.testing.assert_allclose(losses[:2], losses[2:], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "updates"), [(7, 2), (5, 1), (13, 3)])
+def test_it_equals_large_batches_where_a_row_is_alone(rows, updates):
+    small, _, steps = trained(rows, batch_size=2, accumulate=3)
+    large, _, _ = trained(rows, batch_size=6, accumulate=1)
+    assert steps == 3 * updates
+    assert_close(small, large)
+
+
 def test_the_schedule_steps_with_each_update():
     schedule = {"name": "step", "step_size": 1, "gamma": 0.5}
     model, _, _ = trained(70, batch_size=8, accumulate=4, schedule=schedule, schedule_every="step")
@@ -112,17 +120,48 @@ def test_refusals(accumulate):
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_where_batches_and_updates_end(size, together):
     for count in range(1, 40):
-        edges, parts = _edges(count, size, False, together)
-        sizes = np.diff(edges)
-        assert (edges[0], edges[-1]) == (0, count)
-        assert 1 <= parts <= together
-        assert max(sizes) <= size + (size > 1) or parts < together
-        assert min(sizes) >= min(count, 1 + (size > 1))
-        updates = np.diff(edges[::parts])
-        assert len(sizes) % parts == 0
-        assert max(updates) - min(updates) <= 1
-        # As few updates as possible, unless one of them would have a single row.
-        fewest = -(-count // (size * together))
-        assert len(updates) == fewest or (size > 1 and together == 1 and count == size * fewest - size + 1)
-        # And as many batches to each as were asked for, if each can have the rows.
-        assert parts == min(together, max(1, min(updates) // (1 + (size > 1))))
+        updates = list(_updates(count, size, False, together))
+        batches = [np.diff(edges) for edges in updates]
+        assert [edges[0] for edges in updates] == [0, *(edges[-1] for edges in updates[:-1])]
+        assert updates[-1][-1] == count
+        rows = [sum(sizes) for sizes in batches]
+        assert max(rows) - min(rows) <= 1
+        # As few updates as possible. Of an odd number of rows in twos, three are together or one is alone.
+        odd = size == 2 and count % 2 == 1 and count > 1
+        three = odd and together == 1
+        assert len(updates) == -(-count // (size * together)) - three
+        for sizes in batches:
+            assert max(sizes) - min(sizes) <= 1
+            assert max(sizes) <= size + three
+            # As many batches as were asked for, unless one of them would have a single row.
+            assert len(sizes) <= together
+            assert len(sizes) == together or sum(sizes) < 2 * (len(sizes) + 1)
+            assert min(sizes) > 1 or size == 1 or count == 1 or (size == 2 and sum(sizes) % 2 == 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        (7, {"batch_size": 2, "accumulate": 3}, [[2, 2], [2, 1]]),
+        (10, {"batch_size": 4, "accumulate": 3}, [[4, 3, 3]]),
+        (13, {"batch_size": 4, "accumulate": 3}, [[3, 2, 2], [2, 2, 2]]),
+        (15, {"batch_size": 2, "accumulate": 3, "drop_last": True}, [[2, 2, 2], [2, 2, 2], [2]]),
+        (5, {"batch_size": 1, "accumulate": 3}, [[1, 1, 1], [1, 1]]),
+    ],
+)
+def test_the_batches_that_a_network_gets(rows, options, expected):
+    X, y = data(rows)
+    network, sizes, updates = nn.MLP([4, 3], rng=0), [], []
+
+    class Ends(nn.Callback):
+        def on_step_end(self, fit):
+            updates.append(sizes.copy())
+            sizes.clear()
+
+    def note(module, inputs, output):
+        if module.training:
+            sizes.append(len(output))
+
+    network.register_forward_hook(note)
+    nn.Model(network, optimizer="sgd", rng=0).fit(X, y, epochs=1, callbacks=[Ends()], **options)
+    assert updates == expected

@@ -5,7 +5,7 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from nn._training.data import Rows
+from nn._training.data import Casts, Rows
 
 from .fits import Recorder, assert_same, data, made
 
@@ -15,6 +15,19 @@ def test_batches_of_one_row_are_what_was_asked_for():
     steps = Recorder()
     nn.Model(nn.MLP([4, 3], rng=0)).fit(X, y, epochs=1, batch_size=1, callbacks=[steps])
     assert steps.steps == 5
+
+
+def test_what_is_in_memory_is_cast_before_the_first_step_and_what_is_on_disk_is_not(tmp_path):
+    np.save(tmp_path / "X.npy", np.ones((3, 2)))
+    rows = Rows((np.ones((3, 2)), np.load(tmp_path / "X.npy", mmap_mode="r")), np.ones(3), None, by="fit")
+    rows.converted(Casts(nn.Linear(2, 1, rng=0)).inputs)
+    assert [(type(X), X.dtype) for X in rows.X] == [(np.ndarray, np.float32), (np.memmap, np.float64)]
+
+
+def test_at_least_one_row_is_held_out():
+    rows = Rows(np.arange(20.0).reshape(10, 2), np.arange(10), None, by="fit")
+    trained, held = rows.split(0.01, np.random.default_rng(0))
+    assert (len(trained), len(held)) == (9, 1)
 
 
 @pytest.mark.parametrize(

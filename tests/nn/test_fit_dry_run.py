@@ -53,7 +53,7 @@ MISTAKES = {
     ),
     "strings as labels": ({"y": np.array(["a", "b"] * 16)}, {}, tg.DTypeError, "labels must be integers"),
     "a label of the validation data": (
-        {"validation_data": (data(8)[0], np.r_[0, -1, np.zeros(6, int)])},
+        {"validation_data": (data(8)[0], np.r_[0, -1, 9, np.zeros(5, int)])},
         {},
         IndexError,
         "validation_data: label -1 in row 1",

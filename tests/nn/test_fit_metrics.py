@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nn
+from nn._training.measures import Measure
 from nn.metrics import METRICS
 
 from .fits import data, made
@@ -171,6 +172,20 @@ def test_metrics_of_scikit_learn_of_ignored_labels_and_several_axes():
     each = np.repeat(weight, 5)
     want = peers.balanced_accuracy_score(abs(y).reshape(-1), predicted.reshape(-1), sample_weight=each)
     assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_a_scorer_gets_soft_labels_as_they_are_and_one_class_too():
+    pytest.importorskip("sklearn")
+    seen = []
+
+    def score(estimator, X, y):
+        seen.append((estimator.predict(X).tolist(), y.shape))
+        return 0.0
+
+    measure, loss = Measure("score", score), nn.CrossEntropyLoss()
+    measure(loss, np.eye(3), np.full((3, 3), 1 / 3))
+    measure(loss, np.ones((4, 1)), np.zeros(4, int))
+    assert seen == [([0, 1, 2], (3, 3)), ([0, 0, 0, 0], (4,))]
 
 
 def test_a_function_of_y_true_needs_no_scikit_learn(monkeypatch):

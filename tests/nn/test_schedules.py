@@ -394,6 +394,20 @@ def test_one_cycle_ends():
     assert schedule.last_epoch == 3
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_a_plateau_takes_an_improvement_by_just_the_threshold_for_none(mode, threshold_mode, threshold):
+    given = nn.SGD([nn.Parameter([0.0])], lr=1.0)
+    schedule = nn.ReduceLROnPlateau(given, mode, threshold=threshold, threshold_mode=threshold_mode)
+    schedule.step(1.0)
+    edge, beyond = (1.0 + threshold, 2.0) if mode == "max" else (1.0 - threshold, 0.25)
+    schedule.step(edge)
+    assert (schedule.best, schedule.num_bad_epochs) == (1.0, 1)
+    schedule.step(beyond)
+    assert (schedule.best, schedule.num_bad_epochs) == (beyond, 0)
+
+
 def test_a_plateau_sees_the_first_figure_whatever_the_threshold():
     optimizer = nn.SGD([nn.Parameter([0.0])], lr=1.0)
     schedule = nn.ReduceLROnPlateau(optimizer, threshold=1.0, patience=1)

@@ -9,11 +9,14 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ...engine.blocks import restoring
 
 __all__ = ["Entry", "find", "folder", "is_used", "keep", "load", "may_hold"]
 
@@ -100,10 +103,10 @@ def load(key: str) -> Entry | None:
         if not _is_own(os.lstat(place)):
             return None
         path = place / key
-        with open(path, "rb", opener=_opened) as file:
-            facts = os.fstat(file.fileno())
-            if not (stat.S_ISREG(facts.st_mode) and _is_own(facts) and facts.st_size <= _LARGEST):
-                return None
+        facts = os.lstat(path)  # only the user can put something else there now
+        if not (stat.S_ISREG(facts.st_mode) and _is_own(facts) and facts.st_size <= _LARGEST):
+            return None
+        with open(path, "rb") as file:
             content = file.read(_LARGEST)
         with contextlib.suppress(OSError):
             os.utime(path)  # it was used
@@ -125,14 +128,11 @@ def _save(key: str, entry: Entry) -> None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_own(os.lstat(place)):
             return
-        handle, temporary = tempfile.mkstemp(prefix=".", dir=place)
-        try:
-            with os.fdopen(handle, "wb") as file:
+        temporary = place / f".{secrets.token_hex(8)}"
+        with restoring(lambda: temporary.unlink(missing_ok=True)):
+            with open(temporary, "xb", opener=partial(os.open, mode=0o600)) as file:
                 file.write(_MARK + _checksum(key, content) + content)
             os.replace(temporary, place / key)
-        except BaseException:
-            os.unlink(temporary)
-            raise
         _evict(place)
     except OSError:
         return
@@ -140,10 +140,6 @@ def _save(key: str, entry: Entry) -> None:
 
 def _checksum(key: str, code: bytes) -> bytes:
     return hashlib.sha256(key.encode() + code).digest()
-
-
-def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _is_own(facts: os.stat_result) -> bool:
