@@ -17,6 +17,7 @@ import tensorgrad as tg
 
 from .._checks import number
 from .._setting import Setting
+from .memory import Memory
 
 __all__ = ["Communicator", "RanksLost", "init", "surrounding"]
 
@@ -66,6 +67,7 @@ class Communicator(tg.restoring):
         self.timeout = timeout
         self.elastic = elastic and world is not None
         self._lost = False
+        self._memory = Memory()
         self._adopt(world)
 
     def _adopt(self, world: Any) -> None:
@@ -97,7 +99,7 @@ class Communicator(tg.restoring):
             return given.copy().reshape(np.shape(array))
         narrow = given.dtype == np.float16 or given.dtype.kind == "b"
         sent = given.astype(np.float32 if given.dtype.kind == "f" else np.int64) if narrow else given
-        total = np.empty_like(sent)
+        total = self._memory.empty(sent.shape, sent.dtype)
         if not self.elastic:
             self._wait(sent, total)
         elif not self._survived(sent, total):
