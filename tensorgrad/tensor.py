@@ -43,6 +43,10 @@ def set_explainer(explain: Callable[[Tensor, Tensor | None], str]) -> None:
     _explained = explain
 
 
+def _copied(gradient: Any) -> Any:
+    return np.copy(gradient) if isinstance(gradient, np.ndarray | np.generic) else gradient
+
+
 def separated(gradients: dict[Node, Tensor]) -> dict[Node, Tensor]:
     """Recorded gradients, each with its own writable memory."""
     seen: set[int] = set()
@@ -493,11 +497,20 @@ class Tensor(Methods):
             extra(node).owner = weakref.ref(self)
             self._grad = None
 
-    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
-        """Call ``hook(gradient)`` when this Tensor's gradient is complete, and replace it with the return value.
+    def register_hook(self, hook: Callable[[Any], Any], *, copy: bool = True) -> Callable[[], None]:
+        """Call ``hook(gradient)`` as soon as this Tensor's gradient is complete, and replace it with the return value.
 
-        The hook gets a copy (a Tensor under ``create_graph=True``), and returns an array of the same shape, or None
-        to leave the gradient unchanged. The return value is a function that removes the hook.
+        The hook returns an array of the same shape, or None to leave the gradient unchanged. ``backward()`` goes on
+        after it, and fills ``grad`` at its end. If a gradient at the end is not finite, those since the last check are
+        computed again, with more care, and the hook is called with both.
+
+        Args:
+            hook: the function.
+            copy: give the hook a copy of the gradient. Without, it must not write to what it gets. Under
+                ``create_graph=True`` that is a Tensor.
+
+        Returns:
+            A function that removes the hook.
 
         >>> import tensorgrad as tg
         >>> x = tg.Tensor(3.0, requires_grad=True)
@@ -510,7 +523,7 @@ class Tensor(Methods):
         if more.hooks is None:
             more.hooks = {}
         key = next(_hook_keys)
-        more.hooks[key] = hook
+        more.hooks[key] = (lambda g: hook(_copied(g))) if copy else hook
         hooks = more.hooks
         return lambda: hooks.pop(key, None) and None
 

@@ -278,6 +278,58 @@ def test_a_hook_may_return_an_array_or_a_tensor(create_graph):
         np.testing.assert_array_equal(grad, [2.0, 2.0])
 
 
+def test_the_hook_of_a_leaf_runs_while_backward_goes_on():
+    first, twice, last = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0)
+    seen = []
+    for name, tensor in {"first": first, "twice": twice, "last": last}.items():
+        tensor.register_hook(lambda g, name=name: seen.append((name, g.tolist())))
+    a = first * twice
+    b = a * a
+    b.register_hook(lambda g: seen.append(("b", g.tolist())))
+    (b * last * twice).sum().backward()
+    assert seen == [
+        ("last", (b * twice).data.tolist()),
+        ("b", (last * twice).data.tolist()),
+        ("twice", twice.grad.tolist()),  # complete where it was used first
+        ("first", first.grad.tolist()),
+    ]
+    np.testing.assert_array_equal(twice.grad, 3 * (first * first * twice * twice * last).data)
+
+
+def test_the_hook_of_a_leaf_gets_its_gradient_once_however_often_it_is_used():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seen = []
+    w.register_hook(lambda g: seen.append(g) or 10 * g)
+    y = x
+    for _ in range(4):
+        y = y + w * x
+    (y.sum() + w.sum()).backward()
+    np.testing.assert_array_equal(seen, [[5.0, 9.0]])
+    np.testing.assert_array_equal(w.grad, [50.0, 90.0])
+
+
+def test_a_hook_without_a_copy_gets_the_gradient_itself():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    itself, copies = [], []
+    x.register_hook(itself.append, copy=False)
+    y.register_hook(copies.append)
+    (x * y * 2).sum().backward()
+    assert np.shares_memory(itself[0], x.grad)
+    assert not np.shares_memory(copies[0], y.grad)
+    np.testing.assert_array_equal(copies[0], y.grad)
+
+
+def test_a_hook_is_called_again_with_a_gradient_that_was_repaired():
+    x, w = leaf(0.0, 4.0), leaf(1.0, 1.0)
+    seen = {"x": [], "w": []}
+    x.register_hook(lambda g: seen["x"].append(g.tolist()))
+    w.register_hook(lambda g: seen["w"].append(g.tolist()))
+    (tg.sqrt(x) * w * np.array([0.0, 1.0])).sum().backward()  # zero times an infinite derivative
+    np.testing.assert_array_equal(seen["x"], [[np.nan, 0.25], [0.0, 0.25]])
+    np.testing.assert_array_equal(seen["w"], [[0.0, 2.0]] * 2)
+    np.testing.assert_array_equal(x.grad, [0.0, 0.25])
+
+
 def test_a_hook_that_returns_another_shape():
     x = leaf(1.0, 2.0, name="weights")
     x.register_hook(lambda g: g[:1])

@@ -102,12 +102,13 @@ def stepper(
                 part = loss if share is None else loss * share
                 extra = penalty(network) if penalised and not parts and (comm is None or comm.rank == 0) else None
                 part = part if extra is None else part + extra
-                part.backward()
                 parts.append(part if len(given) == 1 else part.detach())
+                if comm is None or i < len(given) - 1:
+                    part.backward()
             whole = functools.reduce(operator.add, parts)
             if comm is not None:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
-                whole = tg.Tensor(reduce_gradients(parameters, comm, tg.array_of(whole))[0])
+                whole = tg.Tensor(reduce_gradients(parameters, comm, part.backward, tg.array_of(whole))[0])
                 comm.commit()
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:

@@ -17,6 +17,8 @@ import tensorgrad as tg
 
 from .._checks import number
 from .._setting import Setting
+from .flight import Flight
+from .memory import Memory
 
 __all__ = ["Communicator", "RanksLost", "init", "surrounding"]
 
@@ -66,7 +68,11 @@ class Communicator(tg.restoring):
         self.timeout = timeout
         self.elastic = elastic and world is not None
         self._lost = False
+        self.memory = Memory()
+        self.flight: Flight | None = None  # a sum in parts that has begun
         self._adopt(world)
+        # A sum in parts begins among other sums, not at the same time in each process: it has its own communicator.
+        self._beside = None if world is None or elastic else world.Dup()
 
     def _adopt(self, world: Any) -> None:
         self._world = world
@@ -97,9 +103,9 @@ class Communicator(tg.restoring):
             return given.copy().reshape(np.shape(array))
         narrow = given.dtype == np.float16 or given.dtype.kind == "b"
         sent = given.astype(np.float32 if given.dtype.kind == "f" else np.int64) if narrow else given
-        total = np.empty_like(sent)
+        total = self.memory.empty(sent.shape, sent.dtype)
         if not self.elastic:
-            self._wait(sent, total)
+            self.wait(self._world.Iallreduce(sent, total), sent)
         elif not self._survived(sent, total):
             self._gather_again()
         return total.astype(given.dtype, copy=False).reshape(np.shape(array))
@@ -137,9 +143,20 @@ class Communicator(tg.restoring):
                 "process do the same updates, and change parameters on all of them alike"
             )
 
-    def _wait(self, sent: Any, total: Any) -> None:
-        """Run a reduction, and end the program if the other processes do not come to it in time."""
-        request = self._world.Iallreduce(sent, total)
+    # --- sums in parts ------------------------------------------------------------------------------------
+
+    @property
+    def sums_in_parts(self) -> bool:
+        """Whether a sum can go on beside others. A lost process would leave such a sum half done."""
+        return self._beside is not None
+
+    def begun(self, sent: Any, total: Any) -> Any:
+        """Begin to sum an array over the processes, beside other sums; :meth:`wait` for what this returns."""
+        assert self._beside is not None
+        return self._beside.Iallreduce(sent, total)
+
+    def wait(self, request: Any, sent: Any) -> None:
+        """Wait for a reduction, and end the program if the other processes do not come to it in time."""
         began = time.monotonic()
         while not request.Test():
             waited = time.monotonic() - began
@@ -170,7 +187,7 @@ class Communicator(tg.restoring):
 
     def _survived(self, sent: Any, total: Any) -> bool:
         def wait() -> bool:
-            self._wait(sent, total)
+            self.wait(self._world.Iallreduce(sent, total), sent)
             return True
 
         return _unless_lost(wait)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -14,8 +15,11 @@ from .._checks import number
 from .._module import Module
 from .._shards import Shard
 from .communicator import Communicator
+from .flight import Flight, Plan
 
 __all__ = ["DataParallel", "reduce_gradients", "summed"]
+
+PART = 1 << 20  # bytes of gradients that are summed at once, at least
 
 
 @tg.indivisible
@@ -34,27 +38,107 @@ def _(g: Any, x: Any, out: Any, *, comm: Communicator) -> Any:
     return summed(g, comm=comm) if isinstance(g, tg.Tensor) else _total(g, comm=comm)
 
 
-def reduce_gradients(parameters: Iterable[Any], comm: Communicator, *more: Any) -> list[Any]:
-    """Replace each gradient by its sum over all processes, with a single reduction for each dtype.
+@tg.indivisible
+def _begun(before: Any, *arrays: Any, comm: Communicator, plan: Plan) -> Any:
+    """Begin the next part of a sum. Returns how many have begun, which the next call is given, or :func:`_ended`."""
+    if before is None:
+        if comm.flight is not None:  # its memory stays in use
+            raise RuntimeError(
+                "nn.parallel: an error ended the last backward() while gradients were being summed, so the processes "
+                "may no longer be at the same sum; end the program after such an error"
+            )
+        comm.flight = Flight(comm, plan)
+    assert comm.flight is not None
+    return np.array(comm.flight.begin(arrays))
 
-    A parameter without a gradient in this process, say because it had no rows, counts as zero; frozen ones are left
-    alone. Returns the sums of ``more``, arrays of shape (), which travel with the gradients.
+
+@tg.indivisible
+def _ended(before: Any, *arrays: Any, comm: Communicator, plan: Plan) -> Any:
+    """The flat sum of arrays over all processes, of which the first parts may have begun."""
+    if before is not None:
+        assert comm.flight is not None
+        total = comm.flight.end(arrays)
+        comm.flight = None
+        return total
+    memory = comm.memory.empty((plan.edges[-1],), plan.dtype)
+    return comm.all_sum(np.concatenate(arrays, axis=None, out=memory))
+
+
+class _Reduction:
+    """The sum of gradients of one dtype, of which a part begins when backward has completed it, if ``in_parts``."""
+
+    def __init__(self, parameters: list[Any], comm: Communicator, extras: int, in_parts: bool) -> None:
+        self.parameters, self.comm = parameters, comm
+        dtype = np.dtype(parameters[0].dtype)
+        sizes = [p.size for p in parameters]
+        ends = list(accumulate(sizes))
+        counts, edges = [0], [0]
+        for end in ends:
+            counts[-1] += 1
+            if in_parts and (end - edges[-1]) * dtype.itemsize >= PART and end < ends[-1]:
+                edges.append(end)
+                counts.append(0)
+        counts[-1] += extras
+        self.plan = Plan(dtype, tuple(counts), (*edges, ends[-1] + extras))
+        self._early = len(sizes) + extras - counts[-1]  # the last part ends with backward
+        self._known: dict[int, Any] = {}
+        self._begun: Any = None
+        self._parts = self._taken = 0
+
+    def hooks(self) -> list[Callable[[], None]]:
+        """Watch backward; returns functions that end this."""
+        watched = enumerate(self.parameters[: self._early])
+        return [p.register_hook(partial(self._complete, i), copy=False) for i, p in watched]
+
+    def _complete(self, i: int, gradient: Any) -> None:
+        before = self.parameters[i].grad
+        self._known[i] = gradient if before is None else tg.array_of(before) + gradient
+        while self._taken < self._early:
+            places = range(self._taken, self._taken + self.plan.counts[self._parts])
+            if not all(place in self._known for place in places):
+                return
+            arrays = [self._known[place] for place in places]
+            self._begun = _begun(self._begun, *arrays, comm=self.comm, plan=self.plan)
+            self._parts, self._taken = self._parts + 1, places.stop
+
+    def end(self, extras: list[Any]) -> list[Any]:
+        """Give each parameter its sum, and return those of the extras."""
+        dtype = self.plan.dtype
+        own = [np.zeros(p.size, dtype) if p.grad is None else tg.array_of(p.grad) for p in self.parameters]
+        total = _ended(self._begun, *own, *(each.astype(dtype) for each in extras), comm=self.comm, plan=self.plan)
+        ends = list(accumulate((p.size for p in self.parameters), initial=0))
+        for p, (start, stop) in zip(self.parameters, pairwise(ends), strict=True):
+            p.grad = np.reshape(total[start:stop], p.shape)
+        return [total[ends[-1] + i] for i in range(len(extras))]
+
+
+def reduce_gradients(
+    parameters: Iterable[Any], comm: Communicator, backward: Callable[[], None], *more: Any
+) -> list[Any]:
+    """Call a function that computes gradients, and replace each gradient by its sum over all processes.
+
+    The gradients of a dtype are one flat array. That of the largest is summed in parts while backward goes on, the last
+    layer first. A parameter without a gradient in this process, say because it had no rows, counts as zero; frozen ones
+    are left alone. Returns the sums of ``more``, arrays of shape (), which travel with the gradients.
     """
+    kinds: dict[Any, list[Any]] = {}
+    for p in reversed([p for p in parameters if p.requires_grad]):
+        kinds.setdefault(p.dtype, []).append(p)
+    largest, *others = sorted(kinds.values(), key=lambda group: -sum(p.size * p.dtype.itemsize for p in group))
+    extras = [tg.array_of(each) for each in more]
+    # float16 is summed as float32, and parts of two dtypes might begin in another order in each process.
+    in_parts = comm.sums_in_parts and largest[0].dtype != np.float16
+    reductions = [_Reduction(largest, comm, len(extras), in_parts)]
+    reductions += [_Reduction(group, comm, 0, False) for group in others]
+    remove = [function for reduction in reductions for function in reduction.hooks()]
+    try:
+        backward()
+    finally:
+        for function in remove:
+            function()
     with tg.no_grad():
-        trained = [p for p in parameters if p.requires_grad]
-        kinds: dict[Any, list[Any]] = {}
-        for p in trained:
-            kinds.setdefault(p.dtype, []).append(p)
-        sums: list[Any] = []
-        for dtype, group in kinds.items():
-            parts = [np.zeros(p.size, dtype) if p.grad is None else tg.array_of(p.grad) for p in group]
-            extras = [tg.array_of(each).astype(dtype) for each in more] if not sums else []
-            ends = list(accumulate((p.size for p in group), initial=0))
-            total = _total(np.concatenate([*parts, *extras], axis=None), comm=comm)
-            for p, (start, stop) in zip(group, pairwise(ends), strict=True):
-                p.grad = np.reshape(total[start:stop], p.shape)
-            sums = sums or [total[ends[-1] + i] for i in range(len(extras))]
-        return sums
+        sums = [reduction.end([] if i else extras) for i, reduction in enumerate(reductions)]
+    return sums[0]
 
 
 @tg.indivisible
@@ -132,13 +216,7 @@ class DataParallel(Module):
             ValueError: count is negative; or 0 in every process.
         """
         count = number("backward", "count", count, 0)
-        (loss * count).backward()
-        value, total = reduce_gradients(
-            self.network.parameters(), self.comm, tg.array_of(loss) * count, np.asarray(count, loss.dtype)
-        )
-        total = _positive(total)
-        with tg.no_grad():
-            for p in self.network.parameters():
-                if p.grad is not None:
-                    p.grad = p.grad / total
-        return tg.Tensor(value / total)
+        share = count / _positive(_total(np.full_like(tg.array_of(loss), count), comm=self.comm))
+        part = loss * share
+        (value,) = reduce_gradients(self.network.parameters(), self.comm, part.backward, tg.array_of(part))
+        return tg.Tensor(value)

@@ -117,16 +117,17 @@ class _Front:
     An entry is ``[node, gradient, fresh]``. The first gradient to arrive is only borrowed: it may be ``g`` itself or a
     view of it, which another input gets as well. ``fresh`` says that it is not ``g``; if it is not a view either, the
     later ones are added to it in place. ``results`` holds the complete gradients of results (not leaves) that are
-    wanted.
+    wanted, ``hooked`` the leaves whose hooks have run.
     """
 
-    __slots__ = ("leaves", "results", "waiting")
+    __slots__ = ("hooked", "leaves", "results", "waiting")
 
     def __init__(self, root: Node, seed: Any) -> None:
         entry = [root, seed, False]
         self.waiting: dict[int, list[Any]] = {root.birth: entry} if root.rules else {}
         self.leaves: dict[Node, list[Any]] = {} if root.rules else {root: entry}
         self.results: dict[Node, Any] = {}
+        self.hooked: set[Node] = set()
 
     def copied(self) -> _Front:
         """A copy of the front, after which neither of the two writes to the gradients."""
@@ -137,6 +138,7 @@ class _Front:
                 entry[2] = False
             setattr(copied, name, {key: list(entry) for key, entry in entries.items()})
         copied.results = dict(self.results)
+        copied.hooked = set(self.hooked)
         return copied
 
 
@@ -290,7 +292,7 @@ def _walk(
 
     Nodes are visited in reverse order of creation: every consumer of a node is newer than the node, so its gradient
     is complete when its turn comes. The cost is linear in the number of operations, and nothing recurses. Leaves are
-    completed at the end.
+    completed at the end; their hooks run as soon as the oldest consumer has been visited.
 
     ``near`` is the parent that is probably next, kept out of the heap; in a chain it always is next.
     """
@@ -309,6 +311,7 @@ def _walk(
     visited = frees.visited if frees is not None else None
     touched = None
     countdown = 1
+    uses: dict[int, list[Node]] | None = None  # leaves with hooks, by the birth of their oldest consumer
     near: Any = None
     near_g: Any = None
     near_fresh = False
@@ -374,6 +377,8 @@ def _walk(
                     entry = leaves.get(parent)
                     if entry is None:
                         leaves[parent] = [parent, r, r is not g]
+                        if uses is None and parent.extra is not None and parent.extra.hooks:
+                            uses = _oldest_uses([node, *(entry[0] for entry in waiting.values()), near])
                     elif (
                         entry[2]
                         and wrap is None
@@ -407,6 +412,12 @@ def _walk(
             if _lacks_dtype(error):
                 raise _not_an_array(error, node, parent, rule) from error
             raise
+        if uses is not None and node.birth in uses:
+            complete = [leaf for leaf in uses[node.birth] if leaf in leaves]
+            if since and any(leaf not in only for leaf in complete):
+                raise Outside
+            _run_hooks(complete, front, wrap)
+            latest = writes.latest
         if visited is not None:
             visited.append(node)
             countdown -= 1
@@ -420,7 +431,8 @@ def _walk(
                 touched = frees.touched
     if since and any(node not in only and in_use(node) for node in leaves):
         raise Outside
-    for node, g, fresh in _completed(leaves, wrap):
+    _run_hooks([node for node in leaves if node.extra is not None], front, wrap)
+    for node, g, fresh in leaves.values():
         if not node.shape:
             node.gradient = g if wrap is None else g.data
         elif keep:
@@ -444,22 +456,37 @@ def _add(entry: list[Any], r: Any, wrap: Any) -> None:
         entry[2] = True
 
 
-def _completed(leaves: dict[Node, list[Any]], wrap: Any) -> Iterable[list[Any]]:
-    """The leaves with their gradients, after their hooks; newest first if there are hooks."""
-    entries = leaves.values()
-    for node in leaves:
-        if node.extra is not None:
-            break
-    else:
-        return entries
-    done = []
-    for node, g, fresh in sorted(entries, key=lambda entry: -entry[0].birth):
-        if node.extra is not None:
-            before = g
-            g = _after_hooks(node, g, wrap)
-            fresh = fresh and g is before
-        done.append([node, g, fresh])
-    return done
+def _oldest_uses(starts: Iterable[Node | None]) -> dict[int, list[Node]]:
+    """The leaves with hooks that a walk from these nodes comes to, by the birth of the oldest node that uses them."""
+    oldest: dict[Node, int] = {}
+    stack = [node for node in starts if node is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        for parent in node.inputs:
+            if not isinstance(parent, Node) or not parent.requires_grad:
+                continue
+            if not parent.rules:
+                if parent.extra is not None and parent.extra.hooks:
+                    oldest[parent] = min(node.birth, oldest.get(parent, node.birth))
+            elif parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    found: dict[int, list[Node]] = {}
+    for leaf, birth in oldest.items():
+        found.setdefault(birth, []).append(leaf)
+    return found
+
+
+def _run_hooks(complete: list[Node], front: _Front, wrap: Callable[[Any, Any], Any] | None) -> None:
+    """Run the hooks of leaves whose gradients are complete, unless they have run; those of the newest leaf first."""
+    for node in sorted(complete, key=lambda node: -node.birth):
+        if node in front.hooked:
+            continue
+        front.hooked.add(node)
+        entry = front.leaves[node]
+        g = _after_hooks(node, entry[1], wrap)
+        entry[1], entry[2] = g, entry[2] and g is entry[1]
 
 
 def _check_unwritten(node: Node, rule: Rule, args: tuple[Any, ...]) -> None:
@@ -502,10 +529,10 @@ def _applied(node: Node, position: int, g: Any, reading: Reading, careful: bool)
 
 
 def _after_hooks(node: Node, g: Any, wrap: Callable[[Any, Any], Any] | None) -> Any:
-    """The gradient after a node's hooks; each gets its own copy, so that it cannot change any other gradient."""
+    """The gradient after a node's hooks."""
     assert node.extra is not None
     for hook in tuple(node.extra.hooks.values()) if node.extra.hooks else ():
-        replaced = hook(np.copy(g) if isinstance(g, np.ndarray | np.generic) else g)
+        replaced = hook(g)
         if replaced is None:
             continue
         if getattr(replaced, "shape", None) != node.shape:

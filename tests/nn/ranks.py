@@ -106,6 +106,87 @@ def loops_equal_one_process(comm):
         comm.require_equal(parameters, "parameters")
 
 
+def gradients_summed_in_parts(comm):
+    """Sums of parts begin while backward goes on; the numbers are those of one process, alike in all."""
+    begun = []
+
+    class Watched(Communicator):
+        def begun(self, sent, total):
+            begun.append(sent.shape)
+            return super().begun(sent, total)
+
+    watched = Watched(comm._world, comm.timeout)
+    variants = [
+        {"accumulate": 2, "batch_size": 16},
+        {"compile": True},
+        {"model": {"optimizer": "lbfgs"}, "batch_size": 131, "epochs": 2},
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.parallel.gradients, "PART", 1)
+        for variant in variants:
+            begun.clear()
+            several, _ = fitted(watched, **variant)
+            assert len(set(begun)) > 3, begun
+            agree(comm, several)
+            if comm.rank == 0:
+                found = differences(several, fitted(ALONE, **variant)[0])
+                assert found < (1e-9 if "model" in variant else 1e-12), (variant, found)
+
+        order = []
+
+        def note():
+            order.append(len(begun))
+            return 0.0
+
+        for compiled in (False, True):
+            net = DataParallel(nn.Sequential(nn.Linear(5, 4, rng=0), nn.Linear(4, 3, rng=0)), watched)
+
+            def step(x, y, net=net):
+                net.zero_grad()
+                hidden = net.network[0](x)
+                hidden.register_hook(lambda g: g + tg.host(note))
+                return net.backward(nn.functional.cross_entropy(net.network[1](hidden), y), len(y))
+
+            step = tg.compile(step) if compiled else step
+            for _ in range(3):
+                order.clear()
+                begun.clear()
+                step(X[comm.rank :: comm.size].astype(np.float32), Y[comm.rank :: comm.size])
+                assert begun == [(3,), (12,), (4,), (21,)]  # the last with the loss
+                assert order == [2], order  # those of the second layer, before backward comes to the first
+
+        # What backward still repairs is not sent before: here, zero times the slope of sqrt at 0, in one process.
+        for compiled in (False, True):
+            weights = [tg.Tensor(np.ones(2), requires_grad=True) for _ in range(3)]
+            single = tg.Tensor(np.ones(3, np.float32), requires_grad=True)  # only rank 0 uses it
+            x = np.array([0.0 if comm.rank == comm.size - 1 else 4.0, 1.0])
+
+            def step(x, weights=weights, single=single):
+                for w in (*weights, single):
+                    w.grad = None
+                a = tg.sqrt(weights[0] * x) * np.array([0.0, 1.0]) * weights[1] * weights[2]
+                loss = a.sum() if comm.rank else a.sum() + single.sum()
+                return nn.parallel.gradients.reduce_gradients([single, *weights], watched, loss.backward, a.sum())[0]
+
+            step = tg.compile(step) if compiled else step
+            for _ in range(2):
+                assert step(x) == comm.size
+                np.testing.assert_array_equal(single.grad, np.ones(3, np.float32))
+                for w, slope in zip(weights, (0.5, 1.0, 1.0), strict=True):
+                    np.testing.assert_allclose(w.grad, [0.0, slope * comm.size])
+
+        # A backward that failed has left a sum half done.
+        def fail(g):
+            raise OverflowError("a mistake")
+
+        remove = weights[0].register_hook(fail)
+        for error in (OverflowError, RuntimeError):
+            a = weights[0] * weights[1] * weights[2]
+            with pytest.raises(error, match=r"a mistake|an error ended the last backward"):
+                nn.parallel.gradients.reduce_gradients(weights, watched, a.sum().backward)
+        remove()
+
+
 def lbfgs_equals_one_process(comm):
     options = {"epochs": 4, "batch_size": 131}
     plain = {"optimizer": "lbfgs", "metrics": []}
@@ -338,6 +419,7 @@ EVERY = [
     fit_equals_one_process,
     float32_equals_one_process,
     loops_equal_one_process,
+    gradients_summed_in_parts,
     lbfgs_equals_one_process,
     penalties_count_once,
     unsynced_batch_norm_differs,
