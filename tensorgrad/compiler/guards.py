@@ -233,7 +233,7 @@ class FunctionsMet(Block):
 
     def _meet(self, code: CodeType, names: dict[str, Any]) -> None:
         known = code in self._met or LIBRARY[code.co_filename]
-        if not known and not code.co_filename.startswith(_FOLDERS):
+        if not known and not code.co_filename.startswith((*_FOLDERS, "<frozen")):
             self._met[code] = names
 
     def unchanged(self) -> bool:

@@ -92,9 +92,10 @@ class Replay:
             node = f"(node := {conditions.name(owner)}.node)"
             if facts == [False, ()]:
                 conditions.add(f"({node} is None or not node.requires_grad)")
-            elif owner.node.extra is None:
-                conditions.add(f"{node} is not None and node.requires_grad and node.extra is None")
-            else:  # it has or had hooks
+            elif facts == [True, ()]:
+                hooked = "(extra := node.extra) is None or not extra.hooks"
+                conditions.add(f"{node} is not None and node.requires_grad and ({hooked})")
+            else:
                 conditions.equal(f"{conditions.name(facts_of)}({conditions.name(owner)})", tuple(facts))
         for known, before in zip(self.gradients, self.before, strict=True):
             if known.needed:

@@ -181,11 +181,13 @@ class Lowering:
             for piece in pieces:
                 known = ("finite", piece)
                 if piece.size and not any(("finite", each) in self._read for each in _within(piece)):
-                    zero = node("constant", piece.dtype, (), (), 0.0)
-                    product = node("apply", piece.dtype, piece.shape, (piece, zero), np.multiply)
+                    zero = Node("constant", piece.dtype, (), (), 0.0)
+                    product = Node("apply", piece.dtype, piece.shape, (piece, zero), np.multiply)
                     axes = tuple(range(len(piece.shape)))
-                    self._read[known] = node("reduce", piece.dtype, (), (product,), (np.add, axes, False, None))
-                    self.checks.append(self._read[known])
+                    check = Node("reduce", piece.dtype, (), (product,), (np.add, axes, False, None))
+                    self.segment.put_after(piece, [zero, product, check])  # while it is in the cache
+                    self._read[known] = check
+                    self.checks.append(check)
             return
         if function is operator.setitem:
             self._assign(args[0], args[1], self._operand(args[2], args[0].dtype))

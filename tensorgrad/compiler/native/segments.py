@@ -59,6 +59,11 @@ class Segment:
         self.nodes.append(Node(*args, **kwargs))
         return self.nodes[-1]
 
+    def put_after(self, node: Node, new: list[Node]) -> None:
+        """Add nodes where they are computed as soon as one that they use."""
+        place = self.nodes.index(node) + 1
+        self.nodes[place:place] = new
+
     # --- what must be in memory -------------------------------------------------------------------------
 
     def compile(self, module: Module, name: str) -> None:
