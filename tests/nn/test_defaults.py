@@ -210,7 +210,7 @@ DEFAULTS = {
         "stratify": False,
         "shuffle": True,
         "drop_last": False,
-        "compile": False,
+        "compile": "auto",
         "on_interrupt": "raise",
     },
     "Model.lr_find": {"start": 1e-07, "stop": 10.0, "steps": 100, "batch_size": 32},
