@@ -41,6 +41,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
 def at_once(monkeypatch: pytest.MonkeyPatch, begin: float = 2.5, switch: float = 4.5) -> None:
     """Count runs instead of estimated seconds."""
     monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)  # more than _NOTICE
+    monkeypatch.setattr(tiers, "compiling_of", lambda program: 1.0)
     monkeypatch.setattr(tiers, "START", begin)
     monkeypatch.setattr(tiers, "SWITCH", switch)
 
@@ -95,6 +96,32 @@ def test_native_code_takes_over_at_a_fixed_count(folder: Path, monkeypatch: pyte
     expected = [plain() for _ in range(8)]
     assert runs[0][:5] == expected[:5]
     np.testing.assert_allclose(runs[0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("length", "runs"), [(5, 150), (40, 360), (300, 1500)])
+def test_a_short_program_is_compiled_after_less_work(
+    length: int, runs: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "_RUN", 1.0002e-3)
+    monkeypatch.setattr(tiers, "_CALL", 0.0)
+    monkeypatch.setattr(tiers, "_ELEMENT", 0.0)
+    compiled = compilations(monkeypatch)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        for _ in range(length):
+            x = x + 1.5
+        return x
+
+    x = np.zeros(2)
+    step(x)
+    assert len(step.program.instructions) == length
+    for _ in range(runs - 1):
+        step(x)
+    assert not is_native(step)
+    step(x)
+    assert is_native(step)
+    assert compiled == [1]
 
 
 def test_a_step_that_runs_rarely_is_never_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +237,7 @@ def test_a_child_process_compiles_for_itself(folder: Path, moment: str) -> None:
         import os, sys, threading, time
         from tensorgrad.compiler import tiers
         from tests.test_compile_tiers import training
-        tiers.seconds_of = lambda program: 1.0
+        tiers.seconds_of = tiers.compiling_of = lambda program: 1.0
         tiers.START, tiers.SWITCH = 2.5, 6.5
         importing = threading.Event()
 
@@ -269,7 +296,7 @@ def test_an_early_exit_waits_for_the_thread(folder: Path) -> None:
         import time
         from tensorgrad.compiler import tiers
         from tests.test_compile_tiers import training
-        tiers.seconds_of = lambda program: 1.0
+        tiers.seconds_of = tiers.compiling_of = lambda program: 1.0
         tiers.START = 2.5
         tiers.SWITCH = 100.0
         run, step = training("auto", 34)

@@ -74,10 +74,11 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
             ``native``: losses and parameters differ from those by rounding, since sums are added up in another order.
             "auto" is "numpy" first, and "native" once that pays, if the extra is there. When it does is a matter of
             counting, not of time, so that two runs of a script give the same numbers: a program whose native code is on
-            disk takes it from the second call on; for any other, native code is made in the background after about
-            half a second of work, takes over after a second more, and is kept on disk: in a folder
-            ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with ``TENSORGRAD_CACHE=`` it is
-            not kept. So the run that puts it there may differ by rounding from those that find it.
+            disk takes it from the second call on; for any other, native code is made in the background after about as
+            much work as making it takes (half a second at most), takes over after twice as much more, and is kept on
+            disk: in a folder ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with
+            ``TENSORGRAD_CACHE=`` it is not kept. So the run that puts it there may differ by rounding from those that
+            find it.
         warn: whether to warn.
 
     Returns:

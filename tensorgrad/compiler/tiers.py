@@ -3,9 +3,9 @@
 The moment depends on counts and on the program, never on a clock, so that a script gives the same numbers in every run:
 
 - A program whose native code is on disk when this process first asks for it takes it from its second run on.
-- Any other runs as NumPy code until it has done an estimated half second of work, in all steps with an equal program
-  together. Then a thread begins to compile it. After another second of such work native code takes over; if the thread
-  is not ready, the step waits for it.
+- Any other runs as NumPy code until it has done about as much work as compiling it takes, in all steps with an equal
+  program together: that is estimated from its length, as half a second at most. Then a thread begins to compile it.
+  After twice as much work again native code takes over; if the thread is not ready, the step waits for it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from .program import Program
 
 __all__ = ["Tier", "has_llvm", "tier_of", "warn_of"]
 
-START = 0.5  # estimated seconds of NumPy code after which compilation begins
-SWITCH = 1.5  # and after which native code takes over
-_NOTICE = 0.02  # and before which only a program on disk is looked for: that imports the native compiler
-_CALL = 1.5e-6  # estimated seconds of a NumPy call
+START = 1.0  # work, in units of what compiling takes, after which compilation begins
+SWITCH = 3.0  # and after which native code takes over
+_NOTICE = 0.02  # estimated seconds before which only a program on disk is looked for: that imports the native compiler
+_RUN = 15e-6  # estimated seconds of what surrounds a run,
+_CALL = 1.5e-6  # of a NumPy call
 _ELEMENT = 0.25e-9  # and of a unit of work
+_COMPILING = (0.05, 3e-3, 0.5)  # the least estimate, that for an instruction, and the largest
 
 
 @functools.cache
@@ -43,7 +45,13 @@ def has_llvm() -> bool:
 
 def seconds_of(program: Program) -> float:
     """Roughly how long a run of the NumPy code takes, by counting."""
-    return len(program.instructions) * _CALL + work_of(program.instructions) * _ELEMENT
+    return _RUN + len(program.instructions) * _CALL + work_of(program.instructions) * _ELEMENT
+
+
+def compiling_of(program: Program) -> float:
+    """Roughly how many seconds compiling takes, rather too many for most programs."""
+    least, each, most = _COMPILING
+    return min(max(least, len(program.instructions) * each), most)
 
 
 def tier_of(code: NumpyCode) -> Tier | None:
@@ -57,6 +65,7 @@ class Tier:
     def __init__(self, code: NumpyCode) -> None:
         self._code = code
         self._seconds = seconds_of(code.program)
+        self._compiling = compiling_of(code.program)
         self._spent = 0.0  # not yet counted by the kernel
         self._kernel: _Kernel | None = None
         self._candidate: Any  # of the native compiler, which is imported late
@@ -78,10 +87,10 @@ class Tier:
             kernel.spent += self._spent
             self._spent = 0.0
             if not (kernel.stored or kernel.settled):
-                if kernel.spent < START:
+                if kernel.spent < START * self._compiling:
                     return None
                 _compiler.begin(kernel, self._candidate)
-                if kernel.spent < SWITCH:
+                if kernel.spent < SWITCH * self._compiling:
                     return None
                 _compiler.finish(kernel)
                 kernel.settled = True

@@ -437,7 +437,9 @@ def _walk(
             node.gradient = g if wrap is None else g.data
         elif keep:
             node.gradient = ArraySummary.of(g if wrap is None else g.data)
-        result[node] = g if wrap is not None or (fresh and node.shape and g.base is None) else np.copy(g)
+        if wrap is None and not (fresh and node.shape and g.base is None):
+            g = g.copy("K") if g.__class__ is np.ndarray else np.copy(g)
+        result[node] = g
     return result
 
 

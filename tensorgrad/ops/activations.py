@@ -198,10 +198,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     axis = normalised_axis(axis, len(source.shape), "log_softmax")
 
     def forward(a: Any) -> Any:
-        with silenced():
-            w = wide(a)
-            shifted = w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf)
-            return narrow(shifted - log_total(shifted, axis), a)
+        return _log_softmax(a, axis)
 
     def d_x(xp: Any, g: Any, out: Any) -> Any:
         g, out = wide(g), wide(out)
@@ -216,19 +213,32 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     return record("log_softmax", real_only("log_softmax", forward), (source,), (d_x,))
 
 
+@quiet
+def _log_softmax(a: Any, axis: int) -> Any:
+    w = wide(a)
+    shifted = w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf)
+    return narrow(shifted - log_total(shifted, axis), a)
+
+
 def _spared_form(g: Any, out: Any, total: Any) -> Any:
-    return np.where(out > -0.03, g - total - total * np.expm1(out), g - np.exp(out) * total), None
+    return np.where(out > _WON, g - total - total * np.expm1(out), g - np.exp(out) * total), None
 
 
 @indivisible(formula=lambda g, out, total: g - np.exp(out) * total, straight_line=_spared_form)
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
     result = g - np.exp(out) * total
-    if reduced(np.maximum, out, None, initial=-np.inf) > -0.03:
-        won = out > -0.03
-        total = np.broadcast_to(total, out.shape)[won]
-        result[won] = g[won] - total - total * np.expm1(out[won])
+    won = out > _WON
+    if not np.any(won):
+        return result
+    if out.size < MANY:
+        return np.where(won, g - total - total * np.expm1(out), result)
+    total = np.broadcast_to(total, out.shape)[won]
+    result[won] = g[won] - total - total * np.expm1(out[won])
     return result
+
+
+_WON = -0.03  # log-probabilities above it are of a class that has nearly all
 
 
 def softmin(x: TensorLike, /, axis: int = -1) -> Tensor:

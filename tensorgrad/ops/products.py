@@ -77,6 +77,7 @@ _BATCHES = (_d_x_batches, _d_y_batches)
 _ROW = (_d_x_row, _d_y_row)
 _COLUMN = (_d_x_column, _d_y_column)
 _VECTORS = (_d_x_vectors, _d_y_vectors)
+_DENSE = (Handle, np.ndarray)
 
 
 def _product(op: str, forward: Any, x: Any, y: Any) -> Tensor:
@@ -115,9 +116,8 @@ def matmul(x: TensorLike, y: TensorLike, /) -> Tensor:
     >>> tg.matmul([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
     Tensor([3., 7.], dtype=float64)
     """
-    for factor in (x, y):
-        if not isinstance(factor, Handle | np.ndarray) and is_sparse(factor):
-            return sparse_product(x, y)
+    if not (isinstance(x, _DENSE) and isinstance(y, _DENSE)) and (is_sparse(x) or is_sparse(y)):
+        return sparse_product(x, y)
     return _product("matmul", np.matmul, shaped(x, "matmul"), shaped(y, "matmul"))
 
 
