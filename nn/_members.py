@@ -25,6 +25,8 @@ def joined(path: str, name: str) -> str:
 
 def holds(value: Any, kinds: tuple[type, ...]) -> bool:
     """Return whether the value is of one of these kinds, or a container with such a value."""
+    if type(value) in _PLAIN:
+        return False
     if isinstance(value, kinds):
         return True
     items = _items(value)
@@ -35,23 +37,24 @@ def named(attributes: Mapping[str, Any], kind: type[T], kinds: tuple[type, ...])
     """Return the members of a kind, by name. Raises TypeError if a container without names holds any of ``kinds``."""
     found: list[tuple[str, T]] = []
     for name, value in attributes.items():
-        _collect(name, value, kind, kinds, found)
+        if type(value) not in _PLAIN:
+            _collect(name, value, kind, kinds, found)
     return found
 
 
 def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], found: list[tuple[str, T]]) -> None:
-    if type(value) in _PLAIN:
-        pass  # most attributes are settings, and a dozen checks of kind cost more than one look-up
-    elif isinstance(value, kind):
+    if isinstance(value, kind):
         found.append((name, value))
     elif isinstance(value, Unsearched):
         pass
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            _collect(f"{name}.{i}", item, kind, kinds, found)
+            if type(item) not in _PLAIN:
+                _collect(f"{name}.{i}", item, kind, kinds, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _collect(f"{name}.{key}", item, kind, kinds, found)
+            if type(item) not in _PLAIN:
+                _collect(f"{name}.{key}", item, kind, kinds, found)
     elif holds(value, kinds) and not isinstance(value, kinds):
         raise TypeError(
             f"the attribute {name!r} is a {type(value).__name__}: modules and parameters in it are not found, and "
@@ -59,6 +62,7 @@ def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], foun
         )
 
 
+# Most attributes are settings, and a dozen checks of kind cost more than one look-up.
 _PLAIN = frozenset((bool, int, float, str, type(None)))
 
 # Other kinds are not searched, as this could be expensive: some files of arrays, for example, are mappings.

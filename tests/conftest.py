@@ -20,6 +20,7 @@ from .noise import blas_noise
 
 HANG = 600  # seconds until the stacks of a test that hangs are printed, or up to a minute less
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child, and there are a hundred, would compile nn anew: 0.3 s
 os.environ["TENSORGRAD_CACHE"] = ""  # what other runs left on disk would decide when steps change to native code
 
 # The noise refuses NumPy 2.0.0, whose ufuncs share their loops, and so would its doctest.

@@ -83,14 +83,21 @@ def _elements(points: list[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def _weighted(weights: list[Any], values: list[Any]) -> Any:
-    return sum(np.sum(w * v) for w, v in zip(weights, values, strict=True))
+    return sum([(w * v).sum() for w, v in zip(weights, values, strict=True)])
 
 
-def _moved_size(weights: list[Any], values: list[Any], moved: list[Any]) -> float:
-    """The magnitude of the weighted results that moved, or of all of them if none did."""
-    if not any(np.any(m) for m in moved):
-        moved = [np.True_] * len(values)
-    return float(sum(np.sum(np.where(m, np.abs(w * v), 0)) for w, v, m in zip(weights, values, moved, strict=True)))
+def _terms(weights: list[Any], values: list[Any]) -> list[Any]:
+    """The magnitudes of the weighted results."""
+    return [np.abs(w * v) for w, v in zip(weights, values, strict=True)]
+
+
+def _counting(moved: list[Any]) -> list[Any]:
+    """Which results count for a size: those that moved, or all of them if none did."""
+    return moved if any(m.any() for m in moved) else [np.True_] * len(moved)
+
+
+def _size(terms: list[Any], counting: list[Any]) -> float:
+    return float(sum([np.where(m, t, 0).sum() for t, m in zip(terms, counting, strict=True)]))
 
 
 def _sizes_nearby(f: Callable[..., Any], points: list[Any], middle: list[Any]) -> list[Any]:
@@ -153,12 +160,12 @@ def _difference(
         there = evaluated(f, _moved(points, i, index, k * step))
         # The change of elements that did not move is exactly zero, before weights and sums can add rounding errors.
         still = [a == b for a, b in zip(middle, there, strict=True)]
-        moved = [~s for s in still]
+        counting = _counting([~s for s in still])
         changes = [np.where(s, 0, b - a) for a, b, s in zip(middle, there, still, strict=True)]
         slopes.append(float(_weighted(weights, changes) / (k * step)))
         large = [np.maximum(np.abs(a), np.abs(b)) for a, b in zip(middle, there, strict=True)]
-        rounding = max(rounding, _ROUNDING * _moved_size(weights, large, moved) / step)
-        floor = max(floor, (_CANCELLING * _moved_size(weights, nearby, moved) + _LEAST) / step)
+        rounding = max(rounding, _ROUNDING * _size(_terms(weights, large), counting) / step)
+        floor = max(floor, (_CANCELLING * _size(nearby, counting) + _LEAST) / step)
     right, left, right2, left2 = slopes
     near, far = (right + left) / 2, (right2 + left2) / 2
     apart, larger = abs(near - far), max(abs(near), abs(far))
@@ -181,7 +188,7 @@ def central(
 ) -> Numeric:
     """Five-point central differences. Raises GradcheckError if there is a kink among the five points."""
     numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
-    nearby = _sizes_nearby(f, points, middle)
+    nearby = _terms(weights, _sizes_nearby(f, points, middle))
     for i, index in _elements(points):
         step = _STEP * max(1.0, abs(points[i][index]))
         found = _difference(f, points, weights, middle, nearby, size, i, index, step)
@@ -236,11 +243,11 @@ def _joined(parts: list[Any], like: list[Any]) -> list[Any]:
 def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], size: float) -> Numeric:
     """The imaginary part of f at x + ih, divided by h."""
     numeric, errors = [np.zeros_like(point) for point in points], [np.zeros_like(point) for point in points]
-    nearby = _sizes_nearby(f, points, evaluated(f, points))
+    nearby = _terms(weights, _sizes_nearby(f, points, evaluated(f, points)))
     for i, index in _elements(points):
         results = evaluated(f, _moved(points, i, index, _TINY * 1j))
         parts = [np.imag(out) / _TINY for out in results]
-        moved = [part != 0 for part in parts]
+        counting = _counting([part != 0 for part in parts])
         numeric[i][index] = _weighted(weights, parts)
         truncation = 1e6 * _TINY**2  # for functions like x**3 at 0, whose imaginary part is -h**3 there
         errors[i][index] = (
@@ -248,8 +255,8 @@ def complex_step(f: Callable[..., Any], points: list[Any], weights: list[Any], s
             + _CANCELLED * size
             + _EXACT
             * max(
-                _moved_size(weights, nearby, moved) / max(1.0, abs(points[i][index])),
-                _moved_size(weights, parts, moved),
+                _size(nearby, counting) / max(1.0, abs(points[i][index])),
+                _size(_terms(weights, parts), counting),
             )
         )
     return numeric, errors
