@@ -343,7 +343,9 @@ def uncompiled(words: str) -> Any:
     return pytest.warns(RuntimeWarning, match=f"ran uncompiled .*{words}")
 
 
-@pytest.mark.parametrize("look", [lambda t: t.item(), lambda t: bool(t > 0), lambda t: float(t.data), int])
+@pytest.mark.parametrize(
+    "look", [lambda t: t.item(), lambda t: bool(t > 0), lambda t: float(t.data), int, lambda t: int(t.data)]
+)
 def test_a_step_that_reads_a_value_runs_uncompiled_and_says_so_once(look: Callable[[Any], Any]) -> None:
     drawn = np.random.default_rng(0)
     count = np.zeros(1)

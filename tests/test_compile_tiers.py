@@ -405,6 +405,17 @@ def test_the_folder_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {path.name for path in folder.iterdir()} == {"key1", "key5", "key6"}
 
 
+def test_the_entries_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENSORGRAD_CACHE", "")
+    monkeypatch.setattr(cache, "_entries", {})
+    monkeypatch.setattr(cache, "_MANY", 2)
+    for key in ("a", "b"):
+        cache.keep(key, cache.Entry({}, b""))
+    assert cache.find("a") == cache.Entry({}, b"")
+    cache.keep("c", cache.Entry({}, b""))
+    assert list(cache._entries) == ["a", "c"]  # "a" was used after "b"
+
+
 def test_threads_and_disk(folder: Path) -> None:
     def fill(k: int) -> None:
         for number in range(20):

@@ -57,6 +57,19 @@ def test_gradients_keep_their_digits_at_both_ends(function: Any, dtype: Any) -> 
 # --- what becomes native ------------------------------------------------------------------------------------
 
 
+def test_only_what_reads_an_array_that_is_written_to_stays_with_the_call_that_makes_it() -> None:
+    def step(x: Any) -> Any:
+        ordered = np.sort(x)
+        np.multiply(ordered, 2.0, out=ordered)
+        return np.add(ordered, 1.0), np.exp(np.multiply(x, 3.0))
+
+    compiled, x = tg.compile(step, backend="native"), np.random.default_rng(0).normal(size=600)
+    compiled(x)
+    for got, expected in zip(compiled(x), step(x), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert [line.partition("(")[0].rpartition(".")[2] for line in calls(compiled)] == ["sort", "multiply", "add"]
+
+
 def calls(step: Any) -> list[str]:
     """The lines of a program that are NumPy calls."""
     body = step.source.partition("def step")[2].splitlines()[1:]
