@@ -144,34 +144,59 @@ def draw(file: str, points: dict[str, dict[int, float]], computes: dict[str, Any
     figure.savefig(file, dpi=120)
 
 
+class Memory(nn.Callback):
+    """The most memory that the process itself takes, in bytes: pages of a mapped file are the system's to drop."""
+
+    def __init__(self) -> None:
+        self.peak, self.steps = 0, 0
+
+    def on_step_end(self, fit: Any) -> None:
+        """Look at every twentieth step."""
+        self.steps += 1
+        if self.steps % 20 == 1:
+            with open("/proc/self/status") as file:
+                own = next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+            self.peak = max(self.peak, own * 1024)
+
+
+def write_rows(X: Any, rank: int, rows: Any) -> None:
+    """Fill rows of a file, a piece at a time. The pieces are alike but for a shift: drawing all would take longest."""
+    piece = np.random.default_rng(rank).random((16384, X.shape[1]), np.float32)
+    for start in range(rows.start, rows.stop, len(piece)):
+        stop = min(start + len(piece), rows.stop)
+        X[start:stop] = np.roll(piece, start // len(piece), axis=1)[: stop - start]
+        X.flush()
+
+
 def train_on_disk(gigabytes: float) -> None:
-    """Train on a file larger than memory, of which each process reads its rows."""
+    """Train for an epoch on a file, of which each process writes a part, and then reads its rows of each batch."""
     comm = nn.parallel.init(timeout=600)
     features, rows = 1024, int(gigabytes * 1e9) // 4096
     folder = comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None)
     path = os.path.join(folder, "X.npy")
     try:
         if comm.rank == 0:
-            X = np.lib.format.open_memmap(path, "w+", np.float32, (rows, features))
-            rng = np.random.default_rng(0)
-            for start in range(0, rows, 65536):
-                X[start : start + 65536] = rng.random((min(65536, rows - start), features), np.float32)
-            X.flush()
-            del X
-        while not os.path.exists(path):
-            comm.barrier()
+            np.lib.format.open_memmap(path, "w+", np.float32, (rows, features))
         comm.barrier()
+        began = time.perf_counter()
+        own = range(rows * comm.rank // comm.size, rows * (comm.rank + 1) // comm.size)
+        write_rows(np.load(path, mmap_mode="r+"), comm.rank, own)
+        comm.barrier()
+        written = time.perf_counter() - began
         X = np.load(path, mmap_mode="r")
         y = np.arange(rows) % 10
-        model = nn.Model(nn.MLP([features, 256, 10], rng=0), rng=0)
+        model = nn.Model(nn.MLP([features, 64, 10], rng=0), rng=0)
+        memory = Memory()
         began = time.perf_counter()
-        model.fit(X, y, epochs=1, batch_size=1024, parallel=comm, progress=False)
+        model.fit(X, y, epochs=1, batch_size=4096, parallel=comm, progress=False, callbacks=[memory])
         seconds = time.perf_counter() - began
+        peaks = " and ".join(f"{peak / 1e6:.0f}" for peak in comm.gather(memory.peak))
         if comm.rank == 0:
-            import resource
-
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            print(f"{gigabytes:g} GB in {seconds:.1f} s, {gigabytes / seconds:.2f} GB/s; peak {peak:.2f} GB in rank 0")
+            print(
+                f"{gigabytes:g} GB, {rows:,} rows of {features} float32, {comm.size} processes: written in "
+                f"{written:.1f} s, an epoch in {seconds:.1f} s, {gigabytes / seconds:.2f} GB/s; memory of a process at "
+                f"its peak {peaks} MB"
+            )
     finally:
         comm.barrier()
         if comm.rank == 0:
