@@ -35,14 +35,18 @@ SIZES = (1, 1_000, 100_000, 1_000_000, 10_000_000)  # elements of float32
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def least(function: Callable[[], Any], times: int, comm: Any) -> float:
-    """The shortest of some runs in this process, in seconds, each begun by all at once."""
-    durations = []
-    for _ in range(times):
+def least(function: Callable[[], Any], comm: Any, seconds: float = 1.0) -> float:
+    """The shortest of the runs in so many seconds, at least three, in this process; all begin at once."""
+    durations: list[float] = []
+    runs = 3
+    while len(durations) < runs:
         comm.barrier()
         began = time.perf_counter()
         function()
         durations.append(time.perf_counter() - began)
+        if len(durations) == 3:
+            mean = float(comm.all_sum(np.array(sum(durations)))) / (3 * comm.size)
+            runs = max(3, min(1000, int(seconds / mean)))  # the same in each process
     return min(durations)
 
 
@@ -60,7 +64,7 @@ def step_of(net: str, rows: int, comm: Any) -> Callable[[], Any]:
         optimizer.step()
         return loss
 
-    compiled = tg.compile(step)
+    compiled = tg.compile(step, backend="numpy")  # the same code in every call
     compiled(X, y)
     return lambda: compiled(X, y)
 
@@ -72,11 +76,12 @@ def worker(what: str, file: str) -> None:
     if what == "sums":
         for size in SIZES:
             array = np.ones(size, np.float32)
-            found[str(size)] = least(lambda array=array: comm.all_sum(array), 20, comm)
+            found[str(size)] = least(lambda array=array: comm.all_sum(array), comm, 0.3)
     else:
-        net, rows = what.split(":")
-        step = step_of(net, -(-int(rows) // comm.size), comm)
-        found["step"] = least(step, 30 if net == "medium" else 4, comm)
+        net, batches = what.split(":")
+        for rows in batches.split(","):
+            step = step_of(net, -(-int(rows) // comm.size), comm)
+            found[rows] = least(step, comm)
         found["bytes"] = 4.0 * sum(a * b + 2 * b for a, b in zip(NETS[net][0], NETS[net][0][1:], strict=False))
     if comm.rank == 0:
         with open(file, "w") as out:
@@ -126,8 +131,11 @@ def draw(file: str, points: dict[str, dict[int, float]], computes: dict[str, Any
         alone = fixed + per_row * rows
         line = [alone / (alone + sum_time(size, n, *model)) for n in many]
         axes.plot(many, line, color=f"C{k}", label=f"{net}, {size / 4:,.0f} parameters, {rows} rows a process")
-        own = {n: points[net][n] for n in points[net] if n <= CORES}
-        axes.plot(list(own), [points[net][1] / t for t in own.values()], "o", color=f"C{k}")
+        for n, seconds in points[net].items():
+            # More processes than cores take turns: what they would need with a core each is not known, so the point is
+            # the efficiency of the cores, and hollow.
+            efficiency = points[net][1] * max(1, n / CORES) / seconds
+            axes.plot(n, efficiency, "o", color=f"C{k}", fillstyle="full" if n <= CORES else "none")
     axes.set_xscale("log", base=2)
     axes.set_ylim(0, 1.05)
     axes.set_xlabel("processes, each with a core and the same number of rows")
@@ -136,34 +144,59 @@ def draw(file: str, points: dict[str, dict[int, float]], computes: dict[str, Any
     figure.savefig(file, dpi=120)
 
 
+class Memory(nn.Callback):
+    """The most memory that the process itself takes, in bytes: pages of a mapped file are the system's to drop."""
+
+    def __init__(self) -> None:
+        self.peak, self.steps = 0, 0
+
+    def on_step_end(self, fit: Any) -> None:
+        """Look at every twentieth step."""
+        self.steps += 1
+        if self.steps % 20 == 1:
+            with open("/proc/self/status") as file:
+                own = next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+            self.peak = max(self.peak, own * 1024)
+
+
+def write_rows(X: Any, rank: int, rows: Any) -> None:
+    """Fill rows of a file, a piece at a time. The pieces are alike but for a shift: drawing all would take longest."""
+    piece = np.random.default_rng(rank).random((16384, X.shape[1]), np.float32)
+    for start in range(rows.start, rows.stop, len(piece)):
+        stop = min(start + len(piece), rows.stop)
+        X[start:stop] = np.roll(piece, start // len(piece), axis=1)[: stop - start]
+        X.flush()
+
+
 def train_on_disk(gigabytes: float) -> None:
-    """Train on a file larger than memory, of which each process reads its rows."""
+    """Train for an epoch on a file, of which each process writes a part, and then reads its rows of each batch."""
     comm = nn.parallel.init(timeout=600)
     features, rows = 1024, int(gigabytes * 1e9) // 4096
     folder = comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None)
     path = os.path.join(folder, "X.npy")
     try:
         if comm.rank == 0:
-            X = np.lib.format.open_memmap(path, "w+", np.float32, (rows, features))
-            rng = np.random.default_rng(0)
-            for start in range(0, rows, 65536):
-                X[start : start + 65536] = rng.random((min(65536, rows - start), features), np.float32)
-            X.flush()
-            del X
-        while not os.path.exists(path):
-            comm.barrier()
+            np.lib.format.open_memmap(path, "w+", np.float32, (rows, features))
         comm.barrier()
+        began = time.perf_counter()
+        own = range(rows * comm.rank // comm.size, rows * (comm.rank + 1) // comm.size)
+        write_rows(np.load(path, mmap_mode="r+"), comm.rank, own)
+        comm.barrier()
+        written = time.perf_counter() - began
         X = np.load(path, mmap_mode="r")
         y = np.arange(rows) % 10
-        model = nn.Model(nn.MLP([features, 256, 10], rng=0), rng=0)
+        model = nn.Model(nn.MLP([features, 64, 10], rng=0), rng=0)
+        memory = Memory()
         began = time.perf_counter()
-        model.fit(X, y, epochs=1, batch_size=1024, parallel=comm, progress=False)
+        model.fit(X, y, epochs=1, batch_size=4096, parallel=comm, progress=False, callbacks=[memory])
         seconds = time.perf_counter() - began
+        peaks = " and ".join(f"{peak / 1e6:.0f}" for peak in comm.gather(memory.peak))
         if comm.rank == 0:
-            import resource
-
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            print(f"{gigabytes:g} GB in {seconds:.1f} s, {gigabytes / seconds:.2f} GB/s; peak {peak:.2f} GB in rank 0")
+            print(
+                f"{gigabytes:g} GB, {rows:,} rows of {features} float32, {comm.size} processes: written in "
+                f"{written:.1f} s, an epoch in {seconds:.1f} s, {gigabytes / seconds:.2f} GB/s; memory of a process at "
+                f"its peak {peaks} MB"
+            )
     finally:
         comm.barrier()
         if comm.rank == 0:
@@ -209,33 +242,30 @@ def report(given: argparse.Namespace) -> None:
     computes: dict[str, Any] = {}
     for net in given.nets:
         batch = NETS[net][1]
-        runs = {(n, rows): [] for n in (1, 2, 4) for rows in (batch, n * batch)}
-        alone: dict[int, list[float]] = {batch // n: [] for n in (1, 2, 4)}
+        # The same batch divided, a batch for each, and what one process needs for its part alone.
+        batches = {1: (batch, batch // 2, batch // 4), 2: (batch, 2 * batch), 4: (batch, 4 * batch)}
+        steps: dict[tuple[int, int], list[float]] = {(n, rows): [] for n in batches for rows in batches[n]}
         size = 0.0
         for _ in range(given.rounds):
-            for (n, rows), times in runs.items():
-                result = measured(f"{net}:{rows}", n)
-                times.append(result["step"])
-                size = result["bytes"]
-            for rows, times in alone.items():
-                times.append(measured(f"{net}:{rows}", 1)["step"])
-        base = min(runs[1, batch])
-        print(f"\n{net}: ms a step (minimum, median), and efficiency")
-        for (n, rows), times in runs.items():
-            if n == 1 and rows != batch:
-                continue
-            shared = rows == batch and n > 1
-            ideal = base / min(n, CORES) if shared else base * max(1, n / CORES)
-            told = base * max(1, n / CORES) if not shared else min(alone[batch // n]) * max(1, n / CORES)
-            paper = told + sum_time(size, n, *model)
+            for n, several in batches.items():
+                result = measured(f"{net}:{','.join(map(str, several))}", n)
+                size = result.pop("bytes")
+                for rows, seconds in result.items():
+                    steps[n, int(rows)].append(seconds)
+        best = {key: min(times) for key, times in steps.items()}
+        print(f"\n{net}: ms a step (minimum, median over {given.rounds} rounds), and efficiency")
+        for (n, rows), times in steps.items():
+            turns = max(1, n / CORES)  # processes that share a core
+            paper = best[1, rows // n] * turns + sum_time(size, n, *model)
+            ideal = best[1, batch] * (rows / batch) / min(n, CORES)
             ordered = sorted(1e3 * t for t in times)
-            print(
-                f"  {n} processes, {rows // n:4d} rows each  {ordered[0]:9.3f} {ordered[len(ordered) // 2]:9.3f}"
-                f"   on paper {1e3 * paper:9.3f}   efficiency {ideal / min(times):.2f}"
-            )
-        weak[net] = {n: min(runs[n, n * batch]) for n in (1, 2, 4)}
-        slope = (base - min(alone[batch // 4])) / (batch - batch // 4)
-        computes[net] = (base - slope * batch, slope, size, batch)
+            line = f"  {n} processes, {rows // n:4d} rows each  {ordered[0]:9.3f} {ordered[len(ordered) // 2]:9.3f}"
+            if n > 1:
+                line += f"   on paper {1e3 * paper:9.3f}   efficiency {ideal / ordered[0] * 1e3:.2f}"
+            print(line, flush=True)
+        weak[net] = {n: best[n, n * batch] for n in batches}
+        slope = (best[1, batch] - best[1, batch // 4]) / (batch - batch // 4)
+        computes[net] = (best[1, batch] - slope * batch, slope, size, batch)
     if given.picture:
         draw(given.picture, weak, computes, model)
 

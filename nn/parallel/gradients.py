@@ -104,7 +104,9 @@ class _Reduction:
     def end(self, extras: list[Any]) -> list[Any]:
         """Give each parameter its sum, and return those of the extras."""
         dtype = self.plan.dtype
-        own = [np.zeros(p.size, dtype) if p.grad is None else tg.array_of(p.grad) for p in self.parameters]
+        # zeros_like of the parameter, so that a compiled step has a call for a group without gradients, too.
+        grads = [(p, p.grad) for p in self.parameters]
+        own = [np.zeros_like(tg.array_of(p)) if g is None else tg.array_of(g) for p, g in grads]
         total = _ended(self._begun, *own, *(each.astype(dtype) for each in extras), comm=self.comm, plan=self.plan)
         ends = list(accumulate((p.size for p in self.parameters), initial=0))
         for p, (start, stop) in zip(self.parameters, pairwise(ends), strict=True):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from .communicator import ELASTIC
 
-__all__ = ["command_of", "environment_of", "main"]
+__all__ = ["command_of", "environment_of", "is_root", "main"]
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if launcher is None:
         parser.error("there is no mpiexec; pip install 'tensorgrad-np[mpi-local]', or load your cluster's MPI")
     options = {name: getattr(given, name) for name in ("oversubscribe", "elastic")}
-    command = command_of(launcher, given.n, given.program, given.arguments, root=_is_root(), **options)
+    command = command_of(launcher, given.n, given.program, given.arguments, root=is_root(), **options)
     environment = environment_of(os.environ, given.n, cores)
     return subprocess.call(command, env={**environment, ELASTIC: "1"} if given.elastic else environment)
 
@@ -94,7 +94,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
+    """Whether Open MPI wants ``--allow-run-as-root``."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 

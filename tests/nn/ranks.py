@@ -3,12 +3,15 @@
 Each function runs on every process and fails in at least one of them if something is wrong.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
+import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +56,26 @@ def agree(comm, model):
 # --- equal to one process --------------------------------------------------------------------------------
 
 
+def in_parts(size=1):
+    """Sum gradients in parts of so many bytes, by default of a parameter each."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(nn.parallel.gradients, "PART", size)
+    return contextlib.closing(types.SimpleNamespace(close=patch.undo))
+
+
 def fit_equals_one_process(comm):
-    """Over 20 steps and more: dropout, batch norm, weights of samples, validation, clipping, a schedule, averages."""
+    """Over 20 steps and more: dropout, batch norm, weights of samples, validation, clipping, a schedule, averages.
+
+    Gradients are summed at once, and in parts.
+    """
     variants = [
         {"validation_split": 0.2, "sample_weight": WEIGHT},
         {"accumulate": 3, "batch_size": 16, "compile": True, "model": {"clip_norm": 0.5}},
         {"drop_last": True, "model": {"ema": 0.9, "schedule": "plateau", "schedule_every": "step"}},
     ]
-    for variant in variants:
-        several, _ = fitted(comm, **variant)
+    for variant, size in zip(variants, (1 << 20, 1, 1), strict=True):
+        with in_parts(size):
+            several, _ = fitted(comm, **variant)
         agree(comm, several)
         if comm.rank == 0:
             one, _ = fitted(ALONE, **variant)
@@ -106,91 +120,91 @@ def loops_equal_one_process(comm):
         comm.require_equal(parameters, "parameters")
 
 
-def gradients_summed_in_parts(comm):
-    """Sums of parts begin while backward goes on; the numbers are those of one process, alike in all."""
-    begun = []
+class _Watched(Communicator):
+    """Notes the shapes of the sums that begin while backward goes on."""
 
-    class Watched(Communicator):
-        def begun(self, sent, total):
-            begun.append(sent.shape)
-            return super().begun(sent, total)
+    def __init__(self, comm):
+        super().__init__(comm._world, comm.timeout)
+        self.shapes = []
 
-    watched = Watched(comm._world, comm.timeout)
-    variants = [
-        {"accumulate": 2, "batch_size": 16},
-        {"compile": True},
-        {"model": {"optimizer": "lbfgs"}, "batch_size": 131, "epochs": 2},
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn.parallel.gradients, "PART", 1)
-        for variant in variants:
+    def begun(self, sent, total):
+        self.shapes.append(sent.shape)
+        return super().begun(sent, total)
+
+
+def sums_begin_while_backward_goes_on(comm):
+    comm = _Watched(comm)
+    begun = []  # how many sums had, when backward came to the first layer
+
+    def note():
+        begun.append(len(comm.shapes))
+        return 0.0
+
+    for compiled in (False, True):
+        net = DataParallel(nn.Sequential(nn.Linear(5, 4, rng=0), nn.Linear(4, 3, rng=0)), comm)
+
+        def step(x, y, net=net):
+            net.zero_grad()
+            hidden = net.network[0](x)
+            hidden.register_hook(lambda g: g + tg.host(note))
+            return net.backward(nn.functional.cross_entropy(net.network[1](hidden), y), len(y))
+
+        step = tg.compile(step) if compiled else step
+        for _ in range(3):
             begun.clear()
-            several, _ = fitted(watched, **variant)
-            assert len(set(begun)) > 3, begun
-            agree(comm, several)
-            if comm.rank == 0:
-                found = differences(several, fitted(ALONE, **variant)[0])
-                assert found < (1e-9 if "model" in variant else 1e-12), (variant, found)
-
-        order = []
-
-        def note():
-            order.append(len(begun))
-            return 0.0
-
-        for compiled in (False, True):
-            net = DataParallel(nn.Sequential(nn.Linear(5, 4, rng=0), nn.Linear(4, 3, rng=0)), watched)
-
-            def step(x, y, net=net):
-                net.zero_grad()
-                hidden = net.network[0](x)
-                hidden.register_hook(lambda g: g + tg.host(note))
-                return net.backward(nn.functional.cross_entropy(net.network[1](hidden), y), len(y))
-
-            step = tg.compile(step) if compiled else step
-            for _ in range(3):
-                order.clear()
-                begun.clear()
+            comm.shapes.clear()
+            with in_parts():
                 step(X[comm.rank :: comm.size].astype(np.float32), Y[comm.rank :: comm.size])
-                assert begun == [(3,), (12,), (4,), (21,)]  # the last with the loss
-                assert order == [2], order  # those of the second layer, before backward comes to the first
+            assert comm.shapes == [(3,), (12,), (4,), (21,)]  # the last with the loss
+            assert begun == [2]
 
-        # What backward still repairs is not sent before: here, zero times the slope of sqrt at 0, in one process.
-        for compiled in (False, True):
-            weights = [tg.Tensor(np.ones(2), requires_grad=True) for _ in range(3)]
-            single = tg.Tensor(np.ones(3, np.float32), requires_grad=True)  # only rank 0 uses it
-            x = np.array([0.0 if comm.rank == comm.size - 1 else 4.0, 1.0])
 
-            def step(x, weights=weights, single=single):
-                for w in (*weights, single):
-                    w.grad = None
-                a = tg.sqrt(weights[0] * x) * np.array([0.0, 1.0]) * weights[1] * weights[2]
-                loss = a.sum() if comm.rank else a.sum() + single.sum()
-                return nn.parallel.gradients.reduce_gradients([single, *weights], watched, loss.backward, a.sum())[0]
+def repaired_gradients_are_summed_late(comm):
+    """In one process, zero meets the slope of sqrt at 0: what backward repairs at its end is not sent before."""
+    comm = _Watched(comm)
+    x = np.array([0.0 if comm.rank == comm.size - 1 else 4.0, 1.0])
+    for compiled in (False, True):
+        weights = [tg.Tensor(np.ones(2), requires_grad=True) for _ in range(3)]
+        single = tg.Tensor(np.ones(3, np.float32), requires_grad=True)  # another dtype, and only rank 0 uses it
 
-            step = tg.compile(step) if compiled else step
-            for _ in range(2):
+        def step(x, weights=weights, single=single):
+            for w in (*weights, single):
+                w.grad = None
+            a = tg.sqrt(weights[0] * x) * np.array([0.0, 1.0]) * weights[1] * weights[2]
+            loss = a.sum() if comm.rank else a.sum() + single.sum()
+            return nn.parallel.gradients.reduce_gradients([single, *weights], comm, loss.backward, a.sum())[0]
+
+        step = tg.compile(step) if compiled else step
+        for _ in range(2):
+            comm.shapes.clear()
+            with in_parts(), warnings.catch_warnings(action="ignore"):  # it runs uncompiled, and says so
                 assert step(x) == comm.size
-                np.testing.assert_array_equal(single.grad, np.ones(3, np.float32))
-                for w, slope in zip(weights, (0.5, 1.0, 1.0), strict=True):
-                    np.testing.assert_allclose(w.grad, [0.0, slope * comm.size])
+            assert comm.shapes == [(2,), (2,), (3,)]
+            np.testing.assert_array_equal(single.grad, np.ones(3, np.float32))
+            for w, slope in zip(weights, (0.5, 1.0, 1.0), strict=True):
+                np.testing.assert_allclose(w.grad, [0.0, slope * comm.size])
 
-        # A backward that failed has left a sum half done.
-        def fail(g):
-            raise OverflowError("a mistake")
 
-        remove = weights[0].register_hook(fail)
-        for error in (OverflowError, RuntimeError):
-            a = weights[0] * weights[1] * weights[2]
-            with pytest.raises(error, match=r"a mistake|an error ended the last backward"):
-                nn.parallel.gradients.reduce_gradients(weights, watched, a.sum().backward)
-        remove()
+def a_failed_backward_ends_sums(comm):
+    """The processes may be at different sums afterwards, so the next backward is refused."""
+    comm = _Watched(comm)
+
+    def fail(g):
+        raise OverflowError("a mistake")
+
+    weights = [tg.Tensor(np.ones(2), requires_grad=True) for _ in range(3)]
+    weights[0].register_hook(fail)
+    for error, message in [(OverflowError, "a mistake"), (RuntimeError, r"ended the last backward\(\)")]:
+        product = weights[0] * weights[1] * weights[2]
+        with in_parts(), pytest.raises(error, match=message):
+            nn.parallel.gradients.reduce_gradients(weights, comm, product.sum().backward)
 
 
 def lbfgs_equals_one_process(comm):
     options = {"epochs": 4, "batch_size": 131}
     plain = {"optimizer": "lbfgs", "metrics": []}
-    several, one = (fitted(each, plain, **options)[0] for each in (comm, ALONE))
+    with in_parts():
+        several, one = (fitted(each, plain, **options)[0] for each in (comm, ALONE))
     agree(comm, several)
     assert differences(several, one) < 1e-9  # a line search enlarges rounding
 
@@ -300,9 +314,7 @@ def shards_partition_an_epoch(comm):
 
 
 def estimators_train_together(comm):
-    from sklearn.datasets import load_iris
-
-    features, labels = load_iris(return_X_y=True)
+    features, labels = X.astype(np.float32), np.array(["a", "b", "c"])[Y]
     options = {"hidden_dims": (8,), "epochs": 5, "random_state": 0}
     with comm:
         several = nn.FNNClassifier(**options).fit(features, labels)
@@ -365,17 +377,26 @@ class _Die(nn.Callback):
     def on_step_end(self, fit):
         self._left -= 1
         if self._left == 0:
+            print(f"at {time.time()}", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _checkpointed(comm, folder, *callbacks):
+    kept = [nn.Checkpoint(folder / "run.npz", resume=True), nn.CSVLog(folder / "log.csv")]
+    return fitted(comm, callbacks=[*kept, *callbacks], epochs=6)
+
+
 def killed(comm):
-    """Rank 1 is killed in the third epoch; the program is run again with another argument, and resumes."""
-    folder, how = Path(sys.argv[2]), sys.argv[3]
-    callbacks = [nn.Checkpoint(folder / "run.npz", resume=True), nn.CSVLog(folder / "log.csv")]
-    if how == "kill":
-        callbacks.append(_Die(1, 12, comm))
-    model, history = fitted(comm, callbacks=callbacks, epochs=6)
-    assert how == "resume"
+    """Rank 1 is killed in the third epoch."""
+    _checkpointed(comm, Path(sys.argv[2]), _Die(1, 12, comm))
+
+
+def a_killed_run_resumes(comm):
+    """What :func:`killed` has left goes on, as if nothing had happened."""
+    folder = Path(sys.argv[2])
+    assert 0 < len((folder / "log.csv").read_text().splitlines()) - 1 < 6
+    comm.barrier()
+    model, history = _checkpointed(comm, folder)
     uninterrupted, _ = fitted(comm, epochs=6)
     agree(comm, model)
     assert differences(model, uninterrupted) < 1e-12
@@ -404,14 +425,14 @@ def hangs(comm):
     how = sys.argv[2]
     for _ in range(3):
         comm.all_sum(np.ones(1000))
-    comm.timeout = 2.0
+    comm.timeout = 1.0
     if comm.rank == 1:
         print(f"at {time.time()}", flush=True)
         if how == "raise":
             raise ValueError("a mistake")
         if how == "exit":
             sys.exit(0)
-        os.kill(os.getpid(), {"stop": signal.SIGSTOP, "kill": signal.SIGKILL}[how])
+        os.kill(os.getpid(), signal.SIGSTOP)
     comm.all_sum(np.ones(1000))
 
 
@@ -419,9 +440,11 @@ EVERY = [
     fit_equals_one_process,
     float32_equals_one_process,
     loops_equal_one_process,
-    gradients_summed_in_parts,
     lbfgs_equals_one_process,
     penalties_count_once,
+    sums_begin_while_backward_goes_on,
+    repaired_gradients_are_summed_late,
+    a_failed_backward_ends_sums,
     unsynced_batch_norm_differs,
     ignored_labels,
     streams_of_unequal_length,
@@ -437,7 +460,7 @@ EVERY = [
 
 def every(comm):
     """All that need no process of their own, each of which says that it is done."""
-    for function in EVERY:
+    for function in EVERY + [a_killed_run_resumes] * (len(sys.argv) > 2):
         function(comm)
         print(f"{function.__name__}: done", flush=True)
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import nn
 import nn.parallel
-from nn.parallel.launch import command_of, environment_of, main
+from nn.parallel.launch import command_of, environment_of, is_root, main
 from tests.nn.ranks import EVERY
 
 ROOT = Path(nn.__file__).parent.parent
@@ -20,58 +21,94 @@ PROGRAM = Path(__file__).parent / "ranks.py"
 LAUNCHER = shutil.which("mpiexec", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
 
 
-def run(processes, *arguments, flags=(), timeout=100):
-    """The exit code and the text of a program in several processes."""
-    pytest.importorskip("mpi4py")
-    if LAUNCHER is None:
-        pytest.skip("there is no mpiexec")
-    command = [sys.executable, "-m", "nn.parallel", "-n", str(processes), "--oversubscribe", *flags]
+def run(processes, *arguments, by="python -m nn.parallel", flags=(), timeout=100):
+    """The exit code and the text of a program in several processes, and when it ended."""
+    given = [str(PROGRAM), *map(str, arguments)]
+    if by == "python -m nn.parallel":
+        command = [sys.executable, "-m", "nn.parallel", "-n", str(processes), "--oversubscribe", *flags, *given]
+    else:  # without another process that imports nn
+        command = command_of(LAUNCHER, processes, given[0], given[1:], oversubscribe=True, root=is_root())
+        if by == "mpiexec python":
+            command = [word for word in command if word not in ("-m", "mpi4py")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, str(PROGRAM), *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False
     )
-    return done.returncode, done.stdout.decode(errors="replace").replace("\0", "")
+    return done.returncode, done.stdout.decode(errors="replace").replace("\0", ""), time.time()
+
+
+# How one of two processes ends, how they were started, and the exit code of all.
+HANGS = [
+    ("raise", "mpiexec python -m mpi4py", 1),
+    ("raise", "mpiexec python", 75),
+    ("exit", "mpiexec python -m mpi4py", 75),
+    ("stop", "mpiexec python -m mpi4py", 75),
+]
+ELASTIC = [(0, "well", 0), (2, "fail", 5)]  # who is killed, how the others end, and the exit code
 
 
 @pytest.fixture(scope="module")
-def ran():
-    """What each number of processes has said: all functions run in the same processes, one after another."""
-    return {processes: run(processes, "every") for processes in (2, 3)}
+def ran(tmp_path_factory):
+    """What the programs have returned, by name. They run beside each other: most of the time they wait."""
+    pytest.importorskip("mpi4py")
+    if LAUNCHER is None:
+        pytest.skip("there is no mpiexec")
+    folder = tmp_path_factory.mktemp("run")
+
+    def resumed():
+        killed = programs["killed"].result()
+        return run(2, "every", folder, by="mpiexec python -m mpi4py") if killed[0] else killed
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        programs = {"killed": pool.submit(run, 2, "killed", folder)}
+        programs[3] = pool.submit(run, 3, "every", by="mpiexec python -m mpi4py")
+        programs[2] = pool.submit(resumed)
+        for victim, end, _ in ELASTIC:
+            programs[victim, end] = pool.submit(run, 3, "elastic", victim, end, flags=["--elastic"])
+        for how, by, _ in HANGS:
+            programs[how, by] = pool.submit(run, 2, "hangs", how, by=by)
+        yield lambda name: programs[name].result()
+        for program in programs.values():
+            program.cancel()
+
+
+def seconds_since(text, ended):
+    """From the line in which a process says when it ends."""
+    return ended - float(next(line for line in text.splitlines() if line.startswith("at ")).split()[1])
 
 
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("name", [function.__name__ for function in EVERY])
 def test_every_process(ran, name, processes):
-    _, text = ran[processes]
+    _, text, _ = ran(processes)
     assert text.count(f"{name}: done") == processes, text
 
 
-def test_a_killed_run_resumes(tmp_path):
-    code, _ = run(2, "killed", tmp_path, "kill")
-    assert code != 0
-    code, text = run(2, "killed", tmp_path, "resume")
+def test_a_killed_process_ends_all(ran):
+    code, text, ended = ran("killed")
+    assert code == 137, text
+    assert seconds_since(text, ended) < 5
+
+
+def test_a_killed_run_resumes(ran):
+    code, text, _ = ran(2)
     assert code == 0, text
+    assert text.count("a_killed_run_resumes: done") == 2, text
 
 
-@pytest.mark.parametrize(("victim", "end", "expected"), [(0, "well", 0), (2, "fail", 5)])
-def test_elastic(victim, end, expected):
-    code, text = run(3, "elastic", victim, end, flags=["--elastic"])
+@pytest.mark.parametrize(("victim", "end", "expected"), ELASTIC)
+def test_elastic(ran, victim, end, expected):
+    code, text, _ = ran((victim, end))
     assert code == expected, text
 
 
-@pytest.mark.parametrize(("how", "expected"), [("raise", 1), ("exit", 75), ("stop", 75), ("kill", 137)])
-def test_hangs_end(how, expected):
-    code, text = run(2, "hangs", how)
-    ended = time.time()
+@pytest.mark.parametrize(("how", "by", "expected"), HANGS)
+def test_hangs_end(ran, how, by, expected):
+    code, text, ended = ran((how, by))
     assert code == expected, text
-    began = float(next(line for line in text.splitlines() if line.startswith("at ")).split()[1])
-    assert ended - began < 5 + 10  # two seconds of waiting; the rest for a busy machine
+    assert seconds_since(text, ended) < 1 + 10  # one second of waiting; the rest for a busy machine
     if expected == 75:
-        assert "rank 0 of 2 has waited 2 s for the others to come to the sum of an array of shape (1000,)" in text
+        assert "rank 0 of 2 has waited 1 s for the others to come to the sum of an array of shape (1000,)" in text
 
 
 # --- without MPI ------------------------------------------------------------------------------------------
