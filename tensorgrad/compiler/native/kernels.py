@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .values import constant, declarations, intrinsic
 
 __all__ = ["COMPARISONS", "LOGICAL", "OPERATIONS", "REDUCTIONS", "Module", "Root"]
 
+_AT_ONCE = 4  # elements along an outer axis that are reduced together
 _TYPES = {"f4": "float", "f8": "double", "b1": "i1", "i4": "i32", "i8": "i64"}
 _IN_MEMORY = {**_TYPES, "b1": "i8"}
 COMPARISONS = {
@@ -222,6 +223,7 @@ class _Nest:
         self.lines: list[str] = []
         self.serial = 0
         self.loops: dict[int, str] = {}
+        self.ranges: dict[int, tuple[int, int, int]] = {}  # of loops that do not run from 0 by 1
         self.known: dict[Any, str] = {}
         self.block = "entry"
 
@@ -235,11 +237,13 @@ class _Nest:
         inner = len(order)  # from here on, all loops are reduced, so their results stay in registers
         while reducing and inner and order[inner - 1] in axes:
             inner -= 1
-        through_memory = reducing and any(axis in axes for axis in order[:inner])
-        if through_memory:
+        outer = [axis for axis in order[:inner] if axis in axes]
+        if outer:
             self._loops([axis for axis in order if axis not in axes], 0, self._initialise)
-        if reducing:
-            self._loops(order[:inner], 0, lambda: self._reduce(order[inner:], through_memory))
+        if outer and inner == len(order):
+            self._through_memory(order, outer[-1])
+        elif reducing:
+            self._loops(order[:inner], 0, lambda: self._reduce(order[inner:], bool(outer)))
         else:
             self._loops(order, 0, self._store_all)
         given = ", ".join([*(f"ptr noalias %p{k}" for k in range(len(self.places))), "ptr noalias %numbers"])
@@ -271,15 +275,16 @@ class _Nest:
         before = self.block
         self._emit(f"br label %{head}")
         self._label(head)
+        start, stop, by = self.ranges.get(axis, (0, self.lengths[axis], 1))
         variable, step = f"%i{number}", f"%i{number}n"
         place = len(self.lines)
         self.lines.append("")
         self.loops[axis] = variable
         self._loops(order, depth + 1, body)
         del self.loops[axis]
-        self._emit(f"{step} = add nuw nsw i64 {variable}, 1")
-        self._emit(f"%c{number} = icmp ult i64 {step}, {self.lengths[axis]}")
-        self.lines[place] = f"  {variable} = phi i64 [ 0, %{before} ], [ {step}, %{self.block} ]"
+        self._emit(f"{step} = add nuw nsw i64 {variable}, {by}")
+        self._emit(f"%c{number} = icmp ult i64 {step}, {stop}")
+        self.lines[place] = f"  {variable} = phi i64 [ {start}, %{before} ], [ {step}, %{self.block} ]"
         self._emit(f"br i1 %c{number}, label %{head}, label %{done}")
         self._label(done)
         self.known.clear()
@@ -296,6 +301,30 @@ class _Nest:
     def _start(self, root: Root) -> str:
         initial = REDUCTIONS[root.ufunc] if root.initial is None else root.initial
         return self._constant(initial, root.node.dtype)
+
+    def _through_memory(self, order: list[int], axis: int) -> None:
+        """Add several elements along an axis at a time to the results in memory, which are read and written less."""
+        length = self.lengths[axis]
+        whole = length - length % _AT_ONCE
+        for start, stop, by in ((0, whole, _AT_ONCE), (whole, length, 1)):
+            if start < stop:
+                self.ranges[axis] = (start, stop, by)
+                self._loops(order, 0, partial(self._add_to_memory, axis, by))
+        del self.ranges[axis]
+
+    def _add_to_memory(self, axis: int, count: int) -> None:
+        first, totals = self.loops[axis], [""] * len(self.roots)
+        for k in range(count):
+            if k:
+                self.loops[axis] = self._assign(f"add nuw nsw i64 {first}, {k}")
+                self.known.clear()
+            values = [self.value(root.node, root.index, root.own) for root in self.roots]
+            pairs = zip(self.roots, totals, values, strict=True)
+            totals = [self._combined(root, old, value) if k else value for root, old, value in pairs]
+        self.loops[axis] = first
+        for root, total in zip(self.roots, totals, strict=True):
+            before = self._load(root.place.slot, root.target(), root.node.dtype)
+            self._store(root.place.slot, root.target(), self._combined(root, before, total), root.node.dtype)
 
     def _reduce(self, inner: list[int], through_memory: bool) -> None:
         """Reduce the inner loops in registers, then store the result, or combine it with what is in memory."""
