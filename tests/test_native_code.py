@@ -166,6 +166,25 @@ def test_a_hessian_is_one_piece_of_native_code() -> None:
         assert [line for line in calls(step) if "np.reshape" not in line] == []  # that of a result
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reductions_over_any_number_of_rows(rows: int, dtype: Any) -> None:
+    """Several rows are added at a time, and the rest one by one; over the outer two of three axes, too."""
+
+    def step(x: Any) -> Any:
+        both = np.sum(x, axis=0), np.sum(np.square(x), axis=0)
+        return *both, np.max(x, axis=0), np.min(x[:, ::-1], axis=0), np.sum(np.reshape(x, (rows, 5, 12)), axis=(0, 1))
+
+    compiled_step = tg.compile(step, backend="native")
+    rng = np.random.default_rng(rows)
+    for _ in range(2):
+        x = rng.integers(-9, 10, (rows, 60)).astype(dtype)  # whose sums are exact
+        x[-1, 7] = np.nan
+        for one, other in zip(compiled_step(x), step(x), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert calls(compiled_step) == []
+
+
 # --- scratch memory -----------------------------------------------------------------------------------------
 
 

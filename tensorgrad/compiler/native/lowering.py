@@ -11,9 +11,9 @@ import numpy as np
 from ..variables import Instruction, Variable
 from .functions import function_of
 from .indices import full_index, kept_by, steps_of
-from .kernels import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .machine import gemm_address
 from .nodes import Node, Place
+from .operations import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .order import crosses
 from .segments import Segment, Unfit
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from .kernels import Root
+from .nests import Root
 from .nodes import Node, Place
 
 __all__ = ["Order", "Step", "crosses", "overlaps", "together"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .functions import function_of
-from .kernels import Module, Root
+from .kernels import Module
+from .nests import Root
 from .nodes import Node, Place, Unresolved, c_strides
 from .order import Order, Step, crosses, overlaps, together
 

@@ -13,7 +13,7 @@ from ..variables import Variable
 
 __all__ = ["Tables", "address_of"]
 
-_MOST = 3  # arrays for one result: those of one run may be in use during the next ones
+_MOST = 2  # more arrays for one result: those of one run may be in use during the next ones
 
 
 def address_of(array: Any) -> int:
@@ -40,10 +40,14 @@ class Tables:
         self._numbers = np.zeros(max(numbers, 1))
         self._ranges = np.zeros((0, 2), np.uintp)
         self.address = address_of(self._base)
-        self._arrays = [_new(variable) for variable, _ in results]
-        self._others: list[list[Any]] = [[] for _ in results]  # arrays that were in use before
         self._references = next(map(sys.getrefcount, [np.zeros(0)]))  # to an array that only a list holds
-        for number in range(len(results)):
+        self._arrays: list[Any] = []  # in use in the next run
+        self._addresses: list[int] = []
+        self._others: list[list[Any]] = [[] for _ in results]  # were in use when they were needed
+        self._other_addresses: list[list[int]] = [[] for _ in results]
+        for number, (variable, _) in enumerate(results):
+            self._arrays.append(_new(variable))
+            self._addresses.append(address_of(self._arrays[-1]))
             self._enter(number)
 
     def put(self, addresses: Mapping[int, int], ranges: Sequence[tuple[int, int]]) -> None:
@@ -61,18 +65,24 @@ class Tables:
 
     def _replace(self) -> None:
         """Take other arrays in place of those that are in use."""
-        for number, count in enumerate(map(sys.getrefcount, self._arrays)):
+        for number, count in enumerate(list(map(sys.getrefcount, self._arrays))):
             if count == self._references:
                 continue
-            others = self._others[number]
-            others.append(self._arrays[number])
-            free = [k for k, other in enumerate(map(sys.getrefcount, others)) if other == self._references]
-            self._arrays[number] = others.pop(free[0]) if free else _new(self._results[number][0])
-            del others[: 1 - _MOST]
+            others, addresses = self._others[number], self._other_addresses[number]
+            for k, references in enumerate(map(sys.getrefcount, others)):
+                if references == self._references:
+                    break
+            else:
+                k = -1
+                others.append(_new(self._results[number][0]))
+                addresses.append(address_of(others[-1]))
+                del others[:-_MOST], addresses[:-_MOST]
+            self._arrays[number], others[k] = others[k], self._arrays[number]
+            self._addresses[number], addresses[k] = addresses[k], self._addresses[number]
             self._enter(number)
 
     def _enter(self, number: int) -> None:
-        address = address_of(self._arrays[number])
+        address = self._addresses[number]
         for slot, offset in self._results[number][1]:
             self._base[slot] = address + offset
 
