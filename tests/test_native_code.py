@@ -20,7 +20,7 @@ from .programs import RandomStep
 pytest.importorskip("llvmlite")
 
 from tensorgrad.compiler import passes, tiers
-from tensorgrad.compiler.native import cache, code, order
+from tensorgrad.compiler.native import cache, code, machine, order
 from tensorgrad.compiler.printed import empty
 from tensorgrad.compiler.program import Program
 
@@ -593,7 +593,7 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
         return model, train
 
     calls = [0, -1]
-    plain = code.Library.function
+    plain = machine.Library.function
 
     def function(library: Any, name: str) -> Any:
         made = plain(library, name)
@@ -606,7 +606,7 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
 
         return run if name.startswith("run_") else made
 
-    monkeypatch.setattr(code.Library, "function", function)
+    monkeypatch.setattr(machine.Library, "function", function)
     (eager_model, eager), (model, train) = made(), made()
     step = tg.compile(train, backend="native")
     rng = np.random.default_rng(3)

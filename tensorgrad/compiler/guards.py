@@ -223,7 +223,7 @@ class FunctionsMet(Block):
             sys.setprofile(self._called)
 
     def _called(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call":
+        if event == "call" and not LIBRARY[frame.f_code.co_filename]:
             self._meet(frame.f_code, frame.f_globals)
 
     def meet(self, function: Any) -> None:
@@ -232,8 +232,8 @@ class FunctionsMet(Block):
             self._meet(function.__code__, function.__globals__)
 
     def _meet(self, code: CodeType, names: dict[str, Any]) -> None:
-        known = code in self._met or LIBRARY[code.co_filename]
-        if not known and not code.co_filename.startswith(_FOLDERS):
+        # A code object takes long to hash.
+        if not LIBRARY[code.co_filename] and not code.co_filename.startswith(_FOLDERS) and code not in self._met:
             self._met[code] = names
 
     def unchanged(self) -> bool:

@@ -17,7 +17,7 @@ from ..variables import Instruction, Region, Variable
 from . import cache, driver
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
-from .machine import Library, compiled
+from .machine import compiled, loaded
 from .nodes import Node, Place, c_strides
 from .plan import Candidate, packed, unpacked
 from .segments import Segment, Unfit
@@ -433,7 +433,7 @@ class NativeCode(NumpyCode):
             if self._object is None:
                 self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
                 cache.keep(self._candidate.key, cache.Entry(self._saved_plan, self._object))
-            self._library = Library(self._object)
+            self._library = loaded(self._object)
             names = ["begin", *(f"run_{name}" for name, _ in self._segments.values())]
             self._spares = {slot: empty(place.shape, dtype, place.strides) for slot, place, dtype in self._spare}
             self._tables = Tables([(v, self._slots[v]) for v in self._fresh], len(self._slots), len(self._numbers))
