@@ -41,9 +41,9 @@ def parser_of(description: str | None, kinds: Sequence[str]) -> argparse.Argumen
 
 
 def environment(cores: int) -> dict[str, str]:
-    """As many threads as cores, for every BLAS."""
+    """As many threads as cores, for every BLAS; and modules load as they do for users, from their bytecode."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, str(cores))}
+    return {**os.environ, **dict.fromkeys(names, str(cores)), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def pin(cores: int) -> None:

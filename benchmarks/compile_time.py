@@ -32,6 +32,8 @@ def measure(kind: str, name: str) -> Result:
         import torch._inductor  # noqa: F401
     elif kind == "tensorgrad native":
         import llvmlite.binding  # noqa: F401
+
+        import tensorgrad.compiler.native.code  # noqa: F401
     other = "tensorgrad numpy" if kind.startswith("tensorgrad") else kind.replace("torch.compile", "PyTorch eager")
     KINDS[other](NETS["tiny"])(*next(batches(NETS["tiny"])))
     step = KINDS[kind](net)

@@ -357,7 +357,8 @@ class Module:
         Returns self.
         """
         for module in self.modules():
-            module.training = mode
+            if module.training is not mode:  # an assignment looks for members in the old value and the new one
+                module.training = mode
         return self
 
     def eval(self) -> Self:

@@ -688,7 +688,7 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
         return model, train
 
     calls = [0, -1]
-    plain = code.Library.function
+    plain = machine.Library.function
 
     def function(library: Any, name: str) -> Any:
         made = plain(library, name)
@@ -701,7 +701,7 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
 
         return run if name.startswith("run_") else made
 
-    monkeypatch.setattr(code.Library, "function", function)
+    monkeypatch.setattr(machine.Library, "function", function)
     (eager_model, eager), (model, train) = made(), made()
     step = tg.compile(train, backend="native")
     rng = np.random.default_rng(3)

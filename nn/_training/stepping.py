@@ -54,10 +54,13 @@ class Group(NamedTuple):
 def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
     """The batches of each update, with their shares in its loss."""
     for drawn in groups:
-        void = tuple(batch for batch in drawn if is_void(loss, batch.y, batch.weight))
-        useful = tuple(batch for batch in drawn if not is_void(loss, batch.y, batch.weight)) if void else drawn
-        total = sum(counted(loss, batch.y) for batch in drawn)
-        yield Group(useful, tuple(counted(loss, batch.y) / total for batch in useful), void)
+        silent = [is_void(loss, batch.y, batch.weight) for batch in drawn]
+        counts = [counted(loss, batch.y) for batch in drawn]
+        total = sum(counts)
+        shares = [count / total for count, nothing in zip(counts, silent, strict=True) if not nothing]
+        useful = [batch for batch, nothing in zip(drawn, silent, strict=True) if not nothing]
+        void = [batch for batch, nothing in zip(drawn, silent, strict=True) if nothing]
+        yield Group(tuple(useful), tuple(shares), tuple(void))
 
 
 Step = Callable[[Group, Casts], list[tuple[Any, Any]]]

@@ -19,17 +19,7 @@ from ..engine.trees import leaves
 from ..errors import GraphError
 from .variables import Recorder, Variable
 
-__all__ = ["TracedArray", "TracedNumber", "value_of", "variable_of"]
-
-
-def value_of(leaf: Any) -> Any:
-    """The value of a traced array or number in the traced run; anything else unchanged."""
-    return leaf.variable.value if isinstance(leaf, TracedArray | TracedNumber) else leaf
-
-
-def variable_of(leaf: Any) -> Any:
-    """The variable of a traced array or number; anything else unchanged."""
-    return leaf.variable if isinstance(leaf, TracedArray | TracedNumber) else leaf
+__all__ = ["TracedArray", "TracedNumber"]
 
 
 def _unknown(what: str) -> GraphError:

@@ -223,7 +223,7 @@ class FunctionsMet(Block):
             sys.setprofile(self._called)
 
     def _called(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call":
+        if event == "call" and not LIBRARY[frame.f_code.co_filename]:
             self._meet(frame.f_code, frame.f_globals)
 
     def meet(self, function: Any) -> None:
@@ -232,8 +232,9 @@ class FunctionsMet(Block):
             self._meet(function.__code__, function.__globals__)
 
     def _meet(self, code: CodeType, names: dict[str, Any]) -> None:
-        known = code in self._met or LIBRARY[code.co_filename]
-        if not known and not code.co_filename.startswith((*_FOLDERS, "<frozen")):
+        # A code object takes long to hash.
+        file = code.co_filename
+        if not LIBRARY[file] and not file.startswith((*_FOLDERS, "<frozen")) and code not in self._met:
             self._met[code] = names
 
     def unchanged(self) -> bool:

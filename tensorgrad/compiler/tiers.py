@@ -66,26 +66,30 @@ class Tier:
         self._code = code
         self._seconds = seconds_of(code.program)
         self._compiling = compiling_of(code.program)
-        self._spent = 0.0  # not yet counted by the kernel
+        self._spent = 0.0  # before the kernel counts
         self._kernel: _Kernel | None = None
         self._candidate: Any  # of the native compiler, which is imported late
 
     def next(self) -> NumpyCode | None:
         """Count a run, and return the code for it and those after it: None for as before; the same code for ever."""
-        self._spent += self._seconds
-        if self._kernel is None and self._spent < _NOTICE and not cache.is_used():
-            return None
+        kernel = self._kernel
+        if kernel is None:
+            self._spent += self._seconds
+            if self._spent < _NOTICE and not cache.is_used():
+                return None
+        else:
+            kernel.spent += self._seconds
+            if kernel.spent < START and not kernel.settled:
+                return None
         from .native.code import NativeCode
         from .native.plan import Candidate
         from .native.segments import Unfit
 
         try:
-            if self._kernel is None:
+            if kernel is None:
                 self._candidate = Candidate(self._code)
-                self._kernel = _kernel_of(self._candidate)
-            kernel = self._kernel
-            kernel.spent += self._spent
-            self._spent = 0.0
+                kernel = self._kernel = _kernel_of(self._candidate)
+                kernel.spent += self._spent
             if not (kernel.stored or kernel.settled):
                 if kernel.spent < START * self._compiling:
                     return None

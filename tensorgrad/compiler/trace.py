@@ -13,14 +13,16 @@ import numpy as np
 from ..engine.graph import Leaf
 from ..engine.mode import current
 from ..engine.record import Handle
-from ..engine.trees import alike, leaves, mapped
+from ..engine.trees import alike, leaves, parts_of
 from ..errors import GraphError
 from ..words import escaped
-from .array import TracedArray, TracedNumber, value_of, variable_of
+from .array import TracedArray, TracedNumber
 from .guards import FunctionsMet
 from .variables import FILLED, Instruction, Variable
 
 __all__ = ["LeafGradient", "Trace", "memory", "offset_in"]
+
+_PLAIN = frozenset((int, float, bool, str, type(None)))  # arguments that need no second look
 
 
 @dataclass(eq=False)
@@ -190,22 +192,22 @@ class Trace:
         fixed: bool,
         comes_from_outside: bool,
     ) -> Any:
-        args, kwargs = mapped(self._checked, (args, kwargs))
         if writes is not None:
             owner = writes.variable.owner
             if owner.kind in ("captured", "argument") and owner not in self.before:
                 self.before[owner] = np.copy(owner.value, order="K")
-        result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
+        reads: list[TracedArray] = []
+        (values, inner_args), (named, inner_kwargs) = self._split(args, reads), self._split(kwargs, reads)
+        result = function(*values, **named)
+        del values, named
         if comes_from_outside:
             self.hosted.append(result)
-        inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
         if writes is not None:
             outs: tuple[Any, ...] = ()
         elif isinstance(result, tuple | list):
             outs = tuple(self.traced(item) for item in result)
         else:
             outs = () if result is None else (self.traced(result),)
-        reads = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, TracedArray)]
         for out in outs:
             if isinstance(out, TracedArray):
                 for read in reads:
@@ -238,8 +240,21 @@ class Trace:
             return alike(result, outs)
         return outs[0] if outs else None
 
-    def _checked(self, leaf: Any) -> Any:
-        return self.lift(leaf) if isinstance(leaf, np.ndarray) else leaf
+    def _split(self, tree: Any, reads: list[TracedArray]) -> tuple[Any, Any]:
+        """The values of arguments, and their variables. The arrays among them are added to ``reads``."""
+        if type(tree) in _PLAIN:
+            return tree, tree
+        leaf = self.lift(tree) if isinstance(tree, np.ndarray) else tree
+        if isinstance(leaf, TracedArray):
+            reads.append(leaf)
+            return leaf.variable.value, leaf.variable
+        if isinstance(leaf, TracedNumber):
+            return leaf.variable.value, leaf.variable
+        parts = parts_of(tree)
+        if parts is None:
+            return tree, tree
+        halves = [self._split(part, reads) for part in parts]
+        return alike(tree, [value for value, _ in halves]), alike(tree, [variable for _, variable in halves])
 
 
 def offset_in(array: Any, whole: Any) -> int:

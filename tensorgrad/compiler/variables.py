@@ -44,11 +44,12 @@ class Variable:
     labels: tuple[int, ...] = ()  # set by the program; one for each axis, 0 for an axis of length 1
 
     def __post_init__(self) -> None:
-        array = isinstance(self.value, np.ndarray)
+        value = self.held
+        array = isinstance(value, np.ndarray)
         self.is_array = array
-        self.dtype: Any = self.value.dtype if array else type(self.value)
-        self.shape: tuple[int, ...] = self.value.shape if array else ()
-        self.strides: tuple[int, ...] = self.value.strides if array else ()
+        self.dtype: Any = value.dtype if array else type(value)
+        self.shape: tuple[int, ...] = value.shape if array else ()
+        self.strides: tuple[int, ...] = value.strides if array else ()
         self.offset = 0  # set by the program: in bytes, from the beginning of the memory
         self.shift = 0  # from where its root begins
 
@@ -89,7 +90,10 @@ class Variable:
     @property
     def owner(self) -> Variable:
         """The variable that owns the memory."""
-        return self.chain()[-1]
+        owner = self
+        while owner.root is not None:
+            owner = owner.root
+        return owner
 
 
 @dataclass(eq=False)

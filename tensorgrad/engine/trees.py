@@ -8,6 +8,9 @@ from typing import Any
 __all__ = ["alike", "leaves", "mapped", "parts_of"]
 
 
+_CONTAINERS = (tuple, list, dict, slice)
+
+
 def parts_of(tree: Any) -> Sequence[Any] | None:
     """The items of a container, in order; None for a leaf.
 
@@ -15,13 +18,15 @@ def parts_of(tree: Any) -> Sequence[Any] | None:
     ([1, 2], (None, 3, None), None)
     """
     kind = type(tree)
-    if kind is tuple or kind is list or isinstance(tree, (tuple, list)):
+    if kind is tuple or kind is list:
         return tree
+    if not isinstance(tree, _CONTAINERS):  # most are leaves, and this is called for each
+        return None
     if isinstance(tree, dict):
         return list(tree.values())
     if isinstance(tree, slice):
         return (tree.start, tree.stop, tree.step)
-    return None
+    return tree
 
 
 def alike(tree: Any, parts: Iterable[Any]) -> Any:
@@ -45,6 +50,9 @@ def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
     >>> mapped(str, (1, [2, None]))
     ('1', ['2', 'None'])
     """
+    kind = type(tree)
+    if kind is tuple:
+        return tuple([mapped(change, part) for part in tree])
     parts = parts_of(tree)
     return change(tree) if parts is None else alike(tree, [mapped(change, part) for part in parts])
 
@@ -55,9 +63,15 @@ def leaves(tree: Any) -> Iterator[Any]:
     >>> list(leaves((1, [2, slice(3)])))
     [1, 2, None, 3, None]
     """
+    found: list[Any] = []
+    _collect(tree, found)
+    return iter(found)
+
+
+def _collect(tree: Any, found: list[Any]) -> None:
     parts = parts_of(tree)
     if parts is None:
-        yield tree
+        found.append(tree)
     else:
         for part in parts:
-            yield from leaves(part)
+            _collect(part, found)

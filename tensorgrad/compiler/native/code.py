@@ -16,7 +16,7 @@ from ..variables import Instruction, Region, Variable
 from . import arena, cache, driver
 from .kernels import Module
 from .lowering import Lowering, finite_check, is_native
-from .machine import Library, compiled
+from .machine import compiled, loaded
 from .nodes import Node, Place, c_strides
 from .plan import Candidate, packed, unpacked
 from .schedule import Item, Schedule
@@ -343,7 +343,7 @@ class NativeCode(NumpyCode):
                 self._object = compiled("\n".join([str(self._module), driver.DECLARATIONS, *self._functions]))
                 cache.keep(self._candidate.key, cache.Entry(self._saved_plan, self._object))
                 del self._module, self._functions, self._saved_plan  # as long as the program itself
-            self._library = Library(self._object)
+            self._library = loaded(self._object)
             self.constants |= {name: self._library.function(native) for name, native in self._called.items()}
             self._furnish()
         addresses = dict(self._addresses)

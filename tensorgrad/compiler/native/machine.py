@@ -16,7 +16,7 @@ import numpy as np
 
 from .driver import PYTHON, data_offset
 
-__all__ = ["Library", "compiled", "gemm_address", "key_of", "reads_arrays", "require_llvm"]
+__all__ = ["compiled", "gemm_address", "key_of", "loaded", "reads_arrays", "require_llvm"]
 
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -142,10 +142,18 @@ class Library:
             self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
-        self._methods: list[_Method] = []
+        self._methods: dict[str, _Method] = {}
 
     def function(self, name: str) -> Any:
         """A function of Python. It keeps the library alive."""
-        method = _Method(name.encode(), self._engine.get_function_address(name), _FASTCALL, None)
-        self._methods.append(method)
+        method = self._methods.get(name)
+        if method is None:
+            method = _Method(name.encode(), self._engine.get_function_address(name), _FASTCALL, None)
+            method = self._methods.setdefault(name, method)
         return _new_function(ctypes.addressof(method), self, None)
+
+
+@functools.lru_cache(maxsize=16)
+def loaded(code: bytes) -> Library:
+    """The library of object code, which steps with equal programs share: their data are in tables of their own."""
+    return Library(code)
