@@ -114,6 +114,7 @@ class LayerNorm(Module):
         normalized_shape: lengths of the last axes of x; an integer for one axis, the number of features.
         eps: added to the variance. With 0, constant elements yield 0 and no gradient.
         affine: learn gamma (initially 1) and beta (initially 0).
+        bias: False for no beta.
         dtype: of the parameters.
 
     Raises:
@@ -133,13 +134,14 @@ class LayerNorm(Module):
         *,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
         self.normalized_shape = _lengths("LayerNorm", normalized_shape)
         self.eps = number("LayerNorm", "eps", eps, 0)
         self.gamma = Parameter(np.ones(self.normalized_shape, dtype), name="gamma") if affine else None
-        self.beta = Parameter(np.zeros(self.normalized_shape, dtype), name="beta") if affine else None
+        self.beta = Parameter(np.zeros(self.normalized_shape, dtype), name="beta") if affine and bias else None
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         return functional.layer_norm(x, self.normalized_shape, self.gamma, self.beta, tg.watch(self, "eps"))

@@ -37,6 +37,7 @@ class TransformerEncoderLayer(Module):
         activation: between the Linears: "relu", "gelu", or another name that :class:`nn.Layer` knows.
         layer_norm_eps: added to the variances.
         norm_first: normalise the input of each part, instead of its result (Xiong et al., 2020).
+        bias: False for Linears, attention and norms without biases.
         dtype: of the parameters.
         rng: generator or seed for weights and dropout; None draws a fresh seed.
 
@@ -62,6 +63,7 @@ class TransformerEncoderLayer(Module):
         layer_norm_eps: float = 1e-5,
         norm_first: bool = False,
         *,
+        bias: bool = True,
         dtype: DTypeLike = np.float32,
         rng: init.Seed = None,
     ) -> None:
@@ -76,13 +78,13 @@ class TransformerEncoderLayer(Module):
         self.norm_first = bool(norm_first)
         rng = np.random.default_rng(rng)
         learned: dict[str, Any] = {"dtype": dtype} if activation == "prelu" else {}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, dtype=dtype, rng=rng)
-        self.linear1 = Linear(d_model, inner, dtype=dtype, rng=rng)
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, dtype=dtype, rng=rng)
+        self.linear1 = Linear(d_model, inner, bias, dtype=dtype, rng=rng)
         self.activation = ACTIVATIONS[activation](**learned)
         self.dropout = Dropout(dropout, rng=rng)
-        self.linear2 = Linear(inner, d_model, init="lecun_normal", dtype=dtype, rng=rng)
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, dtype=dtype)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, dtype=dtype)
+        self.linear2 = Linear(inner, d_model, bias, init="lecun_normal", dtype=dtype, rng=rng)
+        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, dtype=dtype)
+        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, dtype=dtype)
         self.dropout1 = Dropout(dropout, rng=rng)
         self.dropout2 = Dropout(dropout, rng=rng)
 

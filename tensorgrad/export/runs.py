@@ -35,7 +35,7 @@ class _Recording(Trace):
     """A trace that also knows the line of the user's code that each instruction belongs to.
 
     It goes through functions that a compiler calls as a whole, but for those in ``whole`` and those that look at
-    values.
+    values; of the latter it takes the formula, if they have one.
     """
 
     def __init__(self, whole: Container[Any]) -> None:
@@ -44,16 +44,20 @@ class _Recording(Trace):
         self.whole = whole
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], **how: Any) -> Any:
-        form = forms_of(function).straight_line
-        made = None if form is None or function in self.whole else form(*args, **kwargs)
-        if made is not None and made[1] is None:  # a form that always holds
-            return made[0]
-        if how.get("effect") and args and function not in self.whole:
+        forms = forms_of(function)
+        if function not in self.whole:
             before = len(self.instructions)
-            try:
-                return function(*args, **kwargs)
-            except (GraphError, AttributeError, TypeError):
-                del self.instructions[before:], self.lines[before:]
+            made = None if forms.straight_line is None else forms.straight_line(*args, **kwargs)
+            if made is not None and made[1] is None:  # a form that always holds
+                return made[0]
+            del self.instructions[before:], self.lines[before:]
+            if how.get("effect") and args:
+                try:
+                    return function(*args, **kwargs)
+                except (GraphError, AttributeError, TypeError):
+                    del self.instructions[before:], self.lines[before:]
+            if forms.formula is not None:
+                return forms.formula(*args, **kwargs)
         result = super().call(function, args, kwargs, **how)
         frame = user_frame(sys._getframe(1))
         self.lines.append((frame.f_code, frame.f_lasti))

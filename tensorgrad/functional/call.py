@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "n
 
 Argnums = int | tuple[int, ...]
 _NOTHING = nullcontext()
+_running: ContextVar[tuple[Call, ...]] = ContextVar("tensorgrad_calls", default=())  # those whose functions are running
 
 
 class Call:
@@ -48,6 +50,8 @@ class Call:
         self.positions = _positions(argnums, len(args))
         self.kinds: dict[Node, Any] = {}  # each argument as it was passed, which decides the type of its derivatives
         self.parameters: dict[int, tuple[Tensor, Tensor]] = {}  # by id: a module's parameter, and its fresh Tensor
+        self.differentiated: set[Node] = set()  # the nodes of arguments that something differentiated inside depends on
+        self._seen: set[int] = set()  # the births of nodes where these were looked for
         recording = current().grad
         upstream = False  # does an argument have history?
         plain: list[Tensor] = []  # the fresh Tensors of arguments other than modules
@@ -84,8 +88,13 @@ class Call:
             for i, tree in self.trees.items():
                 # The function gets nests of its own, which it may change.
                 passed[i] = next(rest) if isinstance(tree, Tensor) else mapped(lambda *_: next(rest), args[i], "", same)
+            enclosing = _running.get()
             with self.substituted():
-                self.returned = f(*passed, **kwargs)
+                try:
+                    _running.set((*enclosing, self))
+                    self.returned = f(*passed, **kwargs)
+                finally:
+                    _running.set(enclosing)
         self.aux: Any = None
         if has_aux:
             if not isinstance(self.returned, tuple) or len(self.returned) != 2:
@@ -98,6 +107,9 @@ class Call:
             self.returned = mapped(self._substitute, self.returned, "")
             self.aux = mapped(self._substitute, self.aux, "", same)
         self.recording = recording
+        if recording:
+            for call in enclosing:
+                call.note_differentiated(self.returned)
         # Whether derivatives are recorded: an argument has history, or what f returned depends on another leaf. To
         # know the latter takes a walk through the graph, so it stays None until it is needed.
         self._recorded: bool | None = recording and (upstream or None)
@@ -106,6 +118,21 @@ class Call:
     def nodes(self) -> Collection[Node]:
         """The nodes of the fresh arguments."""
         return self.kinds.keys()
+
+    def note_differentiated(self, results: Any) -> None:
+        """Note which of the arguments these depend on: so do, with derivative 0, the derivatives of these."""
+        missing = self.kinds.keys() - self.differentiated
+        if not missing:
+            return
+        oldest = min(node.birth for node in missing)
+        stack: list[Any] = [out.node for out in leaves(results) if isinstance(out, Tensor)]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Node) and node.requires_grad and oldest <= node.birth not in self._seen:
+                self._seen.add(node.birth)
+                stack += node.inputs
+                if node in missing:
+                    self.differentiated.add(node)
 
     @property
     def recorded(self) -> bool:

@@ -53,7 +53,8 @@ def grad(
     Raises:
         DTypeError: an argument to differentiate with respect to, or the result, does not have a floating-point dtype.
         ShapeError: the result is not a scalar.
-        GraphError: the result does not depend on an argument.
+        GraphError: the result does not depend on an argument. The derivative of a function that depends on it does: it
+            has gradient 0 where the argument drops out.
 
     >>> import tensorgrad as tg
     >>> tg.grad(tg.tanh)(0.0)
@@ -95,6 +96,8 @@ def value_and_grad(
         def gradient_of(path: str, x: Tensor) -> Tensor | None:
             assert x.node is not None
             g = gradients.get(x.node)
+            if g is None and x.node in call.differentiated:
+                return tensor_of(np.zeros_like(array_of(x)), None)
             if g is None and not allow_unused:
                 raise GraphError(
                     f"the result of {name_of(f)} does not depend on {path}; write allow_unused=True to get None for it"

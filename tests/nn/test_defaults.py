@@ -96,7 +96,7 @@ DEFAULTS = {
     "LBFGS": {"max_iter": 20, "tolerance_grad": 1e-07, "tolerance_change": 1e-09, "history_size": 100},
     "LSTM": {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False},
     "Layer": {"activation": "auto", "dropout": 0.0, "l1": 0.0, "l2": 0.0},
-    "LayerNorm": {"eps": 1e-05, "affine": True},
+    "LayerNorm": {"eps": 1e-05, "affine": True, "bias": True},
     "LeakyReLU": {"negative_slope": 0.01},
     "Linear": {"bias": True, "l1": 0.0, "l2": 0.0, "init": "he_normal"},
     "LinearLR": {"start_factor": 1 / 3, "end_factor": 1.0, "total_iters": 5},
@@ -149,6 +149,7 @@ DEFAULTS = {
     "Softplus": {"beta": 1.0},
     "StepLR": {"gamma": 0.1},
     "TransformerEncoderLayer": {
+        "bias": True,
         "dim_feedforward": 2048,
         "dropout": 0.1,
         "activation": "relu",

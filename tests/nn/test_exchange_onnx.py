@@ -59,6 +59,7 @@ LAYERS = {
     "batch norm of images": ((3, 5, 2), nn.BatchNorm(3), "BatchNormalization"),
     "layer norm": ((3,), nn.LayerNorm(3), f"{STANDARDISED} Mul Add"),
     "layer norm of two axes": ((4, 2, 3), nn.LayerNorm((2, 3), eps=1e-2), f"{STANDARDISED} Mul Add"),
+    "layer norm without bias": ((4, 3), nn.LayerNorm(3, bias=False), f"{STANDARDISED} Mul"),
     "layer norm, not affine": ((4, 3), nn.LayerNorm(3, affine=False), STANDARDISED),
     "rms norm": ((4, 3), nn.RMSNorm(3), "Mul ReduceMean Add Sqrt Div Mul"),
     "rms norm of two axes": ((2, 3), nn.RMSNorm((2, 3), eps=1e-2, affine=False), "Mul ReduceMean Add Sqrt Div"),

@@ -147,6 +147,33 @@ def test_encoder_layer_with_words_and_positions(tmp_path):
     compare(session, Encoder(), np.random.default_rng(0).integers(0, 9, (3, 5)))
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_one_hot(tmp_path, shape, dtype):
+    class OneHot(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 2, rng=0)
+
+        def forward(self, labels):
+            hot = nn.functional.one_hot(labels, 5)
+            return {"hot": tg.asarray(hot), "layer": self.layer(hot)}
+
+    session = session_of(OneHot(), tmp_path, np.zeros((1, *shape), dtype))
+    compare(session, OneHot(), np.random.default_rng(0).integers(0, 5, (7, *shape)).astype(dtype))
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"ignore_index": 1}, {"reduction": "none"}])
+def test_cross_entropy(tmp_path, options):
+    class Loss(nn.Module):
+        def forward(self, logits, labels):
+            return nn.functional.cross_entropy(logits, labels, **options)
+
+    labels = np.random.default_rng(0).integers(0, 4, 6)
+    session = session_of(Loss(), tmp_path, floats(1, 4), np.zeros(1, np.int64))
+    compare(session, Loss(), floats(6, 4), labels)
+
+
 def test_float64(tmp_path):
     model = Gated().to(np.float64)
     session = session_of(model, tmp_path, floats(1, 3, 4, dtype=np.float64), floats(1, 4, dtype=np.float64))

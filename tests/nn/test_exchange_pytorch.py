@@ -217,6 +217,7 @@ MODELS = {
         (5, 2, 3),
         [
             pair(lambda nn: nn.LayerNorm((2, 3), eps=1e-3), lambda torch: torch.LayerNorm((2, 3), eps=1e-3)),
+            pair(lambda nn: nn.LayerNorm(3, bias=False), lambda torch: torch.LayerNorm(3, bias=False)),
             pair(lambda nn: nn.LayerNorm(3, affine=False), lambda torch: torch.LayerNorm(3, elementwise_affine=False)),
         ],
     ),
@@ -255,6 +256,10 @@ MODELS = {
             pair(
                 lambda nn: nn.TransformerEncoderLayer(6, 2, 4, 0.0),
                 lambda torch: torch.TransformerEncoderLayer(6, 2, 4, 0.0, batch_first=True),
+            ),
+            pair(
+                lambda nn: nn.TransformerEncoderLayer(6, 3, 4, 0.0, bias=False),
+                lambda torch: torch.TransformerEncoderLayer(6, 3, 4, 0.0, batch_first=True, bias=False),
             ),
             pair(
                 lambda nn: nn.TransformerEncoderLayer(6, 3, 4, 0.0, norm_first=True),

@@ -161,6 +161,13 @@ PAIRS = [
         affine,
     ),
     Pair(
+        "layer_norm-no-bias",
+        lambda: nn.LayerNorm(4, bias=False, **F64),
+        lambda t: t.LayerNorm(4, bias=False),
+        (5, 3, 4),
+        affine,
+    ),
+    Pair(
         "layer_norm-plain",
         lambda: nn.LayerNorm(4, affine=False),
         lambda t: t.LayerNorm(4, elementwise_affine=False),
