@@ -42,7 +42,7 @@ def test_it_runs_as_it_was_committed(path: Path, tmp_path: Path, monkeypatch: py
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.from_dict(stored)
     fresh.cells += [nbformat.v4.new_code_cell(refusal(cell)) for cell in tagged(stored, "exercise")]
-    client = NotebookClient(fresh, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     for old, new in zip(stored.cells, fresh.cells, strict=False):
         if old.cell_type != "code":

@@ -9,26 +9,26 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from tests.viz.graphs import groups, leaf, mlp
+from tests.viz.graphs import cpu_seconds, groups, leaf, mlp
 
 
 def test_doubling_sixty_times_is_sixty_one_cards():
     y = leaf(1.0, "x")
     for _ in range(60):
         y = y + y
-    start = time.perf_counter()
+    start = cpu_seconds()
     drawing = tg.draw(y)
     assert len(str(drawing).splitlines()) < 200
     assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards) == 61
     assert len(groups(drawing.svg, "edge")) == 120
-    assert time.perf_counter() - start < 2  # 2**60 steps would take far longer
+    assert cpu_seconds() - start < 2  # 2**60 steps would take far longer
 
 
 def test_long_chain_is_one_card_and_can_be_opened_without_recursion():
     y = leaf(1.0, "x")
     for _ in range(10_000):
         y = tg.sin(y)
-    start = time.perf_counter()
+    start = cpu_seconds()
     folded = tg.draw(y)
     (only,) = folded.picture.cards
     assert (only.title, only.times, only.lines[0].name) == ("sin", 10_000, "x")
@@ -43,7 +43,7 @@ def test_long_chain_is_one_card_and_can_be_opened_without_recursion():
     text = str(drawing)
     assert text.count("sin") >= 10_000
     assert max(map(len, text.splitlines()[1:])) < 120
-    assert time.perf_counter() - start < 10
+    assert cpu_seconds() - start < 10
 
 
 def test_too_large_a_picture_is_saved_as_dot_only(tmp_path):
@@ -58,11 +58,11 @@ def test_too_large_a_picture_is_saved_as_dot_only(tmp_path):
 
 def test_what_is_just_small_enough_is_laid_out():
     loss = mlp(blocks=240)
-    start = time.perf_counter()
+    start = cpu_seconds()
     drawing = tg.draw(loss, backward=True, depth=9, fold=False, params="nodes")
     assert 1100 < len(drawing.picture.cards) <= 1500
     assert len(groups(drawing.svg, "node")) == len(drawing.picture.cards)
-    assert time.perf_counter() - start < 15
+    assert cpu_seconds() - start < 15
 
 
 def random_chain(length):
@@ -83,9 +83,9 @@ def test_any_size_gives_a_small_picture_soon(length, seconds):
     loss = random_chain(length)
     best = np.inf
     for _ in range(3 if length < 10_000 else 1):
-        start = time.perf_counter()
+        start = cpu_seconds()
         svg = tg.draw(loss).svg
-        best = min(best, time.perf_counter() - start)
+        best = min(best, cpu_seconds() - start)
     assert best < 3 * seconds  # three times the bar, for machines that are busy
     assert len(svg) < 300_000
     assert len(groups(svg, "node")) < 80
