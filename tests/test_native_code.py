@@ -20,7 +20,7 @@ from .programs import RandomStep
 pytest.importorskip("llvmlite")
 
 from tensorgrad.compiler import passes, tiers
-from tensorgrad.compiler.native import cache, code, order
+from tensorgrad.compiler.native import cache, code, order, tables
 from tensorgrad.compiler.printed import empty
 from tensorgrad.compiler.program import Program
 
@@ -471,6 +471,27 @@ def scratch_memory_that_two_segments_use_is_written_to() -> None:
     runs_as_eager(step, memory)
 
 
+def an_argument_is_memory_that_the_step_writes_to() -> None:
+    """The traced argument was other memory; native code could not know."""
+    memory = np.arange(601.0)
+
+    def step(x: Any) -> Any:
+        before = np.multiply(x, 3.0)
+        np.add(tg.array_of(memory), 1.0, out=tg.array_of(memory))
+        return before, np.multiply(x, 2.0)
+
+    compiled = tg.compile(step, backend="native")
+    compiled(np.ones(600))
+    for part in (slice(1, None), slice(None, -1)):
+        results = []
+        for run in (step, compiled):
+            memory[:] = np.arange(601.0)
+            results.append([*run(memory[part]), memory.copy()])
+        for one, other in zip(*results, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert compiled.traces == 1
+
+
 SCENARIOS = (
     memory_is_read_before_it_is_overwritten,
     a_reversed_array_is_read_before_it_is_overwritten,
@@ -481,6 +502,7 @@ SCENARIOS = (
     a_concatenation_stays_after_a_write_to_its_piece,
     an_operand_that_is_written_to_later_is_not_taken_for_its_product_with_one,
     scratch_memory_that_two_segments_use_is_written_to,
+    an_argument_is_memory_that_the_step_writes_to,
 )
 
 
@@ -548,6 +570,11 @@ def scratch_is_private(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(code.NativeCode, "_find_wanted", changed)
 
 
+def any_memory_may_be_an_argument(patch: pytest.MonkeyPatch) -> None:
+    plain = tables.Tables.put
+    patch.setattr(tables.Tables, "put", lambda self, addresses, ranges: plain(self, addresses, [(0, 0)] * len(ranges)))
+
+
 def of_wrong_numbers(*layout: Any) -> Any:
     """New memory, which could hold the right numbers by chance: of a run that ended before."""
     new = empty(*layout)
@@ -567,6 +594,7 @@ def of_wrong_numbers(*layout: Any) -> Any:
         versions_do_not_count,
         writes_do_not_count,
         scratch_is_private,
+        any_memory_may_be_an_argument,
     ],
 )
 def test_each_rule_of_legality_is_needed(mutation: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
