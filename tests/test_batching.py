@@ -341,3 +341,21 @@ def test_in_a_compiled_step() -> None:
     expected = tg.jacobian(curved)(X[0]) + X[0].sum() * X[0]
     for _ in range(3):
         close(step(tg.Tensor(X[0])), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_facts_of_arrays_that_are_batched_or_traced(dtype):
+    facts = [
+        *(np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj),
+        *(lambda a: np.size(a, 0), lambda a: np.result_type(a, np.float32)),
+        *(lambda a: np.shares_memory(a, a), lambda a: np.may_share_memory(a, np.ones(2))),
+    ]
+    given, found = np.ones((3, 2), dtype), []
+
+    def note(x):
+        found.append([fact(tg.array_of(x)) for fact in facts])
+        return x * 2.0
+
+    tg.vmap(note)(given)
+    tg.compile(lambda x: note(tg.Tensor(x)))(given)
+    assert found == [[fact(array) for fact in facts] for array in (given[0], given)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -341,6 +342,33 @@ def test_an_earlier_graph_detects_the_step() -> None:
 
 def uncompiled(words: str) -> Any:
     return pytest.warns(RuntimeWarning, match=f"ran uncompiled .*{words}")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_a_number_of_each_run_decides_which_row_is_read_and_written(backend: str) -> None:
+    """The row is a view, which begins at another place in each run; so is a view of it."""
+    if backend == "native":
+        pytest.importorskip("llvmlite")
+
+    def made(transform: Callable[[Any], Any]) -> tuple[Any, Any]:
+        table, state, rows = np.arange(90.0).reshape(3, 30), np.arange(90.0).reshape(3, 30), itertools.cycle(range(3))
+
+        @transform
+        def step(x: Any) -> Any:
+            number = tg.host(lambda: next(rows))
+            products, row = np.multiply(tg.array_of(table), x)[number], tg.array_of(state)[number]
+            np.add(row, 1.0, out=row)
+            ends = np.sort(row[::-1])[:2]
+            return np.multiply(products, 2.0), np.square(row[None, :5]), np.add(ends, 1.0), np.exp(np.multiply(x, 0.1))
+
+        return step, state
+
+    (eager, expected_state), (compiled, state) = made(lambda f: f), made(lambda f: tg.compile(f, backend=backend))
+    for _ in range(5):
+        for got, expected in zip(compiled(np.ones(30)), eager(np.ones(30)), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-12)
+        np.testing.assert_array_equal(state, expected_state)
+    assert compiled.traces == 1
 
 
 @pytest.mark.parametrize(

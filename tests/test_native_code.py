@@ -20,7 +20,7 @@ from .programs import RandomStep
 pytest.importorskip("llvmlite")
 
 from tensorgrad.compiler import passes, tiers
-from tensorgrad.compiler.native import arena, cache, code, machine, order, schedule
+from tensorgrad.compiler.native import arena, cache, code, machine, order, schedule, tables
 from tensorgrad.compiler.printed import empty
 from tensorgrad.compiler.program import Program
 
@@ -521,6 +521,27 @@ def what_numpy_calls_read_is_where_they_read_it() -> None:
     runs_as_eager(step, shape=(30, 20))
 
 
+def an_argument_is_memory_that_the_step_writes_to() -> None:
+    """The traced argument was other memory; native code could not know."""
+    memory = np.arange(601.0)
+
+    def step(x: Any) -> Any:
+        before = np.multiply(x, 3.0)
+        np.add(tg.array_of(memory), 1.0, out=tg.array_of(memory))
+        return before, np.multiply(x, 2.0)
+
+    compiled = tg.compile(step, backend="native")
+    compiled(np.ones(600))
+    for part in (slice(1, None), slice(None, -1)):
+        results = []
+        for run in (step, compiled):
+            memory[:] = np.arange(601.0)
+            results.append([*run(memory[part]), memory.copy()])
+        for one, other in zip(*results, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert compiled.traces == 1
+
+
 SCENARIOS = (
     memory_is_read_before_it_is_overwritten,
     a_reversed_array_is_read_before_it_is_overwritten,
@@ -533,6 +554,7 @@ SCENARIOS = (
     scratch_memory_that_two_segments_use_is_written_to,
     what_is_needed_later_keeps_its_memory,
     what_numpy_calls_read_is_where_they_read_it,
+    an_argument_is_memory_that_the_step_writes_to,
 )
 
 
@@ -627,6 +649,11 @@ def names_move_with_results(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(arena, "arranged", changed)
 
 
+def any_memory_may_be_an_argument(patch: pytest.MonkeyPatch) -> None:
+    plain = tables.Tables.put
+    patch.setattr(tables.Tables, "put", lambda self, addresses, ranges: plain(self, addresses, [(0, 0)] * len(ranges)))
+
+
 def of_wrong_numbers(*layout: Any) -> Any:
     """New memory, which could hold the right numbers by chance: of a run that ended before."""
     new = empty(*layout)
@@ -649,6 +676,7 @@ def of_wrong_numbers(*layout: Any) -> Any:
         lives_end_too_early,
         results_are_free_until_the_end,
         names_move_with_results,
+        any_memory_may_be_an_argument,
     ],
 )
 def test_each_rule_of_legality_is_needed(mutation: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

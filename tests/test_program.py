@@ -171,6 +171,29 @@ def test_what_is_written_to_or_returned_is_not_merged_or_folded():
     assert compiled(np.arange(3.0))[5].tolist() == [1, 1, 1]
 
 
+def test_a_constant_that_is_written_to_begins_anew_in_every_run():
+    def step(x):
+        ones = np.ones_like(x)
+        ones += x
+        first = np.zeros_like(x)[:1]
+        first += 2.0
+        return np.add(ones, 1.0), np.add(first, 1.0)
+
+    compiled = compiled_once(step, np.arange(2.0))
+    for _ in range(3):
+        assert [result.tolist() for result in compiled(np.arange(2.0))] == [[2, 3], [3]]
+
+
+def test_a_view_of_state_is_made_once_and_a_view_of_an_argument_in_each_run():
+    state = np.ones((2, 3))
+    compiled = compiled_once(lambda x: np.add(tg.array_of(state).T, x.T), np.ones((2, 3)))
+    head, _, body = compiled.source.partition("def step")
+    assert "np.transpose(state)" in head
+    assert body.count("np.transpose(") == 1
+    state[:] = 2.0
+    np.testing.assert_array_equal(compiled(np.ones((2, 3))), np.full((3, 2), 3.0))
+
+
 def test_zeros_of_different_sign_are_different_constants():
     step = tg.compile(lambda x: (np.copysign(1.0, np.multiply(x, 0.0)), np.copysign(1.0, np.multiply(x, -0.0))))
     for _ in range(2):
@@ -182,7 +205,7 @@ def test_a_product_with_one_is_its_operand_until_that_is_written_to():
     def step(x):
         y = np.square(x)
         same = np.multiply(y, 1.0)
-        kept = np.add(same, 1.0)
+        kept = np.add(np.multiply(1.0, same), 1.0)
         np.add(y, 10.0, out=y)
         z = np.square(x)
         before = np.multiply(z, 1.0)

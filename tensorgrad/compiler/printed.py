@@ -146,7 +146,7 @@ class NumpyCode:
                 result is not None
                 and result.root is not None
                 and result.owner in fixed
-                and all(v.owner in fixed and v.kind != "number" for v in instruction.reads)
+                and not result.moves
                 and result.owner not in self.program.kept
             ):
                 once.append(text)

@@ -79,7 +79,7 @@ class Tier:
                 return None
         else:
             kernel.spent += self._seconds
-            if kernel.spent < START and not kernel.settled:
+            if kernel.spent < START * self._compiling and not kernel.settled:
                 return None
         from .native.code import NativeCode
         from .native.plan import Candidate

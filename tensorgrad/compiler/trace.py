@@ -216,6 +216,8 @@ class Trace:
                     ):
                         out.variable.root = read.variable
                         out.variable.shift = offset_in(out.value, read.value)
+                        given = leaves((args, kwargs))
+                        out.variable.by_number = any(isinstance(leaf, TracedNumber) for leaf in given)
                         out.base = read
                         break
                 constant = not reads or function in FILLED  # the passes want to know it

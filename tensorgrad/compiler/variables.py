@@ -37,6 +37,7 @@ class Variable:
     kind: str  # "argument", "captured", "number" or "array"
     held: Any  # its value while tracing, or a weak reference to it
     root: Variable | None = None  # the variable whose memory this one is a view of
+    by_number: bool = False  # does a number decide which part of its root it is, in each run anew?
     source: Any = None  # the Tensor or ndarray, if captured
     scratch: bool = False  # if captured: may a run leave anything in it?
     name: str = ""
@@ -81,6 +82,11 @@ class Variable:
         while (root := links[-1].root) is not None:
             links.append(root)
         return links
+
+    @property
+    def moves(self) -> bool:
+        """Whether it may begin at another place of the owner's memory in each run."""
+        return any(link.by_number for link in self.chain())
 
     @property
     def compact(self) -> bool:

@@ -295,8 +295,7 @@ class NativeCode(NumpyCode):
                 if not all(v in ready for v in instruction.reads):
                     left.append((view, instruction))
                     continue
-                still = view.owner in fixed and all(v.owner in fixed and v.region for v in instruction.reads)
-                (once if still else lines).append(self._statement(instruction))
+                (once if view.owner in fixed and not view.moves else lines).append(self._statement(instruction))
                 ready.add(view)
             views[:] = left
 

@@ -45,7 +45,8 @@ def _readable(leaf: Any) -> bool:
         return type(leaf) in (bool, int, float)
     if leaf.region is None:
         return leaf.dtype in (int, float)
-    return leaf.owner.compact and code_of(leaf.dtype) in _KNOWN and len(leaf.shape) <= 4 and 0 not in leaf.shape
+    known = code_of(leaf.dtype) in _KNOWN and len(leaf.shape) <= 4 and 0 not in leaf.shape
+    return known and leaf.owner.compact and not leaf.moves
 
 
 def is_native(instruction: Instruction) -> bool:
