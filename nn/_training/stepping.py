@@ -81,9 +81,8 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
         raise ValueError(
             f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
         )
-    if comm is not None and comm.elastic and (compiled or isinstance(optimizer, LBFGS)):
-        what = "compile=True" if compiled else "LBFGS"
-        raise ValueError(f"fit: {what} cannot be elastic, because its step cannot be done again; leave out --elastic")
+    if comm is not None and comm.elastic and isinstance(optimizer, LBFGS):
+        raise ValueError("fit: LBFGS cannot be elastic, because its step cannot be done again; leave out --elastic")
     penalised = penalty(network) is not None
     shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
@@ -100,7 +99,8 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
                 loss = tg.sum(output) * 0.0 if y is None else loss_of(model.loss, output, y, weight)
                 kept.append((loss, output))
                 part = loss if share is None else loss * share
-                extra = penalty(network) if penalised and not parts and (comm is None or comm.rank == 0) else None
+                first = penalised and not parts and (comm is None or tg.watch(comm, "rank") == 0)
+                extra = penalty(network) if first else None
                 part = part if extra is None else part + extra
                 parts.append(part if len(given) == 1 else part.detach())
                 if comm is None or i < len(given) - 1:
@@ -109,7 +109,6 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
             if comm is not None:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
                 whole = tg.Tensor(reduce_gradients(parameters, comm, part.backward, tg.array_of(whole))[0])
-                comm.commit()
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:
                 clip_grad_value_(network.parameters(), clip_value)

@@ -61,7 +61,9 @@ def _ended(before: Any, *arrays: Any, comm: Communicator, plan: Plan) -> Any:
         comm.flight = None
         return total
     memory = comm.memory.empty((plan.edges[-1],), plan.dtype)
-    return comm.all_sum(np.concatenate(arrays, axis=None, out=memory))
+    total = comm.all_sum(np.concatenate(arrays, axis=None, out=memory))
+    comm.commit()  # here, because the update in a compiled step depends on this call
+    return total
 
 
 class _Reduction:
