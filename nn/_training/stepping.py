@@ -84,6 +84,7 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
     if comm is not None and comm.elastic and isinstance(optimizer, LBFGS):
         raise ValueError("fit: LBFGS cannot be elastic, because its step cannot be done again; leave out --elastic")
     penalised = penalty(network) is not None
+    order = {id(p): i for i, p in enumerate(network.parameters())}
     shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
     def step(given: list[Given]) -> list[tuple[Any, Any]]:
@@ -108,6 +109,7 @@ def stepper(model: Model, compiled: bool, together: int = 1, comm: Communicator 
             whole = functools.reduce(operator.add, parts)
             if comm is not None:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                parameters.sort(key=lambda p: order.get(id(p), -1))  # layer by layer, whatever the groups are
                 whole = tg.Tensor(reduce_gradients(parameters, comm, part.backward, tg.array_of(whole))[0])
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:

@@ -158,6 +158,15 @@ def sums_begin_while_backward_goes_on(comm):
             assert comm.shapes == [(3,), (12,), (4,), (21,)]  # the last with the loss
             assert begun == [2]
 
+    net = nn.MLP([5, 4, 3], rng=0)
+    biases = [p for p in net.parameters() if p.ndim == 1]
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    groups = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
+    comm.shapes.clear()
+    with in_parts():
+        nn.Model(net, optimizer=nn.AdamW(groups), rng=0).fit(X, Y, epochs=1, batch_size=131, parallel=comm)
+    assert comm.shapes == [(3,), (12,), (4,), (21,)]  # by layer, not by group
+
 
 def repaired_gradients_are_summed_late(comm):
     """In one process, zero meets the slope of sqrt at 0: what backward repairs at its end is not sent before."""
