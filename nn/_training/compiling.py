@@ -41,9 +41,8 @@ def check_compile(model: Model, compile: Compile, comm: Communicator | None) -> 
         raise ValueError(
             f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
         )
-    if comm is not None and comm.elastic and (forced or isinstance(optimizer, LBFGS)):
-        what = "compile=True" if forced else "LBFGS"
-        raise ValueError(f"fit: {what} cannot be elastic, because its step cannot be done again; leave out --elastic")
+    if comm is not None and comm.elastic and isinstance(optimizer, LBFGS):
+        raise ValueError("fit: LBFGS cannot be elastic, because its step cannot be done again; leave out --elastic")
 
 
 def compiled(step: Function, model: Model, compile: Compile, comm: Communicator | None, expected: int) -> Function:

@@ -28,7 +28,7 @@ from .scores import Scores, evaluated
 from .settings import settings_of
 from .stepping import Group, Step, check_step, stepper
 from .streams import Stream
-from .together import agree_on_end, agreed, average_statistics, share_model, share_run, updated
+from .together import agree_on_end, agreed, made_equal, share_model, share_run, surviving, updated
 
 if TYPE_CHECKING:
     from .model import Model
@@ -138,7 +138,7 @@ def _begin(fit: Fit, streams: list[Stream]) -> bool:
     for callback in fit.callbacks:
         if isinstance(callback, Checkpoint) and fit.main:
             callback.restore(fit)
-    ended = bool(fit.stopped) if fit.comm is None else share_run(fit, fit.comm)
+    ended = share_run(fit, fit.comm)
     if not fit.epoch and isinstance(model.schedule, LRScheduler) and model.schedule.ended:
         model.schedule.restart()
     if fit.epoch < fit.epochs and not ended:
@@ -219,15 +219,12 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> bool:
     model.train()
     comm, scores = fit.comm, Scores(model, "fit", fit.comm)
     _run_steps(running, groups, scores)
-    fit.row = scores.means() if comm is None else comm.surviving(scores.means)
-    if comm is not None:
-        comm.surviving(lambda: average_statistics(model, comm))
-        comm.surviving(lambda: comm.require_equal((p.data for _, p in running.parameters), "parameters"))
+    fit.row = surviving(scores.means, comm)
+    surviving(lambda: made_equal(model, [p for _, p in running.parameters], comm), comm)
     norms = _norms(running.parameters)
     with _averaged(model):
         if running.held is not None:
-            measure = partial(evaluated, model, running.held, comm=comm)
-            measured = measure() if comm is None else comm.surviving(measure)
+            measured = surviving(partial(evaluated, model, running.held, comm=comm), comm)
             fit.row |= {f"val_{name}": value for name, value in measured.items()}
         fit.row |= {"lr": rate, "grad_norm": math.hypot(*norms.values()), "seconds": time.perf_counter() - began}
         with tg.uninterrupted():  # also of a second Ctrl-C
@@ -239,7 +236,8 @@ def _run_epoch(running: _Running, groups: Iterable[Group]) -> bool:
         for callback in fit.callbacks:
             callback.on_epoch_end(fit)
     running.shown.epoch(fit.history)
-    return bool(fit.stopped or running.arrived) if comm is None else comm.surviving(lambda: agree_on_end(fit, comm))
+    ends = surviving(partial(agree_on_end, fit, comm), comm)
+    return ends or (comm is None and bool(running.arrived))  # several processes end together
 
 
 def _run_steps(running: _Running, groups: Iterable[Group], scores: Scores) -> None:
@@ -259,7 +257,7 @@ def _run_steps(running: _Running, groups: Iterable[Group], scores: Scores) -> No
         if per_step:
             whole = sum(loss * share for loss, share in zip(losses, group.shares, strict=True))
             if comm is not None:
-                whole = float(comm.surviving(partial(comm.all_sum, np.array(whole))))
+                whole = float(surviving(partial(comm.all_sum, np.array(whole)), comm))
             _step_schedule(model.schedule, {"loss": whole})
         for callback in watching:
             callback.on_step_end(fit)

@@ -88,6 +88,7 @@ def stepper(
     """
     network, optimizer = model.network, model.optimizer
     penalised = penalty(network) is not None
+    order = {id(p): i for i, p in enumerate(network.parameters())}
     shards = [] if comm is None else [Shard(comm.rank, comm.size) for _ in range(together)]
 
     def step(given: list[Given]) -> list[tuple[Any, Any]]:
@@ -103,7 +104,8 @@ def stepper(
                 loss = tg.sum(output) * 0.0 if y is None else loss_of(tg.watch(model, "loss"), output, y, weight)
                 kept.append((loss, output))
                 part = loss if share is None else loss * share
-                extra = penalty(network) if penalised and not parts and (comm is None or comm.rank == 0) else None
+                first = penalised and not parts and (comm is None or tg.watch(comm, "rank") == 0)
+                extra = penalty(network) if first else None
                 part = part if extra is None else part + extra
                 parts.append(part if len(given) == 1 else part.detach())
                 if comm is None or i < len(given) - 1:
@@ -111,8 +113,8 @@ def stepper(
             whole = functools.reduce(operator.add, parts)
             if comm is not None:
                 parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                parameters.sort(key=lambda p: order.get(id(p), -1))  # layer by layer, whatever the groups are
                 whole = tg.Tensor(reduce_gradients(parameters, comm, part.backward, tg.array_of(whole))[0])
-                comm.commit()
             clip_value, clip_norm = tg.watch(model, "clip_value"), tg.watch(model, "clip_norm")
             if clip_value is not None:
                 clip_grad_value_(network.parameters(), clip_value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,14 @@ from .weighing import counted, is_void
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["agree_on_end", "agreed", "average_statistics", "share_model", "share_run", "updated"]
+__all__ = ["agree_on_end", "agreed", "made_equal", "share_model", "share_run", "surviving", "updated"]
+
+T = TypeVar("T")
+
+
+def surviving(function: Callable[[], T], comm: Communicator | None) -> T:
+    """What a function returns. If processes are lost in it, the others call it again."""
+    return function() if comm is None else comm.surviving(function)
 
 
 def share_model(model: Model, comm: Communicator) -> None:
@@ -44,8 +51,10 @@ def share_model(model: Model, comm: Communicator) -> None:
             load(path, model=model)
 
 
-def share_run(fit: Fit, comm: Communicator) -> bool:
+def share_run(fit: Fit, comm: Communicator | None) -> bool:
     """Give every process the run that rank 0 has resumed, if it has. Returns whether that run has ended."""
+    if comm is None:
+        return bool(fit.stopped)
     epoch, stopped, fit.note = comm.broadcast((fit.epoch, fit.stopped if fit.epoch else "", fit.note))
     if not epoch:
         return False
@@ -151,19 +160,27 @@ def _without_rows(batch: Batch) -> Batch:
     return Batch(mapped(lambda a: a[none], batch.X), batch.y[none], weight, batch.whole)
 
 
-def agree_on_end(fit: Fit, comm: Communicator) -> bool:
+def agree_on_end(fit: Fit, comm: Communicator | None) -> bool:
     """Let the run end in every process, for the same reason, if it ends in one of them. Returns whether it does."""
+    if comm is None:
+        return bool(fit.stopped)
     reasons = comm.gather(fit.stopped)
     stopped = next(filter(None, reasons), "")
     fit.stopped = stopped or fit.stopped  # Ctrl-C may have come since
     return bool(stopped)
 
 
-def average_statistics(model: Model, comm: Communicator) -> None:
-    """Give batch norms that each process has fed with its own rows the mean of their running statistics."""
+def made_equal(model: Model, parameters: Iterable[Any], comm: Communicator | None) -> None:
+    """Give batch norms that each process has fed with its own rows the mean of their running statistics.
+
+    Raises RuntimeError if the parameters are not the same bits in every process.
+    """
+    if comm is None:
+        return
     for layer in model.network.modules():
         if isinstance(layer, BatchNorm) and not isinstance(layer, SyncBatchNorm):
             for statistic in (layer.running_mean, layer.running_var):
                 if statistic is not None:
                     mean = comm.all_sum(statistic.data) / comm.size
                     tg.writes_to(statistic, "Model.fit")[...] = mean
+    comm.require_equal((p.data for p in parameters), "parameters")

@@ -38,8 +38,11 @@ def surrounding() -> Communicator | None:
     return _surrounding.watched()
 
 
-class RanksLost(Exception):
-    """Processes ended, and the others have come together without them: the step is to be done again."""
+class RanksLost(BaseException):
+    """Processes ended, and the others have come together without them: the step is to be done again.
+
+    It is not an Exception, so that a compiled step does not take it for a mistake of its own and run uncompiled.
+    """
 
 
 class Communicator(tg.restoring):

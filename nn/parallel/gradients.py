@@ -61,7 +61,9 @@ def _ended(before: Any, *arrays: Any, comm: Communicator, plan: Plan) -> Any:
         comm.flight = None
         return total
     memory = comm.memory.empty((plan.edges[-1],), plan.dtype)
-    return comm.all_sum(np.concatenate(arrays, axis=None, out=memory))
+    total = comm.all_sum(np.concatenate(arrays, axis=None, out=memory))
+    comm.commit()  # here, because the update in a compiled step depends on this call
+    return total
 
 
 class _Reduction:
@@ -119,15 +121,18 @@ def reduce_gradients(
 ) -> list[Any]:
     """Call a function that computes gradients, and replace each gradient by its sum over all processes.
 
-    The gradients of a dtype are one flat array. That of the largest is summed in parts while backward goes on, the last
-    layer first. A parameter without a gradient in this process, say because it had no rows, counts as zero; frozen ones
-    are left alone. Returns the sums of ``more``, arrays of shape (), which travel with the gradients.
+    The gradients of a dtype are one flat array. The largest is summed in parts while backward goes on, the last
+    parameter first. A parameter without a gradient in this process, say because it had no rows, counts as zero; frozen
+    ones are left alone. Returns the sums of ``more``, arrays of shape (), which travel with the gradients.
     """
     kinds: dict[Any, list[Any]] = {}
     for p in reversed([p for p in parameters if p.requires_grad]):
         kinds.setdefault(p.dtype, []).append(p)
-    largest, *others = sorted(kinds.values(), key=lambda group: -sum(p.size * p.dtype.itemsize for p in group))
     extras = [tg.array_of(each) for each in more]
+    if not kinds:
+        backward()
+        return [_total(each, comm=comm) for each in extras]
+    largest, *others = sorted(kinds.values(), key=lambda group: -sum(p.size * p.dtype.itemsize for p in group))
     # float16 is summed as float32, and parts of two dtypes might begin in another order in each process.
     in_parts = comm.sums_in_parts and largest[0].dtype != np.float16
     reductions = [_Reduction(largest, comm, len(extras), in_parts)]

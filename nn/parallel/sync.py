@@ -38,7 +38,7 @@ class SyncBatchNorm(BatchNorm):
 
     def forward(self, x: tg.TensorLike) -> tg.Tensor:
         comm = surrounding()
-        if comm is None or comm.size == 1 or not (tg.watch(self, "training") or self.running_mean is None):
+        if comm is None or tg.watch(comm, "size") == 1 or not (tg.watch(self, "training") or self.running_mean is None):
             return super().forward(x)
         with tg.scope(None, "sync_batch_norm"):
             return self._over_all(x if isinstance(x, tg.Tensor) else tg.Tensor(x), comm)
@@ -54,7 +54,8 @@ class SyncBatchNorm(BatchNorm):
         first = np.zeros((2, self.num_features), x.dtype)
         if x.shape[0]:
             first = np.stack([tg.array_of(x)[(0, slice(None)) + (0,) * trailing], np.ones_like(first[0])])
-        slots = [first if rank == comm.rank else np.zeros_like(first) for rank in range(comm.size)]
+        own = tg.watch(comm, "rank")
+        slots = [first if rank == own else np.zeros_like(first) for rank in range(comm.size)]
         base = _first(tg.array_of(summed(np.stack(slots), comm=comm)))
         moved = tg.subtract(x, per_feature(base, trailing))
         here = np.full(1, prod((x.shape[0], *x.shape[2:])), x.dtype)

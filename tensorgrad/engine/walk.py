@@ -417,7 +417,7 @@ def _walk(
             if since and any(leaf not in only for leaf in complete):
                 raise Outside
             _run_hooks(complete, front, wrap)
-            latest = writes.latest
+            latest = max(writes.latest, since)
         if visited is not None:
             visited.append(node)
             countdown -= 1

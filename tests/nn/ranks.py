@@ -158,6 +158,15 @@ def sums_begin_while_backward_goes_on(comm):
             assert comm.shapes == [(3,), (12,), (4,), (21,)]  # the last with the loss
             assert begun == [2]
 
+    net = nn.MLP([5, 4, 3], rng=0)
+    biases = [p for p in net.parameters() if p.ndim == 1]
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    groups = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
+    comm.shapes.clear()
+    with in_parts():
+        nn.Model(net, optimizer=nn.AdamW(groups), rng=0).fit(X, Y, epochs=1, batch_size=131, parallel=comm)
+    assert comm.shapes == [(3,), (12,), (4,), (21,)]  # by layer, not by group
+
 
 def repaired_gradients_are_summed_late(comm):
     """In one process, zero meets the slope of sqrt at 0: what backward repairs at its end is not sent before."""
@@ -323,16 +332,45 @@ def estimators_train_together(comm):
     assert len(set(comm.gather(several.predict_proba(features).tobytes()))) == 1
 
 
+class _Memory(nn.Callback):
+    """The most memory of the process itself, in bytes: pages of a mapped file are the system's to drop."""
+
+    peak = 0
+
+    def on_step_end(self, fit):
+        self.peak = max(self.peak, self.now())
+
+    @staticmethod
+    def now():
+        status = Path("/proc/self/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
 def files_larger_than_a_batch(comm):
-    """Each process reads its own rows of a file."""
-    folder = comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None)
+    """Each process reads its own rows of a file, a batch at a time."""
+    folder = Path(comm.broadcast(tempfile.mkdtemp() if comm.rank == 0 else None))
+    wide = (16384, 1024)  # 64 MB
     if comm.rank == 0:
-        np.save(f"{folder}/X.npy", X)
+        np.save(folder / "X.npy", X)
+        large = np.lib.format.open_memmap(folder / "wide.npy", "w+", np.float32, wide)
+        for start in range(0, len(large), 2048):
+            large[start : start + 2048] = RNG.random((2048, wide[1]), np.float32)
+        large.flush()
+        del large
     comm.barrier()
-    mapped = np.load(f"{folder}/X.npy", mmap_mode="r")
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
     several, _ = fitted(comm, data=(mapped, Y), epochs=1)
     if comm.rank == 0:
         assert differences(several, fitted(ALONE, epochs=1)[0]) < 1e-12
+
+    model = nn.Model(nn.MLP([wide[1], 8, 3], rng=0), optimizer="sgd", rng=0)
+    memory, before = _Memory(), _Memory.now()
+    large = np.load(folder / "wide.npy", mmap_mode="r")
+    model.fit(large, np.arange(len(large)) % 3, epochs=1, batch_size=512, parallel=comm, callbacks=[memory])
+    assert memory.peak - before < large.nbytes / 4
+    comm.barrier()
+    if comm.rank == 0:
         shutil.rmtree(folder)
 
 
@@ -409,14 +447,25 @@ def elastic(comm):
     """One of three is killed, and the two others do the step again: the weights are those of one process."""
     assert comm.elastic
     assert comm.size == 3
-    model, history = fitted(comm, callbacks=[_Die(int(sys.argv[2]), 7, comm)], validation_split=0.2)
+    victim, end = int(sys.argv[2]), sys.argv[3]
+    with pytest.raises(ValueError, match="LBFGS cannot be elastic"):
+        fitted(comm, {"optimizer": "lbfgs"})
+
+    def trained(comm, **options):
+        net = network()
+        net.hidden_penalty = nn.Linear(5, 1, l2=0.1, rng=0, dtype=np.float64)  # rank 0 adds it, and may be lost
+        model = nn.Model(net, optimizer={"name": "adamw", "lr": 1e-2}, metrics=["accuracy"], rng=3)
+        history = model.fit(X, Y, epochs=5, batch_size=32, validation_split=0.2, parallel=comm, **options)
+        return model, history
+
+    model, history = trained(comm, callbacks=[_Die(victim, 7, comm)], compile=end == "well")
     assert comm.size == 2
-    one, expected = fitted(ALONE, validation_split=0.2)
+    one, expected = trained(ALONE)
     agree(comm, model)
     for name, value in one.network.state_dict().items():
         np.testing.assert_allclose(model.network.state_dict()[name], value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-12)
-    if sys.argv[3:] == ["fail"]:
+    if end == "fail":
         sys.exit(5)
 
 
@@ -433,6 +482,10 @@ def hangs(comm):
         if how == "exit":
             sys.exit(0)
         os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "stop":
+        weights = [tg.Tensor(np.ones(1000), requires_grad=True) for _ in range(2)]
+        with in_parts():
+            nn.parallel.gradients.reduce_gradients(weights, comm, (weights[0] * weights[1]).sum().backward)
     comm.all_sum(np.ones(1000))
 
 
