@@ -178,7 +178,10 @@ class Nest(Lines):
         return self.constant(initial, root.node.dtype)
 
     def _through_memory(self, order: list[int], axis: int) -> None:
-        """Add several elements along an axis at a time to the results in memory, which are read and written less."""
+        """Add several elements along an axis at a time to the results in memory, which are read and written less.
+
+        The order of the additions is that of NumPy.
+        """
         length = self.lengths[axis]
         whole = length - length % _AT_ONCE
         for start, stop, by in ((0, whole, _AT_ONCE), (whole, length, 1)):
@@ -188,18 +191,18 @@ class Nest(Lines):
         del self.ranges[axis]
 
     def _add_to_memory(self, axis: int, count: int) -> None:
-        first, totals = self.loops[axis], [""] * len(self.roots)
+        first = self.loops[axis]
+        totals = [self._load(root.place.slot, root.target(), root.node.dtype) for root in self.roots]
         for k in range(count):
             if k:
                 self.loops[axis] = self.assign(f"add nuw nsw i64 {first}, {k}")
                 self.known.clear()
             values = [self.value(root.node, root.index, root.own) for root in self.roots]
             pairs = zip(self.roots, totals, values, strict=True)
-            totals = [self._combined(root, old, value) if k else value for root, old, value in pairs]
+            totals = [self._combined(root, total, value) for root, total, value in pairs]
         self.loops[axis] = first
         for root, total in zip(self.roots, totals, strict=True):
-            before = self._load(root.place.slot, root.target(), root.node.dtype)
-            self._store(root.place.slot, root.target(), self._combined(root, before, total), root.node.dtype)
+            self._store(root.place.slot, root.target(), total, root.node.dtype)
 
     def _reduce(self, inner: list[int], through_memory: bool) -> None:
         """Reduce the inner loops in registers, then store the result, or combine it with what is in memory."""

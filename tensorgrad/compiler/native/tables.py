@@ -69,11 +69,9 @@ class Tables:
             if count == self._references:
                 continue
             others, addresses = self._others[number], self._other_addresses[number]
-            for k, references in enumerate(map(sys.getrefcount, others)):
-                if references == self._references:
-                    break
-            else:
-                k = -1
+            counts = list(map(sys.getrefcount, others))
+            k = counts.index(self._references) if self._references in counts else -1
+            if k < 0:
                 others.append(_new(self._results[number][0]))
                 addresses.append(address_of(others[-1]))
                 del others[:-_MOST], addresses[:-_MOST]
