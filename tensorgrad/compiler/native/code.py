@@ -63,12 +63,6 @@ class NativeCode(NumpyCode):
         self._early = self._candidate.early
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
         self._viewing = set(self._views.values())
-        used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
-        self._native = {
-            i
-            for i in self.program.instructions
-            if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
-        }
         self._object: bytes | None = None
         entry = cache.find(self._candidate.key)
         if entry is not None:
@@ -86,6 +80,13 @@ class NativeCode(NumpyCode):
         self._save()
 
     def _schedule(self) -> None:
+        """Divide the program into segments that can be compiled, and NumPy calls."""
+        used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
+        self._native = {
+            i
+            for i in self.program.instructions
+            if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
+        }
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
