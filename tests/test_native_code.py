@@ -752,3 +752,32 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
         assert eager(X, y).item() == pytest.approx(got, rel=1e-6)
         for name, value in eager_model.state_dict().items():
             np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_equal_programs_share_a_library_and_nothing_else() -> None:
+    def made(start: float) -> tuple[tg.Tensor, Any]:
+        w = tg.Tensor(np.full(300, start), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            loss = (tg.exp(w * x) + w).sum()
+            loss.backward()
+            tg.writes_to(w, "step")[...] -= 0.1 * tg.array_of(w.grad)
+            return loss
+
+        return w, tg.compile(step, backend="native")
+
+    starts, rng = (0.5, -0.25), np.random.default_rng(0)
+    weights, steps = zip(*map(made, starts), strict=True)
+    expected = [np.full(300, start) for start in starts]
+    for _ in range(4):
+        x = rng.normal(size=300)
+        for w, step, value in zip(weights, steps, expected, strict=True):
+            np.testing.assert_allclose(step(x).item(), (np.exp(value * x) + value).sum(), rtol=1e-12)
+            value -= 0.1 * (x * np.exp(value * x) + 1)
+            np.testing.assert_allclose(w.data, value, rtol=1e-12)
+    libraries = [step._latest.code._library for step in steps]
+    assert libraries[0] is libraries[1]
+    del libraries, steps, step
+    w, step = made(0.5)
+    assert step(np.zeros(300)).item() == pytest.approx(450)

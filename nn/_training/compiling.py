@@ -27,7 +27,7 @@ Compile = bool | Literal["auto"]
 Function = Callable[[list[Any]], Any]  # a step: it takes inputs, targets, weights and share of each batch
 
 _PAYS = 40  # steps; with fewer, tracing takes longer than it saves
-_TRACES = 8  # from here on, each must have been followed by so many steps
+_TRACES = 8  # with more, there must have been so many steps for each
 
 
 def check_compile(model: Model, compile: Compile, comm: Communicator | None) -> None:
@@ -57,7 +57,7 @@ def compiled(step: Function, model: Model, compile: Compile, comm: Communicator 
     """
     if compile == "auto":
         # The weights of several processes must stay equal to the bit, and each has its own moment for native code.
-        return step if comm is not None else _Auto(step, model, expected)
+        return _Auto(step, model, expected) if comm is None else step
     return tg.compile(step) if compile else step
 
 

@@ -54,12 +54,15 @@ class Group(NamedTuple):
 def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
     """The batches of each update, with their shares in its loss."""
     for drawn in groups:
-        silent = [is_void(loss, batch.y, batch.weight) for batch in drawn]
         counts = [counted(loss, batch.y) for batch in drawn]
         total = sum(counts)
-        shares = [count / total for count, nothing in zip(counts, silent, strict=True) if not nothing]
-        useful = [batch for batch, nothing in zip(drawn, silent, strict=True) if not nothing]
-        void = [batch for batch, nothing in zip(drawn, silent, strict=True) if nothing]
+        useful, shares, void = [], [], []
+        for batch, count in zip(drawn, counts, strict=True):
+            if is_void(loss, batch.y, batch.weight):
+                void.append(batch)
+            else:
+                useful.append(batch)
+                shares.append(count / total)
         yield Group(tuple(useful), tuple(shares), tuple(void))
 
 

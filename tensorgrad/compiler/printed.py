@@ -76,10 +76,10 @@ class NumpyCode:
         self._released = {name: (array.shape, array.dtype, array.strides) for name, array in self.buffers.items()}
         self.buffers.clear()
         self._namespace.clear()
-        del self.run
+        self.__dict__.pop("run", None)
 
     def bind(self) -> None:
-        """Bind the program to the memory of everything it captured, and make its views."""
+        """Bind the program to the memory of everything it captured."""
         for name, layout in self._released.items():
             self.buffers[name] = empty(*layout)
         self._released = {}
@@ -88,8 +88,17 @@ class NumpyCode:
         self.writer = Writer(self.program.by, written, self)
         names = dict(zip(self._captured_names, self.bound, strict=True))
         self._namespace = {"np": np, "operator": operator, **self.constants, **self.buffers, **names}
+        self.__dict__.pop("run", None)
+
+    def run(self, *arguments: Any) -> tuple[Any, ...]:
+        """Run the program. The first time, its views are made, and its function takes the place of this method.
+
+        Not earlier: native code may replace it before it has run.
+        """
         exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
-        self.run: Callable[..., tuple[Any, ...]] = self._namespace.pop("step")
+        step: Callable[..., tuple[Any, ...]] = self._namespace.pop("step")
+        self.__dict__["run"] = step
+        return step(*arguments)
 
     def put_back(self) -> None:
         """Put back what a run that was broken off has written, as far as it kept that itself."""

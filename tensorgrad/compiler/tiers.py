@@ -79,7 +79,7 @@ class Tier:
                 return None
         else:
             kernel.spent += self._seconds
-            if kernel.spent < START * self._compiling and not kernel.settled:
+            if kernel.spent < START * self._compiling and not (kernel.stored or kernel.settled):
                 return None
         from .native.code import NativeCode
         from .native.plan import Candidate

@@ -51,12 +51,6 @@ class NativeCode(NumpyCode):
     def _allocate(self) -> None:
         self._early = self._candidate.early
         self._views = {i.results[0]: i for i in self.program.instructions if i.kind == "view" and len(i.results) == 1}
-        used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
-        self._native = {
-            i
-            for i in self.program.instructions
-            if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
-        }
         self._object: bytes | None = None
         entry = cache.find(self._candidate.key)
         self._reset()
@@ -75,6 +69,12 @@ class NativeCode(NumpyCode):
 
     def _divide(self) -> None:
         """Find out what can be compiled, and compile it."""
+        used = {v for i in self.program.instructions for v in i.reads} | set(self.program.outputs)
+        self._native = {
+            i
+            for i in self.program.instructions
+            if i.kind != "view" and is_native(i) and not (finite_check(i) and used.intersection(i.results))
+        }
         cuts: set[Instruction] = set()
         for _ in range(_TRIES):
             self._reset()
