@@ -24,12 +24,12 @@ __all__ = ["TracedArray", "TracedNumber", "value_of", "variable_of"]
 
 def value_of(leaf: Any) -> Any:
     """The value of a traced array or number in the traced run; anything else unchanged."""
-    return leaf.variable.value if isinstance(leaf, TracedArray | TracedNumber) else leaf
+    return leaf.variable.value if isinstance(leaf, _TRACED) else leaf
 
 
 def variable_of(leaf: Any) -> Any:
     """The variable of a traced array or number; anything else unchanged."""
-    return leaf.variable if isinstance(leaf, TracedArray | TracedNumber) else leaf
+    return leaf.variable if isinstance(leaf, _TRACED) else leaf
 
 
 def _unknown(what: str) -> GraphError:
@@ -229,3 +229,6 @@ class TracedArray(DuckArray):
     def item(self) -> Any:
         """Raise GraphError: the value is not known while tracing."""
         raise _unknown("item()")
+
+
+_TRACED = (TracedArray, TracedNumber)

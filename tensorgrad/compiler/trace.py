@@ -190,15 +190,15 @@ class Trace:
         fixed: bool,
         comes_from_outside: bool,
     ) -> Any:
-        args, kwargs = mapped(self._checked, (args, kwargs))
+        args, kwargs = mapped(self._checked, args), mapped(self._checked, kwargs) if kwargs else kwargs
         if writes is not None:
             owner = writes.variable.owner
             if owner.kind in ("captured", "argument") and owner not in self.before:
                 self.before[owner] = np.copy(owner.value, order="K")
-        result = function(*mapped(value_of, args), **mapped(value_of, kwargs))
+        result = function(*mapped(value_of, args), **(mapped(value_of, kwargs) if kwargs else kwargs))
         if comes_from_outside:
             self.hosted.append(result)
-        inner_args, inner_kwargs = mapped(variable_of, (args, kwargs))
+        inner_args, inner_kwargs = mapped(variable_of, args), mapped(variable_of, kwargs) if kwargs else {}
         if writes is not None:
             outs: tuple[Any, ...] = ()
         elif isinstance(result, tuple | list):

@@ -89,7 +89,10 @@ class Variable:
     @property
     def owner(self) -> Variable:
         """The variable that owns the memory."""
-        return self.chain()[-1]
+        variable = self
+        while (root := variable.root) is not None:
+            variable = root
+        return variable
 
 
 @dataclass(eq=False)
