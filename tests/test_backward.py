@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
+import nn
 import tensorgrad as tg
+from tensorgrad.engine import writes
 from tensorgrad.engine.record import record
 from tensorgrad.errors import DTypeError, GraphError, InplaceError, ShapeError
 
@@ -551,3 +553,61 @@ def test_writes_to_memory_that_is_not_numpys_are_seen(view):
     tg.writes_to(x, by="the test")[...] = 5.0
     with pytest.raises(InplaceError, match="the test has written"):
         y.backward()
+
+
+# --- writes to saved arrays, as they are seen at a glance ------------------------------------------------
+
+
+def views(a):
+    return {
+        "itself": a,
+        "part": a[1:],
+        "transposed": a.T,
+        "of a view": a[1:][:, ::2],
+        "broadcast": np.broadcast_to(a, a.shape),
+    }
+
+
+@pytest.mark.parametrize("writer", ["once", "again and again"])
+@pytest.mark.parametrize("saved", ["itself", "part", "transposed", "of a view", "broadcast"])
+@pytest.mark.parametrize("target", ["itself", "part", "transposed", "of a view"])
+def test_a_glance_sees_what_a_look_sees(saved, target, writer):
+    a, other = np.zeros((3, 4)), np.zeros(2)
+    pairs = ((other, 2.0), (views(a)[saved],), ())
+    owner = type("Owner", (), {})()
+    if writer == "once":
+        write = lambda: writes.written(views(a)[target], "test")
+    else:
+        write = writes.Writer("test", [views(a)[target]], owner).wrote
+    write()
+    now = writes.tick()
+    assert writes.unwritten(pairs, now)
+    writes.written(np.zeros(5), "test")  # to something else
+    assert writes.unwritten(pairs, now)
+    write()
+    assert not writes.unwritten(pairs, now)
+    assert writes.unwritten(pairs, writes.tick())
+    del owner, write  # a writer that is gone has written all the same
+    another = type("Owner", (), {})()
+    writes.Writer("another", [a], another)
+    assert not writes.unwritten(pairs, now)
+    assert writes.later_writes(views(a)[saved], now).by == "test"
+
+
+def test_a_glance_is_not_enough_for_other_memory():
+    now = writes.tick()
+    memory = np.frombuffer(bytearray(16))  # whose owner is not an array
+    assert not writes.unwritten([(memory,)], now)
+    assert not writes.unwritten([(np.ma.zeros(2),)], now)
+    assert writes.later_writes(memory, now) is None
+
+
+def test_running_statistics_that_a_graph_saved_must_not_be_written_to():
+    layer = nn.BatchNorm(3)
+    x = tg.Tensor(np.random.default_rng(0).normal(size=(4, 3)), dtype=np.float32, requires_grad=True)
+    fine = (layer(x) * 2).sum()
+    distance = (x * layer.running_mean).sum()
+    layer(x)
+    fine.backward()
+    with pytest.raises(InplaceError, match=r"multiply .*saved its input 'running_mean'.*BatchNorm.forward has written"):
+        distance.backward()

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -187,6 +188,8 @@ def _is_pure(instruction: Instruction) -> bool:
 
 def _frozen(tree: Any) -> Any:
     """A hashable form: equal forms stand for equal arguments."""
+    if type(tree) is Variable:
+        return (id(tree),)
     if isinstance(tree, tuple | list):
         return (type(tree), *map(_frozen, tree))
     if isinstance(tree, dict):
@@ -259,8 +262,14 @@ class Plan:
 
 def layout_of(variable: Variable) -> Any:
     """What two buffers must have in common to be interchangeable; None if a buffer would have a different layout."""
-    same = variable.empty_like().strides == variable.strides
-    return (variable.shape, variable.dtype, variable.strides) if same else None
+    layout = (variable.shape, variable.dtype, variable.strides)
+    return layout if _is_usual(*layout) else None
+
+
+@lru_cache(maxsize=4096)
+def _is_usual(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> bool:
+    """Whether NumPy gives this layout to a result that is like an array with it."""
+    return np.empty_like(np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)).strides == strides
 
 
 def takes_out(instruction: Instruction) -> bool:

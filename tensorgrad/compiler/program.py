@@ -119,8 +119,10 @@ class Program:
         parents: dict[Axis, Axis] = {}
 
         def find(axis: Axis) -> Axis:
-            while axis in parents:
-                axis = parents[axis]
+            while (parent := parents.get(axis)) is not None:
+                if (above := parents.get(parent)) is None:
+                    return parent
+                parents[axis] = axis = above  # so that the next way is half as long
             return axis
 
         for instruction in self.instructions:

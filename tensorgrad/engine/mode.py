@@ -154,7 +154,6 @@ class Mode:
         else:  # a block inside this one is still open, or this is another thread than that which entered it
             for name in _SETTINGS:
                 setattr(self, name, getattr(outer, name))
-            self.site = None
 
 
 _SETTINGS = [name for name in Mode.__slots__ if name not in ("ended", "outer", "site")]

@@ -8,25 +8,22 @@ from typing import Any
 __all__ = ["alike", "leaves", "mapped", "parts_of"]
 
 
-_CONTAINERS = (tuple, list, dict, slice)
-
-
 def parts_of(tree: Any) -> Sequence[Any] | None:
     """The items of a container, in order; None for a leaf.
 
     >>> parts_of({"w": 1, "b": 2}), parts_of(slice(3)), parts_of(4.0)
     ([1, 2], (None, 3, None), None)
     """
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return tree
-    if not isinstance(tree, _CONTAINERS):  # most are leaves, and this is called for each
+    if not isinstance(tree, _CONTAINERS):
         return None
     if isinstance(tree, dict):
         return list(tree.values())
     if isinstance(tree, slice):
         return (tree.start, tree.stop, tree.step)
     return tree
+
+
+_CONTAINERS = (tuple, list, dict, slice)
 
 
 def alike(tree: Any, parts: Iterable[Any]) -> Any:
@@ -50,9 +47,10 @@ def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
     >>> mapped(str, (1, [2, None]))
     ('1', ['2', 'None'])
     """
-    kind = type(tree)
-    if kind is tuple:
-        return tuple([mapped(change, part) for part in tree])
+    if type(tree) is tuple:  # most are, or are leaves
+        return tuple([mapped(change, part) if isinstance(part, _CONTAINERS) else change(part) for part in tree])
+    if type(tree) is dict:
+        return {key: mapped(change, part) for key, part in tree.items()}
     parts = parts_of(tree)
     return change(tree) if parts is None else alike(tree, [mapped(change, part) for part in parts])
 
@@ -64,14 +62,13 @@ def leaves(tree: Any) -> Iterator[Any]:
     [1, 2, None, 3, None]
     """
     found: list[Any] = []
-    _collect(tree, found)
+    _collect((tree,), found)
     return iter(found)
 
 
-def _collect(tree: Any, found: list[Any]) -> None:
-    parts = parts_of(tree)
-    if parts is None:
-        found.append(tree)
-    else:
-        for part in parts:
-            _collect(part, found)
+def _collect(parts: Iterable[Any], found: list[Any]) -> None:
+    for part in parts:
+        if isinstance(part, _CONTAINERS):
+            _collect(part if type(part) is tuple else parts_of(part) or (), found)
+        else:
+            found.append(part)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -27,7 +28,8 @@ __all__ = ["Argnums", "Call", "depends_on_others", "fresh_tensor", "name_of", "n
 
 Argnums = int | tuple[int, ...]
 _NOTHING = nullcontext()
-_running: ContextVar[tuple[Call, ...]] = ContextVar("tensorgrad_calls", default=())  # those whose functions are running
+# The calls whose functions are running: weakly, because a checkpoint in them keeps its context.
+_running: ContextVar[tuple[ref[Call], ...]] = ContextVar("tensorgrad_calls", default=())
 
 
 class Call:
@@ -91,7 +93,7 @@ class Call:
             enclosing = _running.get()
             with self.substituted():
                 try:
-                    _running.set((*enclosing, self))
+                    _running.set((*enclosing, ref(self)))
                     self.returned = f(*passed, **kwargs)
                 finally:
                     _running.set(enclosing)
@@ -108,8 +110,10 @@ class Call:
             self.aux = mapped(self._substitute, self.aux, "", same)
         self.recording = recording
         if recording:
-            for call in enclosing:
-                call.note_differentiated(self.returned)
+            for known in enclosing:
+                call = known()
+                if call is not None:
+                    call.note_differentiated(self.returned)
         # Whether derivatives are recorded: an argument has history, or what f returned depends on another leaf. To
         # know the latter takes a walk through the graph, so it stays None until it is needed.
         self._recorded: bool | None = recording and (upstream or None)
