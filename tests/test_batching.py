@@ -17,6 +17,7 @@ from tensorgrad.engine.writes import tick
 from tensorgrad.functional import rows
 from tensorgrad.functional.crossing import leave_batch, share
 from tensorgrad.namespaces import TENSORS
+from tests.closeness import assert_close
 from tests.ops.cases import Sample
 from tests.test_readings import ROWS, listed, same, seeds
 
@@ -28,7 +29,7 @@ FIXED = [row for row in ROWS if not row.id.startswith("random.")]  # draws are t
 
 def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
     got, expected = (getattr(x, "data", x) for x in (got, expected))
-    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+    assert_close(got, expected, tolerance, tolerance)
 
 
 @pytest.fixture

@@ -85,7 +85,6 @@ class Copy:
             "numpy",
             "pytest",
             "_pytest.doctest",
-            "hypothesis",
             "scipy.linalg",
             "scipy.special",
             "torch",

@@ -11,6 +11,7 @@ import pytest
 import tensorgrad as tg
 from nn import functional as F
 from tensorgrad.testing import gradcheck, gradgradcheck
+from tests.closeness import assert_close
 from tests.ops.cases import Sample
 
 from .cases import CASES
@@ -58,7 +59,7 @@ def test_value_is_the_oracle(case, sample):
     for got, want in zip(results, expected):
         data = got.data if isinstance(got, tg.Tensor) else got
         assert data.shape == np.shape(want)
-        np.testing.assert_allclose(data, want, rtol=1e-12, atol=1e-15)
+        assert_close(data, want, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(("case", "sample"), DIFFERENTIABLE)
@@ -85,10 +86,10 @@ def test_value_and_gradient_equal_pytorch(case, sample):
     results, grads = gradients(case, sample, sample.arrays)
     assert len(results) == len(peers)
     for got, want in zip(results, peers):
-        np.testing.assert_allclose(got.data, want.detach().numpy(), rtol=1e-12, atol=1e-14)
+        assert_close(got.data, want.detach().numpy(), rtol=1e-12, atol=1e-14)
         want.backward(torch.ones_like(want), retain_graph=True)
     for got, leaf in zip(grads, leaves):
-        np.testing.assert_allclose(got, leaf.grad.numpy(), rtol=1e-12, atol=1e-14)
+        assert_close(got, leaf.grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(("case", "sample"), [p for p in DIFFERENTIABLE if p.values[0].float32])
@@ -100,7 +101,7 @@ def test_float32_stays_float32(case, sample):
     assert all(result.dtype == np.float32 for result in results)
     for got, want in zip(grads, exact):
         assert got.dtype == np.float32
-        np.testing.assert_allclose(got, want, rtol=5e-6, atol=5e-6)
+        assert_close(got, want, rtol=5e-6, atol=5e-6)
 
 
 @pytest.mark.filterwarnings("ignore:backward.. starts from a loss that is inf")
@@ -110,7 +111,7 @@ def test_kinks(case, kink, dtype):
     sample = cast(kink.sample, dtype)
     _, grads = gradients(case, sample, sample.arrays)
     for got, want in zip(grads, kink.gradients, strict=True):
-        np.testing.assert_allclose(got, np.asarray(want, dtype=dtype), rtol=3 * np.finfo(dtype).eps)
+        assert_close(got, np.asarray(want, dtype=dtype), rtol=3 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)

@@ -10,6 +10,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad.testing import gradcheck, gradgradcheck
+from tests.closeness import assert_close
 
 from .cases import CASES, S
 
@@ -78,7 +79,7 @@ def test_forward_matches_the_oracle(case, sample):
         want = np.asarray(want)
         assert data.shape == want.shape
         assert data.dtype == want.dtype
-        np.testing.assert_allclose(data, want, rtol=1e-13, atol=1e-15)
+        assert_close(data, want, rtol=1e-13, atol=1e-15)
     for a, b in zip(sample.arrays, before):
         np.testing.assert_array_equal(a, b)
 
@@ -122,7 +123,7 @@ def test_the_dtype_is_preserved(case, sample, dtype):
     tolerance = 20 * np.finfo(dtype).eps
     for got, want in zip(grads, exact):
         assert got.dtype == dtype
-        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+        assert_close(got, want, rtol=tolerance, atol=tolerance)
     # the second derivative too, and with Python scalars involved
     leaves = [tg.from_numpy(a, requires_grad=True) for a in narrow]
     for result in listed(sample.apply(case.op, leaves)):
@@ -148,9 +149,9 @@ def test_layouts(case, sample, layout):
     results, grads = gradients(case, sample, others)
     expected, expected_grads = gradients(case, sample, [a.copy() for a in sample.arrays])
     for got, want in zip(results, expected):
-        np.testing.assert_allclose(got.data, want.data, rtol=1e-13, atol=1e-14)
+        assert_close(got.data, want.data, rtol=1e-13, atol=1e-14)
     for got, want, a in zip(grads, expected_grads, sample.arrays):
-        np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-14)
+        assert_close(got, want, rtol=1e-13, atol=1e-14)
         assert got.shape == a.shape
 
 
@@ -162,7 +163,7 @@ def test_zero_strides(case, sample):
     _, grads = gradients(case, sample, spread)
     _, expected = gradients(case, sample, one)
     for got, want in zip(grads, expected):
-        np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-14)
+        assert_close(got, want, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.promise("M3")
@@ -189,7 +190,7 @@ def test_kinks(case, kink, dtype):
     _, grads = gradients(case, kink.sample, arrays)
     for got, want, a in zip(grads, kink.gradients, arrays, strict=True):
         assert got.dtype == a.dtype
-        np.testing.assert_allclose(got, np.asarray(want, dtype=a.dtype), rtol=3 * np.finfo(dtype).eps)
+        assert_close(got, np.asarray(want, dtype=a.dtype), rtol=3 * np.finfo(dtype).eps)
 
 
 @pytest.mark.promise("D1", "D4")
@@ -208,7 +209,7 @@ def test_guards(case, guard, order, dtype):
         out = tg.zeros(()) if leaf.grad is None else leaf.grad
     want = guard.derivatives["".join(sorted(order))]
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(out.data, want, rtol=50 * eps, atol=0 if want else 4 * eps)
+    assert_close(out.data, want, rtol=50 * eps, atol=0 if want else 4 * eps)
 
 
 @pytest.mark.promise("E12", "F3")
