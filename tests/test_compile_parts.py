@@ -12,6 +12,7 @@ import pytest
 
 import nn
 import tensorgrad as tg
+from tensorgrad.compiler import part
 
 from .ops.cases import GROUPS
 from .test_compile_cases import _function
@@ -262,3 +263,14 @@ def test_rows_of_the_case_table(group: str) -> None:
             for one, other in zip(*gradients, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=case.name)
     assert as_usual == ({"gumbel_softmax"} if group == "Activations" else set())  # it draws random numbers
+
+
+def test_the_kinds_of_calls_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part, "MANY_KINDS", 2)
+    compiled = tg.compile(lambda x: x * 2.0)
+    for length in (1, 2, 1, 3):
+        compiled(leaf(*np.ones(length)))
+    nodes = [compiled(leaf(*np.ones(length))).node for length in (1, 3)]
+    assert len(compiled._part._facts) == 2  # one that was used in between, and the last one
+    assert [node.op for node in nodes] == ["<lambda>", "<lambda>"]
+    assert compiled(leaf(1.0, 1.0)).node.op == "multiply"  # recorded again

@@ -13,6 +13,7 @@ import tensorgrad as tg
 from tensorgrad.compiler import passes
 from tensorgrad.compiler.interpreter import interpret
 from tensorgrad.compiler.passes import Plan
+from tensorgrad.errors import NeedsEager
 
 from .programs import RandomStep, same
 
@@ -274,3 +275,18 @@ def test_the_text_names_checks_writes_and_axes_of_length_one() -> None:
     (write,) = (line for line in lines if " store " in line)
     assert re.fullmatch(r"r1\.1 = store subtract\(%1, %\d+, out=%1\)", write)
     assert re.search(r"= elementwise multiply\(%1\.1, 1\.0\)$", lines[-2])  # the written one
+
+
+def test_what_the_interpreter_refuses_and_what_comes_from_outside():
+    sizes = iter([3, 3, 4])
+
+    def step(x):
+        made = tg.zeros(3)
+        made += x
+        return tg.array_of(made) * tg.host(lambda: np.ones(next(sizes)))
+
+    program = compiled_once(step, np.ones(3)).program
+    assert [i.kind for i in program.instructions if i.comes_from_outside] == ["host"]
+    interpret(program, [np.ones(3)], [np.zeros(3) for _ in program.captured])
+    with pytest.raises(NeedsEager, match=r"an array had shape \(4,\)"):
+        interpret(program, [np.ones(3)], [np.zeros(3) for _ in program.captured])
