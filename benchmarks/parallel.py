@@ -17,11 +17,13 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,23 +74,19 @@ def step_of(net: str, rows: int, comm: Any) -> Callable[[], Any]:
 def worker(what: str, file: str) -> None:
     """What each process does; rank 0 writes the result."""
     comm = nn.parallel.init(timeout=300)
-    found: dict[str, float] = {}
-    if what == "sums":
-        for size in SIZES:
-            array = np.ones(size, np.float32)
-            found[str(size)] = least(lambda array=array: comm.all_sum(array), comm, 0.3)
-    else:
-        net, batches = what.split(":")
-        for rows in batches.split(","):
-            step = step_of(net, -(-int(rows) // comm.size), comm)
-            found[rows] = least(step, comm)
-        found["bytes"] = 4.0 * sum(a * b + 2 * b for a, b in zip(NETS[net][0], NETS[net][0][1:], strict=False))
+    net, batches = what.split(":")
+    found: dict[str, Any] = {"sums": {}, "steps": {}}
+    for size in SIZES if comm.size > 1 else ():
+        array = np.ones(size, np.float32)
+        found["sums"][size] = least(lambda array=array: comm.all_sum(array), comm, 0.1)
+    for rows in batches.split(","):
+        found["steps"][rows] = least(step_of(net, -(-int(rows) // comm.size), comm), comm)
     if comm.rank == 0:
         with open(file, "w") as out:
             json.dump(found, out)
 
 
-def measured(what: str, processes: int) -> dict[str, float]:
+def measured(what: str, processes: int) -> dict[str, Any]:
     """The result of some processes of this program."""
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "result.json")
@@ -96,7 +94,7 @@ def measured(what: str, processes: int) -> dict[str, float]:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         subprocess.run([*command, __file__, "--worker", what, "--file", file], check=True, env=environment)
         with open(file) as given:
-            result: dict[str, float] = json.load(given)
+            result: dict[str, Any] = json.load(given)
     return result
 
 
@@ -227,45 +225,44 @@ def main() -> None:
 
 def report(given: argparse.Namespace) -> None:
     """Measure, and print the tables."""
-    sums: dict[int, list[dict[str, float]]] = {2: [], 4: []}
+    sums: dict[tuple[int, int], list[float]] = {(n, size): [] for n in (2, 4) for size in SIZES}
+    steps: dict[tuple[str, int, int], list[float]] = {}
     for _ in range(given.rounds):
-        for n, results in sums.items():
-            results.append(measured("sums", n))
-    print(f"{CORES} cores\n\nall_sum of float32, ms (minimum, median over {given.rounds} rounds)")
-    for n, results in sums.items():
-        for size in SIZES:
-            times = sorted(1e3 * result[str(size)] for result in results)
-            print(f"  {n} processes  {size:>10,}  {times[0]:9.4f}  {times[len(times) // 2]:9.4f}")
-    model = sum_model({str(size): min(result[str(size)] for result in sums[2]) for size in SIZES})
+        for net in given.nets:
+            batch = NETS[net][1]
+            # The same batch divided, a batch for each, and what one process needs for its part alone.
+            runs = {1: (batch, batch // 2, batch // 4), 2: (batch, 2 * batch), 4: (batch, 4 * batch)}
+            for n, batches in runs.items():
+                result = measured(f"{net}:{','.join(map(str, batches))}", n)
+                for size, seconds in result["sums"].items():
+                    sums[n, int(size)].append(seconds)
+                for rows, seconds in result["steps"].items():
+                    steps.setdefault((net, n, int(rows)), []).append(seconds)
+    print(f"{CORES} cores, {given.rounds} rounds\n\nall_sum of float32, ms (minimum, median)")
+    for (n, size), times in sums.items():
+        print(f"  {n} processes  {size:>10,}  {1e3 * min(times):9.4f}  {1e3 * statistics.median(times):9.4f}")
+    model = sum_model({str(size): min(sums[2, size]) for size in SIZES})
     print(f"\nlatency {1e6 * model[0]:.1f} us, bandwidth {model[1] / 1e9:.2f} GB/s")
+    best = {key: min(times) for key, times in steps.items()}
     weak: dict[str, dict[int, float]] = {}
     computes: dict[str, Any] = {}
     for net in given.nets:
-        batch = NETS[net][1]
-        # The same batch divided, a batch for each, and what one process needs for its part alone.
-        batches = {1: (batch, batch // 2, batch // 4), 2: (batch, 2 * batch), 4: (batch, 4 * batch)}
-        steps: dict[tuple[int, int], list[float]] = {(n, rows): [] for n in batches for rows in batches[n]}
-        size = 0.0
-        for _ in range(given.rounds):
-            for n, several in batches.items():
-                result = measured(f"{net}:{','.join(map(str, several))}", n)
-                size = result.pop("bytes")
-                for rows, seconds in result.items():
-                    steps[n, int(rows)].append(seconds)
-        best = {key: min(times) for key, times in steps.items()}
-        print(f"\n{net}: ms a step (minimum, median over {given.rounds} rounds), and efficiency")
-        for (n, rows), times in steps.items():
-            turns = max(1, n / CORES)  # processes that share a core
-            paper = best[1, rows // n] * turns + sum_time(size, n, *model)
-            ideal = best[1, batch] * (rows / batch) / min(n, CORES)
-            ordered = sorted(1e3 * t for t in times)
-            line = f"  {n} processes, {rows // n:4d} rows each  {ordered[0]:9.3f} {ordered[len(ordered) // 2]:9.3f}"
+        sizes, batch = NETS[net]
+        size = 4.0 * sum(a * b + b for a, b in pairwise(sizes)) + 4.0 * sum(sizes[1:-1])
+        print(f"\n{net}: ms a step (minimum, median), and efficiency")
+        for (of, n, rows), times in steps.items():
+            if of != net:
+                continue
+            line = f"  {n} processes, {rows // n:4d} rows each  {1e3 * min(times):9.3f} "
+            line += f"{1e3 * statistics.median(times):9.3f}"
             if n > 1:
-                line += f"   on paper {1e3 * paper:9.3f}   efficiency {ideal / ordered[0] * 1e3:.2f}"
-            print(line, flush=True)
-        weak[net] = {n: best[n, n * batch] for n in batches}
-        slope = (best[1, batch] - best[1, batch // 4]) / (batch - batch // 4)
-        computes[net] = (best[1, batch] - slope * batch, slope, size, batch)
+                paper = best[net, 1, rows // n] * max(1, n / CORES) + sum_time(size, n, *model)  # they share cores
+                ideal = best[net, 1, batch] * (rows / batch) / min(n, CORES)
+                line += f"   on paper {1e3 * paper:9.3f}   efficiency {ideal / min(times):.2f}"
+            print(line)
+        weak[net] = {n: best[net, n, n * batch] for n in (1, 2, 4)}
+        slope = (best[net, 1, batch] - best[net, 1, batch // 4]) / (batch - batch // 4)
+        computes[net] = (best[net, 1, batch] - slope * batch, slope, size, batch)
     if given.picture:
         draw(given.picture, weak, computes, model)
 
