@@ -199,8 +199,8 @@ def _reshape(array: Any, shape: Any) -> Any:
     return array.reshape(shape) if array.__class__ is ndarray else np.reshape(array, shape)
 
 
-def _transpose(array: Any, axes: Any = None) -> Any:
-    return array.transpose(axes) if array.__class__ is ndarray else np.transpose(array, axes)
+def _transpose(array: Any, *axes: Any) -> Any:
+    return array.transpose(*axes) if array.__class__ is ndarray else np.transpose(array, *axes)
 
 
 def _swapaxes(array: Any, first: int, second: int) -> Any:
