@@ -8,7 +8,6 @@ counterpart for Tensors.
 from __future__ import annotations
 
 import cmath
-import math
 from typing import Any
 
 import numpy as np
@@ -213,21 +212,9 @@ def _total(array: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.sum(array, axis=axis, keepdims=keepdims)
 
 
-def _broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
-    if array.__class__ is not ndarray or math.prod(shape) > _SMALL:
-        return np.broadcast_to(array, shape)
-    copies = np.empty(shape, array.dtype)
-    copies[...] = array
-    return copies
-
-
-_SMALL = 4096  # so many elements are copied faster than a view of them is made
-
-
 class _ArrayFunctions:
     """Attribute access to NumPy's functions, each looked up once, and to the engine's own functions."""
 
-    broadcast_to = staticmethod(_broadcast_to)
     reshape = staticmethod(_reshape)
     sum = staticmethod(_total)
     swapaxes = staticmethod(_swapaxes)
