@@ -24,7 +24,7 @@ class Case:
     """A network and an owner that a step uses, uncompiled and compiled."""
 
     def __init__(self, backend: str) -> None:
-        self.net = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm(4), nn.ReLU(), nn.Dropout(0.5, rng=0))
+        self.net = nn.Sequential(nn.Linear(3, 4, bias=False, rng=0), nn.BatchNorm(4), nn.ReLU(), nn.Dropout(0.5, rng=0))
         self.net.append(nn.Linear(4, 2, rng=1))
         self.optimizer = nn.AdamW(self.net.parameters(), lr=0.01)
         self.owner = Owner()
