@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -157,3 +158,6 @@ class Library:
 def loaded(code: bytes) -> Library:
     """The library of object code, which steps with equal programs share: their data are in tables of their own."""
     return Library(code)
+
+
+atexit.register(loaded.cache_clear)  # later, LLVM can no longer free them
