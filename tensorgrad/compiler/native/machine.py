@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ _new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 _new_function.restype = ctypes.py_object
 
 
+_engines: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _keep_engines() -> None:
+    """Leave native code to the end of the process: when Python shuts down, LLVM's bindings may go first."""
+    for engine in list(_engines):
+        engine.detach()
+
+
 class Library:
     """Object code in memory: functions like those of a C extension."""
 
@@ -143,6 +154,7 @@ class Library:
             self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
+        _engines.add(self._engine)
         self._methods: dict[str, _Method] = {}
 
     def function(self, name: str) -> Any:
@@ -158,6 +170,3 @@ class Library:
 def loaded(code: bytes) -> Library:
     """The library of object code, which steps with equal programs share: their data are in tables of their own."""
     return Library(code)
-
-
-atexit.register(loaded.cache_clear)  # later, LLVM can no longer free them
