@@ -36,30 +36,30 @@ def holds(value: Any, kinds: tuple[type, ...]) -> bool:
 def named(attributes: Mapping[str, Any], kind: type[T], kinds: tuple[type, ...]) -> list[tuple[str, T]]:
     """Return the members of a kind, by name. Raises TypeError if a container without names holds any of ``kinds``."""
     found: list[tuple[str, T]] = []
-    for name, value in attributes.items():
-        if type(value) not in _PLAIN:
-            _collect(name, value, kind, kinds, found)
+    _collect("", attributes.items(), kind, kinds, found)
     return found
 
 
-def _collect(name: str, value: Any, kind: type[T], kinds: tuple[type, ...], found: list[tuple[str, T]]) -> None:
-    if isinstance(value, kind):
-        found.append((name, value))
-    elif isinstance(value, Unsearched):
-        pass
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            if type(item) not in _PLAIN:
-                _collect(f"{name}.{i}", item, kind, kinds, found)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if type(item) not in _PLAIN:
-                _collect(f"{name}.{key}", item, kind, kinds, found)
-    elif holds(value, kinds) and not isinstance(value, kinds):
-        raise TypeError(
-            f"the attribute {name!r} is a {type(value).__name__}: modules and parameters in it are not found, and "
-            "would not be learned; write a list, a dict or nn.Sequential(...)"
-        )
+def _collect(
+    prefix: str, items: Iterable[tuple[Any, Any]], kind: type[T], kinds: tuple[type, ...], found: list[tuple[str, T]]
+) -> None:
+    for key, value in items:
+        if type(value) in _PLAIN:
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, kind):
+            found.append((name, value))
+        elif isinstance(value, Unsearched):
+            pass
+        elif isinstance(value, list | tuple):
+            _collect(f"{name}.", enumerate(value), kind, kinds, found)
+        elif isinstance(value, dict):
+            _collect(f"{name}.", value.items(), kind, kinds, found)
+        elif holds(value, kinds) and not isinstance(value, kinds):
+            raise TypeError(
+                f"the attribute {name!r} is a {type(value).__name__}: modules and parameters in it are not found, and "
+                "would not be learned; write a list, a dict or nn.Sequential(...)"
+            )
 
 
 # Most attributes are settings, and a dozen checks of kind cost more than one look-up.

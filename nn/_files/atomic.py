@@ -57,7 +57,7 @@ def _replace(target: str, write: Callable[[BinaryIO], object]) -> None:
     with tg.restoring(end):
         _writing.add(temporary)
         opener = partial(os.open, mode=0o666 if mode is None else mode & 0o600)
-        # One call to C, so that there is no file without its place in the list: see descriptor().
+        # Opened and kept in one call to C, so that no interrupt can lose the file; see descriptor().
         files.extend(map(cast(Any, partial(open, mode="xb", opener=opener)), [temporary]))
         (file,) = files
         if mode is not None and hasattr(os, "fchmod"):

@@ -30,7 +30,7 @@ _PAYS = 40  # steps; with fewer, tracing takes longer than it saves
 _TRACES = 8  # with more, there must have been so many steps for each
 
 
-def check_compile(model: Model, compile: Compile, comm: Communicator | None) -> None:
+def check_compile(model: Model, compile: Compile) -> None:
     """Raise ValueError if ``compile`` is not an option of fit, or is True for steps that cannot be compiled."""
     if not (isinstance(compile, bool | np.bool_) or (isinstance(compile, str) and compile == "auto")):
         raise ValueError(f"fit: compile must be True, False or 'auto', got {compile!r}")
@@ -41,8 +41,6 @@ def check_compile(model: Model, compile: Compile, comm: Communicator | None) -> 
         raise ValueError(
             f"fit: compile=True needs an optimiser whose steps are all alike, got {kind}; leave compile out"
         )
-    if comm is not None and comm.elastic and isinstance(optimizer, LBFGS):
-        raise ValueError("fit: LBFGS cannot be elastic, because its step cannot be done again; leave out --elastic")
 
 
 def compiled(step: Function, model: Model, compile: Compile, comm: Communicator | None, expected: int) -> Function:

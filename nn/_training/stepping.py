@@ -12,6 +12,7 @@ import tensorgrad as tg
 
 from .._layers.penalty import penalty
 from .._optim.clipping import clip_grad_norm_, clip_grad_value_
+from .._optim.lbfgs import LBFGS
 from .._shards import Shard
 from ..parallel.communicator import Communicator
 from ..parallel.gradients import reduce_gradients
@@ -78,7 +79,9 @@ def check_step(model: Model, compile: Compile, comm: Communicator | None) -> Non
             "fit: the optimiser has none of the network's parameters; write "
             f"nn.{type(optimizer).__name__}(model.network.parameters())"
         )
-    check_compile(model, compile, comm)
+    check_compile(model, compile)
+    if comm is not None and comm.elastic and isinstance(optimizer, LBFGS):
+        raise ValueError("fit: LBFGS cannot be elastic, because its step cannot be done again; leave out --elastic")
 
 
 def stepper(

@@ -178,7 +178,7 @@ def memory_layout(array: Any) -> Any:
     return None if array is None else (type(array), array.shape, array.dtype, getattr(array, "strides", None))
 
 
-_FOLDERS = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("site-packages")))
+_FOLDERS = (sys.prefix, sys.base_prefix, "<frozen", *(path for path in sys.path if path.endswith("site-packages")))
 
 
 class FunctionsMet(Block):
@@ -228,13 +228,11 @@ class FunctionsMet(Block):
 
     def meet(self, function: Any) -> None:
         """Note a function that is called while nobody looks."""
-        if isinstance(function, FunctionType):
+        if isinstance(function, FunctionType) and not LIBRARY[function.__code__.co_filename]:
             self._meet(function.__code__, function.__globals__)
 
     def _meet(self, code: CodeType, names: dict[str, Any]) -> None:
-        # A code object takes long to hash.
-        file = code.co_filename
-        if not LIBRARY[file] and not file.startswith((*_FOLDERS, "<frozen")) and code not in self._met:
+        if not code.co_filename.startswith(_FOLDERS) and code not in self._met:  # a code object takes long to hash
             self._met[code] = names
 
     def unchanged(self) -> bool:

@@ -252,7 +252,7 @@ class Plan:
                         places[result] = free[key].pop()
                     else:
                         places[result] = len(plan.buffers)
-                        plan.buffers.append(result.empty_like())
+                        plan.buffers.append(_empty_like(*key))
                     if last[result] == number:
                         dying.add(result)
             for variable in sorted(dying, key=lambda v: v.number):
@@ -269,7 +269,11 @@ def layout_of(variable: Variable) -> Any:
 @lru_cache(maxsize=4096)
 def _is_usual(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> bool:
     """Whether NumPy gives this layout to a result that is like an array with it."""
-    return np.empty_like(np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)).strides == strides
+    return _empty_like(shape, dtype, strides).strides == strides
+
+
+def _empty_like(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.empty_like(np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides))
 
 
 def takes_out(instruction: Instruction) -> bool:

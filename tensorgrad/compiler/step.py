@@ -79,7 +79,7 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
             disk: in a folder ``tensorgrad/kernels`` of the user's caches, or in ``TENSORGRAD_CACHE``; with
             ``TENSORGRAD_CACHE=`` it is not kept. So the run that puts it there may differ by rounding from those that
             find it.
-        warn: whether to warn.
+        warn: False for none of the warnings below.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function; without a function, a decorator.

@@ -69,13 +69,6 @@ class Variable:
         self.held = weakref.ref(value)
         return value
 
-    def empty_like(self) -> np.ndarray[Any, Any]:
-        """A new array with the layout that NumPy gives to results like this one."""
-        value = self.value
-        if value is None:
-            value = np.lib.stride_tricks.as_strided(np.empty(1, self.dtype), self.shape, self.strides)
-        return np.empty_like(value, subok=False)
-
     def chain(self) -> list[Variable]:
         """This variable, the one it is a view of, and so on, up to the owner of the memory."""
         links = [self]
