@@ -150,6 +150,8 @@ bench: $(VENV)/.installed-bench
 bench-report: $(VENV)/.installed-bench
 	@set -e; for script in train_step sweep estimator compile_time memory; do \
 	    echo "== $$script"; $(PY) benchmarks/$$script.py --rounds $(ROUNDS) $(QUICK); done
+	@echo "== train_step, on two cores"; $(PY) benchmarks/train_step.py --cores 2 --rounds $(ROUNDS) $(QUICK) \
+	    --kinds "tensorgrad eager" "tensorgrad numpy" "tensorgrad native" "PyTorch eager" "JAX jit" products
 	$(PY) benchmarks/_report.py
 
 # pip cannot resolve to the oldest versions, so each `name>=version` in setup.cfg becomes a constraint.

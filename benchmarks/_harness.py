@@ -120,11 +120,11 @@ def shown(seconds: float | None) -> str:
 
 
 def save(name: str, results: Any, options: argparse.Namespace) -> None:
-    """Keep the raw results, from which ``_report.py`` writes the page."""
+    """Keep the raw results, from which ``_report.py`` writes the page: "name.json", or "name-2.json" on two cores."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     settings = {"rounds": options.rounds, "cores": options.cores, "quick": options.quick}
     text = json.dumps({"machine": machine(), "settings": settings, "results": results}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text)
+    (RESULTS / f"{name if options.cores == 1 else f'{name}-{options.cores}'}.json").write_text(text)
 
 
 def machine() -> dict[str, str]:

@@ -309,18 +309,15 @@ def mygrad_step(net: Net) -> Step:
 
 def tinygrad_step(net: Net) -> Step:
     """tinygrad, with its JIT."""
-    from tinygrad import Tensor, TinyJit  # type: ignore[import-not-found, unused-ignore]
+    from tinygrad import Context, Tensor, TinyJit  # type: ignore[import-not-found, unused-ignore]
     from tinygrad.nn.optim import AdamW  # type: ignore[import-not-found, unused-ignore]
 
     params = [[Tensor(a).realize() for a in layer] for layer in _plain(net)]
-    for layer in params:
-        for t in layer:
-            t.requires_grad = True
     optimizer = AdamW([t for layer in params for t in layer], lr=LR, weight_decay=DECAY)
 
     @TinyJit
     def update(X: Any, y: Any) -> Any:
-        with Tensor.train():
+        with Context(TRAINING=1):
             optimizer.zero_grad()
             for k, layer in enumerate(params):
                 X = X @ layer[0]
@@ -332,8 +329,7 @@ def tinygrad_step(net: Net) -> Step:
                 if k < len(params) - 1:
                     X = X.relu() if net.activation == "relu" else X.sigmoid()
             loss = X.sparse_categorical_crossentropy(y).backward()
-            optimizer.step()
-            return loss.realize()
+            return loss.realize(*optimizer.schedule_step())  # together, so that the loss is that before the update
 
     return lambda X, y: float(update(Tensor(X).realize(), Tensor(y).realize()).item())
 

@@ -29,21 +29,27 @@ def resident(field: str) -> int:
     return 1024 * int(line.split()[1])
 
 
+def give_back() -> None:
+    """Return to the system what importing, tracing and compiling have freed."""
+    gc.collect()
+    if ctypes.util.find_library("c"):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def measure(kind: str, name: str) -> Result:
     """Peaks in bytes above the size before the model was built."""
     net = NETS[name]
     os.environ["TENSORGRAD_CACHE"] = ""
     KINDS[kind](NETS["tiny"])(*next(batches(NETS["tiny"])))  # what importing and starting up needs is not counted
     prepared = list(islice(batches(net), 4))
+    give_back()
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     step = KINDS[kind](net)
     for X, y in prepared[:3]:
         step(X, y)
     first = resident("VmHWM") - before
-    gc.collect()
-    if ctypes.util.find_library("c"):
-        ctypes.CDLL(None).malloc_trim(0)  # gives back what tracing has freed
+    give_back()
     Path("/proc/self/clear_refs").write_text("5")
     for _ in range(5):
         step(*prepared[3])
