@@ -159,7 +159,12 @@ class Rows:
         return part
 
     def updates(self, size: int, *, drop_last: bool = False, together: int = 1) -> int:
-        """The number of updates in an epoch."""
+        """The number of updates in an epoch. Raises ValueError if ``drop_last`` leaves none."""
+        if drop_last and len(self) < size:
+            raise ValueError(
+                f"{self.by}: drop_last=True leaves out every row: got {len(self)} to train on, expected at least "
+                f"batch_size={size}; lower batch_size or write drop_last=False"
+            )
         return sum(1 for _ in _updates(len(self), size, drop_last, together))
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -243,7 +248,7 @@ def _updates(count: int, size: int, drop_last: bool, together: int) -> Iterator[
     single row, which has no variance for a batch norm. No batch has more than ``size`` rows, with one exception: with
     ``size`` 2 and ``together`` 1, three rows are one batch.
     """
-    if drop_last and count >= size:
+    if drop_last:
         count -= count % size
         for start in range(0, count, size * together):
             yield list(range(start, min(start + size * together, count) + 1, size))

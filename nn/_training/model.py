@@ -233,6 +233,7 @@ class Model(Module):
                 not of validation data; or "balanced", ``samples / (classes * samples of the class)``.
             shuffle: take the rows in a new order in each epoch.
             drop_last: make every batch exactly ``batch_size`` rows long, and leave out the rows that do not fill one.
+                ValueError if there are fewer rows than that.
             steps_per_epoch: if X provides batches, how many make an epoch. Each epoch goes on where the one before
                 ended, and a stream that ends is started again. An endless generator needs it: ``fit`` cannot tell that
                 it is endless.

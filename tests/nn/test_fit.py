@@ -195,6 +195,18 @@ def test_tensors_lists_and_one_odd_row():
     assert steps.steps == 1
 
 
+def test_drop_last_needs_a_whole_batch():
+    X, y = data(20)
+    model = made()
+    before = model.network.state_dict()
+    with pytest.raises(
+        ValueError, match=r"drop_last=True leaves out every row: got 15 .* at least batch_size=16; lower"
+    ):
+        model.fit(X, y, batch_size=16, drop_last=True, validation_split=0.25)
+    assert all((value == before[name]).all() for name, value in model.network.state_dict().items())
+    model.fit(X, y, epochs=1, batch_size=15, drop_last=True, validation_split=0.25)
+
+
 def test_gradients_are_clipped_by_value_and_then_by_norm():
     X, y = np.full((4, 2), 100.0), np.zeros((4, 1))
     for options, step in [
