@@ -166,7 +166,7 @@ class UnknownName(AttributeError):
     """A name that does not exist. The suggestion is looked up when the error is shown, not when it is raised."""
 
     def __init__(self, owner: str, name: str, words: dict[str, str], known: Callable[[], Iterable[str]]) -> None:
-        super().__init__(name)
+        super().__init__(name, obj=owner)  # given, so that Python 3.13 adds no "Did you mean" of its own
         self._name = name
         self._owner = owner
         self._words = words

@@ -7,6 +7,7 @@ import inspect
 import io
 import re
 import sys
+import traceback
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,10 @@ def test_misspelt_names_get_the_nearest() -> None:
         (nn.init, "glorot_normall", "glorot_normal"),
         (layer, "in_feature", "in_features"),
     ):
-        with pytest.raises(AttributeError, match=rf"has no '{name}'; did you mean '{near}'\?"):
+        with pytest.raises(AttributeError, match=rf"has no '{name}'; did you mean '{near}'\?") as caught:
             getattr(owner, name)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert shown.rstrip().endswith(str(caught.value))  # and Python suggests nothing after it
     with pytest.raises(AttributeError, match=r"^module tensorgrad has no 'qqqqqq'$"):
         tg.qqqqqq
     assert not hasattr(tg, "__wrapped__")
