@@ -121,20 +121,23 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
-            before = self._state(leaves) if self._early else ()
-            self._drop(())  # a run that is broken off is repeated, and replaces them, too
-            try:
-                values = code.run(*leaves)
-            except NeedsEager:
-                code.put_back()
-                for put_back in before:
-                    put_back()
-                raise
-            finally:
-                code.writer.wrote()
-            self._leave(values)
-        return self.result(values)
+        return self.result(self._run(code, leaves))
+
+    @undisturbed()  # after Ctrl-C, the state is that before this run, or that after it
+    def _run(self, code: NumpyCode, leaves: list[Any]) -> tuple[Any, ...]:
+        before = self._state(leaves) if self._early else ()
+        self._drop(())  # a run that is broken off is repeated, and replaces them, too
+        try:
+            values = code.run(*leaves)
+        except NeedsEager:
+            code.put_back()
+            for put_back in before:
+                put_back()
+            raise
+        finally:
+            code.writer.wrote()
+        self._leave(values)
+        return values
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
         """Functions that put back what a run may have changed when it is broken off."""

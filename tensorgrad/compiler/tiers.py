@@ -67,6 +67,7 @@ class Tier:
         self._seconds = seconds_of(code.program)
         self._compiling = compiling_of(code.program)
         self._spent = 0.0  # before the kernel counts
+        self._stored = cache.is_used()
         self._kernel: _Kernel | None = None
         self._candidate: Any  # of the native compiler, which is imported late
 
@@ -75,7 +76,7 @@ class Tier:
         kernel = self._kernel
         if kernel is None:
             self._spent += self._seconds
-            if self._spent < _NOTICE and not cache.is_used():
+            if self._spent < _NOTICE and not self._stored:
                 return None
         else:
             kernel.spent += self._seconds
