@@ -63,7 +63,7 @@ class _Auto:
     """A step that is compiled where that pays and cannot change what it does."""
 
     def __init__(self, step: Function, model: Model, expected: int) -> None:
-        self._step, self._compiled = step, tg.compile(step, warn=False)
+        self._step, self._compiled = step, tg.compile(step, warn=False, edits=False)
         self._model = model
         self._pays = expected >= _PAYS
         self._kinds: Counter[Any] = Counter()

@@ -38,13 +38,19 @@ class Broken(Exception):
 
 
 def traced(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str, by: str
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    backend: str,
+    by: str,
+    edits: bool = True,
 ) -> tuple[Replay, Any]:
-    """Run a step, which is called ``by``, and trace it.
+    """Run a step, which is called ``by``, and trace it. With ``edits``, edited functions end the program.
 
     Returns the program, ready to run, and what the step returned. Raises Broken.
     """
-    met = FunctionsMet(function)
+    met = FunctionsMet(function, edits)
     trace = Trace(met, keep=False)
     arguments: list[Variable] = []
 
