@@ -19,8 +19,8 @@ def replayed(function: Callable[[], None], by: str) -> Callable[[], None]:
     """A function that does the same as this one, and is compiled once it has been called often.
 
     What :func:`tensorgrad.compile` says about a step with ``edits=False`` holds, except that nothing is ever said: a
-    call that cannot be compiled runs as it is, without a warning. Without the extra ``native`` it always does. For a function that works
-    element by element, compiled code has the bits of NumPy.
+    call that cannot be compiled runs as it is, without a warning. Without the extra ``native`` it always does. For a
+    function that works element by element, compiled code has the bits of NumPy.
 
     Args:
         function: has no arguments and returns nothing; it works in place on Tensors and arrays from outside.
