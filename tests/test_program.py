@@ -110,9 +110,10 @@ def test_types_and_text():
     (x,) = compiled.program.arguments
     product = next(i for i in compiled.program.instructions if i.function is np.matmul)
     weights = product.args[1]
-    assert product.results[0].labels == (x.labels[0], weights.labels[1])
-    assert x.labels[1] == weights.labels[0]
-    assert len({*x.labels, *weights.labels}) == 3
+    labels = compiled.program.labels()
+    assert labels[product.results[0]] == (labels[x][0], labels[weights][1])
+    assert labels[x][1] == labels[weights][0]
+    assert len({*labels[x], *labels[weights]}) == 3
     assert f"%{x.number}: float32[a=5, b=4] in r0 = argument" in text
     assert "elementwise maximum(" in text
     assert "reduction add.reduce(" in text

@@ -16,6 +16,7 @@ from ..engine.frames import LIBRARY
 from ..engine.record import Handle
 from ..engine.trees import parts_of
 from ..errors import Unbatchable
+from .text import defined
 
 __all__ = ["Conditions", "FunctionsMet", "arguments_like", "changing", "facts_of", "key_of", "memory_layout"]
 
@@ -60,9 +61,7 @@ class Conditions:
         """A function that returns one expression or the other."""
         test = " and\n        ".join(self._parts) or "True"
         text = f"def holds({arguments}):\n    return {result} if (\n        {test}\n    ) else {otherwise}\n"
-        namespace = dict(self._names)
-        exec(compile(text, "<conditions of a compiled step>", "exec"), namespace)
-        found: Callable[..., Any] = namespace.pop("holds")  # no cycle for the collector
+        found: Callable[..., Any] = defined("holds", text, dict(self._names), "<conditions of a compiled step>")
         return found
 
 

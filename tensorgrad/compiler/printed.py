@@ -15,6 +15,7 @@ from ..engine.writes import Writer
 from ..errors import NeedsEager
 from .passes import Plan
 from .program import Program
+from .text import defined
 from .variables import Instruction, Variable
 
 __all__ = ["NumpyCode", "array_of", "empty"]
@@ -95,8 +96,7 @@ class NumpyCode:
 
         Not earlier: native code may replace it before it has run.
         """
-        exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
-        step: Callable[..., tuple[Any, ...]] = self._namespace.pop("step")
+        step: Callable[..., tuple[Any, ...]] = defined("step", self.source, self._namespace, "<compiled step>")
         self.__dict__["run"] = step
         return step(*arguments)
 

@@ -17,6 +17,7 @@ from .guards import Conditions, FunctionsMet, facts_of, memory_layout
 from .passes import written_early
 from .printed import NumpyCode
 from .program import Program
+from .text import defined
 from .tiers import tier_of, warn_of
 from .trace import LeafGradient, Trace
 
@@ -153,8 +154,8 @@ def _leaving(places: list[tuple[Any, int]]) -> Callable[[tuple[Any, ...]], None]
     """A function that gives leaves their gradients: the result at a place, or None for -1."""
     names: dict[str, Any] = {f"leaf{k}": owner for k, (owner, _) in enumerate(places)}
     lines = [f"    leaf{k}._grad = {f'values[{place}]' if place >= 0 else None}" for k, (_, place) in enumerate(places)]
-    exec("\n".join(["def leave(values):", *lines, "    return"]), names)
-    leave: Callable[[tuple[Any, ...]], None] = names.pop("leave")
+    text = "\n".join(["def leave(values):", *lines, "    return"])
+    leave: Callable[[tuple[Any, ...]], None] = defined("leave", text, names, "<gradients of a compiled step>")
     return leave
 
 

@@ -42,7 +42,6 @@ class Variable:
     scratch: bool = False  # if captured: may a run leave anything in it?
     name: str = ""
     region: Region | None = None  # set by the program; None for a number
-    labels: tuple[int, ...] = ()  # set by the program; one for each axis, 0 for an axis of length 1
 
     def __post_init__(self) -> None:
         value = self.held
