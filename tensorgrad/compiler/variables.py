@@ -107,12 +107,13 @@ class Instruction:
     effect: bool = False  # runs even if the result is not used
     fixed: bool = False  # the result must have the shape and dtype it had while tracing
     comes_from_outside: bool = False  # another call would give something else
-    reads: list[Variable] = field(init=False)
+    reads: list[Variable] = field(default_factory=list)  # in the order in which they stand in the arguments
     versions: dict[Region, int] = field(init=False)  # of the regions that it reads, set by the program
 
     def __post_init__(self) -> None:
         self.versions = {}
-        self.reread()
+        if not self.reads:
+            self.reread()
 
     def reread(self) -> None:
         """Collect ``reads`` again, after a change of the arguments."""
