@@ -191,7 +191,7 @@ class Rows:
         rows = 0 if order is None else self._rows_at_once()
         block, begin, end = Batch(None, None, None), 0, 0
         for edges in _updates(count, size, drop_last, together):
-            if rows and edges[-1] > end:
+            if order is not None and rows and edges[-1] > end:
                 begin, end = edges[0], max(edges[-1], edges[0] + rows)
                 block = self.batch(order[begin:end])
             parts = (slice(*ends) for ends in pairwise(edges))

@@ -29,7 +29,8 @@ def test_what_is_in_memory_is_cast_before_the_first_step_and_what_is_on_disk_is_
 def test_batches_that_are_taken_together_are_those_that_are_taken_one_by_one(monkeypatch, at_once, options):
     monkeypatch.setattr("nn._training.data._BLOCK", at_once)  # bytes: of one row, two and all
     X, y, weight = np.arange(60.0).reshape(20, 3), np.arange(20), np.linspace(1, 2, 20)
-    rows = Rows({"a": X, "b": X[:, 0]}, y, weight, by="fit")
+    rows = Rows({"a": X, "b": X[:, 0].copy()}, y, weight, by="fit")
+    assert rows._rows_at_once() > 0
     rows.indices = np.arange(1, 20)
     order = np.random.default_rng(3).permutation(19)
     expected = []
