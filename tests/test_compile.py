@@ -574,6 +574,18 @@ def test_an_edited_function_is_traced_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert step(np.ones(1)).item() == 3.0
 
 
+def test_without_edits_only_the_step_itself_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def own(x: Any) -> Any:
+        return _helper(x)
+
+    step = tg.compile(edits=False)(own)
+    assert step(np.ones(1)).item() == 2.0
+    monkeypatch.setitem(globals(), "_helper", lambda x: x * 3.0)
+    assert step(np.ones(1)).item() == 2.0
+    own.__code__ = (lambda x: x + 2.0).__code__
+    assert step(np.ones(1)).item() == 3.0
+
+
 def test_second_order_and_views() -> None:
     w = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
 

@@ -36,11 +36,12 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a new process does not know."""
     monkeypatch.setattr(cache, "_entries", {})
     monkeypatch.setattr(tiers, "_kernels", {})
+    monkeypatch.setattr(tiers, "_texts", {})
 
 
 def at_once(monkeypatch: pytest.MonkeyPatch, begin: float = 2.5, switch: float = 4.5) -> None:
     """Count runs instead of estimated seconds."""
-    monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)  # more than _NOTICE
+    monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)
     monkeypatch.setattr(tiers, "compiling_of", lambda program: 1.0)
     monkeypatch.setattr(tiers, "START", begin)
     monkeypatch.setattr(tiers, "SWITCH", switch)

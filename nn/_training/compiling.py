@@ -63,7 +63,7 @@ class _Auto:
     """A step that is compiled where that pays and cannot change what it does."""
 
     def __init__(self, step: Function, model: Model, expected: int) -> None:
-        self._step, self._compiled = step, tg.compile(step, warn=False)
+        self._step, self._compiled = step, tg.compile(step, warn=False, edits=False)
         self._model = model
         self._pays = expected >= _PAYS
         self._kinds: Counter[Any] = Counter()
@@ -102,12 +102,16 @@ class _Auto:
             self._plain = all(map(_is_own, self._modules)) and _is_own_loss(model.loss)
             self._plain = self._plain and _is_own(model.optimizer) and (model.ema is None or _is_own(model.ema))
             self._plain = self._plain and all(type(p.data) is np.ndarray for p in self._parameters)
-        return (
-            self._plain
-            and _steps_are_alike(model.optimizer)
-            and not any(module._hooks for module in self._modules)
-            and not any(map(_has_hooks, self._parameters))
-        )
+        if not (self._plain and _steps_are_alike(model.optimizer)):
+            return False
+        for module in self._modules:  # in loops, because this is done before every step
+            if module._hooks:
+                return False
+        for parameter in self._parameters:
+            node = parameter.node
+            if node is not None and node.extra is not None and node.extra.hooks:
+                return False
+        return True
 
 
 def _steps_are_alike(optimizer: Any) -> bool:
@@ -127,8 +131,3 @@ def _is_own(thing: Any) -> bool:
         return False
     methods = [getattr(kind, name, None) for name in ("forward", "step", "update")]
     return all(method is None or is_library_code(method) for method in methods)
-
-
-def _has_hooks(parameter: Any) -> bool:
-    more = None if parameter.node is None else parameter.node.extra
-    return more is not None and bool(more.hooks)

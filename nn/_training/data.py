@@ -19,6 +19,8 @@ from .weighing import class_factors, class_numbers
 
 __all__ = ["Batch", "Casts", "Rows"]
 
+_BLOCK = 1 << 18  # bytes that are taken at once
+
 
 class Whole(NamedTuple):
     """A batch of which each process has a part."""
@@ -34,6 +36,15 @@ class Batch(NamedTuple):
     y: Any
     weight: Any
     whole: Whole | None = None  # if several processes share it
+
+    def part(self, rows: slice) -> Batch:
+        """Some rows of arrays in memory, as views."""
+        X, y, weight = self.X, self.y, self.weight
+        return Batch(
+            X[rows] if type(X) is np.ndarray else mapped(lambda a: a[rows], X),
+            None if y is None else y[rows],
+            None if weight is None else weight[rows],
+        )
 
 
 class Casts:
@@ -182,9 +193,24 @@ class Rows:
         """
         count = len(self)
         order = None if rng is None else rng.permutation(count)
+        rows = 0 if order is None else self._rows_at_once()
+        block, begin, end = Batch(None, None, None), 0, 0
         for edges in _updates(count, size, drop_last, together):
+            if order is not None and rows and edges[-1] > end:
+                begin, end = edges[0], max(edges[-1], edges[0] + rows)
+                block = self.batch(order[begin:end])
             parts = (slice(*ends) for ends in pairwise(edges))
-            yield tuple(self.own(part if order is None else order[part]) for part in parts)
+            if rows:
+                yield tuple(block.part(slice(part.start - begin, part.stop - begin)) for part in parts)
+            else:
+                yield tuple(self.own(part if order is None else order[part]) for part in parts)
+
+    def _rows_at_once(self) -> int:
+        """How many rows to take at once, several batches of small rows; 0 if each batch is to be taken by itself."""
+        arrays = [array for _, array in (*parts(self.X), ("y", self.y), ("weight", self.weight)) if array is not None]
+        if self.comm is not None or not all(type(a) is np.ndarray and a.flags.c_contiguous for a in arrays):
+            return 0
+        return max(1, _BLOCK // max(1, sum(a.nbytes // len(a) for a in arrays)))
 
 
 def _named(X: Any, by: str) -> Any:
@@ -254,6 +280,9 @@ def _updates(count: int, size: int, drop_last: bool, together: int) -> Iterator[
             yield list(range(start, min(start + size * together, count) + 1, size))
         return
     for start, stop in pairwise(_split(count, size * together, size > 1)):
+        if together == 1:
+            yield [start, stop]
+            continue
         rows = stop - start
         number = min(together, max(-(-rows // size), rows // 2))
         yield [start + edge for edge in _divided(rows, number)]

@@ -55,16 +55,21 @@ class Group(NamedTuple):
 def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
     """The batches of each update, with their shares in its loss."""
     for drawn in groups:
+        if len(drawn) == 1:
+            (batch,) = drawn
+            void = is_void(loss, batch.y, batch.weight)
+            yield Group((), (), drawn) if void else Group(drawn, (1.0,), ())
+            continue
         counts = [counted(loss, batch.y) for batch in drawn]
         total = sum(counts)
-        useful, shares, void = [], [], []
+        useful, shares, left = [], [], []
         for batch, count in zip(drawn, counts, strict=True):
             if is_void(loss, batch.y, batch.weight):
-                void.append(batch)
+                left.append(batch)
             else:
                 useful.append(batch)
                 shares.append(count / total)
-        yield Group(tuple(useful), tuple(shares), tuple(void))
+        yield Group(tuple(useful), tuple(shares), tuple(left))
 
 
 Step = Callable[[Group, Casts], list[tuple[Any, Any]]]

@@ -19,6 +19,7 @@ from .guards import FunctionsMet
 from .passes import optimise
 from .program import Program
 from .replay import Replay
+from .text import defined
 from .trace import Trace, memory
 from .variables import Variable
 
@@ -38,13 +39,19 @@ class Broken(Exception):
 
 
 def traced(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str, by: str
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    backend: str,
+    by: str,
+    edits: bool = True,
 ) -> tuple[Replay, Any]:
-    """Run a step, which is called ``by``, and trace it.
+    """Run a step, which is called ``by``, and trace it. With ``edits``, edited functions end the program.
 
     Returns the program, ready to run, and what the step returned. Raises Broken.
     """
-    met = FunctionsMet(function)
+    met = FunctionsMet(function, edits)
     trace = Trace(met, keep=False)
     arguments: list[Variable] = []
 
@@ -153,7 +160,8 @@ def _number(result: Any) -> Any:
 def _building(plan: Any) -> Callable[[tuple[Any, ...]], Any]:
     """A function of the program's results that builds what the step returns, without a walk through the tree."""
     names: dict[str, Any] = {"alike": alike}
-    build: Callable[[tuple[Any, ...]], Any] = eval(f"lambda values: {_shown(plan, names)}", names)
+    text = f"def build(values):\n    return {_shown(plan, names)}"
+    build: Callable[[tuple[Any, ...]], Any] = defined("build", text, names, "<result of a compiled step>")
     return build
 
 

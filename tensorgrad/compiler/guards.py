@@ -16,6 +16,7 @@ from ..engine.frames import LIBRARY
 from ..engine.record import Handle
 from ..engine.trees import parts_of
 from ..errors import Unbatchable
+from .text import defined
 
 __all__ = ["Conditions", "FunctionsMet", "arguments_like", "changing", "facts_of", "key_of", "memory_layout"]
 
@@ -60,9 +61,7 @@ class Conditions:
         """A function that returns one expression or the other."""
         test = " and\n        ".join(self._parts) or "True"
         text = f"def holds({arguments}):\n    return {result} if (\n        {test}\n    ) else {otherwise}\n"
-        namespace = dict(self._names)
-        exec(compile(text, "<conditions of a compiled step>", "exec"), namespace)
-        found: Callable[..., Any] = namespace.pop("holds")  # no cycle for the collector
+        found: Callable[..., Any] = defined("holds", text, dict(self._names), "<conditions of a compiled step>")
         return found
 
 
@@ -186,19 +185,20 @@ class FunctionsMet(Block):
 
     A function is looked up again by its name, from its module: a cell that was run again, or a reloaded module, has
     another code object there. Entering the block collects, leaving ends it. Nothing is collected while a profiler runs,
-    whose place it would take.
+    whose place it would take, nor without ``edits``: looking at each call takes as long as the calls themselves.
     """
 
-    def __init__(self, function: Callable[..., Any] | None) -> None:
+    def __init__(self, function: Callable[..., Any] | None, edits: bool = True) -> None:
         super().__init__()
         self._function = function
+        self._edits = edits
         self._code = getattr(function, "__code__", None)
         self._met: dict[CodeType, dict[str, Any]] = {}
         self._places: list[tuple[dict[str, Any], list[str], CodeType]] = []
         self._on = False
 
     def __enter__(self) -> FunctionsMet:
-        self._on = sys.getprofile() is None
+        self._on = self._edits and sys.getprofile() is None
         self._open.append(self._leave)
         self.go_on()
         return self
@@ -228,7 +228,7 @@ class FunctionsMet(Block):
 
     def meet(self, function: Any) -> None:
         """Note a function that is called while nobody looks."""
-        if isinstance(function, FunctionType) and not LIBRARY[function.__code__.co_filename]:
+        if self._edits and isinstance(function, FunctionType) and not LIBRARY[function.__code__.co_filename]:
             self._meet(function.__code__, function.__globals__)
 
     def _meet(self, code: CodeType, names: dict[str, Any]) -> None:

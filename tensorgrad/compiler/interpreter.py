@@ -43,7 +43,7 @@ def interpret(program: Program, arguments: list[Any], captured: list[Any]) -> In
             if instruction.writes is not None or not instruction.results:
                 continue
             if instruction.fixed:
-                got = as_traced(got, tuple((v.shape, v.dtype.str) if v.region else None for v in instruction.results))
+                got = as_traced(got, tuple((v.shape, v.dtype) if v.region else None for v in instruction.results))
             parts = got if isinstance(got, tuple | list) else (got,)
             for variable, part in zip(instruction.results, parts, strict=True):
                 values[variable] = np.asarray(part) if variable in written else part  # scalars cannot be written to

@@ -18,9 +18,9 @@ PROGRAMS = 8  # a function that needs more changes too often to be compiled
 def replayed(function: Callable[[], None], by: str) -> Callable[[], None]:
     """A function that does the same as this one, and is compiled once it has been called often.
 
-    What :func:`tensorgrad.compile` says about a step holds, except that nothing is ever said: a call that cannot be
-    compiled runs as it is, without a warning. Without the extra ``native`` it always does. For a function that works
-    element by element, compiled code has the bits of NumPy.
+    What :func:`tensorgrad.compile` says about a step with ``edits=False`` holds, except that nothing is ever said: a
+    call that cannot be compiled runs as it is, without a warning. Without the extra ``native`` it always does. For a
+    function that works element by element, compiled code has the bits of NumPy.
 
     Args:
         function: has no arguments and returns nothing; it works in place on Tensors and arrays from outside.
@@ -44,7 +44,7 @@ class _Replayed(CompiledStep):
     """What :func:`replayed` returns."""
 
     def __init__(self, function: Callable[[], None], by: str) -> None:
-        super().__init__(function)
+        super().__init__(function, edits=False)
         self._by = by
         self._calls = 0
 

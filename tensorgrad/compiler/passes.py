@@ -18,6 +18,7 @@ import numpy as np
 
 from ..engine.mode import silenced
 from ..engine.readings import require_finite
+from ..engine.trees import leaves
 from .program import Program
 from .variables import FILLED, Instruction, Variable
 
@@ -27,6 +28,7 @@ __all__ = [
     "fold_constants",
     "last_uses",
     "layout_of",
+    "merge_checks",
     "merge_common",
     "optimise",
     "remove_dead",
@@ -57,6 +59,7 @@ def optimise(program: Program) -> None:
     fold_constants(program)
     merge_common(program)
     clean_up(program)
+    merge_checks(program)
     remove_dead(program)
 
 
@@ -151,6 +154,67 @@ def clean_up(program: Program) -> None:
             continue
         replaced[result] = operand
     program.settle(replaced)
+
+
+def merge_checks(program: Program) -> None:
+    """Check once that numbers are finite: arrays that are joined later where they are joined, and none of them again.
+
+    Such a check looks at numbers alone, so it may come later, as long as nothing was written or done in between.
+    """
+    instructions: list[Instruction | None] = []
+    movable: dict[Instruction, int] = {}  # the checks that may still come later, and their places
+    known: set[tuple[Variable, int]] = set()  # what is finite, in this version of its memory
+    replaced: dict[Variable, Any] = {}
+    for instruction in program.instructions:
+        instruction.replace(replaced)
+        if finite_check(instruction):
+            read = {v: instruction.versions[v.region] for v in instruction.reads if v.region is not None}
+            checked = _checked(instruction)
+            if checked and all(v in read and any((link, read[v]) in known for link in v.chain()) for v in checked):
+                replaced |= dict.fromkeys(instruction.results, instruction.function.if_finite)  # type: ignore[attr-defined]
+                continue
+            known.update(read.items())
+            if _is_plain_check(instruction):
+                movable[instruction] = len(instructions)
+        elif instruction.writes is not None or instruction.effect:
+            movable.clear()
+        instructions.append(instruction)
+        joined = _joined(instruction)
+        for check, place in movable.items() if joined else ():
+            if joined <= set(check.args):
+                (result,) = instruction.results
+                check.args = (*(v for v in check.args if v not in joined), result)
+                check.reread()
+                known.add((result, 0))
+                instructions[place], movable[check] = None, len(instructions)
+                instructions.append(check)
+    program.instructions = [instruction for instruction in instructions if instruction is not None]
+    program.settle(replaced)
+
+
+def finite_check(instruction: Instruction) -> bool:
+    """Whether an instruction does nothing if all its numbers are finite, so that this can be checked instead."""
+    return instruction.effect and hasattr(instruction.function, "if_finite")
+
+
+def _checked(instruction: Instruction) -> list[Any]:
+    """What it looks at; one that looks at an array that is the same in every run is done as it is."""
+    arguments = [*leaves((instruction.args, instruction.kwargs))]
+    return [] if any(isinstance(leaf, np.ndarray | np.generic) for leaf in arguments) else instruction.reads
+
+
+def _is_plain_check(instruction: Instruction) -> bool:
+    """Whether it is one of arrays alone, without a result."""
+    arrays = all(type(arg) is Variable and arg.region is not None for arg in instruction.args)
+    return arrays and not instruction.kwargs and not instruction.results
+
+
+def _joined(instruction: Instruction) -> set[Variable]:
+    """The arrays whose elements are those of the result, in one row; none for other instructions."""
+    if instruction.function is not np.concatenate or instruction.kwargs != {"axis": None}:
+        return set()
+    (parts,) = instruction.args
+    return set(parts) if all(type(part) is Variable and part.region is not None for part in parts) else set()
 
 
 def _unchanged(instruction: Instruction) -> Variable | None:

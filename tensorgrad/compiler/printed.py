@@ -15,6 +15,7 @@ from ..engine.writes import Writer
 from ..errors import NeedsEager
 from .passes import Plan
 from .program import Program
+from .text import defined
 from .variables import Instruction, Variable
 
 __all__ = ["NumpyCode", "array_of", "empty"]
@@ -95,8 +96,7 @@ class NumpyCode:
 
         Not earlier: native code may replace it before it has run.
         """
-        exec(compile(self.source, "<compiled step>", "exec"), self._namespace)
-        step: Callable[..., tuple[Any, ...]] = self._namespace.pop("step")
+        step: Callable[..., tuple[Any, ...]] = defined("step", self.source, self._namespace, "<compiled step>")
         self.__dict__["run"] = step
         return step(*arguments)
 
@@ -182,6 +182,10 @@ class NumpyCode:
             return f"{self._text(args[0])}[{self._index(args[1])}] = {self._text(args[2])}"
         elif function in _SYMBOLS:
             expression = f"{self._text(args[0])} {_SYMBOLS[function]} {self._text(args[1])}"
+        elif function is np.transpose and len(args) == 1 and not kwargs and _is_array(args[0]):
+            expression = f"{self._text(args[0])}.T"
+        elif function is np.reshape and len(args) == 2 and not kwargs and _is_array(args[0]):
+            expression = f"{self._text(args[0])}.reshape({self._text(args[1])})"
         else:
             parts = [self._text(arg) for arg in args]
             parts += [f"{key}={self._text(value)}" for key, value in kwargs.items()]
@@ -191,9 +195,8 @@ class NumpyCode:
             expression = f"{name}({', '.join(parts)})"
         if not instruction.results:
             return expression
-        facts = tuple(None if v.kind == "number" else (v.shape, v.dtype.str) for v in instruction.results)
-        if instruction.fixed and any(facts):
-            expression = f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
+        if instruction.fixed and any(v.kind != "number" for v in instruction.results):
+            expression = self._fitting(expression, instruction.results)
         if len(instruction.results) > 1:
             return f"{', '.join(v.name for v in instruction.results)} = {expression}"
         if instruction.results[0] in self._targets and not instruction.results[0].shape:
@@ -202,6 +205,14 @@ class NumpyCode:
             instruction.results[0].name = place  # from here on, the buffer is the value
             return expression
         return f"{instruction.results[0].name} = {expression}"
+
+    def _fitting(self, expression: str, results: tuple[Variable, ...]) -> str:
+        """The expression with a check of its results; see :func:`as_traced`."""
+        if len(results) == 1:
+            (v,) = results
+            return f"{self._constant(fitting, 'fitting')}({expression}, {v.shape}, {self._constant(v.dtype, 'dtype')})"
+        facts = tuple(None if v.kind == "number" else (v.shape, v.dtype) for v in results)
+        return f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
 
     def _function(self, function: Any) -> str:
         owner: Any = getattr(function, "__self__", None)
@@ -251,15 +262,26 @@ class NumpyCode:
         return self._constant(value, "constant")
 
 
+def _is_array(value: Any) -> bool:
+    return type(value) is Variable and value.is_array
+
+
 def as_traced(result: Any, facts: tuple[Any, ...]) -> Any:
     """The result, if it has the shape and dtype it had while tracing: the rest of the program relies on them."""
     for part, fact in zip(result if isinstance(result, tuple | list) else (result,), facts):
-        if fact is not None and (np.shape(part), part.dtype.str) != fact:
-            raise NeedsEager(
-                f"an array had shape {np.shape(part)} and dtype {part.dtype}, but it was {fact[0]} and "
-                f"{np.dtype(fact[1])} when the step was traced; write tg.where instead of x[mask]"
-            )
+        if fact is not None:
+            fitting(part, *fact)
     return result
+
+
+def fitting(array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The same for one array."""
+    if array.shape != shape or array.dtype != dtype:
+        raise NeedsEager(
+            f"an array had shape {array.shape} and dtype {array.dtype}, but it was {shape} and {dtype} when the step "
+            f"was traced; write tg.where instead of x[mask]"
+        )
+    return array
 
 
 def _noting(function: Callable[..., Any], hosted: list[Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from .variables import Instruction, Region, Variable
 __all__ = ["Program"]
 
 Axis = tuple[Variable, int]
+Labels = dict[Variable, tuple[int, ...]]  # one for each axis
 
 
 class Program:
@@ -46,7 +47,6 @@ class Program:
         self.instructions = list(trace.instructions)
         self._find_regions()
         self.count_versions()
-        self._label_axes()
 
     @property
     def written(self) -> set[Variable]:
@@ -115,7 +115,8 @@ class Program:
 
     # --- labels -----------------------------------------------------------------------------------------
 
-    def _label_axes(self) -> None:
+    def labels(self) -> Labels:
+        """A label for each axis of each variable, 0 for an axis of length 1; equal ones are walked together."""
         parents: dict[Axis, Axis] = {}
 
         def find(axis: Axis) -> Axis:
@@ -131,22 +132,25 @@ class Program:
                 if a != b and one[0].shape[one[1]] == other[0].shape[other[1]] > 1:
                     parents[b] = a
         numbers: dict[Axis, int] = {}
-        for variable in self.values():
-            variable.labels = tuple(
+        return {
+            variable: tuple(
                 numbers.setdefault(find((variable, axis)), len(numbers) + 1) if length > 1 else 0
                 for axis, length in enumerate(variable.shape)
             )
+            for variable in self.values()
+        }
 
     # --- text -------------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        lines = [f"{_name(v)}: {_type(v)} = {v.kind}" for v in (*self.arguments, *self.captured)]
+        labels = self.labels()
+        lines = [f"{_name(v)}: {_type(v, labels)} = {v.kind}" for v in (*self.arguments, *self.captured)]
         comment = ""
         for instruction in self.instructions:
             if instruction.comment != comment:
                 comment = instruction.comment
                 lines.append(f"# {comment}")
-            lines.append(_line(instruction))
+            lines.append(_line(instruction, labels))
         return "\n".join([*lines, f"return {', '.join(map(_name, self.outputs))}"])
 
 
@@ -200,11 +204,11 @@ def _name(variable: Variable) -> str:
     return f"%{variable.number}"
 
 
-def _type(variable: Variable) -> str:
+def _type(variable: Variable, labels: Labels) -> str:
     if variable.region is None:
         return getattr(variable.dtype, "__name__", str(variable.dtype))
     axes = ", ".join(
-        f"{_letters(k)}={n}" if k else str(n) for k, n in zip(variable.labels, variable.shape, strict=True)
+        f"{_letters(k)}={n}" if k else str(n) for k, n in zip(labels[variable], variable.shape, strict=True)
     )
     return f"{variable.dtype}[{axes}] in r{variable.region.number}"
 
@@ -217,7 +221,7 @@ def _letters(number: int) -> str:
     return text
 
 
-def _line(instruction: Instruction) -> str:
+def _line(instruction: Instruction, labels: Labels) -> str:
     function = instruction.function
     owner = getattr(function, "__self__", None)
     name = getattr(function, "__name__", type(function).__name__)
@@ -236,7 +240,7 @@ def _line(instruction: Instruction) -> str:
     if instruction.writes is not None and instruction.writes.region is not None:
         version = instruction.versions[instruction.writes.region]
         return f"r{instruction.writes.region.number}.{version + 1} = {text}"
-    results = ", ".join(f"{_name(v)}: {_type(v)}" for v in instruction.results)
+    results = ", ".join(f"{_name(v)}: {_type(v, labels)}" for v in instruction.results)
     return f"{results} = {text}" if results else text
 
 

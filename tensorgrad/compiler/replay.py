@@ -17,6 +17,7 @@ from .guards import Conditions, FunctionsMet, facts_of, memory_layout
 from .passes import written_early
 from .printed import NumpyCode
 from .program import Program
+from .text import defined
 from .tiers import tier_of, warn_of
 from .trace import LeafGradient, Trace
 
@@ -121,20 +122,23 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
-            before = self._state(leaves) if self._early else ()
-            self._drop(())  # a run that is broken off is repeated, and replaces them, too
-            try:
-                values = code.run(*leaves)
-            except NeedsEager:
-                code.put_back()
-                for put_back in before:
-                    put_back()
-                raise
-            finally:
-                code.writer.wrote()
-            self._leave(values)
-        return self.result(values)
+        return self.result(self._run(code, leaves))
+
+    @undisturbed()  # after Ctrl-C, the state is that before this run, or that after it
+    def _run(self, code: NumpyCode, leaves: list[Any]) -> tuple[Any, ...]:
+        before = self._state(leaves) if self._early else ()
+        self._drop(())  # a run that is broken off is repeated, and replaces them, too
+        try:
+            values = code.run(*leaves)
+        except NeedsEager:
+            code.put_back()
+            for put_back in before:
+                put_back()
+            raise
+        finally:
+            code.writer.wrote()
+        self._leave(values)
+        return values
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
         """Functions that put back what a run may have changed when it is broken off."""
@@ -150,8 +154,8 @@ def _leaving(places: list[tuple[Any, int]]) -> Callable[[tuple[Any, ...]], None]
     """A function that gives leaves their gradients: the result at a place, or None for -1."""
     names: dict[str, Any] = {f"leaf{k}": owner for k, (owner, _) in enumerate(places)}
     lines = [f"    leaf{k}._grad = {f'values[{place}]' if place >= 0 else None}" for k, (_, place) in enumerate(places)]
-    exec("\n".join(["def leave(values):", *lines, "    return"]), names)
-    leave: Callable[[tuple[Any, ...]], None] = names.pop("leave")
+    text = "\n".join(["def leave(values):", *lines, "    return"])
+    leave: Callable[[tuple[Any, ...]], None] = defined("leave", text, names, "<gradients of a compiled step>")
     return leave
 
 

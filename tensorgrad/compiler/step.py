@@ -29,16 +29,20 @@ MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
 
 
 @overload
-def compile(function: Callable[..., Any], *, backend: str = ..., warn: bool = ...) -> CompiledStep: ...
+def compile(
+    function: Callable[..., Any], *, backend: str = ..., warn: bool = ..., edits: bool = ...
+) -> CompiledStep: ...
 
 
 @overload
 def compile(
-    function: None = ..., *, backend: str = ..., warn: bool = ...
+    function: None = ..., *, backend: str = ..., warn: bool = ..., edits: bool = ...
 ) -> Callable[[Callable[..., Any]], CompiledStep]: ...
 
 
-def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto", warn: bool = True) -> Any:
+def compile(
+    function: Callable[..., Any] | None = None, *, backend: str = "auto", warn: bool = True, edits: bool = True
+) -> Any:
     """Compile a training step: forward, backward, optimiser update and running statistics in one program.
 
     The first call runs the step and records every NumPy call it makes. Later calls with arguments of the same shapes
@@ -80,6 +84,8 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
             ``TENSORGRAD_CACHE=`` it is not kept. So the run that puts it there may differ by rounding from those that
             find it.
         warn: False for none of the warnings below.
+        edits: False if nobody edits the functions that the step calls, as in a library: tracing then takes half as
+            long, and a function that is edited all the same goes unnoticed. What the step itself is, is always known.
 
     Returns:
         A :class:`CompiledStep`, which is called like the function; without a function, a decorator.
@@ -109,8 +115,8 @@ def compile(function: Callable[..., Any] | None = None, *, backend: str = "auto"
     if backend == "native":
         require_llvm()
     if function is None:
-        return functools.partial(CompiledStep, backend=backend, warn=warn)
-    return CompiledStep(function, backend, warn)
+        return functools.partial(CompiledStep, backend=backend, warn=warn, edits=edits)
+    return CompiledStep(function, backend, warn, edits)
 
 
 class CompiledStep:
@@ -124,13 +130,16 @@ class CompiledStep:
 
     _by = "a compiled step"  # in messages about what it writes to
 
-    def __init__(self, function: Callable[..., Any], backend: str = "auto", warn: bool = True) -> None:
+    def __init__(
+        self, function: Callable[..., Any], backend: str = "auto", warn: bool = True, edits: bool = True
+    ) -> None:
         if not callable(function):
             raise TypeError(f"compile expects a function, got {type(function).__name__}")
         self.function = function
         self.traces = 0
         self._backend = backend
         self._warns = warn
+        self._edits = edits
         self._runs: OrderedDict[Any, list[Replay]] = OrderedDict()  # by key, the one used last at the end
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
@@ -218,7 +227,7 @@ class CompiledStep:
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace a call, and keep its program."""
         try:
-            run, result = traced(self.function, args, kwargs, self._backend, self._by)
+            run, result = traced(self.function, args, kwargs, backend=self._backend, by=self._by, edits=self._edits)
         except Broken as broken:
             error, hosted = broken.error, broken.hosted
         else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import os
 import threading
@@ -30,7 +31,6 @@ __all__ = ["Tier", "has_llvm", "tier_of", "warn_of"]
 
 START = 1.0  # work, in units of what compiling takes, after which compilation begins
 SWITCH = 3.0  # and after which native code takes over
-_NOTICE = 0.02  # estimated seconds before which only a program on disk is looked for: that imports the native compiler
 _RUN = 15e-6  # estimated seconds of what surrounds a run,
 _CALL = 1.5e-6  # of a NumPy call
 _ELEMENT = 0.25e-9  # and of a unit of work
@@ -64,9 +64,10 @@ class Tier:
 
     def __init__(self, code: NumpyCode) -> None:
         self._code = code
-        self._seconds = seconds_of(code.program)
+        self.seconds = seconds_of(code.program)  # that a run counts for
         self._compiling = compiling_of(code.program)
-        self._spent = 0.0  # before the kernel counts
+        self._stored = cache.is_used()
+        self._text = _text_of(code.source)
         self._kernel: _Kernel | None = None
         self._candidate: Any  # of the native compiler, which is imported late
 
@@ -74,11 +75,13 @@ class Tier:
         """Count a run, and return the code for it and those after it: None for as before; the same code for ever."""
         kernel = self._kernel
         if kernel is None:
-            self._spent += self._seconds
-            if self._spent < _NOTICE and not cache.is_used():
+            # To know the kernel takes milliseconds, and imports the native compiler.
+            text = self._text
+            text.spent += self.seconds
+            if text.spent < START * self._compiling and not (self._stored or text.known):
                 return None
         else:
-            kernel.spent += self._seconds
+            kernel.spent += self.seconds
             if kernel.spent < START * self._compiling and not (kernel.stored or kernel.settled):
                 return None
         from .native.code import NativeCode
@@ -89,7 +92,8 @@ class Tier:
             if kernel is None:
                 self._candidate = Candidate(self._code)
                 kernel = self._kernel = _kernel_of(self._candidate)
-                kernel.spent += self._spent
+                kernel.spent += self._text.spent
+                self._text.spent, self._text.known = 0.0, True
             if not (kernel.stored or kernel.settled):
                 if kernel.spent < START * self._compiling:
                     return None
@@ -127,9 +131,29 @@ class _Kernel:
         self.done.set()
 
 
+class _Text:
+    """All programs with one text: what they have done before one of them asked for their kernel."""
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.known = False  # has one of them asked?
+
+
 _MANY = 1024
 _kernels: dict[str, _Kernel] = {}
+_texts: dict[bytes, _Text] = {}
 _lock = threading.Lock()
+
+
+def _text_of(source: str) -> _Text:
+    key = hashlib.blake2b(source.encode(), digest_size=16).digest()
+    with _lock:
+        text = _texts.get(key)
+        if text is None:
+            text = _texts[key] = _Text()
+            while len(_texts) > _MANY:
+                del _texts[next(iter(_texts))]
+        return text
 
 
 def _kernel_of(candidate: Any) -> _Kernel:

@@ -22,6 +22,7 @@ from .variables import FILLED, Instruction, Variable
 
 __all__ = ["LeafGradient", "Trace", "memory", "offset_in"]
 
+_nothing = object()
 _PLAIN = frozenset((int, float, bool, str, type(None)))  # arguments that need no second look
 
 
@@ -53,6 +54,7 @@ class Trace:
         self.hosted: list[Any] = []  # what host functions returned
         self.gradients: dict[int, LeafGradient] = {}
         self.watched: list[tuple[object, str, Any]] = []
+        self._last_seen: dict[tuple[int, str], Any] = {}  # the values of what is watched
         self.comment = ""
         self.active = True
 
@@ -98,7 +100,10 @@ class Trace:
 
     def watch(self, owner: object, attribute: str) -> None:
         """Make an attribute's value a condition of this trace."""
-        self.watched.append((owner, attribute, getattr(owner, attribute)))
+        value = getattr(owner, attribute)
+        if self._last_seen.get((id(owner), attribute), _nothing) is not value:
+            self._last_seen[id(owner), attribute] = value
+            self.watched.append((owner, attribute, value))
 
     def gradient(self, owner: Any, needed: bool) -> None:
         """Take over a leaf's gradient when the step first reads or replaces it."""
@@ -196,33 +201,38 @@ class Trace:
             owner = writes.variable.owner
             if owner.kind in ("captured", "argument") and owner not in self.before:
                 self.before[owner] = np.copy(owner.value, order="K")
-        reads: list[TracedArray] = []
-        (values, inner_args), (named, inner_kwargs) = self._split(args, reads), self._split(kwargs, reads)
+        reads: list[Variable] = []
+        arrays: list[tuple[TracedArray, Any]] = []
+        values, inner_args = self._split(args, reads, arrays)
+        named, inner_kwargs = self._split(kwargs, reads, arrays) if kwargs else (kwargs, {})
         result = function(*values, **named)
         del values, named
         if comes_from_outside:
             self.hosted.append(result)
         if writes is not None:
             outs: tuple[Any, ...] = ()
-        elif isinstance(result, tuple | list):
-            outs = tuple(self.traced(item) for item in result)
+        elif isinstance(result, (tuple, list)):
+            outs = tuple([self.traced(item) for item in result])
         else:
             outs = () if result is None else (self.traced(result),)
         for out in outs:
-            if isinstance(out, TracedArray):
-                for read in reads:
-                    if out.value is read.value or (
-                        out.value.base is not None and np.may_share_memory(out.value, read.value)
+            if type(out) is TracedArray:
+                made = out.variable
+                value, same = made.value, False
+                for read, known in arrays:
+                    same = same or value is known
+                    if made.root is None and (
+                        value is known or (value.base is not None and np.may_share_memory(value, known))
                     ):
-                        out.variable.root = read.variable
-                        out.variable.shift = offset_in(out.value, read.value)
-                        given = leaves((args, kwargs))
-                        out.variable.by_number = any(isinstance(leaf, TracedNumber) for leaf in given)
+                        made.root = read.variable
+                        made.shift = offset_in(value, known)
+                        made.by_number = any(variable.kind == "number" for variable in reads)
                         out.base = read
-                        break
-                constant = not reads or function in FILLED  # the passes want to know it
-                if not (self._keep or constant or any(out.value is read.value for read in reads)):
-                    out.held = out.variable.let_go()
+                constant = not arrays or function in FILLED  # the passes want to know it
+                if not (self._keep or constant or same):
+                    out.held = made.let_go()
+                del value
+        del arrays
         self.instructions.append(
             Instruction(
                 function,
@@ -234,29 +244,39 @@ class Trace:
                 effect,
                 fixed,
                 comes_from_outside,
+                reads,
             )
         )
         if writes is not None:
             return writes
-        if isinstance(result, tuple | list):
+        if isinstance(result, (tuple, list)):
             return alike(result, outs)
         return outs[0] if outs else None
 
-    def _split(self, tree: Any, reads: list[TracedArray]) -> tuple[Any, Any]:
-        """The values of arguments, and their variables. The arrays among them are added to ``reads``."""
-        if type(tree) in _PLAIN:
+    def _split(self, tree: Any, reads: list[Variable], arrays: list[tuple[TracedArray, Any]]) -> tuple[Any, Any]:
+        """The values of arguments, and their variables, which are added to ``reads``; the arrays also to ``arrays``."""
+        kind = type(tree)
+        if kind in _PLAIN:
             return tree, tree
         leaf = self.lift(tree) if isinstance(tree, np.ndarray) else tree
-        if isinstance(leaf, TracedArray):
-            reads.append(leaf)
-            return leaf.variable.value, leaf.variable
-        if isinstance(leaf, TracedNumber):
-            return leaf.variable.value, leaf.variable
+        if isinstance(leaf, (TracedArray, TracedNumber)):
+            variable = leaf.variable
+            value = variable.value
+            reads.append(variable)
+            if isinstance(leaf, TracedArray):
+                arrays.append((leaf, value))
+            return value, variable
         parts = parts_of(tree)
         if parts is None:
             return tree, tree
-        halves = [self._split(part, reads) for part in parts]
-        return alike(tree, [value for value, _ in halves]), alike(tree, [variable for _, variable in halves])
+        values, variables = [], []
+        for part in parts:
+            value, variable = self._split(part, reads, arrays)
+            values.append(value)
+            variables.append(variable)
+        if kind is tuple:  # most are
+            return tuple(values), tuple(variables)
+        return alike(tree, values), alike(tree, variables)
 
 
 def offset_in(array: Any, whole: Any) -> int:

@@ -42,7 +42,6 @@ class Variable:
     scratch: bool = False  # if captured: may a run leave anything in it?
     name: str = ""
     region: Region | None = None  # set by the program; None for a number
-    labels: tuple[int, ...] = ()  # set by the program; one for each axis, 0 for an axis of length 1
 
     def __post_init__(self) -> None:
         value = self.held
@@ -108,12 +107,13 @@ class Instruction:
     effect: bool = False  # runs even if the result is not used
     fixed: bool = False  # the result must have the shape and dtype it had while tracing
     comes_from_outside: bool = False  # another call would give something else
-    reads: list[Variable] = field(init=False)
+    reads: list[Variable] = field(default_factory=list)  # in the order in which they stand in the arguments
     versions: dict[Region, int] = field(init=False)  # of the regions that it reads, set by the program
 
     def __post_init__(self) -> None:
         self.versions = {}
-        self.reread()
+        if not self.reads:
+            self.reread()
 
     def reread(self) -> None:
         """Collect ``reads`` again, after a change of the arguments."""

@@ -54,8 +54,8 @@ def _relu(a: Any) -> Any:
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
-    # The result is the same either way; sign is cheaper for small arrays, a comparison for large ones.
-    return g * (xp.sign(out) if out.size < 4096 else out > 0)
+    # The result is the same either way; sign is cheaper for small arrays, but the processor guesses its branches wrong.
+    return g * (xp.sign(out) if out.size < 1024 else out > 0)
 
 
 @unary(_relu, _d_relu)
@@ -227,12 +227,13 @@ def _spared_form(g: Any, out: Any, total: Any) -> Any:
 @indivisible(formula=lambda g, out, total: g - np.exp(out) * total, straight_line=_spared_form)
 def _spared(g: Any, out: Any, total: Any) -> Any:
     """``g - exp(out) * total``, to all digits where ``exp(out)`` is near 1 and g is the total."""
-    result = g - np.exp(out) * total
     won = out > _WON
+    if out.size < MANY:
+        power = np.where(won, np.expm1(out), np.exp(out))
+        return np.where(won, g - total, g) - total * power
+    result = g - np.exp(out) * total
     if not np.any(won):
         return result
-    if out.size < MANY:
-        return np.where(won, g - total - total * np.expm1(out), result)
     total = np.broadcast_to(total, out.shape)[won]
     result[won] = g[won] - total - total * np.expm1(out[won])
     return result

@@ -24,6 +24,34 @@ def test_what_is_in_memory_is_cast_before_the_first_step_and_what_is_on_disk_is_
     assert [(type(X), X.dtype) for X in rows.X] == [(np.ndarray, np.float32), (np.memmap, np.float64)]
 
 
+@pytest.mark.parametrize("at_once", [1, 150, 10**6])
+@pytest.mark.parametrize("options", [{}, {"together": 2}, {"drop_last": True}])
+def test_batches_that_are_taken_together_are_those_that_are_taken_one_by_one(monkeypatch, at_once, options):
+    monkeypatch.setattr("nn._training.data._BLOCK", at_once)  # bytes: of one row, two and all
+    X, y, weight = np.arange(60.0).reshape(20, 3), np.arange(20), np.linspace(1, 2, 20)
+    rows = Rows({"a": X, "b": X[:, 0].copy()}, y, weight, by="fit")
+    assert rows._rows_at_once() > 0
+    rows.indices = np.arange(1, 20)
+    order = np.random.default_rng(3).permutation(19)
+    expected = []
+    for update in rows.groups(6, **options):  # in order
+        expected.append([(order[batch.y - 1] + 1).tolist() for batch in update])
+    got = list(rows.groups(6, rng=np.random.default_rng(3), **options))
+    assert [[batch.y.tolist() for batch in update] for update in got] == expected
+    for batch in (batch for update in got for batch in update):
+        np.testing.assert_array_equal(batch.X["a"], X[batch.y])
+        np.testing.assert_array_equal(batch.X["b"], X[batch.y, 0])
+        np.testing.assert_array_equal(batch.weight, weight[batch.y])
+        assert batch.X["a"].flags.c_contiguous
+
+
+def test_batches_of_an_array_of_columns_have_one_layout():
+    rows = Rows(np.asfortranarray(np.ones((20, 3))), np.arange(20), None, by="fit")
+    strides = [batch.X.strides for (batch,) in rows.groups(5, rng=np.random.default_rng(0))]
+    assert len(strides) == 4
+    assert len({*strides}) == 1
+
+
 def test_at_least_one_row_is_held_out():
     rows = Rows(np.arange(20.0).reshape(10, 2), np.arange(10), None, by="fit")
     trained, held = rows.split(0.01, np.random.default_rng(0))

@@ -40,7 +40,7 @@ def at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("tensorgrad.compiler.often.CALLS", 2)
     monkeypatch.setattr(cache, "_entries", {})
     monkeypatch.setattr(tiers, "_kernels", {})
-    for name in ("_NOTICE", "START", "SWITCH"):
+    for name in ("START", "SWITCH"):
         monkeypatch.setattr(tiers, name, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

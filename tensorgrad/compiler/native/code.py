@@ -10,12 +10,12 @@ import numpy as np
 from ...engine.mode import silenced
 from ...engine.writes import memory
 from ...errors import NeedsEager
-from ..passes import takes_out, work_of
+from ..passes import finite_check, takes_out, work_of
 from ..printed import NumpyCode, array_of, empty
 from ..variables import Instruction, Region, Variable
 from . import arena, cache, driver
 from .kernels import Module
-from .lowering import Lowering, finite_check, is_native
+from .lowering import Lowering, is_native
 from .machine import compiled, loaded
 from .nodes import Node, Place, c_strides
 from .plan import Candidate, packed, unpacked

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..passes import finite_check
 from ..variables import Instruction, Variable
 from .functions import function_of
 from .indices import full_index, kept_by, steps_of
@@ -17,7 +18,7 @@ from .operations import COMPARISONS, LOGICAL, OPERATIONS, REDUCTIONS, code_of
 from .order import crosses
 from .segments import Segment, Unfit
 
-__all__ = ["Lowering", "finite_check", "is_native"]
+__all__ = ["Lowering", "is_native"]
 
 _FLOATS = ("f4", "f8")
 _KNOWN = (*_FLOATS, "b1", "i4", "i8")
@@ -31,11 +32,6 @@ POWERS: dict[float, list[np.ufunc]] = {
     4: [np.square, np.square],
 }
 _WHOLE = {np.add, np.subtract, np.multiply, np.positive, *COMPARISONS}  # for integers
-
-
-def finite_check(instruction: Instruction) -> bool:
-    """Whether an instruction does nothing if all its numbers are finite, so that this can be checked instead."""
-    return instruction.effect and hasattr(instruction.function, "if_finite")
 
 
 def _readable(leaf: Any) -> bool:

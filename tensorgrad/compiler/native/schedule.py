@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..passes import finite_check
 from ..program import Program
 from ..variables import Instruction, Region, Variable
-from .lowering import finite_check
 
 __all__ = ["Item", "Schedule"]
 
