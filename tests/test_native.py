@@ -357,3 +357,27 @@ def test_layers_of_all_kinds(kind: str) -> None:
     assert segments(compiled)
     for (name, p), (_, q) in zip(model.named_parameters(), other.named_parameters(), strict=True):
         np.testing.assert_allclose(p.data, q.data, atol=1e-3, err_msg=name)
+
+
+def test_the_error_state_of_numpy_is_that_of_the_caller_unless_numpy_computes() -> None:
+    seen: list[Any] = []
+
+    def rate() -> float:
+        seen.append(np.geterr())
+        return 0.5
+
+    def plain(x: Any) -> Any:
+        return tg.sum(tg.exp(x) * tg.host(rate))
+
+    def mixed(x: Any) -> Any:
+        return tg.sum(tg.exp2(tg.exp(x)) * tg.host(rate))
+
+    with np.errstate(all="raise"):
+        for step in (plain, mixed):
+            compiled = tg.compile(step, backend="native")
+            for _ in range(3):
+                assert compiled(np.array([1.0, 100.0, 1e3])) == np.inf
+            assert segments(compiled)
+            assert np.geterr()["over"] == "raise"
+        assert [state["over"] for state in seen[:3]] == ["raise"] * 3
+    assert "np.exp2" in compiled.source

@@ -217,7 +217,7 @@ class Optimizer:
 
     def _update(self, group: ParamGroup, run: Run, gathered: list[Any]) -> None:
         memories = [tg.writes_to(param, by=self._writes_by) for param in run.params]
-        decays, *_ = tg.watch(group, "branches")
+        decays = "weight_decay" in tg.watch(group, "in_use")
         decoupled = decays and self._decoupled(group)
         rule = self._rule(group, run)
         if decoupled:

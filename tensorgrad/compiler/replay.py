@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.interrupts import undisturbed
+from ..engine.interrupts import undisturbed, uninterrupted
 from ..engine.record import Handle
 from ..errors import NeedsEager
 from .array import TracedArray
@@ -37,7 +37,7 @@ class Replay:
         self.program = program
         self.result = result
         self.met = met
-        self.watched = trace.watched
+        self.watched = list({(id(o), name, id(value)): (o, name, value) for o, name, value in trace.watched}.values())
         self.leaves = [(v.source, *facts_of(v.source)) for v in program.captured if isinstance(v.source, Handle)]
         self.gradients = list(trace.gradients.values())
         self.before = [memory_layout(known.before) for known in self.gradients]
@@ -60,6 +60,7 @@ class Replay:
         outside = [*self.program.arguments, *self.program.captured]
         own = code.put_back_by_itself
         self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
+        self._block: type[uninterrupted] = uninterrupted if code.quiet else undisturbed
         self._quickly: Callable[[], bool] = _never
         self.code = code
 
@@ -121,7 +122,7 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        with undisturbed():  # after Ctrl-C, the state is that before this run, or that after it
+        with self._block():  # after Ctrl-C, the state is that before this run, or that after it
             before = self._state(leaves) if self._early else ()
             self._drop(())  # a run that is broken off is repeated, and replaces them, too
             try:

@@ -63,6 +63,8 @@ class NativeCode(NumpyCode):
             self._saved_plan = self._plan()
         if not any(item.native for item in self._schedule.items):
             raise Unfit("nothing of it can be compiled")
+        calls = [item.instructions[0] for item in self._schedule.items if not item.native]
+        self.quiet = all(call.comes_from_outside for call in calls)
         for owner, named in self._buffers.items():
             (self._place if named else self._copies)[owner] = self._named("b", len(self._place) + len(self._copies))
         self._save()
