@@ -27,7 +27,7 @@ class Root:
     axes: tuple[int, ...] = ()
     keepdims: bool = False
     initial: float | None = None
-    flat: bool = False  # one loop over the positions in C order
+    flat: bool = False  # one loop over the positions in C order; of reductions, only those over all axes
     marks: Node | None = None  # the node whose value lies there afterwards
     after: Root | None = None  # what writes to the same memory before
     _known: tuple[Any, list[Access]] | None = None
@@ -46,12 +46,19 @@ class Root:
     @property
     def loops(self) -> Any:
         """Equal for roots that could share loops."""
-        return self.domain, self.ufunc is None, self.axes
+        return self.domain, self.ufunc is None, self.reduced
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The loops that are reduced."""
+        return (0,) if self.flat and self.ufunc is not None else self.axes
 
     def target(self) -> Affine:
         """The offset of the result."""
         index = self.index
         if self.ufunc is not None:
+            if self.flat:
+                return Affine(self.place.offset)
             assert isinstance(index, tuple)
             kept = [part for k, part in enumerate(index) if k not in self.axes]
             if self.keepdims:
@@ -108,7 +115,7 @@ class Nest(Lines):
         """The function."""
         order = self._order()
         reducing = self.roots[0].ufunc is not None
-        axes = set(self.roots[0].axes) if reducing else set()
+        axes = set(self.roots[0].reduced) if reducing else set()
         inner = len(order)  # from here on, all loops are reduced, so their results stay in registers
         while reducing and inner and order[inner - 1] in axes:
             inner -= 1
