@@ -185,6 +185,27 @@ def test_reductions_over_any_number_of_rows(rows: int, dtype: Any) -> None:
     assert calls(compiled_step) == []
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_over_all_axes(dtype: Any) -> None:
+    """In one loop where the elements follow one another, in several where they do not."""
+
+    def step(x: Any, row: Any) -> Any:
+        whole = np.sum(x), np.sum(np.square(x), keepdims=True), np.max(x, axis=(0, 1, 2)), np.sum(x.transpose(2, 0, 1))
+        parts = np.sum(x[:, 1:]), np.sum(x[..., ::2]), np.sum(x * row), np.sum(np.reshape(x, (15, 8)) * 0.0)
+        return *whole, *parts, np.sum(x + x.transpose(0, 2, 1)[:, :5, :4].transpose(0, 2, 1)[:, :1, :1])
+
+    compiled_step = tg.compile(step, backend="native")
+    rng = np.random.default_rng(0)
+    for odd in (None, None, np.nan, np.inf):
+        x, row = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((5, 4, 6), 6))  # whose sums are exact
+        if odd is not None:
+            x[3, 1, 2] = odd
+        with np.errstate(invalid="ignore"):
+            for one, other in zip(compiled_step(x, row), step(x, row), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert calls(compiled_step) == []
+
+
 # --- scratch memory -----------------------------------------------------------------------------------------
 
 
@@ -730,6 +751,7 @@ def test_a_check_that_fails_in_any_segment_leaves_what_an_uncompiled_step_leaves
         return run if name.startswith("run_") else made
 
     monkeypatch.setattr(machine.Library, "function", function)
+    monkeypatch.setattr(code, "groupby", lambda items, key: ((key(item), [item]) for item in items))  # a call for each
     (eager_model, eager), (model, train) = made(), made()
     step = tg.compile(train, backend="native")
     rng = np.random.default_rng(3)

@@ -16,6 +16,8 @@ from .minimax import minimax
 pytest.importorskip("llvmlite")
 mpmath = pytest.importorskip("mpmath")
 
+from tensorgrad.compiler.native import cache as stored  # noqa: E402
+from tensorgrad.compiler.native import machine, nests  # noqa: E402
 from tensorgrad.compiler.native.functions import DOUBLE, MIDDLE, NEAR, SINGLE  # noqa: E402
 
 WORST = {  # units in the last place
@@ -189,3 +191,40 @@ def test_polynomials_are_minimax() -> None:
             found, worst = minimax(function, low, high, len(given) - 1)
             assert worst * weight < 0.1 * epsilon
             np.testing.assert_allclose(given, found, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("vector", [None, 0, 16, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_any_length_in_vectors_of_any_size(
+    dtype: Any, vector: int | None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last elements of a row are a part of a vector; what lies behind them is neither read nor written to."""
+    if vector is not None:
+        monkeypatch.setattr(nests, "vector_bytes", lambda: vector)
+        monkeypatch.setattr(stored, "find", lambda key: None)
+    rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
+    for length in (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 33, 100):
+        state = np.full((6, length + 3), 7, dtype)
+
+        def step(x: Any, labels: Any, state: Any = state, length: int = length) -> Any:
+            memory = tg.array_of(state)
+            scaled = np.exp(np.subtract(x[:, :length], x[:, :1]))
+            chosen = np.where(np.equal(labels, np.arange(length)), np.log1p(scaled), 0.0)
+            memory[:, :length] = np.tanh(scaled)
+            return scaled, scaled.sum(axis=1), scaled.sum(axis=0), scaled.sum(), chosen
+
+        x, labels = rng.normal(size=(6, length + 1)).astype(dtype), rng.integers(0, length, (6, 1))
+        x[2, -1] = np.nan  # behind the row
+        compiled = tg.compile(step, backend="native")
+        compiled(x, labels)
+        got, written = [np.asarray(y) for y in compiled(x, labels)], state.copy()
+        for one, other in zip(got, step(x, labels), strict=True):
+            np.testing.assert_allclose(one, other, rtol=40 * eps, atol=40 * eps)
+        np.testing.assert_allclose(written, state, rtol=8 * eps)
+        assert (written[:, length:] == 7).all()
+    assert capfd.readouterr().err == ""
+
+
+def test_wide_vectors_are_asked_for_where_the_processor_has_them() -> None:
+    features = machine._processor()[2].split(",")
+    assert machine.vector_bytes() == (64 if "+avx512f" in features else 0)

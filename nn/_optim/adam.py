@@ -72,7 +72,7 @@ class Adam(Optimizer):
         return {"m": 0.0, "v": 0.0, "v_max": 0.0} if group["amsgrad"] else {"m": 0.0, "v": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        keep1, take1, keep2, take2, eps, rate = tg.host(lambda: _numbers(group, run.advance(), run.least))
+        keep1, take1, keep2, take2, eps, rate = tg.host(lambda: _numbers(group, run.t, run.least), early=True)
 
         def update(g: Any, u: Any, w: Any, m: Any, v: Any, v_max: Any = None) -> None:
             average_in(m, g, keep1, take1, u)

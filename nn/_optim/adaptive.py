@@ -72,9 +72,10 @@ class RMSprop(Optimizer):
         return {name: 0.0 for name, wanted in used.items() if wanted}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        tg.host(run.advance)
-        keep, take, lr, weight = tg.host(lambda: (group["alpha"], 1 - group["alpha"], group["lr"], group["momentum"]))
-        eps = tg.host(lambda: max(group["eps"], run.least))
+        keep, take, lr, weight, eps = tg.host(
+            lambda: (group["alpha"], 1 - group["alpha"], group["lr"], group["momentum"], max(group["eps"], run.least)),
+            early=True,
+        )
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, grad_avg: Any = None, momentum: Any = None) -> None:
             average_square_in(square_avg, g, keep, take, u)
@@ -151,7 +152,8 @@ class Adagrad(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         eps, lr = tg.host(
-            lambda: (max(group["eps"], run.least), group["lr"] / (1 + (run.advance() - 1) * group["lr_decay"])),
+            lambda: (max(group["eps"], run.least), group["lr"] / (1 + (run.t - 1) * group["lr_decay"])),
+            early=True,
         )
 
         def update(g: Any, u: Any, w: Any, sum: Any) -> None:
@@ -214,9 +216,8 @@ class Adadelta(Optimizer):
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        tg.host(run.advance)
         keep, take, eps, lr = tg.host(
-            lambda: (group["rho"], 1 - group["rho"], max(group["eps"], run.least), group["lr"])
+            lambda: (group["rho"], 1 - group["rho"], max(group["eps"], run.least), group["lr"]), early=True
         )
 
         def update(g: Any, u: Any, w: Any, square_avg: Any, acc_delta: Any) -> None:

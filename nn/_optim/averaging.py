@@ -94,7 +94,7 @@ class ExponentialMovingAverage:
             known = self._known(self.model)
             self._pairs = [(tensor, self.averages[name], name in parameters) for name, tensor in known.items()]
             self._structure = structure
-        keep, take = tg.host(self._weights)
+        keep, take = tg.host(self._weights, early=True)
         with tg.uninterrupted():
             for tensor, own, is_parameter in self._pairs:
                 average, now = tg.array_of(own), tg.array_of(tensor)

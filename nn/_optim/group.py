@@ -20,9 +20,9 @@ class ParamGroup(dict[str, Any]):
     scheduled: tuple[float | None, float] = (None, 0.0)  # the learning rate that a schedule has set, and its base
 
     @property
-    def branches(self) -> tuple[bool, ...]:
-        """Whether each of the options that decide what is computed is in use."""
-        return tuple(map(bool, map(self.get, _SWITCHES)))  # a compiled step asks this in every run
+    def in_use(self) -> tuple[str, ...]:
+        """The names of the options in use, of those that decide what is computed."""
+        return tuple(filter(self.get, _SWITCHES))  # a compiled step asks this in every run
 
 
 def require(me: str, name: str, value: Any, condition: Any, expected: str) -> None:

@@ -63,9 +63,9 @@ class Lion(Optimizer):
         return {"m": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        tg.host(run.advance)
         beta1, take1, beta2, take2, lr = tg.host(
-            lambda: (group["betas"][0], 1 - group["betas"][0], group["betas"][1], 1 - group["betas"][1], group["lr"])
+            lambda: (group["betas"][0], 1 - group["betas"][0], group["betas"][1], 1 - group["betas"][1], group["lr"]),
+            early=True,
         )
 
         def update(g: Any, u: Any, w: Any, m: Any) -> None:

@@ -72,16 +72,14 @@ class NAdam(Optimizer):
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         def numbers() -> tuple[float, ...]:
             beta1, beta2 = group["betas"]
-            t = run.number("t") + 1
-            mu, ahead = (beta1 * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
+            mu, ahead = _momentum(group, run.t), _momentum(group, run.t + 1)
             product = run.number("mu_product") * mu
-            run.advance(mu_product=product)
-            root = math.sqrt(1 - beta2**t)
+            root = math.sqrt(1 - beta2**run.t)
             now, then = (1 - mu) / (1 - product), ahead / (1 - product * ahead)
             eps = max(group["eps"] * root, run.least)
             return beta1, 1 - beta1, beta2, 1 - beta2, then / now, eps, group["lr"] * now * root
 
-        keep1, take1, keep2, take2, share, eps, rate = tg.host(numbers)
+        keep1, take1, keep2, take2, share, eps, rate = tg.host(numbers, early=True)
 
         def update(g: Any, u: Any, w: Any, m: Any, v: Any) -> None:
             average_in(m, g, keep1, take1, u)
@@ -94,6 +92,16 @@ class NAdam(Optimizer):
             np.multiply(u, rate, out=u)
 
         return update
+
+    def _advance(self, group: ParamGroup, run: Run) -> None:
+        run.advance(mu_product=run.number("mu_product") * _momentum(group, run.t))
+
+
+def _momentum(group: ParamGroup, t: int) -> float:
+    """The weight of the old mean of the gradients in update t."""
+    beta1, _ = group["betas"]
+    mu: float = beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
+    return mu
 
 
 class RAdam(Optimizer):
@@ -147,10 +155,10 @@ class RAdam(Optimizer):
 
         def numbers() -> tuple[float, ...]:
             beta1, beta2 = group["betas"]
-            rate = group["lr"] * _rectification(group, run.number("t") + 1) / (1 - beta1 ** run.advance())
+            rate = group["lr"] * _rectification(group, run.t) / (1 - beta1**run.t)
             return beta1, 1 - beta1, beta2, 1 - beta2, max(group["eps"], run.least), rate
 
-        keep1, take1, keep2, take2, eps, rate = tg.host(numbers)
+        keep1, take1, keep2, take2, eps, rate = tg.host(numbers, early=True)
 
         def update(g: Any, u: Any, w: Any, m: Any, v: Any) -> None:
             average_in(m, g, keep1, take1, u)
@@ -172,7 +180,7 @@ class _Next:
 
     @property
     def rectified(self) -> bool:
-        return _length(self._group, self._run.number("t") + 1) > 5
+        return _length(self._group, self._run.t) > 5
 
 
 def _length(group: ParamGroup, t: int) -> float:

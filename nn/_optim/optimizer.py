@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -205,6 +206,8 @@ class Optimizer:
         with tg.uninterrupted():  # Ctrl-C finds all parameters and the state before this step, or after it
             for job in jobs:
                 self._update(*job)
+            for group, run, _ in jobs:
+                tg.host(partial(self._advance, group, run))
 
     def _skips(self, bad: Any) -> bool:
         if not isinstance(bad, bool):
@@ -217,13 +220,13 @@ class Optimizer:
 
     def _update(self, group: ParamGroup, run: Run, gathered: list[Any]) -> None:
         memories = [tg.writes_to(param, by=self._writes_by) for param in run.params]
-        decays, *_ = tg.watch(group, "branches")
+        decays = "weight_decay" in tg.watch(group, "in_use")
         decoupled = decays and self._decoupled(group)
         rule = self._rule(group, run)
         if decoupled:
-            keep = tg.host(lambda: 1 - group["lr"] * group["weight_decay"])
+            keep = tg.host(lambda: 1 - group["lr"] * group["weight_decay"], early=True)
         elif decays:
-            decay = tg.host(lambda: group["weight_decay"])
+            decay = tg.host(lambda: group["weight_decay"], early=True)
         for part, g in zip(run.parts, gathered, strict=True):
             (u, w, d), state, updates = part.memory()
             if decays and not decoupled:
@@ -246,13 +249,17 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} must define _slots")
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        """Count an update of a run (``run.advance()``), and return the function that computes it for each part.
+        """Return the function that computes an update of a run for each of its parts.
 
         The function is called with g, the gradient, which it must not write to; u, which it fills with the amount to
         subtract from the parameters; w, a scratch array; and the state arrays by name, which it updates. All have the
-        same shape. What changes from step to step comes from :func:`tensorgrad.host`.
+        same shape. What changes from step to step comes from ``tensorgrad.host(..., early=True)``.
         """
         raise NotImplementedError(f"{type(self).__name__} must define _rule")
+
+    def _advance(self, group: ParamGroup, run: Run) -> None:
+        """Count an update of a run after it, and set the other numbers of its history."""
+        run.advance()
 
     def _decoupled(self, group: ParamGroup) -> bool:
         """Whether weight decay shrinks the weights, rather than being part of the gradient."""

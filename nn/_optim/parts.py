@@ -90,12 +90,18 @@ class Run:
         """A number from these parameters' history, such as "t", how many updates they have had."""
         return self._numbers[name][self._start]
 
-    def advance(self, **numbers: float) -> int:
-        """Count an update, and set numbers of the history. Returns the count."""
+    @property
+    def t(self) -> int:
+        """Which update of these parameters is the next one, from 1."""
         t: int = self._numbers["t"][self._start] + 1
-        for name, value in {"t": t, **numbers}.items():
-            self._numbers[name][self._start : self._stop] = [value] * (self._stop - self._start)
         return t
+
+    def advance(self, **numbers: float) -> None:
+        """Count an update, and set numbers of the history."""
+        start, stop = self._start, self._stop
+        self._numbers["t"][start:stop] = [self.t] * (stop - start)
+        for name, value in numbers.items():
+            self._numbers[name][start:stop] = [value] * (stop - start)
 
 
 class Bucket:

@@ -77,11 +77,11 @@ class SGD(Optimizer):
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
         dampening, nesterov = group["dampening"], group["nesterov"]
-        take = tg.host(lambda: 1.0 if run.advance() == 1 else 1 - group["dampening"])
-        lr = tg.host(lambda: group["lr"])
+        take = tg.host(lambda: 1.0 if run.t == 1 else 1 - group["dampening"], early=True)
+        lr = tg.host(lambda: group["lr"], early=True)
         if not group["momentum"]:
             return lambda g, u, w: np.multiply(g, lr, out=u)
-        keep = tg.host(lambda: group["momentum"])
+        keep = tg.host(lambda: group["momentum"], early=True)
 
         def update(g: Any, u: Any, w: Any, momentum: Any) -> None:
             if dampening:

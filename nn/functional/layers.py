@@ -12,7 +12,7 @@ import tensorgrad as tg
 
 from .._checks import probability
 from .._running import running_path
-from .._shards import drawn, shard_in_use
+from .._shards import mask, shard_in_use
 from ._shared import library_of, operand
 from ._spatial import batch_of
 
@@ -151,9 +151,9 @@ def _dropped(op: str, axes: int | None, x: tg.TensorLike, p: float, training: bo
     if axes is not None:
         shape = (*shape[:-axes], *(1,) * axes)
 
-    library = library_of(given.data)
-    numbers = tg.host(lambda: np.asarray(drawn(generator, shape, np.float32, shard), like=library))
-    return given * np.where(np.greater_equal(numbers, p), dtype.type(scale), dtype.type(0))
+    library, draw = library_of(given.data), mask(generator, shape, p, shard)
+    keep = tg.host(draw if library is None else lambda: np.asarray(draw(), like=library))
+    return given * np.where(keep, dtype.type(scale), dtype.type(0))
 
 
 @tg.scope(None, "batch_norm")

@@ -37,10 +37,12 @@ class NumpyCode:
 
     Attributes:
         native: whether loops were compiled.
+        quiet: whether no NumPy call in it can warn of overflow and the like.
         put_back_by_itself: variables that :meth:`put_back` knows of.
     """
 
     native = False
+    quiet = False
     put_back_by_itself: Collection[Variable] = ()
     _reserved: Collection[str] = ("np", "operator", "step", "float", "slice")  # names that the code itself uses
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.interrupts import undisturbed
+from ..engine.interrupts import undisturbed, uninterrupted
 from ..engine.record import Handle
 from ..errors import NeedsEager
 from .array import TracedArray
@@ -61,6 +61,7 @@ class Replay:
         outside = [*self.program.arguments, *self.program.captured]
         own = code.put_back_by_itself
         self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
+        self._within = Replay._quiet if code.quiet else Replay._loud
         self._quickly: Callable[[], bool] = _never
         self.code = code
 
@@ -122,9 +123,8 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        return self.result(self._run(code, leaves))
+        return self.result(self._within(self, code, leaves))
 
-    @undisturbed()  # after Ctrl-C, the state is that before this run, or that after it
     def _run(self, code: NumpyCode, leaves: list[Any]) -> tuple[Any, ...]:
         before = self._state(leaves) if self._early else ()
         self._drop(())  # a run that is broken off is repeated, and replaces them, too
@@ -139,6 +139,10 @@ class Replay:
             code.writer.wrote()
         self._leave(values)
         return values
+
+    # After Ctrl-C, the state is that before this run, or that after it.
+    _quiet = uninterrupted()(_run)
+    _loud = undisturbed()(_run)
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
         """Functions that put back what a run may have changed when it is broken off."""

@@ -94,9 +94,9 @@ class Trace:
             lifted.variable.scratch = True
         return lifted
 
-    def host(self, function: Callable[[], Any]) -> Any:
+    def host(self, function: Callable[[], Any], early: bool) -> Any:
         """Call an outside function, now and in every run."""
-        return self.call(function, (), {}, effect=True, fixed=True, comes_from_outside=True)
+        return self.call(function, (), {}, effect=True, fixed=True, comes_from_outside=True, early=early)
 
     def watch(self, owner: object, attribute: str) -> None:
         """Make an attribute's value a condition of this trace."""
@@ -168,12 +168,13 @@ class Trace:
         writes: TracedArray | None = None,
         fixed: bool = False,
         comes_from_outside: bool = False,
+        early: bool = False,
     ) -> Any:
         """Run a function on the values of traced arguments, record the call, and trace the result.
 
         ``effect``: the call runs even if its result is not used. ``writes``: what is written to in place. ``fixed``:
         the shape of the result may depend on values, and must be checked in every run. ``comes_from_outside``: another
-        call would give something else.
+        call would give something else. ``early``: it may run before a check that fails.
         """
         if not self.active:
             raise GraphError(
@@ -183,7 +184,7 @@ class Trace:
         self._met.pause()
         try:
             self._met.meet(function)
-            return self._call(function, args, kwargs, effect, writes, fixed, comes_from_outside)
+            return self._call(function, args, kwargs, effect, writes, fixed, comes_from_outside, early)
         finally:
             self._met.go_on()
 
@@ -196,6 +197,7 @@ class Trace:
         writes: TracedArray | None,
         fixed: bool,
         comes_from_outside: bool,
+        early: bool,
     ) -> Any:
         if writes is not None:
             owner = writes.variable.owner
@@ -244,6 +246,7 @@ class Trace:
                 effect,
                 fixed,
                 comes_from_outside,
+                early,
                 reads,
             )
         )

@@ -107,6 +107,7 @@ class Instruction:
     effect: bool = False  # runs even if the result is not used
     fixed: bool = False  # the result must have the shape and dtype it had while tracing
     comes_from_outside: bool = False  # another call would give something else
+    early: bool = False  # changes nothing, so that it may run before a check that fails
     reads: list[Variable] = field(default_factory=list)  # in the order in which they stand in the arguments
     versions: dict[Region, int] = field(init=False)  # of the regions that it reads, set by the program
 
@@ -173,5 +174,6 @@ class Recorder(Protocol):
         writes: Any = None,
         fixed: bool = False,
         comes_from_outside: bool = False,
+        early: bool = False,
     ) -> Any:
         """Run a function, record the call, and trace its result."""

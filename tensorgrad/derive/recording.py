@@ -112,6 +112,7 @@ class Recording(Trace):
         writes: TracedArray | None = None,
         fixed: bool = False,
         comes_from_outside: bool = False,
+        early: bool = False,
     ) -> Any:
         """Record a call, or what its formula calls."""
         formula = forms_of(function).formula
@@ -121,7 +122,7 @@ class Recording(Trace):
             if axis is not None:
                 self.one_hot[result.variable] = axis
             return result
-        options: dict[str, Any] = {"effect": effect, "writes": writes, "fixed": fixed}
+        options: dict[str, Any] = {"effect": effect, "writes": writes, "fixed": fixed, "early": early}
         return super().call(function, args, kwargs, **options, comes_from_outside=comes_from_outside)
 
 

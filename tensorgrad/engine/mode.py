@@ -54,7 +54,7 @@ class Tracer(Protocol):
     def scratch(self, array: Any) -> Any:
         """The traced array for an ndarray in which a run may leave anything."""
 
-    def host(self, function: Callable[[], Any]) -> Any:
+    def host(self, function: Callable[[], Any], early: bool) -> Any:
         """The traced value of a Python function that is called again in every run."""
 
     def watch(self, owner: object, attribute: str) -> None:

@@ -67,17 +67,22 @@ def scratch(array: Any) -> Any:
     return array if tracer is None else tracer.scratch(array)
 
 
-def host(function: Callable[[], R]) -> R:
+def host(function: Callable[[], R], *, early: bool = False) -> R:
     """Call a Python function, also in every run of a compiled step: a learning rate, a step count, a random draw.
 
     The function must return a number, or an array of the same shape and dtype every time.
+
+    Args:
+        function: takes no arguments.
+        early: it changes nothing, and nothing that the step does before this call, apart from other host functions,
+            changes what it returns. A compiled step may then call it before a check that fails, which takes less time.
 
     >>> host(lambda: 0.01)
     0.01
     """
     mode = current()
     if mode.tracer is not None:
-        return mode.tracer.host(function)
+        return mode.tracer.host(function, early)
     return mode.hosted.popleft() if mode.hosted else function()
 
 

@@ -225,6 +225,16 @@ def test_dropout_is_reproducible_by_its_seed_eager_and_compiled():
     assert set(np.unique(first[0])) == {np.float32(0), np.float32(1 / 0.7)}
 
 
+@pytest.mark.parametrize("p", [1e-50, 0.2, 0.5, 0.3, 1 - 2**-24, 1 - 1e-12])
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937])
+def test_dropout_compares_the_random_numbers_of_numpy_and_leaves_the_generator_where_they_end(p, bits):
+    rng, same = (np.random.Generator(bits(5)) for _ in range(2))
+    for shape in [(64, 128), (3,), (4098,), (1, 4097), (5, 821), (4096,), (4095,), (4097,), (), (7, 0)]:
+        out = nn.functional.dropout(np.ones(shape), p, rng=rng)
+        np.testing.assert_array_equal(out.data != 0, same.random(shape, np.float32) >= p)
+        assert rng.random(3, np.float32).tolist() == same.random(3, np.float32).tolist()
+
+
 # --- penalty --------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -63,6 +64,8 @@ class NativeCode(NumpyCode):
             self._saved_plan = self._plan()
         if not any(item.native for item in self._schedule.items):
             raise Unfit("nothing of it can be compiled")
+        calls = [item.instructions[0] for item in self._schedule.items if not item.native]
+        self.quiet = all(call.comes_from_outside for call in calls)
         for owner, named in self._buffers.items():
             (self._place if named else self._copies)[owner] = self._named("b", len(self._place) + len(self._copies))
         self._save()
@@ -301,32 +304,39 @@ class NativeCode(NumpyCode):
 
         numbers: list[Variable] = []
         self._called = {"begin": "begin"}  # the names of native functions, by those in the text
-        for item in self._schedule.items:
+        for native, items in groupby(self._schedule.items, lambda item: item.native):
             show_views()
-            if item.native:
-                name, check = self._segments[item]
-                places = [self._numbers[v] for v in numbers]
-                long = work_of(item.instructions) > _LONG
-                self._functions.append(driver.run(f"run_{name}", name, places, check, len(self._slots), long))
-                run = self._named(f"run_{name}")
-                self._called[run] = f"run_{name}"
-                lines.append(f"if {run}(table{''.join(f', {v.name}' for v in numbers)}):\n        broken_off()")
+            if native:
+                lines.append(self._run(list(items), numbers))
                 numbers = []
                 continue
-            (instruction,) = item.instructions
-            lines.append(self._statement(instruction))
-            for result in instruction.results:
-                ready.add(result)
-                if result in self._copies:
-                    lines.append(f"{self._copies[result]}[...] = {result.name}")
-                if result in self._numbers:
-                    numbers.append(result)
+            for item in items:
+                (instruction,) = item.instructions
+                lines.append(self._statement(instruction))
+                for result in instruction.results:
+                    ready.add(result)
+                    if result in self._copies:
+                        lines.append(f"{self._copies[result]}[...] = {result.name}")
+                    if result in self._numbers:
+                        numbers.append(result)
+                show_views()
         show_views()
         names = ", ".join(v.name for v in self.program.outputs)
         lines.append(f"return ({names}{',' if len(self.program.outputs) == 1 else ''})")
         body = "\n".join(f"    {line}" for line in lines)
         head = ["# views, made once", *once] if once else []
         return "\n".join([*head, "", f"def step({arguments}):", body, ""])
+
+    def _run(self, items: list[Item], numbers: list[Variable]) -> str:
+        """The lines that run neighbouring segments in one call, which takes numbers."""
+        segments = [self._segments[item] for item in items]
+        name, _ = segments[0]
+        long = work_of(i for item in items for i in item.instructions) > _LONG
+        places = [self._numbers[v] for v in numbers]
+        self._functions.append(driver.run(f"run_{name}", segments, places, len(self._slots), long))
+        run = self._named(f"run_{name}")
+        self._called[run] = f"run_{name}"
+        return f"if {run}(table{''.join(f', {v.name}' for v in numbers)}):\n        broken_off()"
 
     def _argument(self, variable: Variable) -> driver.Argument | int:
         if variable in self._numbers:

@@ -97,15 +97,15 @@ def begin(arguments: Sequence[Argument | int], saved: Sequence[tuple[Place, int]
 
 
 def run(
-    name: str, segment: str, numbers: Sequence[int], check: tuple[Place, Any] | None, slots: int, long: bool
+    name: str, segments: Sequence[tuple[str, tuple[Place, Any] | None]], numbers: Sequence[int], slots: int, long: bool
 ) -> str:
-    """The function ``name``, which takes numbers and runs a segment: 1 if its check failed.
+    """The function ``name``, which takes numbers and runs segments: 1 if a check failed, after which it ends.
 
     Args:
         name: what to call it.
-        segment: the function that does the work.
+        segments: the functions that do the work, each with where its check leaves a number that has to be 0, and the
+            dtype of that.
         numbers: the positions in the table of numbers, in the order of the arguments.
-        check: where a number is, and its dtype, that has to be 0.
         slots: how many there are.
         long: let other threads run meanwhile.
     """
@@ -114,27 +114,40 @@ def run(
     table = body.memory(slots, 0)
     if long:
         body.emit("%state = call ptr @PyEval_SaveThread()")
-    body.emit(f"call void @{segment}(ptr %pointers, ptr {table})")
+    failures: list[tuple[str, str]] = []
+    for number, (segment, check) in enumerate(segments):
+        body.emit(f"call void @{segment}(ptr %pointers, ptr {table})")
+        if check is not None:
+            place, dtype = check
+            kind = _TYPES[np.dtype(dtype).str[1:]]
+            value = body.assign(f"load {kind}, ptr {body.memory(place.slot, place.offset)}")
+            failed = body.assign(f"fcmp une {kind} {value}, 0.0")
+            failures.append(("true", body.block))
+            body.emit(f"br i1 {failed}, label %done, label %passed{number}")
+            body.label(f"passed{number}")
+    failures.append(("false", body.block))
+    body.emit("br label %done")
+    body.label("done")
+    failed = body.assign(f"phi i1 {', '.join(f'[ {value}, %{block} ]' for value, block in failures)}")
     if long:
         body.emit("call void @PyEval_RestoreThread(ptr %state)")
-    if check is None:
-        body.result("0")
-    else:
-        place, dtype = check
-        kind = _TYPES[np.dtype(dtype).str[1:]]
-        value = body.assign(f"load {kind}, ptr {body.memory(place.slot, place.offset)}")
-        body.result(body.assign(f"zext i1 {body.assign(f'fcmp une {kind} {value}, 0.0')} to i64"))
+    body.result(body.assign(f"zext i1 {failed} to i64"))
     return body.text()
 
 
 class _Body:
-    """The lines of a function."""
+    """The lines of a function.
+
+    Attributes:
+        block: the block that the last line is in.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lines: list[str] = []
         self._count = 0
         self._failing = False
+        self.block = "entry"
         self.emit(f"%pointers = call ptr @PyLong_AsVoidPtr(ptr {self.argument(0)})")
 
     def emit(self, line: str) -> None:
@@ -144,6 +157,7 @@ class _Body:
     def label(self, name: str) -> None:
         """Begin a block."""
         self._lines.append(f"{name}:")
+        self.block = name
 
     def assign(self, expression: str) -> str:
         """The name of a new value."""

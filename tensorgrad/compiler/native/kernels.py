@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from .operations import TYPES, code_of
 from .values import declarations
 
 __all__ = ["Module"]
+
+_FOLDED = '!{!"llvm.loop.vectorize.predicate.enable", i1 true}'  # the last round of a loop has a mask, not a loop
 
 
 class Module:
@@ -32,7 +35,7 @@ class Module:
             f"declare void @gemm_{code}(i32, i32, i32, i64, i64, i64, {t}, ptr, i64, ptr, i64, {t}, ptr, i64)"
             for code, t in (("f4", "float"), ("f8", "double"))
         ]
-        return "\n".join([*declarations(), *products, *used, *nests, *self._functions])
+        return _with_hints("\n".join([*declarations(), *products, *used, *nests, *self._functions]))
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
         """Add a function that makes these calls."""
@@ -82,6 +85,18 @@ class Module:
             f"{kind} 0.0, ptr {pointers[2]}, i64 {lead})"
         )
         return lines
+
+
+def _with_hints(text: str) -> str:
+    """The text of a module with a node of metadata for each ``!lanes8``, which asks for a loop with vectors of 8."""
+    nodes: list[str] = []
+
+    def node(found: re.Match[str]) -> str:
+        k = len(nodes)
+        nodes.append(f'!{k} = distinct !{{!{k}, !{{!"llvm.loop.vectorize.width", i32 {found[1]}}}, {_FOLDED}}}')
+        return f"!{k}"
+
+    return "\n".join([re.sub(r"!lanes(\d+)", node, text), *nodes])
 
 
 def _leading(place: Place) -> tuple[bool, int]:

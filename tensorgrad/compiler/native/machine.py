@@ -18,7 +18,7 @@ import numpy as np
 
 from .driver import PYTHON, data_offset
 
-__all__ = ["compiled", "gemm_address", "key_of", "loaded", "reads_arrays", "require_llvm"]
+__all__ = ["compiled", "gemm_address", "key_of", "loaded", "reads_arrays", "require_llvm", "vector_bytes"]
 
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -84,6 +84,12 @@ def _processor() -> tuple[str, str, str]:
             if address is not None:
                 llvm.add_symbol(f"gemm_{dtype.str[1:]}", address)
         return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def vector_bytes() -> int:
+    """How many bytes the largest vectors have that this processor computes with; 0 if that is left to LLVM."""
+    _, _, features = _processor()
+    return 64 if "+avx512f" in features.split(",") else 0
 
 
 def _machine() -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from .machine import vector_bytes
 from .nodes import Access, Affine, Flat, Index, Node, Place, accesses, element, inner_index, parts_of_index, piece_of
 from .operations import IN_MEMORY, REDUCTIONS, TYPES, Lines, code_of
 
 __all__ = ["Nest", "Root"]
 
+_RUN = 5  # elements; a shorter loop is unrolled
 _AT_ONCE = 4  # elements along an outer axis that are reduced together
 
 
@@ -27,7 +29,7 @@ class Root:
     axes: tuple[int, ...] = ()
     keepdims: bool = False
     initial: float | None = None
-    flat: bool = False  # one loop over the positions in C order
+    flat: bool = False  # one loop over the positions in C order; of reductions, only those over all axes
     marks: Node | None = None  # the node whose value lies there afterwards
     after: Root | None = None  # what writes to the same memory before
     _known: tuple[Any, list[Access]] | None = None
@@ -46,12 +48,19 @@ class Root:
     @property
     def loops(self) -> Any:
         """Equal for roots that could share loops."""
-        return self.domain, self.ufunc is None, self.axes
+        return self.domain, self.ufunc is None, self.reduced
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The loops that are reduced."""
+        return (0,) if self.flat and self.ufunc is not None else self.axes
 
     def target(self) -> Affine:
         """The offset of the result."""
         index = self.index
         if self.ufunc is not None:
+            if self.flat:
+                return Affine(self.place.offset)
             assert isinstance(index, tuple)
             kept = [part for k, part in enumerate(index) if k not in self.axes]
             if self.keepdims:
@@ -108,7 +117,7 @@ class Nest(Lines):
         """The function."""
         order = self._order()
         reducing = self.roots[0].ufunc is not None
-        axes = set(self.roots[0].axes) if reducing else set()
+        axes = set(self.roots[0].reduced) if reducing else set()
         inner = len(order)  # from here on, all loops are reduced, so their results stay in registers
         while reducing and inner and order[inner - 1] in axes:
             inner -= 1
@@ -160,9 +169,23 @@ class Nest(Lines):
         self.emit(f"{step} = add nuw nsw i64 {variable}, {by}")
         self.emit(f"%c{number} = icmp ult i64 {step}, {stop}")
         self.lines[place] = f"  {variable} = phi i64 [ {start}, %{before} ], [ {step}, %{self.block} ]"
-        self.emit(f"br i1 %c{number}, label %{head}, label %{done}")
+        hint = "" if depth < len(order) - 1 else self._hint(self.lengths[axis])
+        self.emit(f"br i1 %c{number}, label %{head}, label %{done}{hint}")
         self.label(done)
         self.known.clear()
+
+    def _hint(self, length: int) -> str:
+        """How to compute the innermost loop: LLVM takes half of the vector for exponentials, and none for a rest.
+
+        LLVM prints a remark about a loop that it cannot compute as it is told; so only those get a hint that it can.
+        """
+        lanes = vector_bytes() // max(root.node.dtype.itemsize for root in self.roots)
+        if not self.used or self.roots[0].ufunc is not None or lanes < 2 or length < max(lanes // 4 + 1, _RUN):
+            return ""
+        targets = {root.place.slot: root.target() for root in self.roots}
+        places = [(a.node.place.slot, a.offset) for reads in self.reads for a in reads if a.node.place is not None]
+        apart = all(targets.get(slot, offset) == offset for slot, offset in places)
+        return f", !llvm.loop !lanes{lanes}" if apart and len(targets) == len(self.roots) else ""
 
     def _store_all(self) -> None:
         values = [(root, self.value(root.node, root.index, root.own)) for root in self.roots]

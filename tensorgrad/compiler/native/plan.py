@@ -124,7 +124,7 @@ def _instruction(instruction: Instruction, known: Known) -> list[Any]:
         _tree(instruction.kwargs, known),
         [known.numbers[v] for v in instruction.results],
         None if instruction.writes is None else known.numbers[instruction.writes],
-        [instruction.effect, instruction.fixed, instruction.comes_from_outside],
+        [instruction.effect, instruction.fixed, instruction.comes_from_outside, instruction.early],
     ]
 
 

@@ -149,7 +149,8 @@ def _items(
             made.update(v.owner for v in instruction.results)
             busy = busy or stores or finite_check(instruction)
             continue
-        if busy or instruction.writes is not None or any(v.owner in made for v in instruction.reads):
+        waits = busy and not instruction.early
+        if waits or instruction.writes is not None or any(v.owner in made for v in instruction.reads):
             flush()
         items.append(Item([instruction], native=False))
     flush()

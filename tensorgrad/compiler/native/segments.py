@@ -225,7 +225,8 @@ class Segment:
     def _flatten(self, root: Root) -> list[Node]:
         """Use one loop where the positions in C order are enough. Returns what has to be in memory for any loops."""
         try:
-            if root.ufunc is None and len(root.node.shape) > 1 and root.place.contiguous:
+            whole = root.place.contiguous if root.ufunc is None else len(root.axes) == len(root.node.shape)
+            if whole and len(root.node.shape) > 1:
                 root.flat = True
                 try:
                     root.reads()
