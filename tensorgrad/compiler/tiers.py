@@ -64,7 +64,7 @@ class Tier:
 
     def __init__(self, code: NumpyCode) -> None:
         self._code = code
-        self._seconds = seconds_of(code.program)
+        self.seconds = seconds_of(code.program)  # that a run counts for
         self._compiling = compiling_of(code.program)
         self._spent = 0.0  # before the kernel counts
         self._kernel: _Kernel | None = None
@@ -74,11 +74,11 @@ class Tier:
         """Count a run, and return the code for it and those after it: None for as before; the same code for ever."""
         kernel = self._kernel
         if kernel is None:
-            self._spent += self._seconds
+            self._spent += self.seconds
             if self._spent < _NOTICE and not cache.is_used():
                 return None
         else:
-            kernel.spent += self._seconds
+            kernel.spent += self.seconds
             if kernel.spent < START * self._compiling and not (kernel.stored or kernel.settled):
                 return None
         from .native.code import NativeCode
