@@ -12,7 +12,7 @@ import numpy as np
 from .engine.arrays import finite
 from .engine.frames import place, user_frame
 from .engine.graph import Freed, Node, elementwise, extra, saved_for_backward, sources
-from .engine.mode import Mode, Switch
+from .engine.mode import Mode, Switch, silenced
 from .errors import InplaceError, NonFiniteError
 
 __all__ = ["debug"]
@@ -49,7 +49,7 @@ class _Debugger:
 
     def computed(self, op: str, arrays: Sequence[Any], out: Any) -> None:
         """Raise NonFiniteError for a result with a NaN, or with an infinity computed from finite numbers."""
-        if not _floating(out) or finite(out):
+        if not _floating(out) or _finite(out):
             return
         frame = user_frame(sys._getframe(2))
         _report(f"{op} produced", op, arrays, out, place(frame.f_code, frame.f_lasti))
@@ -77,7 +77,7 @@ class _Debugger:
     def after_rule(self, node: Node, position: int, g: Any, gradient: Any) -> None:
         """Raise NonFiniteError for a gradient that is not finite although it was computed from finite numbers."""
         gradient, g = _array(gradient), _array(g)
-        if not _floating(gradient) or finite(gradient):
+        if not _floating(gradient) or _finite(gradient):
             return
         assert not isinstance(node.saved, Freed)
         _report(
@@ -91,6 +91,7 @@ class _Debugger:
 
 
 _DEBUGGER = _Debugger()
+_finite = silenced()(finite)
 
 
 def _array(value: Any) -> Any:

@@ -263,3 +263,12 @@ def test_a_training_step_in_debug_mode_has_the_same_bits():
 
     for a, b in zip(trained(True), trained(False)):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_debug_mode_does_not_warn_of_numbers_whose_squares_overflow(dtype):
+    x = tg.Tensor(np.full(1 << 17, np.finfo(dtype).max / 2, dtype), requires_grad=True)
+    with tg.debug():
+        (x[:9] * 1.5).backward(np.full(9, 1.0, dtype))
+        (x * 1.5).backward(np.full(x.shape, 1.0, dtype))
+    assert (x.grad == dtype(1.5) * (1 + (np.arange(x.size) < 9))).all()

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..engine.mode import current
+from .replay import Replay
 from .step import CompiledStep
 from .tiers import has_llvm
 
 __all__ = ["replayed"]
 
 CALLS = 20  # uncompiled calls before the first trace, which takes as long as a few dozen of them
+SHARE = 1 / 5  # of a training step: more than an update takes in most of them, and compiling may cost that much less
 PROGRAMS = 8  # a function that needs more changes too often to be compiled
 
 
@@ -58,6 +60,10 @@ class _Replayed(CompiledStep):
 
     def _first(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return super()._first(key, args, kwargs) if self.traces < PROGRAMS else self.function()
+
+    def _keep(self, key: Any, run: Replay) -> None:
+        run.count_for(1 / SHARE)
+        super()._keep(key, run)
 
     def _warn(self, text: str) -> None:
         pass

@@ -34,10 +34,15 @@ __all__ = [
 
 
 ndarray = np.ndarray
+_LARGE = 1 << 17  # from here on, rows of this length are faster than a look at each element
+_ROW = 1 << 12
+_sum: Any = np.add.reduce
 
 
 def finite(array: Any) -> bool:
-    """Whether all elements are finite. Small arrays use a dot product, the fastest reduction there is.
+    """Whether all elements are finite: if their squares add up to a finite number. That is the fastest reduction.
+
+    Warnings are switched off around it: squares may overflow.
 
     >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
     (True, False)
@@ -51,6 +56,12 @@ def finite(array: Any) -> bool:
         else:
             square = np.vdot(array, array).real
         if cmath.isfinite(square):
+            return True
+    elif array.size >= _LARGE and array.__class__ is ndarray and array.dtype.char in "fd" and array.flags.forc:
+        flat = array.ravel("K")
+        whole = array.size // _ROW * _ROW
+        rows, rest = flat[:whole].reshape(-1, _ROW), flat[whole:]
+        if cmath.isfinite(_sum(np.vecdot(rows, rows)) + rest.dot(rest)):
             return True
     return bool(np.isfinite(array).all())
 
@@ -191,8 +202,6 @@ def basic(index: Any) -> bool:
 
 # What rules call most. NumPy's own functions take up to ten times as long to call as the methods they come to.
 
-_sum: Any = np.add.reduce
-
 
 def _reshape(array: Any, shape: Any) -> Any:
     return array.reshape(shape) if array.__class__ is ndarray else np.reshape(array, shape)
@@ -206,6 +215,23 @@ def _swapaxes(array: Any, first: int, second: int) -> Any:
     return array.swapaxes(first, second) if array.__class__ is ndarray else np.swapaxes(array, first, second)
 
 
+def _broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
+    # The read-only view that NumPy's function makes; that gets arrays with gaps, and what it refuses.
+    before = len(shape) - array.ndim
+    if array.__class__ is not ndarray or before < 0 or not array.size or not array.flags.c_contiguous:
+        return np.broadcast_to(array, shape)
+    strides = [0] * before
+    for length, wanted, stride in zip(array.shape, shape[before:], array.strides):
+        if length == 1:
+            stride = 0
+        elif length != wanted:
+            return np.broadcast_to(array, shape)
+        strides.append(stride)
+    view: Any = ndarray(shape, array.dtype, array, 0, strides)
+    view.flags.writeable = False
+    return view
+
+
 def _total(array: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if array.__class__ is ndarray:
         return _sum(array, axis=axis, keepdims=keepdims)
@@ -215,6 +241,7 @@ def _total(array: Any, axis: Any = None, keepdims: bool = False) -> Any:
 class _ArrayFunctions:
     """Attribute access to NumPy's functions, each looked up once, and to the engine's own functions."""
 
+    broadcast_to = staticmethod(_broadcast_to)
     reshape = staticmethod(_reshape)
     sum = staticmethod(_total)
     swapaxes = staticmethod(_swapaxes)

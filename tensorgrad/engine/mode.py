@@ -96,6 +96,7 @@ _NOWHERE = Scope("", "")
 
 
 _blank: Any = object.__new__
+_tuple: Any = tuple.__new__
 
 
 class Mode:
@@ -215,7 +216,7 @@ class scope(Switch):
     """
 
     def __init__(self, path: str | None, title: str = "", inputs: Iterable[Any] = (), owner: Any = None) -> None:
-        super().__init__()
+        self._open = []  # as in Block, whose own __init__ would take longer than all of this
         self._path = path
         self._title = title
         self._owner = owner
@@ -228,7 +229,7 @@ class scope(Switch):
         if function:
             path = outer.path
         mode: Mode = _blank(Mode)  # spelled out, because this is done in every call of a module
-        mode.scope = tuple.__new__(Scope, (path, self._title, outer, function, self._inputs or outer.inputs))
+        mode.scope = _tuple(Scope, (path, self._title, outer, function, self._inputs or outer.inputs))
         mode.owner = old.owner if self._owner is None else self._owner
         mode.grad, mode.keep, mode.tracer, mode.debug = old.grad, old.keep, old.tracer, old.debug
         mode.hosted, mode.plain = old.hosted, old.plain

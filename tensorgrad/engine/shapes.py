@@ -57,8 +57,9 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
     """
     got = gradient.shape
     extra = len(got) - len(shape)
-    axes = tuple(range(extra))
-    if extra <= 0 or got[extra:] != shape:  # not just the axes in front
+    axes = (0,) if extra == 1 else tuple(range(extra))
+    in_front = extra > 0 and got[extra:] == shape
+    if not in_front:
         if extra < 0 or any(n not in (1, m) for n, m in zip(shape, got[extra:], strict=True)):
             raise ShapeError(f"a gradient of shape {got} cannot be summed to shape {shape}")
         axes += tuple(extra + i for i, n in enumerate(shape) if n == 1 and got[extra + i] != 1)
@@ -66,7 +67,7 @@ def sum_to_shape(xp: Any, gradient: Any, shape: Shape) -> Any:
         if gradient.dtype == _HALF:  # a running sum of ones in float16 would stop at 2048
             gradient = gradient.astype(np.float32)
         gradient = xp.sum(gradient, axis=axes)
-    return xp.reshape(gradient, shape)
+    return gradient if in_front and shape else xp.reshape(gradient, shape)
 
 
 def broadcast_error(op: str, *shapes: Shape) -> ShapeError | None:

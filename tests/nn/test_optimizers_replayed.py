@@ -218,3 +218,15 @@ def test_a_step_without_the_extra_is_not_compiled(monkeypatch: pytest.MonkeyPatc
         pass
 
     assert tg.replayed(update, by="update") is update
+
+
+def test_native_code_takes_over_sooner_than_in_a_step_of_that_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "SWITCH", 3.0)
+    monkeypatch.setattr(tiers, "seconds_of", lambda program: 1.0)
+    monkeypatch.setattr(tiers, "compiling_of", lambda program: 5.0)
+    optimizer, rng = made("adamw"), np.random.default_rng(1)
+    for i in range(8):
+        give(optimizer, rng)
+        optimizer.step()
+        if i >= 2:  # 15 seconds are over in the third run after the trace, since each of a second counts five times
+            assert optimizer._replayed._last().code.native == (i >= 5)
