@@ -61,7 +61,7 @@ class Replay:
         outside = [*self.program.arguments, *self.program.captured]
         own = code.put_back_by_itself
         self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
-        self._within = Replay._quiet if code.quiet else Replay._loud
+        self._block: type[uninterrupted] = uninterrupted if code.quiet else undisturbed
         self._quickly: Callable[[], bool] = _never
         self.code = code
 
@@ -128,26 +128,20 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        return self.result(self._within(self, code, leaves))
-
-    def _run(self, code: NumpyCode, leaves: list[Any]) -> tuple[Any, ...]:
-        before = self._state(leaves) if self._early else ()
-        self._drop(())  # a run that is broken off is repeated, and replaces them, too
-        try:
-            values = code.run(*leaves)
-        except NeedsEager:
-            code.put_back()
-            for put_back in before:
-                put_back()
-            raise
-        finally:
-            code.writer.wrote()
-        self._leave(values)
-        return values
-
-    # After Ctrl-C, the state is that before this run, or that after it.
-    _quiet = uninterrupted()(_run)
-    _loud = undisturbed()(_run)
+        with self._block():  # after Ctrl-C, the state is that before this run, or that after it
+            before = self._state(leaves) if self._early else ()
+            self._drop(())  # a run that is broken off is repeated, and replaces them, too
+            try:
+                values = code.run(*leaves)
+            except NeedsEager:
+                code.put_back()
+                for put_back in before:
+                    put_back()
+                raise
+            finally:
+                code.writer.wrote()
+            self._leave(values)
+        return self.result(values)
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
         """Functions that put back what a run may have changed when it is broken off."""
