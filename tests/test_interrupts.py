@@ -10,6 +10,7 @@ import pytest
 import nn
 import tensorgrad as tg
 from tensorgrad.engine import mode
+from tensorgrad.engine.interrupts import undisturbed
 
 from .interrupting import CASES, interrupt_all
 
@@ -96,6 +97,21 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
             done.append(2)
         done.append(3)
     assert done == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("block", [tg.uninterrupted, undisturbed])
+def test_an_interrupt_waits_for_the_end_of_a_decorated_function(block):
+    done = []
+
+    @block()
+    def work():
+        signal.raise_signal(signal.SIGINT)
+        done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
