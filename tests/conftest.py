@@ -114,6 +114,12 @@ def pytest_collection():
 
 
 @pytest.fixture
+def strict(pytestconfig) -> list[str]:
+    """Arguments of Python for which warnings are errors, but for those that the options of this run exempt."""
+    return ["-W", "error", *(f"-W{rule}" for rule in pytestconfig.getoption("pythonwarnings") or ())]
+
+
+@pytest.fixture
 def no_collector():
     """Turn the cyclic collector off; at the end it must find nothing to collect."""
     while gc.collect():  # garbage from other tests may take several rounds

@@ -101,6 +101,9 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     yield "Tensor.backward", tg.Tensor.backward
 
 
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="older NumPy has fewer functions, and tells fewer signatures"
+)
 def test_each_default_is_numpys_or_in_the_table() -> None:
     ours: dict[str, dict[str, Any]] = {}
     compared = 0

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-def test_unstable_gradients_tries_every_combination():
-    command = [sys.executable, "-W", "error", str(ROOT / "examples" / "unstable_gradients.py")]
+def test_unstable_gradients_tries_every_combination(strict):
+    command = [sys.executable, *strict, str(ROOT / "examples" / "unstable_gradients.py")]
     done = subprocess.run(
         [*command, "--seeds", "1", "--epochs", "1"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
@@ -23,8 +23,8 @@ def test_unstable_gradients_tries_every_combination():
 
 
 @pytest.mark.slow
-def test_calibrate_monitor_agrees_with_the_truth():
-    command = [sys.executable, "-W", "error", str(ROOT / "examples" / "calibrate_monitor.py"), "--seeds", "1"]
+def test_calibrate_monitor_agrees_with_the_truth(strict):
+    command = [sys.executable, *strict, str(ROOT / "examples" / "calibrate_monitor.py"), "--seeds", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr

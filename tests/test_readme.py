@@ -27,11 +27,11 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_its_code_runs(number: int, tmp_path: Path) -> None:
+def test_its_code_runs(number: int, tmp_path: Path, strict: list[str]) -> None:
     script = tmp_path / "block.py"
     script.write_text(BLOCKS[number], encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
+        [sys.executable, *strict, str(script)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -49,14 +49,14 @@ def test_its_code_runs(number: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["estimators"])
-def test_the_code_of_the_documentation_runs(page: str, tmp_path: Path) -> None:
+def test_the_code_of_the_documentation_runs(page: str, tmp_path: Path, strict: list[str]) -> None:
     pytest.importorskip("sklearn")
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     script = tmp_path / "block.py"
     script.write_text(block, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, *strict, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "True [(4, 32), (32, 16), (16, 3)]\nTrue\n"
