@@ -55,7 +55,7 @@ def _relu(a: Any) -> Any:
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
     # The result is the same either way; sign is cheaper for small arrays, but the processor guesses its branches wrong.
-    return g * (xp.sign(out) if out.size < 1024 else out > 0)
+    return g * (xp.sign(out) if out.size < 512 else out > 0)
 
 
 @unary(_relu, _d_relu)
