@@ -188,8 +188,11 @@ def merge_checks(program: Program) -> None:
                 known.add((result, 0))
                 instructions[place], movable[check] = None, len(instructions)
                 instructions.append(check)
-    program.instructions = [instruction for instruction in instructions if instruction is not None]
-    program.settle(replaced)
+    if None in instructions or len(instructions) < len(program.instructions):
+        program.instructions = [instruction for instruction in instructions if instruction is not None]
+        program.settle(replaced)  # which counts the versions, unless nothing is replaced
+        if not replaced:
+            program.count_versions()
 
 
 def finite_check(instruction: Instruction) -> bool:

@@ -126,6 +126,9 @@ class NumpyCode:
 
     def _named(self, stem: str, number: int | None = None) -> str:
         """A unique name: the stem (and the number), made unique by another number if needed."""
+        if number is not None and (name := f"{stem}{number}") not in self._taken:  # the stem is one of ours
+            self._taken.add(name)
+            return name
         stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
         if not stem.isidentifier() or keyword.iskeyword(stem):
             stem = f"_{stem}"
@@ -241,9 +244,7 @@ class NumpyCode:
 
     def _literal(self, value: Any, text: str) -> str:
         number = len(self._literals)
-        name = f"literal{number}"
-        if name in self._taken:
-            name = self._named("literal", number)
+        name = self._named("literal", number)
         self.constants[name] = value
         self._literals.append((text, name))
         return f"\0{number}\0"
