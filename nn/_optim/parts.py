@@ -92,9 +92,11 @@ class Run:
 
     def advance(self, **numbers: float) -> int:
         """Count an update, and set numbers of the history. Returns the count."""
-        t: int = self._numbers["t"][self._start] + 1
-        for name, value in {"t": t, **numbers}.items():
-            self._numbers[name][self._start : self._stop] = [value] * (self._stop - self._start)
+        counts, start, stop = self._numbers["t"], self._start, self._stop
+        t: int = counts[start] + 1
+        counts[start:stop] = [t] * (stop - start)
+        for name, value in numbers.items():
+            self._numbers[name][start:stop] = [value] * (stop - start)
         return t
 
 
