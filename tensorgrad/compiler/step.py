@@ -191,7 +191,7 @@ class CompiledStep:
     def _as_part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function with arguments that require a gradient: one operation, if it has no effects."""
         if self._part is None:
-            self._part = Part(self.function, functools.partial(_Piece, backend=self._backend))
+            self._part = Part(self.function, functools.partial(_Piece, backend=self._backend, edits=self._edits))
         try:
             return self._part(args, kwargs)
         except Unbatchable:
