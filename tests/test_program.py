@@ -279,6 +279,34 @@ def test_the_text_names_checks_writes_and_axes_of_length_one() -> None:
     assert re.search(r"= elementwise multiply\(%1\.1, 1\.0\)$", lines[-2])  # the written one
 
 
+def test_the_programs_for_two_lengths_are_compiled_once():
+    w = tg.Tensor([1.0, -2.0], requires_grad=True, name="literal0")
+
+    @tg.compile(backend="numpy")
+    def step(x, y):
+        w.grad = None
+        hit = nn.functional.one_hot(y, 2)
+        loss = tg.mean(tg.where(x * w > -np.inf, hit * x * w, 0.0)) * 0.3
+        loss.backward()
+        return loss, w.grad
+
+    rng = np.random.default_rng(0)
+    sources, codes = set(), set()
+    for rows in (5, 4, 5):
+        x, y = rng.normal(size=(rows, 2)), rng.integers(0, 2, rows)
+        for _ in range(2):
+            loss, gradient = step(x, y)
+        expected, wanted = step.function(x, y)
+        assert loss.item() == expected.item()
+        assert np.array_equal(gradient, wanted)
+        sources.add(step.source)
+        codes.add(step._last().code.run.__code__)
+        assert f"({rows}, 2)" in step.source
+        assert "literal0" in step.source
+        assert "\0" not in step.source
+    assert (len(sources), len(codes), step.traces) == (2, 1, 2)
+
+
 @tg.indivisible
 @only_if_not_finite(returns=0.0)
 def bad(*arrays: Any) -> float:

@@ -170,7 +170,10 @@ def merge_checks(program: Program) -> None:
         if finite_check(instruction):
             read = {v: instruction.versions[v.region] for v in instruction.reads if v.region is not None}
             checked = _checked(instruction)
-            if checked and all(v in read and any((link, read[v]) in known for link in v.chain()) for v in checked):
+            done = bool(checked) and all(
+                v in read and any((link, read[v]) in known for link in v.chain()) for v in checked
+            )
+            if done and all(result.kind == "number" for result in instruction.results):
                 replaced |= dict.fromkeys(instruction.results, instruction.function.if_finite)  # type: ignore[attr-defined]
                 continue
             known.update(read.items())
@@ -188,8 +191,11 @@ def merge_checks(program: Program) -> None:
                 known.add((result, 0))
                 instructions[place], movable[check] = None, len(instructions)
                 instructions.append(check)
-    program.instructions = [instruction for instruction in instructions if instruction is not None]
-    program.settle(replaced)
+    if None in instructions or len(instructions) < len(program.instructions):
+        program.instructions = [instruction for instruction in instructions if instruction is not None]
+        program.settle(replaced)  # which counts the versions, unless nothing is replaced
+        if not replaced:
+            program.count_versions()
 
 
 def finite_check(instruction: Instruction) -> bool:
@@ -198,7 +204,7 @@ def finite_check(instruction: Instruction) -> bool:
 
 
 def _checked(instruction: Instruction) -> list[Any]:
-    """What it looks at; one that looks at an array that is the same in every run is done as it is."""
+    """What it looks at; nothing if an array among it is the same in every run, of which nothing is known."""
     arguments = [*leaves((instruction.args, instruction.kwargs))]
     return [] if any(isinstance(leaf, np.ndarray | np.generic) for leaf in arguments) else instruction.reads
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import keyword
 import operator
+import re
 from collections.abc import Callable, Collection
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .variables import Instruction, Variable
 
 __all__ = ["NumpyCode", "array_of", "empty"]
 
+_MARK = re.compile("\0(\\d+)\0")  # a literal in the text that is written; strings in it have no such characters
 _SYMBOLS = {
     operator.add: "+",
     operator.sub: "-",
@@ -58,8 +60,13 @@ class NumpyCode:
         self._name_variables()
         self._captured_names = [variable.name for variable in self.captured]
         self._place: dict[Variable, str] = {}  # the buffer that holds a variable
+        self._literals: list[tuple[str, str]] = []  # how each is written, and its name in the text that is compiled
         self._allocate()
-        self.source = self._write()
+        text = self._write()
+        about = [f"# {name} = np.empty({array.shape}, np.{array.dtype})\n" for name, array in self.buffers.items()]
+        self.source = "".join(about) + _MARK.sub(lambda found: self._literals[int(found[1])][0], text)
+        # Without its numbers, so that the programs for two lengths of a batch have one text to compile.
+        self._compiled = _MARK.sub(lambda found: self._literals[int(found[1])][1], text)
         self._namespace: dict[str, Any] = {}
         self._released: dict[str, Any] = {}  # the layouts of buffers that were freed
         self.bound: list[Any] = []
@@ -98,7 +105,7 @@ class NumpyCode:
 
         Not earlier: native code may replace it before it has run.
         """
-        step: Callable[..., tuple[Any, ...]] = defined("step", self.source, self._namespace, "<compiled step>")
+        step: Callable[..., tuple[Any, ...]] = defined("step", self._compiled, self._namespace, "<compiled step>")
         self.__dict__["run"] = step
         return step(*arguments)
 
@@ -121,6 +128,9 @@ class NumpyCode:
 
     def _named(self, stem: str, number: int | None = None) -> str:
         """A unique name: the stem (and the number), made unique by another number if needed."""
+        if number is not None and (name := f"{stem}{number}") not in self._taken:  # the stem is one of ours
+            self._taken.add(name)
+            return name
         stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
         if not stem.isidentifier() or keyword.iskeyword(stem):
             stem = f"_{stem}"
@@ -168,9 +178,7 @@ class NumpyCode:
             lines.append(text)
         names = ", ".join(v.name for v in self.program.outputs)
         lines.append(f"return ({names}{',' if len(self.program.outputs) == 1 else ''})")
-        head = [f"# {name} = np.empty({array.shape}, np.{array.dtype})" for name, array in self.buffers.items()]
-        if once:
-            head += ["# views, made once", *once]
+        head = ["# views, made once", *once] if once else []
         arguments = ", ".join(v.name for v in self.program.arguments)
         body = "\n".join(f"    {line}" for line in lines)
         return "\n".join(head) + f"\n\ndef step({arguments}):\n{body}\n"
@@ -212,9 +220,10 @@ class NumpyCode:
         """The expression with a check of its results; see :func:`as_traced`."""
         if len(results) == 1:
             (v,) = results
-            return f"{self._constant(fitting, 'fitting')}({expression}, {v.shape}, {self._constant(v.dtype, 'dtype')})"
-        facts = tuple(None if v.kind == "number" else (v.shape, v.dtype) for v in results)
-        return f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(facts)})"
+            facts = f"{self._text(v.shape)}, {self._constant(v.dtype, 'dtype')}"
+            return f"{self._constant(fitting, 'fitting')}({expression}, {facts})"
+        several = tuple(None if v.kind == "number" else (v.shape, v.dtype) for v in results)
+        return f"{self._constant(as_traced, 'as_traced')}({expression}, {self._text(several)})"
 
     def _function(self, function: Any) -> str:
         owner: Any = getattr(function, "__self__", None)
@@ -235,6 +244,13 @@ class NumpyCode:
             self.constants[name] = value  # also keeps it alive, so that its id is not reused
         return name
 
+    def _literal(self, value: Any, text: str) -> str:
+        number = len(self._literals)
+        name = self._named("literal", number)
+        self.constants[name] = value
+        self._literals.append((text, name))
+        return f"\0{number}\0"
+
     def _index(self, index: Any) -> str:
         if type(index) is tuple and index:
             return ", ".join(self._index(part) for part in index) + ("," if len(index) == 1 else "")
@@ -248,12 +264,16 @@ class NumpyCode:
         if kind is Variable:
             return value.name
         if kind is float:
-            return repr(value) if np.isfinite(value) else f'float("{value}")'
+            return self._literal(value, repr(value) if isfinite(value) else f'float("{value}")')
+        if kind is int and abs(value) > 1:
+            return self._literal(value, repr(value))
         if value is Ellipsis:
             return "..."
         if value is None or kind in (bool, int, str):
             return repr(value)
         if kind is tuple:
+            if value and all(type(part) is int for part in value):
+                return self._literal(value, repr(value))
             return f"({', '.join(map(self._text, value))}{',' if len(value) == 1 else ''})"
         if kind is list:
             return f"[{', '.join(map(self._text, value))}]"

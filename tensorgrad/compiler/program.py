@@ -62,15 +62,16 @@ class Program:
 
     def settle(self, replaced: dict[Variable, Any]) -> None:
         """After a pass that has replaced variables: views are views of what replaced them."""
-        for variable in self.values():
-            root = variable.root
-            while root is not None and type(replaced.get(root)) is Variable:
-                root = replaced[root]
-            variable.root = root
-        for variable in self.values():
-            if variable.root is not None:
-                variable.region = variable.owner.region
-        self.count_versions()
+        if replaced:
+            for variable in self.values():
+                root = variable.root
+                while root is not None and type(replaced.get(root)) is Variable:
+                    root = replaced[root]
+                variable.root = root
+            for variable in self.values():
+                if variable.root is not None:
+                    variable.region = variable.owner.region
+            self.count_versions()
 
     # --- memory -----------------------------------------------------------------------------------------
 

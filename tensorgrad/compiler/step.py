@@ -26,6 +26,7 @@ __all__ = ["CompiledStep", "compile"]
 
 BACKENDS = ("auto", "numpy", "native")
 MANY_PROGRAMS = 32  # a step with this many programs is hardly ever replayed
+QUICK = 4  # programs whose arguments are recognised at a glance
 
 
 @overload
@@ -144,8 +145,8 @@ class CompiledStep:
         self._uncompiled: OrderedDict[Any, None] = OrderedDict()  # keys of calls that cannot be traced
         self._warned: set[str] = set()
         self._latest: Replay | None = None
-        # The latest, whether gradients are recorded, and what finds its leaves in the arguments of a call like it.
-        self._quick: tuple[bool, Replay, Callable[..., list[Any] | None]] | None = None
+        # The latest ones: whether gradients are recorded, and what finds the leaves in the arguments of a call like it.
+        self._quick: tuple[tuple[bool, Replay, Callable[..., list[Any] | None]], ...] = ()
         self._lock = reentrant_lock()  # only one call at a time can use the buffers of a program
         self._part: Part | None = None
         functools.update_wrapper(self, function)
@@ -170,13 +171,12 @@ class CompiledStep:
         mode = current()
         if not mode.plain:
             return self.function(*args, **kwargs)  # inside another compiled step, or every operation is looked at
-        quick = self._quick
-        if quick is not None and quick[0] is mode.grad:
-            _, run, arguments_of = quick
-            known = arguments_of(args, kwargs)
+        for grad, run, arguments_of in self._quick:
+            known = arguments_of(args, kwargs) if grad is mode.grad else None
             if known is not None:
                 with self._lock:
                     if run.fits():
+                        self._latest = run
                         return self._run(run, known, args, kwargs)
         if any(map(wants_gradient, leaves_of((args, kwargs)))):
             return self._as_part(args, kwargs)
@@ -191,7 +191,7 @@ class CompiledStep:
     def _as_part(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function with arguments that require a gradient: one operation, if it has no effects."""
         if self._part is None:
-            self._part = Part(self.function, functools.partial(_Piece, backend=self._backend))
+            self._part = Part(self.function, functools.partial(_Piece, backend=self._backend, edits=self._edits))
         try:
             return self._part(args, kwargs)
         except Unbatchable:
@@ -213,7 +213,8 @@ class CompiledStep:
                 self._latest = run
                 if run.arguments_of is None:
                     run.arguments_of = arguments_like(args, kwargs)
-                self._quick = (key[0], run, run.arguments_of)
+                others = [each for each in self._quick if each[1] is not run]
+                self._quick = ((key[0], run, run.arguments_of), *others[: QUICK - 1])
                 return self._run(run, leaves, args, kwargs)
         return self._first(key, args, kwargs)
 
@@ -248,7 +249,7 @@ class CompiledStep:
         self._runs.setdefault(key, []).append(run)
         self._runs.move_to_end(key)
         self._latest = run
-        self._quick = None
+        self._quick = ()
         self.traces += 1
         if sum(map(len, self._runs.values())) > MANY_PROGRAMS:
             oldest, runs = next(iter(self._runs.items()))

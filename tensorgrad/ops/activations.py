@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import arrays
-from ..engine.arrays import reduced
+from ..engine.arrays import is_foreign, reduced
 from ..engine.graph import elementwise
 from ..engine.mode import silenced
 from ..engine.record import Handle, Tensor, TensorLike, quiet, record, scalar_like, unary
@@ -21,7 +21,7 @@ from .complexes import real_only, refuse_complex
 from .reducing import narrow, wide
 from .selection import where
 from .splitting import split
-from .tails import MANY, in_one_piece, log_total, slope_of_sigmoid
+from .tails import MANY, in_one_piece, log_of, log_total, slope_of_sigmoid
 from .views import shaped
 
 __all__ = [
@@ -55,7 +55,7 @@ def _relu(a: Any) -> Any:
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
     # The result is the same either way; sign is cheaper for small arrays, but the processor guesses its branches wrong.
-    return g * (xp.sign(out) if out.size < 1024 else out > 0)
+    return g * (xp.sign(out) if out.size < 512 else out > 0)
 
 
 @unary(_relu, _d_relu)
@@ -216,8 +216,38 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
 @quiet
 def _log_softmax(a: Any, axis: int) -> Any:
     w = wide(a)
+    many = w.ndim == 2 and axis == 1 and 1 < w.shape[1] <= _SHORT and w.shape[0] >= _MANY_ROWS
+    if many and not (is_foreign(w) or in_one_piece(w)):
+        return narrow(_of_short_rows(w), a)
+    return narrow(_less_log_total(w, axis), a)
+
+
+def _less_log_total(w: Any, axis: int) -> Any:
     shifted = w - reduced(np.maximum, w, axis, keepdims=True, initial=-np.inf)
-    return narrow(shifted - log_total(shifted, axis), a)
+    return shifted - log_total(shifted, axis)
+
+
+def _short_form(log: Any) -> Any:
+    def form(w: Any) -> Any:
+        shifted = w - np.maximum.reduce(w, axis=1, keepdims=True, initial=-np.inf)
+        powers = np.exp(shifted)
+        return shifted - log(np.add.reduce(powers, axis=1, keepdims=True), shifted, powers, 1)
+
+    return form
+
+
+_SHORT, _MANY_ROWS = 32, 48  # NumPy takes longer to begin with a row of so few numbers than to reduce it
+
+
+@indivisible(
+    formula=_short_form(lambda total, *others: np.log(total)),
+    straight_line=lambda w: (_short_form(log_of)(w), None),
+)
+def _of_short_rows(w: Any) -> Any:
+    # Reductions along columns take a row at a time.
+    result = np.empty_like(w)
+    result.T[...] = _less_log_total(np.array(w.T, order="C"), 0)
+    return result
 
 
 def _spared_form(g: Any, out: Any, total: Any) -> Any:

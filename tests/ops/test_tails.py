@@ -110,6 +110,33 @@ def test_many_numbers_are_as_exact_as_few(name, dtype):
     np.testing.assert_allclose(many.data, few.data, rtol=200 * np.finfo(dtype).eps, atol=0)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("columns", [1, 2, 10, 32, 33])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_the_log_softmax_of_many_short_rows_is_that_of_each(dtype, columns, order):
+    rng = np.random.default_rng(columns)
+    x = np.asarray(rng.normal(scale=8, size=(60, columns)), dtype, order=order)
+    x[0] = 0.0
+    x[1, 0], x[2, -1], x[3] = np.inf, -np.inf, -np.inf
+    x[4, 0] = np.nan
+    weights = np.cos(np.arange(columns)).astype(dtype)
+    wanted = [tg.value_and_grad(lambda row: (tg.log_softmax(row) * weights).sum())(row) for row in x]
+    before = x.copy()
+    out = tg.log_softmax(x)
+    gradient = tg.grad(lambda rows: (tg.log_softmax(rows)[5:] * weights).sum())(x)[5:]
+    assert out.dtype == dtype
+    assert out.data.flags.f_contiguous == x.flags.f_contiguous
+    np.testing.assert_array_equal(x, before)
+    eps = 20 * np.finfo(dtype).eps
+    each = np.array([tg.log_softmax(row).data for row in x])
+    np.testing.assert_allclose(out.data, each, rtol=eps, atol=eps)
+    np.testing.assert_allclose(gradient, [g for _, g in wanted][5:], rtol=10 * eps, atol=eps)
+
+    steps = tg.compile(backend="numpy")(tg.log_softmax)
+    for _ in range(2):
+        np.testing.assert_array_equal(steps(x).data, out.data)
+
+
 def test_the_third_derivative_of_log_ndtr_far_to_the_left():
     third = tg.grad(tg.grad(tg.grad(tg.special.log_ndtr)))(-500.0)
     np.testing.assert_allclose(np.asarray(third), 1.59992320e-8, rtol=1e-7)
