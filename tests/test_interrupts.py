@@ -10,7 +10,6 @@ import pytest
 import nn
 import tensorgrad as tg
 from tensorgrad.engine import mode
-from tensorgrad.engine.interrupts import undisturbed
 
 from .interrupting import CASES, interrupt_all
 
@@ -100,11 +99,10 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("block", [tg.uninterrupted, undisturbed])
-def test_an_interrupt_waits_for_the_end_of_a_decorated_function(block):
+def test_an_interrupt_waits_for_the_end_of_a_decorated_function():
     done = []
 
-    @block()
+    @tg.uninterrupted()
     def work():
         signal.raise_signal(signal.SIGINT)
         done.append(1)
@@ -129,17 +127,49 @@ def test_a_custom_handler_is_called_and_restored():
         signal.signal(signal.SIGINT, before)
 
 
+def test_run_is_a_block_around_a_call():
+    def inner(calls):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return list(calls)
+
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        tg.uninterrupted.run(lambda: calls.append(inner(calls)))
+    assert calls == [[]]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, lambda *arrived: calls.append(arrived[0]))
+    try:
+        mine = signal.getsignal(signal.SIGINT)
+        assert tg.uninterrupted.run(inner, calls=calls) == [[]]
+        assert calls == [[], signal.SIGINT]
+        with pytest.raises(ZeroDivisionError):
+            tg.uninterrupted.run(lambda: 1 / 0)
+        assert signal.getsignal(signal.SIGINT) is mine
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert tg.uninterrupted.run(inner, calls) == [[], signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_in_another_thread_it_does_nothing():
     handlers = []
 
     def work():
         with tg.uninterrupted():
             handlers.append(signal.getsignal(signal.SIGINT))
+        handlers.append(tg.uninterrupted.run(signal.getsignal, signal.SIGINT))
+        with pytest.raises(ValueError, match="inside"):
+            tg.uninterrupted.run(fail)
+
+    def fail():
+        raise ValueError("inside")
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert handlers == [signal.default_int_handler]
+    assert handlers == [signal.default_int_handler] * 2
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from .programs import RandomStep
 pytest.importorskip("llvmlite")
 
 from tensorgrad.compiler import passes, tiers
-from tensorgrad.compiler.native import arena, cache, code, machine, order, schedule, tables
+from tensorgrad.compiler.native import arena, cache, code, kernels, machine, order, schedule, tables
 from tensorgrad.compiler.printed import empty
 from tensorgrad.compiler.program import Program
 
@@ -204,6 +204,35 @@ def test_sums_over_all_axes(dtype: Any) -> None:
             for one, other in zip(compiled_step(x, row), step(x, row), strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-6)
     assert calls(compiled_step) == []
+
+
+@pytest.mark.parametrize("vector", [0, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_with_transposed_matrices(dtype: Any, vector: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whole tiles and beside them, from memory with gaps, and once more after the matrix was written to."""
+    monkeypatch.setattr(kernels, "vector_bytes", lambda: vector)
+    monkeypatch.setattr(cache, "find", lambda key: None)
+    texts = []
+    monkeypatch.setattr(code, "compiled", lambda text: texts.append(text) or machine.compiled(text))
+    rng = np.random.default_rng(0)
+    for n, k in [(16, 32), (17, 33), (1, 20), (20, 1), (5, 7), (40, 8), (8, 40), (48, 64), (100, 3)]:
+        state = rng.integers(-9, 10, (n, k + 2)).astype(dtype)
+
+        def step(x: Any, y: Any, state: Any = state, k: int = k) -> Any:
+            memory = tg.array_of(state)
+            first = np.matmul(x, np.transpose(memory[:, 1 : k + 1])), np.matmul(y[:, :k], np.transpose(memory[:, :k]))
+            memory[:, :k] = np.add(memory[:, :k], 1.0)
+            return *first, np.matmul(x, np.transpose(memory[:, :k])), np.matmul(np.transpose(memory[:, :k]), memory)
+
+        compiled, initial = tg.compile(step, backend="native"), state.copy()
+        for _ in range(3):
+            x, y = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((19, k), (3, k + 1)))  # sums are exact
+            state[...] = initial
+            expected = [np.array(a) for a in step(x, y)]
+            state[...] = initial
+            for got, wanted in zip(compiled(x, y), expected, strict=True):
+                np.testing.assert_allclose(got, wanted, rtol=1e-6)
+        assert ("call void @transposition" in texts[-1]) is (vector == 64 and k > 1 and n > 1)
 
 
 # --- scratch memory -----------------------------------------------------------------------------------------

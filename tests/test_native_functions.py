@@ -22,6 +22,7 @@ from tensorgrad.compiler.native.functions import DOUBLE, MIDDLE, NEAR, SINGLE  #
 
 WORST = {  # units in the last place
     np.exp: 1.2,
+    np.cosh: 1.8,
     np.expm1: 1.8,
     np.log: 1.2,
     np.log1p: 1.2,
@@ -30,6 +31,7 @@ WORST = {  # units in the last place
 }
 EXACT: dict[Any, Callable[..., Any]] = {
     np.exp: mpmath.exp,
+    np.cosh: mpmath.cosh,
     np.expm1: mpmath.expm1,
     np.log: mpmath.log,
     np.log1p: mpmath.log1p,

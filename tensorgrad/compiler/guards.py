@@ -32,13 +32,14 @@ class Conditions:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, Any] = {"ndarray": np.ndarray}
+        self._names: dict[str, Any] = {}
+        self._known: dict[int, str] = {}  # names by the id of their value
         self._parts: list[str] = []
         self._steps = 0
 
     def name(self, value: Any) -> str:
         """A name for a value."""
-        name = f"c{len(self._names)}"
+        name = self._known.setdefault(id(value), f"c{len(self._known)}")
         self._names[name] = value
         return name
 
@@ -54,13 +55,18 @@ class Conditions:
     def equal(self, found: str, value: Any) -> None:
         """Let an expression have this value, or one that equals it."""
         name = self.name(value)
+        if value is None or type(value) is bool or (type(value) is tuple and not value):  # there is one of each
+            self.add(f"{found} is {name}")
+            return
         now = self.step()
         self.add(f"(({now} := {found}) is {name} or not {now} != {name})")
 
     def function(self, arguments: str = "", result: str = "True", otherwise: str = "False") -> Callable[..., Any]:
         """A function that returns one expression or the other."""
         test = " and\n        ".join(self._parts) or "True"
-        text = f"def holds({arguments}):\n    return {result} if (\n        {test}\n    ) else {otherwise}\n"
+        # Defaults lie in one piece of memory, a module's names in several; a long native call leaves none in the cache.
+        given = ", ".join([*([arguments] if arguments else []), *(f"{name}={name}" for name in self._names)])
+        text = f"def holds({given}):\n    return {result} if (\n        {test}\n    ) else {otherwise}\n"
         found: Callable[..., Any] = defined("holds", text, dict(self._names), "<conditions of a compiled step>")
         return found
 

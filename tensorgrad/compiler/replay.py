@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.interrupts import undisturbed, uninterrupted
+from ..engine.interrupts import uninterrupted
+from ..engine.mode import silenced
 from ..engine.record import Handle
 from ..errors import NeedsEager
 from .array import TracedArray
@@ -61,7 +62,6 @@ class Replay:
         outside = [*self.program.arguments, *self.program.captured]
         own = code.put_back_by_itself
         self._early = [k for k, variable in enumerate(outside) if variable in early and variable not in own]
-        self._block: type[uninterrupted] = uninterrupted if code.quiet else undisturbed
         self._quickly: Callable[[], bool] = _never
         self.code = code
 
@@ -128,20 +128,28 @@ class Replay:
         if self._read:
             leaves = [*leaves, *(owner._grad for owner in self._read)]
         code.hosted.clear()
-        with self._block():  # after Ctrl-C, the state is that before this run, or that after it
-            before = self._state(leaves) if self._early else ()
-            self._drop(())  # a run that is broken off is repeated, and replaces them, too
-            try:
+        # After Ctrl-C, the state is that before this run, or that after it.
+        return self.result(uninterrupted.run(self._whole, code, leaves))
+
+    def _whole(self, code: NumpyCode, leaves: list[Any]) -> tuple[Any, ...]:
+        """Run, and leave the gradients where they belong. Raises NeedsEager."""
+        before = self._state(leaves) if self._early else ()
+        self._drop(())  # a run that is broken off is repeated, and replaces them, too
+        try:
+            if code.quiet:
                 values = code.run(*leaves)
-            except NeedsEager:
-                code.put_back()
-                for put_back in before:
-                    put_back()
-                raise
-            finally:
-                code.writer.wrote()
-            self._leave(values)
-        return self.result(values)
+            else:
+                with silenced():
+                    values = code.run(*leaves)
+        except NeedsEager:
+            code.put_back()
+            for put_back in before:
+                put_back()
+            raise
+        finally:
+            code.writer.wrote()
+        self._leave(values)
+        return values
 
     def _state(self, leaves: list[Any]) -> Sequence[Callable[[], None]]:
         """Functions that put back what a run may have changed when it is broken off."""

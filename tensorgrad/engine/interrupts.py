@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from .blocks import Block
-from .mode import silenced
 
-__all__ = ["undisturbed", "uninterrupted"]
+__all__ = ["uninterrupted"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # `signal` wraps these to convert handlers to an enum, which takes longer than everything else here: 7 us per step.
 _raw: Any = sys.modules.get("_signal", signal)
@@ -43,6 +46,33 @@ class uninterrupted(Block):
         except ValueError:  # not the main thread: there is nothing to hold back or to put back
             self._open[-1] = _nothing
 
+    @staticmethod
+    def run(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in the block: as a ``with`` statement does, in half the time.
+
+        >>> uninterrupted.run(max, 1, 2)
+        2
+        """
+        handler = _raw.getsignal(_SIGINT)
+        if not callable(handler):
+            return function(*args, **kwargs)
+        held: list[Any] = []
+        ended = False
+        try:  # as in Block.__call__
+            try:
+                try:
+                    _raw.signal(_SIGINT, lambda *arrived: held.append(arrived))
+                except ValueError:
+                    handler = None
+                return function(*args, **kwargs)
+            finally:
+                if handler is not None:
+                    _release(handler, held)
+                ended = True
+        finally:
+            if not ended and handler is not None:
+                _release(handler, held)
+
 
 def _release(handler: Any, held: list[Any]) -> None:
     """Put a handler back, and call it if its signal has arrived."""
@@ -55,13 +85,3 @@ def _release(handler: Any, held: list[Any]) -> None:
 
 def _nothing() -> None:
     pass
-
-
-class undisturbed(uninterrupted, silenced):
-    """:class:`uninterrupted` and :class:`silenced` in one block, which costs less."""
-
-    __call__ = Block.__call__  # that of silenced is for silence alone
-
-    def __enter__(self) -> None:
-        uninterrupted.__enter__(self)
-        silenced.__enter__(self)

@@ -127,10 +127,10 @@ def exp(x: Value) -> Value:
     return _exponential(x)
 
 
-def _exponential(x: Value, rest: Value | None = None, factor: Value | None = None) -> Value:
-    """``factor * exp(x + rest)``, for a rest that is small."""
+def _exponential(x: Value, rest: Value | None = None, factor: Value | float | None = None) -> Value:
+    """``factor * exp(x + rest)``, for a rest that is small. Half of an exponential may be finite where that is not."""
     f = x.format
-    bits, r, _ = _reduced(_limited(x, f.bottom, f.top))
+    bits, r, _ = _reduced(_limited(x, f.bottom, f.top if factor is None else f.top + 1))
     r = r if rest is None else r + rest
     power = (r * r).fma(_polynomial(r, f.exponential), r) + 1.0
     power = power if factor is None else power * factor
@@ -159,6 +159,12 @@ def tanh(x: Value) -> Value:
     near = (x * z).fma(_polynomial(z, f.tangent), x)
     near = size.compare("olt", f.small).choose(x, near, x.kind)
     return size.compare("olt", NEAR).choose(near, (power / (power + 2.0)).with_sign_of(x), x.kind)
+
+
+def cosh(x: Value) -> Value:
+    """``cosh(x)``."""
+    half = _exponential(abs(x), factor=0.5)
+    return half + half.reciprocal() * 0.25
 
 
 def _split(x: Value) -> tuple[Value, Value]:
@@ -227,6 +233,7 @@ def ndtr(x: Value) -> Value:
 
 FUNCTIONS: dict[Any, Callable[..., Value]] = {
     np.exp: exp,
+    np.cosh: cosh,
     np.expm1: expm1,
     np.tanh: tanh,
     np.log: log,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .functions import text_of
+from .machine import vector_bytes
 from .nests import Nest, Root
 from .nodes import Place
 from .operations import TYPES, code_of
+from .transposing import transposition
 from .values import declarations
 
 __all__ = ["Module"]
 
+_MANY = 16  # rows
+_SMALL = 2**17  # bytes
 _FOLDED = '!{!"llvm.loop.vectorize.predicate.enable", i1 true}'  # the last round of a loop has a mask, not a loop
 
 
@@ -26,6 +31,7 @@ class Module:
         self._functions: list[str] = []
         self._nests: dict[str, str] = {}  # the names of nests, by their text
         self._used: set[tuple[np.ufunc, str]] = set()  # exponentials and the like
+        self._transposed: set[tuple[str, str, int]] = set()
         self._count = 0
 
     def __str__(self) -> str:
@@ -35,6 +41,7 @@ class Module:
             f"declare void @gemm_{code}(i32, i32, i32, i64, i64, i64, {t}, ptr, i64, ptr, i64, {t}, ptr, i64)"
             for code, t in (("f4", "float"), ("f8", "double"))
         ]
+        used += [transposition(*each) for each in sorted(self._transposed)]
         return _with_hints("\n".join([*declarations(), *products, *used, *nests, *self._functions]))
 
     def segment(self, name: str, calls: Sequence[str]) -> None:
@@ -60,17 +67,30 @@ class Module:
             given.append(f"ptr {pointer}")
         return [*lines, f"call void @{name}({', '.join([*given, 'ptr %numbers'])})"]
 
-    def product(self, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
-        """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
+    def transposes(self, rows: int, b: Place) -> bool:
+        """Whether the product of a matrix with so many rows and b takes less time with b in C order.
+
+        The kernels of OpenBLAS for small matrices, which processors with large vectors have, take half as long again
+        for a transposed one.
+        """
+        wanted = rows >= _MANY and min(b.shape) > 1 and prod(b.shape) * b.itemsize <= _SMALL
+        return vector_bytes() == 64 and wanted and _leading(b)[0]
+
+    def transposed(self, dtype: Any, source: Place, target: Place) -> list[str]:
+        """The lines that write a matrix whose columns have no gaps to memory in C order."""
+        kind, (columns, rows) = TYPES[code_of(dtype)], source.shape
+        name = f"transposition.{kind}"
+        self._transposed.add((name, kind, vector_bytes() // source.itemsize))
+        lines, (first, second) = self._pointers([source, target])
+        call = f"call void @{name}(ptr {first}, i64 {_leading(source)[1]}, ptr {second}, i64 {rows}, i64 {columns})"
+        return [*lines, call]
+
+    def _pointers(self, places: Sequence[Place]) -> tuple[list[str], list[str]]:
+        """Lines that find where places begin, and the names of the pointers."""
         self._count += 1
-        kind = TYPES[code_of(dtype)]
-        (m, k), n = a.shape, b.shape[1]
-        (flip_a, lead_a), (flip_b, lead_b), (flipped, lead) = (_leading(p) for p in (a, b, out))
-        if flipped:
-            raise ValueError("the result is not in C order")
         lines: list[str] = []
         pointers: list[str] = []
-        for place in (a, b, out):
+        for place in places:
             name = f"%g{self._count}x{len(pointers)}"
             lines += [
                 f"{name}s = getelementptr ptr, ptr %pointers, i64 {place.slot}",
@@ -78,6 +98,16 @@ class Module:
                 f"{name} = getelementptr i8, ptr {name}b, i64 {place.offset}",
             ]
             pointers.append(name)
+        return lines, pointers
+
+    def product(self, dtype: Any, a: Place, b: Place, out: Place) -> list[str]:
+        """The lines that multiply two matrices. Raises ValueError if BLAS cannot read or write them."""
+        kind = TYPES[code_of(dtype)]
+        (m, k), n = a.shape, b.shape[1]
+        (flip_a, lead_a), (flip_b, lead_b), (flipped, lead) = (_leading(p) for p in (a, b, out))
+        if flipped:
+            raise ValueError("the result is not in C order")
+        lines, pointers = self._pointers([a, b, out])
         trans = [112 if flip else 111 for flip in (flip_a, flip_b)]
         lines.append(
             f"call void @gemm_{code_of(dtype)}(i32 101, i32 {trans[0]}, i32 {trans[1]}, i64 {m}, i64 {n}, i64 {k}, "

@@ -90,8 +90,12 @@ class Segment:
                 continue
             assert step.product.place is not None
             a, b = self._operands(step.product)
-            self.uses.append({a.slot, b.slot, step.product.place.slot})
             try:
+                if module.transposes(a.shape[0], b):
+                    source, b = b, self._new_place(Node("memory", step.product.dtype, b.shape))
+                    lines += module.transposed(step.product.dtype, source, b)
+                    self.uses.append({source.slot, b.slot})
+                self.uses.append({a.slot, b.slot, step.product.place.slot})
                 lines += module.product(step.product.dtype, a, b, step.product.place)
             except ValueError as error:
                 raise Unfit(str(error), step.product) from error
