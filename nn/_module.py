@@ -83,9 +83,9 @@ class Module:
         else:
             run = call.run if id(self) in call.run.places else self._extended(call.run)
         place = path, title = run.places[id(self)]
-        call = running.Call(run, path)
+        call = _tuple(running.Call, (run, path))
         try:
-            out = tg.scope(path, title, inputs, call).run(self.forward, *args, **kwargs)
+            out = tg.scope.run(path, title, inputs, call, self.forward, args, kwargs)
         except Exception as error:
             running.add_location(error, path, self, args)
             raise
@@ -518,4 +518,5 @@ def _is_wide(x: Any) -> bool:
 
 
 _KINDS = (Parameter, Module)
+_tuple: Any = tuple.__new__
 _FLOAT64 = np.dtype(np.float64)

@@ -95,8 +95,8 @@ def outer(function: Callable[[Any], Any], x: Any) -> Any:
     "inside",
     [
         lambda x: tg.enable_grad()(tg.exp)(x),
-        lambda x: tg.uninterrupted()(partial(tg.scope(None, "inner").run, tg.exp))(x),
-        lambda x: tg.scope("a.b", "inner").run(tg.exp, x),
+        lambda x: tg.uninterrupted()(partial(tg.scope.run, None, "inner", (), None, tg.exp))((x,)),
+        lambda x: tg.scope.run("a.b", "inner", (), None, tg.exp, (x,)),
         lambda x: nn.functional.layer_norm(x, 3),
         lambda x: copy_context().run(tg.exp, x),
     ],
@@ -104,7 +104,7 @@ def outer(function: Callable[[Any], Any], x: Any) -> Any:
 )
 def test_the_nearest_line_counts(inside: Callable[[Any], Any]) -> None:
     code = inside.__code__
-    node = tg.scope("a", "module").run(outer, inside, X).node
+    node = tg.scope.run("a", "module", (), None, outer, (inside, X)).node
     assert node.code is code
 
 
@@ -119,7 +119,7 @@ def test_a_thread_with_the_context_of_a_module() -> None:
         thread.start()
         thread.join()
 
-    tg.scope("a", "module").run(start)
+    tg.scope.run("a", "module", (), None, start)
     ((result, line),) = results
     assert lines(result) == {"exp": {line}}
     assert result.node.scope.path == "a"
@@ -137,7 +137,7 @@ def test_a_block_that_ends_late_leaves_no_line_behind() -> None:
 
     class Leaving(nn.Module):
         def forward(self, x: Any) -> Any:
-            self.running = tg.scope("a", "module").run(begin)  # its block ends before the one inside it
+            self.running = tg.scope.run("a", "module", (), None, begin)  # its block ends before the one inside it
             return x
 
     model = nn.Sequential(Leaving(), nn.Linear(3, 1, bias=False))
@@ -149,8 +149,23 @@ def test_a_block_that_ends_late_leaves_no_line_behind() -> None:
 
 
 def test_run_returns_raises_and_ends_like_a_block() -> None:
-    assert tg.scope("a").run(lambda x, *, y: (x, y, tg.scope("b", owner=1).run(tg.scope.owner)), 1, y=2) == (1, 2, 1)
+    def inner(x: int, *, y: int) -> Any:
+        return x, y, tg.scope.run("b", "", (), 1, tg.scope.owner), tg.scope.run(None, "", (), None, tg.scope.owner)
+
+    assert tg.scope.run("a", "", (), 2, inner, (1,), {"y": 2}) == (1, 2, 1, 2)
     with pytest.raises(ZeroDivisionError):
-        tg.scope("a", owner=3).run(lambda: 1 // 0)
+        tg.scope.run("a", "", (), 3, lambda: 1 // 0)
     assert tg.scope.owner() is None
     assert tg.exp(X).node.scope.path == ""
+
+
+def test_all_forms_of_a_scope_record_the_same() -> None:
+    array, title = np.ones(3), "Exp"
+    with tg.scope("a", title, (array, 2)):
+        with_block = tg.exp(X)
+    decorated = tg.scope("a", title, (array, 2))(tg.exp)(X)
+    called = tg.scope.run("a", title, (array, 2), None, tg.exp, (X,))
+    for result in (with_block, decorated, called):
+        scope = result.node.scope
+        assert scope._replace(inputs=()) == ("a", title, ("", "", None, False, ()), False, ())
+        assert [(shape, ref()) for shape, ref in scope.inputs] == [((3,), array)]

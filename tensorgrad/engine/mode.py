@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from functools import partial, wraps
 from types import CodeType
@@ -97,6 +97,7 @@ _NOWHERE = Scope("", "")
 
 _blank: Any = object.__new__
 _tuple: Any = tuple.__new__
+_NO_KEYWORDS: Mapping[str, Any] = {}
 
 
 class Mode:
@@ -189,6 +190,29 @@ def _referred(value: Any) -> tuple[tuple[int, ...], weakref.ref[Any]] | None:
         return None
 
 
+def _all_referred(values: Iterable[Any]) -> tuple[tuple[tuple[int, ...], weakref.ref[Any]], ...]:
+    return tuple([found for x in values if (found := _referred(x)) is not None])
+
+
+def _scoped(old: Mode, path: str | None, title: str, inputs: tuple[Any, ...], owner: Any) -> Mode:
+    outer = old.scope
+    function = path is None
+    if function:
+        path = outer.path
+    mode: Mode = _blank(Mode)  # spelled out, because this is done in every call of a module
+    mode.scope = _tuple(Scope, (path, title, outer, function, inputs or outer.inputs))
+    mode.owner = old.owner if owner is None else owner
+    mode.grad = old.grad
+    mode.keep = old.keep
+    mode.tracer = old.tracer
+    mode.debug = old.debug
+    mode.hosted = old.hosted
+    mode.plain = old.plain
+    mode.ended = False
+    mode.site = None
+    return mode
+
+
 class scope(Switch):
     """Name the module, or the function of several operations, that operations are recorded under, for drawings.
 
@@ -216,37 +240,34 @@ class scope(Switch):
     """
 
     def __init__(self, path: str | None, title: str = "", inputs: Iterable[Any] = (), owner: Any = None) -> None:
-        self._open = []  # as in Block, whose own __init__ would take longer than all of this
+        super().__init__()
         self._path = path
         self._title = title
         self._owner = owner
-        self._inputs = tuple([found for x in inputs if (found := _referred(x)) is not None]) if inputs else ()
+        self._inputs = _all_referred(inputs)
 
     def _changed(self, old: Mode) -> Mode:
-        outer = old.scope
-        path = self._path
-        function = path is None
-        if function:
-            path = outer.path
-        mode: Mode = _blank(Mode)  # spelled out, because this is done in every call of a module
-        mode.scope = _tuple(Scope, (path, self._title, outer, function, self._inputs or outer.inputs))
-        mode.owner = old.owner if self._owner is None else self._owner
-        mode.grad, mode.keep, mode.tracer, mode.debug = old.grad, old.keep, old.tracer, old.debug
-        mode.hosted, mode.plain = old.hosted, old.plain
-        mode.ended = False
-        mode.site = None
-        return mode
+        return _scoped(old, self._path, self._title, self._inputs, self._owner)
 
-    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a function in the block: as a ``with`` statement does, in half the time.
+    @staticmethod
+    def run(
+        path: str | None,
+        title: str,
+        inputs: Iterable[Any],
+        owner: Any,
+        function: Callable[..., R],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] = _NO_KEYWORDS,
+    ) -> R:
+        """Call ``function(*args, **kwargs)`` in such a block: as a ``with`` statement does, in half the time.
 
         >>> import tensorgrad as tg
         >>> x = tg.Tensor(2.0, requires_grad=True)
-        >>> tg.scope("net.0", "Square").run(tg.square, x).node.scope.path
+        >>> tg.scope.run("net.0", "Square", (), None, tg.square, (x,)).node.scope.path
         'net.0'
         """
         old = current()
-        mode = self._changed(old)
+        mode = _scoped(old, path, title, _all_referred(inputs) if inputs else (), owner)
         mode.outer = old
         frame = sys._getframe(1)
         code, lasti = frame.f_code, frame.f_lasti
@@ -273,10 +294,13 @@ class scope(Switch):
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function so that it runs inside the block."""
         self._require_plain(function)
+        path, title, owner = self._path, self._title, self._owner
+        referred = self._inputs
 
         @wraps(function)
         def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
-            return self.run(function, *args, **kwargs)
+            inputs = [array() for _, array in referred] if referred else ()
+            return run(path, title, inputs, owner, function, args, kwargs)
 
         return scoped
 
@@ -288,7 +312,8 @@ class scope(Switch):
 
 # Beyond the frame of this code, :func:`tensorgrad.engine.record.record` need not look for the line that called an
 # operation: the innermost one has set the mode, which has it.
-RUNNING = scope.run.__code__
+run = scope.run
+RUNNING = run.__code__
 
 
 class tracing(Switch):
