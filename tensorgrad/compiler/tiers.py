@@ -176,6 +176,7 @@ class _Compiler:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._ending = False
+        self._awaited = False  # at the end of the process?
 
     def begin(self, kernel: _Kernel, candidate: Any) -> None:
         """Compile a program in the background, unless that has been asked for."""
@@ -185,6 +186,9 @@ class _Compiler:
             kernel.begun = True
             kernel.done.clear()
             self._waiting.append((kernel, candidate))
+            if not self._awaited:  # not earlier: what is registered last is called first, before native code is left
+                self._awaited = True
+                atexit.register(self.end)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tensorgrad compiler", daemon=True)
                 self._thread.start()
@@ -229,6 +233,5 @@ class _Compiler:
 
 
 _compiler = _Compiler()
-atexit.register(_compiler.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_compiler.forked)
