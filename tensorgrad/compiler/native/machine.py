@@ -143,14 +143,11 @@ _new_function.restype = ctypes.py_object
 
 
 _engines: weakref.WeakSet[Any] = weakref.WeakSet()
-_ending = False
 
 
 @atexit.register
 def _keep_engines() -> None:
     """Leave native code to the end of the process: when Python shuts down, LLVM's bindings may go first."""
-    global _ending
-    _ending = True
     for engine in list(_engines):
         engine.detach()
 
@@ -164,8 +161,6 @@ class Library:
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
         _engines.add(self._engine)
-        if _ending:  # a thread that compiles is waited for after that
-            self._engine.detach()
         self._methods: dict[str, _Method] = {}
 
     def function(self, name: str) -> Any:
