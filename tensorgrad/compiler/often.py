@@ -13,7 +13,7 @@ from .tiers import has_llvm
 __all__ = ["replayed"]
 
 CALLS = 20  # uncompiled calls before the first trace, which takes as long as a few dozen of them
-SHARE = 1 / 5  # of a training step: more than an update takes in most of them, and compiling may cost that much less
+SHARE = 1 / 5  # of a training step that an update takes, at most; so compiling it pays after that much less of its work
 PROGRAMS = 8  # a function that needs more changes too often to be compiled
 
 

@@ -64,7 +64,7 @@ class Tier:
 
     def __init__(self, code: NumpyCode) -> None:
         self._code = code
-        self.seconds = seconds_of(code.program)  # that a run counts for
+        self.seconds = seconds_of(code.program)  # what a run counts for; more if it is a part of something longer
         self._compiling = compiling_of(code.program)
         self._stored = cache.is_used()
         self._text = _text_of(code.source)

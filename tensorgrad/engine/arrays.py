@@ -42,7 +42,7 @@ _sum: Any = np.add.reduce
 def finite(array: Any) -> bool:
     """Whether all elements are finite: if their squares add up to a finite number. That is the fastest reduction.
 
-    Warnings are switched off around it: squares may overflow.
+    Call it where NumPy's warnings are off, because squares may overflow.
 
     >>> finite(np.array([1.0, 2.0])), finite(np.array([1.0, np.nan]))
     (True, False)
@@ -216,10 +216,10 @@ def _swapaxes(array: Any, first: int, second: int) -> Any:
 
 
 def _broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
-    # The read-only view that NumPy's function makes; that gets arrays with gaps, and what it refuses.
-    before = len(shape) - array.ndim
-    if array.__class__ is not ndarray or before < 0 or not array.size or not array.flags.c_contiguous:
+    # A read-only view, as NumPy's function makes it. That is left with arrays that are not contiguous, and with errors.
+    if array.__class__ is not ndarray or array.ndim > len(shape) or not array.size or not array.flags.c_contiguous:
         return np.broadcast_to(array, shape)
+    before = len(shape) - array.ndim
     strides = [0] * before
     for length, wanted, stride in zip(array.shape, shape[before:], array.strides):
         if length == 1:

@@ -261,6 +261,8 @@ class scope(Switch):
     ) -> R:
         """Call ``function(*args, **kwargs)`` in such a block: as a ``with`` statement does, in half the time.
 
+        The first four arguments are those of a scope; () is for no inputs, and None for no owner of its own.
+
         >>> import tensorgrad as tg
         >>> x = tg.Tensor(2.0, requires_grad=True)
         >>> tg.scope.run("net.0", "Square", (), None, tg.square, (x,)).node.scope.path
@@ -300,7 +302,7 @@ class scope(Switch):
         @wraps(function)
         def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
             inputs = [array() for _, array in referred] if referred else ()
-            return run(path, title, inputs, owner, function, args, kwargs)
+            return _run(path, title, inputs, owner, function, args, kwargs)
 
         return scoped
 
@@ -312,8 +314,8 @@ class scope(Switch):
 
 # Beyond the frame of this code, :func:`tensorgrad.engine.record.record` need not look for the line that called an
 # operation: the innermost one has set the mode, which has it.
-run = scope.run
-RUNNING = run.__code__
+_run = scope.run
+RUNNING = _run.__code__
 
 
 class tracing(Switch):

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from ..engine.arrays import reduced
 from ..engine.mode import silenced
-from ..engine.record import Tensor, TensorLike, record, scalar_like
+from ..engine.record import Tensor, TensorLike, record
 from ..engine.shapes import Axis
 from ..engine.staging import array_of, indivisible
 from ..errors import ShapeError
@@ -95,12 +95,10 @@ def mean(
     facts.nonempty()
 
     def forward(a: Any) -> Any:
-        total = facts.sum(a if a.dtype.kind in "fc" else wide(a), keepdims)
-        return narrow(np.true_divide(total, scalar_like(facts.count, total)), a)
+        return narrow(np.true_divide(facts.sum(a if a.dtype.kind in "fc" else wide(a), keepdims), facts.count), a)
 
     def d_x(xp: Any, g: Any) -> Any:
-        g = wide(g)
-        return xp.broadcast_to(facts.spread(xp, g / scalar_like(facts.count, g)), facts.shape)
+        return xp.broadcast_to(facts.spread(xp, wide(g) / facts.count), facts.shape)
 
     return record("mean", forward, (source,), (d_x,))
 
