@@ -60,6 +60,8 @@ def _nothing() -> None:
 class undisturbed(uninterrupted, silenced):
     """:class:`uninterrupted` and :class:`silenced` in one block, which costs less."""
 
+    __call__ = Block.__call__  # that of silenced does without the block
+
     def __enter__(self) -> None:
         uninterrupted.__enter__(self)
         silenced.__enter__(self)
