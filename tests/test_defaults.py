@@ -19,7 +19,7 @@ OWN: dict[str, dict[str, Any]] = {
     "Tensor.backward": {"retain_graph": False, "create_graph": False},
     "argsort": {"stable": True, "descending": False},
     "celu": {"alpha": 1.0},
-    "compile": {"backend": "auto", "warn": True},
+    "compile": {"backend": "auto", "warn": True, "edits": True},
     "conv": {"stride": 1, "dilation": 1, "padding": 0, "groups": 1},
     "conv_input": {"stride": 1, "dilation": 1, "padding": 0, "groups": 1},
     "conv_weight": {"stride": 1, "dilation": 1, "padding": 0, "groups": 1},
