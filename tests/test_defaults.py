@@ -33,6 +33,7 @@ OWN: dict[str, dict[str, Any]] = {
     "hardshrink": {"lambd": 0.5},
     "hardtanh": {"min_val": -1.0, "max_val": 1.0},
     "hessian": {"argnums": 0},
+    "host": {"early": False},
     "jacobian": {"argnums": 0},
     "leaky_relu": {"alpha": 0.01},
     "linalg.cross": {"axisa": -1, "axisb": -1, "axisc": -1},

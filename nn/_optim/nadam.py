@@ -93,7 +93,8 @@ class NAdam(Optimizer):
 
         return update
 
-    def _advance(self, group: ParamGroup, run: Run) -> None:
+    @staticmethod
+    def _advance(group: ParamGroup, run: Run) -> None:
         run.advance(mu_product=run.number("mu_product") * _momentum(group, run.t))
 
 

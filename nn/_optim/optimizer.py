@@ -257,7 +257,8 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} must define _rule")
 
-    def _advance(self, group: ParamGroup, run: Run) -> None:
+    @staticmethod  # as a method, it would keep the optimiser alive until the cyclic collector comes
+    def _advance(group: ParamGroup, run: Run) -> None:
         """Count an update of a run after it, and set the other numbers of its history."""
         run.advance()
 

@@ -54,13 +54,12 @@ def _relu(a: Any) -> Any:
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
-    # The result is the same either way; sign is cheaper for small arrays, but the processor guesses its branches wrong.
-    return g * (xp.sign(out) if out.size < 512 else out > 0)
+    return g * (out > 0)
 
 
 @unary(_relu, _d_relu)
 def relu(x: TensorLike, /) -> Tensor:
-    """``max(x, 0)``; the gradient at 0 is 0.
+    """``max(x, 0)``; the gradient at 0 and at NaN is 0.
 
     >>> import tensorgrad as tg
     >>> tg.relu([-1.0, 2.0])

@@ -65,7 +65,11 @@ CASES: tuple[Case, ...] = (
         "relu",
         lambda x: np.maximum(x, 0),
         method="central",
-        kinks=(K(S([0.0, -0.0, -1.0, 2.0]), [0, 0, 0, 1]),),
+        kinks=(
+            K(S([0.0, -0.0, -1.0, 2.0]), [0, 0, 0, 1]),
+            K(S([np.nan, np.inf, -np.inf]), [0, 1, 0]),
+            K(S([np.nan, 2.0, -np.inf] * 2000), [0, 1, 0] * 2000),
+        ),
     ),
     unary(
         "leaky_relu",
