@@ -57,6 +57,7 @@ def test_broadcast_to_makes_numpys_views(dtype: Any) -> None:
         assert got.strides == expected.strides
         assert not got.flags.writeable
         assert np.shares_memory(got, expected) == bool(expected.size and isinstance(given, np.ndarray))
+    assert array_functions.broadcast_to(array[0, :1].copy(), 3).shape == (3,)
     for given, shape in [(array, (3, 5)), (array, (4,)), (array[0], (2, 3)), (array, ())]:
         with pytest.raises(ValueError, match=r"broadcast|remapping"):
             array_functions.broadcast_to(given, shape)

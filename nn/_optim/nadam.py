@@ -152,14 +152,17 @@ class RAdam(Optimizer):
         return {"m": 0.0, "v": 0.0}
 
     def _rule(self, group: ParamGroup, run: Run) -> Rule:
-        rectified = tg.watch(_Next(group, run), "rectified")
+        coming = _Next(group, run)
+        rectified = tg.watch(coming, "rectified")
 
         def numbers() -> tuple[float, ...]:
             beta1, beta2 = group["betas"]
             rate = group["lr"] * _rectification(group, run.t) / (1 - beta1**run.t)
-            return beta1, 1 - beta1, beta2, 1 - beta2, max(group["eps"], run.least), rate
+            return beta1, 1 - beta1, beta2, 1 - beta2, max(group["eps"], run.least), rate, coming.rectified
 
-        keep1, take1, keep2, take2, eps, rate = tg.host(numbers, early=True)
+        keep1, take1, keep2, take2, eps, rate, was_rectified = tg.host(numbers, early=True)
+        if isinstance(was_rectified, bool):  # a run that is repeated has counted already, after these were asked for
+            rectified = was_rectified
 
         def update(g: Any, u: Any, w: Any, m: Any, v: Any) -> None:
             average_in(m, g, keep1, take1, u)

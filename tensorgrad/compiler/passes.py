@@ -159,7 +159,8 @@ def clean_up(program: Program) -> None:
 def merge_checks(program: Program) -> None:
     """Check once that numbers are finite: arrays that are joined later where they are joined, and none of them again.
 
-    Such a check looks at numbers alone, so it may come later, as long as nothing was written or done in between.
+    Only :func:`require_finite` says what is finite, and may come later: it breaks the run off, with one message for all
+    arrays, and the state is put back. Nothing may be written or done in between, nor may another check raise.
     """
     instructions: list[Instruction | None] = []
     movable: dict[Instruction, int] = {}  # the checks that may still come later, and their places
@@ -176,9 +177,12 @@ def merge_checks(program: Program) -> None:
             if done and all(result.kind == "number" for result in instruction.results):
                 replaced |= dict.fromkeys(instruction.results, instruction.function.if_finite)  # type: ignore[attr-defined]
                 continue
-            known.update(read.items())
-            if _is_plain_check(instruction):
-                movable[instruction] = len(instructions)
+            if instruction.function is _REQUIRE_FINITE:
+                known.update(read.items())
+                if _is_plain_check(instruction):
+                    movable[instruction] = len(instructions)
+            else:
+                movable.clear()
         elif instruction.writes is not None or instruction.effect:
             movable.clear()
         instructions.append(instruction)
@@ -210,9 +214,9 @@ def _checked(instruction: Instruction) -> list[Any]:
 
 
 def _is_plain_check(instruction: Instruction) -> bool:
-    """Whether it is one of arrays alone, without a result."""
+    """Whether all that it looks at are arrays of the program."""
     arrays = all(type(arg) is Variable and arg.region is not None for arg in instruction.args)
-    return arrays and not instruction.kwargs and not instruction.results
+    return arrays and not instruction.kwargs
 
 
 def _joined(instruction: Instruction) -> set[Variable]:

@@ -219,7 +219,7 @@ def call(name: str, *args: Poly, hot: bool = False) -> Poly:
         return ONE
     if name == "log" and first.number == 1:
         return ZERO
-    if name == "sign" or (name == "greater" and args[1].number == 0):
+    if name == "sign":
         term = single(first)
         if term is not None and len(term[0]) == 1 and term[1] > 0:
             inner = term[0][0][0]

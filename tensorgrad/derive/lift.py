@@ -248,8 +248,6 @@ class Lifter(Naming):
                 return Value(mul(*polys), axes)
             if name == "not_equal" and all(is_hot(p) for p in polys):
                 return Value(of_atom(Call("not_equal", tuple(polys), True)), axes)
-            if name == "greater" and polys[1].number == 0:
-                polys[0] = _through_relu(polys[0])
             return Value(call(name, *polys, hot=True), axes)
         if name == "exp":
             found = self.exponential(polys[0])
@@ -342,7 +340,7 @@ def _hashable(function: Any) -> bool:
 
 
 def _through_relu(poly: Poly) -> Poly:
-    """``maximum(z, 0)`` for a symbol that is defined as that: its sign, or whether it is above 0, is ``z > 0``."""
+    """``maximum(z, 0)`` for a symbol that is defined as that, so that its sign is ``z > 0``."""
     symbol = is_reference(poly)
     term = single(poly)
     if symbol is None or term is None or term[1] != 1 or not isinstance(symbol.definition, Poly):

@@ -217,9 +217,11 @@ def _swapaxes(array: Any, first: int, second: int) -> Any:
 
 def _broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
     # A read-only view, as NumPy's function makes it. That is left with arrays that are not contiguous, and with errors.
-    if array.__class__ is not ndarray or array.ndim > len(shape) or not array.size or not array.flags.c_contiguous:
+    if array.__class__ is not ndarray or shape.__class__ is not tuple or not array.flags.c_contiguous:
         return np.broadcast_to(array, shape)
     before = len(shape) - array.ndim
+    if before < 0 or not array.size:
+        return np.broadcast_to(array, shape)
     strides = [0] * before
     for length, wanted, stride in zip(array.shape, shape[before:], array.strides):
         if length == 1:

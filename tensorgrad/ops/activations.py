@@ -54,12 +54,12 @@ def _relu(a: Any) -> Any:
 
 
 def _d_relu(xp: Any, g: Any, out: Any) -> Any:
-    return g * (out > 0)
+    return g * xp.sign(out)
 
 
 @unary(_relu, _d_relu)
 def relu(x: TensorLike, /) -> Tensor:
-    """``max(x, 0)``; the gradient at 0 and at NaN is 0.
+    """``max(x, 0)``; the gradient at 0 is 0.
 
     >>> import tensorgrad as tg
     >>> tg.relu([-1.0, 2.0])

@@ -230,3 +230,34 @@ def test_native_code_takes_over_sooner_than_in_a_step_of_that_length(monkeypatch
         optimizer.step()
         if i >= 2:  # 15 seconds are over in the third run after the trace, since each of a second counts five times
             assert optimizer._replayed._last().code.native == (i >= 5)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_step_that_is_repeated_for_the_second_optimiser_counts_once_for_the_first(kind):
+    """The square root's infinite gradient at 0 is repaired, which a compiled step leaves to the uncompiled one."""
+    cls, options = OPTIMIZERS[kind]
+
+    def trained(backend: str | None) -> list[Any]:
+        p, q = nn.Parameter(np.ones(3)), nn.Parameter(np.array([1.0, 2.0]))
+        first, second = cls([p], **options), cls([q], **options)
+
+        def step(x: tg.Tensor) -> tg.Tensor:
+            first.zero_grad()
+            tg.sum(p * p).backward()
+            first.step()
+            second.zero_grad()
+            loss = tg.sum(tg.where(x > 0, tg.sqrt(x * tg.relu(q) + x), 0.0))
+            loss.backward()
+            second.step()
+            return loss
+
+        run: Any = step if backend is None else tg.compile(step, backend=backend, warn=False)
+        for k in range(12):
+            run(tg.Tensor(np.array([0.0 if k in (0, 4, 5, 6) else 1.0, 1.0])))
+        return [p.data, q.data]
+
+    expected = trained(None)
+    for one, other in zip(trained("numpy"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(trained("native"), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)

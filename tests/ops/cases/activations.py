@@ -67,8 +67,8 @@ CASES: tuple[Case, ...] = (
         method="central",
         kinks=(
             K(S([0.0, -0.0, -1.0, 2.0]), [0, 0, 0, 1]),
-            K(S([np.nan, np.inf, -np.inf]), [0, 1, 0]),
-            K(S([np.nan, 2.0, -np.inf] * 2000), [0, 1, 0] * 2000),
+            K(S([np.nan, np.inf, -np.inf]), [np.nan, 1, 0]),
+            K(S([np.nan, 2.0, -np.inf] * 2000), [np.nan, 1, 0] * 2000),
         ),
     ),
     unary(
