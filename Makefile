@@ -145,7 +145,7 @@ words: $(VENV)/.installed-torch
 bench: $(VENV)/.installed-bench
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
-# Half an hour on a quiet machine; with QUICK=--quick, about twelve minutes. Raw results stay in build/bench, from
+# An hour on a quiet machine; with QUICK=--quick, half of that. Raw results stay in build/bench, from
 # which `python benchmarks/_report.py` writes the page again.
 bench-report: $(VENV)/.installed-bench
 	@set -e; for script in train_step sweep estimator compile_time memory; do \

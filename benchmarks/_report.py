@@ -220,12 +220,13 @@ def compiling(results: dict[str, Any], settings: dict[str, Any]) -> str:
                 line.append(f"{min(known):.2f}" if known else "–")
         body.append(line)
     header = [f"{kind}, {state}" for kind in COMPILERS for state in ("cold", "warm")]
+    loops = " `loop n` is the gradient of a Runge-Kutta integration of n steps."
     return "\n".join(
         [
             "## Compiling",
             "",
-            "Seconds until a step runs at full speed, with an empty cache on disk and with what the last process left. "
-            "`loop n` is the gradient of a Runge-Kutta integration of n steps.",
+            "Seconds until a step runs at full speed, with an empty cache on disk and with what the last process left."
+            + (loops if any(what.startswith("loop ") for what in results) else ""),
             "",
             rows(["", *header], body),
         ]
