@@ -280,9 +280,6 @@ def _updates(count: int, size: int, drop_last: bool, together: int) -> Iterator[
             yield list(range(start, min(start + size * together, count) + 1, size))
         return
     for start, stop in pairwise(_split(count, size * together, size > 1)):
-        if together == 1:
-            yield [start, stop]
-            continue
         rows = stop - start
         number = min(together, max(-(-rows // size), rows // 2))
         yield [start + edge for edge in _divided(rows, number)]

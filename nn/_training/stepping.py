@@ -55,21 +55,16 @@ class Group(NamedTuple):
 def grouped(groups: Iterable[tuple[Batch, ...]], loss: Any) -> Iterator[Group]:
     """The batches of each update, with their shares in its loss."""
     for drawn in groups:
-        if len(drawn) == 1:
-            (batch,) = drawn
-            void = is_void(loss, batch.y, batch.weight)
-            yield Group((), (), drawn) if void else Group(drawn, (1.0,), ())
-            continue
-        counts = [counted(loss, batch.y) for batch in drawn]
+        counts = [1.0] if len(drawn) == 1 else [counted(loss, batch.y) for batch in drawn]  # a single one is the whole
         total = sum(counts)
-        useful, shares, left = [], [], []
+        useful, shares, void = [], [], []
         for batch, count in zip(drawn, counts, strict=True):
             if is_void(loss, batch.y, batch.weight):
-                left.append(batch)
+                void.append(batch)
             else:
                 useful.append(batch)
                 shares.append(count / total)
-        yield Group(tuple(useful), tuple(shares), tuple(left))
+        yield Group(tuple(useful), tuple(shares), tuple(void))
 
 
 Step = Callable[[Group, Casts], list[tuple[Any, Any]]]

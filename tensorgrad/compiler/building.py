@@ -45,7 +45,7 @@ def traced(
     *,
     backend: str,
     by: str,
-    edits: bool = True,
+    edits: bool,
 ) -> tuple[Replay, Any]:
     """Run a step, which is called ``by``, and trace it. With ``edits``, edited functions end the program.
 

@@ -234,7 +234,7 @@ class Trace:
                 if not (self._keep or constant or same):
                     out.held = made.let_go()
                 del value
-        del arrays
+        del arrays  # like value, it would keep alive what was let go
         self.instructions.append(
             Instruction(
                 function,
